@@ -201,7 +201,7 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
             raise UsageError(what, why, hint)
 
 
-def run_of(recipe: str | None, resolved: Resolved, data: "Data") -> Run:
+def run_of(recipe: str | None, resolved: Resolved, data: Data) -> Run:
     """Which run a plan's settings, text and tokenizer make."""
     valid = data.valid.lines_hash if data.valid else None
     return Run(
