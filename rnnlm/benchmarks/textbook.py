@@ -21,7 +21,7 @@ from rnnlm.neural.settings import ElmanCell, LstmCell, NetworkSettings, Recurren
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-IN_TORCH: dict[str, tuple[Any, ...]] = {
+IN_TORCH: dict[str, tuple[object, ...]] = {
     "activation": ("tanh", "relu"), "reset_gate": ("after",), "peepholes": (False,),
     "coupled_gates": (False,), "mogrifier_rounds": (0,),
 }  # fmt: skip
@@ -197,7 +197,7 @@ def make_loop(
 # Shapes: S source time, T target time, B rows, E width of the word vectors, H of what the encoder
 # gives, D of the decoder, V vocabulary.
 
-PAIRS_IN_TORCH: dict[str, tuple[Any, ...]] = {
+PAIRS_IN_TORCH: dict[str, tuple[object, ...]] = {
     "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None),
     "connections": ("plain",),
     "decoder_model": (None, "lstm"), "peepholes": (False,), "coupled_gates": (False,),

@@ -4,7 +4,6 @@ outside is escaped."""
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rnnlm.errors import UsageError, visible
 from rnnlm.files import outputs
@@ -52,7 +51,7 @@ def write(path: Path, page: str, what: str = "a report") -> None:
     outputs.save_file(path, [page.encode("utf-8", "backslashreplace")])
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """The page that `template`, of the folder templates, makes of these values."""
     import jinja2
 

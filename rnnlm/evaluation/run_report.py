@@ -146,11 +146,11 @@ def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> P
     ]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value of a log as a page shows it."""
     if isinstance(value, bool):
         return "yes" if value else "no"

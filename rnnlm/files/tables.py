@@ -13,12 +13,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rnnlm.errors import TextError
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines, undecoded
+
+if TYPE_CHECKING:
+    import pyarrow
 
 # ---- Tab-separated values, written and read in one way by everything that holds them.
 #
@@ -262,7 +265,7 @@ def save_parquet(
     import pyarrow
     import pyarrow.parquet
 
-    held: dict[str, list[Any]] = {name: [] for name in types}
+    held: dict[str, list[object]] = {name: [] for name in types}
     for rows in batches:
         for name, kind in types.items():
             values = [row[name] for row in rows]
@@ -276,7 +279,7 @@ def save_parquet(
     save_file(path, [memoryview(file.getvalue())])
 
 
-def _column(values: list[object]) -> Any:
+def _column(values: list[object]) -> "pyarrow.Array":
     import pyarrow
 
     values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]

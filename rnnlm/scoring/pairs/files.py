@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
@@ -113,7 +112,7 @@ def _sniffed(source: str) -> str:
     return tables.JSON_LINES if begins[:1] in (b"{", b"[") else tables.TSV
 
 
-def _json_value(source: str, errors: str) -> Any:
+def _json_value(source: str, errors: str) -> object:
     """What the file holds where it is one JSON value as a whole, else None."""
     import msgspec
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +17,9 @@ from rnnlm.files.reading import decode_json
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.text.labelled import edit_scripts, schemes
 from rnnlm.text.labelled.example import Example, LabelledText, labels_in
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.labels.contextual import FrozenModels, WordStates
 
 # ---- How a task's model encodes words and labels as numbers: the tokenizer of its words, and the
 # symbols of each label column.
@@ -146,7 +149,7 @@ class Codec:
         tokenizer: Tokenizer,
         columns: Sequence[LabelColumn],
         details: dict[str, Any] | None = None,
-        beside: Any = None,
+        beside: "FrozenModels | None" = None,
     ) -> None:
         self.tokenizer, self.beside = tokenizer, beside
         self.columns = tuple(columns)
@@ -281,7 +284,7 @@ class EncodedWords:
     token_offsets: np.ndarray
     word_offsets: np.ndarray
     is_known: np.ndarray
-    beside: Any = None
+    beside: "WordStates | None" = None
 
     @property
     def texts(self) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
@@ -459,7 +458,7 @@ def joined(labels: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _JsonWriter:
-    row: dict[str | None, Any]
+    row: dict[str | None, object]
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = dict(self.row)
@@ -472,7 +471,7 @@ class _JsonWriter:
 @dataclass(frozen=True)
 class _TsvWriter:
     names: list[str]
-    row: dict[str | None, Any]
+    row: dict[str | None, object]
     is_first: bool
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
-from typing import Any
 
 from rnnlm.errors import TextError, given
 from rnnlm.files import tables
@@ -110,7 +109,7 @@ def words_of(value: object, where: str, column: str, lists: bool = False) -> lis
     return words
 
 
-def json_list(text: str) -> list[Any] | None:
+def json_list(text: str) -> list[object] | None:
     """The list that a cell holds as JSON, None where it holds text."""
     if not (text.startswith("[") and text.endswith("]")):
         return None
