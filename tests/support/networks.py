@@ -32,6 +32,14 @@ FITTING = {
 }  # fmt: skip
 
 
+def as_stored(settings) -> dict:
+    """The settings of a network by name, those of its cell beside the others, as config.json has
+    them."""
+    own = dict(vars(settings))
+    cell = own.pop("cell", None)
+    return own | (vars(cell) if cell else {})
+
+
 @pytest.fixture
 def eager_snapshots(monkeypatch):
     """A report, and a good state to go back to, at every step."""

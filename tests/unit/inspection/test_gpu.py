@@ -7,6 +7,7 @@ import pytest
 import rnnlm
 from rnnlm.neural.language_model import from_arrays
 from support.devices import CUDA
+from support.networks import as_stored
 from support.tiny_models import LINES, fit
 
 KINDS = [
@@ -30,7 +31,7 @@ def both(request, device):
     name, settings = request.param
     host = fit(name, **settings)
     return host, from_arrays(
-        vars(host.network.settings), host.tokenizer, host.to_arrays(), device, None
+        as_stored(host.network.settings), host.tokenizer, host.to_arrays(), device, None
     )
 
 

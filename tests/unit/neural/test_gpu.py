@@ -16,6 +16,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
 from rnnlm.ngram.unigram import UnigramModel
 from support.devices import ON_EACH_DEVICE
 from support.network_variants import VARIANTS
+from support.networks import as_stored
 
 LEARNING = {
     "budget": "60steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12,
@@ -52,7 +53,7 @@ def test_scores_equal_those_of_the_cpu_in_fp32(
         data, model=model, activation=activation, layers=2, hidden_size=256, init_range=1.0
     ).network
     host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), device, None)
+    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
     ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(8, 200))
     inputs_BT, targets_BT = ids_BT[:, :-1], ids_BT[:, 1:]
     expected, state = host.score(inputs_BT, targets_BT, host.initial_state(8))
@@ -80,7 +81,7 @@ def test_every_variant_scores_as_on_the_cpu_and_learns(
     *_, fitted = trainer.train(never)
     assert loss_of_training_text(trainer, data) < before - LEARNED
     host = from_arrays(
-        {**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None
+        as_stored(trainer.network.settings), data.tokenizer, fitted.model.to_arrays(), "cpu", None
     )
     ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(4, 30))
     found, expected = (
@@ -177,7 +178,7 @@ def test_models_that_adapt_score_as_on_the_cpu(
     data = make_data(sentences)
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), device, None)
+    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
     inputs_BT, targets_BT = (
         data.train.ids[None, :300].astype(np.int64),
         data.train.ids[None, 1:301].astype(np.int64),
@@ -207,7 +208,7 @@ def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(
     data = make_data(sentences)
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)
-    there = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), device, None)
+    there = from_arrays(as_stored(network.settings), data.tokenizer, host.to_arrays(), device, None)
     counts = UnigramModel.from_counts(data.tokenizer.counts_V, 0.5, data.tokenizer)
     ids, span = data.train.ids[:500], whole_text(data.train.ids[:500])
     expected, found = (Mixture([each, counts], [0.25, 0.75], kind) for each in (host, there))

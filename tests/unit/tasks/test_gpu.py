@@ -9,6 +9,7 @@ from rnnlm.tasks.labels.data import MULTI
 from rnnlm.tasks.labels.fitting import make_trainer
 from rnnlm.tasks.labels.model import Search, from_arrays, predict
 from support.devices import ON_EACH_DEVICE, no_waits
+from support.networks import as_stored
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, settings_of
 
 CASES = [
@@ -27,7 +28,9 @@ TEXTS = [words for words, _, _ in VALID] + [["oslo"], ["never-seen", "at", "noon
 @pytest.mark.parametrize("task, name, settings", CASES, ids=str)
 def test_labels_and_probabilities_equal_those_of_the_cpu_in_fp32(task, name, settings, device):
     host = fit(task, name, **settings)
-    there = from_arrays(vars(host.network.settings), host.codec, host.to_arrays(), device, None)
+    there = from_arrays(
+        as_stored(host.network.settings), host.codec, host.to_arrays(), device, None
+    )
     search = Search(probabilities=True, beam=3, nbest=3)
     for found, expected in zip(
         predict(there, TEXTS, search), predict(host, TEXTS, search), strict=True

@@ -10,6 +10,7 @@ from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.tasks.seq2seq.model import from_arrays
 from rnnlm.tasks.seq2seq.results import DecodingSettings
 from support.devices import ON_EACH_DEVICE, no_waits
+from support.networks import as_stored
 from support.tiny_pairs import VALID, fit, trainer_of
 from support.tiny_translators import parallel_text
 
@@ -29,7 +30,9 @@ PAIRS = [*VALID, ("never seen", "jamais vu"), ("one " * 60, "un deux trois " * 2
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
 def test_scores_translations_and_attention_equal_those_of_the_cpu_in_fp32(name, settings, device):
     host = fit(name, budget="40steps", **settings)
-    there = from_arrays(vars(host.network.settings), host.codec, host.to_arrays(), device, None)
+    there = from_arrays(
+        as_stored(host.network.settings), host.codec, host.to_arrays(), device, None
+    )
     data, sources = encode_pairs(host.codec, parallel_text(PAIRS)), [source for source, _ in PAIRS]
     np.testing.assert_allclose(target_scores(there, data), target_scores(host, data), atol=1e-4)
     decoding = DecodingSettings(

@@ -14,6 +14,7 @@ from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq.fitting import initial_weights, make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.training.request import Request, resolve_request
+from support.networks import as_stored
 from support.random_language_models import LINES, SUBWORDS, language_model
 from support.tiny_pairs import opened
 
@@ -276,7 +277,7 @@ def language_models(tmp_path_factory):
     other = language_model(folder / "g")
     with torch.no_grad():
         other.network.input.weight.neg_()
-    model_folder.save(folder / "g", other, "lstm", vars(other.network.settings), 1, {})
+    model_folder.save(folder / "g", other, "lstm", as_stored(other.network.settings), 1, {})
     return folder
 
 
