@@ -11,6 +11,7 @@ import select
 import sys
 import tempfile
 import tomllib
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -166,8 +167,9 @@ class StandardInput:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
-        # It is open until the process ends.
+        # It is open as long as this is, which may be until the process ends.
         self.spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115
+        weakref.finalize(self, self.spool.close)
         self.size = 0
         self.has_ended = False
         self.newest: ArrivingBytes | None = None  # the reading that was begun last

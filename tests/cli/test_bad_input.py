@@ -22,7 +22,7 @@ def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     )
 
 
-def test_a_bundled_corpus_that_a_language_model_cannot_read_names_its_task(rnnlm, here):
+def test_unsuitable_bundled_corpus_names_its_task(rnnlm, here):
     for name, advice in (
         ("travel", "has labels: add --task tagging or classification"),
         ("dates", "has pairs: add --task seq2seq"),
@@ -126,7 +126,7 @@ def test_a_line_of_many_megabytes(rnnlm, models, here):
     assert (result["words"], result["bytes"], result["sentences"]) == (4_000_000, 23_000_001, 1)
 
 
-def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, models, here):
+def test_smaller_batch_is_reported_for_short_texts(rnnlm, models, here):
     (here / "text").write_text("the man\n")
     shown = rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made")
     assert shown.code == 0
@@ -169,7 +169,7 @@ def test_arguments_that_are_not_utf8(rnnlm, models, here):
     checked_error(rnnlm("train", models.text, "--set", "\udcff=1"), 2, "unknown setting '\\udcff'")
 
 
-def test_files_whose_names_are_not_utf8_are_read_and_written(rnnlm, models, here):
+def test_non_utf8_file_names_are_read_and_written(rnnlm, models, here):
     with open(b"\xff.txt", "w") as stream:
         stream.write("the man was here\n")
     assert rnnlm("eval", "-m", models.unigram, "\udcff.txt").code == 0
@@ -178,7 +178,7 @@ def test_files_whose_names_are_not_utf8_are_read_and_written(rnnlm, models, here
     assert fingerprint("made") and fingerprint("m\udcff")
 
 
-def test_bytes_that_are_not_utf8_from_a_real_shell(spawn, models):
+def test_non_utf8_bytes_from_a_real_shell(spawn, models):
     ended = spawn(
         "score", "-m", models.unigram, "--strict", b"a\xff".decode("utf-8", "surrogateescape")
     )

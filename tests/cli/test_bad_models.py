@@ -74,7 +74,7 @@ def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, 
 
 
 @pytest.mark.parametrize("form", ["--bundle", "--compact"])
-def test_a_damaged_part_and_a_damaged_compact_form_are_found_too(rnnlm, models, copied, form):
+def test_damaged_parts_and_compact_forms_are_found(rnnlm, models, copied, form):
     if form == "--bundle":
         assert (
             rnnlm("mix", "copied", models.lstm, "--weights", "0.5,0.5", form, "-o", "made").code

@@ -54,7 +54,7 @@ def test_json_is_the_summary(rnnlm, models):
     assert all(value > 0 for value in summary.values())
 
 
-def test_the_share_of_kernels_is_shown_where_there_are_some(rnnlm, models, monkeypatch):
+def test_kernel_share_is_shown_where_kernels_exist(rnnlm, models, monkeypatch):
     monkeypatch.setattr(training, "kernel_seconds", lambda run, device: run() * 1e-9)
     shown = rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--alone")
     *rows, share = shown.out.splitlines()
@@ -62,7 +62,7 @@ def test_the_share_of_kernels_is_shown_where_there_are_some(rnnlm, models, monke
     assert share == f"of its time kernels ran: {expected:.0%}"
 
 
-def test_with_weight_drop_the_plain_loop_is_that_of_awd_lstms_scripts(rnnlm, models, monkeypatch):
+def test_plain_loop_with_weight_drop_matches_awd_lstm(rnnlm, models, monkeypatch):
     made = []
     kept = textbook.WeightDropNetwork
     monkeypatch.setattr(
@@ -107,7 +107,7 @@ def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
 
 
 @pytest.mark.parametrize("setting", ["model=ffnn", "output_layer=class"])
-def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, setting):
+def test_layers_torch_lacks_have_no_plain_loop(rnnlm, models, setting):
     recipe = "ffnn" if "ffnn" in setting else "lstm"
     ended = rnnlm(
         "bench",
@@ -148,7 +148,7 @@ def test_growth_refuses_settings_that_cannot_be(rnnlm, setting, what):
     assert (ended.code, ended.errors[0]) == (2, f"error: {what}")
 
 
-def test_a_model_without_a_training_loop_is_wrong_usage(rnnlm, models):
+def test_models_without_training_loop_are_wrong_usage(rnnlm, models):
     ended = rnnlm("bench", "train", models.text, "--recipe", "unigram")
     assert (ended.code, ended.out) == (2, "")
     assert ended.errors[0] == "error: a unigram has no training loop to time"
@@ -163,9 +163,7 @@ def test_without_a_subcommand_help_is_shown_on_stderr(rnnlm):
 TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--steps", 2)
 
 
-def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(
-    rnnlm, here, monkeypatch
-):
+def test_encoder_decoders_are_timed_with_and_without_feeding(rnnlm, here, monkeypatch):
     monkeypatch.setattr(training, "PAIRS", 12)
     monkeypatch.setattr(training, "VOCABULARY", 20)
     monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
@@ -181,7 +179,7 @@ def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_preci
     assert not any("-" in row for row in rows) and list(here.iterdir()) == []
 
 
-def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
+def test_encoder_decoder_settings_given_are_not_varied(rnnlm, here):
     (here / "pairs.tsv").write_text("en\tde\n" + "a dog\tein hund\n" * 6)
     asked = (
         "bench",
@@ -209,7 +207,7 @@ def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
     assert found["tokens_per_second"] > 0
 
 
-def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
+def test_translation_is_timed_batched_and_line_by_line(rnnlm, monkeypatch):
     monkeypatch.setattr(training, "PAIRS", 12)
     monkeypatch.setattr(training, "VOCABULARY", 20)
     asked = ("bench", "translate", *TINY[:4], "--lines", 6, "--rounds", 1)
@@ -224,7 +222,7 @@ def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
     assert columns[0] == "beam" and [row[0] for row in rows] == ["1", "5"]
 
 
-def test_a_trained_model_writes_for_the_first_lines_of_a_text(rnnlm, translator, here):
+def test_trained_model_translates_first_lines_of_a_text(rnnlm, translator, here):
     (here / "sources.txt").write_text("one two\n\n three\nfour\nfive\n")
     translated = rnnlm(
         "translate", "-m", translator.folder, "one two", "three", "four", "--json"
@@ -255,7 +253,7 @@ def test_a_trained_model_writes_for_the_first_lines_of_a_text(rnnlm, translator,
     (["a.txt"], "a model and the lines"),
     (["-m", "demo", "a.txt", "--set", "layers=2"], "--set is for random weights"),
 ])  # fmt: skip
-def test_writing_needs_a_model_and_its_lines_or_neither(rnnlm, arguments, what):
+def test_translation_needs_both_model_and_lines_or_neither(rnnlm, arguments, what):
     ended = rnnlm("bench", "translate", *arguments)
     assert ended.code == 2 and what in ended.err
 
@@ -377,7 +375,7 @@ def test_a_training_that_fails_says_why(
     )
 
 
-def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, models, here):
+def test_scoring_is_timed_beside_its_products(rnnlm, models, here):
     found = [
         json.loads(line)
         for line in rnnlm(
@@ -397,7 +395,7 @@ def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, mo
     )
 
 
-def test_latencies_are_those_of_loading_the_first_call_a_call_and_a_word(rnnlm, models):
+def test_latencies_cover_loading_first_call_call_and_word(rnnlm, models):
     asked = (
         "bench",
         "score",
@@ -427,7 +425,7 @@ def test_latencies_are_those_of_loading_the_first_call_a_call_and_a_word(rnnlm, 
     assert [row[0] for row in rows] == [each["step"] for each in found]
 
 
-def test_latencies_of_a_text_without_words_are_an_error(rnnlm, models, here):
+def test_latencies_need_a_text_with_words(rnnlm, models, here):
     (here / "blank").write_text("\n \n")
     ended = rnnlm("bench", "score", "--latency", "-m", models.unigram, "blank")
     assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")
@@ -474,7 +472,7 @@ def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
     )
 
 
-def test_memory_as_json_is_a_line_for_each_task_and_layer_and_one_for_the_verdict(rnnlm):
+def test_memory_json_has_task_layer_and_verdict_lines(rnnlm):
     *found, last = [
         json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()
     ]
@@ -518,9 +516,7 @@ FEW = (
 )
 
 
-def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_command_reads_it_again(
-    rnnlm, here, models, forked
-):
+def test_cells_run_in_own_processes_and_are_reread(rnnlm, here, models, forked):
     (here / "a.txt").write_text(models.text.read_text(encoding="utf-8"), encoding="utf-8")
     shown = rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c")
     columns, row = [line.split("\t") for line in shown.out.splitlines()]

@@ -71,7 +71,7 @@ def without_probabilities(name: str, shown: str) -> str:
     return "".join(line.rpartition(delimiter)[0] + "\n" for line in shown.splitlines())
 
 
-def test_a_column_is_named_and_the_suffix_of_the_output_chooses_its_form(rnnlm, classifier, here):
+def test_column_is_named_and_output_suffix_chooses_format(rnnlm, classifier, here):
     (here / "in.csv").write_text("a,b,label\nfly me,what costs it,gold\n")
     assert (
         rnnlm(
@@ -97,7 +97,7 @@ def test_a_column_is_named_and_the_suffix_of_the_output_chooses_its_form(rnnlm, 
     )
 
 
-def test_standard_input_is_read_as_lines_or_as_json(rnnlm, classifier):
+def test_standard_input_is_lines_or_json(rnnlm, classifier):
     assert rows_of(rnnlm("classify", "-m", classifier.folder, stdin=b"fly me\n").out)[1][:2] == [
         "fly me",
         "flight",

@@ -124,7 +124,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
     assert found.to_dict()["differences"] == result["differences"]
 
 
-def test_other_tokens_compare_per_character_and_what_does_not_is_named(rnnlm, parts):
+def test_different_tokens_compare_per_character_only(rnnlm, parts):
     shown = rnnlm("compare", "chars", "bytes", "--on", "train.txt")
     assert shown.code == 0, shown.err
     assert "ppl_token is not compared: tokens are different events: tok:char:" in shown.err
@@ -154,13 +154,13 @@ def test_the_report_is_replaced_only_when_asked(rnnlm, parts):
     assert rnnlm(*arguments, "--overwrite").code == 0
 
 
-def test_a_text_from_standard_input_is_read_once_for_all(rnnlm, parts):
+def test_standard_input_is_read_once_for_all_models(rnnlm, parts):
     data = (parts / "train.txt").read_bytes()
     piped = rnnlm("compare", "chars", "bytes", "--on", "-", "--json", stdin=data)
     assert json.loads(piped.out)["lines"] == 240
 
 
-def test_the_text_a_model_was_trained_on_is_reported(rnnlm, parts):
+def test_comparing_on_training_text_is_reported(rnnlm, parts):
     told = (
         "note: this is the very text that kn and kn+unigram were trained on: perplexities "
         "found there flatter them; use held-out text\n"

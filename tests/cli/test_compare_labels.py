@@ -36,7 +36,7 @@ def other(tagger, tmp_path_factory):
     return folder
 
 
-def test_differences_are_those_of_the_figures_and_have_intervals_and_p_values(rnnlm, tagger, other):
+def test_differences_match_figures_with_intervals_and_p_values(rnnlm, tagger, other):
     arguments = ("compare", other, tagger.folder, "--on", tagger.valid, "--resamples", 200)
     found = json.loads(rnnlm(*arguments, "--json").out)
     first, second = (

@@ -28,7 +28,7 @@ def test_labels_ids_and_tags_are_no_words(rnnlm):
     assert words["travel", "valid.tsv"] == sum(len(text.split()) for _, text, _ in rows[1:])
 
 
-def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
+def test_json_has_one_line_per_file_that_exists(rnnlm):
     records = [json.loads(line) for line in rnnlm("corpora", "--json").out.splitlines()]
     assert [record["file"] for record in records] == [
         file for name in corpora.names() for file in corpora.FILES[name]
@@ -41,9 +41,7 @@ def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
         assert os.path.getsize(record["path"]) == record["bytes"]
 
 
-def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(
-    rnnlm, tmp_path, monkeypatch
-):
+def test_user_text_beside_bundled_corpora_is_not_listed(rnnlm, tmp_path, monkeypatch):
     for name in corpora.names():
         shutil.copytree(corpora.FOLDER / name, tmp_path / name)
     for added in ("english/notes.txt", "mine/train.txt"):
@@ -56,7 +54,7 @@ def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(
     ] == before
 
 
-def test_on_a_terminal_the_folder_is_told_once_and_no_line_folds(rnnlm, terminal_of):
+def test_terminal_shows_folder_once_without_folded_lines(rnnlm, terminal_of):
     terminal_of(80)
     lines = rnnlm("corpora").plain.splitlines()
     assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(

@@ -29,7 +29,7 @@ def text(here):
     return path
 
 
-def test_counts_go_to_stdout_and_nothing_else_is_said(rnnlm, text):
+def test_counts_alone_go_to_stdout(rnnlm, text):
     counted = rnnlm("count", text, "--order", 2)
     assert (counted.code, counted.out, counted.err) == (0, COUNTS, "")
     assert rnnlm("count", text, "--order", 2, "-o", "-").out == COUNTS
@@ -89,7 +89,7 @@ def test_shards_add_up_to_the_whole(rnnlm, models, here):
         ["--keep-blank-lines"],
     ],
 )
-def test_what_says_how_to_count_has_no_meaning_in_a_merge(rnnlm, text, arguments):
+def test_merge_refuses_counting_options(rnnlm, text, arguments):
     checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up counts")
 
 

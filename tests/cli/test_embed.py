@@ -9,7 +9,7 @@ import pytest
 from rnnlm import embed
 
 
-def test_lines_of_a_text_and_texts_of_a_table_have_the_same_vectors_in_order(rnnlm, models, here):
+def test_lines_and_table_texts_have_same_vectors(rnnlm, models, here):
     (here / "in.txt").write_text("the ship came home .\n\na letter\n")
     (here / "in.csv").write_text('n,said\n1,the ship came home .\n2,""\n3,a letter\n')
     outcome = rnnlm(
@@ -37,7 +37,7 @@ def test_lines_of_a_text_and_texts_of_a_table_have_the_same_vectors_in_order(rnn
         np.testing.assert_array_equal(np.load(here / name), expected)
 
 
-def test_an_error_names_the_file_and_the_place_in_it(rnnlm, models, here):
+def test_error_names_file_and_position(rnnlm, models, here):
     (here / "first.txt").write_text("a\nb | c\n")
     (here / "bad.txt").write_bytes(b"a\nb\nc \xff\n")
     (here / "bad.csv").write_bytes(b"n,said\n1,a\n2,<s>\n")

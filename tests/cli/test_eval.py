@@ -12,7 +12,7 @@ KEYS = (
 ).split()
 
 
-def test_json_is_one_object_with_all_keys_of_the_design(rnnlm, models):
+def test_json_is_one_object_with_all_designed_keys(rnnlm, models):
     shown = rnnlm("eval", "-m", models.lstm, models.valid, "--json")
     assert shown.code == 0
     result = json.loads(shown.out)
@@ -31,7 +31,7 @@ def test_command_and_library_say_the_same(rnnlm, models):
     assert shown | {"seconds": 0} == result | {"seconds": 0}
 
 
-def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
+def test_piped_output_is_tab_separated_ending_in_signature(rnnlm, models):
     shown = rnnlm("eval", "-m", models.lstm, models.valid)
     *rows, signature = shown.out.splitlines()
     table = dict(row.split("\t") for row in rows)
@@ -51,7 +51,7 @@ def test_text_comes_from_standard_input_too(rnnlm, models):
     assert from_stdin | {"seconds": 0} == from_file | {"seconds": 0}
 
 
-def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, here):
+def test_blank_line_handling_is_chosen_and_in_signature(rnnlm, models, here):
     (here / "text").write_text("the man\n\nthe day\n")
     ways = {"skip": [], "keep": ["--keep-blank-lines"], "documents": ["--documents"]}
     results = {

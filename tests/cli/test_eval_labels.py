@@ -38,7 +38,7 @@ def without(result, *names):
 
 
 @pytest.mark.parametrize("name", ["tagger", "classifier", "slot_tagger"])
-def test_the_figures_of_the_validation_data_are_those_that_training_stored(rnnlm, request, name):
+def test_validation_figures_match_those_stored_by_training(rnnlm, request, name):
     trained = request.getfixturevalue(name)
     stored = json.loads((trained.folder / "config.json").read_text())["results"]["valid"]
     found = json.loads(
@@ -51,7 +51,7 @@ def test_the_figures_of_the_validation_data_are_those_that_training_stored(rnnlm
     assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
 
 
-def test_the_table_has_figures_types_confusions_and_a_signature_for_each_column(rnnlm, slot_tagger):
+def test_table_has_figures_confusions_and_signature_per_column(rnnlm, slot_tagger):
     shown = rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid).out.splitlines()
     heads = [line.split("\t") for line in shown]
     assert heads[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in heads
@@ -63,7 +63,7 @@ def test_the_table_has_figures_types_confusions_and_a_signature_for_each_column(
     ]
 
 
-def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, here, tagger):
+def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger):
     expected = figures(tagger.folder, tagger.valid)
     (here / "valid.jsonl").write_text(json_lines(VALID))
     (here / "words").write_text("".join(" ".join(words) + "\n" for words, _, _ in VALID))
@@ -90,9 +90,7 @@ def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, h
         }, given
 
 
-def test_labels_that_training_never_saw_count_as_wrong_and_are_named_with_their_number(
-    rnnlm, here, tagger, classifier
-):
+def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, classifier):
     (here / "unseen.conll").write_text(
         columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
     )

@@ -15,7 +15,7 @@ def table(out):
     return dict(line.split("\t")[:2] for line in out.split("\n\n")[0].splitlines())
 
 
-def test_eval_shows_perplexity_and_the_figures_of_what_is_written(rnnlm, here, translator):
+def test_eval_shows_perplexity_and_decoded_figures(rnnlm, here, translator):
     outcome = rnnlm("eval", "-m", translator.folder, translator.valid, "-o", "written.txt")
     assert outcome.code == 0 and "saved in written.txt" in outcome.err
     shown = table(outcome.out)
@@ -170,7 +170,7 @@ def test_compare_shows_differences_of_each_figure(rnnlm, translator):
     assert found["differences"][0]["figures"]["bleu"]["p"] == 1 and found["per"] == "token"
 
 
-def test_a_decoded_figure_can_choose_the_weights_and_has_a_curve(rnnlm, here, translator):
+def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translator):
     sets = [
         f"--set={name}={value}"
         for name, value in {
@@ -216,7 +216,7 @@ def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     )
 
 
-def test_options_of_encoder_decoders_are_refused_with_other_models(rnnlm, tagger):
+def test_encoder_decoder_options_are_refused_with_other_models(rnnlm, tagger):
     outcome = rnnlm("eval", "-m", tagger.folder, tagger.valid, "--beam", "2")
     assert (
         outcome.code == 2

@@ -27,7 +27,7 @@ def test_temperature_zero_is_greedy(rnnlm, models):
     assert [record["number"] for record in records] == [0, 1, 2]
 
 
-def test_a_prompt_begins_each_sample_and_its_unknown_words_are_told(rnnlm, models):
+def test_prompt_begins_samples_and_unknown_words_are_reported(rnnlm, models):
     shown = rnnlm(
         "generate", "-m", models.lstm, "--prompt", "the man", "--num", 2, "--max-tokens", 5
     )
@@ -105,7 +105,7 @@ def test_the_likeliest_texts_are_ranked(rnnlm, models):
     assert all(record["text"].startswith("the") for record in records)
 
 
-def test_running_texts_have_their_lines_and_a_blank_one_between_them(rnnlm, models):
+def test_running_texts_are_lines_separated_by_a_blank(rnnlm, models):
     records = rnnlm(
         "generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50, "--json"
     ).out.splitlines()
@@ -160,6 +160,6 @@ def test_samples_are_checked_beside_a_text(rnnlm, models):
     assert rnnlm("generate", "-m", models.unigram, "--check", "none.txt").code == 1
 
 
-def test_without_a_text_samples_stand_beside_the_bundled_corpus(rnnlm, models):
+def test_samples_without_text_are_checked_against_bundled_corpus(rnnlm, models):
     shown = rnnlm("generate", "-m", models.unigram, "--num", 5, "--check", "--json")
     assert json.loads(shown.out)["text"]["sentences"] > 1000

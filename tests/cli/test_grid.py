@@ -35,7 +35,7 @@ def grid(rnnlm, models):
     return command
 
 
-def test_a_dry_run_shows_the_runs_and_in_what_they_differ(grid, here):
+def test_dry_run_shows_runs_and_their_differences(grid, here):
     shown = grid("--grid", "model=rnn,gru,unigram", "--dry-run")
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
     assert [(row["model"], row["state"]) for row in rows] == [
@@ -75,7 +75,7 @@ def test_the_page_quotes_the_note_of_today(rnnlm, models):
     assert note in page
 
 
-def test_a_grid_ends_with_a_table_and_a_signal_ends_it_in_order(grid, monkeypatch, here):
+def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     plain = live.PlainDisplay.show
 
     def show(display, event):

@@ -51,7 +51,7 @@ def test_commands_are_shown_by_group_each_in_one(rnnlm):
     )
 
 
-def test_no_long_list_of_options_is_without_sections_and_none_has_gaps():
+def test_long_option_lists_have_sections_without_gaps():
     sectioned = {
         name: [option for option in options_of(command) if hasattr(option, "section")]
         for name, command in COMMANDS.items()
@@ -74,7 +74,7 @@ def test_no_long_list_of_options_is_without_sections_and_none_has_gaps():
     ] == []
 
 
-def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
+def test_train_options_are_sectioned_most_used_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help").out)
     assert list(shown) == [
         "Text",
@@ -92,7 +92,7 @@ def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
     ]  # fmt: skip
 
 
-def test_options_of_one_title_stand_together_and_those_without_come_last(capsys):
+def test_options_are_grouped_by_title_with_untitled_last(capsys):
     @click.command(cls=Command)
     @options.section(
         "Text", click.option("--valid"), options.section("Tokenizer", click.option("--lowercase"))
@@ -120,7 +120,7 @@ def test_help_fits_80_columns(rnnlm, name):
     assert [line for line in lines if len(line) > 80] == []
 
 
-def test_the_first_sentence_of_each_command_says_in_a_line_what_it_does(rnnlm):
+def test_command_help_starts_with_a_one_line_summary(rnnlm):
     lines = rnnlm("--help").out.splitlines() + rnnlm("bench", "--help").out.splitlines()
     assert [line for line in lines if line.endswith("...") and "[OPTIONS]" not in line] == []
 

@@ -34,7 +34,7 @@ def test_a_file_comes_from_standard_input(rnnlm):
     assert json.loads(rnnlm("info", "model", "--json").out)["training"]["imported_from"] == "-"
 
 
-def test_how_text_becomes_the_files_words_can_be_said_in_one_way_only(rnnlm, imported):
+def test_conflicting_tokenizer_options_are_refused(rnnlm, imported):
     checked_error(
         rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"),
         2,

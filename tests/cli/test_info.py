@@ -8,7 +8,7 @@ from support.failures import checked_error
 from support.saved_models import edit_config
 
 
-def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
+def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
     weights = next(copied.glob("weights-*.safetensors"))
     size = weights.stat().st_size
     weights.write_bytes(b"\0" * size)
@@ -21,14 +21,14 @@ def test_info_tells_what_a_model_is_without_reading_weights(rnnlm, copied):
     assert shown["hash"] == "checked when it is loaded"
 
 
-def test_of_mapped_n_grams_info_says_that_their_hash_is_not_checked(rnnlm, models):
+def test_info_says_hash_of_mapped_ngrams_is_unchecked(rnnlm, models):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
     assert "; hash: unchecked\n" in rnnlm("info", "bigram").out
     assert "hash\tunchecked\n" in rnnlm("info", "bigram", "--all").out
     assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
 
 
-def test_all_of_it_is_a_table_with_one_line_per_fact(rnnlm, models):
+def test_full_info_is_a_table_of_facts(rnnlm, models):
     shown = rnnlm("info", "-m", models.lstm, "--all")
     rows = dict(line.split("\t", 1) for line in shown.out.splitlines())
     assert rows["settings.hidden_size"] == "8"
@@ -113,7 +113,7 @@ def test_a_second_run_has_its_own_time(rnnlm):
     assert "in 47 and 8 minutes" in (checkpoints.FOLDER / "README.md").read_text()
 
 
-def test_whatever_a_model_is_it_has_20_lines_at_most(rnnlm, of_many_parts):
+def test_info_has_at_most_20_lines(rnnlm, of_many_parts):
     stored = sorted(
         path
         for path in (Path(__file__).parents[1] / "reference/data/stored").iterdir()
@@ -147,13 +147,13 @@ def test_a_run_that_was_cut_off_says_so(rnnlm):
     "damage",
     [{"training": {"steps": "x", "stopped": 1}}, {"results": {"test": {"oov_words": None}}}],
 )
-def test_what_a_model_says_of_itself_may_be_damaged(rnnlm, copied, damage):
+def test_damaged_self_description_is_an_error(rnnlm, copied, damage):
     edit_config(copied, lambda config: config.update(damage))
     checked_error(rnnlm("info", copied), 1, f"what {copied} says of itself is damaged")
     assert rnnlm("info", copied, "--all").code == 0
 
 
-def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatch):
+def test_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypatch):
     monkeypatch.chdir(models.folder)
     by_name = rnnlm("info", "tiny", "--json")
     monkeypatch.setenv("RNNLM_MODEL", "tiny")
@@ -162,7 +162,7 @@ def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypa
     assert json.loads(by_name.out)["fingerprint"] == json.loads(by_environment.out)["fingerprint"]
 
 
-def test_without_a_name_it_is_the_shipped_model_and_a_note_says_so(rnnlm, here):
+def test_shipped_model_is_default_with_a_note(rnnlm, here):
     shown = rnnlm("info", "--json")
     assert (shown.code, shown.err) == (
         0,

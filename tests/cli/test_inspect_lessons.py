@@ -1,7 +1,7 @@
 import json
 
 
-def test_the_surface_is_a_table_a_sentence_and_a_picture(rnnlm, pictures):
+def test_surface_shows_table_sentence_and_picture(rnnlm, pictures):
     shown = rnnlm(
         "inspect",
         "surface",
@@ -48,7 +48,7 @@ def test_the_surface_as_json_is_the_whole_grid(rnnlm):
     assert [len(row) for row in found["errors"]] == [3, 3, 3] and found["verdict"]
 
 
-def test_gradcheck_shows_each_matrix_and_one_weight_step_by_step(rnnlm, models):
+def test_gradcheck_shows_matrices_and_one_weight_in_steps(rnnlm, models):
     shown = rnnlm(
         "inspect",
         "gradcheck",
@@ -72,7 +72,7 @@ def test_gradcheck_shows_each_matrix_and_one_weight_step_by_step(rnnlm, models):
     assert worked.splitlines()[0].startswith("One weight, step by step: body.layers.0.weight_hh[")
 
 
-def test_the_picture_of_gradcheck_names_the_model_and_has_plain_numbers(rnnlm, models, here):
+def test_gradcheck_picture_names_model_with_plain_numbers(rnnlm, models, here):
     asked = (
         "inspect",
         "gradcheck",

@@ -21,7 +21,7 @@ def models(tmp_path, monkeypatch):
     return ["-m", "2gram", "-m", "3gram"]
 
 
-def test_memory_shows_both_tables_of_all_models_and_a_verdict_for_each(rnnlm, models, pictures):
+def test_memory_shows_tables_and_verdict_for_each_model(rnnlm, models, pictures):
     shown = rnnlm(
         "inspect", "memory", *models, "--on", "text.txt", "--positions", 20, "--plot", "memory.svg"
     )
@@ -42,7 +42,7 @@ def test_memory_shows_both_tables_of_all_models_and_a_verdict_for_each(rnnlm, mo
     )
 
 
-def test_memory_as_json_has_the_effective_context_and_the_perplexity_of_eval(rnnlm, models):
+def test_memory_json_has_effective_context_and_eval_perplexity(rnnlm, models):
     found = json.loads(
         rnnlm("inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json").out
     )
@@ -55,7 +55,7 @@ def test_memory_as_json_has_the_effective_context_and_the_perplexity_of_eval(rnn
     assert found["models"][1]["seen"][-1]["perplexity"] == pytest.approx(evaluated["ppl_token"])
 
 
-def test_cloze_shows_accuracy_by_kind_and_json_has_the_items(rnnlm, models, tmp_path, pictures):
+def test_cloze_shows_accuracy_by_kind_and_json_items(rnnlm, models, tmp_path, pictures):
     (tmp_path / "items.tsv").write_text(
         "text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n"
     )

@@ -19,7 +19,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 
 
-def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, pictures):
+def test_table_ends_in_verdict_and_json_agrees(rnnlm, models, pictures):
     shown = rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--plot", "p.svg")
     assert shown.code == 0, shown.err
     assert shown.out.startswith("upos of words-and-tags: ") and pictures["p.svg"].axes

@@ -26,7 +26,7 @@ def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
     assert elman.startswith("elman: in layer 1 powers of the recurrent weights ")
 
 
-def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, here, pictures):
+def test_untrained_network_is_shown_beside_trained_one(rnnlm, here, pictures):
     save(here / "elman", fit("rnn"), "rnn")
     done = rnnlm(
         "inspect",
@@ -46,7 +46,7 @@ def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, h
     assert len(pictures["spectrum.svg"].axes) == 4
 
 
-def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, models, pictures):
+def test_gates_are_shown_as_tables_picture_and_json(rnnlm, models, pictures):
     done = rnnlm(
         "inspect",
         "gates",

@@ -123,8 +123,8 @@ def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
     """The results that a run of this model stores; its folder has them then."""
     model, manifest = model_folder.load(place / name, "cpu")
     kind = registry.kind_of(STORED[name], manifest.task)
-    texts = {"valid": data_of(model, name)}
-    found = kind.results(model, texts, has_intervals, silent)
+    valid = data_of(model, name)
+    found = {"valid": kind.measure(model, valid, has_intervals, "valid", silent).to_dict()}
     model_folder.save_results(place / name, manifest, found, {})
     return found
 

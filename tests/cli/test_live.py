@@ -67,7 +67,7 @@ def test_bar_and_figures_have_their_lines(width, events, lines):
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
-def test_no_line_is_wider_than_the_terminal_and_no_data_is_markup(width):
+def test_lines_fit_terminal_and_data_is_not_markup(width):
     lines = drawn(width, STARTED, STEP, VALIDATED, SAVED)
     assert max(map(len, lines)) <= width
     assert "[red]lstm" in " ".join(lines)
@@ -102,7 +102,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
         assert type(display) is kind
 
 
-def test_without_a_terminal_there_is_one_line_per_validation(capsys):
+def test_validations_are_one_line_each_without_terminal(capsys):
     with live.display_for("neural") as display:
         for event in (STARTED, STEP, VALIDATED, SAVED):
             display.show(event)
@@ -116,7 +116,7 @@ def test_without_a_terminal_there_is_one_line_per_validation(capsys):
     ]
 
 
-def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
+def test_steps_are_reported_occasionally_without_terminal(capsys, monkeypatch):
     display = live.PlainDisplay(terminal.Progress())
     display.show(STEP)
     assert capsys.readouterr().err == ""
@@ -129,7 +129,7 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
     )
 
 
-def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
+def test_rollback_is_one_line_with_and_without_terminal(capsys):
     line = (
         "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the "
         "learning rate (1 more such attempt)"

@@ -12,7 +12,7 @@ from rnnlm.cli import main as entry
 
 
 @pytest.mark.parametrize("command", entry.COMMANDS)
-def test_every_command_has_help_and_every_option_a_text(rnnlm, command):
+def test_commands_have_help_and_options_have_descriptions(rnnlm, command):
     shown = rnnlm(command, "-h")
     assert shown.code == 0
     assert shown.out.startswith(f"Usage: rnnlm {command}")
@@ -22,7 +22,7 @@ def test_every_command_has_help_and_every_option_a_text(rnnlm, command):
         )
 
 
-def test_without_arguments_help_is_shown_on_stderr_as_wrong_usage(rnnlm):
+def test_missing_arguments_show_help_on_stderr(rnnlm):
     ended = rnnlm()
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Usage: rnnlm")
@@ -45,18 +45,18 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
     (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"),
     (["xyzzy"], "known are: bench"),
 ])  # fmt: skip
-def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, arguments, hint):
+def test_mistyped_input_is_wrong_usage_with_nearest_suggestion(rnnlm, arguments, hint):
     ended = rnnlm(*arguments)
     assert (ended.code, ended.out) == (2, "")
     assert ended.errors[0].startswith("error: ")
     assert hint in ended.err
 
 
-def test_an_option_without_its_value_points_to_the_help_of_its_command(rnnlm):
+def test_option_without_value_points_to_command_help(rnnlm):
     assert "see rnnlm score --help" in rnnlm("score", "--model").err
 
 
-def test_debug_shows_the_traceback_and_keeps_the_exit_code(rnnlm):
+def test_debug_shows_traceback_and_keeps_exit_code(rnnlm):
     plain, debug = (
         rnnlm("eval", "-m", "nothere", "x"),
         rnnlm("eval", "--debug", "-m", "nothere", "x"),

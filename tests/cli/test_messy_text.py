@@ -26,9 +26,7 @@ def trained(rnnlm, text: str, *options: str):
     return shown.err
 
 
-def test_a_model_that_normalises_reads_messy_text_as_clean_and_others_say_what_they_never_saw(
-    rnnlm, texts
-):
+def test_normalising_model_reads_messy_text_as_clean(rnnlm, texts):
     trained(rnnlm, "clean.txt")
     shown = rnnlm("eval", "-m", "model", "messy.txt", "--json")
     assert json.loads(shown.out)["oov_words"] == 60
@@ -44,7 +42,7 @@ def test_a_model_that_normalises_reads_messy_text_as_clean_and_others_say_what_t
     assert rnnlm("info", "model", "--json").out.count("dashes,quotes") >= 1
 
 
-def test_a_training_text_of_two_forms_is_told_of_but_not_where_they_are_made_one(rnnlm, texts):
+def test_mixed_forms_in_text_are_reported_unless_normalised(rnnlm, texts):
     told = trained(rnnlm, "mixed.txt")
     assert (
         told.count("in two forms") == 1
@@ -54,7 +52,7 @@ def test_a_training_text_of_two_forms_is_told_of_but_not_where_they_are_made_one
     assert "two forms" not in trained(rnnlm, "mixed.txt", "--normalise", "all")
 
 
-def test_a_prepared_text_is_normalised_and_training_takes_that_over(rnnlm, texts):
+def test_prepared_text_passes_its_normalisation_to_training(rnnlm, texts):
     with pytest.warns(RnnlmWarning, match="in two forms"):
         list(library.prepare("mixed.txt", "plain", workers=0))
     list(library.prepare("mixed.txt", "prepared", workers=0, normalise="all"))
@@ -68,7 +66,7 @@ def test_a_prepared_text_is_normalised_and_training_takes_that_over(rnnlm, texts
     assert load_tokenizer("plain").to_settings()["normalise"] is None
 
 
-def test_a_tokenizer_that_is_taken_over_brings_its_forms(rnnlm, texts):
+def test_reused_tokenizer_brings_its_normalisation(rnnlm, texts):
     trained(rnnlm, "clean.txt", "--normalise", "all", "--remove-punctuation")
     again = ("train", "messy.txt", "--model", "unigram", "-o", "other", "--tokenizer-from", "model")
     assert rnnlm(*again, "--normalise", "spaces,entities,nfc,quotes,dashes").code == 0
@@ -97,7 +95,7 @@ def test_counts_are_of_normalised_text(rnnlm, texts):
     )
 
 
-def test_csv_with_semicolons_is_read_by_every_command_that_reads_tables(rnnlm, texts):
+def test_semicolon_csv_is_read_by_every_table_command(rnnlm, texts):
     rows = "".join(
         f"{number};{line};{number / 2:.1f}\r\n".replace(".", ",")
         for number, line in enumerate(CLEAN.splitlines())

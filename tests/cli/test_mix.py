@@ -61,7 +61,7 @@ def test_a_part_can_adapt_itself(rnnlm, parts):
     )
 
 
-def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
+def test_tuning_weights_on_training_text_is_reported(rnnlm, models, parts):
     told = (
         "note: this is the very text that kn and uni were trained on: weights found there "
         "flatter them; use held-out text\n"
@@ -108,7 +108,7 @@ def test_wrong_usage(rnnlm, parts, arguments, code, what):
     assert not (parts / "checkpoints").exists()
 
 
-def test_a_mixture_is_not_trained_nor_exported_nor_pruned(rnnlm, parts):
+def test_mixtures_cannot_be_trained_exported_or_pruned(rnnlm, parts):
     lines = checked_error(
         rnnlm("train", "valid.txt", "--model", "mixture"),
         2,

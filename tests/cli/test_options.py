@@ -28,7 +28,7 @@ def test_the_commands_that_take_one_model():
 
 
 @pytest.mark.parametrize("command", [*ONE_MODEL, "bench score"])
-def test_a_second_model_is_wrong_usage_where_one_is_taken(rnnlm, command):
+def test_commands_taking_one_model_refuse_a_second(rnnlm, command):
     ended = rnnlm(*command.split(), "-m", "first", "--model", "second")
     what, hint = checked_error(
         ended, 2, f"rnnlm {command} takes one model, but was given first, second; "
@@ -40,7 +40,7 @@ def test_a_second_model_is_wrong_usage_where_one_is_taken(rnnlm, command):
 
 
 @pytest.mark.parametrize("command", ["doctor", "info"])
-def test_an_argument_and_an_option_are_two_models_too(rnnlm, models, monkeypatch, command):
+def test_argument_and_option_count_as_two_models(rnnlm, models, monkeypatch, command):
     checked_error(
         rnnlm(command, models.unigram, "-m", models.lstm), 2, f"rnnlm {command} takes one model"
     )
@@ -48,9 +48,7 @@ def test_an_argument_and_an_option_are_two_models_too(rnnlm, models, monkeypatch
     assert rnnlm(command, models.unigram).code == 0
 
 
-def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(
-    rnnlm, models, here, monkeypatch
-):
+def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monkeypatch):
     (here / "my model").symlink_to(models.unigram)
     monkeypatch.setenv("RNNLM_MODEL", "my model")
     assert json.loads(rnnlm("info", "--json").out)["folder"] == "my model"

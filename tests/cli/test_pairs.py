@@ -20,9 +20,7 @@ def records(outcome) -> list[dict]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_apart(
-    rnnlm, models, here
-):
+def test_ties_count_half_and_identical_pairs_are_reported(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
     shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json")
     assert records(shown) == [
@@ -36,7 +34,7 @@ def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_a
     )
 
 
-def test_agreement_comes_by_distance_and_attractors_as_a_table_and_a_plot(rnnlm, models, here):
+def test_agreement_is_shown_by_distance_and_attractors(rnnlm, models, here):
     shown = rnnlm("score", "-m", models.unigram, "--pairs", AGREEMENT, "--plot", "plot.svg")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert columns == [
@@ -54,7 +52,7 @@ def test_agreement_comes_by_distance_and_attractors_as_a_table_and_a_plot(rnnlm,
     assert "words between head and verb" in (here / "plot.svg").read_text()
 
 
-def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm, models, here):
+def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
     (here / "pairs.tsv").write_text(
         "id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n"
     )
@@ -95,7 +93,7 @@ def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm
     assert "the text holds <s>" in third["reason"] and third["where"] == "pairs.tsv, line 4"
 
 
-def test_details_name_a_file_whose_name_is_no_utf8(rnnlm, models, here):
+def test_details_name_files_with_non_utf8_names(rnnlm, models, here):
     (here / "p\udcff.tsv").write_text("good\tbad\nthe man\tman the\n")
     assert (
         rnnlm(

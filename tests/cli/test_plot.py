@@ -14,7 +14,7 @@ def test_points_are_a_table_or_json(rnnlm, models):
     ] and curve["model"] == "lstm"
 
 
-def test_a_picture_names_its_runs_and_is_not_replaced_unasked(rnnlm, models, here):
+def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
     arguments = (
         "plot",
         models.lstm,
@@ -36,7 +36,7 @@ def test_a_picture_names_its_runs_and_is_not_replaced_unasked(rnnlm, models, her
     )
 
 
-def test_a_wrong_suffix_and_options_without_a_picture_are_refused(rnnlm, models):
+def test_wrong_suffix_and_stray_picture_options_are_refused(rnnlm, models):
     assert "does not have a plot suffix" in rnnlm("plot", models.lstm, "-o", "curves.jpg").errors[0]
     assert rnnlm("plot", models.lstm, "--by", "seconds").code == 2
     assert rnnlm("plot", "nothing-here").code == 1

@@ -17,7 +17,7 @@ def text(here, corpus_lines):
     return path
 
 
-def test_a_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
+def test_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     prepared = rnnlm("prepare", text, "-o", "big", "--workers", 2, "--min-count", 2)
     assert prepared.code == 0, prepared.err
     assert (
@@ -64,7 +64,7 @@ def test_the_outcome_as_json(rnnlm, text):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(
+def test_interrupted_preparation_stops_soon_and_can_resume(
     start, spawn, here, corpus_lines, number, code
 ):
     (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 600, encoding="utf-8")

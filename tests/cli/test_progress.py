@@ -31,7 +31,7 @@ def said(capsys):
     return lambda: capsys.readouterr().err.splitlines()
 
 
-def test_the_last_of_all_is_said_at_once_where_one_of_its_part_was(clock, said):
+def test_final_count_is_reported_after_an_earlier_one(clock, said):
     progress = terminal.Progress(clock)
     clock.now += 6  # loading
     for number in range(1, 1480):
@@ -44,7 +44,7 @@ def test_the_last_of_all_is_said_at_once_where_one_of_its_part_was(clock, said):
     assert said() == []
 
 
-def test_a_part_that_was_said_is_said_to_its_end_when_another_begins_or_the_work_ends(clock, said):
+def test_reported_part_is_finished_before_the_next(clock, said):
     progress = terminal.Progress(clock)
     for lines in (1000, 2000, 3000):
         progress(f"{lines:,} lines read")
@@ -59,7 +59,7 @@ def test_a_part_that_was_said_is_said_to_its_end_when_another_begins_or_the_work
     assert said() == []  # it was soon done
 
 
-def test_lines_become_rarer_in_long_work_but_not_rarer_than_one_in_half_a_minute(clock, said):
+def test_progress_lines_thin_out_to_half_minute_gaps(clock, said):
     progress, times = terminal.Progress(clock), []
     for second in range(600):
         clock.now += 1
@@ -70,7 +70,7 @@ def test_lines_become_rarer_in_long_work_but_not_rarer_than_one_in_half_a_minute
     assert min(gaps) == 5 and max(gaps) == 30
 
 
-def test_a_silent_minute_ends_in_a_line_that_the_work_goes_on(clock, said):
+def test_silent_minute_ends_in_still_working_line(clock, said):
     progress = terminal.Progress(clock)
     clock.now += 59
     progress.say_if_silent()
@@ -84,7 +84,7 @@ def test_a_silent_minute_ends_in_a_line_that_the_work_goes_on(clock, said):
     assert said() == ["still working after 2m 00s; lstm: 5 of 10 tokens scored"]
 
 
-def test_a_command_says_so_by_itself_until_it_ends(monkeypatch):
+def test_command_reports_still_working_until_it_ends(monkeypatch):
     monkeypatch.setattr(terminal, "SILENT_SECONDS", 0.01)
     lines, heard = [], threading.Event()
     monkeypatch.setattr(terminal, "say", lambda line: (lines.append(line), heard.set()))
@@ -109,7 +109,7 @@ def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command
     assert scored and scored[-1][0] == scored[-1][2]
 
 
-def test_a_run_without_a_terminal_has_a_line_in_a_quarter_of_a_minute(clock, said):
+def test_run_without_terminal_reports_within_fifteen_seconds(clock, said):
     display = live.PlainDisplay(terminal.Progress(clock))
     for number in range(40):
         clock.now += 1

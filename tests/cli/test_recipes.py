@@ -6,7 +6,7 @@ import pytest
 from rnnlm.recipes import recipe as overview
 
 
-def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm):
+def test_all_recipes_are_listed_with_purpose_and_results(rnnlm):
     columns, *rows = [line.split("\t") for line in rnnlm("recipes").out.splitlines()]
     assert columns == ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
@@ -24,7 +24,7 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
     assert max(map(len, lines)) <= 80
 
 
-def test_figures_of_a_gpu_are_explained_and_named_with_their_card(rnnlm, monkeypatch, terminal_of):
+def test_gpu_figures_are_explained_with_their_card(rnnlm, monkeypatch, terminal_of):
     """The table still fits, and says what stands in the column only once something does."""
     assert "GPU: tokens" not in rnnlm("recipes").err
     speed = overview.GpuSpeed("CARD", "bf16", 123_456.0, 1.31, text="PTB")
@@ -52,7 +52,7 @@ def test_json_has_one_line_per_recipe(rnnlm):
 
 
 @pytest.mark.parametrize("name", overview.names())
-def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
+def test_one_recipe_is_shown_with_settings_and_source(rnnlm, name):
     recipe = overview.load(name)
     record = json.loads(rnnlm("recipes", name, "--json").out)
     assert record == overview.record(recipe)

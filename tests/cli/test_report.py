@@ -16,9 +16,7 @@ def test_a_run_becomes_a_page(rnnlm, models, here, monkeypatch):
     assert rnnlm("report", models.unigram, "-o", "run.html", "--overwrite").code == 0
 
 
-def test_of_a_network_without_its_log_the_page_does_not_say_that_it_was_not_trained(
-    rnnlm, models, here
-):
+def test_page_without_log_does_not_claim_network_untrained(rnnlm, models, here):
     copy = shutil.copytree(models.lstm, here / "copy")
     (copy / "metrics.jsonl").unlink()
     assert rnnlm("report", "copy", "-o", "run.html").code == 0

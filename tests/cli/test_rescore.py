@@ -36,7 +36,7 @@ def rates(shown):
     return [row.split("\t") for row in shown.out.splitlines()]
 
 
-def test_weights_tuned_on_one_list_are_applied_to_another(rnnlm, models, listed):
+def test_weights_tuned_on_one_list_apply_to_another(rnnlm, models, listed):
     shown = rnnlm(
         "rescore",
         "--tune",
@@ -74,7 +74,7 @@ def test_weights_tuned_on_one_list_are_applied_to_another(rnnlm, models, listed)
     assert "tuned on 30 utterances" in shown.err
 
 
-def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models, listed):
+def test_saved_weights_match_tuning_and_applying_at_once(rnnlm, models, listed):
     common = ("-m", models.unigram, "--apply", "test.tsv", "--json", "--output")
     tuned = rnnlm(
         "rescore",
@@ -159,9 +159,7 @@ def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
     assert itself.code == 0 and "counted on the list the weights were tuned on" in itself.err
 
 
-def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_scored(
-    rnnlm, models, listed
-):
+def test_utterance_names_with_spaces_are_refused_before_scoring(rnnlm, models, listed):
     (listed / "dev.tsv").write_text("u 1\tREF\t\tthe\nu 1\t1\t-1\tthe\n")
     refused = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--output", "best.txt")
     assert (
@@ -183,12 +181,12 @@ def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_sco
     ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],
     ["--tune", "dev.tsv", "--nbest-output", "dev.tsv", "--overwrite"],
 ])  # fmt: skip
-def test_options_that_do_not_go_together_are_wrong_usage(rnnlm, models, listed, arguments):
+def test_incompatible_options_are_wrong_usage(rnnlm, models, listed, arguments):
     shown = rnnlm("rescore", "-m", models.unigram, *arguments)
     assert shown.code == 2 and shown.errors[0].startswith("error: ") and shown.out == ""
 
 
-def test_a_model_is_needed_and_may_come_from_the_environment(rnnlm, models, listed, monkeypatch):
+def test_model_is_required_and_may_come_from_environment(rnnlm, models, listed, monkeypatch):
     assert rnnlm("rescore", "--tune", "dev.tsv").code == 2
     monkeypatch.setenv("RNNLM_MODEL", str(models.unigram))
     assert rnnlm("rescore", "--tune", "dev.tsv", "--lowercase").code == 0

@@ -11,7 +11,7 @@ from rnnlm.cli.score_output import times
 from support.commands import environment
 
 
-def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, models):
+def test_likeliest_sentence_is_first_and_unknown_words_named(rnnlm, models):
     shown = rnnlm("score", "-m", models.unigram, "the zorp of the zarp", "the man", "the")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert columns == ["logprob_nats", "words", "ppl_word", "sentence", "unknown words"]
@@ -21,7 +21,7 @@ def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, m
     assert [float(row[0]) for row in rows] == sorted((float(row[0]) for row in rows), reverse=True)
 
 
-def test_of_exactly_two_sentences_the_odds_are_said_in_words(rnnlm, models):
+def test_odds_of_two_sentences_are_put_in_words(rnnlm, models):
     shown = rnnlm("score", "-m", models.unigram, "the man was in the house and on the hill", "the")
     assert shown.out.splitlines()[-1].startswith('"the" is about 10^')
     assert shown.out.splitlines()[-1].count("times l") == 2
@@ -41,7 +41,7 @@ def test_ratios_in_words(log10, words):
     assert times(log10) == words
 
 
-def test_json_keeps_the_order_of_the_input_one_record_per_line_empty_ones_too(rnnlm, models):
+def test_json_keeps_input_order_including_empty_lines(rnnlm, models):
     lines = ["the man was in the house", "", "zorp", "", "the"]
     shown = rnnlm("score", "-m", models.lstm, "--json", stdin="\n".join(lines).encode() + b"\n")
     records = [json.loads(line) for line in shown.out.splitlines()]
@@ -51,7 +51,7 @@ def test_json_keeps_the_order_of_the_input_one_record_per_line_empty_ones_too(rn
     assert records[1]["tokens"] == 1 and records[1]["logprob_nats"] < 0
 
 
-def test_arguments_a_file_and_standard_input_score_the_same(rnnlm, models, here):
+def test_arguments_file_and_standard_input_score_alike(rnnlm, models, here):
     sentences = ["the man was in the house", "the day"]
     (here / "sentences.txt").write_text("\n".join(sentences) + "\n")
     ways = [
@@ -83,7 +83,7 @@ def test_tokens_show_surprisals_that_add_up(rnnlm, models):
     assert "token\tsurprisal_bits" in shown and "zorp\t" in shown and "\tunknown" in shown
 
 
-def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
+def test_special_symbols_are_refused_or_treated_as_asked(rnnlm, models):
     refused = rnnlm("score", "-m", models.unigram, "--strict", "the </s> man")
     assert refused.code == 1 and "sentence 1" in refused.err and "--special-symbols" in refused.err
     dropped = json.loads(
@@ -95,7 +95,7 @@ def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
     assert dropped["logprob_nats"] == plain["logprob_nats"]
 
 
-def test_on_a_terminal_data_is_shown_literally_and_nothing_is_markup(rnnlm, models, terminal_of):
+def test_terminal_shows_data_literally_without_markup(rnnlm, models, terminal_of):
     terminal_of(160)
     sentences = ["[red]the[/red] \x1b[31mman", ":smile: [bold]"]
     shown = rnnlm("score", "-m", models.unigram, *sentences)
@@ -154,7 +154,7 @@ PLACES = [
 ]
 
 
-def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm, models, here):
+def test_stimuli_become_word_rows_in_every_format(rnnlm, models, here):
     (here / "s.csv").write_text(STIMULI)
     asked = [
         "score",
@@ -199,7 +199,7 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
     ]
 
 
-def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models, here):
+def test_regions_from_marks_or_columns_have_own_rows(rnnlm, models, here):
     (here / "s.csv").write_text("cond,r1,r2,r3\na,The man,was,here\nb,The man,,here\n")
     columns = ["--input", "s.csv", "--region-columns", "r1, r2,r3"]
     rows = table(rnnlm("score", "-m", models.lstm, *columns, "--output-format", "tsv").out)
@@ -290,9 +290,7 @@ def test_split_chooses_what_words_are(rnnlm, models):
         assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
 
 
-def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_figure(
-    rnnlm, models, here
-):
+def test_sentence_table_leaves_missing_figures_empty(rnnlm, models, here):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
     shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--output-format", "tsv")
     rows = table(shown.out)
@@ -332,7 +330,7 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
     )
 
 
-def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
+def test_sentence_equal_to_a_file_name_is_noted(rnnlm, models, here):
     (here / "my text").write_text("the man\n")
     shown = rnnlm("score", "-m", models.unigram, "the", "my text")
     assert (
@@ -362,9 +360,7 @@ TEXTS = [
     [["--output-format", "tsv"], [], ["--output-format", "tsv", "--tokens"], ["-o", "out.tsv"]],
     ids=" ".join,
 )
-def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(
-    rnnlm, models, here, options
-):
+def test_tsv_is_read_back_despite_quotes_and_newlines(rnnlm, models, here, options):
     (here / "t.jsonl").write_text(
         "".join(json.dumps({"id": str(id), "text": text}) + "\n" for id, text in enumerate(TEXTS))
     )
@@ -396,7 +392,7 @@ def test_likely_next_words_stand_at_each_place(rnnlm, models):
     assert "likeliest here" in rnnlm("score", "-m", models.lstm, "--next", 3, "the man").out
 
 
-def test_a_table_is_ranked_by_word_or_token_where_that_is_asked(rnnlm, models):
+def test_table_can_be_ranked_by_word_or_token(rnnlm, models):
     long, short = "the man was in the house and the man was in the house", "zorp"
     rows = table(rnnlm("score", "-m", models.unigram, long, "a zorp of zarp", short).out)
     assert rows[0]["sentence"] == short
@@ -420,7 +416,7 @@ def test_what_is_given_conditions_and_is_not_scored(rnnlm, models, here):
     assert by_row[1]["logprob_nats"] != pytest.approx(by_text["logprob_nats"], abs=1e-3)
 
 
-def test_sentences_can_be_scored_without_their_end_or_as_one_stream(rnnlm, models):
+def test_sentences_are_scored_without_end_or_as_stream(rnnlm, models):
     (whole,), (open_end,) = (
         records(rnnlm("score", "-m", models.lstm, "--json", "the man", *end))
         for end in ((), ("--no-eos",))
@@ -458,7 +454,7 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
     ("s.csv", ["--words", "--regions", "|"]),
     pytest.param("s.jsonl", ["--tokens", "--context", "carry"], marks=pytest.mark.soak),
 ])  # fmt: skip
-def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(
+def test_killed_run_resumes_to_the_same_file(
     rnnlm, models, here, start, corpus_lines, name, options
 ):
     (here / "text.jsonl").write_text(

@@ -32,7 +32,7 @@ def two(models):
     return ("-m", models.lstm, "-m", models.unigram)
 
 
-def test_a_record_holds_the_sentence_once_and_what_each_model_gives_it_alone(rnnlm, models, two):
+def test_record_holds_sentence_once_and_each_models_scores(rnnlm, models, two):
     found = records(rnnlm("score", *two, "--json", "--words", "--next", 2, *SENTENCES))
     alone = {
         folder.name: records(rnnlm("score", "-m", folder, "--json", "--words", "--next", 2,
@@ -49,7 +49,7 @@ def test_a_record_holds_the_sentence_once_and_what_each_model_gives_it_alone(rnn
         } == {name: its[number] for name, its in alone.items()}
 
 
-def test_a_word_that_a_model_does_not_have_as_it_removes_marks_is_a_dash(rnnlm, tmp_path):
+def test_words_lost_with_removed_punctuation_are_dashes(rnnlm, tmp_path):
     for name, removes in (("all", False), ("few", True)):
         save(
             tmp_path / name,
@@ -88,9 +88,7 @@ def test_a_word_that_a_model_does_not_have_as_it_removes_marks_is_a_dash(rnnlm, 
     ]
 
 
-def test_the_table_is_ranked_by_the_first_model_with_the_columns_of_each_and_a_signature_of_each_below(
-    rnnlm, models, two
-):
+def test_table_is_ranked_by_first_model_with_signatures(rnnlm, models, two):
     shown = rnnlm("score", *two, "--words", *SENTENCES)
     ranked, *words = shown.out.split("\n\n")
     rows = table(ranked)
@@ -122,12 +120,12 @@ def test_the_table_is_ranked_by_the_first_model_with_the_columns_of_each_and_a_s
     ).err.strip().removeprefix("signature: ")
 
 
-def test_the_odds_of_two_sentences_are_said_for_each_model(rnnlm, two):
+def test_odds_of_two_sentences_are_given_per_model(rnnlm, two):
     *_, first, second = rnnlm("score", *two, "the", "the zorp of the house").out.splitlines()
     assert first.startswith('tiny: "the" is about ') and second.startswith('uni: "the" is about ')
 
 
-def test_on_a_terminal_the_name_of_the_model_has_a_line_of_its_own(rnnlm, two, terminal_of):
+def test_model_name_has_its_own_line_on_terminal(rnnlm, two, terminal_of):
     terminal_of(100)
     first, second, *_ = (
         line.split() for line in rnnlm("score", *two, "the man").plain.splitlines() if line.strip()
@@ -142,9 +140,7 @@ def test_on_a_terminal_the_name_of_the_model_has_a_line_of_its_own(rnnlm, two, t
     ]
 
 
-def test_folders_of_one_name_are_told_apart_and_the_environment_names_one(
-    rnnlm, models, here, monkeypatch
-):
+def test_folders_of_the_same_name_are_told_apart(rnnlm, models, here, monkeypatch):
     for folder in ("a", "b"):
         (here / folder).mkdir()
         (here / folder / "best").symlink_to(models.unigram)
@@ -156,9 +152,7 @@ def test_folders_of_one_name_are_told_apart_and_the_environment_names_one(
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv"])
-def test_rows_of_words_hold_what_is_about_the_text_once_then_the_figures_of_each_whatever_its_tokens(
-    rnnlm, parts, form
-):
+def test_word_rows_hold_text_once_then_model_figures(rnnlm, parts, form):
     (parts / "s.csv").write_text("item,text\n7,It's the zorp!\n8,\n")
     names = ("lower", "chars", "bytes")
     asked = (
@@ -192,7 +186,7 @@ def test_rows_of_words_hold_what_is_about_the_text_once_then_the_figures_of_each
     )
 
 
-def test_regions_and_parquet_have_the_figures_of_each_model_too(rnnlm, parts):
+def test_regions_and_parquet_have_figures_per_model(rnnlm, parts):
     ended = rnnlm(
         "score",
         "-m",
@@ -244,7 +238,7 @@ def test_rows_of_models_in_long_format(rnnlm, two, here):
         ["--plot", "x.svg", "--word-split", "tokens"],
     ],
 )
-def test_rows_of_tokens_need_one_tokenizer_and_records_do_not(rnnlm, parts, options):
+def test_only_token_rows_need_one_tokenizer(rnnlm, parts, options):
     ended = rnnlm("score", "-m", "lower", "-m", "chars", *options, "The man")
     assert (ended.code, ended.out) == (1, "") and not (parts / "x.svg").exists()
     assert (
@@ -269,16 +263,14 @@ def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     assert "note: 1 line has no score by tiny: each with its reason" in shown.err
 
 
-def test_a_model_that_adapts_itself_stands_beside_the_one_that_does_not(rnnlm, models):
+def test_adapting_model_stands_beside_the_plain_one(rnnlm, models):
     plain = ("score", "--context", "carry", "--json", "the man", "the man")
     first, second = records(rnnlm(*plain, "-m", models.unigram, "-m", f"{models.unigram}+unigram"))
     assert list(first["models"]) == ["uni", "uni+unigram"]
     assert second["models"]["uni+unigram"]["logprob_nats"] > second["models"]["uni"]["logprob_nats"]
 
 
-def test_a_run_of_several_models_is_resumed_with_the_same_models_only(
-    rnnlm, models, two, here, monkeypatch
-):
+def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, here, monkeypatch):
     (here / "text").write_text("the man\nthe zorp\nthe\nwas\nhere\n")
     monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 2)
     command = [
@@ -315,9 +307,7 @@ def test_a_run_of_several_models_is_resumed_with_the_same_models_only(
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "scores.jsonl"], ["--json"]], ids=" ".join)
-def test_a_plot_of_surprisals_goes_with_every_way_of_output_and_changes_none(
-    rnnlm, two, here, options
-):
+def test_surprisal_plot_goes_with_every_output_form(rnnlm, two, here, options):
     without = rnnlm("score", *two, *options, "the man was here", "the zorp")
     written = (here / "scores.jsonl").read_text() if "-o" in options else without.out
     (here / "scores.jsonl").unlink(missing_ok=True)
@@ -333,7 +323,7 @@ def test_a_plot_of_surprisals_goes_with_every_way_of_output_and_changes_none(
     assert rnnlm("score", *two, "--plot", "plot.svg", "--overwrite", "the").code == 0
 
 
-def test_pairs_stand_side_by_side_with_the_difference_from_the_first_model(rnnlm, two, here):
+def test_pairs_stand_side_by_side_with_differences(rnnlm, two, here):
     rows = ["good\tbad\tkind", "the man\tthe zorp\tone", "the\tthe man was\ttwo", "a\ta\ttwo"]
     (here / "pairs.tsv").write_text("\n".join(rows) + "\n")
     shown = rnnlm(

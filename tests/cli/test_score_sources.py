@@ -34,7 +34,7 @@ def rows(text, delimiter="\t"):
     return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
 
 
-def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, pairs):
+def test_pairs_from_any_source_score_in_all_forms(rnnlm, fra, pairs):
     records = [
         json.loads(line)
         for line in rnnlm(
@@ -126,7 +126,7 @@ def test_targets_of_one_source_are_ranked_and_compared(rnnlm, fra):
     assert {line.split("\t")[-1]: line.split("\t")[1] for line in piped.splitlines()[1:]} == nats
 
 
-def test_a_table_shows_sources_and_compares_no_targets_of_different_ones(rnnlm, fra, here):
+def test_table_compares_no_targets_across_sources(rnnlm, fra, here):
     (here / "pairs.tsv").write_text("".join(TABLE.splitlines(keepends=True)[:3]))
     shown = rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS)
     assert (
@@ -136,7 +136,7 @@ def test_a_table_shows_sources_and_compares_no_targets_of_different_ones(rnnlm, 
     )
 
 
-def test_an_interrupted_run_goes_on_with_the_same_pairs(rnnlm, fra, pairs):
+def test_interrupted_run_resumes_with_the_same_pairs(rnnlm, fra, pairs):
     command = ("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "-o", "scores.tsv")
     assert rnnlm(*command).code == 0
     whole = (pairs / "scores.tsv").read_text()
@@ -147,7 +147,7 @@ def test_an_interrupted_run_goes_on_with_the_same_pairs(rnnlm, fra, pairs):
     assert "cannot resume" in rnnlm(*command, "--resume").err
 
 
-def test_a_language_model_beside_it_scores_the_target_alone(rnnlm, fra, models, pairs):
+def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models, pairs):
     shown = rnnlm(
         "score", "-m", fra, "-m", models.unigram, "--input", "pairs.tsv", *COLUMNS, "--json"
     )

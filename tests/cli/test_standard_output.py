@@ -27,7 +27,7 @@ def inputs(here):
         ("score -m {0} --pairs pairs.tsv --pairs-details", "both.jsonl"),
     ],
 )
-def test_a_dash_gives_the_bytes_of_the_file_and_no_file(rnnlm, models, inputs, command, name):
+def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, command, name):
     verb, *options = command.format(models.lstm).split()
     arguments = (verb, "-m", models.unigram, *options)
     written, piped = rnnlm(*arguments, name), rnnlm(*arguments, "-")
@@ -60,7 +60,7 @@ def test_a_folder_cannot_be_standard_output(rnnlm, models, here, command):
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.html.pdf", "x.PNG", "-"])
-def test_a_report_that_is_not_a_page_is_refused_before_any_work(rnnlm, models, here, name):
+def test_non_html_report_is_refused_before_any_work(rnnlm, models, here, name):
     ended = rnnlm("compare", "nowhere", models.unigram, "--on", "missing.txt", "--report", name)
     assert ended.code == 2 and ended.errors == [
         f"error: a comparison cannot be written to {name}", "  why: the report is a page of HTML",

@@ -15,7 +15,7 @@ SEVEN = "\t".join("_" * 7)
 RAW = "They don't like old cats.\n\nThey do.\n"
 
 
-def test_a_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
+def test_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
     shown = rnnlm("tag", "-m", tagger.folder, SENTENCE).out
     assert shown.splitlines() == [
         "word\t2",
@@ -23,7 +23,7 @@ def test_a_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
     ]
 
 
-def test_several_sentences_have_numbers_and_labels_of_their_own(rnnlm, slot_tagger):
+def test_several_sentences_have_own_numbers_and_labels(rnnlm, slot_tagger):
     rows = [
         row.split("\t")
         for row in rnnlm(
@@ -89,7 +89,7 @@ def test_json_has_what_python_has(rnnlm, slot_tagger):
     }  # fmt: skip
 
 
-def test_columns_are_written_again_with_the_labels_in_their_column(rnnlm, tagger, here):
+def test_columns_are_rewritten_with_labels_in_place(rnnlm, tagger, here):
     text = "-DOCSTART- O\n\n" + columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
     (here / "in.conll").write_text(text)
     assert (
@@ -125,7 +125,7 @@ def test_conllu_keeps_all_but_the_labels(rnnlm, treebank_tagger, here):
     assert (shown.code, shown.out) == (0, text)
 
 
-def test_raw_text_becomes_conllu_with_ranges_for_a_tagger_of_a_treebank(rnnlm, treebank_tagger):
+def test_treebank_tagger_writes_raw_text_as_conllu_ranges(rnnlm, treebank_tagger):
     lines = rnnlm("tag", "-m", treebank_tagger, stdin=RAW.encode()).out.splitlines()
     assert lines[:7] == [
         "# text = They don't like old cats.",
@@ -152,9 +152,7 @@ def test_raw_text_becomes_conllu_with_ranges_for_a_tagger_of_a_treebank(rnnlm, t
     ("conllu", ("--output-format", "conllu"),
      f"# text = fly me\n1\tfly\t{SEVEN}\tLabel=O\n2\tme\t{SEVEN}\tLabel=O\n\n"),
 ])  # fmt: skip
-def test_raw_text_is_written_as_the_training_data_or_as_asked_for(
-    rnnlm, tagger, here, name, options, expected
-):
+def test_raw_text_takes_training_or_requested_format(rnnlm, tagger, here, name, options, expected):
     shown = rnnlm("tag", "-m", tagger.folder, *options, stdin=b"fly me\n")
     assert shown.code == 0, shown.err
     assert (next(here.iterdir()).read_text() if options[:1] == ("-o",) else shown.out) == expected
@@ -176,7 +174,7 @@ def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, he
     ] <= 1
 
 
-def test_labels_of_sentences_need_a_format_that_has_room(rnnlm, slot_tagger, here):
+def test_sentence_labels_need_a_format_with_room(rnnlm, slot_tagger, here):
     (here / "in.conll").write_text("fly O\nme O\n")
     asked = ("tag", "-m", slot_tagger.folder, "--input", "in.conll", "--input-format", "columns")
     assert (
@@ -219,7 +217,7 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
     assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
 
 
-def test_a_file_is_whole_or_not_there_and_its_sentence_is_named(rnnlm, tagger, here):
+def test_output_is_whole_or_absent_and_error_located(rnnlm, tagger, here):
     (here / "in.conll").write_text(columns(VALID) + "fly\n")
     shown = rnnlm(
         "tag",
@@ -239,7 +237,7 @@ def test_a_file_is_whole_or_not_there_and_its_sentence_is_named(rnnlm, tagger, h
     )
 
 
-def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, classifier, tagger):
+def test_other_task_model_is_named_with_its_command(rnnlm, classifier, tagger):
     shown = rnnlm("tag", "-m", "demo")
     why = "  why: it has learned no labels of words"
     assert (shown.code, shown.errors) == (

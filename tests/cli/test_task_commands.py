@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf
 TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}
 
 
-def test_the_page_and_the_code_say_the_same_of_each_command():
+def test_page_and_code_agree_on_each_command():
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in PAGE.splitlines()
@@ -28,7 +28,7 @@ def test_the_page_and_the_code_say_the_same_of_each_command():
     ]
 
 
-def test_each_command_that_takes_a_model_is_in_the_table():
+def test_every_command_taking_a_model_is_in_table():
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in COMMANDS}
     taking = {
@@ -66,9 +66,7 @@ REFUSED = {
         if name not in ("tag", "classify", "translate") and "tagging" not in USES[name]
     ],
 )
-def test_a_command_for_language_models_ends_in_one_line_that_names_the_one_to_use(
-    rnnlm, tagger, classifier, command
-):
+def test_refused_language_model_command_names_the_right_one(rnnlm, tagger, classifier, command):
     for trained, what, instead in (
         (tagger, "a tagger of words", "tag"),
         (classifier, "a classifier of texts", "classify"),
@@ -81,7 +79,7 @@ def test_a_command_for_language_models_ends_in_one_line_that_names_the_one_to_us
         )
 
 
-def test_labels_figures_and_commands_are_shown_of_a_model(rnnlm, slot_tagger):
+def test_model_info_shows_labels_figures_and_commands(rnnlm, slot_tagger):
     outcome = rnnlm("info", slot_tagger.folder)
     shown = dict(line.split("\t", 1) for line in reversed(outcome.out.splitlines()))
     assert shown["labels slots"] == "of each word, spans of 2 types in bio: place, time"
@@ -127,7 +125,7 @@ def test_a_compact_tagger_is_evaluated_for_its_card(rnnlm, here, tagger):
     assert "labels 2" in card
 
 
-def test_the_runs_of_a_grid_have_the_figures_of_their_task_and_a_curve(rnnlm, here, tagger):
+def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
     given = (
         "--valid",
         tagger.valid,

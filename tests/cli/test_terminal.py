@@ -8,19 +8,19 @@ import pytest
 from rnnlm.cli import terminal
 
 
-def test_piped_tables_are_tab_separated_with_one_line_a_row(capsys):
+def test_piped_tables_are_one_tabbed_line_per_row(capsys):
     terminal.print_table(["a", "b"], [["1", "x y"], ["[bold]2[/bold]", "w" * 500]], right=["a"])
     assert capsys.readouterr().out == "a\tb\n1\tx y\n[bold]2[/bold]\t" + "w" * 500 + "\n"
 
 
-def test_piped_tables_are_read_back_by_pythons_csv_but_for_what_a_terminal_would_obey(capsys):
+def test_piped_tables_are_read_back_by_csv(capsys):
     rows = [['an "odd one', "x\ty\nz"], ['"whole"', 'a "b" c']]
     terminal.print_table(["a", 'the "b"'], [*rows, ["\x1b[31m\r", "\u202e"]])
     read = list(csv.reader(io.StringIO(capsys.readouterr().out, newline=""), delimiter="\t"))
     assert read == [["a", 'the "b"'], *rows, ["\\x1b[31m\\r", "\\u202e"]]
 
 
-def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, terminal_of):
+def test_terminal_tables_fold_to_width_and_lose_nothing(capsys, terminal_of):
     terminal_of(60)
     terminal.print_table(["a", "long"], [["1", "w" * 500], ["[bold]2[/bold]", "x"]])
     shown = capsys.readouterr().out
@@ -28,9 +28,7 @@ def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, termina
     assert "[bold]2[/bold]" in shown
 
 
-def test_columns_without_room_stand_in_a_table_below_with_the_words_that_rows_begin_with_and_no_number_is_cut(
-    capsys, terminal_of
-):
+def test_columns_without_room_move_to_a_table_below(capsys, terminal_of):
     columns, rows = (
         ["model", *(f"a long figure {n}" for n in range(12))],
         [["lstm", *(f"{n}.12345" for n in range(12))]],
@@ -45,13 +43,13 @@ def test_columns_without_room_stand_in_a_table_below_with_the_words_that_rows_be
     assert capsys.readouterr().out.count("lstm") == 1
 
 
-def test_on_a_narrow_terminal_each_cell_has_its_line(capsys, terminal_of):
+def test_narrow_terminal_gives_each_cell_its_line(capsys, terminal_of):
     terminal_of(20)
     terminal.print_table(["a", "b"], [["1", "2"], ["3", "4"]])
     assert capsys.readouterr().out == "a: 1\nb: 2\n\na: 3\nb: 4\n\n"
 
 
-def test_errors_are_one_line_each_for_what_why_and_the_way_out_on_stderr(capsys):
+def test_errors_give_what_why_and_fix_on_stderr(capsys):
     terminal.show_error("what\nhappened", "why", "way out")
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -82,11 +80,11 @@ def test_numbers(value, text):
     (1.23456, (4,), "1.2346"), (0.5, (".6g",), "0.5"),
     (None, (), "-"), (True, (), "True"), ([1, 2], (), "1, 2"), ("carry", (), "carry"),
 ])  # fmt: skip
-def test_cells_of_a_table_hold_values_of_any_type(value, given, text):
+def test_table_cells_hold_values_of_any_type(value, given, text):
     assert terminal.cell(value, *given) == text
 
 
-def test_json_escapes_control_characters_and_stays_the_same_json(capsys):
+def test_json_escapes_control_characters_without_changing_content(capsys):
     terminal.print_json({"text": "a\x9b31m\u202eb\x7f"})
     shown = capsys.readouterr().out
     assert "\x9b" not in shown and "\u202e" not in shown and "\x7f" not in shown

@@ -51,9 +51,7 @@ def test_json_is_one_object(rnnlm, models):
     assert shown.code == 0
 
 
-def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(
-    rnnlm, models, here
-):
+def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
     (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
     shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set",
                   "hidden_size=9", "--set", "seed=4",
@@ -69,14 +67,14 @@ def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(
     assert not (here / "made" / "config.json").exists()
 
 
-def test_dry_run_for_people_is_a_table_and_sizes(rnnlm, models):
+def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
     lines = rnnlm("train", models.text, *SHORT, "--dry-run").out.splitlines()
     assert lines[0].split("\t") == ["setting", "value", "origin", "what it is"]
     assert "hidden_size\t8\t--set\twidth of the hidden layers" in lines
     assert any(line.startswith("train_tokens: ") for line in lines)
 
 
-def test_the_bundled_corpus_and_the_demo_recipe_are_the_default(rnnlm):
+def test_bundled_corpus_and_demo_recipe_are_default(rnnlm):
     plan = json.loads(rnnlm("train", "--dry-run", "--json").out)
     assert plan["settings"]["model"]["origin"] == "recipe demo"
     assert plan["output"] == os.path.join("checkpoints", "english")

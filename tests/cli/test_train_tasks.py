@@ -45,7 +45,7 @@ def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tag
 @pytest.mark.parametrize(
     "task, expected", [("classification", {"0", "1", "2", "3"}), ("tagging", {"3"})]
 )
-def test_texts_held_out_are_drawn_at_random_and_sentences_are_the_last_ones(data, task, expected):
+def test_held_out_texts_are_random_and_sentences_last(data, task, expected):
     """Texts often stand label by label in a file: the last ones would have one label."""
     rows = [(str(number // 25), f"word{number}") for number in range(100)]
     form = "label\ttext\n{}" if task == "classification" else "{}"
@@ -114,7 +114,7 @@ REFUSED = [
     REFUSED,
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(data, rnnlm, options, what, why, hint):
+def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, what, why, hint):
     ended = rnnlm("train", "train.conll", *options, *NOTHING, "-o", "m")
     assert ended.code in (1, 2) and not (data / "m").exists()
     said = " ".join(ended.errors)

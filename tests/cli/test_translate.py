@@ -36,7 +36,7 @@ def expected(model):
     return [line.text for line in library.translate(model, LINES)]
 
 
-def test_a_line_comes_out_for_each_that_goes_in(rnnlm, model, expected, here):
+def test_each_input_line_gives_one_output_line(rnnlm, model, expected, here):
     assert rnnlm("translate", "-m", model, *LINES).out.splitlines() == expected
     (here / "in.txt.gz").write_bytes(
         gzip.compress(f"{LINES[0]}\r\n \n{LINES[1]}\n{LINES[2]}\n{LINES[3]}".encode())
@@ -81,7 +81,7 @@ def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
     )
 
 
-def test_json_has_what_python_has_as_rescore_reads_it(rnnlm, model, here):
+def test_json_matches_python_and_is_read_by_rescore(rnnlm, model, here):
     shown = rnnlm(
         "translate",
         "-m",
@@ -133,7 +133,7 @@ def test_several_lines_of_a_source_are_rows(rnnlm, model):
     assert [line.split("\t") for line in single.splitlines()] == [row[1:] for row in table[:3]]
 
 
-def test_samples_are_those_of_their_seed_line_and_number(rnnlm, model):
+def test_samples_depend_on_seed_line_and_number(rnnlm, model):
     def drawn(seed, num, **settings):
         lines = library.translate(
             model, LINES, sampling=SamplingSettings(seed=seed, **settings), num=num
@@ -161,7 +161,7 @@ def test_samples_are_those_of_their_seed_line_and_number(rnnlm, model):
     )
 
 
-def test_attention_is_drawn_of_the_first_line_with_words(rnnlm, model, here):
+def test_attention_is_drawn_for_first_line_with_words(rnnlm, model, here):
     shown = rnnlm(
         "translate", "-m", model, "--attention-plot", "a.svg", stdin=b"\n" + TEXT.encode()
     )
@@ -225,7 +225,7 @@ def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch
     assert list(translate.lines("strict")) == ["the cat", "caf\u00e9"]
 
 
-def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
+def test_conversation_line_does_not_wait_for_the_next(monkeypatch):
     class Pipe(io.RawIOBase):
         parts = [b"the cat\n", b"a dog\n"]
 
@@ -243,7 +243,7 @@ def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
     assert [*lines] == ["a dog"]
 
 
-def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, model):
+def test_other_task_model_is_named_with_its_command(rnnlm, model):
     shown = rnnlm("translate", "-m", "demo", "x")
     why = "  why: it has not learned to write a line for another"
     assert (shown.code, shown.errors) == (
@@ -256,7 +256,7 @@ def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, 
 @pytest.mark.parametrize(
     "options", [("--max-length", "inf"), ("--beam", "2", "--length-power", "1e4")], ids=str
 )
-def test_numbers_that_no_line_can_be_ranked_or_limited_by_are_refused(rnnlm, model, options):
+def test_unusable_ranking_and_limit_numbers_are_refused(rnnlm, model, options):
     shown = rnnlm("translate", "-m", model, *options, "the cat")
     assert shown.code == 2 and options[-2].removeprefix("--").replace("-", "_") in shown.errors[0]
 

@@ -85,7 +85,7 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
         assert ("statistics=" in signature) == (rule == "rms")
 
 
-def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram):
+def test_tuning_on_training_text_is_reported(rnnlm, models, unigram):
     told = (
         f"note: this is the very text that {unigram} was trained on: settings found there "
         "flatter it; use held-out text\n"
@@ -97,7 +97,7 @@ def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram
     )
 
 
-def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, copied):
+def test_tuned_settings_are_not_used_with_another_rule(rnnlm, models, copied):
     rnnlm(
         "tune",
         "-m",

@@ -16,7 +16,7 @@ def vectors(here):
     return "v.txt"
 
 
-def test_vectors_of_a_text_are_written_and_looked_at(rnnlm, models, here):
+def test_text_vectors_are_written_and_inspected(rnnlm, models, here):
     learned = rnnlm(
         "vectors",
         models.text,
@@ -110,7 +110,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     )
 
 
-def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm, models, here):
+def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, here):
     small = ("--model", "gru", "--set", "embedding_size=4", "--set", "hidden_size=4")
     command = ("train", models.text, "--embeddings", "svd", *small, "-o", "m")
     said = "word vectors are counted in the training text first"
@@ -150,7 +150,7 @@ def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm
     assert [line == said for line in lines] == [False, True] * 2 and said not in rnnlm(*grid).err
 
 
-def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
+def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
     (here / "pairs.tsv").write_text(
         "king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8"
     )
@@ -176,7 +176,7 @@ def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
     assert ">queen<" in (here / "map.svg").read_text(encoding="utf-8")
 
 
-def test_wrong_usage_and_unknown_words_are_one_clear_line(rnnlm, vectors, models):
+def test_wrong_usage_and_unknown_words_give_one_line(rnnlm, vectors, models):
     checked_error(
         rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'"
     )

@@ -103,7 +103,7 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
         assert np.array_equal(target_scores(each, encoded(each)), expected)
 
 
-def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
+def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
     assert not hasattr(model, "score")
@@ -120,7 +120,7 @@ def scores(model, data, chosen):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
-def test_a_pair_has_the_same_scores_alone_and_in_any_company(model, dtype, tolerance):
+def test_pair_scores_are_independent_of_their_batch(model, dtype, tolerance):
     model = Seq2SeqModel(copy.deepcopy(model.network).to(dtype), model.codec)
     data, order = encoded(model), list(range(len(PAIRS)))
     alone = [scores(model, data, [number])[0] for number in order]
@@ -133,7 +133,7 @@ def test_a_pair_has_the_same_scores_alone_and_in_any_company(model, dtype, toler
 @pytest.mark.parametrize("settings", [
     DecodingSettings(max_length=SHORT), DecodingSettings(beam=3, nbest=2, max_length=SHORT),
 ], ids=["greedy", "beam"])  # fmt: skip
-def test_a_source_has_the_same_translation_alone_and_in_any_company(model, settings):
+def test_translations_are_independent_of_their_batch(model, settings):
     alone = [translate(model, [source], settings=settings)[0] for source in SOURCES]
     order = list(range(len(SOURCES)))
     random.Random(1).shuffle(order)
@@ -148,7 +148,7 @@ def test_a_source_has_the_same_translation_alone_and_in_any_company(model, setti
         np.testing.assert_allclose(one, other, atol=1e-5 * 30)
 
 
-def test_probabilities_of_targets_sum_to_one_and_are_those_that_pairs_are_scored_with(model):
+def test_target_probabilities_sum_to_one_and_match_scoring(model):
     data, decoder = encoded(model), model.decoder
     for chosen in ([0, 3], [1]):
         (inputs_BT, targets_BT), state = (
@@ -178,7 +178,7 @@ def padded_targets(model, data, chosen):
     ), targets_BT
 
 
-def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(model):
+def test_states_of_several_sources_are_chosen_and_joined(model):
     """Whatever groups of one source the rows stand in."""
     decoder, boundary, draw = model.decoder, model.codec.target.boundary_id, random.Random(2)
     # each source by itself
@@ -208,7 +208,7 @@ def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(mo
 
 
 @pytest.mark.parametrize("name, settings", PARTS, ids=str)
-def test_a_training_step_and_a_decoding_step_run_on_the_meta_device(name, settings):
+def test_training_and_decoding_steps_run_on_meta_device(name, settings):
     model = fit(name, **{**settings, "budget": "1steps"})
     network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
     on_meta = Seq2SeqModel(network, model.codec)
@@ -234,7 +234,7 @@ def test_a_training_step_and_a_decoding_step_run_on_the_meta_device(name, settin
 
 
 @pytest.mark.parametrize("name, settings", PARTS, ids=str)
-def test_a_run_in_bf16_is_close_to_one_in_fp32(name, settings):
+def test_bf16_run_is_close_to_fp32(name, settings):
     own = {"budget": "2steps", **settings, "own_words": 0.0}
     fp32, bf16 = (
         tiny_pairs.run(name, valid=VALID, precision=precision, **own)[-1].model

@@ -153,7 +153,7 @@ def is_torch(model) -> bool:
     return isinstance(model, HiddenStateModel)
 
 
-def test_arrays_are_torchs_where_a_network_has_a_part_and_numpys_elsewhere(model, batch):
+def test_networks_give_torch_arrays_and_others_numpy(model, batch):
     inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
     state = model.initial_state(len(inputs_B1))
     for values in (
@@ -163,7 +163,7 @@ def test_arrays_are_torchs_where_a_network_has_a_part_and_numpys_elsewhere(model
         assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
 
 
-def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
+def test_invalid_ids_and_states_are_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
@@ -187,7 +187,7 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
             ask()
 
 
-def test_rows_and_targets_that_do_not_fit_are_refused(model, batch):
+def test_mismatched_rows_and_targets_are_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
     with pytest.raises(UsageError, match="inputs and targets have different shapes"):
@@ -204,7 +204,7 @@ def test_rows_and_targets_that_do_not_fit_are_refused(model, batch):
                 ask()
 
 
-def test_hidden_states_are_all_that_scores_and_predictions_are_made_of(model, batch):
+def test_hidden_states_alone_determine_scores_and_predictions(model, batch):
     if not isinstance(model, HiddenStateModel):
         return
     inputs_BT, targets_BT = batch
@@ -241,7 +241,7 @@ def test_a_state_is_a_value(model, batch):
         assert np.array_equal(array, before[name])
 
 
-def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch):
+def test_state_rows_are_reordered_repeated_and_dropped(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
@@ -331,7 +331,7 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
         )
 
 
-def test_threads_read_side_by_side_to_the_same_bits(case, one_thread_each):
+def test_parallel_threads_read_to_the_same_bits(case, one_thread_each):
     name, settings, model = case
     if SAME_STATE & set(settings) or (
         isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)
@@ -355,7 +355,7 @@ def test_threads_read_side_by_side_to_the_same_bits(case, one_thread_each):
         assert np.array_equal(logprob_1T, read(number))
 
 
-def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_unknown_ones(case):
+def test_unseen_spelled_words_are_unknown_without_characters(case):
     name, settings, model = case
     if settings.get("tokenizer") != "word":
         return
@@ -395,7 +395,7 @@ def test_two_models_of_one_text_share_their_vocabulary():
     assert len(set(sizes.values())) == 1
 
 
-def test_what_forgets_at_the_boundary_scores_the_same_whatever_came_before(model, batch):
+def test_model_forgetting_at_boundary_ignores_earlier_text(model, batch):
     inputs_BT, targets_BT = batch
     boundary = np.full((len(inputs_BT), 1), model.tokenizer.boundary_id)
     _, state = score(model, inputs_BT, targets_BT)

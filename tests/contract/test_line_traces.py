@@ -20,9 +20,7 @@ from support.tiny_models import make_tokenizer, small_settings
     ("lstm", {"layers": 2}), ("lstm", {"layers": 2, "mogrifier_rounds": 3}),
     ("qrnn", {"layers": 2}), ("jordan", {}), ("ffnn", {}),
 ])  # fmt: skip
-def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last(
-    kind, more
-):
+def test_language_model_trace_starts_with_the_boundary(kind, more):
     tokenizer = make_tokenizer()
     torch.manual_seed(2)
     model = NeuralLanguageModel(
@@ -46,7 +44,7 @@ def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_
 
 
 @pytest.mark.parametrize("folder", ["treebank_tagger", "pronouncer"])
-def test_the_trace_of_a_tagger_gives_what_its_heads_read(request, folder):
+def test_tagger_trace_gives_what_its_heads_read(request, folder):
     model = loading.load(str(request.getfixturevalue(folder)))
     line = "They don't like cold songs." if folder == "treebank_tagger" else "sheep"
     found = model.trace_line(line)
@@ -62,7 +60,7 @@ def test_the_trace_of_a_tagger_gives_what_its_heads_read(request, folder):
     torch.testing.assert_close(both_TBH[1:-1] if encoder.reads_boundary else both_TBH, expected_TBH)
 
 
-def test_the_trace_of_an_encoder_gives_what_attention_sees(translator):
+def test_encoder_trace_gives_what_attention_sees(translator):
     model = loading.load(str(translator.folder))
     line = "two seven one"
     found = model.trace_line(line)

@@ -100,7 +100,7 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["tagging", "classification"])
-def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(task, tmp_path):
+def test_saving_over_a_model_invalidates_its_pickle(task, tmp_path):
     folder, search, model = (
         tmp_path / "m",
         Search(probabilities=True),
@@ -120,7 +120,7 @@ def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(tas
         pickle.loads(pickle.dumps(loaded))
 
 
-def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
+def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
     assert not hasattr(model, "score")
@@ -129,7 +129,7 @@ def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
         rnnlm.score_sentences(model, ["a"])
 
 
-def test_probabilities_sum_to_one_and_are_those_of_what_is_predicted(model):
+def test_probabilities_sum_to_one_and_match_predictions(model):
     search = Search(constrained=False, probabilities=True)
     for column, *found in zip(model.codec.columns, *predict(model, TEXTS, search), strict=True):
         for words, each in zip(TEXTS, found, strict=True):
@@ -168,7 +168,7 @@ def scores(network, codec, texts, chosen):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
-def test_a_text_has_the_same_labels_and_scores_alone_and_in_any_company(model, dtype, tolerance):
+def test_labels_and_scores_are_independent_of_the_batch(model, dtype, tolerance):
     network = copy.deepcopy(model.network).to(dtype).eval()
     alone = [scores(network, model.codec, TEXTS, [number])[0] for number in range(len(TEXTS))]
     order = list(range(len(TEXTS)))
@@ -184,7 +184,7 @@ def test_a_text_has_the_same_labels_and_scores_alone_and_in_any_company(model, d
                 assert torch.equal(labels, labels_alone)
 
 
-def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
+def test_figures_cover_labels_and_count_unknown_as_wrong(case):
     task, _, settings, model = case
     rows = [(["fly", "me", "to", "mars"], ["O", "O", "O", "B-planet"], "escape"), *VALID[:4]]
     text = labelled(rows, task, settings.get("both", False))
@@ -198,7 +198,7 @@ def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
 
 
 @pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
-def test_a_training_step_and_a_prediction_run_on_the_meta_device(task, name, settings):
+def test_training_and_prediction_steps_run_on_meta_device(task, name, settings):
     model = fit(task, name, **{**settings, "budget": "1steps", "batch_rows": 2})
     network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
     text = labelled(
@@ -233,7 +233,7 @@ def test_a_training_step_and_a_prediction_run_on_the_meta_device(task, name, set
 
 
 @pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
-def test_a_run_in_bf16_is_close_to_one_in_fp32(task, name, settings):
+def test_bf16_run_is_close_to_fp32(task, name, settings):
     own = {"budget": "2steps", "learning_rate": 0.01, "batch_rows": 4, **settings}
     fp32, bf16 = (
         tiny_tasks.run(task, name, precision=precision, **own)[-1].model

@@ -63,7 +63,7 @@ def gradients(outputs, network, state):
     "dtype, tolerance", [(torch.float32, 1e-6), (torch.float64, 1e-12)], ids=str
 )
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
-def test_a_trace_equals_the_kernels_in_values_and_gradients(name, settings, dtype, tolerance):
+def test_trace_equals_kernels_in_values_and_gradients(name, settings, dtype, tolerance):
     network, inputs_TB, state = make(name, dtype, **settings)
     features_TBE, after = network.features(inputs_TB, state)
     found = network.trace(inputs_TB, state)
@@ -81,7 +81,7 @@ def test_a_trace_equals_the_kernels_in_values_and_gradients(name, settings, dtyp
 
 
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
-def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
+def test_trace_holds_what_every_layer_and_step_computes(name, settings):
     """From its own gates, and what it left one step before, follow each step's cell and hidden
     state."""
     network, inputs_TB, state = make(name, **settings)
@@ -110,7 +110,7 @@ def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
         )  # fmt: skip
 
 
-def test_gradients_between_steps_are_products_of_the_recurrent_weights():
+def test_gradients_between_steps_are_recurrent_weight_products():
     """Where all units of a ReLU layer are active, d h_t / d h_s is W^(t - s)."""
     network, inputs_TB, _ = make("rnn", activation="relu", tied=False)
     layer = network.body.layers[0]

@@ -29,9 +29,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name, settings", NEURAL, ids=str)
-def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(
-    name, settings, tmp_path
-):
+def test_bf16_run_is_stored_resumed_bitwise_and_loaded(name, settings, tmp_path):
     settings = {**SETTINGS, **settings}
     *events, whole = run(name, valid=HELD_OUT, **settings)
     kept = next(event for event in events if isinstance(event, Checkpoint))

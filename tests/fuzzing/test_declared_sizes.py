@@ -52,7 +52,7 @@ def gzip_bomb(megabytes: int) -> bytes:
     [(".zst", zstandard_bomb(1 << 14)), (".gz", gzip_bomb(200))],
     ids=["zstandard", "gzip"],
 )
-def test_a_compressed_text_that_unfolds_is_read_in_parts(tmp_path, suffix, content):
+def test_expanding_compressed_text_is_read_in_parts(tmp_path, suffix, content):
     path = tmp_path / f"text{suffix}"
     path.write_bytes(content)
 
@@ -66,7 +66,7 @@ def test_a_compressed_text_that_unfolds_is_read_in_parts(tmp_path, suffix, conte
     assert len(lengths) == 3 and peak < 150 * MEGABYTE
 
 
-def test_a_parquet_file_that_unfolds_is_read_in_parts(tmp_path):
+def test_expanding_parquet_file_is_read_in_parts(tmp_path):
     path = tmp_path / "table.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * (MEGABYTE // 10)] * 1000}), path)
     assert path.stat().st_size < 10_000

@@ -58,7 +58,7 @@ def by_name(masks):
     return {"words": words, "recurrent": recurrent, **rows}
 
 
-def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trainer, masks):
+def test_one_step_equals_a_slow_transcription(trainer, masks):
     _, window = next(trainer.source.windows())
     weights = {
         name: value.detach().double().requires_grad_()
@@ -106,9 +106,7 @@ def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trai
         torch.testing.assert_close(ours.detach().double(), updated, atol=1e-5, rtol=1e-4)
 
 
-def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_evaluation(
-    trainer, masks
-):
+def test_recurrent_weights_are_dropped_anew_each_training_step(trainer, masks):
     windows = iter(trainer.source.windows())
     raw = trainer.network.body.layers[0].weight_hh
     for _ in range(2):
@@ -127,9 +125,7 @@ def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_eva
     )
 
 
-def test_masks_differ_from_row_to_row_and_from_window_to_window(
-    make_data, make_trainer, sentences, masks
-):
+def test_masks_differ_between_rows_and_windows(make_data, make_trainer, sentences, masks):
     trainer = make_trainer(
         make_data(sentences[:20]),
         **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"},
@@ -146,9 +142,7 @@ def test_masks_differ_from_row_to_row_and_from_window_to_window(
     assert not torch.equal(first["words"], second["words"])
 
 
-def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_not(
-    make_data, make_trainer, sentences
-):
+def test_word_dropout_spares_the_output_weights(make_data, make_trainer, sentences):
     net = make_trainer(make_data(sentences[:20]), embedding_size=40, dropout_embedding=0.5).network
     net.train()
     ids_TB = torch.arange(30).repeat(3, 2).t()
@@ -176,7 +170,7 @@ def test_expected_values_are_kept(make_data, make_trainer, sentences, where):
     assert kept.mean().item() == pytest.approx(1, abs=0.05)
 
 
-def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():
+def test_ar_uses_dropped_and_tar_undropped_activations():
     y_TBE = torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]], [[3.0, 6.0]]])
     dropped_TBE = y_TBE * torch.tensor([0.0, 2.0])
     only_ar, only_tar = (
@@ -197,7 +191,7 @@ def lengths_of(trainer, epochs=40):
     return np.array([window.length for _, window in windows])
 
 
-def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trainer, sentences):
+def test_window_lengths_vary_around_bptt_or_half(make_data, make_trainer, sentences):
     trainer = make_trainer(
         make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_short=0.3
     )
@@ -241,7 +235,7 @@ def test_lengths_are_multiples_where_that_is_asked_for(make_data, make_trainer, 
     assert lengths.mean() == pytest.approx(70, abs=0.7)  # the nearest ones: rounding has no drift
 
 
-def test_a_window_longer_than_the_text_reads_it_whole(make_data, make_trainer, sentences):
+def test_window_longer_than_text_reads_it_whole(make_data, make_trainer, sentences):
     data = make_data(sentences[:3])
     trainer = make_trainer(
         data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs"

@@ -32,7 +32,7 @@ def test_its_files_are_those_of_its_config():
     assert {path.name for path in FOLDER.iterdir()} == {"config.json", "README.md", *manifest.files}
 
 
-def test_it_reaches_the_figures_of_its_card_on_the_bundled_test_text(model):
+def test_shipped_model_reaches_the_figures_of_its_card(model):
     stated = model_folder.read_manifest(FOLDER).results["test"]
     found = rnnlm.evaluate(model, corpora.part("english", "test"))
     assert found.signature == stated["signature"]
@@ -41,7 +41,7 @@ def test_it_reaches_the_figures_of_its_card_on_the_bundled_test_text(model):
     assert f"{stated['ppl_token_no_oov']:.2f}" in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
-def test_it_has_the_settings_of_the_commands_that_made_it():
+def test_shipped_model_has_the_settings_of_its_commands():
     """The last training, which began with the weights of one by the recipe alone."""
     lines = (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [shlex.split(line) for line in lines if line.startswith("rnnlm ")]
@@ -83,6 +83,6 @@ def test_it_finds_recognize_speech_likelier(model, frame):
     assert better.logprob_nats > worse.logprob_nats
 
 
-def test_its_name_finds_it_where_there_is_no_other_demo(tmp_path, monkeypatch):
+def test_shipped_model_is_found_by_name_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert loading.find("demo") == FOLDER

@@ -33,7 +33,7 @@ def test_models_give_the_figures_they_gave(rnnlm, stored, figure):
 
 
 @pytest.mark.parametrize("name", ["lstm", "awd"])
-def test_a_run_that_was_cut_off_goes_on_to_the_weights_of_the_uncut_one(rnnlm, stored, name):
+def test_interrupted_run_resumes_to_the_uncut_runs_weights(rnnlm, stored, name):
     cut = stored / f"{name}-cut"
     settings = model_folder.read_manifest(cut).settings
     given = [
@@ -90,6 +90,6 @@ def test_prepared_texts_hold_the_ids_of_their_text(name, text):
     assert np.array_equal(np.asarray(found.ids[: len(found.ids)]), encoded.ids)
 
 
-def test_a_report_draws_the_learning_curves_of_both_metrics_logs(rnnlm, stored):
+def test_report_draws_learning_curves_of_both_metrics_logs(rnnlm, stored):
     assert rnnlm("compare", "gru", "lstm", "--on", "valid.txt", "--report", "report.html").code == 0
     assert "learning" in (stored / "report.html").read_text().lower()

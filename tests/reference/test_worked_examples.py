@@ -87,13 +87,13 @@ def test_worked_example_of_a_relu_elman_network():
     assert last.squeeze().tolist() == [1, 0]
 
 
-def test_the_recurrent_matrix_multiplies_the_state_as_a_row():
+def test_recurrent_matrix_multiplies_the_state_as_a_row():
     """(1, 1) W = (1 * 0 + 1 * 2, 1 * 1 + 1 * 0) = (2, 1); as a column, W (1, 1) would be (1, 2)."""
     y_TBH, _ = relu_elman([[0, 1], [2, 0]])(one_row((0, 0, 0)), (one_row((1, 1)),))
     assert y_TBH.squeeze().tolist() == [2, 1]
 
 
-def test_worked_example_of_bptt_through_a_relu_elman_network():
+def test_bptt_through_relu_elman_matches_worked_example():
     """W = [[0, 1], [2, 0]], h0 = (1, 1), target (1, 1.5) after two steps. Forward:
         x1 U = (0.5, 1)    h0 W = (2, 1)      h1 = (2.5, 2)
         x2 U = (-5, 1)     h1 W = (4, 2.5)    sum (-1, 3.5), h2 = (0, 3.5)
@@ -232,7 +232,7 @@ def extreme_gru(reset_gate: str, update_gate: str, r: int, z: int) -> GruLayer:
 @both_updates
 @both_resets
 @pytest.mark.parametrize("r", [0, 1])
-def test_an_update_gate_that_keeps_all_copies_the_state(reset_gate, update_gate, r):
+def test_update_gate_keeping_everything_copies_the_state(reset_gate, update_gate, r):
     state = torch.randn(1, 2, 4)
     y_TBH, _ = extreme_gru(reset_gate, update_gate, r, z=1)(torch.randn(5, 2, 3), (state,))
     same(y_TBH, state.expand(5, 2, 4))
@@ -251,7 +251,7 @@ def test_a_reset_gate_at_zero_forgets_the_state(reset_gate, update_gate):
 
 @both_updates
 @both_resets
-def test_with_both_gates_open_a_gru_is_an_elman_network(reset_gate, update_gate):
+def test_gru_with_open_gates_is_an_elman_network(reset_gate, update_gate):
     layer, x_TBE, state = (
         extreme_gru(reset_gate, update_gate, r=1, z=0),
         torch.randn(5, 2, 3),

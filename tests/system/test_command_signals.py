@@ -27,7 +27,7 @@ def send(number):
     time.sleep(0)
 
 
-def test_an_echo_of_the_first_signal_is_no_second_one():
+def test_echo_of_first_signal_is_not_a_second():
     """As of `timeout`, which sends it to its child, and to the group that the child is in."""
     signals = Signals()
     with signals:
@@ -53,7 +53,7 @@ def test_the_second_signal_is_what_it_was_before(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_usr1_asks_to_save_once_each_time_it_comes_and_never_kills():
+def test_each_usr1_asks_for_one_save_without_killing():
     before = signal.getsignal(signal.SIGUSR1)
     signals = Signals()
     with signals:
@@ -67,7 +67,7 @@ def test_usr1_asks_to_save_once_each_time_it_comes_and_never_kills():
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
-def test_usr1_is_ignored_where_there_is_nothing_to_save_yet():
+def test_usr1_is_ignored_with_nothing_yet_to_save():
     before = signal.getsignal(signal.SIGUSR1)
     with saving_ignored():
         send(signal.SIGUSR1)
@@ -77,7 +77,7 @@ def test_usr1_is_ignored_where_there_is_nothing_to_save_yet():
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
-def test_a_run_that_cannot_end_in_order_ends_at_once():
+def test_run_that_cannot_end_cleanly_ends_at_once():
     signals = Signals(ends_in_order=False)
     with signals:
         with pytest.raises(_Signalled):

@@ -80,10 +80,10 @@ def test_an_example_works(printed, name):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_models_of_the_examples_are_whole_and_sum_to_one(printed, model):
+def test_example_models_are_complete_and_sum_to_one(printed, model):
     assert re.search(r"sum.*\tok\t|sum.*\tpassed\t", printed[model]), printed[model]
 
 
-def test_every_example_is_used_and_the_page_fits_on_a_screen():
+def test_every_example_is_used_on_one_screen_page():
     assert re.findall(r"^```\w+ (\S+)$", TEXT, re.MULTILINE) == list(USES)
     assert len(TEXT.splitlines()) <= 60

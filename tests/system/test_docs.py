@@ -242,7 +242,7 @@ def run_command(words: list[str], capsys, shell) -> None:
     [block.code for block in ALL if block.language == "bash"],
     ids=lambda code: code.splitlines()[0],
 )
-def test_the_loops_of_the_pages_come_to_their_end(folder, shell, code):
+def test_loops_on_the_pages_finish(folder, shell, code):
     ended = shell(f'rnnlm() {{ command rnnlm "$@" {" ".join(SMALL)}; }}\n{code}', folder)
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
 
@@ -294,7 +294,7 @@ def says_the_same(line: str, other: str) -> bool:
     )
 
 
-def test_lines_differ_when_a_number_or_a_word_does():
+def test_lines_differ_by_number_or_word():
     assert says_the_same("a  1,000.2 [-3.10%] model:12ab", "a\t1000.21 [-3.11%] model:34cd")
     assert (
         not says_the_same("a 1.20", "a 1.30")
@@ -304,7 +304,7 @@ def test_lines_differ_when_a_number_or_a_word_does():
 
 
 @pytest.mark.parametrize("comment", ["demo", "tests"])
-def test_the_two_main_commands_are_one_line_each_that_a_fresh_clone_can_run(comment):
+def test_main_commands_are_single_lines_for_fresh_clones(comment):
     line = marked(comment)
     assert "\n" not in line
     assert line.startswith(
@@ -328,7 +328,7 @@ def test_the_demo_trains_and_compares_the_two_sentences():
     ]
 
 
-def test_the_figures_of_the_shipped_model_in_the_readme_are_those_of_its_card():
+def test_readme_figures_match_the_shipped_models_card():
     results = model_folder.read_manifest(checkpoints.FOLDER / "demo").results["test"]
     (row,) = [line for line in README.splitlines() if line.startswith("| the shipped model")]
     assert f"| {results['ppl_token_no_oov']:.1f} |" in row
@@ -346,7 +346,7 @@ def test_every_command_is_shown():
     assert [command for command in COMMANDS if f"rnnlm {command}" not in CODE] == []
 
 
-def test_names_of_the_library_in_the_pages_are_public():
+def test_library_names_on_pages_are_public():
     named = set(re.findall(r"\brnnlm\.(\w+)", "".join(TEXTS.values())))
     assert named - {*rnnlm.__all__, "kenlm", "pyctcdecode", "lm_eval"} == set()
 

@@ -253,7 +253,7 @@ def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
-def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
+def test_training_continues_after_its_output_reader_leaves(place, kind):
     """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
     reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
     small = [

@@ -75,14 +75,14 @@ def test_what_cannot_be_written_now_is_written_later(
 
 
 @pytest.mark.parametrize("kind", ["open", "write"])
-def test_a_log_that_cannot_be_written_now_is_written_later(text, tmp_path, expected, kind):
+def test_temporarily_unwritable_log_is_written_later(text, tmp_path, expected, kind):
     with failing(tmp_path / "m", (kind,), FULL, "metrics", range(5)) as failed:
         list(train(text, output=tmp_path / "m", **RUN))
     assert len(failed) == 5
     assert outcome(tmp_path / "m") == expected
 
 
-def test_a_log_that_can_never_be_written_is_said_at_the_end(text, tmp_path):
+def test_permanently_unwritable_log_is_reported_at_the_end(text, tmp_path):
     with (
         failing(tmp_path / "m", ("open",), FULL, "metrics"),
         pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"),
@@ -92,9 +92,7 @@ def test_a_log_that_can_never_be_written_is_said_at_the_end(text, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["m", "weights", "state", "config.json"])
-def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_whole(
-    text, tmp_path, expected, part
-):
+def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, part):
     """And the run goes on once there is space again."""
     events = train(text, output=tmp_path / "m", **RUN)
     seen = [next(event for event in events if isinstance(event, Checkpoint)), next(events)]
@@ -113,7 +111,7 @@ def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_who
     assert outcome(tmp_path / "m") == expected
 
 
-def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp_path):
+def test_disk_full_from_the_start_is_an_error(text, tmp_path):
     with (
         failing(tmp_path / "m", ("write",), FULL, "weights"),
         pytest.raises(OutputError, match="no model of this run is there"),
@@ -122,7 +120,7 @@ def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp
     assert not (tmp_path / "m").exists()
 
 
-def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, monkeypatch):
+def test_slow_failing_saves_are_not_retried_at_end(text, tmp_path, monkeypatch):
     """Each try takes its time with a large model, and who sent a signal waits."""
     tries = []
     for seconds in (60.0, -1.0):
@@ -158,7 +156,7 @@ def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
     assert events[-1].steps == 12
 
 
-def test_a_file_in_the_place_of_the_folder_is_told_and_left_alone(text, tmp_path):
+def test_file_replacing_the_folder_is_reported_and_kept(text, tmp_path):
     seen = []
     with pytest.raises(OutputError, match="the end of the run is not saved"):
         for event in train(text, output=tmp_path / "m", **RUN):

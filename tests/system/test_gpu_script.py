@@ -106,7 +106,7 @@ def machine(tmp_path, monkeypatch):
 # ---- how it is called
 
 
-def test_the_shell_finds_it_and_it_says_how_it_is_called():
+def test_script_is_executable_and_shows_usage():
     assert os.access(SCRIPT, os.X_OK) and SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")
     ended = subprocess.run([sys.executable, SCRIPT, "nonsense"], capture_output=True, text=True)
     assert ended.returncode == 2
@@ -127,7 +127,7 @@ def test_the_shell_finds_it_and_it_says_how_it_is_called():
         (["fill", "--python", "3"], "--python takes a version"),
     ],
 )
-def test_what_it_cannot_do_it_refuses_in_one_line(capsys, arguments, said):
+def test_impossible_requests_are_refused_in_one_line(capsys, arguments, said):
     with pytest.raises(SystemExit) as ended:
         gpu.main(arguments)
     assert ended.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
@@ -165,7 +165,7 @@ def test_it_checks_then_times_then_trains(machine):
     ]
 
 
-def test_a_part_can_run_alone_and_on_another_text(machine):
+def test_part_can_run_alone_and_on_another_text(machine):
     for name in ("a.txt", "b.txt"):
         (machine.folder / name).touch()
     text, valid = str(machine.folder / "a.txt"), str(machine.folder / "b.txt")
@@ -178,7 +178,7 @@ def test_a_part_can_run_alone_and_on_another_text(machine):
     assert machine.steps()["speed awd-lstm-fast bf16 on PTB"]["on"] == "PTB"
 
 
-def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once(request):
+def test_every_file_with_gpu_tests_is_checked(request):
     """pytest finds them in its own way: where this file is run alone, in a process of its own."""
     items = request.session.items
     if {item.path for item in items} >= {ROOT / name for name in gpu.files_with_gpu_tests()}:
@@ -193,7 +193,7 @@ def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once(request):
     assert gpu.RANKS not in gpu.files_with_gpu_tests()
 
 
-def test_encoder_decoders_are_timed_in_both_forms_and_precisions(machine, monkeypatch):
+def test_encoder_decoders_are_timed_by_form_and_precision(machine, monkeypatch):
     monkeypatch.setattr(gpu, "INPUT_FEEDING", ("true", "false"))
     _, calls = machine.run("speed", "--only", "seq2seq")
     assert [re.findall(r"input_feeding=(\w+) --set precision=(\w+)",
@@ -206,7 +206,7 @@ def test_encoder_decoders_are_timed_in_both_forms_and_precisions(machine, monkey
     )
 
 
-def test_a_trial_with_other_settings_is_a_run_of_its_own(machine):
+def test_trial_with_other_settings_is_a_separate_run(machine):
     for settings in ([], ["hidden_size=8"]):
         options = gpu.run_options(
             ["train", *(word for each in settings for word in ("--set", each))]
@@ -218,7 +218,7 @@ def test_a_trial_with_other_settings_is_a_run_of_its_own(machine):
         )
 
 
-def test_a_training_that_is_cut_off_while_it_validates_is_not_over():
+def test_training_cut_off_during_validation_is_unfinished():
     finished = {"stopped": "budget", "seconds": 60, "steps": 9, "results": {}}
     ended = gpu.Ended(130, json.dumps(finished), 5.0, was_cut_off=True)
     assert gpu.outcome_of_training(ended) == {"outcome": "cut off", "steps": 9}
@@ -229,7 +229,7 @@ def test_an_environment_of_another_machine_is_no_traceback(tmp_path):
     assert found["rnnlm"] is None and "No such file" in found["why"]
 
 
-def test_the_recipes_that_speed_times_are_networks_with_a_file():
+def test_recipes_timed_for_speed_are_networks_with_files():
     for recipe in {*gpu.FEW_LAUNCHES, *(recipe for recipe, _ in gpu.OWN_LOOPS)}:
         settings = tomllib.loads((ROOT / "rnnlm" / "recipes" / f"{recipe}.toml").read_text())
         assert (
@@ -240,7 +240,7 @@ def test_the_recipes_that_speed_times_are_networks_with_a_file():
 # ---- what goes wrong
 
 
-def test_a_failing_check_fails_it_in_the_end_and_the_other_parts_go_on(machine, capsys):
+def test_failing_check_fails_the_script_after_other_parts(machine, capsys):
     machine.answer("pytest", 1, f"{PASSED}\n{FAILED}")
     status, calls = machine.run()
     assert status == 1 and len(calls) == 10
@@ -251,7 +251,7 @@ def test_a_failing_check_fails_it_in_the_end_and_the_other_parts_go_on(machine, 
     assert f"    {FAILED}" in said and "3 failed, 0 left; failed: checks tests/unit/x.py" in said
 
 
-def test_checks_that_all_skip_have_failed_on_a_gpu(machine):
+def test_all_skipped_checks_are_a_failure_on_gpu(machine):
     machine.answer("pytest", 0, PASSED.replace("PASSED", "SKIPPED (needs a CUDA device)"))
     assert machine.run("checks")[0] == 1
     assert machine.steps()["checks tests/unit/x.py"]["why"] == "no test ran"
@@ -259,7 +259,7 @@ def test_checks_that_all_skip_have_failed_on_a_gpu(machine):
 
 
 @pytest.mark.parametrize("command", ["bench", "train"])
-def test_a_command_that_fails_is_a_failure_with_its_reason(machine, command):
+def test_failing_command_is_a_failure_with_its_reason(machine, command):
     machine.answer(command, 1, "error: no room on the card\n  try: a smaller one")
     status, calls = machine.run()
     assert status == 1 and len(calls) == 10
@@ -278,7 +278,7 @@ def test_training_whose_time_is_over_has_not_failed(machine, monkeypatch, capsys
     assert gpu.outcome_of_training(gpu.Ended(130, "", 1.0))["outcome"] == "failed"
 
 
-def test_a_command_is_asked_to_end_when_its_time_is_over(tmp_path):
+def test_command_is_asked_to_end_when_time_expires(tmp_path):
     waits = "trap 'echo in order; exit 130' INT; echo begun; while :; do sleep 0.05; done"
     ended = gpu.run_command(["sh", "-c", waits], tmp_path / "log", 0.3, 10)
     assert (ended.status, ended.was_cut_off, ended.printed) == (130, True, "begun\nin order\n")
@@ -288,7 +288,7 @@ def test_a_command_is_asked_to_end_when_its_time_is_over(tmp_path):
     assert deaf.status == -signal.SIGKILL and deaf.was_cut_off and deaf.seconds < 10
 
 
-def test_ctrl_c_ends_the_command_keeps_what_there_is_and_begins_no_other(machine, monkeypatch):
+def test_ctrl_c_keeps_results_and_starts_nothing_more(machine, monkeypatch):
     def interrupted(command, log, seconds, reserve):
         log.parent.mkdir(exist_ok=True)
         return gpu.Ended(130, json.dumps(CUT), 1.0, was_cut_off=True, was_interrupted=True)
@@ -301,7 +301,7 @@ def test_ctrl_c_ends_the_command_keeps_what_there_is_and_begins_no_other(machine
 # ---- going on
 
 
-def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
+def test_finished_steps_are_not_repeated_unless_requested(machine, capsys):
     machine.run()
     assert machine.run() == (0, [])
     assert "skipping 6 of 6 finished steps" in capsys.readouterr().out
@@ -309,7 +309,7 @@ def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
     assert status == 0 and calls[0].endswith("--device cuda --overwrite --json")
 
 
-def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine, capsys):
+def test_next_call_resumes_after_time_runs_out(machine, capsys):
     _, calls = machine.run("checks", "--minutes", "0.01")
     assert len(calls) == 1
     assert (
@@ -319,7 +319,7 @@ def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine,
     assert [call.rpartition(" ")[2] for call in calls] == ["tests/unit/y.py"]
 
 
-def test_failed_checks_run_again_without_the_tests_that_passed(machine):
+def test_failed_checks_rerun_without_tests_that_passed(machine):
     machine.answer("pytest", 1, f"{PASSED}\n{FAILED}")
     machine.run("checks", "--only", "x.py")
     machine.answer(
@@ -332,9 +332,7 @@ def test_failed_checks_run_again_without_the_tests_that_passed(machine):
     assert (entry["outcome"], entry["passed"], entry["failed"]) == ("passed", 2, 0)
 
 
-def test_after_a_mend_checks_and_speeds_are_run_anew_but_a_training_that_is_over_is_not(
-    machine, monkeypatch
-):
+def test_changed_code_reruns_checks_and_speeds_not_training(machine, monkeypatch):
     machine.run()
     monkeypatch.setattr(gpu, "code_of", lambda *folders: "mended")
     status, calls = machine.run()
@@ -356,7 +354,7 @@ def test_figures_of_another_card_are_kept_apart(machine, monkeypatch):
     assert len(calls) == 6 and machine.steps("CARD").keys() == machine.steps("OTHER").keys()
 
 
-def test_a_file_that_holds_no_figures_is_refused_and_stays(machine):
+def test_file_without_figures_is_refused_and_kept(machine):
     machine.figures.write_text('{"some": "thing"}')
     with pytest.raises(gpu.Failure, match="is not a results file; move it away"):
         machine.run()
@@ -419,7 +417,7 @@ def test_what_pytest_prints_is_understood(tmp_path):
     ]
 
 
-def test_a_device_that_is_not_there_is_one_line(tmp_path):
+def test_missing_device_is_reported_in_one_line(tmp_path):
     python = tmp_path / "python"
     for said, message in (
         (
@@ -441,15 +439,13 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path):
 # ---- packages
 
 
-def test_what_is_installed_needs_no_torch_and_holds_what_builds_it():
+def test_installed_requirements_exclude_torch_but_include_build_tools():
     names = [packages.name_in(line) for line in packages.requirements()]
     assert {"numpy", "click", "pytest", "hypothesis"} <= set(names) and "torch" not in names
     assert not [line for line in packages.pinned(without=("torch",)) if line.startswith("torch==")]
 
 
-def test_a_virtual_environment_sees_the_packages_of_the_machine_behind_its_own(
-    tmp_path, monkeypatch
-):
+def test_virtual_environment_sees_machine_packages_behind_its_own(tmp_path, monkeypatch):
     """The machine's Python may itself be one, whose packages --system-site-packages would miss."""
     site = tmp_path / "machine" / "lib" / "site-packages"
     site.mkdir(parents=True)
@@ -467,7 +463,7 @@ def test_a_virtual_environment_sees_the_packages_of_the_machine_behind_its_own(
     assert ended.stdout.split() == [str(site / "only_there.py"), str(own / "twice.py")]
 
 
-def test_rnnlm_is_used_where_it_is_and_else_installed(tmp_path, monkeypatch):
+def test_existing_rnnlm_is_used_and_missing_one_installed(tmp_path, monkeypatch):
     assert packages.prepared_python(SimpleNamespace(wheels=None)) == sys.executable
 
     # A Python without it: rnnlm goes into an environment of its own, once for each set of wheels.
@@ -497,7 +493,7 @@ def test_an_rnnlm_from_elsewhere_is_not_used(tmp_path):
     )
 
 
-def test_wheels_are_installed_by_the_pip_among_them_and_nothing_else(tmp_path, monkeypatch):
+def test_wheels_are_installed_only_by_their_own_pip(tmp_path, monkeypatch):
     for name in ("pip-26-py3-none-any.whl", "click-8-py3-none-any.whl"):
         (tmp_path / name).touch()
     monkeypatch.setenv("PIP_CONSTRAINT", "/etc/pip/constraint.txt")
@@ -527,7 +523,7 @@ def test_wheels_are_installed_by_the_pip_among_them_and_nothing_else(tmp_path, m
     assert calls[2][0][-2:] == ["-e", f"{ROOT}[test]"] and calls[2][1]["PIP_CONSTRAINT"]
 
 
-def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path):
+def test_wheels_of_another_python_or_none_are_refused(tmp_path):
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     with pytest.raises(gpu.Failure, match=f"holds no wheels; run .ci/gpu fill --python {here}"):
         packages.check_wheels(tmp_path)
@@ -537,9 +533,7 @@ def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path
         packages.check_wheels(tmp_path)
 
 
-def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(
-    tmp_path, monkeypatch, capsys
-):
+def test_filling_finds_only_what_the_target_python_lacks(tmp_path, monkeypatch, capsys):
     """pip reads conditions for the Python that it runs in; the script reads them for the
     target's."""
     pytest.importorskip("packaging")
@@ -594,7 +588,7 @@ def texts_of(options):
     return {path.name: path.read_text() for path in [*options.recipes.glob("*.toml"), options.page]}
 
 
-def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machine, copied, capsys):
+def test_figures_change_only_recipe_about_and_table_row(machine, copied, capsys):
     (machine.folder / "t.txt").touch()
     text = str(machine.folder / "t.txt")
     assert (
@@ -639,7 +633,7 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
     assert texts_of(copied) == after and "nothing new to record" in capsys.readouterr().out
 
 
-def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old(copied):
+def test_cards_stand_together_and_newer_figures_replace_old(copied):
     def written(card, speed):
         own = {"recipe": figures_of.settings_of("gru", copied.recipes)}
         step = {
@@ -671,7 +665,7 @@ def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old
     )
 
 
-def test_a_text_that_was_carried_along_goes_before_the_bundled_corpus(machine, copied):
+def test_carried_text_takes_precedence_over_bundled_corpus(machine, copied):
     (machine.folder / "t.txt").touch()
     text = str(machine.folder / "t.txt")
     machine.run("speed", "train", "--train", text, "--valid", text, "--on", "PTB valid")
@@ -682,14 +676,14 @@ def test_a_text_that_was_carried_along_goes_before_the_bundled_corpus(machine, c
     assert recipe.gpu_run.on == "PTB valid" and {speed.text for speed in recipe.gpu} == {"PTB"}
 
 
-def test_of_the_bundled_corpus_the_figure_is_without_unknown_words(machine, copied):
+def test_bundled_corpus_figure_excludes_unknown_words(machine, copied):
     machine.run("train")
     figures_of.record(copied)
     run = parse("awd-lstm-fast", (copied.recipes / "awd-lstm-fast.toml").read_text()).gpu_run
     assert (run.on, run.value, run.note) == ("bundled valid", 58.1, "without unknown words")
 
 
-def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine, copied):
+def test_cpu_figures_and_other_settings_are_not_recorded(machine, copied):
     before = texts_of(copied)
     machine.run("speed", "--device", "cpu")
     with pytest.raises(
@@ -716,7 +710,7 @@ def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine,
         figures_of.record(copied)
 
 
-def test_a_recipe_in_which_more_would_change_is_left_alone(machine, copied):
+def test_recipe_needing_further_changes_is_left_alone(machine, copied):
     machine.run("speed", "--only", "awd")
     path = copied.recipes / "awd-lstm-fast.toml"
     by_hand = (

@@ -70,11 +70,11 @@ def kind_of(call):
 
 
 @pytest.mark.parametrize("variant, kills", list(zip(VARIANTS, (4, 2, 2, 2), strict=True)))
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(runs, texts, variant, kills):
+def test_run_killed_at_random_ends_like_uninterrupted_one(runs, texts, variant, kills):
     killed_at_random(runs, texts, variant, seed=7, kills=kills)
 
 
-def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
+def test_run_killed_during_save_ends_like_uninterrupted_one(runs, texts):
     settings = {"validate_every_steps": 4}
     expected, whole = unbroken(runs, texts, settings, **SHORT)
     kinds = {kind_of(call): call for call in whole.operations}  # the last of each
@@ -96,7 +96,7 @@ OF_TASKS = {
 
 
 @pytest.mark.parametrize("task", OF_TASKS)
-def test_the_run_of_a_task_killed_within_a_save_ends_as_if_it_had_not_been(runs, tmp_path, task):
+def test_task_run_killed_during_save_ends_like_uninterrupted(runs, tmp_path, task):
     write, settings = OF_TASKS[task]
     examples = (
         (tiny_tasks.TRAIN, tiny_tasks.VALID)

@@ -84,7 +84,7 @@ def contents(wheel):
         return archive.namelist()
 
 
-def test_the_wheel_holds_exactly_the_modules_and_data_of_the_tree(contents):
+def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
     packaged = {name for name in contents if not name.split("/")[0].endswith(".dist-info")}
     assert packaged == {
         installed for installed in map(installed_name, tracked_files()) if installed
@@ -104,7 +104,7 @@ def test_the_metadata_names_entry_point_licence_and_python(wheel):
     assert any(name.startswith("licenses/") and name.endswith("LICENSE") for name in info)
 
 
-def test_plots_need_no_extra_and_the_name_of_the_old_one_stays_valid(wheel):
+def test_plots_need_no_extra_but_its_name_stays(wheel):
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(
             archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")

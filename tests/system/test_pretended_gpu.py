@@ -40,7 +40,7 @@ class Part:
     models_device: str = "cuda"
 
 
-ON_CPU = f"{ROUND_TRIP}::test_a_network_trains_scores_samples_is_saved_loaded_and_resumed[cpu"
+ON_CPU = f"{ROUND_TRIP}::test_a_network_trains_scores_saves_and_resumes[cpu"
 PARTS = {
     "networks": Part(f"{ROUND_TRIP} {RULES} --deselect={ON_CPU}", 150, "cpu"),
     "tests of the GPU": Part("-m gpu tests/unit", 230, "cpu"),
@@ -68,9 +68,9 @@ UNSUITED = {
         "tests/unit/inspection/test_probe.py::test_shuffled_labels_are_at_chance"
     ],
     "texts are drawn in other numbers of rows: on a GPU, always 128": [
-        "tests/unit/generation/test_generator.py::test_without_a_prompt_pieces_begin_as_a_line_does",
-        "tests/unit/generation/test_generator.py::test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end",
-        "tests/unit/generation/test_generator.py::test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn",
+        "tests/unit/generation/test_generator.py::test_pieces_without_prompt_start_like_a_line",
+        "tests/unit/generation/test_generator.py::test_finished_rows_are_refilled_and_finally_dropped",
+        "tests/unit/generation/test_generator.py::test_tiles_keep_one_size_if_row_counts_matter",
     ],
 }
 LEFT_OUT = [name for names in UNSUITED.values() for name in names]
@@ -120,10 +120,10 @@ FEW_CELLS = ("tanh", "coupled gates", "qrnn")
 
 @needs_it
 def test_networks_go_round_and_no_step_waits(tmp_path):
-    waits = f"{ROUND_TRIP}::test_a_training_step_waits_in_the_listed_places_alone"
+    waits = f"{ROUND_TRIP}::test_a_training_step_waits_only_in_listed_places"
     tests = [f"{ON_CPU.removesuffix('[cpu')}[cuda-{name}]" for name in FEW_NETWORKS]
     tests += [f"{waits}[{name}-bf16-auto]" for name in FEW_NETWORKS]
-    grow = f"{ROUND_TRIP}::test_cells_are_recorded_whose_operations_grow_with_the_window"
+    grow = f"{ROUND_TRIP}::test_cells_whose_operations_grow_with_windows_are_recorded"
     tests += [f"{grow}[{name}]" for name in FEW_CELLS]
     ended = run(Part(shlex.join([*tests, RULES]), 0, "cpu"), tmp_path / "report.json")
     assert ended.returncode == 0, ended.stdout[-5000:]
@@ -134,7 +134,7 @@ def test_networks_go_round_and_no_step_waits(tmp_path):
 @needs_it
 @pytest.mark.soak
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-def test_what_holds_on_the_cpu_holds_on_the_pretended_gpu(part, tmp_path):
+def test_cpu_checks_hold_on_the_pretended_gpu(part, tmp_path):
     ended = run(part, tmp_path / "report.json")
     assert ended.returncode == 0, ended.stdout[-20_000:]
     assert passed(ended).total() >= part.fewest
@@ -191,7 +191,7 @@ ELSEWHERE = {
 
 @pytest.mark.skipif(pretended_gpu.STATE.is_on, reason="the device is pretended already")
 @pytest.mark.parametrize("change, words", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_another_torch_or_machine_is_refused_with_the_reason(suited, monkeypatch, change, words):
+def test_other_torch_or_machine_is_refused_with_reason(suited, monkeypatch, change, words):
     monkeypatch.setattr(*change)
     with pytest.raises(RuntimeError, match=words):
         pretended_gpu.pretend()

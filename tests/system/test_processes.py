@@ -89,7 +89,7 @@ def begun(start, models, folder):
     return process, children(process)
 
 
-def test_two_processes_make_the_model_of_one_with_all_their_streams(rnnlm, spawn, models):
+def test_two_processes_make_the_model_of_one(rnnlm, spawn, models):
     texts = (models.text, "--valid", models.valid, *SMALL, "--budget", "20steps")
     shown = spawn(
         "train", *texts, "--set", "batch_rows=2", "-o", "two", "--processes", "2", "--json"
@@ -127,7 +127,7 @@ def test_two_processes_make_the_model_of_one_with_all_their_streams(rnnlm, spawn
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
-def test_a_process_that_is_killed_ends_all_with_one_clear_message(start, models):
+def test_killed_process_ends_all_with_one_clear_message(start, models):
     """The first one, where all meet and which writes."""
     process, ids = begun(start, models, "made")
     os.kill(ids[0], signal.SIGKILL)
@@ -144,7 +144,7 @@ def test_a_process_that_is_killed_ends_all_with_one_clear_message(start, models)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
-def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans(start, models):
+def test_stopped_processes_store_state_and_leave_no_orphans(start, models):
     process, ids = begun(start, models, "made")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
@@ -161,7 +161,7 @@ def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans
 @pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("busy", [0, 4], ids=["alone", "under load"])
-def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, models, busy):
+def test_hundred_signalled_shutdowns_crash_no_process(start, models, busy):
     draw, seconds = random.Random(busy), []
     with contextlib.ExitStack() as load:
         for _ in range(busy):
@@ -197,7 +197,7 @@ def test_what_is_wrong_is_said_once(spawn):
     assert sum(line.startswith("error") for line in shown.err.splitlines()) == 1
 
 
-def test_the_standard_input_is_for_one_process_and_processes_are_started_once(rnnlm, monkeypatch):
+def test_processes_are_not_started_twice(rnnlm, monkeypatch):
     for name, value in {
         "RANK": "0",
         "WORLD_SIZE": "2",
@@ -248,7 +248,7 @@ HANGS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); tim
 LOSES = f"raise SystemExit({LOST})"
 
 
-def test_the_exit_code_is_that_of_the_process_that_failed(ended):
+def test_exit_code_is_that_of_the_failing_process(ended):
     assert ended("", "") == (0, "")
     assert ended(
         LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)"
@@ -261,7 +261,7 @@ def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     assert code == 1 and err.startswith("error: process 2 of 3 was ended by signal 6 (SIGABRT)")
 
 
-def test_a_process_that_hangs_is_ended_once_the_others_gave_it_up(ended):
+def test_hung_process_is_ended_once_others_give_up(ended):
     began = time.monotonic()
     code, err = ended(LOSES, HANGS)
     assert (
@@ -271,12 +271,12 @@ def test_a_process_that_hangs_is_ended_once_the_others_gave_it_up(ended):
     assert time.monotonic() - began < 10
 
 
-def test_one_that_was_asked_to_end_leaves_the_others_their_time(ended):
+def test_requested_exit_leaves_other_processes_time_to_finish(ended):
     """The first process may still be writing when the second one has left."""
     assert ended("import time; time.sleep(1.5)", "raise SystemExit(143)") == (143, "")
 
 
-def test_one_that_the_signal_ends_outright_has_ended_as_asked(ended):
+def test_process_killed_by_requested_signal_counts_as_ended(ended):
     """As it does one that was leaving already when the signal came; any other signal is a
     failure."""
     waits = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); time.sleep(60)"

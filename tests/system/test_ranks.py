@@ -113,7 +113,7 @@ def assert_same(found, case, expected, since=0):
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("case", CASES)
-def test_losses_weights_and_perplexities_are_those_of_one_process(alone, together, case, count):
+def test_ranks_match_one_process_in_losses_and_weights(alone, together, case, count):
     expected = alone[1][case]
     assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
     assert_same(together[count], case, expected)
@@ -122,12 +122,12 @@ def test_losses_weights_and_perplexities_are_those_of_one_process(alone, togethe
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_run_cut_off_in_an_epoch_goes_on_with_its_ranks(alone, together, count):
+def test_run_interrupted_mid_epoch_resumes_with_its_ranks(alone, together, count):
     assert_same(together[count], "resumed", alone[1]["lstm"], since=CUT)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_fault_in_one_rank_takes_all_back_to_the_same_state(alone, together, count):
+def test_fault_in_one_rank_rolls_all_back_alike(alone, together, count):
     expected = run(faulty(trainer_of(alone[0], CASES["gru"])))
     assert expected["rollbacks"].tolist() == [[15, 10]]  # of the checkpoint before
     np.testing.assert_array_equal(together[count]["faulty/rollbacks"], expected["rollbacks"])
@@ -145,9 +145,7 @@ def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before)
 
 
 @pytest.mark.parametrize("before", COUNTS)
-def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(
-    alone, together, before
-):
+def test_one_process_resumes_several_warning_of_new_draws(alone, together, before):
     folder, found = alone
     with pytest.warns(UserWarning, match=f"in 1 process instead of {before}: .*dropout"):
         trainer = trainer_of(
@@ -163,7 +161,7 @@ def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_ranks_draw_apart_and_a_resumed_run_draws_what_the_whole_one_would_have(together, count):
+def test_ranks_draw_separately_and_resume_the_same_draws(together, count):
     found = together[count]
     assert found["draws"] == count  # as many random states as ranks
     np.testing.assert_array_equal(found["dropout-resumed/losses"], found["dropout/losses"][CUT:])
@@ -174,7 +172,7 @@ def test_ranks_draw_apart_and_a_resumed_run_draws_what_the_whole_one_would_have(
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_what_one_rank_is_asked_all_do_at_the_same_step(together, count):
+def test_request_to_one_rank_is_followed_by_all(together, count):
     *_, steps, _, _, kept = (int(number) for number in together[count]["asked/counts"])
     assert (steps, kept) == (5, 1)  # stopped after 5 steps; saved once on the way
     assert (
@@ -199,7 +197,7 @@ def test_accumulated_gradients_give_the_step_of_all_rows(alone, case, parts):
     )
 
 
-def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_step(alone):
+def test_rows_without_targets_still_count_in_the_penalty(alone):
     """In the parts of a window in which some rows have come to their end."""
     folder, _ = alone
     trainer = trainer_of(folder, {**CASES["documents"], "accumulation": ROWS})
@@ -254,7 +252,7 @@ def test_meetings_are_as_rare_as_time_lets_them():
     [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()],
     ids=["well", "lost", "interrupted"],
 )
-def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
+def test_rank_leaves_only_after_torch_releases_exchanged_tensors(monkeypatch, error):
     """Torch does so in threads of its own, here after a while: they need an interpreter that is not
     ending, and its lock."""
     ranks, held, held_at_end = ProcessGroup(Rank(0, 2), "60s"), [], []
@@ -303,7 +301,7 @@ def test_nonsense_in_the_environment_is_an_error(monkeypatch, rank, count):
         current_rank()
 
 
-def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+def test_each_rank_has_a_gpu_of_its_own(monkeypatch):
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="here")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert (bind_device("auto"), bind_device("cpu")) == ("cpu", "cpu")
@@ -321,7 +319,7 @@ def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
         bind_device("auto")
 
 
-def test_graphs_and_accumulation_are_refused_and_a_timeout_is_a_time():
+def test_graphs_and_accumulation_are_refused_with_ranks():
     with pytest.raises(SettingsError, match="cuda_graphs and accumulation cannot be combined"):
         FittingSettings(cuda_graphs=True, accumulation=2)
     with pytest.raises(SettingsError, match="rank_timeout"):

@@ -67,7 +67,7 @@ PHASES = {
         signal.SIGTERM),
     ("exact evaluation", signal.SIGINT),
 ])  # fmt: skip
-def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expected, phase, number):
+def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, phase, number):
     arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)
     with runs.started(arguments) as (process, steps, _):
         wait(lambda: PHASES[phase](runs, steps), process)
@@ -89,7 +89,7 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_text_is_read_ends_it_at_once_and_leaves_nothing(runs, texts, number):
+def test_signal_while_reading_text_leaves_nothing(runs, texts, number):
     os.mkfifo(runs.folder / "text")
     with runs.started(
         command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)
@@ -120,9 +120,7 @@ def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expecte
     )
 
 
-def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole(
-    runs, texts, expected, long_texts
-):
+def test_second_signal_stops_at_once_keeping_earlier_checkpoint(runs, texts, expected, long_texts):
     """Here while the first one's state is being written."""
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
@@ -141,9 +139,7 @@ def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole
     )
 
 
-def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_is_taken_over(
-    runs, long_texts
-):
+def test_second_training_is_refused_unless_lock_is_stale(runs, long_texts):
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
     with runs.started(arguments) as (process, steps, _):

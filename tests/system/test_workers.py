@@ -39,7 +39,7 @@ def test_a_script_without_a_main_guard_runs_once(start):
     assert (script.returncode, out, err) == (0, "begins\n1000\n", "")
 
 
-def test_workers_end_when_their_parent_is_killed_even_at_work(start):
+def test_workers_end_when_their_parent_is_killed(start):
     script = start(
         "import time\nfrom rnnlm.text.prepared.workers import Processes\nexecutor = Processes(2)\n"
         "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) "

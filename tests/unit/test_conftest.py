@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 
-def test_an_ordinary_run_fuzzes_with_the_same_examples_each_time(request, pytestconfig):
+def test_ordinary_runs_fuzz_with_the_same_examples(request, pytestconfig):
     assert settings().derandomize, (
         "this is the profile of -m soak, with which fuzzing tests run alone"
     )

@@ -84,7 +84,7 @@ def reached() -> set[Any]:
     return found
 
 
-def test_everything_that_is_public_or_comes_from_there_has_a_docstring():
+def test_public_and_reachable_things_have_docstrings():
     lacking = []
     for value in reached():
         if not inspect.getdoc(value) or (inspect.isclass(value) and value.__doc__ is None):

@@ -43,7 +43,7 @@ def test_types_are_right_and_wrong_ones_seen(type_check):
     assert not [line for line in rest if ": error: " in line], rest
 
 
-def test_what_a_gpu_is_asked_to_show_is_asked_of_the_cpu_first():
+def test_gpu_assertions_run_on_the_cpu_first():
     """The mark `gpu` stands in one place, where the CPU stands beside it: no assertion is met by a
     GPU first."""
     texts = {

@@ -51,7 +51,7 @@ def on_device(*shape, **settings):
 # ---- tensors and devices
 
 
-def test_a_tensor_of_the_device_says_so_and_so_does_whatever_follows_from_it():
+def test_device_tensors_and_their_results_say_so():
     x = torch.randn(3, device=CUDA)
     assert x.is_cuda and str(x.device) == "cuda:0" and (x + 1).is_cuda and x[:2].is_cuda
     assert torch.zeros_like(x).is_cuda and x.new_zeros(2).is_cuda and not x.cpu().is_cuda
@@ -94,12 +94,12 @@ def test_a_number_on_the_host_mixes():
     assert on_device(2).masked_fill(on_device(2) > 0, torch.tensor(2.0)).tolist() == [2, 2]
 
 
-def test_an_index_on_the_device_does_not_fit_an_array_of_the_host():
+def test_a_device_index_cannot_index_a_host_array():
     with pytest.raises(RuntimeError, match="indices should be either on cpu"):
         torch.ones(3)[torch.tensor([1], device=CUDA)]
 
 
-def test_a_generator_of_the_host_does_not_draw_for_the_device():
+def test_a_host_generator_cannot_draw_for_the_device():
     with pytest.raises(RuntimeError, match="Expected a 'cuda' device type for generator"):
         torch.rand(3, device=CUDA, generator=torch.Generator())
 
@@ -126,7 +126,7 @@ def test_tensors_are_pickled_and_copied_with_their_device():
     assert weight.tolist() == [1, 1]
 
 
-def test_a_parameter_takes_the_memory_that_it_is_given_as_its_data():
+def test_a_parameter_shares_memory_assigned_as_its_data():
     weight, other = nn.Parameter(on_device(2)), on_device(2) * 3
     weight.data = other
     assert weight.tolist() == [3, 3] and weight.requires_grad
@@ -136,7 +136,7 @@ def test_a_parameter_takes_the_memory_that_it_is_given_as_its_data():
         weight.data = torch.ones(2)
 
 
-def test_there_are_as_many_devices_as_it_is_told(two_devices):
+def test_the_number_of_devices_can_be_set(two_devices):
     first, second = (torch.ones(2, device=f"cuda:{index}") for index in (0, 1))
     with pytest.raises(RuntimeError, match="found at least two devices, cuda:0 and cuda:1"):
         first + second
@@ -161,7 +161,7 @@ def test_a_module_that_moves_keeps_its_parameters():
     assert not torch.equal(module.cpu()[0].weight, before) and weight is first.weight
 
 
-def test_a_network_of_shapes_alone_can_be_made_of_one_on_the_device():
+def test_a_device_network_can_be_copied_to_meta():
     module = nn.Linear(3, 2).to(CUDA)
     assert copy.deepcopy(module).to("meta")(torch.ones(4, 3, device="meta")).shape == (4, 2)
     assert module.weight.is_cuda
@@ -235,7 +235,7 @@ def test_what_stays_on_the_device_waits_for_nothing(strict):
     assert found == []
 
 
-def test_a_wait_in_rnnlm_is_named_by_its_line_there():
+def test_a_wait_in_rnnlm_is_named_by_line():
     with waits() as found:
         arrays.as_numpy(on_device(3))
         arrays.as_numpy(on_device(4))
@@ -245,7 +245,7 @@ def test_a_wait_in_rnnlm_is_named_by_its_line_there():
     assert (place, what) == ("rnnlm/arrays.py", " copy to the host") and ".cpu()" in line
 
 
-def test_copies_from_pinned_memory_wait_for_nothing_and_those_from_pageable_memory_wait(strict):
+def test_copies_wait_only_for_pageable_memory(strict):
     host, place = torch.ones(3), on_device(3)
     with waits() as found:
         assert not host.is_pinned() and host.pin_memory()[1:].is_pinned()
@@ -259,7 +259,7 @@ def test_copies_from_pinned_memory_wait_for_nothing_and_those_from_pageable_memo
     assert what == ["copy from pageable memory", "copy to pageable memory"]
 
 
-def test_pinned_memory_is_pageable_again_when_it_was_freed():
+def test_freed_pinned_memory_becomes_pageable_again():
     for _ in range(20):
         torch.empty(1000).pin_memory()
     assert not any(torch.empty(1000).is_pinned() for _ in range(20))
@@ -296,7 +296,7 @@ def test_device_and_host_draw_independently():
     assert torch.equal(torch.rand(3), first[1])
 
 
-def test_the_state_of_the_generator_can_be_put_back():
+def test_the_generator_state_can_be_restored():
     before = torch.cuda.get_rng_state()
     first = torch.rand(3, device=CUDA).tolist()
     with torch.random.fork_rng([torch.device("cuda", 0)]):
@@ -314,7 +314,7 @@ def test_the_state_of_the_generator_can_be_put_back():
     [lambda x: x.cumsum(0), lambda x: x.median(0), lambda x: x.kthvalue(1), lambda x: x.histc(3)],
     ids=["cumsum", "median", "kthvalue", "histc"],
 )
-def test_operations_that_are_not_deterministic_raise_when_that_is_asked_for(deterministic, compute):
+def test_nondeterministic_operations_raise_on_request(deterministic, compute):
     with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
         compute(on_device(3))
     torch.use_deterministic_algorithms(False)
@@ -325,7 +325,7 @@ def test_whole_numbers_are_summed_deterministically(deterministic):
     assert on_device(3).long().cumsum(0).tolist() == [1, 2, 3]
 
 
-def test_deterministic_products_need_a_workspace_of_a_known_size(deterministic, monkeypatch):
+def test_deterministic_products_need_a_configured_workspace(deterministic, monkeypatch):
     assert (on_device(2, 2) @ on_device(2, 2)).tolist() == [[2, 2], [2, 2]]
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     with pytest.raises(RuntimeError, match="CUBLAS_WORKSPACE_CONFIG"):
@@ -352,7 +352,7 @@ def test_what_is_captured_does_not_run():
     assert total.tolist() == [1, 1] and found.tolist() == [2, 2]
 
 
-def test_a_replay_reads_its_arrays_again_and_writes_to_the_same_ones():
+def test_a_replay_reads_and_writes_the_same_arrays():
     x = on_device(2)
     graph, found = captured(lambda: (x[1:] * 3).sum())
     for number in (1.0, 5.0):
@@ -361,7 +361,7 @@ def test_a_replay_reads_its_arrays_again_and_writes_to_the_same_ones():
         assert found.item() == 3 * number
 
 
-def test_a_replay_does_not_see_an_array_that_took_the_place_of_another():
+def test_a_replay_ignores_arrays_swapped_in_later():
     places = {"x": on_device(1)}
     graph, found = captured(lambda: places["x"] * 2)
     places["x"] = on_device(1) * 10
@@ -369,7 +369,7 @@ def test_a_replay_does_not_see_an_array_that_took_the_place_of_another():
     assert found.item() == 2
 
 
-def test_a_replay_draws_new_random_numbers_and_a_capture_none():
+def test_only_replays_draw_new_random_numbers():
     before = torch.cuda.get_rng_state()
     graph, found = captured(lambda: torch.rand(3, device=CUDA))
     assert torch.equal(torch.cuda.get_rng_state(), before)
@@ -437,7 +437,7 @@ def x_TBE():
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-def test_torchs_layers_and_their_gradients_are_those_of_the_cpu(kind):
+def test_torch_layers_and_gradients_match_the_cpu(kind):
     torch.manual_seed(2)
     host = kind(3, 4, num_layers=2)
     device = copy.deepcopy(host).to(CUDA)
@@ -448,7 +448,7 @@ def test_torchs_layers_and_their_gradients_are_those_of_the_cpu(kind):
         torch.testing.assert_close(other.grad.cpu(), one.grad)
 
 
-def test_flat_weights_are_taken_as_they_are_and_others_warn(lstm, x_TBE):
+def test_only_weights_that_are_not_flat_warn(lstm, x_TBE):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cudnn_lstm(lstm, x_TBE)
@@ -456,7 +456,7 @@ def test_flat_weights_are_taken_as_they_are_and_others_warn(lstm, x_TBE):
         cudnn_lstm(lstm, x_TBE, weights=[weight.clone() for weight in lstm._flat_weights])
 
 
-def test_under_autocast_torch_takes_fp16_and_that_is_a_fault(lstm, x_TBE):
+def test_autocast_to_fp16_is_reported_as_a_fault(lstm, x_TBE):
     with faults() as found, torch.autocast(CUDA, dtype=torch.bfloat16):
         y, *_ = cudnn_lstm(lstm, x_TBE)
     assert y.dtype == torch.float16 and len(found) == 1 and "fp16" in found[0]
@@ -475,7 +475,7 @@ def test_cudnn_has_conditions(lstm, x_TBE):
         cudnn_lstm(lstm, x_TBE, states=(cells, cells))
 
 
-def test_cudnn_has_no_gradients_in_evaluation_and_none_of_gradients(lstm, x_TBE):
+def test_cudnn_lacks_evaluation_gradients_and_second_derivatives(lstm, x_TBE):
     y, *_ = cudnn_lstm(lstm, x_TBE, is_training=False)
     with pytest.raises(RuntimeError, match="only be called in training mode"):
         y.sum().backward()
@@ -493,7 +493,7 @@ def test_a_layer_of_cudnn_can_be_captured(lstm, x_TBE):
     torch.testing.assert_close(found.cpu(), cudnn_lstm(lstm, x_TBE)[0].cpu())
 
 
-def test_a_cell_of_torch_is_that_of_the_cpu():
+def test_a_torch_cell_matches_the_cpu():
     torch.manual_seed(2)
     host = nn.LSTMCell(3, 4)
     x_BE, h_BH, c_BH = torch.randn(2, 3), torch.randn(2, 4), torch.randn(2, 4)

@@ -36,7 +36,7 @@ def test_public_classes_and_functions_have_documented_parts(name):
         ]
 
 
-def test_dir_and_all_agree_and_nothing_hides_a_module():
+def test_dir_and_all_agree_and_hide_no_module():
     assert set(rnnlm.__all__) <= set(dir(rnnlm))
     for name in PUBLIC:
         assert not inspect.ismodule(getattr(rnnlm, name))

@@ -51,7 +51,7 @@ def test_no_other_width_comes_nearer(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_model_that_trains_has_the_parameters_that_are_counted(cell):
+def test_trained_model_has_the_counted_parameters(cell):
     settings = settings_of(cell, 40, 16)
     kind = settings.pop("model")
     text = parse_assignments(
@@ -137,7 +137,7 @@ def tries(is_short):
     ]
 
 
-def test_the_best_trial_of_each_cell_runs_again_with_the_other_seeds(trained, tmp_path):
+def test_best_trial_per_cell_reruns_with_other_seeds(trained, tmp_path):
     found = list(compare(QUESTION, tmp_path))
     assert QUESTION.runs == len(trained) == 14
     assert trained == [*tries(False), ("gru", 0.02, 0.1, 2, False), ("elman", 0.02, 0.1, 2, False)]
@@ -149,7 +149,7 @@ def test_the_best_trial_of_each_cell_runs_again_with_the_other_seeds(trained, tm
     assert results[0].ppl == pytest.approx(math.sqrt(102 * 103))
 
 
-def test_after_short_trials_the_best_one_runs_with_all_seeds(trained, tmp_path):
+def test_best_short_trial_runs_with_all_seeds(trained, tmp_path):
     question = Question(**{**vars(QUESTION), "trial_budget": "1m"})
     found = list(compare(question, tmp_path))
     assert question.runs == len(trained) == 16
@@ -190,7 +190,7 @@ def test_empty_lists_and_unknown_cells_are_refused(name, tmp_path):
         list(compare(Question(cells=("gruu",)), tmp_path))
 
 
-def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch, tmp_path):
+def test_failed_run_is_an_error_unlike_diverged_one(monkeypatch, tmp_path):
     def fails(*arguments):
         raise RnnlmError("rnnlm train failed", "no such file: gone.txt")
 
@@ -205,7 +205,7 @@ def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch,
     assert next(compare(QUESTION, tmp_path)) == Run("gru", 9, 0.1, 1, None, 4, 4.0, None)
 
 
-def test_a_short_trial_has_its_budget_and_a_folder_of_its_own(monkeypatch, tmp_path):
+def test_short_trial_has_its_own_budget_and_folder(monkeypatch, tmp_path):
     given = []
 
     def notes(*arguments):

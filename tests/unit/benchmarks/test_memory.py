@@ -60,7 +60,7 @@ def test_answers_are_those_of_a_plain_definition(name, answer, lag):
     assert answers_AB.T.tolist() == [pytest.approx(each) for each in found_BA]
 
 
-def test_marks_of_the_adding_task_lie_in_either_half_and_order_leaves_a_lag_behind_each_letter():
+def test_adding_marks_and_order_letters_are_placed_correctly():
     random = np.random.default_rng(0)
     marks_TB = TASKS["adding"].draw(random, 20, 500)[0][..., 1]
     assert (marks_TB[:10].sum(axis=0) == 1).all() and (marks_TB[10:].sum(axis=0) == 1).all()
@@ -68,7 +68,7 @@ def test_marks_of_the_adding_task_lie_in_either_half_and_order_leaves_a_lag_behi
     assert sorted(set(np.nonzero(letters_TB)[0])) == [2, 3, 4, 10, 11, 12]
 
 
-def test_a_task_is_solved_by_99_of_100_right_answers_or_an_error_below_a_hundredth():
+def test_task_is_solved_by_accuracy_or_error_threshold():
     assert [TASKS["copy"].is_solved(accuracy) for accuracy in (0.989, 0.99, float("nan"))] == [
         False,
         True,
@@ -81,12 +81,12 @@ def test_a_task_is_solved_by_99_of_100_right_answers_or_an_error_below_a_hundred
     ]
 
 
-def test_an_irnn_is_a_relu_layer_that_starts_with_the_identity():
+def test_irnn_is_a_relu_layer_starting_as_identity():
     (layer,) = Reader(TASKS["copy"], "irnn", 8).body.layers
     assert layer.activation == "relu" and torch.equal(layer.weight_hh.detach(), torch.eye(8))
 
 
-def test_sequences_that_judge_are_others_than_those_that_train(monkeypatch):
+def test_judging_sequences_differ_from_training_sequences(monkeypatch):
     drawn = []
 
     def draw(task, random, lag, rows, device):
@@ -102,7 +102,7 @@ def test_sequences_that_judge_are_others_than_those_that_train(monkeypatch):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_chance_is_that_of_the_best_guess_without_the_input(name):
+def test_chance_is_the_best_guess_without_the_input(name):
     task = TASKS[name]
     _, answers_AB = task.draw(np.random.default_rng(0), 10, 20_000)
     best = (
@@ -115,7 +115,7 @@ def test_chance_is_that_of_the_best_guess_without_the_input(name):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_network_before_training_is_no_better_than_chance(cell):
+def test_untrained_network_is_no_better_than_chance(cell):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for task in TASKS.values():
@@ -136,14 +136,14 @@ def test_a_gru_learns_order_at_a_short_lag():
     assert found.parameters == 3 * (24 * 6 + 24 * 24 + 2 * 24) + 24 * 4 + 4
 
 
-def test_the_same_seed_gives_the_same_run_and_another_one_another():
+def test_runs_repeat_with_the_same_seed_only():
     first, again, other = (
         train("adding", "elman", 5, Budget(steps=3, seed=seed), CPU) for seed in (1, 1, 2)
     )
     assert first == again and not first.solved and first.figure != other.figure
 
 
-def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(monkeypatch):
+def test_search_goes_from_shortest_lag_to_first_failure(monkeypatch):
     def trained(task, cell, lag, budget, device):
         return Trained(task, cell, lag, lag <= {"gru": 10, "lstm": 50}.get(cell, 0), 1, 0.5, 7)
 
@@ -165,7 +165,7 @@ def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(m
     assert [text.get_text() for text in axes.texts] == ["10", "50", "0"]
 
 
-def test_the_verdict_names_the_layers_of_the_longest_lag_of_each_task():
+def test_verdict_names_longest_lag_layers_of_each_task():
     def reach(task, cell, longest, failed):
         runs = [
             lag and Trained(task, cell, lag, lag == longest, 1, 0.5, 7) for lag in (longest, failed)

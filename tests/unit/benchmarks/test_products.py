@@ -7,7 +7,7 @@ import torch
 from rnnlm.benchmarks.textbook import BareProducts
 
 
-def test_products_forward_and_backward_are_recorded_with_their_shapes_and_types():
+def test_products_are_recorded_with_shapes_and_types():
     x, weight = torch.randn(5, 3), torch.randn(4, 3, requires_grad=True)
     bias = torch.randn(4)
     with BareProducts() as recorded:

@@ -103,7 +103,7 @@ def pair(**settings):
     return theirs, ours, torch.randint(V, (5, 3))
 
 
-def test_layers_of_any_widths_are_in_torch_under_weight_drop():
+def test_torch_has_weight_drop_layers_of_any_width():
     assert is_in_torch(network_settings("lstm", **AWD))
     assert not is_in_torch(network_settings("lstm", **AWD | {"weight_drop": 0.0}))
     assert not is_in_torch(network_settings("lstm", **AWD | {"connections": "dense"}))
@@ -139,7 +139,7 @@ def test_its_penalties_are_ours():
     torch.testing.assert_close(theirs(inputs_TB, None)[1], expected)
 
 
-def test_in_training_recurrent_weights_are_dropped_anew_and_the_raw_ones_learn():
+def test_raw_recurrent_weights_learn_while_dropped_in_training():
     theirs, _, inputs_TB = pair()
     seen = []
     for _ in range(2):

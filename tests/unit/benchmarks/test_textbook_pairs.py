@@ -73,7 +73,7 @@ def test_its_loss_and_gradients_are_ours(form, smoothing):
         torch.testing.assert_close(weight.grad, other.grad.to_dense(), atol=1e-5, rtol=1e-4)
 
 
-def test_it_has_as_many_weights_as_ours_but_for_a_second_bias_of_each_layer():
+def test_textbook_weights_equal_ours_except_second_biases():
     ours = tiny_network(input_feeding=True)
     theirs = as_theirs(ours)
     second = sum(p.numel() for name, p in theirs.named_parameters() if "bias_hh" in name)
@@ -96,7 +96,7 @@ def test_only_what_tutorials_have_is_compared_with(settings, expected):
     assert not are_pairs_in_torch(shape, Seq2SeqFittingSettings(own_words=0.5))
 
 
-def test_it_learns_and_counts_the_tokens_of_both_sides():
+def test_textbook_network_learns_and_counts_both_sides_tokens():
     torch.manual_seed(1)
     settings = network_settings(
         "lstm",

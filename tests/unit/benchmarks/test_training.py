@@ -17,7 +17,7 @@ def event(start, end, device=DeviceType.CUDA, is_user_annotation=False):
     )
 
 
-def test_what_kernels_cover_counts_once_and_gaps_do_not():
+def test_overlapping_kernels_count_once_and_gaps_do_not():
     events = [event(500, 600), event(0, 100), event(50, 150), event(60, 70)]
     assert busy_seconds(events) == pytest.approx(250e-6)
 

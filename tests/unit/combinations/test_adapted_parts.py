@@ -42,7 +42,7 @@ def _scores(name):
 @pytest.mark.parametrize(
     ("kind", "bundle"), [("cache", True), ("unigram", False), ("dynamic", False)]
 )
-def test_an_adapting_part_adds_its_probabilities_and_is_the_same_when_read_back(kind, bundle):
+def test_adapting_part_adds_probabilities_and_survives_reloading(kind, bundle):
     mixed = mix([f"lstm+{kind}", "kn"], TEXT, "both", bundle=bundle)
     weight, rest = (part.weight for part in mixed.parts)
     by_hand = np.log(weight * np.exp(_scores(f"lstm+{kind}")) + rest * np.exp(_scores("kn")))
@@ -72,7 +72,7 @@ def test_settings_are_those_of_the_moment_of_mixing():
     ).all()
 
 
-def test_plain_parts_leave_no_trace_and_adapting_ones_change_the_fingerprint():
+def test_only_adapting_parts_change_the_fingerprint():
     mix(["lstm", "kn"], None, "plain", weights=[0.5, 0.5])
     mix(["lstm+cache", "kn"], None, "adapting", weights=[0.5, 0.5])
     plain, adapting = (
@@ -94,7 +94,7 @@ def test_plain_parts_leave_no_trace_and_adapting_ones_change_the_fingerprint():
     )
 
 
-def test_gradient_statistics_are_copied_into_a_bundle_and_must_not_change():
+def test_gradient_statistics_are_bundled_or_must_not_change():
     list(rnnlm.tune("lstm", "dynamic", TEXT, statistics="train.txt", tokens=20))
     mix(["lstm+dynamic", "kn"], TEXT, "referred")
     mix(["lstm+dynamic", "kn"], TEXT, "bundled", bundle=True)

@@ -28,7 +28,7 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
     json.dumps({"kind": "cache", "settings": {"cache_size": 5}}).encode(),
     json.dumps({"kind": "cache", "settings": {"cache_weight": "much"}}).encode(),
 ])  # fmt: skip
-def test_damaged_settings_are_an_error_that_names_the_file(tmp_path, content):
+def test_damaged_settings_error_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)
     with pytest.raises(
         ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune --adapt cache"
@@ -59,7 +59,7 @@ def test_statistics_of_other_weights_are_refused(tmp_path):
     {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])},
     {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
-def test_statistics_that_do_not_fit_the_weights_are_refused(tmp_path, squares):
+def test_statistics_that_do_not_fit_weights_are_refused(tmp_path, squares):
     companions.save_statistics(tmp_path, squares, "0123456789ab")
     with pytest.raises(ModelError, match="are damaged"):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
@@ -75,7 +75,7 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 
-def test_statistics_of_earlier_versions_have_no_hash_and_load(tmp_path):
+def test_older_statistics_without_hash_still_load(tmp_path):
     owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
     (tmp_path / STATISTICS).write_bytes(b"".join(tensors.chunks({**SQUARES, "model": owner})))
     assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()

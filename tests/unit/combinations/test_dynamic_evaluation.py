@@ -102,7 +102,7 @@ def test_it_is_the_papers_updates_segment_by_segment(name, settings):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.7, 1.0])
-def test_with_a_rate_of_zero_it_is_the_model(model, decay):
+def test_zero_rate_equals_the_model(model, decay):
     inputs_1T, targets_1T = text_of(model)
     adapted = DynamicEvaluation(model, DynamicSettings(adaptation_rate=0.0, adaptation_decay=decay))
     _, state = adapted.score(inputs_1T, targets_1T, adapted.initial_state(1))
@@ -116,7 +116,7 @@ def test_no_score_depends_on_later_tokens(model, settings, statistics):
     assert_no_score_depends_on_later_tokens(DynamicEvaluation(model, settings, statistics))
 
 
-def test_the_model_it_is_made_of_keeps_its_weights(model, settings, statistics):
+def test_underlying_model_keeps_its_weights(model, settings, statistics):
     before = {name: array.copy() for name, array in model.to_arrays().items()}
     adapted = DynamicEvaluation(model, settings, statistics)
     read(adapted, *text_of(model))
@@ -171,7 +171,7 @@ def test_signatures_tell_statistics_of_different_texts_apart(model):
 @pytest.mark.parametrize(
     "name, settings", [("lstm", {"dropout_input": 0.5}), ("gru", {"tied": False})]
 )
-def test_statistics_are_the_means_of_squared_gradients_over_segments(name, settings, monkeypatch):
+def test_statistics_are_mean_squared_gradients_over_segments(name, settings, monkeypatch):
     monkeypatch.setattr(dynamic_evaluation, "ROWS", 2)
     model = fit(name, **settings)
     inputs_1T, targets_1T = text_of(model)
@@ -198,7 +198,7 @@ def test_statistics_are_the_means_of_squared_gradients_over_segments(name, setti
         torch.testing.assert_close(square.cpu(), sums[name] / len(segments), atol=1e-7, rtol=1e-3)
 
 
-def test_statistics_take_a_text_shorter_than_a_segment_as_one():
+def test_statistics_treat_a_short_text_as_one_segment():
     model = fit("lstm")
     heard = []
     found = gather_statistics(model, text_of(model)[1][0, :2], 5, lambda *done: heard.append(done))

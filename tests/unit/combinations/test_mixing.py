@@ -31,7 +31,7 @@ def folders(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_the_mixture_is_better_than_each_part_and_evaluates_as_reported(kind, context):
+def test_mixture_beats_each_part_and_evaluates_as_reported(kind, context):
     mixed = mix(["lstm", "kn"], TEXT, "both", kind=kind, context=context)
     assert mixed.evaluation.ppl_token < min(part.evaluation.ppl_token for part in mixed.parts)
     model = rnnlm.load("both", "cpu")
@@ -59,7 +59,7 @@ def test_given_weights_need_no_text_and_are_kept():
     assert measured.evaluation.ppl_token < geometric  # by Jensen's inequality
 
 
-def test_a_token_impossible_for_one_part_is_left_to_the_others():
+def test_other_parts_cover_a_token_impossible_for_one():
     mixed = mix(["mle", "kn"], TEXT, "both")
     assert mixed.parts[0].evaluation.ppl_token is None and mixed.parts[0].weight > 0
     assert mixed.evaluation.ppl_token <= mixed.parts[1].evaluation.ppl_token
@@ -67,7 +67,7 @@ def test_a_token_impossible_for_one_part_is_left_to_the_others():
     assert product.evaluation.ppl_token is None and product.evaluation.zero_probability_tokens > 0
 
 
-def test_where_weights_and_parts_come_from_is_kept_and_on_the_card():
+def test_origin_of_weights_and_parts_is_on_card():
     mixed = mix(["lstm", "kn"], TEXT, "both", bundle=True)
     manifest = model_folder.read_manifest(model_folder.Path("both"))
     assert (manifest.model, manifest.family) == ("mixture", "combination")
@@ -103,16 +103,14 @@ def test_tuning_reports_its_progress():
     ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
     ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
 ])  # fmt: skip
-def test_what_cannot_be_mixed_is_said_before_anything_is_read(
-    monkeypatch, arguments, settings, what
-):
+def test_unmixable_requests_are_refused_before_reading(monkeypatch, arguments, settings, what):
     monkeypatch.setattr(mixing.loading, "find", None)
     with pytest.raises(UsageError) as error:
         mix(*arguments, **settings)
     assert error.value.what.startswith(what)
 
 
-def test_a_mixture_replaces_a_model_only_when_asked_and_never_its_parts(monkeypatch):
+def test_mixture_replaces_models_on_request_never_its_parts(monkeypatch):
     mix(["lstm", "kn"], TEXT, "both")
     monkeypatch.setattr(mixing, "_measure", None)  # nothing is read for nothing
     with pytest.raises(OutputError, match="both already holds a model"):

@@ -55,7 +55,7 @@ def test_a_negative_weight_divides():
 
 
 @pytest.mark.parametrize("weight", [1.0, -1.0])
-def test_what_one_part_holds_impossible_is_so_in_a_product_and_not_in_a_sum(weight):
+def test_impossibility_in_one_part_zeroes_only_products(weight):
     parts = [unigram(0.25, 0.25, 0.25, 0.25), unigram(0.5, 0.0, 0.25, 0.25)]
     assert probabilities(Mixture(parts, [1, weight], "log-linear"))[1] == 0
     assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
@@ -67,7 +67,7 @@ def test_what_one_part_holds_impossible_is_so_in_a_product_and_not_in_a_sum(weig
 
 
 @pytest.mark.parametrize(("kind", "weights"), [("linear", [1.0, 0.0]), ("log-linear", [1.0, 0.0])])
-def test_a_part_of_weight_zero_is_left_out_whatever_it_says(kind, weights):
+def test_part_of_weight_zero_is_left_out(kind, weights):
     odd = unigram(math.nan, 0.0, 0.5, 0.5)
     assert probabilities(
         Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], weights, kind)
@@ -76,14 +76,14 @@ def test_a_part_of_weight_zero_is_left_out_whatever_it_says(kind, weights):
 
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
-def test_a_mixture_of_a_model_with_itself_is_the_model(name, kind):
+def test_mixture_of_a_model_with_itself_is_unchanged(name, kind):
     model = fit(name)
     np.testing.assert_allclose(
         scores(Mixture([model, model, model], [0.2, 0.3, 0.5], kind)), scores(model), atol=1e-5
     )
 
 
-def test_a_log_linear_mixture_is_asked_in_pieces_with_the_same_result(monkeypatch):
+def test_log_linear_mixture_scores_the_same_in_pieces(monkeypatch):
     parts, weights = [fit("lstm"), fit("ngram", order=3)], [0.5, 0.8]
     whole = scores(Mixture(parts, weights, "log-linear"))
     monkeypatch.setattr(mixture, "MOST_CELLS", 1)
@@ -96,7 +96,7 @@ def test_a_log_linear_mixture_is_asked_in_pieces_with_the_same_result(monkeypatc
     np.testing.assert_allclose(arrays.as_numpy(found)[0], whole, atol=1e-5)
 
 
-def test_arrays_are_numpys_where_those_of_all_parts_are():
+def test_mixture_gives_numpy_if_all_parts_do():
     ids = np.array([[0, 2]])
     both = [fit("lstm"), fit("ngram")]
     counted = Mixture([both[1], both[1]], [0.5, 0.5])
@@ -114,7 +114,7 @@ def test_arrays_are_numpys_where_those_of_all_parts_are():
         assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
 
 
-def test_what_is_known_of_the_parts_is_known_of_the_mixture():
+def test_mixture_takes_its_properties_from_its_parts():
     lstm, ngram, bare, uni = (
         fit("lstm"),
         fit("ngram"),
@@ -148,7 +148,7 @@ def test_states_name_their_arrays_by_part():
     }
 
 
-def test_words_that_a_part_spells_are_unknown_to_the_others(tmp_path):
+def test_words_one_part_spells_are_unknown_to_others(tmp_path):
     settings = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
     save(tmp_path / "spelled", fit("lstm", **settings), "lstm", **settings)
     spelled, _ = model_folder.load(tmp_path / "spelled", "cpu")
@@ -195,7 +195,7 @@ def test_weights_that_cannot_be(weights, kind, what):
     (["a b"], {"lowercase": True}, "same symbols, other settings: lowercase is True and False"),
     (["a b c"], {}, "word with V = 5, and word with V = 4"),
 ])  # fmt: skip
-def test_different_tokenizers_are_an_error_that_names_the_difference(lines, settings, difference):
+def test_different_tokenizers_are_an_error_naming_the_difference(lines, settings, difference):
     other = fit("unigram", lines, **settings)
     with pytest.raises(UsageError) as error:
         Mixture([unigram(0.25, 0.25, 0.25, 0.25), other], [0.5, 0.5])

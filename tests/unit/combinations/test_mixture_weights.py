@@ -58,7 +58,7 @@ def test_em_never_makes_the_text_less_probable(models, monkeypatch):
     assert (np.diff(losses) <= 1e-12).all() and losses[-1] < losses[0]
 
 
-def test_em_of_a_model_with_itself_stops_at_once():
+def test_em_of_identical_models_stops_at_once():
     scores_KN = np.log([[0.5, 0.1, 0.2]] * 3)
     tuned = linear_weights(scores_KN)
     assert tuned.weights_K.tolist() == [1 / 3] * 3 and tuned.iterations == 1

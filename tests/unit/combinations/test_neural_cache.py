@@ -57,13 +57,13 @@ def test_no_chunk_is_larger_than_promised(model, tokens, monkeypatch):
     assert all(weight_BnM.numel() <= max(60, weight_BnM.shape[2]) for _, weight_BnM, *_ in chunks)
 
 
-def test_with_a_weight_of_zero_it_is_the_model(model):
+def test_zero_weight_equals_the_model(model):
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.0))
     assert np.array_equal(read(cache, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T))
 
 
-def test_before_a_word_was_read_after_a_hidden_state_it_is_the_model(model):
+def test_empty_cache_equals_the_model(model):
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.5))
     first = slice(0, 1)

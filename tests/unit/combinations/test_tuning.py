@@ -62,7 +62,7 @@ def tuned_of(folder, kind, **options) -> tuple[list[Trial], TunedSettings]:
     return tries, tuned
 
 
-def test_the_best_weight_is_that_of_a_brute_force_grid():
+def test_best_weight_matches_a_brute_force_grid():
     generator = np.random.default_rng(1)
     p_N, share_N = generator.dirichlet(np.ones(200), size=2)
     grid = np.linspace(0, 0.999, 10_000)
@@ -75,11 +75,11 @@ def test_the_best_weight_is_that_of_a_brute_force_grid():
     # 2 log(1 - w) + log w is largest there; the last token is impossible
     ([0.5, 0.5, 0, 0], [0, 0, 0.5, 0], 1 / 3),
 ])  # fmt: skip
-def test_the_best_weight_may_lie_at_an_end_and_tokens_may_be_impossible(p, share, expected):
+def test_best_weight_may_be_extreme_despite_impossible_tokens(p, share, expected):
     assert best_weight(np.array(p), np.array(share)) == pytest.approx(expected, abs=1e-3)
 
 
-def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
+def test_descent_finds_a_minimum_without_repeating_trials():
     heights = []
 
     def measure(settings):
@@ -105,7 +105,7 @@ def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
 
 
 @pytest.mark.parametrize("kind", ["cache", "unigram", "dynamic"])
-def test_what_is_tuned_is_saved_and_gives_that_perplexity_again(lstm, kind):
+def test_tuned_settings_are_saved_and_reproduce_their_perplexity(lstm, kind):
     tries, tuned = tuned_of(lstm, kind)
     assert tuned == companions.read_tuned(lstm, kind)
     assert tuned.ppl_after == min(each.ppl for each in tries) < tuned.ppl_before
@@ -115,7 +115,7 @@ def test_what_is_tuned_is_saved_and_gives_that_perplexity_again(lstm, kind):
     assert perplexity(loading.load(lstm, "cpu")) == pytest.approx(tuned.ppl_before, rel=1e-4)
 
 
-def test_an_n_gram_model_is_tuned_with_the_cache_of_words(ngram, tmp_path):
+def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
     _, tuned = tuned_of(ngram, "unigram")
     with pytest.warns(RnnlmWarning, match="tuned on"):
         adapted = load_adapted(str(ngram), "unigram")
@@ -162,7 +162,7 @@ def test_statistics_are_gathered_saved_and_used(lstm):
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
 
 
-def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_gathered(lstm):
+def test_unreadable_held_out_text_is_noticed_before_statistics(lstm):
     with pytest.raises(TextError, match="no such file"):
         list(
             tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu")
@@ -170,7 +170,7 @@ def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_ga
     assert not (lstm / STATISTICS).exists()
 
 
-def test_they_stay_when_the_model_is_trained_on_and_that_is_noticed(lstm):
+def test_tuned_settings_outlive_further_training_with_a_warning(lstm):
     tuned_of(lstm, "cache")
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
     save(lstm, "lstm", goes_on=True, budget="9steps")
@@ -227,7 +227,7 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
     [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")],
 )
 @pytest.mark.parametrize("kind", ["cache", "dynamic"])
-def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
+def test_models_without_hidden_states_are_refused_by_name(name, words, kind):
     parts = (
         {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]}
         if name == "mixture"
@@ -239,7 +239,7 @@ def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
         adaptation.adapt(fit(name, **parts), kind)
 
 
-def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):
+def test_unwritable_folder_is_noticed_before_the_work(lstm, monkeypatch):
     monkeypatch.setattr(model_folder, "load", None)
     with (
         failing(lstm, ("open",), errno.EROFS),

@@ -13,7 +13,7 @@ def model(request):
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
-def test_it_is_the_model_mixed_with_relative_frequencies_among_the_last_inputs(model, size):
+def test_unigram_cache_mixes_in_frequencies_of_recent_inputs(model, size):
     inputs_1T, targets_1T = text_of(model)
     cache = UnigramCache(model, UnigramCacheSettings(cache_tokens=size, cache_weight=0.3))
     expected = np.exp(predicted(model, inputs_1T))[0] * 0.7
@@ -26,7 +26,7 @@ def test_it_is_the_model_mixed_with_relative_frequencies_among_the_last_inputs(m
     np.testing.assert_allclose(np.exp(read(cache, inputs_1T, targets_1T))[0], at_targets, atol=1e-6)
 
 
-def test_with_a_weight_of_zero_it_is_the_model(model):
+def test_zero_weight_equals_the_model(model):
     inputs_1T, targets_1T = text_of(model)
     cache = UnigramCache(model, UnigramCacheSettings(cache_weight=0.0))
     assert np.array_equal(read(cache, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T))

@@ -34,7 +34,7 @@ def run(text, folder, **more):
     return folder
 
 
-def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path):
+def test_compact_model_equals_model_with_rounded_weights(text, tmp_path):
     folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
     compact(str(folder), tmp_path / "carried")
     model, carried = (loading.load(each, "cpu") for each in (folder, tmp_path / "carried"))
@@ -49,7 +49,7 @@ def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path):
     )
 
 
-def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(text, tmp_path):
+def test_eight_bit_model_is_smaller_with_own_figures(text, tmp_path):
     folder = run(text, tmp_path / "run", budget="9steps", learning_rate=0.05)
     sizes = compact(str(folder), tmp_path / "small", bits=8, test=text)
     whole = sum(path.stat().st_size for path in folder.glob("weights-*"))
@@ -69,7 +69,7 @@ def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(te
         compact(str(folder), tmp_path / "tiny", bits=4)
 
 
-def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path):
+def test_model_with_weights_in_parts_still_loads(text, tmp_path):
     """Earlier versions kept each file of a compact model below 15 MB, and cut large arrays into
     pieces."""
     folder, small = run(text, tmp_path / "run", budget="4steps"), tmp_path / "small"

@@ -33,7 +33,7 @@ def big(tmp_path_factory):
     return saved(tmp_path_factory.mktemp("models") / "big", order=4)
 
 
-def test_sizes_and_perplexities_before_and_after_are_those_of_the_models(big, tmp_path):
+def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
     reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), on=VALID)
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
         model, manifest = model_folder.load(folder)
@@ -102,7 +102,7 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     assert small.tokenizer.counts_V is None
 
 
-def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
+def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
     folder = saved(tmp_path / "model", order=3)
     with pytest.raises(OutputError, match="already holds a model"):
         prune(str(folder), folder, Limits(max_order=2))

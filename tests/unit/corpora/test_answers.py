@@ -26,7 +26,7 @@ def words(text):
     return re.findall(r"[\w']+|[^\w\s]", text.lower())
 
 
-def test_there_are_three_hundred_short_pairs_and_none_occurs_twice(rows):
+def test_three_hundred_short_pairs_occur_once_each(rows):
     assert [len(rows[part]) for part in PARTS] == [270, 15, 15]
     remarks, replies = zip(*(row for part in PARTS for row in rows[part]), strict=True)
     assert (
@@ -40,7 +40,7 @@ def test_there_are_three_hundred_short_pairs_and_none_occurs_twice(rows):
     assert all(text.isascii() and text[0].isupper() and text[-1] in ".?!" for text in texts)
 
 
-def test_words_of_held_out_replies_are_known_from_training(rows):
+def test_held_out_reply_words_are_known_from_training(rows):
     known = {word for _, reply in rows["train"] for word in words(reply)}
     assert {
         word for part in ("valid", "test") for _, reply in rows[part] for word in words(reply)

@@ -33,7 +33,7 @@ def test_texts_are_unique_and_hold_one_gap_each(rows):
     )
 
 
-def test_the_distance_is_that_from_the_last_cue_to_the_gap(rows):
+def test_distance_runs_from_last_cue_to_gap(rows):
     for row in rows:
         before = words(row["text"].split("___")[0])
         assert before[::-1].index(row["cue"].lower()) == int(row["distance"]), row["id"]
@@ -50,7 +50,7 @@ def test_each_kind_has_eight_items_at_each_distance(rows):
     assert groups == {(kind, distance): 8 for kind in KINDS for distance in DISTANCES}
 
 
-def test_the_answer_of_a_topic_item_is_its_cue_and_that_of_an_association_is_not_in_the_text(rows):
+def test_topic_answers_are_cues_and_association_answers_absent(rows):
     assert all(row["answer"] == row["cue"] for row in rows if row["kind"] == "topic")
     assert not any(
         row["answer"] in words(row["text"]) for row in rows if row["kind"] == "association"
@@ -62,6 +62,6 @@ def test_every_word_is_known_to_the_shipped_model(rows):
     assert [row["id"] for row in rows if len(tokenizer.encode([filled(row)]).oov)] == []
 
 
-def test_no_item_stands_in_the_text_that_models_are_trained_on(rows):
+def test_no_item_occurs_in_the_training_text(rows):
     train = corpora.part("english", "train").read_text(encoding="utf-8").lower()
     assert [row["id"] for row in rows if filled(row).lower() in train] == []

@@ -47,7 +47,7 @@ def test_no_phrase_and_no_date_occurs_twice(rows):
     assert {when.year for _, when in every} == set(range(1900, 2100))
 
 
-def test_figures_and_weekdays_of_a_phrase_are_those_of_its_date(rows):
+def test_figures_and_weekdays_of_phrases_match_their_dates(rows):
     in_figures = 0
     for phrase, when in (row for part in PARTS for row in rows[part]):
         figures = [int(figure) for figure in re.findall(r"\d+", phrase)]
@@ -62,7 +62,7 @@ def test_figures_and_weekdays_of_a_phrase_are_those_of_its_date(rows):
     assert in_figures > 500
 
 
-def test_every_form_has_the_day_the_month_and_the_year(maker):
+def test_every_form_has_day_month_and_year(maker):
     for language, size, days, months, years in (
         ("en", 37, "3 03 3rd third", "May", "2024 twenty two"),
         ("de", 29, "3 03 dritte dritten dritter", "Mai 5 05", "2024 zweitausendvierundzwanzig"),
@@ -101,6 +101,6 @@ def test_every_form_has_the_day_the_month_and_the_year(maker):
         ("fr", date(2077, 1, 30), "trente", {"deux mille soixante-dix-sept"}),
     ],
 )
-def test_days_and_years_are_put_in_words_as_the_language_has_them(maker, language, when, day, year):
+def test_days_and_years_are_spelled_in_each_language(maker, language, when, day, year):
     assert maker.ordinal(language, when.day) == day
     assert set(maker.years(language, when.year)) == year

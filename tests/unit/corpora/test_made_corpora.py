@@ -52,7 +52,7 @@ def test_no_text_occurs_twice_in_any_case(travel, opinions):
         assert len(texts) == len(set(texts))
 
 
-def test_corpora_without_labels_and_unknown_names_are_no_labelled_ones():
+def test_unlabelled_and_unknown_corpora_are_not_labelled():
     assert corpora.labelled("english") is corpora.labelled("no-such") is None
     travel = corpora.labelled("travel")
     assert (travel.train, travel.tasks) == (
@@ -71,7 +71,7 @@ def test_corpora_without_labels_and_unknown_names_are_no_labelled_ones():
     )
 
 
-def test_corpora_of_pairs_have_their_parts_columns_and_settings():
+def test_pair_corpora_have_parts_columns_and_settings():
     assert (
         corpora.paired("travel") is corpora.paired("no-such") is corpora.labelled("dates") is None
     )
@@ -87,7 +87,7 @@ def test_corpora_of_pairs_have_their_parts_columns_and_settings():
             assert head == f"{pairs.column}\t{pairs.target_column}"
 
 
-def test_each_word_of_a_request_has_a_label_and_spans_begin_with_b(travel):
+def test_request_words_are_labelled_with_spans_beginning_b(travel):
     for row in (row for part in PARTS for row in travel[part]):
         labels = row["slots"].split(" ")
         assert len(row["text"].split(" ")) == len(labels)
@@ -99,7 +99,7 @@ def test_each_word_of_a_request_has_a_label_and_spans_begin_with_b(travel):
             ), row
 
 
-def test_requests_have_ten_intents_in_the_same_shares_and_twenty_slots_in_each_part(travel):
+def test_requests_have_balanced_intents_and_twenty_slots(travel):
     shares = [
         {
             intent: count / len(travel[part])
@@ -126,7 +126,7 @@ def spans(row):
     return found
 
 
-def test_requests_hold_values_that_training_never_saw_and_words_of_several_slots(travel):
+def test_requests_hold_unseen_values_and_ambiguous_words(travel):
     known = {value for row in travel["train"] for value in spans(row)}
     for part in ("valid", "test"):
         values = [
@@ -144,7 +144,7 @@ def test_requests_hold_values_that_training_never_saw_and_words_of_several_slots
         assert len(labels_of[word]) >= 3, word
 
 
-def test_opinions_are_balanced_and_neither_length_nor_topic_nor_praise_tells_the_label(opinions):
+def test_opinions_are_balanced_by_length_topic_and_praise(opinions):
     for part, size in zip(PARTS, (480, 60, 60), strict=True):
         by_label = {
             label: [row["text"].split() for row in opinions[part] if row["label"] == label]
@@ -193,7 +193,7 @@ def tagged(part):
         yield text, rows, [row[3] for row in rows if "-" not in row[0]]
 
 
-def test_tagged_sentences_are_of_the_training_text_and_their_words_and_ranges_spell_it():
+def test_tagged_sentences_are_spelled_by_words_and_ranges():
     known = set(corpora.part("english", "train").read_text(encoding="utf-8").splitlines())
     texts = []
     for part, size in zip(PARTS, (200, 50, 50), strict=True):
@@ -214,7 +214,7 @@ def test_tagged_sentences_are_of_the_training_text_and_their_words_and_ranges_sp
     assert len(texts) == len(set(texts))
 
 
-def test_tags_are_universal_and_hold_where_one_form_leaves_no_doubt():
+def test_tags_are_universal_and_right_for_unambiguous_words():
     always = {
         "the": "DET",
         "not": "PART",

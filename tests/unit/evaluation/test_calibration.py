@@ -7,7 +7,7 @@ from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import LINES, Lines, fit, make_tokenizer
 
 
-def test_a_model_that_is_always_half_sure_is_off_by_what_it_is_right_too_often():
+def test_constant_confidence_is_off_by_its_accuracy_gap():
     tokenizer = make_tokenizer(["a b"])
     p = {"</s>": 0.25, "<unk>": 0.05, "a": 0.55, "b": 0.15}
     model = UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
@@ -42,7 +42,7 @@ def test_it_is_that_of_predicting_token_by_token(name, context):
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])
-def test_of_a_long_text_a_sample_spread_over_it_is_looked_at(context, monkeypatch):
+def test_long_text_is_sampled_evenly(context, monkeypatch):
     monkeypatch.setattr("rnnlm.evaluation.calibration.WINDOW_TOKENS", 5)
     model = fit("lstm")
     encoded = Lines(LINES * 20).encode(model.tokenizer)

@@ -19,7 +19,7 @@ def test_rates_worked_out_by_hand():
     assert rates(references, ["R IY D S", "K AH T", ""]) == pytest.approx((2 / 3, 3 / 9))
 
 
-def test_of_references_that_are_equally_near_the_longest_counts_in_any_order():
+def test_longest_of_equally_near_references_counts():
     assert (
         rates([["A B", "A B C D"]], ["A B C"])
         == rates([["A B C D", "A B"]], ["A B C"])
@@ -27,7 +27,7 @@ def test_of_references_that_are_equally_near_the_longest_counts_in_any_order():
     )
 
 
-def test_a_rate_of_nothing_is_none_and_one_of_insertions_can_exceed_1():
+def test_empty_rate_is_none_and_insertions_exceed_one():
     assert rates([], []) == (None, None)
     assert rates([[""]], [""]) == (0, None)
     assert rates([["A"]], ["B C D"]) == (1, 3)

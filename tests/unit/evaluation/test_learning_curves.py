@@ -51,7 +51,7 @@ def run(tmp_path):
     return make
 
 
-def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
+def test_curve_pairs_validations_with_tokens_read(run):
     curve = learning_curve(
         run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0))
     )
@@ -61,7 +61,7 @@ def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
     ]
 
 
-def test_the_training_text_has_a_perplexity_where_the_loss_is_exact(run):
+def test_training_perplexity_is_given_for_exact_losses_only(run):
     events = [
         loss(1, 0.0, is_exact=True),
         loss(2, 1.0, is_exact=False),
@@ -72,7 +72,7 @@ def test_the_training_text_has_a_perplexity_where_the_loss_is_exact(run):
     assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
 
 
-def test_what_a_run_gave_up_is_not_of_its_curve(run):
+def test_rolled_back_steps_are_not_on_the_curve(run):
     back = {"event": "rolledback", "step": 30, "to_step": 10}
     curve = learning_curve(
         run(
@@ -92,7 +92,7 @@ def test_what_a_run_gave_up_is_not_of_its_curve(run):
     "by, places",
     [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])],
 )
-def test_curves_are_drawn_by_each_axis_and_counted_models_as_level_lines(run, by, places):
+def test_counted_models_are_level_lines_on_each_axis(run, by, places):
     curves = [
         learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))),
         learning_curve(run("n", *NGRAM)),
@@ -137,7 +137,7 @@ def test_what_cannot_be_drawn_is_named(run, tmp_path):
         curves_figure([learning_curve(empty)], "step")
 
 
-def test_a_model_of_labels_has_a_curve_of_the_figure_that_chooses_it(run):
+def test_label_model_curve_shows_its_selection_metric(run):
     figures = [
         {"event": "validated", "step": step, "epoch": 1.0, "seconds": 1.0, "f1": f1, "best_f1": f1}
         for step, f1 in ((5, 0.5), (9, 0.75))

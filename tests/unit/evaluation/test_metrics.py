@@ -40,7 +40,7 @@ def test_metrics_are_the_numbers_that_are_stored(name):
     assert all(each.interval is not None for each in found.mains) == ("intervals" in name)
 
 
-def test_an_unknown_field_of_a_later_version_is_passed_over():
+def test_unknown_field_from_later_version_is_ignored():
     stored = results()["results of kn"]["valid"]
     [found] = registry.kind_of("lstm").evaluations({"valid": stored | {"new": 1}}).values()
     assert found.to_dict() == stored

@@ -19,7 +19,7 @@ KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size":
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_they_are_those_of_clean_text_with_a_closed_vocabulary_and_a_signature_that_says_so(kind):
+def test_normalised_figures_equal_those_of_clean_text(kind):
     plain, normalising = (
         fit("ngram", TRAIN, order=2, **kind, **more) for more in ({}, {"normalise": "all"})
     )
@@ -56,7 +56,7 @@ def test_only_models_that_normalise_alike_are_compared():
     "kind", [*KINDS, {"split_punctuation": True}, {"tokenizer": "byte"}], ids=str
 )
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_words_are_shown_as_they_stand_in_the_line(kind):
+def test_words_are_shown_as_written_in_the_line(kind):
     model = fit("unigram", TRAIN, normalise="all", **kind)
     (score,) = score_sentences(
         model,
@@ -80,7 +80,7 @@ def test_without_punctuation_words_are_those_that_are_read():
     assert evaluate(model, Lines([line])).words == len(remove_punctuation(line).split()) == 4
 
 
-def test_what_is_begun_is_read_as_it_is_normalised():
+def test_partial_word_is_read_normalised():
     model = fit("ngram", ["it's a cat"] * 3, order=2, normalise="quotes")
     (found,) = next_words(model, "it\u2019", 1)
     assert found.word == "it's" and with_word(model, "a it\u2019", found.word) == "a it's"

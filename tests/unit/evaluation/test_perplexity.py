@@ -39,7 +39,7 @@ def nonzero_none(result) -> dict:
     return json.loads(json.dumps(result.to_dict(), allow_nan=False))
 
 
-def test_every_key_of_a_small_text_with_unknown_words(text):
+def test_all_figures_of_a_text_with_unknown_words(text):
     model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "cat": 0.125})
     result = evaluate(model, text("the cat\n\nthe d\u00f6g the\n"))
     bits = 1 + 3 + 2 + 1 + 3 + 1 + 2
@@ -88,7 +88,7 @@ def test_characters_make_words(text):
 
 
 @pytest.mark.parametrize("settings", [{"lowercase": True}, {"split_punctuation": True}])
-def test_a_tokenizer_that_changes_the_text_gives_no_bits(text, settings):
+def test_text_changing_tokenizer_gives_no_bits(text, settings):
     result = evaluate(fit("unigram", **settings), text("the cat\n"))
     assert result.bits_per_char is result.bits_per_byte is None and result.closed_vocabulary
 
@@ -103,7 +103,7 @@ def test_blank_lines_may_be_kept(text):
     assert "|blank:keep|" in kept.signature
 
 
-def test_a_zero_probability_makes_numbers_null_and_is_counted(text):
+def test_zero_probability_gives_null_and_is_counted(text):
     model = model_of({"</s>": 0.5, "<unk>": 0.0, "a": 0.5, "b": 0.0})
     result = evaluate(model, text("a b b\n"))
     assert result.zero_probability_tokens == 2
@@ -190,7 +190,7 @@ def test_the_total_is_exact_to_float64():
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
-def test_a_kept_blank_line_is_one_token_for_every_tokenizer(tmp_path, tokenizer):
+def test_kept_blank_line_is_one_token(tmp_path, tokenizer):
     path = tmp_path / "blank.txt"
     path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
     corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))

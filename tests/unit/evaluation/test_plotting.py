@@ -12,7 +12,7 @@ def figure():
     return figure
 
 
-def test_the_same_figure_is_the_same_svg_with_its_text_as_text():
+def test_same_figure_gives_same_svg_with_real_text():
     svg = plotting.as_svg(figure())
     assert svg == plotting.as_svg(figure())
     assert "a $ b < c" in "".join(ElementTree.fromstring(svg).itertext())
@@ -21,12 +21,12 @@ def test_the_same_figure_is_the_same_svg_with_its_text_as_text():
 @pytest.mark.parametrize(
     "suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
-def test_a_file_is_of_the_format_of_its_suffix(tmp_path, suffix, begins):
+def test_file_suffix_determines_the_format(tmp_path, suffix, begins):
     plotting.save(figure(), tmp_path / f"plot{suffix}")
     assert (tmp_path / f"plot{suffix}").read_bytes().startswith(begins)
 
 
-def test_another_suffix_or_an_unwritable_place_is_an_error(tmp_path):
+def test_unknown_suffix_or_unwritable_path_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="does not have a plot suffix"):
         plotting.save(figure(), tmp_path / "plot.doc")
     with pytest.raises(OutputError, match="cannot write"):

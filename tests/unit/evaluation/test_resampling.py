@@ -7,7 +7,7 @@ from rnnlm.evaluation import resampling
 from rnnlm.evaluation.resampling import by_block, permutation_p, ratio_interval
 
 
-def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():
+def test_mean_interval_is_normal_for_many_units():
     values = np.random.default_rng(3).normal(5, 2, 4000)
     interval = ratio_interval(values)
     half = 1.96 * values.std() / np.sqrt(len(values))
@@ -16,7 +16,7 @@ def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():
     assert interval.high == pytest.approx(values.mean() + half, abs=0.15 * half)
 
 
-def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
+def test_ratio_intervals_have_nominal_coverage():
     """Errors over words, as of utterances: 400 test sets of 80 units; 95 % and no fewer than
     binomial chance allows."""
     generator = np.random.default_rng(11)
@@ -29,7 +29,7 @@ def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
     assert 0.90 <= covered / 400 <= 0.98
 
 
-def test_a_transform_is_of_the_bounds_too_in_order():
+def test_transform_applies_to_bounds_in_order():
     surprisal, ones = np.arange(1.0, 11.0), np.ones(10)
     plain = ratio_interval(surprisal, ones)
     turned = ratio_interval(surprisal, ones, transform=lambda value: np.exp(-value))
@@ -39,7 +39,7 @@ def test_a_transform_is_of_the_bounds_too_in_order():
     )
 
 
-def test_the_same_seed_gives_the_same_bounds_and_one_unit_no_width():
+def test_bounds_are_reproducible_and_coincide_for_one_unit():
     values = np.random.default_rng(5).normal(size=30)
     assert (
         ratio_interval(values, seed=4)
@@ -57,7 +57,7 @@ def test_units_that_hold_nothing_leave_the_bounds_finite():
     assert (equal.low, equal.high) == (0, 0)
 
 
-def test_a_permutation_test_of_few_units_tries_all_signs():
+def test_permutation_test_of_few_units_is_exhaustive():
     assert permutation_p(np.array([1.0, 1.0, 1.0, 1.0])) == pytest.approx(2 / 16)
     assert permutation_p(np.array([1.0, 1.0, 0.0, 1.0, 1.0])) == pytest.approx(2 / 16)
     assert permutation_p(np.zeros(7)) == permutation_p(np.array([0.0, 3.0])) == 1.0

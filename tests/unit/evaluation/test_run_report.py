@@ -112,7 +112,7 @@ def cells(page, heading):
     return [["".join(cell.itertext()) for cell in row] for row in found.iter("tr")]
 
 
-def test_its_numbers_are_those_of_the_log_and_of_the_model(page, models):
+def test_report_numbers_match_log_and_model(page, models):
     events = [
         json.loads(line)
         for line in (models.lstm / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -161,7 +161,7 @@ def test_plots_show_what_the_log_tells(page):
     )
 
 
-def test_logs_of_before_and_of_one_figure_have_the_plots_that_they_can(log):
+def test_old_and_sparse_logs_show_available_plots(log):
     before = RunHistory((STARTED, step(1), validated(1, 90.0)))
     assert before.layers == [] and before.of_layer("layer 1", "saturated") == {}
     (plot,) = run_report.plots(
@@ -182,7 +182,7 @@ def test_logs_of_before_and_of_one_figure_have_the_plots_that_they_can(log):
     assert found.of_layer("layer 1", "gradient_norm") == {"": [(1, 0.0456), (2, 0.0456)]}
 
 
-def test_a_run_that_diverged_has_a_page_of_its_log_alone(log, undrawn):
+def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
     back = {"event": "rolledback", "step": 20, "to_step": 10,
             "why": "the loss is not a number by step 20", "count": 1, "left": 2,
             "rate_factor": 0.5, "seconds": 9.0}  # fmt: skip
@@ -244,7 +244,7 @@ def test_a_run_that_goes_on_says_so(log, undrawn):
     assert "It was trained in 2 pieces." in text
 
 
-def test_models_of_counts_have_figures_and_settings_and_no_curves(tmp_path):
+def test_count_models_have_figures_and_settings_without_curves(tmp_path):
     (tmp_path / "text.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rnnlm.RnnlmWarning)
@@ -308,7 +308,7 @@ def test_text_from_outside_is_shown_as_it_is(log, undrawn):
     assert page.count(html.escape("<script>alert(1)</script>")) >= 4
 
 
-def test_it_fetches_nothing_and_reads_well_on_a_phone_and_in_the_dark(page):
+def test_report_is_self_contained_and_readable_anywhere(page):
     assert not [
         each
         for each in tree(page).iter()
@@ -325,7 +325,7 @@ def test_it_fetches_nothing_and_reads_well_on_a_phone_and_in_the_dark(page):
     )
 
 
-def test_it_is_written_whole_and_not_over_another_unasked(log, tmp_path, undrawn):
+def test_report_is_written_atomically_and_never_overwrites_unasked(log, tmp_path, undrawn):
     run, page = log(STARTED, step(1)), tmp_path / "run.html"
     assert report(run, page) == page and page.read_text(encoding="utf-8").endswith("</html>\n")
     with pytest.raises(OutputError, match="already exists"):

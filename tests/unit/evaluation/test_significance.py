@@ -48,7 +48,7 @@ def repeated(predictions: Predictions, times: list[int]) -> Predictions:
     return Predictions("tagging", scheme="bio", **rows)
 
 
-def test_a_figure_of_drawn_sentences_is_that_of_a_text_in_which_they_stand_as_often():
+def test_resampled_figure_equals_that_of_repeated_sentences():
     predictions = system(gold_labels(1, 30), 2, 0.3)
     times = np.random.default_rng(3).integers(0, 4, (2, 30))
     for name, measure in measures(predictions).items():
@@ -57,7 +57,7 @@ def test_a_figure_of_drawn_sentences_is_that_of_a_text_in_which_they_stand_as_of
         assert figures == pytest.approx(expected, abs=1e-12), name
 
 
-def test_the_interval_of_accuracy_is_that_of_a_ratio():
+def test_accuracy_interval_is_a_ratio_interval():
     accuracy = measures(system(gold_labels(4, 100), 5, 0.2))["accuracy"]
     right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
     ours, theirs = figure_interval(accuracy), ratio_interval(right_N, words_N)
@@ -67,7 +67,7 @@ def test_the_interval_of_accuracy_is_that_of_a_ratio():
     )
 
 
-def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
+def test_f1_intervals_have_nominal_coverage():
     """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are
     none."""
     generator = np.random.default_rng(6)
@@ -81,7 +81,7 @@ def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
     assert 0.90 <= covered / 100 <= 0.99
 
 
-def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permutation_of_signs():
+def test_p_is_exact_for_few_differing_sentences():
     right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
     first, second = (Measure(Counts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right)
     difference = figure_difference(first, second)
@@ -90,7 +90,7 @@ def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permut
     assert figure_difference(second, first).interval.estimate == pytest.approx(-5 / 35)
 
 
-def test_equal_systems_do_not_differ_and_a_better_one_does():
+def test_better_system_differs_and_equal_one_does_not():
     gold = gold_labels(7, 120)
     one, same, better = (
         measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2))
@@ -109,7 +109,7 @@ def test_equal_systems_do_not_differ_and_a_better_one_does():
         assert differs.interval.low > 0 and differs.p == 1 / 200 and differs.p_bootstrap < 0.01
 
 
-def test_p_values_of_f1_of_equal_systems_are_spread_evenly():
+def test_f1_p_values_of_equal_systems_are_uniform():
     p = []
     for seed in range(50):
         gold = gold_labels(seed, 20)
@@ -118,7 +118,7 @@ def test_p_values_of_f1_of_equal_systems_are_spread_evenly():
     assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
 
 
-def test_types_that_one_system_alone_predicts_count_in_the_comparison():
+def test_types_predicted_by_one_system_only_count():
     gold = gold_labels(8, 50)
     first, second = measures(system(gold, 1, 0.3)), measures(system(gold, 1, 0.3, ["B-Z"]))
     expected = second["macro_f1"].value - first["macro_f1"].value
@@ -132,7 +132,7 @@ def test_types_that_one_system_alone_predicts_count_in_the_comparison():
     )
 
 
-def test_what_has_no_value_has_no_interval_and_other_sentences_do_not_compare():
+def test_undefined_figures_and_mismatched_sentences_are_not_compared():
     empty = Measure(Counts.of_numbers([], [], []), f1)
     assert figure_interval(empty) is None and figure_difference(empty, empty) is None
     found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]

@@ -74,7 +74,7 @@ def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
         assert detail(folder, "sums").startswith(f"all {len(contexts) + 1} contexts: ")
 
 
-def test_a_sample_is_as_large_as_asked_and_the_same_for_a_seed(original):
+def test_sample_has_requested_size_and_depends_on_seed(original):
     once, again, *others = (
         detail(original, "sums", sample=5, seed=seed) for seed in (1, 1, 2, 3, 4, 5)
     )
@@ -91,7 +91,7 @@ def test_a_sample_of_begun_lines(tmp_path):
 
 
 @pytest.mark.parametrize("smoothing", ["mle", "stupid"])
-def test_models_that_do_not_claim_to_sum_to_one_do_not_fail(tmp_path, smoothing):
+def test_models_without_a_normalisation_claim_do_not_fail(tmp_path, smoothing):
     found = results(saved(tmp_path / "model", "ngram", smoothing=smoothing))
     assert found.pop("sums") == "not claimed"
     assert set(found.values()) == {"ok"}
@@ -108,7 +108,7 @@ def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
     ("weights-*", lambda data: data[:-8], "{} has {:,} bytes instead of {:,}"),
     ("vocab.txt", None, "{} is missing"),
 ])  # fmt: skip
-def test_a_file_that_is_not_as_recorded_is_found(folder, name, change, found):
+def test_file_differing_from_its_record_is_found(folder, name, change, found):
     (path,) = folder.glob(name)
     size = path.stat().st_size
     path.write_bytes(change(path.read_bytes())) if change else path.unlink()
@@ -121,7 +121,7 @@ def test_a_config_cut_off_is_found(folder):
     assert results(folder) == {"config": "failed"}
 
 
-def test_arrays_that_do_not_fit_the_vocabulary_are_found(folder):
+def test_arrays_not_fitting_the_vocabulary_are_found(folder):
     model, manifest = model_folder.load(folder)
     symbols, counts_V = model.tokenizer.symbols(), model.tokenizer.counts_V
     model.tokenizer.vocabulary = Vocabulary(tuple(symbols[:-1]), counts_V[:-1])
@@ -200,7 +200,7 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
-def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path, name):
+def test_changed_network_is_named_and_not_examined_further(tmp_path, name):
     folder = saved(tmp_path / "model", "lstm")
     (path,) = folder.glob(name)
     path.write_bytes(
@@ -214,7 +214,7 @@ def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path,
     ) and f"{path.name} has changed" in detail(folder, "arrays")
 
 
-def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
+def test_files_for_adaptation_are_checked(tmp_path):
     folder = saved(tmp_path / "model", "lstm")
     companions.save_statistics(folder, {"a": np.float32([1, 2])}, "0123456789ab")
     companions.save_tuned(folder, TunedSettings("cache", {"cache_tokens": 5}))

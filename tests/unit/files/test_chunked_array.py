@@ -19,7 +19,7 @@ def in_parts(values, borders):
 
 
 @given(st.data())
-def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
+def test_slices_and_lengths_match_the_whole_array(data):
     values = np.arange(100, 100 + data.draw(st.integers(0, 40)), dtype=np.uint16)
     parted = in_parts(values, data.draw(st.lists(st.integers(0, len(values)), max_size=5)))
     start, stop = data.draw(st.integers(-50, 50)), data.draw(st.integers(-50, 50))
@@ -34,7 +34,7 @@ def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
 
 
 @given(st.data())
-def test_the_sum_is_that_of_the_whole_array_whichever_sums_are_known(data):
+def test_sum_matches_the_whole_array_with_partial_sums(data):
     values = np.array(data.draw(st.lists(st.integers(0, 100), max_size=20)), dtype=np.uint8)
     starts = [0, *sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4))), len(values)]
     read = []
@@ -51,7 +51,7 @@ def test_the_sum_is_that_of_the_whole_array_whichever_sums_are_known(data):
     assert whole.until(end).sum() == values[:end].sum(dtype=int)
 
 
-def test_only_the_parts_that_are_asked_for_are_read():
+def test_only_requested_parts_are_read():
     asked = []
     parted = ChunkedArray(
         [0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64
@@ -60,7 +60,7 @@ def test_only_the_parts_that_are_asked_for_are_read():
     assert set(asked) == {1}
 
 
-def test_an_item_that_is_none_of_those_allowed_is_an_error():
+def test_item_out_of_range_is_an_error():
     for wrong in ([1, -1, 2], [1, 5, 2]):
         parted = ChunkedArray([0, 3], [np.array(wrong)].__getitem__, np.int64, below=5)
         with pytest.raises(ModelError, match="doctor"):

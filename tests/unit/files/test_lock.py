@@ -33,7 +33,7 @@ def owned(folder, owner: Owner, seconds_ago: float = 0.0):
 ELSEWHERE = Owner("far-away", "another machine", 4711, "2026-01-01T00:00:00+00:00")
 
 
-def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
+def test_second_run_is_refused_and_shown_the_owner(tmp_path):
     folder = tmp_path / "m"
     with held(folder):
         for attempt in (lambda: held(folder).__enter__(), lambda: check(folder)):
@@ -46,7 +46,7 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
     check(folder)
 
 
-def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path):
+def test_run_that_wrote_nothing_leaves_nothing(tmp_path):
     with held(tmp_path / "new" / "m"):
         assert (tmp_path / "new" / "m" / "owner.json").exists()
     assert list(tmp_path.iterdir()) == []
@@ -57,7 +57,7 @@ def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path):
     assert [path.name for path in (tmp_path / "m").iterdir()] == ["mine"]
 
 
-def test_a_lock_left_by_a_process_of_this_machine_is_taken_over_and_that_is_said(tmp_path):
+def test_stale_lock_of_this_machine_is_taken_over(tmp_path):
     gone = replace(Owner.this(), process=4711)
     owned(tmp_path, gone)
     check(tmp_path)
@@ -66,7 +66,7 @@ def test_a_lock_left_by_a_process_of_this_machine_is_taken_over_and_that_is_said
     assert not (tmp_path / "training").exists()
 
 
-def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
+def test_remote_lock_is_respected_while_heard_from(tmp_path):
     path = owned(tmp_path, ELSEWHERE, 30)
     for attempt in (lambda: held(tmp_path).__enter__(), lambda: check(tmp_path)):
         with pytest.raises(
@@ -79,7 +79,7 @@ def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
     assert json.loads(path.read_bytes()) == asdict(ELSEWHERE)
 
 
-def test_a_run_of_another_machine_that_is_silent_for_long_is_gone(tmp_path):
+def test_long_silent_remote_run_is_taken_as_gone(tmp_path):
     owned(tmp_path, ELSEWHERE, lock.SILENT_SECONDS + 20)
     with (
         pytest.warns(RnnlmWarning, match="left locked by process 4711 on far-away"),
@@ -106,7 +106,7 @@ def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):
             time.sleep(0.005)
 
 
-def test_the_lock_of_another_run_in_a_folder_that_vanished_meanwhile_stays(tmp_path):
+def test_foreign_lock_in_a_recreated_folder_stays(tmp_path):
     with held(tmp_path / "m"):
         (tmp_path / "m" / "owner.json").unlink()
         with held(tmp_path / "m"):
@@ -116,7 +116,7 @@ def test_the_lock_of_another_run_in_a_folder_that_vanished_meanwhile_stays(tmp_p
     assert inner and (tmp_path / "m" / "owner.json").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+def test_folder_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "m").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="cannot write to"), held(tmp_path / "m"):
         pass

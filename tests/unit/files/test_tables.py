@@ -32,7 +32,7 @@ def test_parquet_gives_chosen_columns(tmp_path):
     assert tables.parquet_columns(str(path)) == ["a", "b"]
 
 
-def test_quotation_marks_in_tsv_are_characters_unless_they_quote_a_cell(tmp_path):
+def test_tsv_quotes_are_literal_unless_quoting_a_cell(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text('a\tb\n"x\ty\n"x ""y"""\t"two\nlines"\nx\n1\t2\t3\n')
     assert values(path) == [
@@ -60,15 +60,11 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
     ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","),
     ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
 ])  # fmt: skip
-def test_a_csv_file_has_the_delimiter_by_which_its_header_has_the_columns(
-    header, columns, delimiter
-):
+def test_csv_delimiter_is_chosen_to_match_expected_columns(header, columns, delimiter):
     assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
 
 
-def test_a_csv_file_with_semicolons_as_spreadsheets_write_it_and_a_delimiter_that_is_named(
-    tmp_path,
-):
+def test_spreadsheet_semicolons_and_named_delimiters_are_read(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
     assert values(path) == [
@@ -104,16 +100,14 @@ def test_places_are_told(tmp_path):
     ("a.parquet", b"junk", "cannot read"),
     ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
 ])  # fmt: skip
-def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, content, message):
+def test_invalid_table_error_names_the_place(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(TextError, match=message):
         values(path)
 
 
-def test_columns_of_a_parquet_file_have_the_types_of_their_values_and_text_where_these_differ(
-    tmp_path,
-):
+def test_parquet_columns_keep_types_and_mixed_become_text(tmp_path):
     types = {"n": None, "mixed": None, "large": None, "list": None, "bits": "double", "none": None}
     rows = [
         {

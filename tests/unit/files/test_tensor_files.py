@@ -47,9 +47,7 @@ def named_arrays(draw):
 
 
 @given(arrays=named_arrays())
-def test_what_is_written_is_read_back_and_the_safetensors_library_reads_the_same(
-    tmp_path_factory, arrays
-):
+def test_written_tensors_are_read_back_by_safetensors_too(tmp_path_factory, arrays):
     path = write(tmp_path_factory.mktemp("arrays") / "x", {**SOME, **arrays})
     expected = {**SOME, **arrays}
     assert same(safetensors_numpy.load(path.read_bytes()), expected)
@@ -71,7 +69,7 @@ def test_what_the_safetensors_library_writes_is_read(tmp_path_factory, arrays):
     assert same(found, {**SOME, **arrays}) and sha256 == writing.sha256(path)
 
 
-def test_hashed_arrays_are_in_memory_and_the_hash_is_of_all_that_the_file_holds(tmp_path):
+def test_hashed_arrays_are_in_memory_and_fully_hashed(tmp_path):
     path = write(tmp_path / "x", {**SOME, "half": model_folder.rounded(np.float32([1, -2]))})
     found, sha256 = tensors.hashed(path)
     whole = path.read_bytes()
@@ -93,7 +91,7 @@ def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
             array[...] = 0
 
 
-def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_path, monkeypatch):
+def test_large_arrays_are_written_in_pieces_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(tensors, "PIECE", 100)
     table = np.arange(600, dtype=np.int32).reshape(20, 30)
     arrays = {"turned": table.T, "every second": table[::2, ::3], "all": table}
@@ -174,7 +172,7 @@ def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
 @pytest.mark.parametrize(
     "read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__
 )
-def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, read):
+def test_missing_files_and_folders_are_model_errors(tmp_path, read):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(ModelError, match="the weights cannot be read"):
             read(path)
@@ -191,7 +189,7 @@ def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, r
     ],
     ids=str,
 )
-def test_a_file_of_which_a_byte_belongs_to_no_array_or_to_two_is_not_hashed(tmp_path, offsets):
+def test_gaps_or_overlaps_between_arrays_prevent_hashing(tmp_path, offsets):
     header = {
         name: {"dtype": "F32", "shape": [4], "data_offsets": each}
         for name, each in zip("xy", offsets, strict=True)

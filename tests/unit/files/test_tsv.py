@@ -24,7 +24,7 @@ def read(text: str, columns: int | None = None) -> list[list[str]]:
 )
 @example([["", "", 'ends with "'], ['" begins', "\t", '"\n"\t"']])
 @given(tables)
-def test_what_is_written_is_read_back_by_pythons_csv(table):
+def test_written_tsv_is_read_back_by_pythons_csv(table):
     written = "".join(map(tsv.line, table))
     assert list(csv.reader(io.StringIO(written, newline=""), delimiter="\t")) == table
 
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_back_by_ourselves(table):
     assert read("".join(map(tsv.line, table)), COLUMNS) == table
 
 
-def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
+def test_written_tsv_is_read_back_by_pandas_defaults(tmp_path):
     pandas = pytest.importorskip("pandas")
     table = [
         ["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"],
@@ -64,7 +64,7 @@ def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
     ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
     ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
 ])  # fmt: skip
-def test_a_cell_is_unquoted_only_where_it_is_quoted_by_the_rules(text, rows):
+def test_only_properly_quoted_cells_are_unquoted(text, rows):
     assert read(text)[1:] == rows
 
 
@@ -76,7 +76,7 @@ def test_rows_tell_their_first_line():
     ]
 
 
-def test_the_end_of_a_cell_is_not_looked_for_forever(monkeypatch):
+def test_search_for_the_closing_quote_is_bounded(monkeypatch):
     monkeypatch.setattr(tsv, "READ_AHEAD", 10)
     asked = []
     lines = (

@@ -16,7 +16,7 @@ from rnnlm.files import outputs, writing
     [("no/out.jsonl", "there is no folder no"), ("folder", "not a plain file|Is a directory")],
     ids=["no folder", "a folder"],
 )
-def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, why, check):
+def test_impossible_output_file_is_named(tmp_path, monkeypatch, path, why, check):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
@@ -28,7 +28,7 @@ def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, w
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
-def test_a_read_only_folder_is_told_by_the_file_that_was_asked_for(tmp_path, monkeypatch, check):
+def test_read_only_folder_error_names_the_requested_file(tmp_path, monkeypatch, check):
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o555)
     with pytest.raises(
@@ -40,7 +40,7 @@ def test_a_read_only_folder_is_told_by_the_file_that_was_asked_for(tmp_path, mon
         )
 
 
-def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeypatch):
+def test_disk_failure_error_names_the_requested_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def full(*_):

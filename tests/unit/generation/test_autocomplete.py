@@ -48,13 +48,13 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
         ("a\tCAT", "cat"),
     ],
 )
-def test_a_word_that_is_begun_is_gone_on_with(ngram, text, begun):
+def test_partial_word_is_completed(ngram, text, begun):
     found = next_words(ngram, text)
     assert found and all(word.word.startswith(begun) for word in found)
     assert next_words(ngram, "the zz") == []
 
 
-def test_continuations_begin_with_what_is_typed_its_last_word_finished(ngram):
+def test_continuations_start_with_typed_text_and_complete_words(ngram):
     settings = SamplingSettings(max_tokens=4)
     assert all(text.startswith("the cat") for text in continuations(ngram, "the ca", 5, settings))
     with pytest.warns(RnnlmWarning, match="zz"):
@@ -69,7 +69,7 @@ def test_continuations_begin_with_what_is_typed_its_last_word_finished(ngram):
         {"tokenizer": "sentencepiece", "vocab_size": 274},
     ],
 )
-def test_models_of_pieces_have_whole_words_that_cost_what_they_cost_there(settings):
+def test_subword_models_suggest_whole_words_with_scoring_probabilities(settings):
     model = fit(
         "ngram", ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2, order=4, **settings
     )

@@ -50,7 +50,7 @@ def all_texts(
 @pytest.mark.parametrize("name", ["lstm", "ngram"])
 @pytest.mark.parametrize("length_power", [0.0, 0.7, 3.0])
 @pytest.mark.parametrize("prompt", ["", "b"])
-def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, length_power, prompt):
+def test_wide_enough_beam_equals_exhaustive_search(name, length_power, prompt):
     model = fit(name, SHORT)
     prompt_ids = model.tokenizer.encode([prompt]).ids[:-1].tolist()
     every = all_texts(model, prompt_ids, 4, unknown=True)
@@ -87,7 +87,7 @@ def test_texts_are_ranked_and_unknown_words_left_out():
     assert "<unk>" not in " ".join(sample.text for sample in found)
 
 
-def test_a_model_that_reads_one_row_and_more_texts_than_the_beam_keeps_are_errors():
+def test_one_row_model_or_num_beyond_beam_fails():
     model = fit("lstm")
     with pytest.raises(UsageError, match="one text at a time"):
         likeliest(adapt(model, "dynamic"), settings=BeamSettings(beam=2))

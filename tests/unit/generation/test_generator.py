@@ -76,7 +76,7 @@ def test_greedy_takes_the_likeliest_token_at_each_step(lstm):
     assert set(texts(lstm, 20, prompt="the cat", temperature=0, max_tokens=6)) == {text}
 
 
-def test_the_prompt_begins_every_sample_and_moves_the_model(lstm):
+def test_prompt_starts_every_sample_and_conditions_the_model(lstm):
     for text in texts(lstm, 5, prompt="a dog saw", max_tokens=4):
         assert text.startswith("a dog saw")
     rest = [
@@ -86,7 +86,7 @@ def test_the_prompt_begins_every_sample_and_moves_the_model(lstm):
     assert rest != texts(lstm, 20, max_tokens=4)
 
 
-def test_words_of_a_prompt_that_are_spelled_come_back_as_they_are():
+def test_spelled_prompt_words_come_back_unchanged():
     model = fit("unigram")
     model.tokenizer = model.tokenizer.spelling()
     with warnings.catch_warnings():
@@ -95,7 +95,7 @@ def test_words_of_a_prompt_that_are_spelled_come_back_as_they_are():
     assert text.startswith("the zebra yak zebra")
 
 
-def test_without_a_prompt_pieces_begin_as_a_line_does(pieces):
+def test_pieces_without_prompt_start_like_a_line(pieces):
     seen = []
     predict = pieces.predict
     pieces.predict = lambda inputs, state: seen.append(np.asarray(inputs)) or predict(inputs, state)
@@ -118,7 +118,7 @@ def test_unknown_is_drawn_only_if_asked_for():
     assert "<unk>" not in texts(model, temperature=0, max_tokens=3)[0]
 
 
-def test_samples_end_at_max_tokens_or_the_line_end():
+def test_samples_end_at_max_tokens_or_line_end():
     endless = unigram_of([0.0, 0.0, 0.5, 0.5])
     samples = list(generate(endless, num=3, settings=SamplingSettings(max_tokens=7)))
     assert [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples] == [
@@ -132,7 +132,7 @@ def test_samples_end_at_max_tokens_or_the_line_end():
     ] * 3
 
 
-def test_no_more_rows_are_asked_for_than_the_model_takes(monkeypatch):
+def test_rows_requested_never_exceed_the_models_limit(monkeypatch):
     model = fit("unigram")
     seen = []
     initial_state = model.initial_state
@@ -161,7 +161,7 @@ def test_room_is_taken_for_drawn_tokens_only():
     assert sample.complete
 
 
-def test_a_sample_comes_as_soon_as_those_before_it_are_there(lstm, monkeypatch):
+def test_samples_are_yielded_as_soon_as_possible(lstm, monkeypatch):
     calls = []
     predict = lstm.predict
     monkeypatch.setattr(
@@ -177,7 +177,7 @@ def test_a_sample_comes_as_soon_as_those_before_it_are_there(lstm, monkeypatch):
     assert before * 5 < len(calls)
 
 
-def test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end(lstm, monkeypatch):
+def test_finished_rows_are_refilled_and_finally_dropped(lstm, monkeypatch):
     assert row_counts(lstm, 1000) == (ROW_COUNTS, True)
     calls, tokens = [], 0
     predict = lstm.predict
@@ -195,7 +195,7 @@ def test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end(lstm, monkeypatc
     assert calls[-1] == FEWEST_ROWS
 
 
-def test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn(lstm, monkeypatch):
+def test_tiles_keep_one_size_if_row_counts_matter(lstm, monkeypatch):
     class Shaky:
         """Predicts a bit more for the first word where there are many rows."""
 
@@ -219,7 +219,7 @@ def test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn(lst
     assert texts(shaky, 60, max_tokens=10) == texts(lstm, 60, max_tokens=10)
 
 
-def test_where_bits_depend_on_the_row_each_text_has_a_row_of_its_own(lstm):
+def test_each_text_has_its_row_if_rows_matter(lstm):
     class Uneven:
         """Predicts a bit more for the first word in later rows."""
 
@@ -241,14 +241,14 @@ def test_where_bits_depend_on_the_row_each_text_has_a_row_of_its_own(lstm):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "cache", "dynamic"])
-def test_models_that_adapt_themselves_draw_the_same_sample_whatever_num_is(lstm, kind):
+def test_adaptive_models_draw_the_same_whatever_num_is(lstm, kind):
     model = adapt(lstm, kind)
     num = 3 if kind == "dynamic" else 20
     many = texts(model, num, prompt="the cat", max_tokens=6)
     assert texts(model, 2, prompt="the cat", max_tokens=6) == many[:2]
 
 
-def test_running_text_goes_on_over_line_ends_as_the_model_does(lstm):
+def test_running_text_continues_across_line_ends(lstm):
     [sample] = generate(
         lstm, prompt="the cat", settings=SamplingSettings(max_tokens=80, running=True)
     )
@@ -267,7 +267,7 @@ def test_a_prompt_may_be_longer_than_any_line(lstm, monkeypatch):
     assert [sample.text] == texts(lstm, prompt=prompt, max_tokens=3)
 
 
-def test_a_repetition_penalty_is_for_what_is_in_prompt_and_text_but_not_for_the_line_end():
+def test_repetition_penalty_spares_the_line_end():
     model = unigram_of([0.1, 0.0, 0.3, 0.3, 0.3])
     plain, penalised = (
         texts(model, 300, prompt="w0002", max_tokens=3, repetition_penalty=penalty)
@@ -282,7 +282,7 @@ def test_a_repetition_penalty_is_for_what_is_in_prompt_and_text_but_not_for_the_
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
-def test_first_tokens_of_samples_are_as_frequent_as_predicted(lstm, temperature):
+def test_first_tokens_are_as_frequent_as_predicted(lstm, temperature):
     from scipy.stats import chisquare
 
     size, unk_id, num = lstm.tokenizer.size, lstm.tokenizer.unk_id, 3000

@@ -16,7 +16,7 @@ def model(request):
     return fit(request.param, LINES)
 
 
-def test_the_first_text_from_the_initial_state_has_the_samples_of_generate(model):
+def test_first_text_from_initial_state_matches_generate(model):
     settings = SamplingSettings(max_tokens=9, seed=3, top_p=0.95)
     start = Starts(model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9]))
     [found] = draw_samples(model, start, 20, settings)
@@ -29,7 +29,7 @@ def test_the_first_text_from_the_initial_state_has_the_samples_of_generate(model
     ]
 
 
-def test_samples_of_a_text_do_not_depend_on_those_beside_it(model):
+def test_samples_are_independent_of_other_texts(model):
     starts, settings = starts_after(model, PROMPTS, EVERY_LENGTH), SamplingSettings(seed=5)
     together = draw_samples(model, starts, 9, settings)
     for number in (1, 4):
@@ -42,7 +42,7 @@ def test_samples_of_a_text_do_not_depend_on_those_beside_it(model):
     assert draw_samples(model, one_of(starts, 4), 9, settings, numbers=[3]) != [together[4]]
 
 
-def test_samples_follow_the_states_that_they_begin_in_and_keep_their_limits(model):
+def test_samples_follow_their_initial_states_and_length_limits(model):
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     for number, texts in enumerate(draw_samples(model, starts, 10, SamplingSettings(seed=2))):
         assert max(len(text.ids) for text in texts) <= EVERY_LENGTH[number]
@@ -57,7 +57,7 @@ def test_samples_follow_the_states_that_they_begin_in_and_keep_their_limits(mode
             assert text.score == text.logprob_nats == pytest.approx(logprob, abs=1e-4)
 
 
-def test_equal_starts_have_samples_of_their_own_and_those_of_no_temperature_are_greedy(model):
+def test_equal_starts_differ_and_zero_temperature_is_greedy(model):
     starts = starts_after(model, ("the cat",) * 3, [12] * 3)
     first, second, third = draw_samples(model, starts, 5, SamplingSettings(seed=1))
     assert len({tuple(texts) for texts in (map(tuple, (first, second, third)))}) == 3
@@ -67,7 +67,7 @@ def test_equal_starts_have_samples_of_their_own_and_those_of_no_temperature_are_
     ] == greedy
 
 
-def test_what_was_read_before_counts_as_seen_and_bans_hold(model):
+def test_earlier_tokens_count_as_seen_and_bans_hold(model):
     starts = starts_after(model, ("the cat sat on the mat", ""), [8, 8])
     penalised = draw_samples(model, starts, 40, SamplingSettings(repetition_penalty=200.0, seed=4))
     seen = set(starts.prompt(0).tolist())
@@ -82,7 +82,7 @@ def test_what_was_read_before_counts_as_seen_and_bans_hold(model):
     }
 
 
-def test_no_texts_have_no_samples_and_no_samples_are_an_error(model):
+def test_no_texts_give_nothing_but_zero_samples_fail(model):
     none = Starts(model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     assert draw_samples(model, none, 3) == []
     with pytest.raises(SettingsError, match="num = 0"):

@@ -53,7 +53,7 @@ def test_top_p_keeps_exactly_the_nucleus():
     assert drawn(p, 20_000, top_p=0.75)[1] / 20_000 == pytest.approx(2 / 3, abs=0.02)
 
 
-def test_draws_at_the_edges_never_take_what_has_no_probability():
+def test_edge_draws_never_take_impossible_tokens():
     logprob_BV = np.log(np.array([[1e-300, 0.5, 0.5, 1e-300]] * 3))
     logprob_BV[:, [0, 3]] = -np.inf
     edges = np.array([0.0, 0.5, np.nextafter(1.0, 0.0)])
@@ -106,7 +106,7 @@ def test_what_may_be_drawn_equals_a_slow_transcription(monkeypatch, settings, ca
         np.testing.assert_array_equal(kept[kept > 0], p[kept > 0])
 
 
-def test_of_tokens_equally_far_from_the_entropy_the_likelier_and_the_unlikelier_come_together():
+def test_tokens_equally_far_from_entropy_come_together():
     """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and
     1.25 away."""
     p = [0.5, 0.25, 0.125, 0.125]
@@ -121,7 +121,7 @@ def test_of_tokens_equally_far_from_the_entropy_the_likelier_and_the_unlikelier_
         assert set(drawn(p, 3000, typical_p=typical_p)) == kept, typical_p
 
 
-def test_draws_are_inverted_across_blocks_as_by_a_plain_cumulative_sum():
+def test_blockwise_draws_match_a_plain_cumulative_sum():
     random = np.random.default_rng(3)
     logprob_BV = np.log(random.dirichlet(np.full(1000, 0.2), size=200))
     uniform_B = random.random(200)
@@ -133,7 +133,7 @@ def test_draws_are_inverted_across_blocks_as_by_a_plain_cumulative_sum():
     assert draw(logprob_BV, uniform_B, SamplingSettings()).tolist() == expected
 
 
-def test_a_row_is_drawn_alike_alone_and_among_others():
+def test_row_is_drawn_alike_alone_and_in_batch():
     random = np.random.default_rng(3)
     logprob_BV = np.log(random.dirichlet(np.full(700, 0.2), size=40)).astype(np.float32)
     uniform_B = random.random(40)
@@ -185,9 +185,7 @@ def test_settings_out_of_range_are_errors(values):
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])
-def test_extreme_temperatures_are_distributions_in_single_precision_with_forbidden_tokens(
-    temperature,
-):
+def test_extreme_temperatures_give_distributions_in_single_precision(temperature):
     logprob_BV = np.tile(np.log(np.array([0.2, 0.5, 0.3, 1.0], dtype=np.float32)), (300, 1))
     logprob_BV[:, 3] = -np.inf
     with warnings.catch_warnings():

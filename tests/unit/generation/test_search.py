@@ -65,7 +65,7 @@ def plain_beam(model, starts, number, settings) -> list[tuple[float, tuple[int, 
     return sorted(finished, key=lambda each: (-each[0], len(each[1])))[: settings.nbest]
 
 
-def test_a_beam_of_one_takes_the_likeliest_token_at_each_step(model):
+def test_beam_of_one_is_greedy(model):
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     for number, [found] in enumerate(search(model, starts, SearchSettings(beam=1))):
         ids, total = [], 0.0
@@ -79,7 +79,7 @@ def test_a_beam_of_one_takes_the_likeliest_token_at_each_step(model):
 
 @pytest.mark.parametrize("name", ["lstm", "ngram"])
 @pytest.mark.parametrize("length_power", [0.0, 0.7, 3.0])
-def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, length_power):
+def test_wide_enough_beam_equals_exhaustive_search(name, length_power):
     model = fit(name, SHORT)
     starts, boundary = starts_after(model, ("", "b", "a b"), (4, 3, 2)), model.tokenizer.boundary_id
     others = [id for id in range(model.tokenizer.size) if id != boundary]
@@ -124,7 +124,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, len
     "settings",
     [SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True)],
 )
-def test_texts_in_one_batch_are_what_a_plain_beam_finds_for_each_alone(settings):
+def test_batched_texts_match_a_plain_beam_for_each(settings):
     model = fit("lstm", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     for number, found in enumerate(search(model, starts, settings)):
@@ -138,7 +138,7 @@ def test_texts_in_one_batch_are_what_a_plain_beam_finds_for_each_alone(settings)
         ]
 
 
-def test_fewer_that_are_wanted_are_the_first_of_more(model):
+def test_smaller_nbest_is_a_prefix_of_larger_nbest(model):
     starts = starts_after(model, PROMPTS, [20] * len(PROMPTS))
     for power in (0.0, 1.0):
         more = search(model, starts, SearchSettings(beam=6, nbest=6, length_power=power))
@@ -148,7 +148,7 @@ def test_fewer_that_are_wanted_are_the_first_of_more(model):
             ]
 
 
-def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(monkeypatch):
+def test_settled_texts_leave_the_batch_without_needless_selection(monkeypatch):
     probabilities = {"</s>": 0.3, "<unk>": 0.1, "a": 0.6}
     model = UnigramModel(np.log(list(probabilities.values())), make_tokenizer(["a"]))
     calls, selected = [], []
@@ -172,7 +172,7 @@ def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(m
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
 
 
-def test_rows_stand_in_equal_groups_by_text_so_that_a_memory_serves_its_group(monkeypatch):
+def test_rows_form_equal_groups_per_text(monkeypatch):
     model = fit("ngram", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     grown = []
@@ -191,7 +191,7 @@ def test_rows_stand_in_equal_groups_by_text_so_that_a_memory_serves_its_group(mo
     assert all(text.logprob_nats > -np.inf for its in found for text in its)
 
 
-def test_of_equals_the_lower_token_and_the_shorter_text_are_taken():
+def test_ties_prefer_lower_token_and_shorter_text():
     with np.errstate(divide="ignore"):
         model = UnigramModel(np.log([0.25, 0.0, 0.25, 0.25, 0.25]), make_tokenizer(["a b c"]))
     start = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.array([3]))
@@ -212,7 +212,7 @@ def test_rows_may_be_read_in_several_calls(monkeypatch):
     ]
 
 
-def test_banned_words_and_the_unknown_one_are_not_written(model):
+def test_banned_and_unknown_words_are_not_written(model):
     starts = starts_after(model, PROMPTS, [8] * len(PROMPTS))
     ban = Ban(model.tokenizer, ["the", "sat"])
     banned = {model.tokenizer.unk_id, *ban.always.tolist()}
@@ -223,7 +223,7 @@ def test_banned_words_and_the_unknown_one_are_not_written(model):
         assert written and not written & banned
 
 
-def test_words_of_several_tokens_are_banned_as_words_also_where_the_prompt_begins_them():
+def test_multi_token_words_are_banned_across_prompt_ends():
     model = fit("lstm", ("ab a", "ab ba", "ab"), tokenizer="char")
     starts, settings = starts_after(model, ("", "a"), (6, 6)), SearchSettings(8, 0.0, 8)
 

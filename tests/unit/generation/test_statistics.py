@@ -40,7 +40,7 @@ def test_words_are_counted_whatever_the_tokens_are(kind):
     assert compare(samples, Lines(TEXT), make_tokenizer(TEXT, **kind)) == plain
 
 
-def test_text_copied_from_the_corpus_is_all_copied_and_random_text_is_all_new():
+def test_copied_text_is_all_copied_random_text_new():
     lines = [f"w{n} w{n + 1} w{n + 2} w{n + 3}" for n in range(300)]
     tokenizer = make_tokenizer(lines)
     copies, theirs = compare(lines[11:20], Lines(lines), tokenizer)

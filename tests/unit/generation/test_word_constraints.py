@@ -52,7 +52,7 @@ def test_banned_words_never_stand_whole_in_a_text(kind, settings):
 
 
 @pytest.mark.parametrize("kind", ["char", "byte", "pieces"])
-def test_a_banned_word_may_be_a_part_of_others(kind):
+def test_banned_word_may_be_part_of_other_words(kind):
     texts = " ".join(
         sample.text
         for sample in generate(
@@ -63,7 +63,7 @@ def test_a_banned_word_may_be_a_part_of_others(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_word_that_the_prompt_began_is_not_finished_as_a_banned_one(kind):
+def test_word_begun_in_prompt_never_becomes_banned_one(kind):
     model = model_of(kind)
     if kind in ("word", "split"):
         with pytest.raises(UsageError, match="prompt"):
@@ -81,7 +81,7 @@ def test_a_word_that_the_prompt_began_is_not_finished_as_a_banned_one(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_ban_of_anything_but_one_word_is_an_error(kind):
+def test_ban_must_be_a_single_word(kind):
     model = model_of(kind)
     for given in ({"ban": ["a cat"]}, {"ban": [""]}):
         with pytest.raises(UsageError, match="one word"):
@@ -90,7 +90,7 @@ def test_a_ban_of_anything_but_one_word_is_an_error(kind):
         list(generate(model, ban=["</s>"]))
 
 
-def test_the_ban_of_an_unknown_word_is_a_notice():
+def test_banning_an_unknown_word_gives_a_notice():
     with pytest.warns(RnnlmWarning, match="zebra"):
         list(generate(model_of("word"), ban=["zebra"]))
 
@@ -104,7 +104,7 @@ def test_banned_words_are_not_in_the_likeliest_texts(kind):
         assert not {"a", "cat"} & set(sample.text.split())
 
 
-def test_a_token_of_several_words_ends_and_holds_banned_ones():
+def test_bans_apply_to_multi_word_tokens():
     class Tokens:
         """Pieces that may hold anything."""
 
@@ -133,7 +133,7 @@ def test_a_token_of_several_words_ends_and_holds_banned_ones():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("line", ["a cat", "the cats cat", ""])
-def test_what_tokens_add_to_a_text_is_the_text(kind, line):
+def test_token_texts_add_up_to_the_text(kind, line):
     tokenizer = model_of(kind).tokenizer
     texts = tokenizer.token_bytes()
     assert len(texts) == tokenizer.size

@@ -64,9 +64,7 @@ def example(hint, model):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(
-    name, folder
-):
+def test_wrong_type_error_names_argument_expected_and_given(name, folder):
     function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
     hints = hints_of(function)
     parameters = [
@@ -141,20 +139,20 @@ def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_wa
          "pair_accuracies: scores[0] must be a Judged, not an int"),
     ],
 )  # fmt: skip
-def test_the_message_says_which_part_of_an_argument_is_wrong(call, message, folder):
+def test_message_names_the_wrong_part_of_an_argument(call, message, folder):
     with pytest.raises(TypeError) as raised:
         call(rnnlm.load(folder / "trigrams"))
     assert message in str(raised.value)
 
 
-def test_what_python_itself_finds_wrong_is_said_as_python_says_it():
+def test_pythons_own_errors_keep_their_wording():
     with pytest.raises(
         TypeError, match=r"score_sentences\(\) missing 1 required positional argument: 'sentences'"
     ):
         rnnlm.score_sentences("demo")
 
 
-def test_what_means_the_same_as_an_annotation_says_is_taken():
+def test_values_equivalent_to_the_annotation_are_accepted():
     def function(
         count: int, share: float, place: Path, several: typing.Sequence[str], is_so: bool = False
     ) -> tuple:
@@ -166,7 +164,7 @@ def test_what_means_the_same_as_an_annotation_says_is_taken():
     assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
 
 
-def test_a_notice_points_to_the_line_that_called_the_function(folder):
+def test_notice_points_to_the_calling_line(folder):
     pair = rnnlm.Pair("end", "the cat sat", "the cat saw")
     with pytest.warns(rnnlm.RnnlmWarning, match="nothing follows the part that differs") as told:
         rnnlm.score_pairs(folder / "trigrams", [pair], scoring="partial")
@@ -175,7 +173,7 @@ def test_a_notice_points_to_the_line_that_called_the_function(folder):
     assert [each.filename for each in (*told, *told_deeper)] == [__file__] * 2
 
 
-def test_an_annotation_that_only_type_checkers_know_is_not_checked():
+def test_annotations_only_for_type_checkers_are_not_checked():
     def function(count: int, figure: "Figure | None" = None) -> "Figure | None":  # noqa: F821
         return figure
 
@@ -184,7 +182,7 @@ def test_an_annotation_that_only_type_checkers_know_is_not_checked():
         checked(function, "function")("1")
 
 
-def test_a_model_of_another_task_is_taken_in_whatever_order_a_union_names_it():
+def test_any_union_order_accepts_another_tasks_model():
     class Tagger:
         task = "tagging"
 
@@ -228,7 +226,7 @@ def test_public_functions_can_be_pickled():
                                     rnnlm.tune_weights([utterance()], ["trigrams"])),
     ],
 )  # fmt: skip
-def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch):
+def test_model_name_or_path_works_like_the_model(ask, folder, monkeypatch):
     monkeypatch.chdir(folder)
     itself = ask(rnnlm.load("trigrams"))
     assert ask("trigrams") == itself == ask(folder / "trigrams")
@@ -242,7 +240,7 @@ def utterance():
     )
 
 
-def test_every_function_that_takes_a_model_takes_its_name():
+def test_functions_taking_a_model_accept_its_name():
     taken = [
         (name, hint)
         for name, function in FUNCTIONS.items()
@@ -260,7 +258,7 @@ def test_every_function_that_takes_a_model_takes_its_name():
     assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
 
 
-def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monkeypatch):
+def test_loaded_model_stands_for_its_folder_where_needed(folder, monkeypatch):
     monkeypatch.chdir(folder)
     model = rnnlm.load("trigrams")
     assert [*rnnlm.audit(model)] == [*rnnlm.audit("trigrams")]
@@ -273,7 +271,7 @@ def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monke
         next(rnnlm.tune(rnnlm.adapt(model, "unigram"), "unigram", "text.txt"))
 
 
-def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder, monkeypatch):
+def test_named_model_may_carry_an_adaptation(folder, monkeypatch):
     monkeypatch.chdir(folder)
     *_, tuned = rnnlm.tune("trigrams", "unigram", "text.txt")
     assert rnnlm.evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(
@@ -281,9 +279,7 @@ def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder
     )
 
 
-def test_without_a_text_a_named_model_of_the_bundled_corpus_reads_its_test_part(
-    folder, monkeypatch, tmp_path
-):
+def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on; name one"):
         rnnlm.evaluate(folder / "trigrams")

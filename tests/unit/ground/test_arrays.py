@@ -29,7 +29,7 @@ def test_values_become_what_the_reference_is():
             assert type(found) is type(reference) and found.tolist() == [1, 2]
 
 
-def test_arrays_of_several_models_become_those_of_the_one_with_a_device():
+def test_mixed_arrays_become_those_of_the_device_model():
     numpy, read_only = np.ones(2, dtype=np.float32), np.broadcast_to(np.float64(0.5), 2)
     assert [each.dtype for each in arrays.same_dtype([numpy, read_only])] == [
         np.float64,

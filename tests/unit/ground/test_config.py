@@ -143,7 +143,7 @@ def test_what_a_text_brings_makes_other_settings():
     ("model", "lstmm"), ("model", 3),
     ("tied", "yes"), ("tied", 1), ("budget", 3),
 ])  # fmt: skip
-def test_values_of_another_type_or_out_of_range_are_errors_that_name_the_setting(name, value):
+def test_invalid_type_or_range_error_names_the_setting(name, value):
     with pytest.raises(SettingsError, match=name):
         resolve(CLASSES, [Layer("file.toml", {name: value})])
 
@@ -155,18 +155,18 @@ def test_values_of_another_type_or_out_of_range_are_errors_that_name_the_setting
     ("learning_rate", "1e999"), ("learning_rate", "-1"),
     ("tied", "maybe"), ("model", "transformer"), ("budget", "soon"), ("clip_norm", "0"),
 ])  # fmt: skip
-def test_text_that_is_no_valid_value_is_an_error(name, text):
+def test_invalid_text_value_is_an_error(name, text):
     with pytest.raises(SettingsError):
         resolve(CLASSES, [Layer("--set", {name: text}, is_text=True)])
 
 
 @pytest.mark.parametrize(("text", "value"), [("3e-4", 3e-4), ("1", 1.0), (" 2 ", 2.0)])
-def test_text_is_read_by_the_type_of_the_field(text, value):
+def test_text_is_parsed_by_field_type(text, value):
     layer = Layer("--set", parse_assignments([f"learning_rate={text}"]), is_text=True)
     assert resolve(CLASSES, [layer]).values["learning_rate"] == value
 
 
-def test_stored_settings_take_what_is_known_and_refuse_what_is_damaged():
+def test_stored_settings_accept_known_and_reject_damaged_values():
     assert from_stored(Network, {"hidden_size": 7, "of_a_later_version": 1}) == Network(
         hidden_size=7
     )
@@ -223,7 +223,7 @@ def test_other_texts_are_no_budgets(text):
         Budget.parse(text)
 
 
-def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
+def test_nearest_valid_text_is_suggested():
     with pytest.raises(SettingsError) as caught:
         convert(
             "smoothing",
@@ -234,7 +234,7 @@ def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
     assert caught.value.hint == "did you mean 'katz'?"
 
 
-def test_a_setting_that_may_be_a_list_says_so_where_it_is_none():
+def test_error_says_a_list_is_also_allowed():
     with pytest.raises(
         SettingsError, match="prune = None is not valid; a text or a list is needed"
     ):

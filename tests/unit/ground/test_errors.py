@@ -16,11 +16,11 @@ from rnnlm.errors import RnnlmError, UsageError, missing_package, require_packag
      ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"),
      ("\u00a0", "\u00a0")],
 )  # fmt: skip
-def test_control_characters_are_written_out_and_all_else_is_left(text, shown):
+def test_only_control_characters_are_escaped(text, shown):
     assert visible(text) == shown
 
 
-def test_former_names_work_for_one_release_and_say_so():
+def test_former_names_still_work_with_a_deprecation_warning():
     with pytest.warns(DeprecationWarning, match="now called hint"):
         error = RnnlmError("what", "why", way_out="do this")
     with pytest.warns(DeprecationWarning, match="now called hint"):
@@ -34,7 +34,7 @@ def test_former_names_work_for_one_release_and_say_so():
             assert getattr(rnnlm, former) is getattr(events, name)
 
 
-def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it():
+def test_missing_package_is_named_with_its_extra():
     with pytest.raises(
         UsageError,
         match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'",

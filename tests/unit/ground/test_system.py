@@ -32,14 +32,14 @@ def test_results_come_in_the_order_of_the_parts(number):
     assert list(in_threads(slow_at_first, [3], number)) == [9]
 
 
-def test_as_many_parts_as_threads_are_under_way_at_once():
+def test_as_many_parts_as_threads_run_at_once():
     meeting = threading.Barrier(3, timeout=WAIT)  # breaks unless three come
     assert sorted(in_threads(lambda part: meeting.wait() >= 0 and part, range(6), 3)) == list(
         range(6)
     )
 
 
-def test_no_more_parts_are_under_way_or_waiting_than_threads(number):
+def test_parts_running_or_waiting_never_exceed_the_threads(number):
     lock, begun, running, most = threading.Lock(), [], 0, 0
 
     def counted(part: int) -> int:
@@ -61,7 +61,7 @@ def test_no_more_parts_are_under_way_or_waiting_than_threads(number):
     assert sorted(begun) == list(range(40)) and most <= number
 
 
-def test_by_default_there_are_as_many_threads_as_processors(monkeypatch):
+def test_default_thread_count_is_the_processor_count(monkeypatch):
     monkeypatch.setattr(system, "processors", lambda: 2)
     meeting = threading.Barrier(2, timeout=WAIT)
     assert list(in_threads(lambda part: meeting.wait() >= 0 and part, range(4))) == list(range(4))
@@ -71,7 +71,7 @@ def test_by_default_there_are_as_many_threads_as_processors(monkeypatch):
     }
 
 
-def test_an_error_comes_through_in_its_place_and_ends_the_work(number):
+def test_error_is_raised_in_order_ending_the_work(number):
     begun = []
 
     def fails_at_seven(part: int) -> int:
@@ -123,7 +123,7 @@ def test_sizes_are_read_in_every_unit(text):
 
 
 @pytest.mark.parametrize("text", NO_SIZES)
-def test_what_is_no_size_is_an_error_that_shows_the_forms(text):
+def test_invalid_size_error_shows_the_accepted_forms(text):
     with pytest.raises(SettingsError, match="500M, 2G or 1.5GiB") as raised:
         parse_size(text)
     assert raised.value.what == f"memory = {text!r} is not understood"
@@ -143,7 +143,7 @@ print(held - before, peak - held, held_bytes() - before, peak_bytes() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds now is told by Linux")
-def test_memory_held_is_told_as_it_is_now_and_at_its_most():
+def test_current_and_peak_memory_are_reported():
     # a process that holds nothing else
     told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True).stdout
     more, above, left, most = (int(each) / (1 << 20) for each in told.split())

@@ -13,7 +13,7 @@ from support.tiny_models import fit
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 
 
-def test_of_a_word_model_are_the_likeliest_tokens_at_each_place():
+def test_word_model_suggests_its_likeliest_tokens_everywhere():
     model = fit("lstm")
     (score,) = score_sentences(model, ["the cat sat"], next_words=4)
     ids, symbols = model.tokenizer.encode(["the cat sat"]).ids.tolist(), model.tokenizer.symbols()
@@ -26,7 +26,7 @@ def test_of_a_word_model_are_the_likeliest_tokens_at_each_place():
 
 
 @pytest.mark.parametrize("kind", ["ngram", "lstm"])
-def test_of_a_model_of_characters_are_the_likeliest_of_all_words(kind):
+def test_character_model_suggests_the_likeliest_of_all_words(kind):
     model = fit(
         kind,
         TOY,
@@ -54,7 +54,7 @@ def test_of_a_model_of_characters_are_the_likeliest_of_all_words(kind):
 @pytest.mark.parametrize(
     "settings", [{"tokenizer": "sentencepiece", "vocab_size": 280}, {"tokenizer": "byte"}]
 )
-def test_of_a_model_of_pieces_cost_what_they_cost_as_words(settings, monkeypatch):
+def test_subword_model_suggestions_are_scored_as_words(settings, monkeypatch):
     model = fit("ngram", order=3, **settings)
     (score,) = score_sentences(model, ["the cat"], next_words=3)
     assert [len(found) for found in score.next_words] == [3, 3, 3]
@@ -71,7 +71,7 @@ def test_of_a_model_of_pieces_cost_what_they_cost_as_words(settings, monkeypatch
         )
 
 
-def test_a_search_without_end_gives_the_best_of_what_it_has_found(monkeypatch):
+def test_endless_search_returns_the_best_found_so_far(monkeypatch):
     model = fit("lstm", tokenizer="char")
     (usual,) = score_sentences(model, ["the cat"], next_words=3)
     monkeypatch.setattr("rnnlm.inference.next_word.MOST_TRIED", 40)
@@ -86,7 +86,7 @@ def test_a_search_without_end_gives_the_best_of_what_it_has_found(monkeypatch):
         )
 
 
-def test_a_word_has_the_white_space_that_it_is_scored_with():
+def test_suggested_word_keeps_its_scored_white_space():
     model = fit(
         "ngram",
         ["a  b", " b  a", "  a  b  a"] * 3,
@@ -106,7 +106,7 @@ def test_a_word_has_the_white_space_that_it_is_scored_with():
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
-def test_what_is_found_does_not_depend_on_how_many_are_tried_at_once(monkeypatch, at_once):
+def test_result_is_independent_of_tries_per_batch(monkeypatch, at_once):
     model = fit("ngram", order=3, tokenizer="char")
     (usual,) = score_sentences(model, ["the cat sat"], next_words=8)
     monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", at_once)

@@ -63,7 +63,7 @@ def test_prefixes_are_equal_where_the_same_was_read():
     assert scorer.order == UNBOUNDED
 
 
-def test_a_prefix_is_read_once_however_many_words_are_asked_for(monkeypatch):
+def test_prefix_is_read_once_for_any_next_words(monkeypatch):
     model = fit("lstm")
     scorer, asked = CachedPrefixes(model), []
     predict = model.predict
@@ -88,7 +88,7 @@ def test_what_is_forgotten_is_read_again(monkeypatch):
     assert [scorer.extend(prefix, 3)[0] for prefix in prefixes_read] == first
 
 
-def test_what_is_kept_counts_the_states_which_may_hold_a_whole_model(monkeypatch):
+def test_cache_limit_counts_states_holding_whole_models(monkeypatch):
     monkeypatch.setattr(prefixes, "CACHED_BYTES", 1 << 17)
     model = adapt(fit("lstm"), "dynamic")
     scorer = prefix_scorer(model)
@@ -107,7 +107,7 @@ def test_a_line_begins_anew_after_its_end():
     assert scorer.extend(scorer.extend(scorer.begin(), 3)[2], end)[2] == scorer.begin()
 
 
-def test_no_context_is_the_start_of_a_line_but_for_n_grams():
+def test_no_context_is_line_start_except_for_ngrams():
     scorer = prefix_scorer(fit("lstm"))
     with pytest.warns(RnnlmWarning, match="only n-gram"):
         assert scorer.null() == scorer.begin()
@@ -144,7 +144,7 @@ def encoded_tree(model) -> tuple[np.ndarray, np.ndarray]:
     return encoded.ids, span_scoring.spans_between(encoded.offsets)
 
 
-def test_lines_that_share_beginnings_have_the_scores_that_they_have_alone(model):
+def test_shared_prefixes_do_not_change_line_scores(model):
     ids, spans = encoded_tree(model)
     assert score_trie(model, ids, spans) == pytest.approx(
         span_scoring.score_spans(model, ids, spans), abs=1e-5
@@ -152,7 +152,7 @@ def test_lines_that_share_beginnings_have_the_scores_that_they_have_alone(model)
 
 
 @pytest.mark.parametrize("call_tokens, lines", [(1, 2048), (3, 2), (1 << 14, 3)])
-def test_scores_do_not_depend_on_how_a_trie_is_cut(monkeypatch, call_tokens, lines):
+def test_scores_are_independent_of_trie_cuts(monkeypatch, call_tokens, lines):
     model = fit("lstm")
     ids, spans = encoded_tree(model)
     expected = span_scoring.score_spans(model, ids, spans)
@@ -187,7 +187,7 @@ def test_a_network_reads_every_beginning_once(monkeypatch):
     assert (sum(sizes), scored) == (distinct_beginnings(ids, spans), [])
 
 
-def test_a_mixture_reads_a_token_once_for_each_that_follows_it(monkeypatch):
+def test_mixture_reads_each_token_once_per_successor(monkeypatch):
     model = fit("mixture", **MIXTURE)
     ids, spans = encoded_tree(model)
     sizes = count_inputs(monkeypatch, model, "score")

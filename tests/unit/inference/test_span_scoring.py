@@ -68,7 +68,7 @@ def test_scores_do_not_depend_on_batches_and_windows(
     np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, spans), usual, atol=1e-5)
 
 
-def test_scores_do_not_depend_on_the_order_of_spans(model, text):
+def test_scores_are_independent_of_span_order(model, text):
     spans = spans_of(text, "reset")
     shuffled = spans[np.random.default_rng(1).permutation(len(spans))]
     usual = span_scoring.score_spans(model, text.ids, spans)
@@ -82,7 +82,7 @@ def test_tokens_outside_the_spans_score_zero(model, text):
     assert (scored[3:9] < 0).all() and not scored[:3].any() and not scored[9:].any()
 
 
-def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
+def test_rows_read_never_exceed_the_models_limit(model, text, monkeypatch):
     seen = []
     initial_state = model.initial_state
     monkeypatch.setattr(model, "max_rows", 2, raising=False)
@@ -94,7 +94,7 @@ def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
     assert max(seen) == (1 if model.forgets_at_boundary else 2)
 
 
-def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
+def test_training_network_is_read_without_dropout_and_continues():
     model = fit("lstm", dropout_input=0.5, dropout_output=0.5)
     ids = TEXT.encode(model.tokenizer).ids
     usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
@@ -105,7 +105,7 @@ def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
     assert model.network.training
 
 
-def test_a_training_ends_in_the_same_weights_while_another_model_is_read():
+def test_reading_another_model_does_not_change_training():
     model = fit("lstm", dropout_output=0.5)
     ids = TEXT.encode(model.tokenizer).ids
     usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
@@ -119,7 +119,7 @@ def test_a_training_ends_in_the_same_weights_while_another_model_is_read():
         np.testing.assert_array_equal(array, model.to_arrays()[name])
 
 
-def test_spans_are_read_from_the_states_that_are_asked_for_by_their_numbers(monkeypatch):
+def test_spans_start_from_initial_states_requested_by_number(monkeypatch):
     """Each line after another one as its condition: as if both were one stream."""
     model = fit("lstm")
     monkeypatch.setattr(model, "call_tokens", 3 * span_scoring.TOKENS_PER_ROW)  # several batches

@@ -25,7 +25,7 @@ TOKENIZERS = [
 
 
 @pytest.mark.parametrize("settings", TOKENIZERS, ids=str)
-def test_each_token_is_made_of_the_characters_it_spans_and_only_white_space_is_left_out(settings):
+def test_tokens_span_all_but_white_space(settings):
     tokenizer = make_tokenizer([*LINES, *HARD], **settings)
     for line, spans_T2, tokens in zip(
         HARD, token_spans(HARD, tokenizer), tokenizer.surfaces(HARD), strict=True

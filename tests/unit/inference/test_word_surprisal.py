@@ -80,7 +80,7 @@ def test_words_equal_a_slow_loop_through_predict(model):
         )
 
 
-def test_words_and_the_end_add_up_to_the_line(model):
+def test_words_and_line_end_sum_to_the_line(model):
     for score in score_sentences(model, SENTENCES, with_words=True):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         if score.logprob_nats is not None:
@@ -111,7 +111,7 @@ def test_naive_surprisals_are_sums_of_pieces(model):
             assert word.surprisal_bits == pytest.approx(bits, abs=1e-4)
 
 
-def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
+def test_toy_vocabulary_surprisals_equal_brute_force_marginalisation():
     """All strings of up to six characters after a context: the mass of those whose next word is w,
     of all that begin a word."""
     model = fit("ngram", TOY, tokenizer="char", order=3, smoothing="witten-bell")
@@ -143,7 +143,7 @@ def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
 
 
 @pytest.mark.parametrize("kind", ["lstm", "ngram"])
-def test_a_word_costs_the_same_whether_what_precedes_it_is_given_or_scored(kind):
+def test_word_cost_is_the_same_after_given_text(kind):
     for settings in ({"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 280}, {}):
         model = fit(kind, **settings)
         (whole,) = score_sentences(model, ["the cat saw a dog"], with_words=True)
@@ -177,7 +177,7 @@ CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
     "settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {}], ids=str
 )
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings, lowercase):
+def test_words_stay_as_in_line_for_any_tokenizer(settings, lowercase):
     model = fit("unigram", lowercase=lowercase, **settings)
     whole, rest = score_sentences(
         model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens"
@@ -209,7 +209,7 @@ MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
     {"tokenizer": "sentencepiece", "vocab_size": 300},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("given", ["", "It's \u0130, so "])
-def test_written_words_are_those_between_white_space_and_add_up_with_the_end(settings, given):
+def test_written_words_split_at_spaces_and_add_up(settings, given):
     model = fit("ngram", [*LINES, *MARKED], order=2, smoothing="witten-bell", **settings)
     asked = {"given": given, "with_tokens": True, "with_words": True}
     for score, apart in zip(
@@ -246,7 +246,7 @@ def test_written_words_are_those_between_white_space_and_add_up_with_the_end(set
             assert word.surprisal_bits == pytest.approx(sum(parts), abs=1e-6)
 
 
-def test_a_written_word_begins_with_the_white_space_that_a_model_does_not_know():
+def test_written_word_starts_with_unknown_white_space():
     (score,) = score_sentences(
         fit("unigram", tokenizer="char"), ["the\tdog sat"], with_words=True, with_tokens=True
     )
@@ -271,7 +271,7 @@ MESSY = [
     {"tokenizer": "sentencepiece", "vocab_size": 320},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("removes", [False, True])
-def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(settings, removes):
+def test_written_words_stay_as_written_under_rewriting_tokenizers(settings, removes):
     model = fit(
         "unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings
     )
@@ -308,7 +308,7 @@ def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(set
         )
 
 
-def test_entropies_are_those_of_the_prediction_of_a_words_first_token(model):
+def test_entropy_is_that_of_predicting_the_first_token(model):
     for split in ("whitespace", "tokens"):
         (score,) = score_sentences(
             model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split
@@ -326,7 +326,7 @@ def test_entropies_are_those_of_the_prediction_of_a_words_first_token(model):
             at += word.tokens
 
 
-def test_likely_next_words_and_entropies_are_seen_at_the_first_token_of_a_written_word():
+def test_predictions_belong_to_a_written_words_first_token():
     model = fit("lstm", [*LINES, "the dog, sat."], split_punctuation=True)
     asked = {"with_words": True, "measures": ["entropy"], "next_words": 3}
     (written,) = score_sentences(model, ["the dog, sat."], **asked)
@@ -344,7 +344,7 @@ def test_likely_next_words_and_entropies_are_seen_at_the_first_token_of_a_writte
         assert entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4)
 
 
-def test_frequencies_are_shares_of_the_words_of_the_training_text():
+def test_frequencies_are_shares_of_training_words():
     # 8 words
     model = fit(
         "unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True
@@ -375,7 +375,7 @@ def test_frequencies_are_shares_of_the_words_of_the_training_text():
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
 
-def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():
+def test_unknown_white_space_does_not_end_a_word():
     model = fit("unigram", tokenizer="char", lowercase=True)
     scores = score_sentences(
         model,

@@ -13,7 +13,7 @@ SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "c
 @pytest.mark.parametrize(
     "settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}")
 )
-def test_words_have_the_tokens_that_they_have_in_their_line(settings):
+def test_words_keep_the_tokens_of_their_line(settings):
     tokenizer = make_tokenizer([*LINES, "don't stop."], **settings)
     words = WordTokens(tokenizer)
     for line in ["the cat sat", "don't stop. it's hard", "a zebra sat", "the <unk> sat"]:
@@ -24,7 +24,7 @@ def test_words_have_the_tokens_that_they_have_in_their_line(settings):
         words.of("<s>")
 
 
-def test_a_word_is_known_if_all_its_tokens_are():
+def test_word_is_known_if_all_its_tokens_are():
     words = WordTokens(make_tokenizer())
     assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [
         True,

@@ -18,7 +18,7 @@ EXISTING = {LANGUAGE_MODEL: set(KINDS)} | {
 }
 
 
-def test_the_page_and_the_code_name_the_same_kinds():
+def test_page_and_code_list_the_same_kinds():
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in PAGE.splitlines()
@@ -35,7 +35,7 @@ def test_the_page_and_the_code_name_the_same_kinds():
     }
 
 
-def test_every_look_at_a_model_is_in_the_table_with_kinds_that_exist():
+def test_every_inspection_is_listed_with_existing_kinds():
     assert set(APPLIES) == set(WHATS) - WITHOUT_MODEL
     for applies in APPLIES.values():
         for task, kinds in applies.kinds.items():
@@ -43,7 +43,7 @@ def test_every_look_at_a_model_is_in_the_table_with_kinds_that_exist():
 
 
 @pytest.mark.parametrize("what", APPLIES)
-def test_a_model_without_what_is_to_be_seen_is_refused_in_one_line(what):
+def test_model_with_nothing_to_inspect_is_refused_briefly(what):
     for task in ANY:
         for kind in EXISTING[task]:
             if kind in APPLIES[what].kinds.get(task, ()):

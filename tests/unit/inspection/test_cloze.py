@@ -61,7 +61,7 @@ def test_words_of_pieces_are_ranked_as_whole_words():
         assert score.rank == (words.index(word.word) + 1 if word.word in words else None)
 
 
-def test_surprisals_are_in_bits_and_equally_likely_tokens_go_by_their_ids():
+def test_surprisals_use_bits_and_ties_rank_by_id():
     a, b = score_items(halves_model(), [ClozeItem("a b", "a"), ClozeItem("", "b")])
     assert (a.rank, a.surprisal_bits) == (1, pytest.approx(1))
     # behind a, </s>, and <unk>, which is as likely
@@ -95,7 +95,7 @@ def planted(ranks_near, ranks_far):
     return Cloze("planted", (ModelCloze("it", figures_of(scores), scores),))
 
 
-def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
+def test_shares_by_distance_and_kind_have_wilson_bounds():
     cloze = planted([1, 1, 4, 40], [7, None])
     found = {(each.by, each.group): each for each in cloze.models[0].figures}
     assert list(found) == [
@@ -117,7 +117,7 @@ def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
     assert (half.low, half.high) == pytest.approx((0.5 - width, 0.5 + width), abs=1e-5)
 
 
-def test_both_bounds_of_a_group_of_distances_belong_to_it():
+def test_distance_groups_include_both_bounds():
     distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
     figures = figures_of(
         [ClozeScore(ClozeItem("a", "b", distance), 1, 2.0, False) for distance in distances]
@@ -148,7 +148,7 @@ def test_the_verdict_says_whether_accuracy_falls_with_distance():
         ),
     ],
 )
-def test_a_table_that_is_no_cloze_test_is_one_clear_line(tmp_path, table, message):
+def test_invalid_cloze_table_gives_one_clear_line(tmp_path, table, message):
     (tmp_path / "items.tsv").write_text(table)
     with pytest.raises(TextError, match=message):
         read_items(tmp_path / "items.tsv")
@@ -161,6 +161,6 @@ def test_what_stands_behind_the_gap_is_not_read(tmp_path):
     assert read_items(tmp_path / "items.csv") == [ClozeItem("the cat", "sat")]
 
 
-def test_a_model_that_reads_from_the_end_is_refused():
+def test_right_to_left_model_is_refused():
     with pytest.raises(UsageError, match="it cannot fill a gap"):
         score_items(fit("unigram", reversed=True), ITEMS)

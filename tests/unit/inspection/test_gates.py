@@ -51,7 +51,7 @@ def test_values_equal_the_trace():
     np.testing.assert_allclose(stored["rewritten"], 1 - forget_TH.mean(1), atol=1e-6)
 
 
-def test_the_share_rewritten_is_what_the_gates_do_not_keep():
+def test_rewritten_share_is_what_gates_do_not_keep():
     gate = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.6]])
     keep, renew = (
         make_layers(network_settings("gru", update_gate=name))[0] for name in ("keep", "renew")
@@ -64,7 +64,7 @@ def test_the_share_rewritten_is_what_the_gates_do_not_keep():
     assert rewritten({}, make_layers(network_settings("rnn"))[0]) is None
 
 
-def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():
+def test_state_change_is_step_relative_to_both_lengths():
     # lengths 5, 5, 0, 0, 10
     state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])
     np.testing.assert_allclose(changed(state), [1, 0, 1, 0, 1])
@@ -134,7 +134,7 @@ def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
     ) == pytest.approx(a.grad.item())
 
 
-def test_units_are_those_named_or_those_that_vary_most():
+def test_units_are_those_named_or_most_variable():
     model = fit("gru")
     assert inspect_gates(model, LINE, units=[3, 7]).layers[0].units == (3, 7)
     [layer] = inspect_gates(model, LINE, unit_count=4).layers

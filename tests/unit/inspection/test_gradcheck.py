@@ -96,7 +96,7 @@ def checked(network, step=1e-5):
     return matrix, {each.index: each for each in matrix.weights}
 
 
-def test_quotients_are_those_worked_by_hand_and_zeros_are_counted():
+def test_quotients_match_hand_calculation_and_zeros_are_counted():
     matrix, found = checked(Square(3.0, -1.0, 5.0), step=0.5)
     first = found[(0,)]
     assert (first.weight, first.step, first.above, first.below, first.quotient, first.gradient) == (
@@ -114,7 +114,7 @@ def test_quotients_are_those_worked_by_hand_and_zeros_are_counted():
     )
 
 
-def test_a_quotient_across_a_corner_is_taken_again_closer():
+def test_quotient_across_a_corner_is_retaken_closer():
     _, found = checked(Square(3.0, 5e-6, 0.0))
     assert (
         found[(1,)].step == pytest.approx(1e-6)
@@ -123,13 +123,13 @@ def test_a_quotient_across_a_corner_is_taken_again_closer():
     )
 
 
-def test_a_gradient_that_is_not_a_number_does_not_agree():
+def test_nan_gradient_does_not_agree():
     network = Square(float("nan"), 1.0, 1.0)
     matrix, _ = checked(network)
     assert not matrix.worst.agrees()
 
 
-def test_the_result_is_json_and_shows_the_numbers_of_one_weight(text):
+def test_result_is_json_and_works_out_one_weight(text):
     found = inspect_gradcheck(tiny_models.fit("rnn"), text, weights=2, tokens=6, device="cpu")
     assert json.loads(json.dumps(found.to_dict()))["right"] is True
     _, worked = found.tables()

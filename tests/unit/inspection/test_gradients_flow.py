@@ -43,7 +43,7 @@ def _squares(rate, rows=5, lags=40):
     (0.983, "holds", math.log(2) / -math.log(0.983)),
     (0.982, "vanishes", math.log(2) / -math.log(0.982)),
 ])  # fmt: skip
-def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_life):
+def test_power_of_lag_has_course_and_half_life(a, course, half_life):
     trend = curve(_squares(a), 1, seed=0).trend
     assert trend.course == course
     if half_life is None:
@@ -53,7 +53,7 @@ def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_lif
     assert trend.low == pytest.approx(trend.high)
 
 
-def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left_where_all_vanishes():
+def test_course_is_undecided_if_positions_disagree():
     assert (
         curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course
         == "undecided"
@@ -68,14 +68,14 @@ def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left
 
 
 @pytest.mark.parametrize("gone", [0, 2])
-def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
+def test_single_lag_rate_starts_at_lag_zero(gone):
     squares = np.array([[4.0] * 5, [1.0] * 5] + [[0.0] * 5] * gone)  # sizes 2 and 1, as of a loss
     assert curve(squares, 0, seed=0).trend.slope == pytest.approx(-math.log(2))
     # of a Jacobian: 1 and 1/2
     assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))
 
 
-def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
+def test_verdict_compares_the_bound_with_the_observation(elman):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
     must, later, cannot = (
         "as it must, since sigma_max(W) max phi' = 0.99 is below",
@@ -94,7 +94,7 @@ def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
         assert words in verdict_of("a", [looked], looked.state, "word")
 
 
-def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quantiles():
+def test_curve_points_are_rms_with_error_and_quantiles():
     squares = np.random.default_rng(0).exponential(size=(2, 1000)) ** 2
     found = curve(squares, 1, seed=0)
     assert found.mean == pytest.approx(np.sqrt(squares.mean(1)))
@@ -107,7 +107,7 @@ def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quan
     assert found.high == pytest.approx(np.quantile(np.sqrt(squares), 0.9, axis=1), rel=1e-3)
 
 
-def test_each_position_is_come_to_in_the_state_that_the_text_before_it_leaves(lstm):
+def test_each_position_starts_from_its_preceding_state(lstm):
     ids = np.asarray(TEXT.encode(lstm.tokenizer).ids)[:40]
     # all places of the one stream that so short a text is
     drawn = draw(lstm, ids, 10, 1000, seed=0)
@@ -122,7 +122,7 @@ def test_each_position_is_come_to_in_the_state_that_the_text_before_it_leaves(ls
         _, state = lstm.score(inputs[None, row : row + 1], ids[None, row : row + 1], state)
 
 
-def test_streams_side_by_side_are_parts_of_the_text(lstm):
+def test_parallel_streams_are_parts_of_the_text(lstm):
     ids = np.asarray(TEXT.encode(lstm.tokenizer).ids)
     drawn = draw(lstm, ids, 2, 30, seed=0)
     assert drawn.rows == 30
@@ -134,7 +134,7 @@ def test_streams_side_by_side_are_parts_of_the_text(lstm):
     assert all(window in text for window in windows)
 
 
-def test_a_short_text_has_fewer_lags_and_one_token_none(lstm):
+def test_short_text_has_fewer_lags_single_token_none(lstm):
     with pytest.warns(RnnlmWarning, match="lags go up to 5, not 100"):
         found = inspect_gradients({"tiny": lstm}, Lines(["the cat sat on it"]), positions=3)
     assert found.models[0].lags == 5
@@ -142,7 +142,7 @@ def test_a_short_text_has_fewer_lags_and_one_token_none(lstm):
         draw(lstm, np.array([0]), 10, 5, seed=0)
 
 
-def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm, monkeypatch):
+def test_figures_are_independent_of_position_batch_size(lstm, monkeypatch):
     whole = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
     monkeypatch.setattr(measuring, "rows_at_once", lambda *_: 7)
     parts = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
@@ -151,7 +151,7 @@ def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm,
         assert one.median == pytest.approx(other.median, rel=1e-4)
 
 
-def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
+def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
     assert [what for what, _ in big.curves()] == [
@@ -179,7 +179,7 @@ def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_
     assert len(found.figure().axes) == 2
 
 
-def test_what_is_read_is_called_a_word_where_all_tokens_are_words_and_lags_are_whole_numbers(elman):
+def test_report_says_word_only_for_word_models(elman):
     models = {"words": elman, "letters": fit("rnn", tokenizer="char")}
     found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
     assert ["by the word read" in line for line in found.verdict.splitlines()] == [True, False]
@@ -199,7 +199,7 @@ def test_what_is_read_is_called_a_word_where_all_tokens_are_words_and_lags_are_w
     assert labels == ["word read", "token read"]
 
 
-def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
+def test_seed_determines_the_positions_drawn(elman):
     one, same, other = (
         inspect_gradients({"a": elman}, TEXT, lags=3, positions=5, seed=seed).to_dict()
         for seed in (0, 0, 1)
@@ -213,7 +213,7 @@ def test_untrained_stands_beside_the_model(lstm):
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
 
 
-def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
+def test_map_holds_the_results_of_each_prefix(lstm):
     sentence = "the cat sat on the mat"
     (found,) = inspect_sensitivity({"tiny": lstm}, sentence).maps
     assert found.read == ("</s>", "the", "cat", "sat", "on", "the", "mat")
@@ -235,7 +235,7 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
     assert found.share(0, 0) + found.share(1, 5) + found.share(6) == pytest.approx(1)
 
 
-def test_models_without_recurrence_and_wrong_numbers_are_one_clear_line(elman):
+def test_models_without_recurrence_and_bad_numbers_are_refused(elman):
     for model in (fit("ffnn"), fit("ngram")):
         with pytest.raises(UsageError, match="nothing to show for m"):
             inspect_gradients({"m": model}, TEXT)

@@ -83,7 +83,7 @@ def _differences(function, x_BX, h=1e-5):
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN], ids=_name)
-def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(settings):
+def test_state_jacobians_equal_central_differences_of_fast_kernels(settings):
     network = _network(**settings)
     with torch.no_grad():
         for trajectory in trajectories(network, *_read(network)):
@@ -119,7 +119,7 @@ def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(sett
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
-def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(settings, monkeypatch):
+def test_loss_gradients_equal_central_differences_of_plain_steps(settings, monkeypatch):
     network = _network(**settings)
     ids_TB, state = _read(network)
     targets_B = torch.tensor([1, 2])
@@ -183,7 +183,7 @@ def _orthogonal(width, seed=3):
 
 @pytest.mark.parametrize("a", [0.9, 1.0, 1.1])
 @pytest.mark.parametrize("width", [16, 80])
-def test_a_scaled_rotation_has_size_a_to_the_lag_and_exponents_ln_a(a, width):
+def test_scaled_rotation_has_exact_sizes_and_exponents(a, width):
     trajectory = _linear_trajectory(a * _orthogonal(width), 60, 2)
     sizes = squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
     expected = a ** torch.arange(1, 61, dtype=torch.float64).unsqueeze(1).expand(60, 2)
@@ -193,7 +193,7 @@ def test_a_scaled_rotation_has_size_a_to_the_lag_and_exponents_ln_a(a, width):
 
 
 @pytest.mark.parametrize("a", [0.9, 1.0, 1.1])
-def test_an_elman_layer_of_relu_whose_units_are_all_active_is_such_a_network(a):
+def test_fully_active_relu_elman_layer_is_scaled_rotation(a):
     network = _network("rnn", activation="relu")
     (layer,) = network.body.layers
     with torch.no_grad():
@@ -212,7 +212,7 @@ def test_an_elman_layer_of_relu_whose_units_are_all_active_is_such_a_network(a):
     )
 
 
-def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
+def test_probes_agree_with_matrix_powers_within_standard_error():
     rows, width = 400, 80
     W = torch.randn(
         width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(5)
@@ -231,15 +231,13 @@ def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
     ("width", "states", "asked", "taken"),
     [(80, 1, 4, 4), (80, 2, 5, 2), (80, 2, 1, 1), (64, 2, 4, 64)],
 )
-def test_probes_are_shared_out_over_the_parts_of_a_wide_state_and_a_narrow_one_is_exact(
-    width, states, asked, taken
-):
+def test_probes_are_shared_out_unless_state_is_narrow(width, states, asked, taken):
     trajectory = _linear_trajectory(torch.eye(width), 1, 1)
     trajectory.layer.states = states
     assert probes_for(trajectory, asked) == taken
 
 
-def test_sizes_stay_right_where_fp32_would_have_vanished_or_exploded():
+def test_sizes_stay_right_beyond_the_fp32_range():
     for a in (1e-2, 1e2):
         sizes = squared_sizes(
             _linear_trajectory((a * _orthogonal(16)).float(), 60, 1), 60, 4, torch.Generator()
@@ -247,7 +245,7 @@ def test_sizes_stay_right_where_fp32_would_have_vanished_or_exploded():
         assert float(sizes[59, 0]) == pytest.approx(a**60, rel=1e-4)
 
 
-def test_exponents_of_a_diagonal_network_are_the_logarithms_of_its_largest_values():
+def test_diagonal_network_exponents_are_logs_of_largest_values():
     values = torch.tensor([0.9, 0.5, 1.2, 0.1, 0.7], dtype=torch.float64)
     Q = _orthogonal(5)
     found = exponents(
@@ -264,7 +262,7 @@ def test_exponents_of_a_diagonal_network_are_the_logarithms_of_its_largest_value
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
-def test_the_size_lies_between_the_bounds_of_pascanu_et_al(activation):
+def test_size_lies_within_bounds_of_pascanu_et_al(activation):
     network = _network("rnn", activation=activation)
     with torch.no_grad():
         (trajectory,) = trajectories(network, *_read(network, 10))
@@ -279,7 +277,7 @@ def test_the_size_lies_between_the_bounds_of_pascanu_et_al(activation):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
-def test_slopes_told_from_the_units_values_are_those_of_autograd(activation):
+def test_slopes_from_unit_values_equal_autograd(activation):
     for a in torch.linspace(-2, 2, 8, dtype=torch.float64):
         a = a.clone().requires_grad_()
         h = ACTIVATIONS[activation](a)

@@ -71,7 +71,7 @@ def test_neighbours_are_sorted_cosines_without_the_word_itself():
     assert '"country3" lies nearest to "capital3"' in found.verdict
 
 
-def test_the_cosine_of_random_words_is_that_of_all_pairs():
+def test_random_word_cosine_is_that_of_all_pairs():
     vectors = planted()
     unit = vectors.unit_VE[:-1]
     off = (unit @ unit.T)[~np.eye(len(unit), dtype=bool)]
@@ -81,7 +81,7 @@ def test_the_cosine_of_random_words_is_that_of_all_pairs():
     )
 
 
-def test_an_analogy_leaves_its_three_words_out_and_tells_what_they_would_have_hidden():
+def test_analogy_excludes_its_words_and_reports_the_unfiltered():
     found = rnnlm.inspect_analogy(planted(), ["capital1", "country1", "country2"], count=3)
     assert found.answers[0].word == "capital2" and len(found.answers) == 3
     near = WordVectors(
@@ -93,7 +93,7 @@ def test_an_analogy_leaves_its_three_words_out_and_tells_what_they_would_have_hi
     assert 'once the three words of the question are left out: "king" is nearer' in found.verdict
 
 
-def test_planted_analogies_come_out_by_type_and_shuffled_ones_are_at_chance(tmp_path):
+def test_planted_analogies_are_solved_shuffled_ones_by_chance(tmp_path):
     file = analogies(tmp_path)
     found = rnnlm.inspect_analogies(planted(), file)
     counts = [(each.type, each.questions, each.known) for each in found.types]
@@ -123,9 +123,7 @@ def test_accuracy_equals_asking_one_analogy_after_the_other(tmp_path):
     ) < len(right)
 
 
-def test_similarity_is_scipys_spearman_over_the_pairs_that_are_known_and_shuffled_vectors_have_none(
-    tmp_path,
-):
+def test_similarity_is_scipys_spearman_over_known_pairs(tmp_path):
     vectors, draw = planted(), np.random.default_rng(3)
     rows = [
         (vectors.words[i], vectors.words[j], vectors.unit_VE[i] @ vectors.unit_VE[j])
@@ -162,7 +160,7 @@ def test_pairs_are_read_from_tables_of_all_shapes(tmp_path, name, lines, columns
 
 
 @pytest.mark.parametrize("pairs", [19, 20])
-def test_fewer_than_20_known_pairs_have_no_interval_and_are_said_to_tell_nothing(tmp_path, pairs):
+def test_too_few_known_pairs_give_no_interval(tmp_path, pairs):
     lines = [f"country{number}\tcapital{(number * 7) % 40}\t{number}" for number in range(pairs)]
     found = rnnlm.inspect_similarity(planted(), written(tmp_path / "pairs.tsv", *lines))
     assert (
@@ -173,7 +171,7 @@ def test_fewer_than_20_known_pairs_have_no_interval_and_are_said_to_tell_nothing
     assert found.to_dict()["low"] == found.low == found.tables()[0].rows[0][5]
 
 
-def test_tags_are_cut_off_and_hyphens_inside_words_stay(tmp_path):
+def test_tags_are_stripped_and_inner_hyphens_kept(tmp_path):
     file = written(tmp_path / "a.txt", "sun-n x-ray_NN 1", "t-shirt well-known/JJ 2")
     assert [(each.word1, each.word2) for each in read_pairs(str(file), strip_tags=True)] == [
         ("sun", "x-ray"),
@@ -181,20 +179,20 @@ def test_tags_are_cut_off_and_hyphens_inside_words_stay(tmp_path):
     ]
 
 
-def test_analogies_of_a_table_have_the_types_of_their_column(tmp_path):
+def test_table_analogies_take_types_from_their_column(tmp_path):
     file = written(tmp_path / "a.csv", ",type,a,b,c,d", "0,capital,Athens,Greece,Oslo,Norway")
     for columns in (None, "type,a,b,c,d", "2,3,4,5,6"):
         (question,) = read_analogies(str(file), columns)
         assert (question.kind, *question.words) == ("capital", "Athens", "Greece", "Oslo", "Norway")
 
 
-def test_a_vocabulary_without_capitals_lower_cases_a_file_with_a_notice(tmp_path):
+def test_lowercase_vocabulary_lowercases_the_file_with_a_notice(tmp_path):
     file = written(tmp_path / "a.txt", "Country1 Capital1 Country2 Capital2")
     with pytest.warns(RnnlmWarning, match="4 words are lower-cased"):
         assert rnnlm.inspect_analogies(planted(), file).types[-1].right == 1
 
 
-def test_a_map_keeps_the_distances_of_what_lies_in_a_plane_and_says_how_much_it_shows():
+def test_map_keeps_planar_distances_and_reports_variance_shown():
     draw = np.random.default_rng(4)
     plane = draw.standard_normal((5, 2)) @ draw.standard_normal((2, 6)) + 3
     places, variance = principal_plane(plane)
@@ -207,7 +205,7 @@ def test_a_map_keeps_the_distances_of_what_lies_in_a_plane_and_says_how_much_it_
     assert principal_plane(rows)[1] == pytest.approx(tuple(values[::-1][:2] / values.sum()))
 
 
-def test_a_map_takes_words_or_a_file_of_them(tmp_path):
+def test_map_takes_words_or_a_file_of_them(tmp_path):
     words = ["country1", "country2", "capital1", "capital2"]
     found = rnnlm.inspect_map(planted(), words)
     assert found == rnnlm.inspect_map(
@@ -216,7 +214,7 @@ def test_a_map_takes_words_or_a_file_of_them(tmp_path):
     assert f"{sum(found.variance):.1%} of the variance of 4 words" in found.verdict
 
 
-def test_every_look_has_tables_json_and_a_picture_and_takes_models(tmp_path):
+def test_every_inspection_has_tables_json_and_picture(tmp_path):
     model = tiny_models.fit("lstm")
     pairs = written(tmp_path / "pairs.txt", "cat dog 3", "cat mat 2", "dog sat 1", "the a 1")
     questions = written(tmp_path / "questions.txt", "cat sat dog saw", "the cat a dog")
@@ -281,9 +279,7 @@ def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     lambda file: rnnlm.inspect_analogies(planted(), file),
     lambda file: rnnlm.inspect_map(planted(), file),
 ])  # fmt: skip
-def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_other_way(
-    tmp_path, look
-):
+def test_non_utf_8_file_error_advises_conversion(tmp_path, look):
     (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")
     with pytest.raises(TextError, match="bad.txt, line 1, byte 5: not UTF-8") as caught:
         look(tmp_path / "bad.txt")
@@ -292,7 +288,7 @@ def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_othe
     )
 
 
-def test_words_at_one_place_of_a_map_do_not_cover_each_other():
+def test_labels_at_one_map_position_do_not_overlap():
     names, dots = (
         ["winter", "summer", "autumn", "far"],
         [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)],

@@ -64,14 +64,12 @@ DOCUMENTS = Lines(LINES, document_starts=(0, 2, 3), settings=TextSettings(blank_
 @pytest.mark.parametrize(
     ("text", "context"), [(Lines(LINES), "carry"), (Lines(LINES), "reset"), (DOCUMENTS, "carry")]
 )
-def test_where_all_of_it_is_among_the_last_tokens_scores_are_those_of_an_evaluation(
-    model, text, context
-):
+def test_scores_equal_evaluation_if_last_tokens_cover_everything(model, text, context):
     places, expected = all_places(model, text, context)
     assert with_last(model, places, len(expected)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_last_tokens_are_read_from_the_initial_state_without_a_boundary(model):
+def test_last_tokens_are_read_from_the_initial_state(model):
     places, _ = all_places(model, TEXT, "carry")
     scores = with_last(model, places, 3)
     inputs = [model.tokenizer.boundary_id, *places.ids_N.tolist()]
@@ -84,7 +82,7 @@ def test_the_last_tokens_are_read_from_the_initial_state_without_a_boundary(mode
         )
 
 
-def test_the_perplexity_with_all_is_that_of_an_evaluation():
+def test_full_context_perplexity_equals_evaluation():
     model = UnigramCache(
         fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4)
     )
@@ -95,7 +93,7 @@ def test_the_perplexity_with_all_is_that_of_an_evaluation():
     assert found.seen[-1].increase == found.shuffled[-1].increase == 0
 
 
-def test_a_sample_of_positions_has_the_scores_that_they_have_in_the_evaluation():
+def test_sampled_positions_score_as_in_the_evaluation():
     model = fit("ngram", order=2)
     encoded = TEXT.encode(model.tokenizer)
     ids, spans = np.asarray(encoded.ids), spans_of(encoded, "reset")
@@ -108,7 +106,7 @@ def test_a_sample_of_positions_has_the_scores_that_they_have_in_the_evaluation()
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
-def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
+def test_n_gram_model_is_flat_beyond_its_order(order):
     model = fit("ngram", order=order)
     places, expected = all_places(model, TEXT, "carry")
     for length in (5, 10, order - 1):
@@ -119,13 +117,13 @@ def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
         assert abs(with_last(model, places, 1) - expected).max() > 0.1
 
 
-def test_the_effective_context_of_a_trigram_is_two_tokens():
+def test_effective_context_of_a_trigram_is_two_tokens():
     memory = inspect_memory({"trigram": fit("ngram", order=3)}, TEXT, positions=10_000)
     assert (memory.models[0].effective_context, memory.models[0].ordered_context) == (2, 2)
     assert "the effective context is 2 tokens: with those alone, perplexity is" in memory.verdict
 
 
-def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all():
+def test_verdict_quantifies_the_effect_of_fewer_tokens():
     everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
     last = Remembered(1, 9, 97.0, 87.0, 107.0, -0.03, -0.2, 0.15, -0.04, 0)
     model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
@@ -140,9 +138,7 @@ def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all(
 @pytest.mark.parametrize(
     "last", [None, Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)]
 )
-def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_below_1_per_cent(
-    low, is_said, last
-):
+def test_verdict_names_smaller_context_that_may_be_enough(low, is_said, last):
     everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
     fewer = Remembered(20, 9, 102.0, 92.0, 112.0, 0.02, low, 0.03, 0.03, 0)
     rows = (fewer, *([last] if last else []), everything)
@@ -158,9 +154,7 @@ def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_b
     ("context", "affected"),
     [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])],
 )
-def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(
-    context, affected
-):
+def test_affected_positions_are_counted_and_bits_match_perplexities(context, affected):
     # 12 targets with their boundaries
     three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])
     (found,) = inspect_memory({"it": fit("ngram", order=3)}, three_lines, context=context).models
@@ -174,7 +168,7 @@ def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_t
         )
 
 
-def test_what_is_shuffled_is_compared_with_the_same_window_in_order():
+def test_shuffled_window_is_compared_with_the_ordered_one():
     model = UnigramCache(
         fit("ngram", order=2), UnigramCacheSettings(cache_tokens=300, cache_weight=0.4)
     )
@@ -207,7 +201,7 @@ class Recorder:
         return np.zeros(inputs_BT.shape), state
 
 
-def test_shuffling_keeps_the_last_tokens_and_the_beginning_and_what_was_read():
+def test_shuffling_keeps_last_tokens_beginning_and_contents():
     ids, kept, window = np.arange(1, 200), 5, 60
     places = draw_places(ids, np.array([[0, 30], [30, 199]]), 0, 199, 0)
     rows = []
@@ -223,7 +217,7 @@ def test_shuffling_keeps_the_last_tokens_and_the_beginning_and_what_was_read():
     assert sum(read != tuple(sorted(read)) for read in rows[0].values()) > 150
 
 
-def test_tokens_of_probability_zero_are_counted_and_there_is_no_perplexity():
+def test_zero_probability_tokens_are_counted_without_perplexity():
     memory = inspect_memory(
         {"mle": fit("ngram", order=2, smoothing="mle")},
         Lines(["the dog saw it", "a cat is a dog"]),
@@ -247,7 +241,7 @@ class Once(Lines):
             self.lines.clear()
 
 
-def test_models_of_other_tokens_read_one_text_once_and_are_told_apart():
+def test_differently_tokenized_models_share_one_reading_of_text():
     models = {"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}
     memory = inspect_memory(models, Once(list(LINES)), positions=50)
     assert "different tokens" in memory.verdict and [
@@ -255,7 +249,7 @@ def test_models_of_other_tokens_read_one_text_once_and_are_told_apart():
     ] == [31, 50]
 
 
-def test_what_cannot_be_measured_is_refused_in_one_line():
+def test_unmeasurable_input_is_refused_in_one_line():
     model = fit("unigram")
     with pytest.raises(UsageError, match="1 positions are not enough"):
         inspect_memory([model], TEXT, positions=1)

@@ -58,7 +58,7 @@ def planted(path, model, layer, shuffled=False):
     return path
 
 
-def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_path, model):
+def test_planted_label_is_found_but_not_its_control(tmp_path, model):
     found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
     by_layer = {(each.network, each.layer): each for each in found.probes}
     best = by_layer["trained", "layer 1"]
@@ -74,9 +74,7 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
 
 
-def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_have_their_distribution(
-    tmp_path,
-):
+def test_control_labels_are_fixed_per_word(tmp_path):
     lines = [f"w{number % 900} {'ABBB'[number % 4]}\n\n" for number in range(2700)]
     (tmp_path / "a.txt").write_text("".join(lines))
     data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
@@ -94,7 +92,7 @@ def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_hav
     assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)
 
 
-def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_sentences(tmp_path):
+def test_label_missing_in_training_always_counts_as_missed(tmp_path):
     (tmp_path / "a.txt").write_text("the X\ncat Y\n\n" * 4)
     (tmp_path / "b.txt").write_text("the X\ncat Z\nsat X\n\n" * 30)
     data = read_items(str(tmp_path / "a.txt"), [tmp_path / "b.txt"], None, None, 9000, 1)
@@ -121,13 +119,13 @@ def test_shuffled_labels_are_at_chance(tmp_path, model):
     assert "is not clearly above zero" in found.verdict and "not clearly more" in found.verdict
 
 
-def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it(tmp_path, model):
+def test_word_identity_label_is_already_in_the_embeddings(tmp_path, model):
     found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, "input"))
     assert found.best.layer == "embeddings" and found.gain is None and found.by_word == 1
     assert found.probes[0].accuracy.estimate > 0.99
 
 
-def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
+def test_probe_is_a_stationary_point_of_its_loss():
     """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the
     biases."""
     random = np.random.default_rng(6)
@@ -143,7 +141,7 @@ def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     np.testing.assert_allclose(error_NK.mean(axis=0), 0, atol=1e-3)
 
 
-def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):
+def test_text_labels_are_probed_in_mean_vectors(tmp_path, model):
     lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
     found = rnnlm.inspect_probe(
@@ -168,7 +166,7 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
     assert found.column and found.best.accuracy.estimate > found.majority
 
 
-def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, model):
+def test_excess_words_are_sampled_by_sentence_with_note(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     data = read_items(str(path), (), None, None, 100, 1)
     assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(
@@ -178,7 +176,7 @@ def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, mo
     assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
 
 
-def test_the_same_seed_gives_the_same_figures_and_all_of_them_as_json(tmp_path, model):
+def test_same_seed_gives_same_figures_all_in_json(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     first, again = (rnnlm.inspect_probe(model, path, most_items=40) for _ in range(2))
     assert (

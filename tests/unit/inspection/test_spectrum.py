@@ -30,14 +30,14 @@ def test_spectra_equal_numpys():
     assert forget.spectral_radius == max(abs(np.linalg.eigvals(W)))
 
 
-def test_powers_of_a_scaled_orthogonal_matrix_are_powers_of_its_scale():
+def test_powers_of_scaled_orthogonal_matrix_are_scale_powers():
     Q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(7, 7)))
     found = of(0.9 * Q)
     assert found.spectral_radius == pytest.approx(0.9, rel=1e-12)
     assert list(found.power_norms.values()) == pytest.approx([0.9**k for k in POWERS], rel=1e-9)
 
 
-def test_a_matrix_that_is_not_normal_grows_before_it_vanishes():
+def test_non_normal_matrix_grows_before_it_vanishes():
     found = of(np.array([[0.5, 4.0], [0.0, 0.5]]), steepest=1.0)
     assert found.spectral_radius == pytest.approx(0.5)
     assert found.power_norms[1] > 4 and found.power_norms[100] < 1e-25
@@ -72,7 +72,7 @@ def test_powers_beyond_float64_are_null_in_json():
         ),
     ],
 )
-def test_the_verdict_on_an_elman_layer_follows_the_bound_of_its_activation(kind, scale, words):
+def test_elman_verdict_follows_the_bound_of_its_activation(kind, scale, words):
     model = fit("rnn", **kind)
     Q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))
     model.network.body.layers[0].weight_hh.data.copy_(
@@ -81,7 +81,7 @@ def test_the_verdict_on_an_elman_layer_follows_the_bound_of_its_activation(kind,
     assert words in inspect_spectrum({"m": model}).verdict
 
 
-def test_models_of_other_tasks_have_spectra_in_both_directions_and_on_both_sides():
+def test_other_tasks_have_spectra_per_direction_and_side():
     found = inspect_spectrum(
         {
             "t": tiny_tasks.fit("tagging", "rnn", label_feedback=True),
@@ -106,7 +106,7 @@ def test_a_jordan_layer_says_where_its_figures_hold():
     )
 
 
-def test_models_without_recurrent_weights_and_damaged_ones_are_refused():
+def test_non_recurrent_and_damaged_models_are_refused():
     with pytest.raises(UsageError):
         inspect_spectrum({"m": fit("qrnn")})
     with pytest.raises(
@@ -115,7 +115,7 @@ def test_models_without_recurrent_weights_and_damaged_ones_are_refused():
         of(np.array([[np.nan]]))
 
 
-def test_the_picture_has_two_panels_for_each_layer_and_a_point_for_each_eigenvalue():
+def test_picture_has_two_panels_per_layer_showing_eigenvalues():
     found = inspect_spectrum({"a": fit("gru", layers=2), "b": fit("lstm", mogrifier_rounds=2)})
     panels = found.figure().axes
     assert [axes.get_title() for axes in panels[::2]] == [

@@ -17,7 +17,7 @@ def plain_error(weight, bias, steps=50, target=0.7, initial=0.5):
     return (1 / (1 + math.exp(-x)) - target) ** 2
 
 
-def test_the_surface_is_that_of_a_loop_in_plain_python():
+def test_surface_equals_a_plain_python_loop():
     found = inspect_surface(weights=(3.0, 6.5), biases=(-3.2, 0.5), grid=7)
     assert found.error_GG.shape == (7, 7)
     for i, bias in enumerate(found.bias_G):
@@ -27,7 +27,7 @@ def test_the_surface_is_that_of_a_loop_in_plain_python():
             )
 
 
-def test_steps_target_and_initial_state_are_those_asked_for():
+def test_steps_target_and_initial_state_are_as_requested():
     unit = RecurrentUnit(steps=7, target=0.2, initial=-1.0)
     assert float(unit.error(4.5, -2.0)[0]) == pytest.approx(
         plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12
@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_finite_differences(weight, bias):
     )
 
 
-def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_direction():
+def test_update_follows_the_gradient_and_clipping_keeps_direction():
     unit = RecurrentUnit()
     error, by_weight, by_bias = (float(value) for value in unit.error(5.0, -2.4))
     norm = math.hypot(by_weight, by_bias)
@@ -66,7 +66,7 @@ def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_directio
     assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]
 
 
-def test_without_clipping_the_wall_throws_the_path_off_and_with_it_the_path_arrives():
+def test_path_converges_only_with_clipping():
     found = inspect_surface(grid=50)
     plain, clipped = found.descents
     assert plain.error_U[-1] > 0.08 and plain.longest_step > 3

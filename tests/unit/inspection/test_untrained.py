@@ -13,7 +13,7 @@ STANDS_STILL = {"learning_rate": 1e-30, "seed": 5}
 
 
 @pytest.mark.parametrize("task", ["language-model", "tagging"])
-def test_it_has_the_weights_of_a_run_that_learned_nothing(task):
+def test_untrained_weights_are_those_before_any_learning(task):
     make = tiny_models.fit if task == "language-model" else tiny_tasks.fit
     arguments = ("lstm",) if task == "language-model" else (task, "lstm")
     kept, learned = make(*arguments, **STANDS_STILL), make(*arguments, seed=5)
@@ -36,7 +36,7 @@ def test_the_seed_is_that_of_the_models_folder(tmp_path):
         np.testing.assert_array_equal(values, expected[name])
 
 
-def test_an_encoder_decoder_gets_random_weights_for_both_sides():
+def test_encoder_decoder_gets_random_weights_on_both_sides():
     model = tiny_seq2seq.tiny_model()
     found = untrained(model, "seq2seq", 1)
     assert found.decoder is not model.decoder and not np.array_equal(

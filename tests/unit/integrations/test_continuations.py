@@ -58,7 +58,7 @@ def _tokens(tokenizer, text):
     return ids if text.endswith("\n") else ids[:-1]
 
 
-def test_continuations_are_scored_as_a_slow_loop_scores_them(model):
+def test_continuation_scores_equal_a_slow_loop(model):
     for pair, score in zip(PAIRS, score_continuations(model, PAIRS), strict=True):
         total, greedy, tokens = slow_score(model, *pair)
         assert score.logprob_nats == pytest.approx(total, abs=1e-4), pair
@@ -79,7 +79,7 @@ def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
     assert score_continuations(model, []) == []
 
 
-def test_a_context_is_read_once_for_all_its_continuations(monkeypatch):
+def test_context_is_read_once_for_all_continuations(monkeypatch):
     model, sizes = fit("lstm"), []
     hidden = model.hidden
     monkeypatch.setattr(
@@ -143,7 +143,7 @@ def test_writing_stops_where_it_is_told():
     assert continue_texts(ends, ["b", "c"], settings=settings) == ["", ""]
 
 
-def test_samples_differ_by_text_and_come_back_with_their_seed():
+def test_samples_differ_by_text_and_repeat_with_seed():
     model = fit("lstm")
     settings = SamplingSettings(temperature=1.0, max_tokens=8, seed=3)
     first = continue_texts(model, ["the"] * 6, settings=settings)
@@ -163,7 +163,7 @@ def test_unknown_words_are_told():
 @pytest.mark.parametrize(
     ("context", "continuation"), [("the c", "at sat"), ("zeb", "ra"), ("zeb", "ra sat")]
 )
-def test_a_continuation_inside_a_word_is_read_as_words(context, continuation):
+def test_continuation_inside_a_word_is_read_as_words(context, continuation):
     model = fit("ngram", order=3)
     with pytest.warns(RnnlmWarning, match="1 continuations go on inside a word"):
         (cut,) = score_continuations(model, [(context, continuation)])
@@ -177,7 +177,7 @@ def test_punctuation_is_no_such_word():
     assert score.tokens == 1
 
 
-def test_reserved_symbols_are_an_error_or_what_one_says():
+def test_reserved_symbols_are_errors_or_dropped_on_request():
     model = fit("ngram")
     with pytest.raises(TextError, match="special_symbols"):
         score_texts(model, ["the </s>"])

@@ -76,7 +76,7 @@ def sentences(model, seed, count):
 
 
 class TestByHand:
-    def test_scores_are_log10_of_the_sentence_and_its_end(self, small):
+    def test_scores_are_log10_of_sentence_and_end(self, small):
         assert small.score("a b") == pytest.approx(-0.95, abs=1e-6)
         assert small.score("z") == pytest.approx(-0.5 - 1 - 0.7, abs=1e-6)
         assert small.score("a b", bos=False, eos=False) == pytest.approx(-0.7, abs=1e-6)
@@ -135,7 +135,7 @@ class TestBesideKenlm:
                     theirs.perplexity(sentence), rel=1e-4
                 )
 
-    def test_states_agree_in_what_follows_and_in_what_is_equal(self, both):
+    def test_states_agree_in_continuations_and_equality(self, both):
         kenlm = pytest.importorskip("kenlm", reason=NOT_HERE)
         for (theirs, mine), seed in zip(both, itertools.count()):
             chance, words = random.Random(seed), vocabulary(mine)
@@ -214,7 +214,7 @@ class TestStates:
         assert {copied: 1}[deep] == 1
         assert min([state, copied]) == copied and (state > copied) != (state <= copied)
 
-    def test_written_by_nobody_or_by_another_model_are_an_error(self, small, tmp_path):
+    def test_unwritten_or_foreign_states_are_errors(self, small, tmp_path):
         (tmp_path / "other.arpa").write_text(SMALL)
         other, state = ours.Model(tmp_path / "other.arpa"), ours.State()
         with pytest.raises(UsageError, match="no model has written it"):
@@ -244,7 +244,7 @@ def test_any_model_answers_as_score_sentences_does(name, settings):
         assert total == pytest.approx(expected, abs=1e-5)
 
 
-def test_models_that_adapt_themselves_do_so_within_the_sentence():
+def test_adaptive_models_adapt_within_the_sentence():
     adapted = adapt(fit("lstm"), "unigram")
     door = ours.Model.of(adapted)
     for text in ("cat cat cat", "the cat", "cat cat cat"):
@@ -264,7 +264,7 @@ def test_networks_say_that_they_know_no_empty_context():
     assert [length for _, length, _ in model.full_scores("the cat")] == [2, 3, 4]
 
 
-def test_a_model_of_rnnlm_is_opened_by_its_folder_and_pickled_by_it(tmp_path):
+def test_rnnlm_model_is_opened_and_pickled_by_folder(tmp_path):
     save(tmp_path / "lstm", fit("lstm"), "lstm")
     model = ours.LanguageModel(str(tmp_path / "lstm"))
     assert model.path == bytes(tmp_path / "lstm")
@@ -276,7 +276,7 @@ def test_a_model_of_rnnlm_is_opened_by_its_folder_and_pickled_by_it(tmp_path):
         pickle.dumps(ours.Model.of(fit("unigram")))
 
 
-def test_the_configuration_silences_the_reading_of_an_arpa_file(tmp_path):
+def test_config_silences_arpa_loading_messages(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("-1\t<unk>\n", "").replace("1=5", "1=4"))
     config = ours.Config()
     config.arpa_complain, config.show_progress, config.load_method = (

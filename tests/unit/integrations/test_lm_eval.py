@@ -168,7 +168,7 @@ def test_a_device_that_is_not_here_gives_way(door, tmp_path):
         door.HarnessModel(str(tmp_path / "lstm"), device="cuda:77")
 
 
-def test_the_command_is_the_harness_s_and_ends_without_a_traceback(door, monkeypatch):
+def test_harness_command_ends_without_a_traceback(door, monkeypatch):
     import lm_eval.__main__
     from lm_eval.api.registry import get_model
 
@@ -183,7 +183,7 @@ def test_the_command_is_the_harness_s_and_ends_without_a_traceback(door, monkeyp
     ("module", "package", "extra"),
     [("lm_eval", "lm_eval", "lm-eval"), ("pyctcdecode", "pyctcdecode", "pyctcdecode")],
 )
-def test_where_a_package_is_missing_the_way_to_it_is_told(monkeypatch, module, package, extra):
+def test_missing_package_error_says_how_to_install_it(monkeypatch, module, package, extra):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)

@@ -53,7 +53,7 @@ def beams(language_model, text, noise, seed=0, **options):
 
 
 @pytest.mark.parametrize("score_boundary", [True, False])
-def test_an_arpa_file_gives_the_beams_that_it_gives_with_kenlm(arpa, score_boundary):
+def test_arpa_file_gives_the_same_beams_as_kenlm(arpa, score_boundary):
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
     settings = {
         "alpha": 0.7,
@@ -85,7 +85,7 @@ def test_an_arpa_file_gives_the_beams_that_it_gives_with_kenlm(arpa, score_bound
     ("name", "settings"),
     [("lstm", {}), ("ngram", {"tokenizer": "char"}), ("gru", {"tokenizer": "byte"})],
 )
-def test_a_beam_has_the_score_of_its_text_under_any_model(name, settings):
+def test_beam_scores_like_its_text_under_any_model(name, settings):
     model = LanguageModel(fit(name, **settings), alpha=1.0, beta=0.0, unk_score_offset=0.0)
     for text, *_, logit_score, score in beams(model, "the cat sat", 1.0)[:5]:
         assert score - logit_score == pytest.approx(
@@ -103,7 +103,7 @@ def test_the_model_decides_where_the_sounds_do_not():
     assert decoder.decode(frames) == "the cat sat"
 
 
-def test_beams_of_a_network_are_asked_for_once_a_place(monkeypatch):
+def test_network_is_asked_once_per_beam_position(monkeypatch):
     model = fit("lstm")
     asked, predict = [], model.predict
     monkeypatch.setattr(model, "predict", lambda *given: asked.append(1) or predict(*given))
@@ -112,7 +112,7 @@ def test_beams_of_a_network_are_asked_for_once_a_place(monkeypatch):
     assert len(asked) == len(door.model._steps._kept)
 
 
-def test_words_that_are_not_complete_cost_if_no_word_begins_so(arpa):
+def test_partial_words_are_penalised_if_no_word_fits(arpa):
     door = LanguageModel(arpa, unk_score_offset=-10.0)
     assert [door.score_partial_token(part) for part in ("sp", "speech", "spe", "xy", "x" * 12)] == [
         0,
@@ -138,7 +138,7 @@ def test_unknown_words_cost_the_offset(arpa):
     assert state == door.score(door.get_start_state(), "cat")[1]
 
 
-def test_parameters_change_in_the_decoder_and_must_be_numbers(arpa):
+def test_parameters_can_be_reset_and_must_be_numbers(arpa):
     decoder = pyctcdecode.BeamSearchDecoderCTC(
         pyctcdecode.Alphabet.build_alphabet(LABELS), door := LanguageModel(arpa)
     )
@@ -153,7 +153,7 @@ def test_networks_without_boundaries_say_what_they_do():
         LanguageModel(fit("lstm"), score_boundary=False).get_start_state()
 
 
-def test_an_n_gram_model_is_saved_as_pyctcdecode_saves_it(arpa, tmp_path):
+def test_n_gram_model_is_saved_in_pyctcdecode_format(arpa, tmp_path):
     pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
     door = LanguageModel(arpa, alpha=0.3)
     door.save_to_dir(str(tmp_path))

@@ -63,12 +63,12 @@ def test_so_many_of_the_last_checkpoints_stay(tmp_path, keep):
     assert len(list((tmp_path / "training").iterdir())) == 2 * keep
 
 
-def test_checkpoints_of_a_branch_that_was_given_up_go(folder):
+def test_checkpoints_of_an_abandoned_branch_are_removed(folder):
     checkpoints.save(folder, state(6), RUN, keep=3)
     assert steps(folder) == [3, 6]
 
 
-def test_what_a_save_that_was_cut_off_has_left_goes_before_the_next_one_is_written(folder):
+def test_interrupted_saves_leftovers_are_removed_before_saving(folder):
     place = folder / "training"
     for name in (
         "state-00000012-aaaaaaaa.safetensors",
@@ -123,7 +123,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_that_is_said_once(folder, damage):
+def test_damaged_checkpoint_falls_back_to_the_previous_one(folder, damage):
     DAMAGES[damage](folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -158,7 +158,7 @@ def test_where_there_is_none_that_is_wrong_usage(tmp_path):
         checkpoints.load(tmp_path)
 
 
-def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
+def test_earlier_runs_checkpoints_are_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
     checkpoints.remove(folder)
     assert [path.name for path in (folder / "training").iterdir()] == [

@@ -66,7 +66,7 @@ def flip_a_bit(path):
 
 @pytest.mark.parametrize("save", [save_unigram, save_lstm])
 @pytest.mark.parametrize("name", ["weights-*", "vocab.txt"])
-def test_a_model_that_is_held_in_memory_is_hashed_when_it_is_loaded(tmp_path, save, name):
+def test_in_memory_model_is_hashed_on_loading(tmp_path, save, name):
     folder = tmp_path / "m"
     save(folder)
     (path,) = folder.glob(name)
@@ -95,7 +95,7 @@ def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkeypatch):
+def test_files_too_large_for_settings_are_not_read(tmp_path, monkeypatch):
     save_lstm(tmp_path)
     with open(weights_file(tmp_path), "ab") as stream:
         stream.truncate(1 << 40)  # with a hole: it takes no space
@@ -109,14 +109,14 @@ def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkey
         model_folder.load(tmp_path, "cpu")
 
 
-def test_a_wrong_device_is_not_blamed_on_the_model(tmp_path):
+def test_wrong_device_is_not_blamed_on_the_model(tmp_path):
     save_lstm(tmp_path)
     with pytest.raises(RnnlmError, match="abacus") as caught:
         model_folder.load(tmp_path, "abacus")
     assert not isinstance(caught.value, ModelError)
 
 
-def test_unknown_settings_of_a_model_are_ignored_and_missing_ones_take_the_default(tmp_path):
+def test_unknown_settings_are_ignored_and_missing_ones_defaulted(tmp_path):
     """So that a setting may be added to the format without a new version."""
     save_lstm(tmp_path)
     edit_config(tmp_path, lambda content: content["settings"].update(colour="blue"))

@@ -30,7 +30,7 @@ def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     assert loading.find("tiny") == tmp_path / "shipped" / "tiny"
 
 
-def test_a_run_beside_the_shipped_models_is_none_of_them(tmp_path, monkeypatch):
+def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch):
     from rnnlm import checkpoints
 
     (tmp_path / "elsewhere").mkdir()
@@ -42,7 +42,7 @@ def test_a_run_beside_the_shipped_models_is_none_of_them(tmp_path, monkeypatch):
         loading.find("english")
 
 
-def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
+def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_unigram(tmp_path / "checkpoints" / "mine")
     with pytest.raises(ModelError, match="no model at yours; .*there are: .*mine"):
@@ -68,7 +68,7 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     "name, why",
     [("empty", "holds no config.json"), ("file", "it is a file"), ("w" * 5000, "no such folder")],
 )
-def test_what_is_no_model_is_said_to_be_none(tmp_path, monkeypatch, name, why):
+def test_non_model_is_reported_as_such(tmp_path, monkeypatch, name, why):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()

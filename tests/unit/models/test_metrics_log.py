@@ -37,7 +37,7 @@ def test_infinities_become_null(log, tmp_path):
     assert entry["ppl_token"] is None and entry["best_ppl_token"] is None and entry["step"] == 1
 
 
-def test_lines_wait_until_there_is_a_model_and_then_replace_those_of_another_run(tmp_path):
+def test_lines_await_a_model_then_replace_old_ones(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"event": "saved", "step": 99}\n', encoding="utf-8")
     log = MetricsLog(tmp_path)
     log.add(saved(1))
@@ -72,7 +72,7 @@ def test_steps_that_are_taken_again_are_told_once(log, tmp_path):
     ]
 
 
-def test_a_validation_the_run_does_not_remember_is_told_once(log, tmp_path):
+def test_forgotten_validation_is_logged_once(log, tmp_path):
     """The last one of a run that goes on after it."""
     for event in (validated(4), validated(5), saved(5)):
         log.add(event)
@@ -103,7 +103,7 @@ def test_a_line_cut_short_or_damaged_goes(log, tmp_path, torn):
     assert told(tmp_path) == [("saved", 1), ("saved", 4)]
 
 
-def test_a_log_that_is_gone_or_shorter_than_it_was_begins_anew(log, tmp_path):
+def test_missing_or_shortened_log_starts_over(log, tmp_path):
     for step in range(3):
         log.add(saved(step))
     for left in (1, 0):
@@ -117,7 +117,7 @@ def test_a_log_that_is_gone_or_shorter_than_it_was_begins_anew(log, tmp_path):
     MetricsLog(tmp_path).go_on(log.position, 9, 9)
 
 
-def test_a_line_written_in_part_is_written_again_whole(log, tmp_path):
+def test_partly_written_line_is_rewritten_whole(log, tmp_path):
     log.add(saved(1))
     with failing(tmp_path, ("write",)):  # half of it reaches the file
         log.add(saved(2))
@@ -127,7 +127,7 @@ def test_a_line_written_in_part_is_written_again_whole(log, tmp_path):
     assert told(tmp_path) == [("saved", step) for step in (1, 2, 3, 4)] and not log.pending
 
 
-def test_a_log_is_complete_when_it_tells_of_the_end(log, tmp_path):
+def test_log_is_complete_once_it_records_the_end(log, tmp_path):
     log.add(saved(1))
     assert not log.is_complete and not MetricsLog(tmp_path / "none").is_complete
     log.add(Finished("m", 1, 1, 1.0, "budget", {}))

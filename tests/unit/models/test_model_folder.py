@@ -27,7 +27,7 @@ from support.saved_models import (
 from support.tiny_models import fit, save
 
 
-def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path):
+def test_model_with_former_setting_names_is_unchanged(tmp_path):
     model = fit("lstm", output_layer="class", classes=3, tied=False)
     today = save(tmp_path / "m", model, "lstm", output_layer="class", classes=3, tied=False)
     edit_config(
@@ -42,7 +42,7 @@ def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path)
     assert info.describe(str(tmp_path / "m"))["settings"]["output_layer"] == "class"
 
 
-def test_the_folder_names_each_file_with_length_and_hash(tmp_path):
+def test_folder_records_length_and_hash_of_each_file(tmp_path):
     manifest = save_lstm(tmp_path)
     assert set(manifest.files) == {"weights-00000007.safetensors", "vocab.txt"}
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
@@ -59,7 +59,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
     assert same.fingerprint == again.fingerprint != other.fingerprint
 
 
-def test_a_newer_model_replaces_the_older_and_its_files(tmp_path):
+def test_newer_model_replaces_the_older_and_its_files(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "weights-of-mine.safetensors").write_text("mine")
@@ -71,7 +71,7 @@ def test_a_newer_model_replaces_the_older_and_its_files(tmp_path):
     assert len(data) == 3 and "weights-00000002.safetensors" in data and "config.json" in data
 
 
-def test_other_weights_of_the_same_step_get_another_name(tmp_path):
+def test_different_weights_of_one_step_get_different_names(tmp_path):
     """A file is immutable once named: who opened it goes on reading the same."""
     first = save_unigram(tmp_path, 0.5, 1)
     opened = open(weights_file(tmp_path), "rb")  # noqa: SIM115
@@ -93,7 +93,7 @@ def test_results_are_added_without_touching_the_weights(tmp_path):
 
 # fsync: a file and its folder, three times
 @pytest.mark.parametrize("kind, calls", [("open", 3), ("fsync", 6), ("replace", 3)])
-def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path, kind, calls):
+def test_failing_write_leaves_a_complete_model_without_litter(tmp_path, kind, calls):
     for at in range(calls):
         folder = tmp_path / str(at)
         save_unigram(folder, 0.5, 1)
@@ -114,7 +114,7 @@ def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path,
         save_unigram(folder, 3.0, 3, [*LINES, "new words again"])
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
+def test_killed_writers_leftovers_are_removed_by_next_save(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
     for name in (
         "weights-00000002.safetensors",
@@ -129,7 +129,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
 
 
-def test_a_failing_write_over_a_model_we_cannot_read_deletes_nothing_of_it(tmp_path):
+def test_failing_write_deletes_nothing_of_an_unreadable_model(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
     edit_config(tmp_path, lambda content: content.update(format_version=99))
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
@@ -138,7 +138,7 @@ def test_a_failing_write_over_a_model_we_cannot_read_deletes_nothing_of_it(tmp_p
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items())
 
 
-def test_files_are_synced_before_they_are_put_in_place(tmp_path, monkeypatch):
+def test_files_are_synced_before_being_moved_into_place(tmp_path, monkeypatch):
     order = []
     for what in ("fsync", "replace"):
         original = getattr(os, what)
@@ -151,7 +151,7 @@ def test_files_are_synced_before_they_are_put_in_place(tmp_path, monkeypatch):
     )  # two files, each after the list that names it; config.json
 
 
-def test_a_reader_whose_model_is_replaced_meanwhile_gets_the_new_one(tmp_path, monkeypatch):
+def test_reader_gets_the_new_model_when_replaced_meanwhile(tmp_path, monkeypatch):
     save_unigram(tmp_path, 0.5, 1)
     read, times = model_folder.read_manifest, []
 
@@ -168,7 +168,7 @@ def test_a_reader_whose_model_is_replaced_meanwhile_gets_the_new_one(tmp_path, m
     assert np.array_equal(logprob(tmp_path), make_unigram(2.0).logprob_V)
 
 
-def test_an_existing_model_is_refused_unless_it_may_be_replaced(tmp_path):
+def test_existing_model_is_refused_unless_overwriting(tmp_path):
     save_unigram(tmp_path)
     with pytest.raises(OutputError, match="already holds a model.*--overwrite") as caught:
         model_folder.check_output(tmp_path, overwrite=False)
@@ -196,7 +196,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path, name, overwrite):
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_what_a_killed_first_save_left_is_no_obstacle(tmp_path):
+def test_leftovers_of_a_killed_first_save_are_harmless(tmp_path):
     for name in ("weights-00000002.safetensors", "vocab.txt", "config.json.new"):
         (tmp_path / name).write_text("cut off")
     model_folder.check_output(tmp_path, overwrite=False)
@@ -206,7 +206,7 @@ def test_what_a_killed_first_save_left_is_no_obstacle(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["m", "new/deep/m"])
-def test_looking_whether_a_model_can_be_written_leaves_nothing(tmp_path, where):
+def test_output_check_leaves_nothing_behind(tmp_path, where):
     model_folder.check_output(tmp_path / where, overwrite=False)
     assert names(tmp_path) == []
     save_unigram(tmp_path / where)
@@ -231,7 +231,7 @@ def test_manifest_is_plain_json_with_the_documented_keys(tmp_path):
     assert set(next(iter(content["files"].values()))) == {"role", "bytes", "sha256"}
 
 
-def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_path):
+def test_companion_files_are_removed_unless_training_continues(tmp_path):
     folder = tmp_path / "m"
     settings = {"model": "unigram", "additive_k": 0.5}
 

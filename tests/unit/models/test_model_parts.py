@@ -46,7 +46,7 @@ def score(folder) -> float:
     return float(span_scoring.score_spans(model, text.ids, span_scoring.whole_text(text.ids)).sum())
 
 
-def test_parts_are_named_by_the_way_to_them_and_their_fingerprint(tmp_path, parts):
+def test_parts_are_identified_by_relative_path_and_fingerprint(tmp_path, parts):
     manifest = mixed(tmp_path / "deep" / "mix", parts)
     assert [part.path for part in manifest.parts] == ["../../a", "../../b"]
     assert [part.fingerprint for part in manifest.parts] == [
@@ -76,7 +76,7 @@ def test_a_part_is_found_through_links(tmp_path, parts):
     assert score(tmp_path / "far" / "away" / "mix") == score(tmp_path / "link" / "mix")
 
 
-def test_the_fingerprint_is_of_parts_weights_and_kind_and_not_of_places(tmp_path, parts):
+def test_fingerprint_covers_parts_weights_and_kind_without_places(tmp_path, parts):
     first = mixed(tmp_path / "one", parts)
     assert (
         mixed(tmp_path / "x" / "y", parts).fingerprint
@@ -105,7 +105,7 @@ def test_the_fingerprint_is_of_parts_weights_and_kind_and_not_of_places(tmp_path
     assert score(tmp_path / "five") != score(tmp_path / "one")
 
 
-def test_a_missing_part_is_named_with_the_way_out(tmp_path, parts):
+def test_missing_part_is_named_with_a_remedy(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     shutil.rmtree(parts[1])
     with pytest.raises(ModelError) as error:
@@ -167,7 +167,7 @@ def test_a_circle_ends_in_an_error(tmp_path, parts):
         model_folder.load(tmp_path / "one")
 
 
-def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, monkeypatch):
+def test_nesting_depth_of_models_is_limited(tmp_path, parts, monkeypatch):
     mixed(tmp_path / "1", parts)
     for number in (2, 3, 4):
         mixed(tmp_path / str(number), [tmp_path / str(number - 1), parts[0]])
@@ -177,7 +177,7 @@ def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, mo
         model_folder.load(tmp_path / "4")
 
 
-def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts):
+def test_parts_in_another_kinds_config_are_ignored(tmp_path, parts):
     edit_config(
         parts[0],
         lambda config: config.update(
@@ -189,7 +189,7 @@ def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts
     assert score(parts[0]) < 0
 
 
-def test_a_bundle_replaces_another_and_what_it_no_longer_needs_goes(tmp_path, parts):
+def test_replacing_a_bundle_removes_unneeded_files(tmp_path, parts):
     mixed(tmp_path / "mix", parts, bundle=True)
     (tmp_path / "mix" / "part-1" / "mine.txt").write_text("a user's own")
     again = mixed(tmp_path / "mix", parts[::-1], (0.3, 0.7), bundle=True)
@@ -209,13 +209,13 @@ def test_the_same_bundle_again_copies_nothing(tmp_path, parts):
     assert weights.stat().st_ino == before
 
 
-def test_another_model_in_its_place_takes_the_copies_with_it(tmp_path, parts):
+def test_replacing_with_another_model_removes_the_copies(tmp_path, parts):
     mixed(tmp_path / "mix", parts, bundle=True)
     save(tmp_path / "mix", fit("unigram"), "unigram")
     assert not [name for name in names(tmp_path / "mix") if name.startswith("part-")]
 
 
-def test_a_bundle_can_be_mixed_into_its_own_place(tmp_path, parts):
+def test_bundle_can_be_mixed_in_place(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     before = score(tmp_path / "mix")
     with pytest.raises(
@@ -228,7 +228,7 @@ def test_a_bundle_can_be_mixed_into_its_own_place(tmp_path, parts):
 
 
 @pytest.mark.parametrize("number", range(1, 12))
-def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, monkeypatch, number):
+def test_failing_copy_leaves_the_old_mixture_without_litter(tmp_path, parts, monkeypatch, number):
     mixed(tmp_path / "mix", parts, bundle=True)
     before, expected, calls, replace = (
         names(tmp_path / "mix"),
@@ -254,9 +254,7 @@ def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, mo
             assert number > len(calls) > 5
 
 
-def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be_replaced(
-    tmp_path, parts, monkeypatch
-):
+def test_failed_first_bundle_leaves_nothing_or_is_replaceable(tmp_path, parts, monkeypatch):
     def full(path):
         if path.parent.name == "part-2":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -48,9 +48,7 @@ def again(model):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
 @pytest.mark.parametrize("name", [*KINDS, "ngram+unigram", "lstm+cache", "lstm+dynamic"])
-def test_a_loaded_model_comes_out_of_a_pickle_as_it_was_wherever_one_works(
-    folder, name, monkeypatch, tmp_path
-):
+def test_loaded_model_is_unpickled_unchanged_from_any_folder(folder, name, monkeypatch, tmp_path):
     monkeypatch.chdir(folder)
     model = rnnlm.load(f"./{name}", "cpu")
     data = pickle.dumps(model)
@@ -61,13 +59,13 @@ def test_a_loaded_model_comes_out_of_a_pickle_as_it_was_wherever_one_works(
     assert np.array_equal(scores(found), scores(model))
 
 
-def test_what_is_made_of_loaded_models_in_memory_pickles_by_them(folder):
+def test_in_memory_combinations_of_loaded_models_are_picklable(folder):
     one, other = rnnlm.load(folder / "ngram", "cpu"), rnnlm.load(folder / "lstm", "cpu")
     mixture = rnnlm.adapt(rnnlm.Mixture([one, other], [0.3, 0.7]), "unigram")
     assert np.array_equal(scores(again(mixture)), scores(mixture))
 
 
-def test_a_model_that_was_not_loaded_cannot_be_pickled():
+def test_model_not_loaded_from_disk_cannot_be_pickled():
     for model in (
         fit("unigram"),
         rnnlm.adapt(fit("lstm"), "cache"),
@@ -80,7 +78,7 @@ def test_a_model_that_was_not_loaded_cannot_be_pickled():
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_a_copy_is_the_model_as_it_is_in_memory(folder, copied):
+def test_copy_reflects_the_model_in_memory(folder, copied):
     for model in (rnnlm.load(folder / "lstm", "cpu"), fit("unigram")):
         if isinstance(model, NeuralLanguageModel):
             with torch.no_grad():
@@ -88,7 +86,7 @@ def test_a_copy_is_the_model_as_it_is_in_memory(folder, copied):
         assert np.array_equal(scores(copied(model)), scores(model))
 
 
-def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, tmp_path):
+def test_changed_or_missing_model_is_a_named_error(folder, tmp_path):
     place = shutil.copytree(folder / "unigram", tmp_path / "mine")
     data = pickle.dumps(rnnlm.load(place))
     save(place, fit("unigram", additive_k=3.0), "unigram", additive_k=3.0)
@@ -103,7 +101,7 @@ def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, t
         pickle.loads(data)
 
 
-def test_gradient_statistics_are_those_in_the_folder_or_an_error(folder, tmp_path):
+def test_gradient_statistics_must_match_those_in_the_folder(folder, tmp_path):
     place = shutil.copytree(folder / "lstm", tmp_path / "mine")
     model = rnnlm.load(place, "cpu")
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
@@ -134,7 +132,7 @@ def test_a_spawned_worker_scores_as_its_parent_does(folder):
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_worker_with_one_thread_scores_what_its_parent_loaded(folder):
+def test_forked_single_threaded_worker_scores_like_its_parent(folder):
     model = rnnlm.load(folder / "lstm", "cpu")
     expected = rnnlm.score_sentences(model, LINES)
     fork = multiprocessing.get_context("fork")

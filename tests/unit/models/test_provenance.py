@@ -36,7 +36,7 @@ def said(lines_hash, folders) -> list[str]:
     return [str(each.message) for each in caught]
 
 
-def test_models_trained_on_the_text_are_named_mixtures_of_such_models_too(folders):
+def test_models_and_mixtures_trained_on_text_are_named(folders):
     (notice,) = said("b", folders)
     assert notice == (
         "this is the very text that other and both were trained on: weights found there "

@@ -26,7 +26,7 @@ def test_rounding_is_torchs(array):
 @given(
     npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE)
 )
-def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
+def test_8_bit_error_is_within_half_a_step(array):
     again = joined([scaled("w", array)])["w"]
     assert again.dtype == np.float32 and again.shape == array.shape
     step = np.abs(array.reshape(len(array), -1)).max(axis=1) / 127
@@ -35,7 +35,7 @@ def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
     assert (off <= 0.5001 * step + np.finfo(np.float32).tiny).all()
 
 
-def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():
+def test_8_bit_quantization_keeps_zero_rows_and_vectors():
     arrays = {
         "w": np.array([[0, 0], [1, -2]], dtype=np.float32),
         "b": np.array([1.5, 2], dtype=np.float32),

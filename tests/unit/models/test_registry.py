@@ -30,7 +30,7 @@ def test_the_kinds_are_those_documented():
 
 
 @pytest.mark.parametrize("kind", registry.KINDS.values(), ids=registry.KINDS)
-def test_each_kind_has_settings_with_its_name_and_shapes(kind):
+def test_each_kind_has_settings_with_name_and_shapes(kind):
     classes = kind.settings_classes()
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
     resolved = resolve(classes, [Layer("test", {"model": kind.name})])
@@ -50,7 +50,7 @@ def test_each_kind_has_settings_with_its_name_and_shapes(kind):
     )
 
 
-def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
+def test_combined_kind_is_untrained_and_names_its_maker():
     assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
     with pytest.raises(
         SettingsError,
@@ -60,7 +60,7 @@ def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
     assert registry.trained_kind("lstm") is registry.KINDS["lstm"]
 
 
-def test_setting_names_are_unique_over_the_classes_of_a_kind():
+def test_setting_names_are_unique_within_a_kind():
     from rnnlm.text.corpus import HoldoutSettings
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings

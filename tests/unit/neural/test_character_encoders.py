@@ -81,7 +81,7 @@ def test_padding_has_no_influence(characters, options, width):
         torch.testing.assert_close(gradients[name], value.grad, rtol=0, atol=1e-10, msg=name)
 
 
-def test_an_ending_shorter_than_a_filter_is_found_behind_any_stem():
+def test_filters_find_short_endings_behind_any_stem():
     """Filters of width 3 that know the last character and the mark of the end: without overhang
     they would read what is before."""
     module, _ = make(
@@ -121,7 +121,7 @@ def test_filters_of_which_there_are_none_are_wrong():
         network_settings("lstm", characters="cnn", character_filters="0,0")
 
 
-def test_a_highway_lets_nearly_all_pass_at_its_start():
+def test_a_highway_starts_by_passing_nearly_everything():
     torch.manual_seed(1)
     highway = Highway(50)
     with torch.no_grad():

@@ -36,7 +36,7 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA devi
 
 @without_cuda
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
-def test_cuda_without_one_is_an_error_with_a_way_out(name):
+def test_missing_cuda_is_an_error_with_a_hint(name):
     with pytest.raises(DeviceError) as caught:
         resolve_device(name)
     assert name in caught.value.what and caught.value.why and "--device cpu" in caught.value.hint
@@ -47,7 +47,7 @@ def test_cuda_without_one_is_an_error_with_a_way_out(name):
     *((name, SettingsError, "use auto, cpu, cuda") for name in ("gpu", "", "cuda:x", "cuda:-1",
         "xpu", "meta", "CPU")),
 ])  # fmt: skip
-def test_a_device_that_is_not_here_or_not_one_is_an_error(monkeypatch, name, error, what):
+def test_an_absent_or_invalid_device_is_an_error(monkeypatch, name, error, what):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(devices, "_has_mps", lambda: False)
@@ -80,7 +80,7 @@ def test_slow_bf16_is_taken_with_a_notice(monkeypatch):
         assert resolve_precision("bf16", CPU) == "bf16"
 
 
-def test_bf16_products_run_under_autocast_and_fp32_ones_as_they_are():
+def test_only_bf16_products_run_under_autocast():
     a = torch.ones(2, 2)
     with training_products("bf16", CPU):
         assert (a @ a).dtype == torch.bfloat16
@@ -103,7 +103,7 @@ def test_exact_products_switch_tf32_off_for_a_while(before, monkeypatch):
         matmul.allow_tf32, cudnn.allow_tf32 = kept
 
 
-def test_products_are_exact_until_the_last_thread_that_needs_them_has_ended():
+def test_products_stay_exact_until_the_last_thread_ends():
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     kept = matmul.allow_tf32, cudnn.allow_tf32
     try:
@@ -119,7 +119,7 @@ def test_products_are_exact_until_the_last_thread_that_needs_them_has_ended():
         matmul.allow_tf32, cudnn.allow_tf32 = kept
 
 
-def test_memory_that_runs_out_is_an_error_with_a_way_out():
+def test_running_out_of_memory_gives_a_hint():
     lower = "out of memory on cpu.*lower hidden_size.*batch_rows or bptt_tokens.*max_vocab"
     with pytest.raises(TrainingError, match=lower), memory_errors(CPU):
         torch.empty(1 << 50)
@@ -166,9 +166,7 @@ def test_a_training_step_runs_on_the_meta_device(
     [*VARIANTS, {"model": "rnn", "tied": False}, {"model": "gru"}, {"model": "lstm"}],
     ids=str,
 )
-def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(
-    make_data, make_trainer, sentences, settings
-):
+def test_every_variant_trains_and_predicts_on_meta(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:20])
     trainer = make_trainer(
         data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings
@@ -325,7 +323,7 @@ def test_the_step_is_followed_into_all_it_calls():
     assert len(functions["loss"]) >= 6  # the network's and each output layer's
 
 
-def test_nothing_in_a_training_step_waits_for_the_device():
+def test_a_training_step_never_waits_for_the_device():
     found = {
         name: [call for each in same for call in waits(each)]
         for name, same in step_functions().items()

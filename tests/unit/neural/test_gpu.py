@@ -71,7 +71,7 @@ def test_scores_equal_those_of_the_cpu_in_fp32(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_every_variant_scores_as_on_the_cpu_and_learns(
+def test_every_variant_learns_and_scores_as_on_cpu(
     make_data, make_trainer, sentences, settings, device
 ):
     data = make_data(sentences[:20])
@@ -113,7 +113,7 @@ def test_training_runs_and_learns(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("cuda_graphs", [False, True])
-def test_a_lost_weight_is_noticed_and_the_run_goes_back(
+def test_a_lost_weight_triggers_a_rollback(
     make_data, make_trainer, sentences, eager_snapshots, graphs_on_cpu, cuda_graphs, device
 ):
     settings = {
@@ -144,7 +144,7 @@ def test_a_lost_weight_is_noticed_and_the_run_goes_back(
 @pytest.mark.parametrize(
     "settings", [{}, {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}], ids=str
 )
-def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(
+def test_the_seed_fixes_weights_under_deterministic_algorithms(
     make_data, make_trainer, sentences, monkeypatch, settings, device
 ):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -202,9 +202,7 @@ def test_models_that_adapt_score_as_on_the_cpu(
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
-def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(
-    make_data, make_trainer, sentences, kind, device
-):
+def test_a_mixture_scores_and_tunes_as_on_cpu(make_data, make_trainer, sentences, kind, device):
     data = make_data(sentences)
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)

@@ -62,7 +62,7 @@ def weights_of(trainer):
 
 
 @ON_EACH_DEVICE
-def test_awd_steps_equal_those_of_the_cpu_with_the_same_masks(
+def test_awd_steps_equal_the_cpus_given_equal_masks(
     make_data, make_trainer, sentences, same_masks, device
 ):
     data, found = make_data(sentences), []
@@ -117,7 +117,7 @@ def test_bf16_products_are_cudnns_where_it_has_them(device):
 
 
 @ON_EACH_DEVICE
-def test_no_layer_runs_in_fp16_under_autocast_to_bf16(
+def test_autocast_to_bf16_never_runs_layers_in_fp16(
     make_data, make_trainer, sentences, monkeypatch, device
 ):
     """torch's own autocast of cuDNN's layers takes fp16, whatever it is asked for; there is no loss
@@ -162,7 +162,7 @@ STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("settings, cuda_graphs", STEPS, ids=str)
-def test_a_training_step_does_not_wait_for_the_device(
+def test_a_training_step_never_waits_for_the_device(
     make_data, make_trainer, sentences, graphs_on_cpu, precision, settings, cuda_graphs, device
 ):
     trainer = make_trainer(
@@ -247,7 +247,7 @@ def test_every_variant_can_be_recorded(
 
 
 @ON_EACH_DEVICE
-def test_a_cell_of_our_own_is_recorded_by_itself_and_learns(
+def test_our_own_cells_are_recorded_and_learn(
     make_data, make_trainer, sentences, graphs_on_cpu, eager_snapshots, device
 ):
     own = {
@@ -275,7 +275,7 @@ def test_what_kernels_take_can_be_told_on_cuda(make_data, make_trainer, sentence
 
 
 @ON_EACH_DEVICE
-def test_memory_that_runs_out_is_an_error_with_a_way_out(device):
+def test_running_out_of_memory_gives_a_hint(device):
     with (
         pytest.raises(TrainingError, match=f"out of memory on {device}.*lower hidden_size"),
         memory_errors(torch.device(device)),

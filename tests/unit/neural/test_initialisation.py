@@ -43,7 +43,7 @@ def test_he_has_variance_two_by_the_inputs(blocks):
     assert weight.abs().max() > 3 * math.sqrt(2 / K)  # normal, not uniform
 
 
-def test_he_keeps_the_mean_square_through_layers_of_relu():
+def test_he_keeps_the_mean_square_through_relu_layers():
     torch.manual_seed(2)
     x = torch.randn(2000, K)
     for seed in range(4):
@@ -71,7 +71,7 @@ def test_identity_is_the_identity_in_each_block(blocks):
         assert torch.equal(block, torch.eye(H))
 
 
-def test_the_gain_multiplies_but_for_those_with_a_range_of_their_own():
+def test_gain_multiplies_only_initialisations_without_own_range():
     for name in ("glorot", "he", "orthogonal", "identity"):
         torch.testing.assert_close(
             weight_of(name, columns=H, gain=0.5), 0.5 * weight_of(name, columns=H)
@@ -80,7 +80,7 @@ def test_the_gain_multiplies_but_for_those_with_a_range_of_their_own():
         assert torch.equal(weight_of(name, gain=0.5), weight_of(name))
 
 
-def test_identity_of_a_matrix_that_is_not_square_is_refused_on_any_device():
+def test_identity_of_a_non_square_matrix_is_refused():
     for device in ("cpu", "meta"):
         with pytest.raises(
             SettingsError, match="identity needs square weights; these are 120 x 200"
@@ -95,7 +95,7 @@ def test_identity_of_a_matrix_that_is_not_square_is_refused_on_any_device():
             )
 
 
-def test_nothing_is_done_or_imported_on_the_meta_device():
+def test_initialising_on_meta_does_and_imports_nothing():
     """Loading a model builds its network there, and must not wait for torch's compiler to be
     imported."""
     code = (

@@ -102,7 +102,7 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
 
-def test_output_bias_from_counts_makes_the_network_a_unigram():
+def test_output_bias_from_counts_gives_a_unigram_model():
     counts_V = torch.arange(V) * 10
     network = begun(counts_V.numpy())
     logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
@@ -138,7 +138,7 @@ def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
     ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}),
     ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
 ])  # fmt: skip
-def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
+def test_torchs_initialisation_follows_each_layers_width(model, settings, layers):
     weights = dict(
         make_network(
             model, **settings, embedding_size=40, tied=False, init_output="torch"
@@ -153,7 +153,7 @@ def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
     [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}],
     ids=str,
 )
-def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
+def test_output_biases_start_at_unigram_or_zero(settings):
     counts_V = 100 * torch.arange(V)
     assert torch.allclose(
         begun(counts_V.numpy(), **settings).output.bias,
@@ -162,7 +162,7 @@ def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
     assert not begun(counts_V.numpy(), **settings, init_output_bias="zero").output.bias.any()
 
 
-def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
+def test_a_unigram_bias_leaves_no_mean_feature_gradient():
     """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing
     but for the add-half."""
     counts_V = 100 * torch.arange(V)
@@ -179,7 +179,7 @@ def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
 
 @pytest.mark.parametrize("chosen", ["embedding", "input", "recurrent", "output"])
 @pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn", "jordan", "ffnn"])
-def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
+def test_each_weight_kind_follows_its_own_setting(model, chosen):
     """One kind is orthogonal, so much larger than the others are at a small uniform range."""
     kinds = {f"init_{kind}": "uniform" for kind in ("embedding", "input", "recurrent", "output")}
     network = make_network(
@@ -211,7 +211,7 @@ def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     ],
     ids=str,
 )
-def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
+def test_an_unseen_target_word_counts_as_unknown(output):
     network = make_network(**output)
     inputs_TB, targets_TB = text()
     unseen_TB = targets_TB.masked_fill(targets_TB == 1, V + 3)
@@ -225,7 +225,7 @@ def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("model, variant", VARIANTS, ids=str)
-def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, variant, dtype):
+def test_a_state_keeps_the_weights_type_under_autocast(model, variant, dtype):
     network, (inputs_TB, _) = make_network(model, dtype, **variant), text()
     state = network.initial_state(B)
     with torch.autocast("cpu", torch.bfloat16):
@@ -234,7 +234,7 @@ def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, var
             assert {part.dtype for part in state} == {dtype}
 
 
-def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
+def test_a_new_irnn_sums_its_non_negative_inputs():
     """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
     network = begun(
         np.arange(V),

@@ -68,12 +68,12 @@ def test_shapes_of_what_is_stored():
     "settings",
     [{"output_layer": "adaptive", "cutoffs": "30,20"}, {"output_layer": "class", "classes": 51}],
 )
-def test_what_does_not_fit_the_vocabulary_is_an_error(settings):
+def test_settings_not_fitting_the_vocabulary_are_an_error(settings):
     with pytest.raises(SettingsError):
         make_output(network_settings("lstm", **settings), 50, 8)
 
 
-def test_a_tied_layer_has_no_weight_and_computes_with_the_word_vectors():
+def test_a_tied_layer_computes_with_the_word_vectors():
     features_NE, weight_VE, bias_V, targets_N = example()
     tied, own = SoftmaxOutput(V, E, tied=True), SoftmaxOutput(V, E, tied=False)
     assert tied.weight is None and list(tied.state_dict()) == ["bias"] and tied.matrices() == []

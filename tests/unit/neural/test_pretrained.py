@@ -50,7 +50,7 @@ def test_vectors_of_glove_and_of_word2vec(tmp_path):
     assert read(tmp_path, WORD2VEC)[0] == {"</s>": [0, 0, 0.5], "dog": [-1, -2, -3]}
 
 
-def test_vectors_of_few_words_have_little_effect_and_that_is_told(tmp_path):
+def test_vectors_for_few_words_give_a_notice(tmp_path):
     _, (notice,) = read(tmp_path, "the 0.1 -0.2 0.3\nThe 1 2 3\n")
     assert notice.endswith(
         "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has "
@@ -95,13 +95,13 @@ def test_line_ends_do_not_matter(tmp_path, change):
     assert read(tmp_path, changed)[0] == read(tmp_path, GLOVE)[0]
 
 
-def test_of_a_word_that_stands_twice_the_first_vector_counts(tmp_path):
+def test_the_first_of_repeated_vectors_counts(tmp_path):
     vectors, notices = read(tmp_path, "cat 1 1 1\ncat 2 2 2\nzebra 1 1 1\nzebra 2 2 2\ncat 3 3 3\n")
     assert vectors == {"cat": [1, 1, 1]}
     assert len(notices) == 2 and "2 lines repeat a word" in notices[0]
 
 
-def test_words_may_have_spaces_inside_or_be_numbers_and_are_compared_as_they_are(tmp_path):
+def test_words_may_contain_spaces_or_be_numbers(tmp_path):
     assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {
         "cat": [7, 8, 9]
     }
@@ -129,7 +129,7 @@ def test_another_width_says_what_to_set(tmp_path, content, line, width):
 @pytest.mark.parametrize(
     ("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)]
 )
-def test_a_line_of_another_width_is_an_error_that_names_it(tmp_path, word, numbers, found):
+def test_a_line_of_wrong_width_is_named(tmp_path, word, numbers, found):
     message = failing(tmp_path, f"the 1 2 3\n{word} {numbers}\n")
     assert f"line 2: {found} numbers instead of 3" in message
     assert f"line 3: {found} numbers instead of 3" in failing(
@@ -137,7 +137,7 @@ def test_a_line_of_another_width_is_an_error_that_names_it(tmp_path, word, numbe
     )
 
 
-def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
+def test_bad_utf8_is_named_or_replaced(tmp_path):
     content = b"the 1 2 3\nc\xfft 1 2 3\n"
     assert "line 2, byte 2: not UTF-8" in failing(tmp_path, content)
     assert read(tmp_path, content, encoding_errors="replace")[0] == {"the": [1, 2, 3]}

@@ -22,7 +22,7 @@ def network_of(model: str, **settings):
     )
 
 
-def test_each_gate_has_the_rows_of_weight_hh_that_its_equation_names():
+def test_each_gate_has_its_rows_of_weight_hh():
     network = network_of("lstm", layers=2, tied=False)
     found = {(each.layer, each.name): each.values for each in recurrent_matrices(network)}
     W = network.body.layers[1].weight_hh.detach().double().numpy()
@@ -45,7 +45,7 @@ def test_each_gate_has_the_rows_of_weight_hh_that_its_equation_names():
     ]
 
 
-def test_the_rounds_of_a_mogrifier_have_their_products_and_do_not_map_the_state_to_itself():
+def test_mogrifier_rounds_have_products_but_no_state_map():
     network = network_of("lstm", mogrifier_rounds=2, mogrifier_rank=3, tied=False)
     found = {each.name: each for each in recurrent_matrices(network)}
     first, second = (
@@ -62,7 +62,7 @@ def test_the_rounds_of_a_mogrifier_have_their_products_and_do_not_map_the_state_
 
 
 @pytest.mark.parametrize("feedback", ["distribution", "embedding"])
-def test_a_jordan_layer_recurs_through_its_output_at_the_state_of_zeros(feedback):
+def test_a_jordan_layer_recurs_through_its_output(feedback):
     network = network_of("jordan", feedback=feedback, tied=False).double()
     [matrix] = recurrent_matrices(network)
     layer, h, step = network.body, torch.zeros(1, 6, dtype=torch.float64), 1e-6
@@ -84,7 +84,7 @@ def test_layers_without_recurrent_weights_are_left_out():
     ]
 
 
-def test_an_encoder_decoder_names_its_layers_by_side_and_direction():
+def test_encoder_decoder_layer_names_tell_side_and_direction():
     network = tiny_seq2seq.tiny_network(bidirectional=True, layers=2)
     assert list(named_layers(network)) == [
         "encoder layer 1 forward", "encoder layer 1 backward", "encoder layer 2 forward",

@@ -6,7 +6,7 @@ from rnnlm.neural.initialisation import dropout
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_the_share_p_is_dropped_and_the_expected_value_kept(p, dtype):
+def test_dropout_drops_share_p_and_keeps_the_mean(p, dtype):
     torch.manual_seed(1)
     dropped = dropout(torch.ones(400, 500, dtype=dtype), p, training=True)
     assert dropped.dtype == dtype

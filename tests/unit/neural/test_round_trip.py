@@ -179,7 +179,7 @@ def through_a_file(state: TrainingState) -> TrainingState:
 
 @every_case
 @ON_EACH_DEVICE
-def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, device, tmp_path):
+def test_a_network_trains_scores_saves_and_resumes(case, device, tmp_path):
     trainer = case.trainer(device)
     *events, fitted = trainer.train(never)
     losses = [event.loss_nats for event in events if isinstance(event, Step)]
@@ -220,7 +220,7 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
 @pretended_gpu.needed()
 @pytest.mark.parametrize("precision, cuda_graphs", [("fp32", False), ("bf16", "auto")])
 @every_case
-def test_a_training_step_waits_in_the_listed_places_alone(case, precision, cuda_graphs):
+def test_a_training_step_waits_only_in_listed_places(case, precision, cuda_graphs):
     trainer = case.trainer("cuda", precision=precision, cuda_graphs=cuda_graphs, budget="20steps")
     trainer.begin()
     # The first steps, and a recording, set up what stays, and may wait.
@@ -234,7 +234,7 @@ def test_a_training_step_waits_in_the_listed_places_alone(case, precision, cuda_
 
 
 @pretended_gpu.needed()
-def test_a_run_on_the_second_device_stays_there_and_waits_for_its_own_copies(monkeypatch):
+def test_a_run_stays_on_the_second_device(monkeypatch):
     monkeypatch.setattr(pretended_gpu.STATE, "device_count", 2)
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     (case,) = (case for case in CASES if case.name == "lstm")
@@ -258,7 +258,7 @@ def operations_of_a_step(case: Case, tokens: int) -> int:
 
 @pretended_gpu.needed()
 @pytest.mark.parametrize("name", CELLS)
-def test_cells_are_recorded_whose_operations_grow_with_the_window(name):
+def test_cells_whose_operations_grow_with_windows_are_recorded(name):
     """The host launches each step of such a cell by itself, forward and backward.
 
     cuDNN's layers are one operation a window; the QRNN's are as many as doublings reach over it.

@@ -35,7 +35,7 @@ def test_matrices_of_a_known_spectrum_have_it():
     assert math.isnan(spectral_radius(torch.full((wide, wide), math.nan)))
 
 
-def test_where_arnoldis_method_does_not_converge_all_eigenvalues_are_taken(monkeypatch):
+def test_without_arnoldi_convergence_all_eigenvalues_are_taken(monkeypatch):
     monkeypatch.setattr(spectrum, "ACCURACY", 0.0)
     monkeypatch.setattr(spectrum, "SUBSPACE", 4)
     weight = torch.randn(150, 150, generator=torch.Generator().manual_seed(1))

@@ -47,9 +47,7 @@ def test_unseen_words_are_spelled_and_new_characters_unknown():
     ]
 
 
-def test_words_that_two_threads_meet_at_once_leave_the_rows_of_later_words_in_their_place(
-    monkeypatch,
-):
+def test_words_met_by_two_threads_misplace_no_rows(monkeypatch):
     tokenizer = make()
     words, spell = SpelledWords(tokenizer), Alphabet.spell
     ids = torch.from_numpy(tokenizer.encode(["cab ba"]).ids[:-1]).long()
@@ -73,7 +71,7 @@ def test_the_sizes_follow_from_the_vocabulary_alone():
     assert not SpelledWords(tokenizer).state_dict()
 
 
-def test_of_a_long_word_65_characters_are_read_with_the_marks():
+def test_long_words_are_read_up_to_65_characters():
     tokenizer = make(["ab"])
     fitting, long, longer = spelled(
         tokenizer, ["a" * (LONGEST - 2), "a" * (LONGEST - 2) + "b", "a" * 300]

@@ -41,7 +41,7 @@ def vector(module, tokenizer, word):
     return module(ids_of(tokenizer, [word])[:1])[0, 0].detach()
 
 
-def test_without_characters_it_is_a_table_of_word_vectors():
+def test_without_characters_it_is_a_word_vector_table():
     module, settings = make(None, make_tokenizer(TEXT))
     ids_TB = torch.tensor([[0, 3], [5, 1]])
     assert (
@@ -82,7 +82,7 @@ def test_numbers_equal_those_of_numpy(characters, beside):
 
 
 @pytest.mark.parametrize("characters", KINDS)
-def test_an_unseen_word_is_what_it_would_be_if_it_were_known(characters):
+def test_an_unseen_word_reads_like_a_known_one(characters):
     tokenizer, wider = make_tokenizer(TEXT).spelling(), make_tokenizer([*TEXT, "tam"]).spelling()
     (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
     other.load_state_dict(module.state_dict())
@@ -93,7 +93,7 @@ def test_an_unseen_word_is_what_it_would_be_if_it_were_known(characters):
 
 
 @pytest.mark.parametrize("characters", KINDS)
-def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
+def test_reading_unique_words_or_all_places_agrees(characters, monkeypatch):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, _ = make(characters, tokenizer)
     ids_TB = ids_of(tokenizer, LINES + TEXT).view(-1, 3)

@@ -96,7 +96,7 @@ def test_probabilities_are_those_of_the_formulas(name, case):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_what_is_pruned_is_gone_and_what_is_kept_keeps_its_beginning(name):
+def test_pruned_ngrams_go_and_kept_ones_keep_beginnings(name):
     sentences = [[1, 2, 3], [1, 2, 3], [1, 2, 4], [2, 3, 1], [2, 3, 4]]
     model, _ = model_and_formula(name, (sentences, 5, 3, [0, 1, 1], [[1, 2]]))
     raw = formulas.raw_counts(sentences, 3)
@@ -108,7 +108,7 @@ def test_what_is_pruned_is_gone_and_what_is_kept_keeps_its_beginning(name):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_the_beginning_of_a_sentence_is_given_and_never_predicted(name):
+def test_a_sentence_beginning_is_never_predicted(name):
     model, _ = model_and_formula(name, ([[1, 2], [2]], 3, 3, [], [[1]]))
     assert model.logprob[BEGIN,] == 0.0
     assert not [gram for grams in model.grams[1:] for gram in grams if gram[-1] == BEGIN]
@@ -121,9 +121,7 @@ texts = st.lists(st.lists(st.integers(1, SIZE - 1), max_size=10), min_size=1, ma
 @given(train=texts, heldout=texts, order=st.integers(1, 6))
 @example(train=[[1]], heldout=[[]], order=6)
 @example(train=[[1, 2, 3, 4, 5] * 4], heldout=[[2, 3, 4, 5], [1, 2]], order=5)
-def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and_its_context(
-    train, heldout, order
-):
+def test_each_held_out_ngram_gets_its_training_counts(train, heldout, order):
     counts = counts_of(train, SIZE, order)
     found = heldout_counts(counts, ids_of(heldout), END)
     raw = formulas.raw_counts(train, order)

@@ -80,7 +80,7 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
      ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, ""),
      ({"smoothing": "additive"}, ", or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
-def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
+def test_tuning_weights_requires_held_out_text(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
     assert (
@@ -92,7 +92,7 @@ def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint
 
 
 @pytest.mark.parametrize("smoothing", sorted(set(ESTIMATORS) - {"jelinek-mercer"}))
-def test_other_estimators_use_all_of_the_text_and_need_no_held_out_text(smoothing):
+def test_other_estimators_need_no_held_out_text(smoothing):
     settings = {"smoothing": smoothing, "additive_k": 0.5}
     check(asked(**settings), has_valid=False)
     *_, estimated, fitted = events_of(data_of(), **settings)
@@ -105,7 +105,7 @@ def test_other_estimators_use_all_of_the_text_and_need_no_held_out_text(smoothin
 
 @pytest.mark.parametrize("interpolate", [True, False])
 @pytest.mark.parametrize("smoothing", ESTIMATORS)
-def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, interpolate):
+def test_estimators_mix_or_back_off_only_as_defined(smoothing, interpolate):
     settings = asked(smoothing=smoothing, interpolate=interpolate)
     if interpolate in FORMS.get(smoothing, ()):
         check(settings, has_valid=True)
@@ -118,7 +118,7 @@ def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, int
         check(settings, has_valid=True)
 
 
-def test_events_tell_what_is_done_and_what_came_of_it():
+def test_events_tell_the_steps_and_their_results():
     data = data_of(held_out=HELD_OUT)
     started, *counted, estimated, validated, fitted = events = events_of(
         data, order=3, prune="0,1,1"
@@ -178,7 +178,7 @@ def test_events_tell_what_is_done_and_what_came_of_it():
     assert seconds == sorted(seconds) and seconds[0] >= 0
 
 
-def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
+def test_an_order_beyond_the_longest_line_is_lowered():
     with pytest.warns(
         RnnlmWarning, match="longest line has 3 tokens with its end: the model is of order 4"
     ):
@@ -193,7 +193,7 @@ def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
 
 
 @pytest.mark.parametrize("orders", [1, 2])
-def test_asked_to_stop_while_it_counts_it_ends_after_that_order_with_nothing(orders):
+def test_a_stop_while_counting_ends_without_a_model(orders):
     answers = iter([False] * (orders - 1) + [True])
     events = list(fit(asked(order=4), data_of(held_out=HELD_OUT), stop=lambda: next(answers)))
     assert [type(event) for event in events] == [Started, *[Counted] * orders, Fitted]
@@ -222,7 +222,7 @@ CASES = [
 
 @pytest.mark.parametrize("memory", ["1", "9k"])
 @pytest.mark.parametrize("settings", CASES, ids=str)
-def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, memory):
+def test_a_memory_limit_does_not_change_the_model(little_memory, settings, memory):
     data = data_of(TEXT, TEXT[::9])
     *_, expected = events_of(data, **settings)
     *_, found = events_of(data, memory=memory, **settings)
@@ -237,7 +237,7 @@ def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, 
 
 
 @pytest.mark.parametrize("memory", [None, "9k"])
-def test_the_number_of_threads_changes_no_bit_of_the_model(little_memory, memory):
+def test_the_thread_count_does_not_change_the_model(little_memory, memory):
     data = data_of(TEXT)
     models = [
         events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays()
@@ -247,7 +247,7 @@ def test_the_number_of_threads_changes_no_bit_of_the_model(little_memory, memory
         assert array.tobytes() == models[1][name].tobytes() == models[2][name].tobytes(), name
 
 
-def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
+def test_too_little_memory_names_the_amount_needed(monkeypatch):
     monkeypatch.setattr(system, "held_bytes", lambda: 1_300_000_000)
     data = data_of()
     with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
@@ -258,7 +258,7 @@ def test_memory_too_little_is_an_error_that_says_how_much_will_do(monkeypatch):
     assert fitted.model.order == 5
 
 
-def test_temporary_files_that_go_elsewhere_than_asked_are_reported(little_memory, monkeypatch):
+def test_misplaced_temporary_files_are_reported(little_memory, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(little_memory / "gone"))
     with pytest.warns(RnnlmWarning, match="cannot write to TMPDIR=.*gone"):
         *_, fitted = fit(asked(order=2, memory="9k"), data_of())
@@ -266,7 +266,7 @@ def test_temporary_files_that_go_elsewhere_than_asked_are_reported(little_memory
 
 
 @pytest.mark.parametrize("name", ["ngram", "unigram"])
-def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
+def test_spelling_rare_words_does_not_change_the_model(name):
     kind, plain = registry.kind_of(name), make_tokenizer(LINES, min_count=2)
     heldout = {"smoothing": "jelinek-mercer"} if name == "ngram" else {}
     models = []
@@ -284,12 +284,12 @@ def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
     assert all(np.array_equal(array, models[1][name]) for name, array in models[0].items())
 
 
-def test_discounts_that_do_not_apply_to_an_estimator_are_reported():
+def test_inapplicable_discounts_are_reported():
     with pytest.warns(RnnlmWarning, match="discounts = lmplz does not apply to smoothing kn"):
         list(fit(asked(smoothing="kn", discounts="lmplz"), data_of()))
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing(little_memory, monkeypatch):
+def test_a_full_disk_is_an_error_leaving_nothing(little_memory, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(little_memory / "gone"))
     with pytest.raises(OutputError, match="no room for .* of temporary files in .*gone"):
         events_of(data_of(), memory="9k")

@@ -39,7 +39,7 @@ def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
     assert [length for _, length in answers] == lengths
 
 
-def test_without_any_context_a_word_has_its_unigram_probability(small):
+def test_without_context_a_word_has_unigram_probability(small):
     steps = IncrementalScorer(small)
     answers = steps.line(steps.null(), ids(small, "a b"))
     assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(
@@ -73,7 +73,7 @@ def test_steps_are_what_the_model_scores_and_predicts(settings):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, seed):
+def test_contexts_are_equal_exactly_when_model_states_are(tmp_path, seed):
     (tmp_path / "random.arpa").write_text(random_arpa(seed, 3 + seed % 2, 0.3))
     model = model_of(tmp_path / "random.arpa")
     steps, rng = IncrementalScorer(model), np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, see
     )
 
 
-def test_after_the_end_of_a_line_nothing_is_remembered(small):
+def test_nothing_is_remembered_after_a_line_end(small):
     steps = IncrementalScorer(small)
     assert steps.extend(steps.begin(), small.tokenizer.boundary_id)[2] == NULL
 
@@ -115,7 +115,7 @@ def text_of(seed: int, lines: int) -> list[list[int]]:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_it_is_the_longest_ngram_found_by_looking_for_each(order, seed):
+def test_the_longest_ngram_equals_a_naive_search(order, seed):
     seen, asked = text_of(seed, 6), text_of(seed + 10, 20)
     padded = [["<s>", *line] for line in seen]
     grams = {

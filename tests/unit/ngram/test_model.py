@@ -163,7 +163,7 @@ def check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_B
 
 @pytest.mark.parametrize(("name", "interpolate"), KINDS, ids=str)
 @given(data=st.data())
-def test_scores_distributions_and_states_are_those_of_a_dictionary(name, interpolate, data):
+def test_scores_and_states_equal_those_of_a_dictionary(name, interpolate, data):
     sentences = data.draw(st.lists(st.lists(st.integers(1, 4), max_size=9), max_size=5)) + SENTENCES
     order = data.draw(st.integers(1, 5))
     prune = data.draw(st.sampled_from(PRUNINGS[: min(1 + 2 * (order - 1), 5)]))
@@ -172,7 +172,7 @@ def test_scores_distributions_and_states_are_those_of_a_dictionary(name, interpo
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_models_of_other_programs_are_read_as_a_dictionary_is(tmp_path, seed):
+def test_foreign_models_are_read_like_a_dictionary(tmp_path, seed):
     (tmp_path / "x.arpa").write_text(random_arpa(seed, order=1 + seed % 5, dropped=0.3))
     model = model_of(tmp_path / "x.arpa")
     for again in range(6):
@@ -195,7 +195,7 @@ def score_line(model: NgramModel, inputs: list[int], targets: list[int]) -> list
     ).tolist()
 
 
-def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_those_beyond_the_start():
+def test_stupid_backoff_charges_no_context_beyond_the_start():
     model = build("stupid", order=3, sentences=[[1, 2, 3]], size=5)
     assert score_line(model, [END, 1, 2], [1, 2, 3]) == pytest.approx([1, 1, 1])
     assert score_line(model, [END], [3]) == pytest.approx([0.4 / 4])  # <s> alone is given up
@@ -219,7 +219,7 @@ def state_after(model: NgramModel, *inputs: int) -> list[int]:
     return states[0].inputs_BN[0].tolist()
 
 
-def test_the_state_holds_the_last_words_of_the_line_that_make_a_difference():
+def test_the_state_holds_only_words_that_matter():
     model = build("mkn", order=4)
     assert state_after(model, END) == [-1, -1, END]
     assert state_after(model, END, 1, 2) == [END, 1, 2]
@@ -230,7 +230,7 @@ def test_the_state_holds_the_last_words_of_the_line_that_make_a_difference():
     assert state_after(model, END, 6, 3, 4) == [-1, 3, 4]
 
 
-def test_the_state_keeps_contexts_that_cost_though_nothing_follows_them(tmp_path):
+def test_the_state_keeps_costly_contexts_without_followers(tmp_path):
     stupid = build("stupid", order=4)
     assert state_after(stupid, END, 1, 2, 6) == [1, 2, 6]
     assert state_after(stupid, 6, 6) == [-1, 6, 6]
@@ -261,7 +261,7 @@ def test_orders_that_pruning_leaves_empty_are_gone():
 
 
 @pytest.mark.parametrize("shape", [(1, 0), (3, 0), (0, 4), (0, 0)], ids=str)
-def test_windows_of_nothing_leave_the_state_as_it_was(shape):
+def test_empty_windows_leave_the_state_unchanged(shape):
     model, none_BT = build(order=4), np.zeros(shape, dtype=np.int64)
     _, state = model.score(np.full((3, 2), 1), np.full((3, 2), 1), model.initial_state(3))
     state = state.select(range(shape[0]))

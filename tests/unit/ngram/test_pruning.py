@@ -162,7 +162,7 @@ def test_what_goes_is_what_the_distributions_say(smoothing):
 
 @pytest.mark.parametrize("tokenizer", ["word", "char"])
 @pytest.mark.parametrize("order", range(1, 6))
-def test_a_normalised_model_sums_to_one_after_every_context(order, tokenizer):
+def test_a_normalised_model_sums_to_one_everywhere(order, tokenizer):
     for smoothing in NORMALISED:
         model = fit("ngram", TEXT, order=order, smoothing=smoothing, tokenizer=tokenizer)
         half = sum(map(len, model.values)) // 2
@@ -180,7 +180,7 @@ def test_what_stays_keeps_its_probability_and_its_prefixes():
     assert all(gram[:-1] in after for gram in after if len(gram) > 1)
 
 
-def test_a_higher_threshold_leaves_a_part_of_what_a_lower_one_leaves_and_one_of_zero_all():
+def test_higher_thresholds_leave_subsets_and_zero_leaves_all():
     model = fit("ngram", TEXT, order=4)
     left = [
         Table(pruning.by_entropy(model, threshold)).entries
@@ -192,7 +192,7 @@ def test_a_higher_threshold_leaves_a_part_of_what_a_lower_one_leaves_and_one_of_
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.5])
-def test_a_target_is_hit_and_its_threshold_gives_the_same_model(share):
+def test_a_target_is_hit_and_its_threshold_agrees(share):
     model = fit("ngram", TEXT, order=4)
     total = sum(map(len, model.values))
     wanted = max(int(share * total), len(model.values[0]))
@@ -235,7 +235,7 @@ def test_lower_orders_stay_as_they_are():
 
 
 @pytest.mark.parametrize("smoothing", NORMALISED)
-def test_without_some_words_what_is_left_sums_to_one(smoothing):
+def test_a_reduced_vocabulary_still_sums_to_one(smoothing):
     model = fit("ngram", TEXT, order=4, smoothing=smoothing)
     kept_V = np.arange(model.size) % 3 != 2
     kept_V[:2] = True
@@ -258,7 +258,7 @@ def test_without_some_words_what_is_left_sums_to_one(smoothing):
     assert farthest_from_one(pruned) < 1e-6
 
 
-def test_where_no_unseen_word_is_left_the_seen_ones_get_what_the_lost_ones_had():
+def test_seen_words_inherit_mass_when_no_unseen_remain():
     model = model_of(unigrams(1, 1, 0.5, 1, 1), order_of([2] * 4, range(4), [0.1, 0.2, 0.3, 0.4]))
     pruned = pruning.by_vocabulary(
         model, np.array([True, True, True, False]), make_tokenizer(["a"])
@@ -269,7 +269,7 @@ def test_where_no_unseen_word_is_left_the_seen_ones_get_what_the_lost_ones_had()
     assert np.exp(pruned.values[0][1, 0]) == pytest.approx(0.1 + 0.3)
 
 
-def test_suffixes_that_are_not_in_the_model_are_backed_off_from():
+def test_missing_suffixes_are_backed_off_from():
     """As in models of other programs: `a a b` without `a b`. Some contexts do not sum to one; what
     they sum to stays."""
     model = model_of(
@@ -290,7 +290,7 @@ def test_suffixes_that_are_not_in_the_model_are_backed_off_from():
             )
 
 
-def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
+def test_maximum_likelihood_sums_to_one_after_seen_contexts():
     model = fit("ngram", TEXT, order=3, smoothing="mle")
     pruned = Table(pruning.by_entropy(model, 1e-3))
     seen = {gram[:-1] for gram in pruned.entries if len(gram) > 1}
@@ -306,7 +306,7 @@ def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
                    min_size=1, max_size=8),
     order=st.integers(1, 5), smoothing=st.sampled_from(NORMALISED), threshold=st.floats(1e-6, 0.3),
 )  # fmt: skip
-def test_any_small_text_leaves_a_model_that_sums_to_one(lines, order, smoothing, threshold):
+def test_any_small_text_leaves_a_normalised_model(lines, order, smoothing, threshold):
     model = fit("ngram", lines, order=order, smoothing=smoothing)
     pruned = pruning.by_entropy(model, threshold)
     assert farthest_from_one(pruned) < 1e-6

@@ -61,7 +61,7 @@ def test_keys_are_found_as_in_a_dictionary(table, worth_sorting, block):
 
 
 @pytest.mark.parametrize("spare", [0, 11, 12, 13, 30])
-def test_many_keys_are_found_in_parts_where_few_bits_are_to_spare(spare):
+def test_many_keys_are_found_with_few_spare_bits(spare):
     """20,000 of them need 15 bits for their positions."""
     chance = np.random.default_rng(spare)
     keys_M = np.unique(
@@ -125,7 +125,7 @@ def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
     grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1),
     data=st.data(),
 )
-def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
+def test_renumbering_words_renumbers_the_ngrams(grams, data):
     # word 5 is <s>
     grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {
         (word,) for word in range(6)

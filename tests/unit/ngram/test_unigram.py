@@ -18,13 +18,13 @@ def test_probabilities_are_smoothed_frequencies():
     np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2.5, 1.5, 3.5, 2.5]) / 10)
 
 
-def test_what_is_left_out_of_the_vocabulary_counts_as_unknown():
+def test_words_outside_the_vocabulary_count_as_unknown():
     model = fit("unigram", ["a a b c"], additive_k=1.0, min_count=2)
     np.testing.assert_allclose(np.exp(model.logprob_V), np.array([2, 3, 3]) / 8)
 
 
 @pytest.mark.parametrize("k", [1e-320, 1e-9, 1e300])
-def test_any_smoothing_gives_finite_probabilities_that_sum_to_one(k):
+def test_any_smoothing_gives_finite_normalised_probabilities(k):
     model = UnigramModel.from_counts(np.array([10**12, 0, 3]), k, make_tokenizer(["a"]))
     assert np.isfinite(model.logprob_V).all() and np.exp(model.logprob_V).sum() == pytest.approx(1)
 

@@ -15,7 +15,7 @@ def made(*, published=(), **about):
     return Recipe("x", {"model": "lstm"}, "of a test", published=published, **about)
 
 
-def test_a_distance_is_relative_to_the_published_figure_of_the_same_text():
+def test_distance_is_relative_to_the_same_texts_figure():
     pair = (Figure("PTB valid", 80.0), Figure("PTB test", 75.0))
     line = overview.line_of(
         made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1))
@@ -31,7 +31,7 @@ def test_a_distance_is_relative_to_the_published_figure_of_the_same_text():
     )
 
 
-def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
+def test_a_test_only_figure_is_converted_to_validation():
     """The ratio is that of the published pairs of PTB, worked out here again."""
     ratios = []
     for name in names():
@@ -73,7 +73,7 @@ def test_short_runs_have_no_distance():
         (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
     ],
 )
-def test_what_is_not_of_one_kind_has_no_distance(theirs, ours):
+def test_figures_of_different_kinds_have_no_distance(theirs, ours):
     assert overview.distance(made(published=(theirs,), measured=ours)) is None
     assert overview.line_of(made(published=(theirs,), measured=ours)).distance == "-"
 
@@ -97,7 +97,7 @@ def test_what_differs_from_the_recipe_is_marked():
     assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
 
 
-def test_the_column_of_the_gpu_has_the_highest_speed_and_the_time_of_the_run():
+def test_the_gpu_column_has_top_speed_and_time():
     slow = GpuSpeed("CARD", "fp32", 98_400.0, 1.07)
     fast = GpuSpeed("CARD", "bf16", 412_300.0, 1.31, text="PTB")
     run = GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
@@ -115,14 +115,14 @@ def test_the_column_of_the_gpu_has_the_highest_speed_and_the_time_of_the_run():
     assert overview.page_cells(made(gpu=(slow,)))[-1] == "98.4k tokens/s"
 
 
-def test_the_page_says_what_differs_as_the_recipes_do():
+def test_the_page_and_recipes_tell_the_same_differences():
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     section = page.partition("## What differs\n")[2].partition("\n## ")[0]
     said = [line for line in section.splitlines() if line.startswith("* ")]
     assert said == [f"* `{name}`: {load(name).differs}" for name in names() if load(name).differs]
 
 
-def test_the_page_has_each_recipe_as_its_about_has_it():
+def test_the_page_matches_each_recipes_about():
     """Cell by cell."""
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     rows = [

@@ -115,7 +115,7 @@ def test_figures_of_a_gpu_in_words():
     )
 
 
-def test_the_commands_of_a_recipe_name_the_text_of_its_figures():
+def test_a_recipes_commands_name_its_figures_text():
     assert (
         recipes.load("demo").command()
         == recipes.load("demo").command_of_figure()
@@ -129,7 +129,7 @@ def test_the_commands_of_a_recipe_name_the_text_of_its_figures():
     )
 
 
-def test_the_demo_has_a_budget_in_steps_so_that_a_second_run_gives_the_same_figures():
+def test_the_demo_is_reproducible_through_a_step_budget():
     assert Budget.parse(recipes.load("demo").settings["budget"]).steps == 2000
 
 

@@ -11,7 +11,7 @@ from support.tiny_models import fit, make_tokenizer
 TEXTS = ("the cat sat on the mat", "a dog sat on the mat", "the zebra sat")
 
 
-def test_both_directions_weigh_the_same_hypotheses_and_share_the_count_of_unknown_words():
+def test_both_directions_score_alike_and_share_unknown_counts():
     models = {"forward": fit("lstm"), "backward": fit("lstm", reversed=True)}
     assert make_tokenizer().fingerprint != make_tokenizer(reversed=True).fingerprint
     table = feature_table(

@@ -44,7 +44,7 @@ def test_what_a_model_reads(mapping, text, mapped):
     assert mapping.mapped(text) == mapped
 
 
-def test_errors_are_counted_on_the_texts_as_they_are_unless_asked():
+def test_errors_are_counted_on_unmapped_texts_by_default():
     assert TextMapping(lowercase=True).for_wer("A, b") == "A, b"
     assert (
         TextMapping(lowercase=True, remove_punctuation=True, normalise_wer=True).for_wer("A, b")
@@ -69,7 +69,7 @@ def test_features_worked_out_by_hand(halves):
     )
 
 
-def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypatch):
+def test_common_beginnings_are_read_once_without_changing_scores(monkeypatch):
     model = fit("lstm")
     lists = [
         utterance("The cat sat on a mat", "the  cat sat on the dog", "a dog"),
@@ -123,7 +123,7 @@ def test_impossible_hypotheses_are_not_usable_and_counted(halves):
 
 # as the model writes them
 @pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])
-def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves, texts, lowercase):
+def test_reserved_symbols_are_an_error_or_dropped(halves, texts, lowercase):
     lists = [utterance(*texts)]
     with pytest.raises(TextError, match="list, line 2: the text holds </?s>"):
         feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase))
@@ -144,14 +144,14 @@ def test_the_unknown_symbol_is_no_punctuation():
     )
 
 
-def test_errors_are_counted_on_what_is_left_of_reserved_symbols():
+def test_errors_are_counted_without_reserved_symbols():
     mapping = TextMapping(special_symbols="drop", normalise_wer=True)
     assert mapping.for_wer("a </s> b") == "a b"
     with pytest.raises(TextError, match="list, line 3: the text holds </s>"):
         TextMapping(normalise_wer=True).for_wer("a </s> b", "list, line 3")
 
 
-def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves):
+def test_unknown_upper_case_is_reported_when_it_matters(halves):
     with pytest.warns(
         RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"
     ):
@@ -162,7 +162,7 @@ def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves
         feature_table([utterance("X Y", "Y X")], {"m": halves}, TextMapping())
 
 
-def test_characters_that_models_have_never_seen_are_told_of_once_with_the_models_names(halves):
+def test_unseen_characters_are_reported_once_naming_models(halves):
     with pytest.warns(RnnlmWarning) as caught:
         feature_table(
             [utterance("a\u2019 b", "\u2019 b")], {"one": halves, "two": halves}, TextMapping()
@@ -183,14 +183,14 @@ def test_characters_that_models_have_never_seen_are_told_of_once_with_the_models
         )
 
 
-def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
+def test_rescoring_needs_hypotheses_and_a_model(halves):
     with pytest.raises(UsageError, match="nothing to rescore"):
         feature_table([], {"m": halves}, TextMapping())
     with pytest.raises(UsageError, match="no language model"):
         feature_table([utterance("a")], {}, TextMapping())
 
 
-def test_hypotheses_without_words_are_counted_and_scored_as_the_end_alone(halves):
+def test_empty_hypotheses_are_scored_as_their_end(halves):
     with pytest.warns(
         RnnlmWarning,
         match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is "

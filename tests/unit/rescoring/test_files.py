@@ -56,7 +56,7 @@ def espnet(folder):
     return str(folder)
 
 
-def test_every_format_is_told_by_its_content_and_reads_the_same(here):
+def test_every_format_is_recognised_and_reads_alike(here):
     write(here / "a", TSV)
     write(here / "b", "".join(json.dumps(each) + "\n" for each in JSON))
     write(here / "c", "\n" + json.dumps(JSON, indent=2))
@@ -79,7 +79,7 @@ def test_every_format_is_told_by_its_content_and_reads_the_same(here):
     assert seen(read_nbest(f"{folder}/logdir/output.10")) == [("u2", None, [("", -3.0)])]
 
 
-def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
+def test_headers_are_optional_and_rows_in_any_order(here):
     lines = TSV.splitlines()
     shuffled = "\n".join(
         ["utt\trank\tscore\ttext", lines[2], lines[4], lines[1], lines[0], lines[3]]
@@ -87,7 +87,7 @@ def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
     assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
 
 
-def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
+def test_quotation_marks_are_kept_or_unquoted(here):
     text = (
         'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a '
         '""cat"""\n"u\n2"\t1\t-1\t""\n'
@@ -99,7 +99,7 @@ def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
     assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
 
 
-def test_costs_are_turned_round_and_files_of_scores_add_up(here):
+def test_costs_are_negated_and_score_files_add_up(here):
     folder = here / "k"
     kaldi(folder)
     (folder / "scores").unlink()
@@ -121,7 +121,7 @@ def test_costs_are_turned_round_and_files_of_scores_add_up(here):
 
 
 @pytest.mark.filterwarnings("error")
-def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
+def test_scores_rising_with_rank_are_reported(here):
     write(here / "a", TSV.replace("-2", "-1"))
     with pytest.raises(RnnlmWarning, match="does not have the highest score in 1 of 2"):
         read_nbest("a")
@@ -131,7 +131,7 @@ def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
     assert read_nbest("b", ListSettings(costs=True))[0].hypotheses[0].text == "x"
 
 
-def test_a_list_without_its_best_hypothesis_is_told_of(here):
+def test_a_missing_best_hypothesis_is_reported(here):
     write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
     with pytest.warns(
         RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"
@@ -139,7 +139,7 @@ def test_a_list_without_its_best_hypothesis_is_told_of(here):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
 
 
-def test_ranks_that_are_missing_between_others_are_told_of(here):
+def test_missing_ranks_in_between_are_reported(here):
     write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
     message = (
         "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of "
@@ -156,7 +156,7 @@ def test_ranks_that_are_missing_between_others_are_told_of(here):
 
 @pytest.mark.parametrize("base", [0, 1])
 @pytest.mark.filterwarnings("error")
-def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
+def test_gapless_ranks_are_not_reported(here, base):
     write(here / "a", "".join(f"u1\t{base + rank}\t{-rank}\tx\n" for rank in (2, 0, 1)))
     assert len(read_nbest("a")[0].hypotheses) == 3
 
@@ -177,7 +177,7 @@ def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
     ("u2\t1\t-3\t\n", "", "line 4: utterance 'u2' has no hypotheses"),
     ("u1\tREF", "\tREF", "line 1: the utterance has no name"),
 ])  # fmt: skip
-def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message):
+def test_table_errors_name_their_line(here, old, new, message):
     assert TSV.count(old) == 1
     with pytest.raises(TextError, match=message):
         read_nbest(write(here / "a", TSV.replace(old, new)))
@@ -197,7 +197,7 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message
     ({"utt": "u3", "hypotheses": [{"score": 1}]}, "'text' is missing"),
     ({"utt": "u3", "ref": 3, "hypotheses": []}, "'ref' is not text"),
 ])  # fmt: skip
-def test_what_is_wrong_in_json_is_named_with_its_line(here, record, message):
+def test_json_errors_name_their_line(here, record, message):
     with pytest.raises(TextError, match=message):
         read_nbest(write(here / "a", json.dumps(JSON[0]) + "\n" + json.dumps(record) + "\n"))
 
@@ -216,14 +216,14 @@ def test_what_is_wrong_in_json_is_named_with_its_line(here, record, message):
     ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' has a reference already"),
     ("ref", "u1 the cat\nu2\nu3 what\n", "ref, line 3: utterance 'u3' has no hypotheses"),
 ])  # fmt: skip
-def test_what_is_wrong_in_a_kaldi_folder_is_named_with_file_and_line(here, file, text, message):
+def test_kaldi_folder_errors_name_file_and_line(here, file, text, message):
     folder = kaldi(here / "k")
     write(here / "k" / file, text)
     with pytest.raises(TextError, match=message):
         read_nbest(folder)
 
 
-def test_what_is_missing_in_an_espnet_folder_is_named(here):
+def test_missing_parts_of_espnet_folders_are_named(here):
     folder = espnet(here / "e")
     score = here / "e/logdir/output.1/2best_recog/score"
     score.write_text("u9 -1\n")
@@ -246,7 +246,7 @@ def test_lists_of_nothing_are_errors(here, text, message):
         read_nbest(write(here / "a", text))
 
 
-def test_folders_and_files_that_are_no_lists_are_errors(here):
+def test_folders_and_files_without_lists_are_errors(here):
     (here / "empty").mkdir()
     for source in ("empty", "nowhere"):
         with pytest.raises(TextError, match=source):
@@ -264,7 +264,7 @@ def test_folders_and_files_that_are_no_lists_are_errors(here):
         read_nbest("a", ListSettings(format="tvs"))
 
 
-def test_incomplete_utterances_are_left_out_where_that_is_asked_for(here):
+def test_incomplete_utterances_are_left_out_if_asked(here):
     write(here / "a", TSV + "u3\tREF\t\tlost\nu4\t1\t-1\tnobody knows\n")
     with pytest.warns(
         RnnlmWarning, match="1 utterances without hypotheses are left out, the first is 'u3'"
@@ -279,7 +279,7 @@ def test_incomplete_utterances_are_left_out_where_that_is_asked_for(here):
         with_references(utterances[2:], skip_incomplete=True)
 
 
-def test_references_of_a_file_must_not_contradict_the_list(here):
+def test_references_must_not_contradict_the_list(here):
     write(here / "a", TSV)
     assert seen(read_nbest("a", references=[write(here / "same", "u1  the cat \n")])) == EXPECTED
     with pytest.raises(TextError, match="ref, line 1: another reference for 'u1'"):
@@ -293,7 +293,7 @@ def test_references_of_a_file_must_not_contradict_the_list(here):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
 
 
-def test_a_list_is_split_by_place_counted_from_0(here):
+def test_a_list_splits_by_place_from_zero(here):
     utterances = read_nbest(write(here / "a", "".join(f"u{n}\t1\t0\tx\n" for n in range(5))))
     even, odd = even_and_odd(utterances)
     assert [u.utt for u in even] == ["u0", "u2", "u4"] and [u.utt for u in odd] == ["u1", "u3"]

@@ -39,7 +39,7 @@ def steps_of(c: Candidates) -> Steps:
 
 
 @given(st.integers(0, 10_000), st.booleans())
-def test_the_errors_along_a_line_are_those_of_a_fine_grid(seed, whole):
+def test_errors_along_a_line_match_a_fine_grid(seed, whole):
     c = candidates(seed, whole=whole)
     steps = steps_of(c)
     assert (np.diff(steps.corners) >= 0).all() and len(steps.errors) == len(steps.corners) + 1
@@ -53,7 +53,7 @@ def test_the_errors_along_a_line_are_those_of_a_fine_grid(seed, whole):
 
 @example(1817, True, 0.0)  # all corners lie at or below the lowest weight, one at it
 @given(st.integers(0, 10_000), st.booleans(), st.sampled_from([-np.inf, 0.0]))
-def test_with_one_feature_no_weight_of_a_grid_has_fewer_errors(seed, whole, lowest):
+def test_with_one_feature_no_grid_weight_does_better(seed, whole, lowest):
     c = candidates(seed, whole=whole)
     weights, errors = minimise_errors(c, np.array([lowest]))
     assert errors == c.errors(weights) and weights[0] >= lowest
@@ -98,7 +98,7 @@ def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
     assert fewest(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
 
 
-def test_of_hypotheses_with_the_same_score_the_earlier_counts():
+def test_of_equal_scores_the_earlier_hypothesis_counts():
     same = Candidates(
         np.zeros((1, 3)),
         np.zeros((1, 1, 3)),
@@ -134,13 +134,13 @@ def fewest_by_grid(c: Candidates) -> int:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_two_weights_have_as_few_errors_as_any_region_of_the_plane(seed):
+def test_two_weights_reach_the_planes_fewest_errors(seed):
     c = candidates(seed, utterances=5, most=3, features=2)
     _, errors = minimise_errors(c, np.full(2, -np.inf), restarts=100)
     assert errors == fewest_by_grid(c)
 
 
-def test_the_same_seed_finds_the_same_weights_and_never_more_errors_than_zero_weights():
+def test_a_seed_fixes_weights_no_worse_than_zero():
     c = candidates(3, utterances=60, most=8, features=3)
     lowest = np.array([0.0, -np.inf, -np.inf])
     weights, errors = minimise_errors(c, lowest, seed=5, restarts=5)
@@ -149,7 +149,7 @@ def test_the_same_seed_finds_the_same_weights_and_never_more_errors_than_zero_we
     assert errors == c.errors(weights) <= c.errors(np.zeros(3))
 
 
-def test_the_errors_do_not_depend_on_the_scale_of_the_first_pass():
+def test_errors_are_independent_of_the_first_passs_scale():
     c = candidates(4, utterances=40, most=6, features=2)
     larger = Candidates(c.first_SN * 1024, c.features_KSN, c.usable_SN, c.errors_SN)
     (small, errors), (large, as_many) = (
@@ -158,7 +158,7 @@ def test_the_errors_do_not_depend_on_the_scale_of_the_first_pass():
     assert errors == as_many and large == pytest.approx(small * 1024)
 
 
-def test_a_feature_that_never_varies_within_an_utterance_gets_no_weight():
+def test_a_constant_feature_gets_no_weight():
     c = candidates(5, features=2)
     c.features_KSN[1] = np.arange(6)[:, None] * 0.1
     assert units(c)[1] == 0

@@ -121,7 +121,7 @@ def test_rates_are_those_of_jiwer_over_all_utterances(likes):
     assert rates.gain.interval.estimate == 0 and rates.gain.p_value == 1
 
 
-def test_without_references_a_list_is_rescored_but_not_counted(likes):
+def test_a_list_without_references_is_rescored_but_uncounted(likes):
     lists = [dataclasses.replace(utterance, reference=None) for utterance in misheard(3)]
     rescored = rescore(lists, {"m": likes}, Weights({"lm:m": 5.0}, {"m": "1a"}))
     assert rescored.rates is None and rescored.utterances[1].hypotheses[0].text == "a a"
@@ -140,7 +140,7 @@ def test_features_are_left_out_where_asked(likes):
             assert ("words" in names, "oov:m" in names, "lm:m" in names) == (words, oov, True)
 
 
-def test_each_model_is_added_to_those_before_and_gains_over_them(likes):
+def test_each_added_models_gain_is_over_those_before(likes):
     other = fit("unigram")
     dev, test = misheard(8), misheard(5)
     first, both = tune_and_rescore(dev, test, {"m": likes, "other": other}, each=True)
@@ -155,7 +155,7 @@ def test_each_model_is_added_to_those_before_and_gains_over_them(likes):
         gain_over(first.rescored, rescore(dev, {"m": likes}, first.weights))
 
 
-def test_folds_are_rescored_with_what_was_tuned_on_the_others(likes):
+def test_folds_are_rescored_with_weights_tuned_elsewhere(likes):
     lists = misheard(9)
     found = cross_validate(lists, {"m": likes}, 3)
     assert [u.utt for u in found.utterances] == [u.utt for u in lists]
@@ -175,7 +175,7 @@ def test_folds_are_rescored_with_what_was_tuned_on_the_others(likes):
         cross_validate(few, {"m": likes}, 2, RescoreSettings(skip_incomplete=True))
 
 
-def test_the_text_is_mapped_for_the_model_alone_unless_errors_are_to_be_counted_so(likes):
+def test_texts_are_mapped_only_for_models_by_default(likes):
     lists = [said("u", "A, B", "A B", "X")]
     plain = Weights(
         {"lm:m": 1.0}, {"m": "1a"}, TextMapping(lowercase=True, remove_punctuation=True)
@@ -225,7 +225,7 @@ class TestWeightsFile:
             misheard(2), {"m": likes}, weights
         )
 
-    def test_of_features_that_no_tuning_gives_is_an_error(self, likes):
+    def test_weights_of_untunable_features_are_an_error(self, likes):
         twin = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
         twin.tokenizer = likes.tokenizer
         weights = Weights({"lm:m": 1.0, "lm:t": 1.0, "oov:t": 2.0}, {"m": "1a", "t": "2b"})
@@ -266,7 +266,7 @@ class TestWeightsFile:
 
 
 class TestOutput:
-    def test_of_a_list_is_read_again_in_its_new_order(self, likes, tmp_path):
+    def test_a_list_reads_back_in_its_new_order(self, likes, tmp_path):
         rescored = rescore(misheard(4), {"m": likes}, tune_weights(misheard(6), {"m": likes}))
         for name in ("list.tsv", "list.jsonl", "list.tsv.gz"):
             save_nbest(rescored, tmp_path / name)
@@ -294,7 +294,7 @@ class TestOutput:
         assert (tmp_path / "best.txt").read_text() == "u1 a b\nu2\n"
 
     @pytest.mark.parametrize("name", ["u 1", "u\t1", "u\n1", 'u"1', '"u1"'])
-    def test_keeps_odd_names_or_refuses_those_that_it_would_cut(self, likes, tmp_path, name):
+    def test_odd_names_are_kept_or_refused(self, likes, tmp_path, name):
         rescored = rescore(
             [said(name, 'a "b" a', "a", 'a "a" "b')],
             {"m": likes},
@@ -336,14 +336,14 @@ UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
         (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
     ],
 )  # fmt: skip
-def test_a_list_made_in_python_is_checked_as_one_in_a_file_is(make, error, message):
+def test_python_lists_are_checked_like_files(make, error, message):
     with pytest.raises(error) as raised:
         make()
     assert message in str(raised.value)
     assert Hypothesis("a", np.float32(-1)).score == -1
 
 
-def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes):
+def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough = misheard(499), misheard(500)
     advice = ": cross-validation (--folds 5) tells what such weights do on other utterances"
     assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
@@ -354,7 +354,7 @@ def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes
     assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
 
 
-def test_a_file_of_weights_says_that_they_were_tuned_on_few_utterances(tmp_path):
+def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
     for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
         save_weights(
             Weights({"lm:m": 1.0}, {"m": "1a"}, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json"
@@ -362,7 +362,7 @@ def test_a_file_of_weights_says_that_they_were_tuned_on_few_utterances(tmp_path)
         assert told(lambda: read_weights(tmp_path / "w.json")) == notices
 
 
-def test_errors_counted_where_weights_were_tuned_are_told_however_the_list_was_named(likes):
+def test_counting_errors_on_the_tuning_list_is_reported(likes):
     same = (
         "errors are counted on the list the weights were tuned on; --apply, --split or "
         "--folds tell what they do elsewhere"

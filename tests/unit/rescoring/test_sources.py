@@ -40,7 +40,7 @@ def translated(utt, source, texts, reference=None):
     )
 
 
-def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_model(model):
+def test_a_hypothesis_is_scored_given_its_source(model):
     plain = fit("unigram", TARGETS)
     lists = [translated(source, source, TARGETS) for source in SOURCES]
     table = feature_table(lists, {"fra": model.decoder, "lm": plain}, TextMapping())
@@ -53,7 +53,7 @@ def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_m
     assert (table.features_KSN[1] == table.features_KSN[1, :1]).all()
 
 
-def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(model):
+def test_sources_are_mapped_and_missing_ones_named(model):
     table = feature_table(
         [translated("u1", "A  DOG!", ["Un chien."])],
         {"m": model.decoder},
@@ -70,7 +70,7 @@ def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(m
         )
 
 
-def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model):
+def test_rescoring_distinguishes_what_fits_each_source(model):
     """Two lists with the same hypotheses, of which the model finds one likelier after one source,
     the other after the other; the first pass has both wrong."""
     nats = {
@@ -99,7 +99,7 @@ def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model)
     ] and rescored.rates.rescored.errors == 0
 
 
-def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path):
+def test_translations_keep_their_score_when_rescored(tmp_path):
     model = tiny_model(attention="dot")
     # or its lines would hardly ever end
     model.network.output.bias.data[model.codec.target.boundary_id] += 2
@@ -122,7 +122,7 @@ def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path
         assert features[row, rank] == pytest.approx(each.logprob_nats, abs=1e-5)
 
 
-def test_sources_stand_in_a_list_or_in_a_file_and_are_written_with_it(model, tmp_path):
+def test_sources_come_from_lists_or_files_and_persist(model, tmp_path):
     listed, beside, keyed = tmp_path / "list.tsv", tmp_path / "list", tmp_path / "sources"
     listed.write_text(TSV)
     keyed.write_text("u2 the cat\nu1 a dog\n")

@@ -50,7 +50,7 @@ def test_edits_worked_out_by_hand():
     )
 
 
-def test_the_interval_holds_the_rate_and_utterances_with_errors_are_counted():
+def test_the_interval_contains_the_rate_and_errors_count():
     rate = rate_of(["a b c d"] * 10, ["a b c d"] * 7 + ["a b c"] * 3)
     assert rate.wer == rate.interval.estimate == 3 / 40 and rate.utterance_errors == 3
     assert rate.interval.low < 3 / 40 < rate.interval.high

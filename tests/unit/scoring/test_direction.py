@@ -27,9 +27,7 @@ def models(request):
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
-def test_tokens_and_words_are_in_the_order_of_reading_with_the_scores_of_the_turned_line(
-    models, context
-):
+def test_results_are_in_reading_order_with_turned_scores(models, context):
     asked = {
         "with_tokens": True,
         "with_words": True,
@@ -57,7 +55,7 @@ def test_tokens_and_words_are_in_the_order_of_reading_with_the_scores_of_the_tur
         assert one.logprob_nats == pytest.approx(two.logprob_nats, abs=1e-12)
 
 
-def test_regions_and_the_end_are_as_in_the_turned_line(models):
+def test_regions_are_as_in_the_turned_line(models):
     [one] = rnnlm.score_sentences(models[0], ["the cat | sat on | the mat"], regions="|", eos=False)
     [two] = rnnlm.score_sentences(models[1], ["mat the | on sat | cat the"], regions="|", eos=False)
     assert [region.text for region in one.region_scores] == ["the cat", "sat on", "the mat"]
@@ -89,7 +87,7 @@ def test_words_of_pieces_add_up_to_the_sentence(settings):
         )
 
 
-def test_what_follows_the_words_so_far_is_not_asked_of_such_a_model(models):
+def test_reversed_models_cannot_be_asked_what_follows(models):
     model, pair = models[0], Pair(1, "the cat sat", "the dog sat")
     for ask in (
         lambda: list(rnnlm.generate(model)), lambda: rnnlm.next_words(model, "the "),

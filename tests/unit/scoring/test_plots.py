@@ -23,7 +23,7 @@ def labels(axes) -> list[str]:
     return [label.get_text() for label in axes.get_xticklabels()]
 
 
-def test_a_sentence_has_a_panel_a_model_a_line_and_an_unknown_word_a_hollow_mark():
+def test_sentences_are_panels_models_lines_unknowns_hollow_marks():
     first, second = scores("a zorp b", "b a")
     upper, lower = plot_surprisals(
         [{"one": first, "other/model": first}, {"one": second, "other/model": second}]
@@ -45,7 +45,7 @@ def test_a_sentence_has_a_panel_a_model_a_line_and_an_unknown_word_a_hollow_mark
     assert len(lower.lines) == 2 and upper.get_ylim() == lower.get_ylim()
 
 
-def test_words_of_one_model_are_drawn_as_they_are_written_without_a_legend_and_probability_zero_is_a_gap():
+def test_words_are_drawn_literally_and_zeros_are_gaps():
     text = "$a$ <b> never a^2"
     figure = plot_surprisals(scores(text))
     (axes,) = figure.axes
@@ -58,7 +58,7 @@ def test_words_of_one_model_are_drawn_as_they_are_written_without_a_legend_and_p
     )
 
 
-def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
+def test_an_overfull_plot_is_cut_with_a_notice(monkeypatch):
     monkeypatch.setattr(plots, "MOST_SENTENCES", 2)
     monkeypatch.setattr(plots, "MOST_WORDS", 3)
     with pytest.warns(RnnlmWarning) as said:
@@ -73,7 +73,7 @@ def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
 @pytest.mark.parametrize(
     "suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
-def test_the_figure_is_written_in_the_format_of_the_suffix(tmp_path, suffix, begins):
+def test_the_suffix_determines_the_figures_format(tmp_path, suffix, begins):
     plot_surprisals(scores("a b"), tmp_path / f"plot{suffix}")
     assert (tmp_path / f"plot{suffix}").read_bytes().startswith(begins)
 

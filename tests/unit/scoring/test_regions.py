@@ -15,16 +15,14 @@ from support.tiny_models import fit
     (" a | b ", " a b ", [" a", "b "]),
     ("| a || b |", "a b", ["", "a", "", "b", ""]), ("|", "", ["", ""]), ("", "", [""]),
 ])  # fmt: skip
-def test_marks_separate_regions_and_leave_the_sentence_as_it_reads_without_them(
-    text, read, regions
-):
+def test_marks_separate_regions_without_changing_the_sentence(text, read, regions):
     found = split_regions(text, "|", "line 1")
     assert ([region.text for region in found], joined(found)) == (regions, read)
     assert [region.index for region in found] == list(range(1, len(regions) + 1))
 
 
 @pytest.mark.parametrize("text", ["the dog|barked", "the dog |barked a|b", "dog||barked", "a |b|c"])
-def test_a_mark_inside_a_word_is_an_error_that_names_the_line(text):
+def test_a_mark_inside_a_word_is_an_error(text):
     with pytest.raises(
         TextError,
         match=r"s.txt, line 7: region mark \d stands inside a word: (dog\|+barked|a\|b|b\|c)",
@@ -47,9 +45,7 @@ def test_white_space_separates_no_regions(mark):
     ],
 )
 @pytest.mark.parametrize("split", ["whitespace", "tokens"])
-def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_marks(
-    settings, split
-):
+def test_regions_sum_their_words_and_marks_stay_unscored(settings, split):
     model = fit("ngram", order=2, smoothing="witten-bell", **settings)
     marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
     asked = {"with_words": True, "split": split, "given": "a dog"}
@@ -87,7 +83,7 @@ def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_
     assert score_sentences(model, marked, regions="|")[0].word_scores == ()
 
 
-def test_columns_are_regions_by_name_and_empty_ones_keep_their_number(tmp_path):
+def test_columns_are_named_regions_keeping_their_numbers(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("item,r1,r2,r3,next\n1,the cat,,sat <s>,x\n2,,a  dog ,,y\n")
     settings = SentenceSettings(region_columns=("r1", "r2", "r3"))

@@ -38,7 +38,7 @@ def test_a_file_that_is_done_stands_alone(whole, tmp_path):
 
 @pytest.mark.parametrize("written", range(5))
 @pytest.mark.parametrize("torn", ["", "half a li", "a line\nand a half"])
-def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written, torn):
+def test_an_interrupted_run_resumes_to_the_same_file(path, whole, written, torn):
     write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:written])
     with open(path, "a") as stream:
         stream.write(torn)
@@ -51,7 +51,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written
     assert path.read_bytes() == whole and not path.with_name("scores.tsv.run").exists()
 
 
-def test_a_file_shorter_than_its_last_entry_goes_on_from_an_earlier_one(path, whole):
+def test_a_truncated_file_resumes_from_an_earlier_entry(path, whole):
     write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:3])
     path.write_bytes(path.read_bytes()[:-5])
     file = resumable_output.resume(path, RUN, "header\n")
@@ -76,7 +76,7 @@ def test_another_run_or_other_sentences_are_refused(path):
     assert path.read_bytes() == before
 
 
-def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
+def test_what_cannot_be_resumed_or_replaced_is_refused(path, tmp_path):
     path.write_text("mine")
     with pytest.raises(OutputError, match="already exists"):
         resumable_output.begin(path, RUN, "header\n")

@@ -17,7 +17,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_all_rows_of_a_table_have_its_columns_in_their_order_and_records_the_same_figures(asked):
+def test_rows_have_the_tables_columns_in_order(asked):
     settings = ScoringSettings(unscorable="null", **asked)
     sentences = [
         Sentence("the cat sat", 7, columns={"item": 3}),
@@ -47,7 +47,7 @@ def test_all_rows_of_a_table_have_its_columns_in_their_order_and_records_the_sam
             }
 
 
-def test_rows_from_python_are_dicts_for_a_data_frame():
+def test_rows_from_python_are_dicts():
     scores = score_sentences(
         fit("unigram"),
         ["the cat | sat"],
@@ -72,7 +72,7 @@ def test_rows_from_python_are_dicts_for_a_data_frame():
     ("word", "with_words=True", {"with_words": True}),
     ("region", 'regions="|"', {"regions": "|"}),
 ])  # fmt: skip
-def test_rows_of_what_was_not_asked_for_are_an_error_rather_than_empty_rows(by, asked, fitting):
+def test_rows_of_unrequested_parts_are_an_error(by, asked, fitting):
     sentences = ["", "the cat | sat"]
     with pytest.raises(UsageError, match=f"sentence 2 was scored without its {by}s") as error:
         score_rows(score_sentences(fit("unigram"), sentences, eos=False), by=by)
@@ -96,7 +96,7 @@ def read(*names, **settings):
     ]
 
 
-def test_columns_go_along_with_their_types_and_never_replace_ours(tmp_path):
+def test_input_columns_keep_types_and_never_replace_ours(tmp_path):
     path = tmp_path / "s.jsonl"
     path.write_text(
         '{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, '

@@ -49,13 +49,13 @@ def test_scores_of_small_sentences(halves):
     assert [token.token for token in empty.token_scores] == ["</s>"]
 
 
-def test_a_score_is_plain_data_for_json_and_data_frames(halves):
+def test_a_score_is_plain_data(halves):
     [score] = score_sentences(halves, ["a b"], with_words=True)
     stored = json.loads(json.dumps(dataclasses.asdict(score)))
     assert [word["word"] for word in stored["word_scores"]] == ["a", "b", "</s>"]
 
 
-def test_there_is_one_score_for_each_line_in_their_order(lstm):
+def test_each_line_has_one_score_in_order(lstm):
     scores = score_sentences(lstm, SENTENCES)
     assert [score.text for score in scores] == SENTENCES
     assert [score.words for score in scores] == [3, 0, 8, 3, 1, 6]
@@ -110,7 +110,7 @@ def test_lines_are_scored_as_they_come(lstm, monkeypatch):
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
-def test_what_was_scored_before_is_skipped_and_the_rest_scored_as_ever(lstm, monkeypatch, context):
+def test_lines_scored_before_are_skipped(lstm, monkeypatch, context):
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     sentences, settings = (
         [Sentence(line, number) for number, line in enumerate(SENTENCES)],
@@ -124,7 +124,7 @@ def test_what_was_scored_before_is_skipped_and_the_rest_scored_as_ever(lstm, mon
     ]
 
 
-def test_words_that_are_searched_for_come_after_few_lines():
+def test_words_to_search_for_arrive_after_few_lines():
     taken, model = [], fit("unigram", tokenizer="char")
     lines = (taken.append(n) or Sentence("", n) for n in range(200))
     (first, *_) = next(score_chunks(model, lines, ScoringSettings(next_words=1)))
@@ -150,7 +150,7 @@ def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
     assert replaced.logprob_nats == pytest.approx(-(3 + 1 + 2) * math.log(2)) and replaced.oov == ()
 
 
-def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
+def test_the_ratio_is_given_total_and_per_word(halves):
     better, worse, never = score_sentences(halves, ["a a", "b b b", "never"])
     total, per_word = likelihood_ratio(better, worse)
     assert total == pytest.approx(math.log10(2.0 ** (11 - 4)))
@@ -160,7 +160,7 @@ def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
     assert per_word == pytest.approx(math.log10(2.0 ** (9 / 3 - 2 / 2)))
 
 
-def test_words_are_those_of_the_tokenizer_however_the_line_spells_them():
+def test_words_are_counted_as_the_tokenizer_splits_them():
     model = fit("unigram", lowercase=True, split_punctuation=True)
     spelled, split = score_sentences(model, ["THE DOG SAT!", "the dog sat !"])
     assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (
@@ -187,7 +187,7 @@ def family(request):
     return fit(request.param[0], **request.param[1])
 
 
-def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
+def test_given_text_and_continuation_sum_to_the_line(family):
     (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
     (first,) = score_sentences(family, ["the cat"], eos=False)
     (rest, alone, blank) = score_sentences(
@@ -241,9 +241,7 @@ def test_without_the_end_its_token_counts_nowhere(halves):
 @pytest.mark.parametrize(
     "kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})]
 )
-def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(
-    kind, settings, tmp_path, monkeypatch
-):
+def test_lines_as_one_stream_sum_to_the_evaluation(kind, settings, tmp_path, monkeypatch):
     model, path = fit(kind, **settings), tmp_path / "text"
     lines = [*LINES, "", "a cat", "", *LINES[::-1]]
     path.write_text("\n".join(lines) + "\n")
@@ -266,7 +264,7 @@ def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(
         assert str(last.signature) == whole.signature
 
 
-def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_asked(halves):
+def test_an_unreadable_sentence_can_give_a_reason_instead(halves):
     texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
     scores = score_sentences(halves, texts, unscorable="null", with_tokens=True, with_words=True)
     assert [score.reason for score in scores] == [
@@ -307,7 +305,7 @@ def test_requests_that_contradict_themselves_are_refused(lstm):
         score_sentences(lstm, ["a"], with_words=True, split="words")
 
 
-def test_a_line_of_a_megabyte_is_scored_in_windows(lstm, monkeypatch):
+def test_a_megabyte_line_is_scored_in_windows(lstm, monkeypatch):
     widest = []
     score = lstm.score
     monkeypatch.setattr(

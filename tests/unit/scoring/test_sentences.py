@@ -16,7 +16,7 @@ def read(*names, **settings):
     ]
 
 
-def test_every_line_of_all_texts_is_a_record_numbered_over_all(tmp_path):
+def test_lines_are_records_numbered_across_all_texts(tmp_path):
     one, two = tmp_path / "one.txt", tmp_path / "two.txt.gz"
     one.write_bytes(b"\xef\xbb\xbfa b\r\n\n  \nlast")
     two.write_bytes(gzip.compress(b"c\n"))
@@ -26,7 +26,7 @@ def test_every_line_of_all_texts_is_a_record_numbered_over_all(tmp_path):
     ]  # fmt: skip
 
 
-def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
+def test_non_utf8_bytes_stay_in_their_line(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"a\nb \xff\nc\n")
     assert [text for _, _, text, _ in read(path)] == ["a", "b \udcff", "c"]
@@ -41,7 +41,7 @@ def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet"])
-def test_rows_of_tables_keep_their_ids_and_what_is_given(tmp_path, kind):
+def test_table_rows_keep_ids_and_given_text(tmp_path, kind):
     rows = [
         {"id": "s1", "sentence": "a b", "before": "x"},
         {"id": "s2", "sentence": "", "before": ""},
@@ -72,13 +72,13 @@ def test_rows_of_tables_keep_their_ids_and_what_is_given(tmp_path, kind):
     )
 
 
-def test_ids_are_row_numbers_where_a_table_has_none(tmp_path):
+def test_without_ids_row_numbers_are_used(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("text,x\na,1\nb,2\n")
     assert [id for id, *_ in read(path, path)] == [1, 2, 3, 4]
 
 
-def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
+def test_a_cell_without_text_gives_its_reason(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text(
         '{"id": 7, "text": "a"}\n{"id": 8, "text": 3}\n{"id": 9}\n{"text": "b", "id": null}\n'
@@ -90,7 +90,7 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace"])
-def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
+def test_a_line_not_json_gives_its_reason(tmp_path, errors):
     path = tmp_path / "table.jsonl"
     lines = [
         b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}',
@@ -120,7 +120,7 @@ def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
     )
 
 
-def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
+def test_an_unquoted_comma_does_not_truncate_the_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text('text\n"He came, he saw"\nHe came, he saw\nHe came,\n')
     why = "the row has more cells than columns"
@@ -147,12 +147,12 @@ def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
         read(tmp_path / name, **settings)
 
 
-def test_two_ways_to_give_what_precedes_contradict_each_other(tmp_path):
+def test_two_ways_to_give_context_are_refused(tmp_path):
     with pytest.raises(UsageError, match="given"):
         read(tmp_path, given="a", given_column="b")
 
 
-def test_ids_that_stand_twice_and_tables_read_as_text_are_told(tmp_path):
+def test_repeated_ids_and_tables_as_text_are_reported(tmp_path):
     path = tmp_path / "s.tsv"
     path.write_text("id\ttext\n1\ta\n2\tb\n1\tc\n1\td\n")
     with pytest.warns(RnnlmWarning, match="several sentences have the id 1") as told:
@@ -165,7 +165,7 @@ def test_ids_that_stand_twice_and_tables_read_as_text_are_told(tmp_path):
         assert len(list(read_sentences((str(path),)))) == 5
 
 
-def test_bars_that_may_separate_regions_are_told_unless_they_do(tmp_path):
+def test_bars_not_used_as_region_marks_are_reported(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("sentence\nthe door | was open\na|b\nthe door\n| the cat | sat\n")
     with pytest.warns(RnnlmWarning, match=r'2 sentences have "\|" as a word.*--regions') as told:

@@ -28,7 +28,7 @@ def two():
     return {"word": fit("unigram"), "char": fit("unigram", tokenizer="char")}
 
 
-def test_each_model_gives_the_scores_that_it_gives_alone(two):
+def test_each_model_scores_as_it_does_alone(two):
     settings = ScoringSettings(with_words=True)
     found = list(score_models(two, SENTENCES, settings))
     assert [list(each) for each in found] == [["word", "char"]] * len(SENTENCES)
@@ -37,7 +37,7 @@ def test_each_model_gives_the_scores_that_it_gives_alone(two):
     assert list(score_models({"only": two["word"]}, [])) == []
 
 
-def test_models_are_named_by_their_folders_or_numbered_and_opened_once_each(two, tmp_path):
+def test_models_are_named_by_folder_or_number(two, tmp_path):
     for folder in ("x/best", "y/best"):
         (tmp_path / folder).parent.mkdir()
         save(tmp_path / folder, two["word"], "unigram")
@@ -48,7 +48,7 @@ def test_models_are_named_by_their_folders_or_numbered_and_opened_once_each(two,
     assert scores["x/best"].logprob_nats == scores["y/best"].logprob_nats
 
 
-def test_sentences_are_read_once_and_no_further_than_a_chunk(two, monkeypatch):
+def test_sentences_are_read_once_chunk_by_chunk(two, monkeypatch):
     monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 3)
     read = []
 
@@ -61,7 +61,7 @@ def test_sentences_are_read_once_and_no_further_than_a_chunk(two, monkeypatch):
     assert read == list(range(6)) and [each["word"].id for each in found] == [1, 2, 3, 4]
 
 
-def test_chunks_are_cut_alike_for_all_and_skipped_for_all(two):
+def test_all_models_share_chunk_cuts_and_skips(two):
     each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
     chunks = list(
         score_chunks_of_models(two, each, ScoringSettings(with_words=True, next_words=1), skip=64)
@@ -73,7 +73,7 @@ def test_chunks_are_cut_alike_for_all_and_skipped_for_all(two):
     } == {"word": "word", "char": "char"}
 
 
-def test_a_run_is_that_of_its_models_in_their_order(two):
+def test_a_run_is_identified_by_its_ordered_models(two):
     settings = ScoringSettings()
     assert describe_run_of_models({"word": two["word"]}, settings) == describe_run(
         two["word"], settings
@@ -87,13 +87,13 @@ def test_a_run_is_that_of_its_models_in_their_order(two):
     assert run != describe_run_of_models(dict(reversed(two.items())), settings)
 
 
-def test_tokens_stand_side_by_side_where_tokenizers_are_the_same(two):
+def test_tokens_stand_together_only_for_equal_tokenizers(two):
     check_same_tokens({"a": two["word"], "b": fit("ngram")})
     with pytest.raises(ComparisonError, match=re.escape("their tokenizers differ: word word:")):
         check_same_tokens(two)
 
 
-def test_rows_of_several_models_have_what_is_about_the_text_once(two):
+def test_rows_of_several_models_share_text_columns(two):
     scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
     rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
     assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [
@@ -108,7 +108,7 @@ def test_rows_of_several_models_have_what_is_about_the_text_once(two):
     assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
-def test_rows_of_a_model_that_removes_marks_stand_in_the_order_of_the_text():
+def test_rows_follow_the_text_when_marks_are_removed():
     models = {"all": fit("unigram"), "few": fit("unigram", remove_punctuation=True)}
     scores = list(
         score_models(
@@ -132,7 +132,7 @@ def test_rows_of_a_model_that_removes_marks_stand_in_the_order_of_the_text():
     assert regions == [("the dog ,", 3, 2), ("sat", 1, 1)]
 
 
-def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
+def test_input_columns_named_like_figures_are_refused(two):
     sentences = [Sentence("the cat", 1, columns={"item": 3, "logprob_nats.char": 4})]
     scores = list(score_models(two, sentences))
     assert next(score_rows([{"char": scores[0]["char"]}], by="sentence"))["logprob_nats.char"] == 4

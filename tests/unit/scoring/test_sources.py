@@ -37,7 +37,7 @@ def nats(scores):
     return [score.logprob_nats for score in scores]
 
 
-def test_each_token_costs_what_the_decoder_predicts_there_after_its_source(model):
+def test_token_costs_equal_the_decoders_predictions(model):
     for score, (source, target) in zip(
         score_sentences(model, TARGETS, sources=SOURCES, with_tokens=True), PAIRS, strict=True
     ):
@@ -53,7 +53,7 @@ def test_each_token_costs_what_the_decoder_predicts_there_after_its_source(model
         assert (score.text, score.source) == (target, source)
 
 
-def test_the_probabilities_of_all_targets_of_a_source_sum_to_one(model):
+def test_all_targets_of_a_source_sum_to_one(model):
     symbols = [symbol for symbol in TARGET.symbols() if symbol != "</s>"]
     ended = [
         " ".join(words) for count in range(2) for words in itertools.product(symbols, repeat=count)
@@ -68,7 +68,7 @@ def test_the_probabilities_of_all_targets_of_a_source_sum_to_one(model):
         assert math.fsum(map(math.exp, whole + parts)) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_score_depends_on_its_source_and_on_no_other_pair(model, monkeypatch):
+def test_a_score_depends_only_on_its_own_source(model, monkeypatch):
     together = nats(score_sentences(model, TARGETS, sources=SOURCES))
     assert nats(
         score_sentences(model, [target], sources=[source])[0] for source, target in PAIRS
@@ -81,7 +81,7 @@ def test_a_score_depends_on_its_source_and_on_no_other_pair(model, monkeypatch):
     assert abs(together[1] - together[3]) > 1e-3  # one target, two sources
 
 
-def test_words_entropies_and_next_words_are_those_after_the_source(model):
+def test_entropies_and_next_words_follow_the_source(model):
     [score] = score_sentences(
         model, ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"]
     )
@@ -102,7 +102,7 @@ def test_words_entropies_and_next_words_are_those_after_the_source(model):
     ].probability == pytest.approx(math.exp(logprob_V.max()))
 
 
-def test_next_words_of_a_model_of_characters_cost_what_they_are_said_to_after_the_source():
+def test_next_words_of_characters_cost_their_stated_probability():
     characters = make_tokenizer(["le chat", "un chat"], tokenizer="char")
     model = Seq2SeqModel(
         make_network(network_settings("gru", **SMALL), SOURCE, characters).eval(),
@@ -117,7 +117,7 @@ def test_next_words_of_a_model_of_characters_cost_what_they_are_said_to_after_th
             assert word.surprisal_bits == pytest.approx(-math.log2(found.probability), abs=1e-4)
 
 
-def test_a_language_model_beside_an_encoder_decoder_scores_the_targets_alone(model):
+def test_a_language_model_beside_scores_only_the_targets(model):
     plain = fit("unigram", TARGETS)
     sentences = [
         Sentence(target, number, source=source) for number, (source, target) in enumerate(PAIRS)
@@ -167,7 +167,7 @@ def read(names, targets=(), **settings):
     return [(each.id, each.source, each.text, each.reason, dict(each.columns)) for each in found]
 
 
-def test_pairs_of_a_table_have_the_other_columns_and_the_source_beside_them(tmp_path):
+def test_table_pairs_keep_other_columns_and_the_source(tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("id,en,fr,item\nx,a dog,un chien,1\ny,the cat,le chat,2\n")
     named = {"are_pairs": True, "column": "en", "target_column": "fr"}
@@ -187,7 +187,7 @@ def test_pairs_of_a_table_have_the_other_columns_and_the_source_beside_them(tmp_
         read([table], **{**named, "column": "english"})
 
 
-def test_columns_are_found_as_in_training_and_what_is_no_text_has_its_reason(tmp_path):
+def test_columns_are_found_as_in_training(tmp_path):
     table = tmp_path / "p.jsonl"
     rows = [
         {"translation": {"en": "a dog", "fr": "un chien"}},
@@ -208,7 +208,7 @@ def test_columns_are_found_as_in_training_and_what_is_no_text_has_its_reason(tmp
         read([plain], are_pairs=True)
 
 
-def test_files_of_sources_and_targets_are_read_line_by_line(tmp_path):
+def test_source_and_target_files_are_read_by_line(tmp_path):
     for name, text in {
         "a.en": "a dog\n\n",
         "a.fr": "un chien\nle chat\n",
@@ -229,7 +229,7 @@ def test_files_of_sources_and_targets_are_read_line_by_line(tmp_path):
         read(files["en"], files["fr"][:1])
 
 
-def test_a_run_goes_on_only_with_the_same_sources(tmp_path):
+def test_resuming_requires_the_same_sources(tmp_path):
     path, run = tmp_path / "scores.tsv", {"model": "m"}
     sentences = [Sentence("un chien", 1, source="a dog")]
     resumable_output.begin(path, run, "header\n").write(sentences, "row\n")

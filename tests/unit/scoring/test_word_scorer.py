@@ -66,7 +66,7 @@ def read(scorer, line: str, state=None):
     return total, state
 
 
-def test_the_words_of_a_line_and_its_end_add_up_to_its_score(model, scorer):
+def test_words_and_the_end_sum_to_the_score(model, scorer):
     state = scorer.begin()
     for score in rnnlm.score_sentences(model, TEXT):
         total, state = read(scorer, f"{score.text} </s>", state)  # the next line begins anew
@@ -74,7 +74,7 @@ def test_the_words_of_a_line_and_its_end_add_up_to_its_score(model, scorer):
     assert state == scorer.begin()
 
 
-def test_states_extended_side_by_side_are_those_extended_one_by_one(model, scorer):
+def test_states_extended_together_equal_those_extended_alone(model, scorer):
     texts, words = ["", "the dog", "a cat saw the", ""], ["the", "zebra", "mat", "</s>"]
     alone = [
         scorer.extend(read(scorer, text)[1], word) for text, word in zip(texts, words, strict=True)
@@ -88,7 +88,7 @@ def test_states_extended_side_by_side_are_those_extended_one_by_one(model, score
     assert fresh.extend_all([], []) == []
 
 
-def test_a_network_reads_states_side_by_side_in_one_call(monkeypatch):
+def test_a_network_reads_all_states_in_one_call(monkeypatch):
     model = fit("lstm")
     scorer, rows = rnnlm.scorer(model), []
     states = [read(scorer, text)[1] for text in ("the", "a", "the dog", "the")]
@@ -102,7 +102,7 @@ def test_a_network_reads_states_side_by_side_in_one_call(monkeypatch):
     assert rows == [3 - 1]  # "the" is known from the way to "the dog"
 
 
-def test_the_next_words_are_those_after_the_same_text(model, scorer):
+def test_next_words_match_those_after_the_same_text(model, scorer):
     for text in ("", "the cat", "a dog saw the"):
         found = scorer.next(read(scorer, text)[1], 4)
         expected = rnnlm.next_words(model, f"{text} " if text else "", 4)
@@ -112,7 +112,7 @@ def test_the_next_words_are_those_after_the_same_text(model, scorer):
         )
 
 
-def test_where_tokens_are_words_the_next_ones_have_the_probability_of_being_read():
+def test_next_words_as_tokens_have_their_reading_probability():
     scorer = rnnlm.scorer(fit("ngram", order=3))
     state = read(scorer, "the cat")[1]
     found = scorer.next(state, 3)
@@ -122,7 +122,7 @@ def test_where_tokens_are_words_the_next_ones_have_the_probability_of_being_read
     ]
 
 
-def test_states_are_equal_where_the_model_makes_no_difference():
+def test_equivalent_states_are_equal():
     bigrams = rnnlm.scorer(fit("ngram", order=2))
     one, other, third = (read(bigrams, text)[1] for text in ("a dog saw the", "on the", "on"))
     assert one == other != third and hash(one) == hash(other)
@@ -140,7 +140,7 @@ def test_what_is_not_one_word_is_an_error(word):
         scorer.extend(scorer.begin(), word)
 
 
-def test_states_of_other_scorers_and_words_without_states_are_errors():
+def test_foreign_states_and_stateless_words_are_errors():
     one, other = rnnlm.scorer(fit("unigram")), rnnlm.scorer(fit("unigram"))
     with pytest.raises(UsageError, match="this state is of another scorer"):
         one.extend(other.begin(), "the")
@@ -169,7 +169,7 @@ def test_states_of_other_scorers_and_words_without_states_are_errors():
     ("count", "message"),
     [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")],
 )
-def test_a_number_of_next_words_is_0_or_more(count, message):
+def test_next_words_must_be_0_or_more(count, message):
     scorer = rnnlm.scorer(fit("unigram"))
     with pytest.raises(UsageError, match=message):
         scorer.next(scorer.begin(), count)
@@ -178,7 +178,7 @@ def test_a_number_of_next_words_is_0_or_more(count, message):
     assert scorer.next(scorer.begin(), 0) == []
 
 
-def test_threads_share_a_scorer_whose_cache_is_too_small_for_them(monkeypatch):
+def test_threads_share_a_scorer_with_too_small_cache(monkeypatch):
     monkeypatch.setattr(prefixes, "CACHED_BYTES", 1)
     scorer = rnnlm.scorer(fit("lstm"))
     lines = [f"{line} </s>" for line in LINES] * 8

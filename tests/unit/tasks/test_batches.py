@@ -30,7 +30,7 @@ def source(of, rows=8, seed=1, **more):
     return ExampleBatches(of.train, of.tokenizer, rows, seed, CPU, **more)
 
 
-def test_each_word_is_encoded_alone_and_keeps_its_label():
+def test_words_are_encoded_alone_and_keep_their_labels():
     of = data(TRAIN[:9])
     chosen = np.array([3, 8, 0])
     inputs_TB, lengths_1B = batch_tensors(of.train.words_encoded, chosen, CPU)
@@ -66,7 +66,7 @@ def test_each_word_is_encoded_alone_and_keeps_its_label():
         {"tokenizer": "char"},
     ],
 )
-def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
+def test_a_word_has_one_place_however_many_tokens(words, settings):
     tokenizer = make_tokenizer(["new york to b a"], **settings)
     encoded = encode_words(tokenizer, [words, ["b"]])
     assert (
@@ -88,7 +88,7 @@ def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
 @pytest.mark.filterwarnings("ignore:there are 3 examples only")
 @pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize("count", [3, 7, 16, 48, 61])
-def test_an_epoch_reads_each_example_once_and_ends_in_a_whole_number(monkeypatch, count, ranks):
+def test_an_epoch_reads_each_example_once(monkeypatch, count, ranks):
     # 61 examples: the last pool has one, fewer than ranks
     monkeypatch.setattr(ExampleBatches, "pool", 3)
     of = data((TRAIN * 2)[:count])
@@ -143,7 +143,7 @@ def test_it_goes_on_where_it_was():
         assert (other.epochs, other.tokens) == (whole.epochs, whole.tokens)
 
 
-def test_fewer_examples_than_rows_are_one_batch_and_fewer_than_ranks_or_none_are_refused():
+def test_small_data_make_one_batch_or_are_refused():
     of = data(TRAIN[:3])
     with pytest.warns(RnnlmWarning, match="there are 3 examples only: batches of 3 instead of 8"):
         batch = source(of).next()

@@ -27,7 +27,7 @@ EDITS = {**COLUMN, "form": "edit", "scheme": "none", "inner": "none"}
 TEXTS = {"name": "intent", "level": "text", "symbols": ["buy", "sell"]}
 
 
-def test_spans_are_learned_in_one_scheme_and_given_back_in_that_of_the_data():
+def test_spans_are_learned_in_another_scheme_and_restored():
     rows = [(["B-x", "I-x", "I-x", "O"], "abcd"), (["O", "B-y"], "ab")]
     column = column_of("slots", WORD, rows, schemes.BIO, schemes.BIOES, PLAIN)
     assert set(column.symbols) == {"O", "B-x", "I-x", "E-x", "S-y", "S-x"}
@@ -38,7 +38,7 @@ def test_spans_are_learned_in_one_scheme_and_given_back_in_that_of_the_data():
     assert column.labels_in(schemes.BIO) >= {"O", "B-x", "I-x", "B-y"}
 
 
-def test_lemmas_are_edit_scripts_and_texts_may_have_several_labels():
+def test_lemmas_are_scripts_and_texts_have_several_labels():
     column = column_of(
         "lemma", WORD, [(["try", "be"], ["tries", "is"])], schemes.NONE, schemes.NONE, EDIT
     )
@@ -57,7 +57,7 @@ def test_lemmas_are_edit_scripts_and_texts_may_have_several_labels():
     ]
 
 
-def test_a_codec_comes_back_from_its_file_with_what_else_the_format_says():
+def test_a_codec_comes_back_from_its_file():
     columns = [
         codecs.LabelColumn("slots", WORD, ("O", "B-x"), "bio", "bioes"),
         codecs.LabelColumn("intent", TEXT, ("a",), form=MULTI),
@@ -92,7 +92,7 @@ def test_a_codec_comes_back_from_its_file_with_what_else_the_format_says():
                                                {"scheme": "bio", "inner": "bio"})),
     )),
 ], ids=lambda content: content[-60:].decode("latin-1"))  # fmt: skip
-def test_a_damaged_file_of_labels_is_a_model_error(content):
+def test_a_damaged_label_file_is_a_model_error(content):
     with pytest.raises(ModelError, match=r"labels\.json is damaged"):
         codec(make_tokenizer(["a b"]), {FILE: content})
 
@@ -126,9 +126,7 @@ def reworked(columns):
     ("classification", lambda columns: [*columns, COLUMN],
      "not those of a model for classification"),
 ])  # fmt: skip
-def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(
-    stored, tmp_path, task, change, why
-):
+def test_labels_not_fitting_the_model_are_an_error(stored, tmp_path, task, change, why):
     folder = shutil.copytree(stored[task], tmp_path / "m")
     reworked(change)(folder)
     with pytest.raises(ModelError, match=f"the model at .*{folder.name} is damaged.*{why}"):
@@ -136,7 +134,7 @@ def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(
 
 
 @pytest.mark.parametrize("task", ["translation", "", 5, ["tagging"], None])
-def test_a_folder_of_a_task_that_does_not_exist_is_a_model_error(stored, tmp_path, task):
+def test_an_unknown_task_is_a_model_error(stored, tmp_path, task):
     folder = shutil.copytree(stored["tagging"], tmp_path / "m")
     config(lambda content: content["settings"].update(task=task))(folder)
     with pytest.raises(ModelError, match=f"{folder.name} is damaged.*is not a task"):

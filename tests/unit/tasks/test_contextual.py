@@ -28,7 +28,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_what_is_read_of_a_word_are_the_layers_after_its_last_token(tmp_path, variant, is_reversed):
+def test_a_word_is_read_after_its_last_token(tmp_path, variant, is_reversed):
     model = language_model(tmp_path / "m", is_reversed, **VARIANTS[variant])
     beside = FrozenModels([model], ["m"])
     found_TBX = beside.read(beside.encode(TEXTS).encoded, np.array([2, 0, 1]))
@@ -107,7 +107,7 @@ def language_models(tmp_path):
 @pytest.mark.parametrize(
     "tokenizer", [{}, {"tokenizer": "sentencepiece", "vocab_size": 300, "characters": None}]
 )
-def test_a_model_keeps_its_language_models_as_they_were_and_reads_texts_alike_in_any_company(
+def test_language_models_stay_unchanged_and_texts_read_independently(
     tmp_path, language_models, tokenizer
 ):
     folder = trained(tmp_path, "tagger", **tokenizer)
@@ -152,9 +152,7 @@ def test_classifiers_read_language_models_too(tmp_path, language_models, model):
     assert not np.allclose(predict(read, TEXTS)[0][0].p_TK, together[0], atol=1e-6)
 
 
-def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bit(
-    tmp_path, language_models
-):
+def test_a_run_with_unfreezing_layers_resumes_exactly(tmp_path, language_models):
     given = {"layers": 2, "unfreeze": "epoch", "rate_decay_by_layer": 2.6}
     whole = trained(tmp_path, "whole", **given)
     steps = itertools.count(1)
@@ -166,9 +164,7 @@ def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bi
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
-def test_states_that_memory_cannot_hold_are_read_again_in_each_step(
-    tmp_path, language_models, monkeypatch
-):
+def test_states_too_large_for_memory_are_read_again(tmp_path, language_models, monkeypatch):
     kept = loading.load(trained(tmp_path, "kept"), "cpu")
     monkeypatch.setattr("rnnlm.tasks.labels.contextual.CACHE_BYTES", 0)
     read_again = loading.load(trained(tmp_path, "again"), "cpu")

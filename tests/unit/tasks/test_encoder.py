@@ -88,7 +88,7 @@ def by_hand(encoder, ids_T):
     [("lstm", shape) for shape in SHAPES] + [(each, SHAPES[1]) for each in MODELS],
     ids=str,
 )
-def test_a_bidirectional_network_equals_two_one_way_ones_run_by_hand(model, shape):
+def test_a_bidirectional_network_equals_two_run_by_hand(model, shape):
     encoder = make_encoder(model, torch.float64, **shape)
     ids_TB = ids_of()
     y_TBH = encoder(ids_TB, torch.tensor(LENGTHS))
@@ -100,7 +100,7 @@ def test_a_bidirectional_network_equals_two_one_way_ones_run_by_hand(model, shap
         assert not y_TBH[length:, row].any()
 
 
-def test_forward_only_it_is_the_stack_of_a_language_model():
+def test_forward_only_it_is_a_language_models_stack():
     encoder = make_encoder("lstm", layers=2, bidirectional=False)
     shape = {"characters": "cnn", "characters_beside": True, **OF_CHARACTERS["cnn"], **SMALL}
     model = RecurrentStack(language_model_settings("lstm", layers=2, **shape))
@@ -113,7 +113,7 @@ def test_forward_only_it_is_the_stack_of_a_language_model():
 
 
 @pytest.mark.parametrize("model, characters, bidirectional", PADDED)
-def test_a_row_is_the_same_alone_and_in_any_batch(model, characters, bidirectional):
+def test_a_row_is_the_same_in_any_batch(model, characters, bidirectional):
     for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         encoder = make_encoder(
             model, dtype, layers=2, characters=characters, bidirectional=bidirectional
@@ -126,7 +126,7 @@ def test_a_row_is_the_same_alone_and_in_any_batch(model, characters, bidirection
 
 
 @pytest.mark.parametrize("model", ["lstm", "qrnn"])
-def test_gradients_of_padding_are_zero_and_those_of_words_the_same_in_any_batch(model):
+def test_gradients_ignore_padding_and_the_batch(model):
     encoder = make_encoder(model, torch.float64, layers=2, characters=None)
     rows = [ids_of()[:length, row : row + 1] for row, length in enumerate(LENGTHS)]
     encoder(ids_of(padding=7), torch.tensor(LENGTHS)).square().sum().backward()
@@ -137,7 +137,7 @@ def test_gradients_of_padding_are_zero_and_those_of_words_the_same_in_any_batch(
         torch.testing.assert_close(found, parameter.grad)
 
 
-def test_rows_are_turned_round_within_their_lengths_and_gradients_follow():
+def test_rows_are_reversed_within_their_lengths():
     x_TBE = torch.arange(8.0, dtype=torch.float64).view(4, 2, 1).requires_grad_()
     places_N = mirror_places(4, torch.tensor([4, 2]))
     assert mirror(x_TBE, places_N)[..., 0].T.tolist() == [[6, 4, 2, 0], [3, 1, 5, 7]]
@@ -153,7 +153,7 @@ def test_forward_and_backward_run_on_the_meta_device():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_under_bf16_features_stay_near_those_of_fp32_and_keep_its_type(model):
+def test_bf16_features_stay_near_fp32(model):
     encoder = make_encoder(model, layers=2)
     exact = encoder(ids_of(), torch.tensor(LENGTHS))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -163,7 +163,7 @@ def test_under_bf16_features_stay_near_those_of_fp32_and_keep_its_type(model):
     torch.testing.assert_close(near, exact, rtol=0, atol=0.03)
 
 
-def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row():
+def test_dropout_is_for_training_and_locked_per_row():
     encoder = make_encoder("gru", dropout_output=0.5, locked_dropout=True)
     ids_TB, lengths_B = ids_of([6, 6]), torch.tensor([6, 6])
     is_dropped_TBH = encoder(ids_TB, lengths_B) == 0

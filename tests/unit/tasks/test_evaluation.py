@@ -41,7 +41,7 @@ def model():
     return fit("tagging", "lstm")
 
 
-def test_the_figures_are_those_of_what_the_model_predicts(model):
+def test_figures_are_those_of_the_predictions(model):
     text = labelled(VALID, "tagging")
     found = rnnlm.evaluate(model, text)
     predicted = [
@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_what_the_model_predicts(model):
     )
 
 
-def test_a_model_by_its_name_and_in_memory_answer_alike(tagger):
+def test_named_and_loaded_models_answer_alike(tagger):
     named = rnnlm.evaluate(tagger.folder, tagger.valid)
     assert (
         dataclasses.replace(
@@ -83,7 +83,7 @@ def test_a_model_by_its_name_and_in_memory_answer_alike(tagger):
     assert compared.differences[0].figures["2"]["f1"].interval.estimate == 0
 
 
-def test_sounds_that_letters_cannot_bear_are_wrong_and_named(speller):
+def test_words_with_too_many_sounds_count_as_wrong(speller):
     with pytest.warns(
         RnnlmWarning,
         match="memory: 1 of 4 words need more than 2 sounds a letter; they count as wrong",
@@ -101,7 +101,7 @@ def test_labels_that_no_column_has_are_named_once(speller):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
 
 
-def test_any_lemma_may_be_written_so_none_is_unseen(recwarn):
+def test_no_lemma_counts_as_unseen(recwarn):
     column = column_of("lemma", WORD, [(("go",), ("goes",))], "none", "none", EDIT)
     words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["goes"], [])])
     text = LabelledText(
@@ -117,7 +117,7 @@ def test_any_lemma_may_be_written_so_none_is_unseen(recwarn):
     )
 
 
-def test_data_without_labels_for_each_letter_have_no_loss(model):
+def test_data_without_labels_per_letter_have_no_loss(model):
     text = labelled(VALID, "tagging")
     unknown = [
         dataclasses.replace(each, word_labels=(("B-other",) * len(each.words),))
@@ -133,7 +133,7 @@ def test_other_columns_than_those_learned_are_refused(model):
         rnnlm.evaluate(model, labelled(VALID, "tagging", both=True))
 
 
-def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger):
+def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
     text = labelled(VALID, "tagging")
     for name, value in (("context", "carry"), ("progress", print), ("decode", True)):
         with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
@@ -158,7 +158,7 @@ def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger)
     lambda model: rnnlm.score_pairs(model, []),
     lambda model: rnnlm.mix([model, "demo"], "none"),
 ])  # fmt: skip
-def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
+def test_language_model_functions_name_other_kinds_of_model(tagger, ask):
     for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):
         with pytest.raises(
             RnnlmError,
@@ -173,7 +173,7 @@ def test_taggers_lack_methods_of_language_models(model):
         model.predict
 
 
-def test_a_model_that_answers_differently_in_company_fails_its_check(model, monkeypatch):
+def test_a_model_swayed_by_company_fails_its_check(model, monkeypatch):
     assert {check.name: check.result for check in evaluation.checks(model, 4, 0)}["padding"] == "ok"
 
     def disturbed(of, texts, search):

@@ -89,7 +89,7 @@ def through_a_file(state):
     RESUMED,
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
-def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name, settings):
+def test_a_twice_interrupted_run_ends_in_equal_weights(task, name, settings):
     own = {
         "budget": "8steps",
         "validate_every_steps": 3,
@@ -120,7 +120,7 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name,
     ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}),
     ("classification", "gru", {"form": MULTI}),
 ], ids=str)  # fmt: skip
-def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, settings):
+def test_gradients_of_batch_parts_give_the_full_step(task, name, settings):
     own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "2steps", **settings}
     expected, other = (
         run(task, name, accumulation=parts, **own)[-1].model.to_arrays() for parts in (1, 3)
@@ -134,9 +134,7 @@ def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, set
     [("tagging", "gru", {"output_layer": "crf"}), ("classification", "gru", {})],
     ids=str,
 )
-def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_other_examples(
-    task, name, settings
-):
+def test_random_labels_are_memorised_but_not_generalised(task, name, settings):
     draw = random.Random(3)
 
     def rows(count):
@@ -174,7 +172,7 @@ ONE = [(["fly"], ["O"], "flight")]
     ("classification", {"form": MULTI}), ("classification", {"model": "cnn"}),
     ("classification", {"model": "bag"}),
 ], ids=str)  # fmt: skip
-def test_one_example_of_one_word_and_a_single_label_are_enough(task, settings):
+def test_one_word_with_one_label_is_enough(task, settings):
     name, both = settings.get("model", "lstm"), "both" in settings
     own = {key: value for key, value in settings.items() if key not in ("model", "both")}
     *_, fitted = run(
@@ -193,7 +191,7 @@ def test_one_example_of_one_word_and_a_single_label_are_enough(task, settings):
 
 
 @pytest.mark.parametrize("task", ["tagging", "classification"])
-def test_validation_text_none_of_whose_labels_is_known_counts_as_wrong(task):
+def test_validation_labels_all_unknown_count_as_wrong(task):
     strange = [(["fly", "home"], ["B-planet", "I-planet"], "escape")] * 2
     *events, fitted = run(
         task, "gru", valid=labelled(strange, task), budget="4steps", validate_every_steps=2
@@ -207,7 +205,7 @@ def test_validation_text_none_of_whose_labels_is_known_counts_as_wrong(task):
     ("tagging", {"characters": "lstm"}), ("tagging", {"characters": "cnn", "output_layer": "crf"}),
     ("classification", {}),
 ], ids=str)  # fmt: skip
-def test_a_word_of_100_000_characters_is_one_word(task, settings):
+def test_a_word_of_100000_characters_stays_whole(task, settings):
     model = fit(task, "qrnn", budget="1steps", batch_rows=2, **settings)
     for each in predict(model, [["fly", "x" * 100_000], ["fly"]]):
         assert each[0].label or len(each[0].best[0].labels) in (1, 2)
@@ -218,7 +216,7 @@ def test_a_word_of_100_000_characters_is_one_word(task, settings):
     ("tagging", {"label_feedback": True}), ("classification", {}),
     ("classification", {"form": MULTI}),
 ], ids=str)  # fmt: skip
-def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, settings):
+def test_validation_of_nan_weights_is_the_worst(task, settings):
     trainer = trainer_of(task, "gru", **settings)
     with torch.no_grad():
         for weight in trainer.network.parameters():

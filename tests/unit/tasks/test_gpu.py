@@ -26,7 +26,7 @@ TEXTS = [words for words, _, _ in VALID] + [["oslo"], ["never-seen", "at", "noon
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("task, name, settings", CASES, ids=str)
-def test_labels_and_probabilities_equal_those_of_the_cpu_in_fp32(task, name, settings, device):
+def test_results_equal_those_of_the_cpu_in_fp32(task, name, settings, device):
     host = fit(task, name, **settings)
     there = from_arrays(
         as_stored(host.network.settings), host.codec, host.to_arrays(), device, None

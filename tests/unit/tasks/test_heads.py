@@ -59,7 +59,7 @@ def logprobs(head, features_TH) -> torch.Tensor:
     )
 
 
-def test_the_loss_is_that_of_a_distribution_whose_best_sequences_are_predicted(head, features_TBH):
+def test_loss_and_predictions_share_one_distribution(head, features_TBH):
     paths = head.predict(features_TBH, LENGTHS, beam=K**T, nbest=3)
     for row, length in enumerate(LENGTHS.tolist()):
         logprob_N = logprobs(head, features_TBH[:length, row])
@@ -94,7 +94,7 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
             assert tuple(labels.tolist()) == max(allowed, key=allowed.__getitem__)
 
 
-def test_a_row_with_no_sequence_allowed_is_labelled_without_constraints(head, features_TBH):
+def test_a_row_allowing_no_sequence_is_labelled_unconstrained(head, features_TBH):
     # a single word cannot do both
     begins_and_ends = (np.array([1, 0, 0], bool), np.array([0, 1, 0], bool), np.ones((K, K), bool))
     paths, free = (
@@ -109,7 +109,7 @@ def test_a_row_with_no_sequence_allowed_is_labelled_without_constraints(head, fe
 
 
 @torch.no_grad()
-def test_padding_and_labels_that_are_not_known_do_not_count(head, features_TBH):
+def test_padding_and_unknown_labels_do_not_count(head, features_TBH):
     labels_TB = torch.tensor([[0, 1, 2], [-1, 2, 2], [1, 0, 0]])
     padded_TB = labels_TB.masked_fill(torch.arange(T).unsqueeze(1) >= LENGTHS, -1)
     nats, count = head.loss(features_TBH, labels_TB, LENGTHS)
@@ -141,7 +141,7 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
             assert not p_TBK[length:, row].any()
 
 
-def test_label_feedback_gives_the_probabilities_after_what_a_greedy_search_chose(features_TBH):
+def test_label_feedback_probabilities_follow_the_greedy_choice(features_TBH):
     head = make_head("feedback")
     p_TBK, greedy = (
         head.label_probabilities(features_TBH, LENGTHS),
@@ -157,7 +157,7 @@ def test_label_feedback_gives_the_probabilities_after_what_a_greedy_search_chose
         )
 
 
-def test_label_feedback_says_how_wide_its_beam_must_be(features_TBH):
+def test_label_feedback_names_the_beam_it_needs(features_TBH):
     with pytest.raises(UsageError) as error:
         make_head("feedback").predict(features_TBH, LENGTHS, beam=2, nbest=3)
     assert error.value.hint == "set the beam to 3 or more"

@@ -71,7 +71,7 @@ def by_logprob(feedback, features_TH, constraints) -> list[tuple[float, tuple[in
 
 
 @torch.no_grad()
-def test_one_pass_over_the_labels_of_the_data_gives_what_single_steps_give(feedback, features_TBH):
+def test_one_pass_over_given_labels_equals_single_steps(feedback, features_TBH):
     # -1 inside the last row: not known
     labels_TB = torch.tensor([[0, 2, 1], [2, -1, -1], [1, -1, 0], [1, -1, -1]])
     logprob_TBK = feedback(features_TBH, labels_TB).log_softmax(2)
@@ -84,7 +84,7 @@ def test_one_pass_over_the_labels_of_the_data_gives_what_single_steps_give(feedb
 
 @pytest.mark.parametrize("constraints", [None, ALLOWED], ids=["free", "constrained"])
 @torch.no_grad()
-def test_a_beam_as_wide_as_the_tree_finds_the_n_best(feedback, features_TBH, constraints):
+def test_a_beam_of_full_width_finds_n_best(feedback, features_TBH, constraints):
     paths = feedback.search(features_TBH, LENGTHS, constraints, beam=K**T, n=6)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = by_logprob(feedback, features_TBH[:length, row], constraints)[:6]
@@ -96,7 +96,7 @@ def test_a_beam_as_wide_as_the_tree_finds_the_n_best(feedback, features_TBH, con
 
 
 @torch.no_grad()
-def test_a_narrow_beam_keeps_to_the_constraints_and_scores_what_it_finds(feedback, features_TBH):
+def test_a_narrow_beam_obeys_constraints_and_scores_correctly(feedback, features_TBH):
     for beam in (1, 2):
         paths = feedback.search(features_TBH, LENGTHS, ALLOWED, beam, n=beam)
         for row, length in enumerate(LENGTHS.tolist()):
@@ -114,7 +114,7 @@ def test_a_narrow_beam_keeps_to_the_constraints_and_scores_what_it_finds(feedbac
 
 
 @torch.no_grad()
-def test_a_greedy_search_takes_the_most_probable_label_at_each_step(feedback, features_TBH):
+def test_greedy_search_takes_the_likeliest_label_each_step(feedback, features_TBH):
     paths = feedback.search(features_TBH, LENGTHS, None, beam=1, n=1)
     scores_TBK = feedback(features_TBH, paths.labels_nTB[0])
     is_word_TB = paths.labels_nTB[0] >= 0

@@ -33,7 +33,7 @@ def changes(steps=1, task="tagging", model="lstm", **settings):
     }
 
 
-def test_the_rate_falls_by_a_factor_from_layer_to_layer():
+def test_rates_fall_by_a_factor_per_layer():
     alike, falling = changes(), changes(rate_decay_by_layer=2.0)
     assert {depth for depth, _ in alike.values()} == {0, 1, 2, 3}
     for name, (depth, change) in falling.items():

@@ -13,7 +13,7 @@ def ids_of(tokenizer, words):
     return torch.tensor(tokenizer.encode([" ".join(words)]).ids[:-1].tolist())
 
 
-def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_ones_too():
+def test_the_commonest_spelling_stands_for_all_others():
     tokenizer = make_tokenizer(TEXT).spelling()
     forms = LowerCasedForms(tokenizer)
     names = tokenizer.symbols()
@@ -31,7 +31,7 @@ def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_one
     assert torch.equal(forms(specials), specials)
 
 
-def test_words_that_differ_in_case_are_read_by_one_vector_and_their_own_characters():
+def test_words_differing_in_case_share_a_vector():
     tokenizer = make_tokenizer(TEXT).spelling()
     torch.manual_seed(1)
     settings = network_settings(

@@ -49,7 +49,7 @@ def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
 @pytest.mark.parametrize("constraints", [None, ALLOWED], ids=["free", "constrained"])
 @pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
 @pytest.mark.parametrize("n", [1, 4, 30])
-def test_the_n_best_are_those_of_a_list_of_all(scores_TBK, chain, constraints, independent, n):
+def test_n_best_equal_a_list_of_all_paths(scores_TBK, chain, constraints, independent, n):
     chain = (
         constraint_chain(constraints, scores_TBK) if independent else chain.constrained(constraints)
     )
@@ -72,13 +72,13 @@ def test_equal_scores_give_different_sequences():
     assert len(set(map(tuple, labels_nTB[:, :, 0].tolist()))) == K**3 and not score_nB.any()
 
 
-def test_a_row_without_a_sequence_that_is_allowed_has_none(scores_TBK):
+def test_a_row_allowing_no_sequence_has_no_paths(scores_TBK):
     forbidding = (np.zeros(K, bool), np.ones(K, bool), np.ones((K, K), bool))
     labels_TB, score_B = best_paths(scores_TBK, LENGTHS, constraint_chain(forbidding, scores_TBK))
     assert torch.isneginf(score_B).all() and (labels_TB == -1).all()
 
 
-def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, monkeypatch):
+def test_rows_read_separately_have_the_same_paths(scores_TBK, chain, monkeypatch):
     together = nbest_paths(scores_TBK, LENGTHS, chain, 3)
     monkeypatch.setattr(heads, "CELLS_AT_ONCE", 1)
     assert all(map(torch.equal, together, nbest_paths(scores_TBK, LENGTHS, chain, 3)))
@@ -86,7 +86,7 @@ def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, m
 
 @pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
 @pytest.mark.parametrize("lengths", [LENGTHS, torch.full((B,), T)], ids=["padded", "full"])
-def test_the_best_is_the_first_of_two_to_the_last_digit(scores_TBK, chain, independent, lengths):
+def test_the_best_exactly_equals_the_first_of_two(scores_TBK, chain, independent, lengths):
     chain = None if independent else chain
     for one, two in zip(
         nbest_paths(scores_TBK, lengths, chain, 1),

@@ -76,12 +76,12 @@ def test_a_setting_without_effect_is_named():
     ("tagging", "lsmt", "there are rnn, gru, lstm, qrnn", "did you mean 'lstm'?"),
     ("language modelling", "bag", "must not read what it is to predict", "--task classification"),
 ])  # fmt: skip
-def test_kinds_that_make_no_sense_for_a_task_are_refused_with_the_reason(task, model, why, hint):
+def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
     what, reason, way_out = refusal(task, model)
     assert model in what and why in reason and hint in way_out
 
 
-def test_every_kind_goes_with_its_task_or_is_refused():
+def test_every_kind_suits_its_task_or_is_refused():
     for task in ("tagging", "classification"):
         for model in {*LANGUAGE_MODELS, "ngram", "unigram", "bag", "cnn"}:
             assert (refusal(task, model) is None) == ((task, model) in KINDS)

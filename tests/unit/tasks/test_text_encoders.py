@@ -52,7 +52,7 @@ def texts(lengths=LENGTHS):
 
 
 @pytest.mark.parametrize("model, settings", KINDS_OF_TEXT, ids=str)
-def test_a_text_is_the_same_alone_and_in_any_batch(model, settings):
+def test_a_text_is_the_same_in_any_batch(model, settings):
     for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
         encoder = make(model, dtype, **settings)
         ids_TB, lengths_B = texts()
@@ -103,7 +103,7 @@ def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
         torch.testing.assert_close(found_BH[row], expected)
 
 
-def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
+def test_dense_layers_keep_last_states_of_each_direction():
     settings = network_settings(
         "classification",
         "lstm",
@@ -120,7 +120,7 @@ def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
 
 
 @pytest.mark.parametrize("activation, f", [("tanh", torch.tanh), ("relu", torch.relu)])
-def test_a_bag_is_the_mean_of_its_words_and_layers(activation, f):
+def test_bags_are_means_of_words_and_layers(activation, f):
     encoder = make("bag", layers=2, activation=activation)
     ids_TB, lengths_B = texts()
     for row, (length, found) in enumerate(zip(LENGTHS, encoder(ids_TB, lengths_B), strict=True)):
@@ -130,7 +130,7 @@ def test_a_bag_is_the_mean_of_its_words_and_layers(activation, f):
         torch.testing.assert_close(found, y)
 
 
-def test_a_cnn_is_each_filter_at_its_best_place_zeros_standing_around_the_text():
+def test_a_cnn_takes_each_filters_maximum_with_padding():
     encoder = make("cnn", filter_widths="2,4")
     ids_TB, lengths_B = texts()
     found_BF, zero = encoder(ids_TB, lengths_B), torch.zeros(4, dtype=torch.float64)

@@ -81,7 +81,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_path, variant):
+def test_a_network_starts_with_both_language_models_states(tmp_path, variant):
     models = [
         language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant])
         for seed, name in enumerate("fr")
@@ -109,7 +109,7 @@ def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_p
         assert torch.allclose(found[1], backward, atol=1e-6)
 
 
-def test_one_language_model_gives_the_words_and_the_forward_layers(tmp_path):
+def test_one_language_model_gives_words_and_forward_layers(tmp_path):
     model = language_model(tmp_path / "f")
     begun = started(Request(task="tagging", init_from=str(tmp_path / "f")))
     own, arrays = begun.network.state_dict(), model.to_arrays()
@@ -126,7 +126,7 @@ def test_one_language_model_gives_the_words_and_the_forward_layers(tmp_path):
     assert own["encoder.body.backwards.1.weight_ih"][:, 6:].shape[1] == 6
 
 
-def test_settings_of_the_network_are_those_of_the_language_model(tmp_path):
+def test_network_settings_come_from_the_language_model(tmp_path):
     language_model(tmp_path / "f", model="gru", reset_gate="before")
     _, kind, resolved = resolve_request(Request(task="tagging", init_from=str(tmp_path / "f")))
     assert (
@@ -176,7 +176,7 @@ def language_models(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_refused_with_the_reason(language_models, case):
+def test_what_does_not_fit_is_refused_with_reasons(language_models, case):
     given, reason = REFUSED[case]
     if "init_from_reversed" in given:
         given = {**given, "init_from_reversed": str(language_models / given["init_from_reversed"])}

@@ -60,7 +60,7 @@ def test_every_token_is_a_target_exactly_once(text):
 
 
 @given(texts())
-def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(text):
+def test_rows_continue_and_start_fresh_at_documents(text):
     tokens, rows, length, documents = text
     bounds = stream_bounds(tokens, rows)
     position_B = bounds[:-1]
@@ -104,7 +104,7 @@ def lined_texts(draw):
 
 
 @given(lined_texts())
-def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
+def test_rows_restart_at_drawn_lines_after_a_window(text):
     offsets, rows, length, documents, share, seed = text
     bounds = stream_bounds(int(offsets[-1]), rows)
     lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
@@ -132,7 +132,7 @@ def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.8])
-def test_about_the_share_of_lines_that_is_asked_for_begins_anew_whatever_their_length(share):
+def test_the_requested_share_of_lines_restarts(share):
     random = np.random.default_rng(3)
     tokens_L = random.integers(4, 32, 20_000)
     offsets = np.cumsum([0, *tokens_L])
@@ -169,7 +169,7 @@ def test_windows_may_differ_in_length(lengths):
 
 
 @given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 6), st.integers(1, 60))
-def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows, cells):
+def test_span_batches_read_every_span_once_within_limits(lengths, max_rows, cells):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     spans = np.stack([offsets[:-1], offsets[1:]], axis=1)
     seen_spans, seen = [], Counter()
@@ -194,7 +194,7 @@ def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows
     assert seen == Counter(range(sum(lengths)))
 
 
-def test_batches_by_length_have_each_row_once_and_no_more_than_is_allowed():
+def test_length_batches_have_each_row_once_within_limits():
     lengths_N = np.random.default_rng(3).integers(0, 40, size=200)
     found = list(by_length(lengths_N, 100, rows=9))
     assert sorted(np.concatenate(found)) == list(range(200)) and max(map(len, found)) == 9

@@ -55,7 +55,7 @@ def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk
     assert lines_of(corpus(*texts)) == lines
 
 
-def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
+def test_words_are_split_on_four_ascii_characters_alone():
     assert split_words("a b\tc\rd\0e\nf") == list("abcdef")
     assert split_words(" x\u00a0y\u2028z\x0bv\x0cw\x1cu  \u3000 ") == [
         "x\u00a0y\u2028z\x0bv\x0cw\x1cu",
@@ -70,7 +70,7 @@ def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
     (b"a\nb\xe2\x82", "line 2, byte 2", "", ""),
     ("text\n".encode("utf-16"), "line 1", "", "UTF-16"),
 ], ids=["bad", "far", "cut off", "utf-16"])  # fmt: skip
-def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus, text, place, why, hint):
+def test_bad_utf8_errors_name_file_line_and_byte(corpus, text, place, why, hint):
     text = corpus(text)
     with pytest.raises(TextError) as error:
         lines_of(text)
@@ -88,7 +88,7 @@ def test_bad_utf8_may_be_replaced(corpus):
     ]
 
 
-def test_a_line_of_a_million_words_is_one_line(corpus):
+def test_a_million_words_stay_one_line(corpus):
     (line,) = lines_of(corpus("word " * 1_000_000))
     assert len(split_words(line)) == 1_000_000
 
@@ -127,7 +127,7 @@ def test_reserved_symbols_are_replaced_by_the_unknown_symbol(corpus):
     assert lines_of(corpus("<s> a\0</s>\n", special_symbols="replace")) == ["<unk> a\0<unk>"]
 
 
-def test_a_line_of_reserved_symbols_alone_is_blank_once_dropped(corpus):
+def test_lines_of_reserved_symbols_alone_become_blank(corpus):
     assert lines_of(corpus("a\n<s> </s>\nb\n", special_symbols="drop")) == ["a", "b"]
 
 
@@ -166,15 +166,13 @@ def test_a_split_takes_whole_documents(corpus):
     ]
 
 
-def test_a_split_is_impossible_with_a_single_line_or_document(corpus):
+def test_a_single_line_or_document_cannot_be_split(corpus):
     assert parts_of(corpus("a\n"), 0.5) == (["a"], [])
     assert parts_of(corpus("a\nb\n", blank_lines="documents"), 0.5) == (["a", "b"], [])
 
 
 @given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
-def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(
-    data, share, has_documents
-):
+def test_a_split_does_not_depend_on_blocks(data, share, has_documents):
     lines = data.draw(st.integers(1, 60))
     starts = (
         sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines})
@@ -205,7 +203,7 @@ def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(
     assert again.sentences == cut and (held_out.sentences if held_out else 0) == lines - cut
 
 
-def test_a_text_in_memory_is_read_again_without_its_source(tmp_path):
+def test_text_in_memory_is_reread_without_its_source(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("a b\n\nc\n")
     text = Corpus((str(path),), TextSettings(blank_lines="documents"))

@@ -38,7 +38,7 @@ def pairs_in_dictionary(window):
 
 
 @pytest.mark.parametrize("window", [1, 3])
-def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
+def test_co_occurrences_and_ppmi_equal_a_dictionary_count(window):
     text = stream()
     pairs = pairs_in_dictionary(window)
     counts = cooccurrences(*of(text), window)
@@ -65,7 +65,7 @@ def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
     assert (found > 0).any() and (found == 0).any()
 
 
-def test_vectors_are_the_largest_singular_vectors_with_roots_of_the_values_and_the_same_again():
+def test_vectors_are_scaled_singular_vectors_and_reproducible():
     text = stream()
     matrix = ppmi(cooccurrences(*of(text), 3)).toarray()
     u, s, _ = np.linalg.svd(matrix)
@@ -81,6 +81,6 @@ def test_lines_of_single_words_have_nothing_to_count():
         svd_vectors(*of(word_stream(Lines(["a", "b", "c"] * 3), TokenizerSettings(), 2)), 2, 3)
 
 
-def test_a_width_that_the_words_do_not_allow_is_refused():
+def test_a_width_beyond_the_words_is_refused():
     with pytest.raises(SettingsError, match="more than 5 words allow"):
         svd_vectors(*of(stream()), 5, 3)

@@ -28,7 +28,7 @@ def test_ids_and_counts_of_a_small_text():
     assert (text.characters, text.bytes) == (14 + 15, 15 + 16)
 
 
-def test_every_tokenizer_counts_the_same_words_characters_and_bytes():
+def test_all_tokenizers_count_words_characters_and_bytes_alike():
     lines = ["The cat, the dog.", "it's\tm\u00e4t\x0bx \u2028 "]
     makers = [
         {},
@@ -55,7 +55,7 @@ def test_blocks_are_joined(tmp_path, monkeypatch):
         assert np.array_equal(value, getattr(parts, name)), name
 
 
-def test_the_hash_is_of_the_lines_not_of_the_files(tmp_path):
+def test_the_hash_covers_lines_rather_than_files(tmp_path):
     import gzip
 
     tokenizer = make_tokenizer(LINES)
@@ -89,7 +89,7 @@ words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" 
 
 @pytest.mark.parametrize("options", [{}, {"split_punctuation": True}, {"tokenizer": "char"}])
 @given(lines=st.lists(words, min_size=1, max_size=4))
-def test_a_word_is_unknown_if_any_of_its_tokens_is(options, lines):
+def test_one_unknown_token_makes_a_word_unknown(options, lines):
     tokenizer = make_tokenizer(["a b ab ba , '"], **options)
     expected = sum(
         bool(len(tokenizer.encode([word]).oov))
@@ -101,7 +101,7 @@ def test_a_word_is_unknown_if_any_of_its_tokens_is(options, lines):
     assert text.oov_words == expected <= text.words
 
 
-def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_path, monkeypatch):
+def test_unseen_spelled_words_are_numbered_in_reading_order(tmp_path, monkeypatch):
     words = [f"word{number}" for number in range(300)]
     (tmp_path / "text.txt").write_text("".join(f"{word} {word}\n" for word in words))
     tokenizer = make_tokenizer(["a b c"]).spelling()
@@ -112,7 +112,7 @@ def test_unseen_words_that_are_spelled_are_numbered_in_the_order_of_reading(tmp_
     assert text.ids.reshape(300, 3).tolist() == [[id, id, 0] for id in range(5, 305)]
 
 
-def test_unseen_words_are_unknown_to_who_reads_no_characters():
+def test_unseen_words_are_unknown_without_characters():
     tokenizer = make_tokenizer(["a b"])
     ids = tokenizer.spelling().encode(["a x <unk> y"]).ids
     for known in (known_ids(ids, tokenizer), known_ids(ids, tokenizer.spelling())):

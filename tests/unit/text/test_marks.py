@@ -48,7 +48,7 @@ def mixed(lines: list[str], **settings) -> list[str]:
     )
 
 
-def test_a_training_text_of_two_forms_is_told_of_once_with_their_counts():
+def test_a_mixture_of_forms_is_reported_once():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
     assert (
         "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
@@ -85,7 +85,7 @@ KINDS = [
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_normalises_are_not(kind):
+def test_only_marks_new_to_the_model_are_reported(kind):
     plain = make_tokenizer([*LINES, "it's - \u00e9 a"], **kind)
     marks = count_marks(MESSY)
     (told,) = notices_of(lambda: tell_unseen(marks, {"the model": plain}))

@@ -60,7 +60,7 @@ def test_what_becomes_of_each_form(forms, text, expected):
 
 
 @given(text=hostile_text, forms=some_forms)
-def test_what_is_normalised_stays_as_it_is_keeps_its_lines_and_gains_no_special_symbol(text, forms):
+def test_normalising_is_stable_and_keeps_the_lines(text, forms):
     once = normalise(text, forms)
     assert normalise(once, forms) == once
     assert once == "\n".join(normalise(line, forms) for line in text.split("\n"))
@@ -69,7 +69,7 @@ def test_what_is_normalised_stays_as_it_is_keeps_its_lines_and_gains_no_special_
 
 
 @given(text=hostile_text, forms=some_forms)
-def test_offsets_are_those_of_the_normalised_text_ascend_and_cover_the_line(text, forms):
+def test_offsets_of_normalised_text_ascend_and_cover_it(text, forms):
     read, starts, ends = untraced(trace(text, parse_forms(forms)))
     assert read == normalise(text, forms) and len(starts) == len(ends) == len(read)
     if read:
@@ -78,14 +78,14 @@ def test_offsets_are_those_of_the_normalised_text_ascend_and_cover_the_line(text
         assert (starts[1:] >= starts[:-1]).all() and (ends[1:] >= ends[:-1]).all()
 
 
-def test_offsets_of_entities_accents_and_runs_of_spaces_by_hand():
+def test_offsets_by_hand_for_entities_accents_and_spaces():
     read, starts, ends = untraced(trace("a&amp;\u00a0 e\u0301&lt;s>", parse_forms("all")))
     assert read == "a& \u00e9&lt;s>"
     assert starts.tolist() == [0, 1, 6, 8, 10, 10, 10, 10, 14, 15]
     assert ends.tolist() == [1, 6, 8, 10, 14, 14, 14, 14, 15, 16]
 
 
-def test_a_long_line_of_nested_entities_takes_no_long_time():
+def test_nested_entities_in_a_long_line_are_fast():
     assert normalise("&amp;" + "amp;" * 10_000, "entities") == "&"
 
 

@@ -84,7 +84,7 @@ def test_the_same_pairs_are_read_of_every_table(read, tmp_path, content, name, f
     )
 
 
-def test_the_sources_of_parallel_files_have_a_target_in_each_of_the_others(read, tmp_path):
+def test_parallel_files_give_each_source_several_targets(read, tmp_path):
     text = read("Go.\r\nStop\u2028now", "Va !\nArrête\n", "Allez !\r\nCesse\r\n")
     file = str(tmp_path / "data.txt")
     assert text.pairs == (
@@ -134,9 +134,7 @@ def test_a_list_of_targets_is_several_references(read, tmp_path):
         ("source\ttarget\tz", {"column": "z", "target_column": "source"}, ("c", "a")),
     ],
 )
-def test_columns_that_nobody_names_are_those_of_usual_names_or_the_only_two(
-    read, header, settings, expected
-):
+def test_unnamed_columns_have_usual_names_or_are_two(read, header, settings, expected):
     ((source, (target,)),) = sides(
         read(f"{header}\na\tb\tc\n" if header.count("\t") == 2 else f"{header}\na\tb\n", **settings)
     )
@@ -146,7 +144,7 @@ def test_columns_that_nobody_names_are_those_of_usual_names_or_the_only_two(
 @pytest.mark.parametrize(
     "name, delimiter", [("x.tsv", "\t"), ("x.csv", ";"), ("x", "|"), ("x", "\t")]
 )
-def test_columns_of_a_table_without_a_header_are_named_by_number(read, name, delimiter):
+def test_columns_without_a_header_are_named_by_number(read, name, delimiter):
     content = "".join(
         delimiter.join(cells) + "\n"
         for cells in (("Go.", "Va !", "CC-BY"), ("Hi.", "Salut", "CC-BY"))
@@ -162,18 +160,18 @@ def test_columns_of_a_table_without_a_header_are_named_by_number(read, name, del
     assert (text.source_name, text.target_name, text.pairs[0].line) == ("2", "1", 1)
 
 
-def test_a_line_end_in_a_cell_is_a_space(read):
+def test_a_cells_newline_becomes_a_space(read):
     assert sides(read('a,b\n"one\r\ntwo\n","x\ny"\n', name="x.csv")) == [("one two", ("x y",))]
 
 
-def test_references_of_one_line_are_kept_as_they_are(read):
+def test_references_on_one_line_are_kept_unchanged(read):
     assert sides(read("a\nb\n", "1\n2\n", "1\n3\n").grouped()) == [
         ("a", ("1", "1")),
         ("b", ("2", "3")),
     ]
 
 
-def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference_is_kept_once(read):
+def test_repeated_sources_are_grouped_with_distinct_references(read):
     text = read("b\na\nb\nc\nb\n", "1\n2\n3\n4\n1\n")
     grouped = text.grouped()
     assert sides(grouped) == [("b", ("1", "3")), ("a", ("2",)), ("c", ("4",))]
@@ -186,7 +184,7 @@ def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference
     )
 
 
-def test_empty_sides_are_left_out_where_that_is_asked_for_and_a_notice_counts_them(read):
+def test_empty_sides_are_dropped_on_request_and_counted(read):
     with pytest.warns(
         RnnlmWarning, match="pairs left out because their source or target is empty: 2 of 4"
     ):
@@ -280,12 +278,12 @@ FAULTS = [  # contents, what the message holds, settings
 
 
 @pytest.mark.parametrize("contents, message, settings", FAULTS)
-def test_each_fault_is_one_error_with_its_file_and_line(read, contents, message, settings):
+def test_each_fault_is_an_error_naming_its_line(read, contents, message, settings):
     with pytest.raises(TextError, match=message):
         read(*contents, **settings)
 
 
-def test_bad_utf8_is_replaced_where_that_is_asked_for(read):
+def test_bad_utf8_is_replaced_on_request(read):
     assert sides(read(b"a \xff\n", b"\xfe\n", encoding_errors="replace")) == [
         ("a \ufffd", ("\ufffd",))
     ]

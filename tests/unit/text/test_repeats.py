@@ -58,7 +58,7 @@ def test_repeats_are_named(there, names, told):
     assert [str(each.message) for each in caught] == ([TOLD + told] if told else [])
 
 
-def test_large_files_differ_by_a_byte_in_any_piece_that_is_compared(there, monkeypatch):
+def test_large_files_are_compared_piece_by_piece(there, monkeypatch):
     monkeypatch.setattr(sources, "PIECES", 4)
     monkeypatch.setattr(sources, "PIECE_BYTES", 10)
     text = bytearray(b"abcdefghi\n" * 100)

@@ -36,7 +36,7 @@ def stdin(monkeypatch):
     reading.standard_input.cache_clear()
 
 
-def test_a_delimiter_makes_a_table_of_any_text_and_is_one_character(tmp_path, stdin):
+def test_a_one_character_delimiter_makes_text_a_table(tmp_path, stdin):
     table = "nr;Satz\n1;the cat\n2;sat on\n3;the m\u00e4t\n"
     for name in ("a.csv", "a.txt"):
         (tmp_path / name).write_text(table, encoding="utf-8")
@@ -58,7 +58,7 @@ def test_a_delimiter_makes_a_table_of_any_text_and_is_one_character(tmp_path, st
             SourceSettings(delimiter=wrong)
 
 
-def test_a_glob_stands_for_its_files_in_order_unless_it_is_the_name_of_one(tmp_path):
+def test_a_glob_gives_its_files_in_order(tmp_path):
     for name in ("b.txt", "a.txt", "c.md", "a[1].py"):
         (tmp_path / name).write_text(name)
     assert expand((str(tmp_path / "*.txt"),)) == [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
@@ -74,7 +74,7 @@ def test_a_missing_file_suggests_a_similar_one(tmp_path):
     assert "trian.txt" in error.value.what and "'train.txt'" in error.value.hint
 
 
-def test_a_directory_of_text_files_is_an_error_that_shows_the_glob(tmp_path):
+def test_an_error_on_a_directory_shows_the_glob(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")  # no data set for all that
@@ -161,9 +161,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("name, content, column, what, hint", REFUSED, ids=range(len(REFUSED)))
-def test_a_column_that_is_not_there_is_an_error_that_suggests_one(
-    tmp_path, name, content, column, what, hint
-):
+def test_a_missing_column_is_an_error_suggesting_one(tmp_path, name, content, column, what, hint):
     (tmp_path / name).write_text(content)
     with pytest.raises(TextError, match=what) as error:
         read(tmp_path / name, column=column)
@@ -174,9 +172,7 @@ def test_a_column_that_is_not_there_is_an_error_that_suggests_one(
     ("a.jsonl", b'{"text": "a"}\n{"text": "b\xff"}\n', "line 2, byte 12", ["a", "b\ufffd"]),
     ("a.csv", b"id,text\n1,\xe9a\n", "line 2, byte 3", ["\ufffda"]),
 ])  # fmt: skip
-def test_bad_utf8_in_a_table_names_line_and_byte_or_is_replaced(
-    tmp_path, name, content, place, replaced
-):
+def test_bad_utf8_in_tables_is_named_or_replaced(tmp_path, name, content, place, replaced):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TextError, match=f"{place}: not UTF-8"):
         read(tmp_path / name, column="text")
@@ -210,7 +206,7 @@ def saved(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["splits", "alone@home#1", "parquet", "jsonl"])
-def test_a_local_folder_of_a_data_set_is_read(saved, name):
+def test_a_local_data_set_folder_is_read(saved, name):
     assert read(saved / name) == LINES
     if name in ("splits", "parquet"):
         assert read(f"hf:{saved / name}", column="text") == LINES
@@ -221,7 +217,7 @@ def test_a_local_folder_of_a_data_set_is_read(saved, name):
             read(saved / name, column="body")
 
 
-def test_the_folder_that_one_stands_in_is_read_by_its_short_name(saved, monkeypatch):
+def test_a_dot_reads_the_current_folder(saved, monkeypatch):
     monkeypatch.chdir(saved / "jsonl")
     assert read(".") == LINES
 

@@ -84,7 +84,7 @@ def make(folder, name, text, **settings):
 
 
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
-def test_the_model_is_that_of_the_lines_turned_by_hand_and_so_are_its_figures(folder, name):
+def test_a_model_equals_one_of_hand_reversed_lines(folder, name):
     model, other = (loading.load(str(folder / each), "cpu") for each in (name, f"{name}.turned"))
     arrays, others = model.to_arrays(), other.to_arrays()
     assert arrays.keys() == others.keys() and all(
@@ -109,7 +109,7 @@ def test_the_model_is_that_of_the_lines_turned_by_hand_and_so_are_its_figures(fo
     assert model.fingerprint != other.fingerprint
 
 
-def test_only_models_that_read_from_the_end_store_a_direction(folder):
+def test_only_reversed_models_store_a_direction(folder):
     for name in ("ngram", "lstm"):
         stored = json.loads((folder / name / "config.json").read_text())
         assert stored["settings"]["reversed"] is stored["tokenizer"]["reversed"] is True
@@ -120,7 +120,7 @@ def test_only_models_that_read_from_the_end_store_a_direction(folder):
     )
 
 
-def test_a_run_that_was_cut_off_goes_on_in_its_direction(folder, tmp_path):
+def test_an_interrupted_run_keeps_its_direction(folder, tmp_path):
     run = {
         "valid": folder / "train",
         "blank_lines": "documents",
@@ -142,7 +142,7 @@ def test_a_run_that_was_cut_off_goes_on_in_its_direction(folder, tmp_path):
     )
 
 
-def test_a_text_is_prepared_in_the_direction_in_which_it_is_read(folder, tmp_path):
+def test_a_text_is_prepared_in_its_reading_direction(folder, tmp_path):
     for name, also in {"backward": {"reversed": True}, "forward": {}}.items():
         list(
             rnnlm.prepare(
@@ -162,7 +162,7 @@ def test_a_text_is_prepared_in_the_direction_in_which_it_is_read(folder, tmp_pat
         evaluate(folder / "ngram", tmp_path / "forward")
 
 
-def test_both_directions_may_share_a_vocabulary_but_no_weights(folder, tmp_path):
+def test_directions_may_share_a_vocabulary_but_not_weights(folder, tmp_path):
     taken = {
         "valid": folder / "train",
         "tokenizer_from": str(folder / "forward"),
@@ -205,7 +205,7 @@ def test_models_of_both_directions_compare_token_by_token(folder):
     assert (units.logprob_KU[0] / -np.log(2)).tolist() == pytest.approx(bits)
 
 
-def test_a_mixture_of_both_directions_is_refused_and_one_of_a_single_direction_is_not(folder):
+def test_only_mixtures_of_both_directions_are_refused(folder):
     with pytest.raises(UsageError, match="reads each line from its beginning, .* from its end"):
         rnnlm.Mixture(
             [loading.load(str(folder / name), "cpu") for name in ("ngram", "forward")], [0.5, 0.5]
@@ -223,7 +223,7 @@ def test_a_mixture_of_both_directions_is_refused_and_one_of_a_single_direction_i
     )
 
 
-def test_an_arpa_file_keeps_the_direction_by_its_tokenizer(folder, tmp_path):
+def test_an_arpa_file_keeps_its_tokenizers_direction(folder, tmp_path):
     with pytest.warns(RnnlmWarning, match="from the last to the first"):
         export_arpa(folder / "ngram", tmp_path / "m.arpa")
     again = import_arpa(tmp_path / "m.arpa", tmp_path / "m", tokenizer_from=folder / "ngram")
@@ -232,6 +232,6 @@ def test_an_arpa_file_keeps_the_direction_by_its_tokenizer(folder, tmp_path):
     )
 
 
-def test_a_tagger_or_classifier_reads_in_the_order_of_its_labels():
+def test_taggers_and_classifiers_cannot_be_reversed():
     with pytest.raises(SettingsError, match="a setting of language models"):
         TaskTokenizerSettings(reversed=True)

@@ -38,7 +38,7 @@ def cut(tmp_path):
     return text, tmp_path / "run"
 
 
-def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
+def test_a_resumed_run_saves_like_an_unbroken_one(cut, tmp_path):
     text, folder = cut
     *_, finished = train(text, output=folder, resume=True, budget="12steps")
     *_, whole = train(
@@ -60,7 +60,7 @@ def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
     assert not list(model_folder.damaged_files(folder, model_folder.read_manifest(folder)))
 
 
-def test_a_budget_that_is_spent_is_told_and_the_model_stays(cut):
+def test_a_spent_budget_is_reported_without_model_changes(cut):
     text, folder = cut
     before = numbers(folder)
     with pytest.warns(
@@ -83,9 +83,7 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
         list(train(text, output=folder, resume=True))
 
 
-def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_weights(
-    cut, tmp_path
-):
+def test_without_validation_the_last_weights_are_saved(cut, tmp_path):
     text, _ = cut
     saved = []
     for event in train(
@@ -101,7 +99,7 @@ def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_
     )
 
 
-def test_another_budget_is_told_where_the_rate_follows_it(text):
+def test_a_changed_budget_is_reported_where_it_matters(text):
     list(train(text, output="m", budget="3steps", **{**RUN, "schedule": "cosine"}))
     with pytest.warns(
         RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"
@@ -109,7 +107,7 @@ def test_another_budget_is_told_where_the_rate_follows_it(text):
         list(train(text, output="m", resume=True, budget="5steps"))
 
 
-def test_a_new_model_does_not_adapt_as_the_one_before_it_did(text):
+def test_a_new_model_drops_the_old_adaptation_cache(text):
     list(train(text, output="m", budget="3steps", **RUN))
     (Path("m") / "adapt-cache.json").write_text("{}", encoding="utf-8")
     list(train(text, output="m", resume=True, budget="4steps"))

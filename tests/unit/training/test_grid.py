@@ -46,7 +46,7 @@ def of_kind(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
-def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatch):
+def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
     made = []
     monkeypatch.setattr(
         tokenizers,
@@ -103,7 +103,7 @@ def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatc
         grid(text, hidden_size=9)
 
 
-def test_a_run_that_diverges_does_not_end_the_grid(text):
+def test_a_diverging_run_does_not_end_the_grid(text):
     wild = {
         "optimizer": "sgd",
         "clip_norm": None,
@@ -128,15 +128,13 @@ def test_a_run_that_diverges_does_not_end_the_grid(text):
     assert second.error is None and second.result.valid_ppl > 1 and events[-1].stopped == "complete"
 
 
-def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validation_text_is_named(
-    text,
-):
+def test_kinds_share_one_text_given_validation_text(text):
     asked = Request(text=(str(text),), valid=(str(text),), flags=SMALL)
     first, second = plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
     assert first.data is second.data
 
 
-def test_a_grid_tells_where_another_run_is_the_best_without_unknown_words():
+def test_a_grid_notes_another_best_without_unknown_words():
     def result(run, ppl, known, tokenizer="word"):
         return RunResult(
             run,

@@ -29,7 +29,7 @@ def settings(runs, name):
     return [run.resolved.values.get(name) for run in runs]
 
 
-def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
+def test_each_combination_has_a_run_in_its_folder():
     runs = runs_of("model=rnn,gru", "hidden_size=8, 16")
     assert [run.name for run in runs] == [
         "model=rnn,hidden_size=8", "model=rnn,hidden_size=16", "model=gru,hidden_size=8",
@@ -43,7 +43,7 @@ def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
     assert settings(runs, "learning_rate") == [0.001, 0.001, 0.003, 0.003]  # of their recipes
 
 
-def test_values_with_commas_are_separated_by_semicolons_and_python_gives_them_as_they_are():
+def test_semicolons_separate_values_that_contain_commas():
     assert parse_axes(["layer-sizes=400,400;650,650"]) == {"layer_sizes": ("400,400", "650,650")}
     assert axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru",
                     "learning_rate": 0.5}) == {
@@ -51,7 +51,7 @@ def test_values_with_commas_are_separated_by_semicolons_and_python_gives_them_as
     }  # fmt: skip
 
 
-def test_budget_tokenizer_and_seed_are_those_of_the_first_run_unless_the_grid_names_them():
+def test_shared_settings_are_those_of_the_first_run():
     runs = runs_of("recipe=ffnn,demo", "seed=3,4")
     assert (
         settings(runs, "budget") == ["15epochs"] * 4 and settings(runs, "lowercase") == [False] * 4
@@ -68,7 +68,7 @@ def test_budget_tokenizer_and_seed_are_those_of_the_first_run_unless_the_grid_na
     ]
 
 
-def test_other_settings_of_the_recipes_differ_unless_they_are_to_be_equal():
+def test_recipe_settings_differ_unless_made_equal():
     runs, equal = runs_of("model=rnn,gru,lstm"), runs_of("model=rnn,gru,lstm", equal=True)
     assert differing(runs)["learning_rate"] == {
         "model=rnn": 0.001,
@@ -80,7 +80,7 @@ def test_other_settings_of_the_recipes_differ_unless_they_are_to_be_equal():
     assert differing(equal) == {} and settings(equal, "learning_rate") == [0.001] * 3
 
 
-def test_settings_for_all_are_left_out_where_a_kind_lacks_them_and_all_hold_out_the_same_text():
+def test_general_settings_skip_kinds_that_lack_them():
     with pytest.warns(
         RnnlmWarning,
         match="a model of kind ngram has no budget, hidden_size: it is trained without",
@@ -133,7 +133,7 @@ def test_folders_have_names_that_every_disk_takes():
     )
 
 
-def test_a_grid_without_a_folder_has_one_after_its_text():
+def test_a_grids_folder_defaults_to_its_text():
     names = [(), ("data/my.corpus.txt",), ("-",), ("hf:owner/some-text@main",)]
     assert [usual_folder(replace(ASKED, text=text)).name for text in names] == [
         "english-grid", "my-grid", "text-grid", "some-text-main-grid",

@@ -50,9 +50,7 @@ OF_SPELLED = {"embedding_size": 99, "init_embedding": "he", "samples": 1024}
 @pytest.mark.parametrize(
     ("chosen", "others"), [(SGD, OF_SGD), (SPELLED, OF_SPELLED)], ids=["sgd", "characters"]
 )
-def test_settings_that_are_told_change_no_bit_of_the_model(
-    text, tmp_path, monkeypatch, chosen, others
-):
+def test_settings_reported_as_idle_change_nothing(text, tmp_path, monkeypatch, chosen, others):
     monkeypatch.setattr(errors, "LONGEST_MESSAGE", 10_000)
     weights = []
     for name, added in (("with", others), ("without", {})):
@@ -77,9 +75,7 @@ def of(**request) -> list[str]:
     return idle(lambda: plan(Request(**{"text": ("text.txt",), **request})))
 
 
-def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_is_not(
-    text, tmp_path
-):
+def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
     # the recipe's decay_factor
     assert of(recipe="zaremba-small", assignments={"schedule": "cosine"}) == []
     smoothing = "without effect: backoff_factor = 0.3 needs smoothing = stupid (it is mkn); "
@@ -123,7 +119,7 @@ def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
 
 
-def test_of_two_ways_to_start_the_one_that_has_no_effect_is_told(text, tmp_path):
+def test_the_ineffective_way_to_start_is_reported(text, tmp_path):
     flags = {**SMALL, "budget": "1steps"}
     list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "first"))))
     write(tmp_path / "vectors.txt", "the 1 2 3 4 5 6\n")
@@ -150,7 +146,7 @@ def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):
         list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "m"))))
 
 
-def test_every_need_is_that_of_a_setting_and_met_by_another():
+def test_needs_join_settings_that_exist():
     classes = {
         cls for kind in registry.KINDS.values() if kind.fitting for cls in kind.settings_classes()
     }

@@ -38,9 +38,7 @@ def words():
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte"])
 @pytest.mark.parametrize("at_once", [(1 << 16, 1 << 20), (7, 40)], ids=["at once", "in pieces"])
-def test_lines_are_counted_as_sets_of_lines_count_them(
-    tmp_path, words, monkeypatch, tokenizer, at_once
-):
+def test_counts_equal_those_of_sets_of_lines(tmp_path, words, monkeypatch, tokenizer, at_once):
     monkeypatch.setattr(overlap, "LINES_AT_ONCE", at_once[0])
     monkeypatch.setattr(overlap, "TOKENS_AT_ONCE", at_once[1])
     texts = {"train": words(300, 6), "valid": words(100, 6), "test": words(50)}
@@ -58,7 +56,7 @@ def test_lines_are_counted_as_sets_of_lines_count_them(
         assert 0 < found[name].repeated < found[name].lines
 
 
-def test_short_lines_do_not_count_and_lines_with_unknown_words_pass_for_new(tmp_path):
+def test_short_lines_are_skipped_and_unknowns_are_new(tmp_path):
     (tmp_path / "train").write_text(
         "Yes , sir .\nthe dog saw the cat today\nzorp dog saw the cat today\n"
     )
@@ -74,9 +72,7 @@ def test_short_lines_do_not_count_and_lines_with_unknown_words_pass_for_new(tmp_
     ) == {"valid": Overlap(3, 1)}
 
 
-def test_a_prepared_text_is_compared_unless_that_would_read_too_much_of_it(
-    tmp_path, words, monkeypatch
-):
+def test_a_prepared_text_is_compared_unless_too_large(tmp_path, words, monkeypatch):
     for name, count in (("train", 300), ("valid", 100)):
         (tmp_path / name).write_text("\n".join(words(count, 6)) + "\n")
     for _ in rnnlm.prepare(tmp_path / "train", tmp_path / "p", workers=1):
@@ -102,7 +98,7 @@ def noted(request: Request) -> list[str]:
     return [str(each.message) for each in caught if any(part in str(each.message) for part in told)]
 
 
-def test_validation_and_test_text_that_are_no_held_out_text_are_told(tmp_path, monkeypatch):
+def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [f"this is line number {number}" for number in range(40)]
     new = [f"that was sentence number {number}" for number in range(40)]
@@ -141,7 +137,7 @@ def test_validation_and_test_text_that_are_no_held_out_text_are_told(tmp_path, m
     assert told("a", flags={"holdout": 0.25}) == []
 
 
-def test_the_share_stands_in_the_model_and_on_its_card(tmp_path):
+def test_the_overlap_is_in_the_model_and_card(tmp_path):
     (tmp_path / "a").write_text(
         "\n".join(f"this is line number {number}" for number in range(10)) + "\n"
     )

@@ -20,14 +20,14 @@ def text(tmp_path, monkeypatch):
     return str(path)
 
 
-def test_a_missing_device_is_told_before_the_text_is_read(text, monkeypatch):
+def test_a_missing_device_is_reported_before_reading(text, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(Corpus, "blocks", lambda *_: pytest.fail("the text was read"))
     with pytest.raises(DeviceError):
         plan(Request(text=(text,), flags={"device": "cuda"}))
 
 
-def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
+def test_another_tokenizer_drops_the_recipes_tokenizer_settings(text):
     _, _, resolved = planning.resolve_request(Request(recipe="demo", flags={"tokenizer": "byte"}))
     assert resolved.values["tokenizer"] == "byte"
     assert not resolved.values["lowercase"] and not resolved.values["split_punctuation"]
@@ -49,7 +49,7 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
     assert caught.value.hint == "add --model ngram"
 
 
-def test_an_n_gram_holds_out_text_only_if_asked_to(text):
+def test_an_n_gram_holds_out_only_on_request(text):
     assert plan(Request(text=(text,), model="ngram")).data.valid is None
     made = plan(
         Request(
@@ -67,7 +67,7 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
     ('model = "ngram"\norder = 3\nprune = [0, 0, 1]\n', "prune", [0, 0, 1]),
     ('model = "gru"\nlayers = 2\nlayer_sizes = [32, 64]\n', "layer_sizes", "32,64"),
 ])  # fmt: skip
-def test_numbers_for_each_order_or_layer_may_be_a_list_in_toml(tmp_path, content, name, value):
+def test_toml_lists_may_give_numbers_per_layer(tmp_path, content, name, value):
     (tmp_path / "c.toml").write_text(content)
     assert (
         resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
@@ -85,9 +85,7 @@ def test_a_schedule_that_follows_validations_needs_validation_text(text, schedul
 @pytest.mark.parametrize(
     "content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")]
 )
-def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_read(
-    text, tmp_path, content, what
-):
+def test_unreadable_word_vectors_are_reported_before_reading_text(text, tmp_path, content, what):
     if content is not None:
         (tmp_path / "vectors").write_bytes(content)
     with pytest.raises(TextError, match=what):
@@ -115,7 +113,7 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
     ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"),
     ("patience", "0", "at least 1"),
 ])  # fmt: skip
-def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
+def test_settings_out_of_range_name_their_bound(name, value, bound):
     with pytest.raises(
         SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}"
     ) as caught:
@@ -128,7 +126,7 @@ def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound
     ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
     ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
 ])  # fmt: skip
-def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, hint):
+def test_contradictory_settings_are_reported_before_reading_text(assignments, hint):
     with pytest.raises(SettingsError) as caught:
         resolve_request(Request(model="lstm", assignments=assignments))
     assert hint in caught.value.hint

@@ -42,7 +42,7 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
     ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'",
      "it belongs to models for classif", "--task classif"),
 ])  # fmt: skip
-def test_a_setting_of_another_task_is_refused_with_the_reason(request_, what, why, hint):
+def test_a_setting_of_another_task_is_refused(request_, what, why, hint):
     name = what.split("'")[1]
     with pytest.raises(SettingsError, match=what) as caught:
         resolve_request(
@@ -57,7 +57,7 @@ def test_recipes_of_language_models_say_nothing_of_tasks():
 
 
 @pytest.mark.parametrize("way", ["config", "assignments", "flags"])
-def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
+def test_a_renamed_setting_works_and_names_its_successor(tmp_path, way):
     given = (
         write(tmp_path / "old.toml", 'output = "class"\n')
         if way == "config"
@@ -79,7 +79,7 @@ def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tm
         resolve_request(Request(model="unigram", **{way: given}))
 
 
-def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
+def test_output_and_output_layer_are_distinct_in_python(text):
     *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
     assert (
         finished.folder == "m"
@@ -94,7 +94,7 @@ def test_a_config_file_may_name_the_model(tmp_path):
     assert (recipe, kind.name) == ("gru", "gru")
 
 
-def test_a_recipe_of_another_kind_than_the_model_is_refused():
+def test_a_recipe_of_another_kind_is_refused():
     with pytest.raises(UsageError, match="recipe gru is of kind gru, not lstm"):
         resolve_request(Request(recipe="gru", model="lstm"))
 
@@ -119,19 +119,19 @@ def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
     assert caught.value.exit_code == 2
 
 
-def test_general_flags_a_kind_has_no_use_for_are_ignored_with_a_word():
+def test_useless_general_flags_are_ignored_with_a_notice():
     with pytest.warns(RnnlmWarning, match="--budget has no effect on a model of kind unigram"):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values
 
 
-def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
+def test_a_plan_knows_its_models_size(text):
     made = plan(Request(text=(str(text),), flags=SMALL))
     *_, finished = run(made)
     assert made.parameters() == sum(array.size for array in numbers(finished.folder).values())
 
 
-def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
+def test_a_width_overridden_by_layer_sizes_is_reported(text):
     with pytest.warns(
         RnnlmWarning,
         match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400",
@@ -139,7 +139,7 @@ def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
         plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
 
 
-def test_without_validation_text_the_last_lines_are_held_out_and_it_is_said(text, lines):
+def test_the_last_lines_are_held_out_by_default(text, lines):
     made = plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
     assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
     assert made.valid_is == "the last 10% of the training text, held out"
@@ -148,7 +148,7 @@ def test_without_validation_text_the_last_lines_are_held_out_and_it_is_said(text
     )
 
 
-def test_a_vocabulary_comes_from_what_is_trained_on_alone(tmp_path, monkeypatch):
+def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "t.txt", "a b\n" * 9 + "held out\n")
     made = plan(Request(text=(str(path),), flags={**SMALL, "holdout": 0.1}))
@@ -156,12 +156,12 @@ def test_a_vocabulary_comes_from_what_is_trained_on_alone(tmp_path, monkeypatch)
     assert made.data.valid.oov_words == 2
 
 
-def test_nothing_is_held_out_when_that_is_asked_for_or_the_model_has_no_use_for_it(text):
+def test_nothing_is_held_out_if_unwanted_or_useless(text):
     assert plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
     assert plan(Request(text=(str(text),), model="unigram")).data.valid is None
 
 
-def test_a_text_of_a_single_line_trains_with_a_word_about_validation(tmp_path, monkeypatch):
+def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "one.txt", "a single line of text and nothing else")
     with pytest.warns(RnnlmWarning, match="single line: nothing is held out"):

@@ -109,9 +109,7 @@ def change_settings(folder, of_before):
 
 
 @pytest.mark.parametrize("resume", [True, "auto"])
-def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(
-    texts, cut, whole, resume, monkeypatch
-):
+def test_a_run_older_than_a_setting_resumes(texts, cut, whole, resume, monkeypatch):
     """Also where its recipe has that setting by now."""
     made_before(cut)
     recipe = recipes.load("lstm")
@@ -131,22 +129,20 @@ def test_settings_keep_their_former_default(texts, tmp_path):
     assert model_folder.read_manifest(folder).settings["unknown_words"] == 0.0
 
 
-def test_what_a_run_of_before_did_without_is_refused_to_it(texts, cut):
+def test_settings_new_to_an_old_run_are_refused(texts, cut):
     made_before(cut)
     with pytest.raises(UsageError, match="line_starts is 0.0 there, 0.5 was asked for"):
         list(train(texts / "text", valid=texts / "valid", output=cut, resume=True, line_starts=0.5))
 
 
-def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
+def test_an_old_finished_run_is_left_unchanged(texts, whole):
     made_before(whole)
     before = (whole / "config.json").read_bytes()
     (finished,) = auto(texts, whole)
     assert finished.steps == 9 and (whole / "config.json").read_bytes() == before
 
 
-def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(
-    texts, tmp_path, whole
-):
+def test_with_nothing_to_resume_it_starts_afresh(texts, tmp_path, whole):
     events = auto(texts, tmp_path / "m")
     assert next(events).step == 0
     cut_off(events)
@@ -159,7 +155,7 @@ def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_firs
     assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
 
 
-def test_a_run_that_is_done_is_left_as_it_is(texts, whole):
+def test_a_finished_run_is_left_unchanged(texts, whole):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     (finished,) = auto(texts, whole)
     assert (finished.steps, finished.stopped, set(finished.results)) == (9, "budget", {"valid"})
@@ -173,7 +169,7 @@ def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
     assert finished.steps == 9
 
 
-def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_path):
+def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
     begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
     events = auto(texts, tmp_path / "m", **begun)
     while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
@@ -186,7 +182,7 @@ def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_
     assert outcome(tmp_path / "m") == outcome(tmp_path / "n") != outcome(whole)
 
 
-def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_path):
+def test_finished_counts_can_be_tested_on_other_text(texts, tmp_path):
     def counted(**changes):
         *_, finished = train(
             texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes
@@ -218,7 +214,7 @@ def test_a_log_that_lacks_its_end_gets_it(texts, whole):
     ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])
-def test_another_run_is_refused_and_what_differs_is_named(
+def test_another_run_is_refused_naming_the_differences(
     texts, whole, tmp_path, change, words, is_done, resume
 ):
     folder = whole
@@ -231,7 +227,7 @@ def test_another_run_is_refused_and_what_differs_is_named(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_the_model_of_a_run_without_checkpoint_is_not_replaced_by_another_one(texts, tmp_path):
+def test_a_model_without_checkpoint_is_not_replaced(texts, tmp_path):
     list(auto(texts, tmp_path / "m", resumable=False))
     with pytest.raises(
         OutputError, match="already holds a model of another run.*hidden_size.*--overwrite"

@@ -29,7 +29,7 @@ from rnnlm.training.run import run, train
 from support.small_runs import SMALL, numbers, write
 
 
-def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
+def test_events_come_in_order_and_improvements_are_saved(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
     kinds = [type(event) for event in events]
     assert kinds[0] is Started and kinds[-4:] == [Fitted, CheckpointSaved, Evaluating, Finished]
@@ -105,7 +105,7 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     }
 
 
-def test_file_names_that_are_not_utf8_are_noted_as_they_are(text):
+def test_file_names_outside_utf8_are_recorded_unchanged(text):
     odd = os.fsdecode(b"\xff.txt")
     write(Path(odd), text.read_text(encoding="utf-8"))
     *_, finished = train(odd, output=f"m{odd}", **SMALL)
@@ -119,7 +119,7 @@ def test_file_names_that_are_not_utf8_are_noted_as_they_are(text):
     assert "\\udcff.txt" in Path(finished.folder, "README.md").read_text(encoding="utf-8")
 
 
-def test_the_settings_of_a_card_make_the_same_model_again(text):
+def test_a_cards_settings_make_the_same_model_again(text):
     list(train(text, output="m", **SMALL))
     card = Path("m/README.md").read_text(encoding="utf-8")
     config = write(Path("again.toml"), card.split("```toml\n")[1].split("```")[0])
@@ -128,7 +128,7 @@ def test_the_settings_of_a_card_make_the_same_model_again(text):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_same_seed_and_steps_give_the_same_model_and_another_seed_another(text):
+def test_the_seed_determines_the_model(text):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         list(train(text, output=name, seed=seed, validate_every_steps=3, **SMALL))
     prints = [model_folder.read_manifest(Path(name)).fingerprint for name in "abc"]
@@ -162,7 +162,7 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     )
 
 
-def test_a_tokenizer_setting_against_the_model_it_comes_from_is_refused(text):
+def test_settings_contradicting_the_borrowed_tokenizer_are_refused(text):
     list(train(text, model="unigram", output="u"))
     with pytest.raises(
         UsageError, match="--tokenizer-from brings lowercase = False; True was asked for"
@@ -170,7 +170,7 @@ def test_a_tokenizer_setting_against_the_model_it_comes_from_is_refused(text):
         plan(Request(text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}))
 
 
-def test_training_goes_on_from_the_weights_of_another_model(text):
+def test_training_continues_from_another_models_weights(text):
     list(train(text, output="a", **SMALL))
     tiny = {
         **SMALL,
@@ -195,7 +195,7 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
     assert not model_folder.is_model(Path("b"))
 
 
-def test_a_request_to_stop_ends_with_the_best_model_saved(text):
+def test_a_requested_stop_saves_the_best_model(text):
     validated = []
     for event in train(
         text, output="m", stop=lambda: bool(validated), validate_every_steps=2, **SMALL
@@ -209,7 +209,7 @@ def test_a_request_to_stop_ends_with_the_best_model_saved(text):
     assert rnnlm.score_sentences(rnnlm.load("m", device="cpu"), ["the dog"])
 
 
-def test_a_request_to_stop_before_any_validation_saves_what_there_is(text):
+def test_a_stop_before_validation_still_saves(text):
     steps = []
     *_, finished = train(
         text, output="m", stop=lambda: steps.append(1) or len(steps) > 2, min_validations=0, **SMALL
@@ -218,7 +218,7 @@ def test_a_request_to_stop_before_any_validation_saves_what_there_is(text):
     model_folder.load(Path("m"), "cpu")
 
 
-def test_a_run_that_diverges_without_a_model_leaves_its_log_and_the_next_one_may_go_there(text):
+def test_divergence_before_any_model_leaves_only_its_log(text):
     wild = {
         "learning_rate": 1e30,
         "optimizer": "sgd",
@@ -244,7 +244,7 @@ def test_a_run_that_diverges_without_a_model_leaves_its_log_and_the_next_one_may
     )
 
 
-def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
+def test_a_diverging_run_leaves_the_old_model(text):
     list(train(text, output="m", **SMALL))
     before, log = numbers("m"), read_events(Path("m"))
     wild = {
@@ -262,7 +262,7 @@ def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
+def test_a_later_divergence_keeps_the_best_model(text, monkeypatch):
     from rnnlm.neural.fitting import optimization
 
     monkeypatch.setattr(
@@ -280,7 +280,7 @@ def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
     assert all(np.isfinite(array).all() for array in numbers("m").values())
 
 
-def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
+def test_divergence_without_validation_saves_the_last_good_weights(text, monkeypatch):
     from rnnlm.neural.fitting import budget, divergence, optimization
     from rnnlm.neural.fitting import progress as report
 
@@ -305,7 +305,7 @@ def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text
     assert all(np.isfinite(array).all() for array in numbers("m").values())
 
 
-def test_a_rate_that_is_too_high_is_lowered_and_metrics_tell_of_it(text):
+def test_too_high_a_rate_is_lowered_and_recorded(text):
     wild = {
         **SMALL,
         "optimizer": "sgd",
@@ -335,7 +335,7 @@ def test_a_rate_that_is_too_high_is_lowered_and_metrics_tell_of_it(text):
     assert model_folder.read_manifest(Path("m")).training["rollbacks"] == len(told)
 
 
-def test_the_old_model_is_whole_until_the_new_one_is_saved(text):
+def test_the_old_model_survives_until_the_new_one(text):
     list(train(text, output="m", **SMALL))
     before = model_folder.read_manifest(Path("m"))
     log = Path("m/metrics.jsonl").read_text()
@@ -352,7 +352,7 @@ def test_the_old_model_is_whole_until_the_new_one_is_saved(text):
     assert Path("m/metrics.jsonl").read_text().count('"started"') == 1
 
 
-def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(text):
+def test_a_stop_before_the_first_step_changes_nothing(text):
     list(train(text, output="m", **SMALL))
     before = numbers("m")
     with pytest.raises(TrainingError, match="before the first step"):
@@ -361,12 +361,12 @@ def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(te
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_an_empty_list_of_texts_is_not_the_bundled_corpus():
+def test_an_empty_text_list_is_not_bundled_data():
     with pytest.raises(UsageError, match="no text"):
         list(train([]))
 
 
-def test_a_short_run_has_a_curve_of_its_training(text):
+def test_a_short_run_has_a_training_curve(text):
     list(rnnlm.train(text, output="m", **{**SMALL, "budget": "150steps"}))
     curve = rnnlm.learning_curve("m")
     steps = [point.steps for point in curve.training]

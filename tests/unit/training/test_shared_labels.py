@@ -19,7 +19,7 @@ def symbols_of(shared, path, output_layer):
     return texts.data.tokenizer.columns[0].symbols
 
 
-def test_a_tagger_with_a_crf_has_its_own_labels_beside_one_with_a_free_softmax(tmp_path):
+def test_taggers_with_and_without_crf_have_separate_labels(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("in O\nnew B-LOC\nyork I-LOC\n\noslo B-LOC\nis O\n", encoding="utf-8")
     shared = SharedTexts(None)

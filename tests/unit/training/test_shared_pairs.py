@@ -15,7 +15,7 @@ def opened(shared, text, valid=(), **settings):
     return texts.data.train, texts.resolved
 
 
-def test_pairs_that_one_run_leaves_out_as_too_long_are_read_by_another(tmp_path):
+def test_pairs_too_long_for_one_run_reach_others(tmp_path):
     path, shared = tmp_path / "numbers.tsv", SharedTexts(None)
     path.write_text(table(numbers(14)), encoding="utf-8")
     counts = {
@@ -25,7 +25,7 @@ def test_pairs_that_one_run_leaves_out_as_too_long_are_read_by_another(tmp_path)
     assert counts == {"4": 6, "250": 14}
 
 
-def test_settings_of_a_bundled_corpus_for_its_tokenizer_are_left_out_with_another_one():
+def test_another_tokenizer_drops_the_bundled_corpus_settings():
     resolved = resolve_request(Request(task="seq2seq", assignments={"tokenizer": "byte"}))[2]
     assert (
         not resolved.values["lowercase"]
@@ -34,7 +34,7 @@ def test_settings_of_a_bundled_corpus_for_its_tokenizer_are_left_out_with_anothe
     )
 
 
-def test_settings_of_a_bundled_corpus_hold_for_each_run_of_it():
+def test_bundled_corpus_settings_hold_for_every_run():
     shared = SharedTexts(None)
     (first, one), (second, other) = (opened(shared, ("answers",), seed=seed) for seed in ("1", "2"))
     assert first is second and one.values | {"seed": 2} == other.values

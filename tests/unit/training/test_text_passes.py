@@ -44,9 +44,7 @@ def opened(monkeypatch):
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
-def test_a_text_is_read_for_its_vocabulary_and_for_both_its_parts(
-    files, opened, tmp_path, tokenizer
-):
+def test_text_is_read_for_vocabulary_and_both_parts(files, opened, tmp_path, tokenizer):
     size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
     *_, finished = rnnlm.train(
         files["text"], output=tmp_path / "model", tokenizer=tokenizer, **size, **SMALL
@@ -55,7 +53,7 @@ def test_a_text_is_read_for_its_vocabulary_and_for_both_its_parts(
     assert finished.results["valid"]["sentences"] == 5
 
 
-def test_a_text_whose_tokenizer_is_given_is_read_once(files, opened, tmp_path):
+def test_a_given_tokenizer_needs_one_reading(files, opened, tmp_path):
     *_, finished = rnnlm.train(
         files["text"], output=tmp_path / "model", tokenizer_from="demo", **SMALL
     )
@@ -63,9 +61,7 @@ def test_a_text_whose_tokenizer_is_given_is_read_once(files, opened, tmp_path):
     assert finished.results["valid"]["sentences"] == 5
 
 
-def test_validation_and_test_text_are_read_once_and_no_line_is_encoded_twice(
-    files, opened, tmp_path, monkeypatch
-):
+def test_no_validation_or_test_line_is_encoded_twice(files, opened, tmp_path, monkeypatch):
     encoded = []
     encode = WordTokenizer.encode
     monkeypatch.setattr(

@@ -76,9 +76,7 @@ def assert_equal(one, other):
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
 @pytest.mark.parametrize("validation", ["held out", "named"])
-def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(
-    tmp_path, texts, blank, validation
-):
+def test_prepared_and_plain_text_give_the_same_weights(tmp_path, texts, blank, validation):
     prepared = texts / f"text-{blank}"
     of_text, of_folder = {"tokenizer_from": str(prepared), "blank_lines": blank}, {}
     if validation == "named":
@@ -98,7 +96,7 @@ def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(
         assert finished.results["valid"][figure] == same.results["valid"][figure]
 
 
-def test_a_prepared_validation_text_is_the_text_itself_down_to_the_signature(tmp_path, texts):
+def test_prepared_validation_text_keeps_the_texts_signature(tmp_path, texts):
     runs = [
         trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name)
         for name in ("valid.txt", "valid-skip")
@@ -123,7 +121,7 @@ def test_models_of_counts_read_a_prepared_text_too(tmp_path, texts, model):
     assert_equal(weights(tmp_path / "text"), weights(tmp_path / "folder"))
 
 
-def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
+def test_an_interrupted_run_on_prepared_text_resumes(tmp_path, texts):
     settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
     whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
@@ -143,7 +141,7 @@ def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.3, 0.9])
-def test_the_share_held_out_is_that_of_the_text(texts, blank, share):
+def test_prepared_and_plain_text_hold_out_the_same(texts, blank, share):
     prepared = prepared_text.load(texts / f"text-{blank}")
     text = Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank))
     parts = [each.split(share).encode(prepared.tokenizer) for each in (prepared, text)]
@@ -162,9 +160,7 @@ def test_the_share_held_out_is_that_of_the_text(texts, blank, share):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
-def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
-    tmp_path, texts, monkeypatch
-):
+def test_holdout_of_huge_texts_is_bounded_by_default(tmp_path, texts, monkeypatch):
     monkeypatch.setattr("rnnlm.text.prepared.prepared_text.MOST_HELD_OUT", 100)
     events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "a", budget="1steps", **TINY))
     assert 60 < events[0].valid_tokens <= 100
@@ -182,12 +178,12 @@ def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
     ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"),
     ({"recipe": "char-cnn-lstm"}, "spelled"), ({"tokenizer_from": "demo"}, "another tokenizer"),
 ], ids=lambda given: next(iter(given)) if isinstance(given, dict) else None)  # fmt: skip
-def test_what_contradicts_a_prepared_text_is_refused_by_name(tmp_path, texts, given, match):
+def test_contradictions_to_a_prepared_text_are_refused(tmp_path, texts, given, match):
     with pytest.raises(UsageError, match=match):
         list(rnnlm.train(texts / "text-skip", output=tmp_path / "model", **given))
 
 
-def test_a_prepared_text_stands_alone_and_goes_with_its_own_tokenizer_only(tmp_path, texts):
+def test_a_prepared_text_refuses_other_texts_and_tokenizers(tmp_path, texts):
     with pytest.raises(UsageError, match="read alone"):
         list(rnnlm.train([texts / "text-skip", texts / "text.txt"], output=tmp_path / "model"))
     with pytest.raises(UsageError, match="another tokenizer"):

@@ -77,9 +77,7 @@ def read_alone(model, line):
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
-def test_a_line_has_the_pooled_features_of_its_tokens_and_a_blank_one_those_of_its_boundary(
-    settings,
-):
+def test_lines_have_pooled_features_and_blanks_the_boundary(settings):
     model = network_of(**settings)
     for pooling, by_hand in POOLINGS.items():
         expected = np.stack([by_hand(read_alone(model, line)) for line in TEXT])
@@ -103,7 +101,7 @@ def test_layers_are_those_that_a_trace_shows(settings):
     )
 
 
-def test_a_model_that_reads_from_the_end_has_read_all_at_the_first_word():
+def test_a_reversed_model_ends_at_the_first_word():
     model = network_of(make_tokenizer(LINES, min_count=1, reversed=True), model="gru")
     np.testing.assert_allclose(
         rnnlm.embed(model, TEXT),
@@ -114,7 +112,7 @@ def test_a_model_that_reads_from_the_end_has_read_all_at_the_first_word():
     np.testing.assert_allclose(words[:3], read_alone(model, TEXT[0])[::-1], atol=1e-5)
 
 
-def test_a_word_of_many_tokens_has_the_vector_after_its_last_one():
+def test_a_words_vector_follows_its_last_token():
     model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
     (chunk,) = rnnlm.embed_chunks(model, ["", "the  cat sat "], EmbeddingSettings(words=True))
     assert (
@@ -127,7 +125,7 @@ def test_a_word_of_many_tokens_has_the_vector_after_its_last_one():
     )
 
 
-def test_words_that_a_tokenizer_splits_or_drops_stand_where_their_tokens_do():
+def test_split_or_dropped_words_follow_their_tokens():
     model = network_of(
         make_tokenizer(["go , he said ."], min_count=1, split_punctuation=True), model="rnn"
     )
@@ -144,7 +142,7 @@ def test_words_that_a_tokenizer_splits_or_drops_stand_where_their_tokens_do():
         {"tokenizer": "char", "characters": None},
     ],
 )
-def test_a_taggers_words_are_those_that_its_output_layers_read(settings):
+def test_a_taggers_word_vectors_feed_its_output_layers(settings):
     model = labeller_of("tagging", **settings)
     texts = [request[0] for request in tiny_tasks.requests(6, seed=3)]
     expected = [None] * len(texts)
@@ -155,7 +153,7 @@ def test_a_taggers_words_are_those_that_its_output_layers_read(settings):
     np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
 
 
-def test_the_last_vector_of_both_directions_is_that_of_the_last_word_and_of_the_first():
+def test_both_directions_end_at_last_and_first_words():
     model = labeller_of("tagging")
     lines = ["fly me to oslo", "noon", ""]
     words = rnnlm.embed(model, lines, words=True, layer=1)
@@ -167,7 +165,7 @@ def test_the_last_vector_of_both_directions_is_that_of_the_last_word_and_of_the_
 
 
 @pytest.mark.parametrize("name", ["lstm", "bag", "cnn"])
-def test_a_classifiers_features_are_those_of_the_text_and_its_layers_those_of_words(name):
+def test_a_classifiers_features_are_of_texts_or_words(name):
     model = labeller_of("classification", name)
     texts = [request[0] for request in tiny_tasks.requests(5, seed=3)]
     (reading,) = model.read(texts)
@@ -190,9 +188,7 @@ def test_a_classifiers_features_are_those_of_the_text_and_its_layers_those_of_wo
         ({}, True, 3),
     ],
 )
-def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(
-    settings, is_reversed, onwards
-):
+def test_an_encoder_decoder_has_its_encoders_vectors(settings, is_reversed, onwards):
     model = tiny_seq2seq.tiny_model(**settings)
     model.codec.source = tiny_seq2seq.SOURCE.in_direction(is_reversed)
     sources = ["the cat sat on the mat", "", "a dog"]
@@ -211,7 +207,7 @@ def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(
     np.testing.assert_allclose(last[0, onwards:], expected_SMH[0, 0, onwards:], atol=1e-5)
 
 
-def test_the_same_vectors_come_in_whatever_chunks_and_batches(monkeypatch):
+def test_vectors_do_not_depend_on_chunks_or_batches(monkeypatch):
     model = network_of(model="lstm")
     once, words = rnnlm.embed(model, TEXT), rnnlm.embed(model, TEXT, words=True)
     for name, value in {"LINES_PER_CHUNK": 4, "TOKENS": 6, "ROWS": 2}.items():
@@ -221,12 +217,12 @@ def test_the_same_vectors_come_in_whatever_chunks_and_batches(monkeypatch):
     assert [chunk.first for chunk in rnnlm.embed_chunks(model, TEXT)] == [1, 5]
 
 
-def test_no_lines_are_no_rows_of_the_same_width():
+def test_no_lines_give_zero_rows_of_full_width():
     model = network_of(model="rnn", tied=False)
     assert rnnlm.embed(model, []).shape == rnnlm.embed(model, [""], words=True).shape == (0, 7)
 
 
-def test_what_cannot_be_read_or_has_no_layers_is_one_clear_error():
+def test_unreadable_input_or_missing_layers_is_one_error():
     model = network_of(model="rnn")
     with pytest.raises(UsageError, match="has no vectors of text"):
         rnnlm.embed(fit("ngram"), ["a"])

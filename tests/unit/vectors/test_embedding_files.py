@@ -85,7 +85,7 @@ def test_lines_are_read_as_they_are_written(tmp_path, model):
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.parquet", "a.jsonl"])
-def test_an_error_on_the_way_leaves_what_was_there(tmp_path, model, name):
+def test_an_error_midway_leaves_the_old_file(tmp_path, model, name):
     (tmp_path / name).write_text("before")
     with pytest.raises(TextError, match="line 4"):
         save_vectors(
@@ -97,7 +97,7 @@ def test_an_error_on_the_way_leaves_what_was_there(tmp_path, model, name):
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
 
 
-def test_a_file_that_is_there_or_has_no_format_is_refused(tmp_path, model):
+def test_existing_or_formatless_files_are_refused(tmp_path, model):
     (tmp_path / "a.npy.words.tsv").write_text("mine")
     with pytest.raises(OutputError, match=r"a\.npy\.words\.tsv already exists"):
         save_vectors(tmp_path / "a.npy", Embedder(model, EmbeddingSettings(words=True)), LINES)

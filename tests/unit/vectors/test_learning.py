@@ -28,7 +28,7 @@ def planted(lines=1000):
     )
 
 
-def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_taken():
+def test_rare_words_are_removed_before_taking_windows():
     stream = word_stream(Lines(["a once b", "b <unk> a", "a b"]), TokenizerSettings(), 2)
     assert stream.words == ("a", "b") and stream.counts_V.tolist() == [3, 3]
     assert [stream.words[id] for id in stream.ids_N] == ["a", "b", "b", "a", "a", "b"]
@@ -36,7 +36,7 @@ def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_
 
 
 @pytest.mark.parametrize("method", ["svd", "glove", "skipgram", "cbow"])
-def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method):
+def test_planted_groups_are_found_reproducibly(method):
     settings = {
         "method": method,
         "width": 6,
@@ -63,7 +63,7 @@ def test_progress_tells_of_each_epoch():
     assert told == [f"epoch {number} of 3: 0% of the text" for number in (1, 2, 3)]
 
 
-def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
+def test_settings_out_of_range_and_tiny_texts_fail():
     with pytest.raises(SettingsError, match=r"method = 'cbo' is not valid.*'cbow'"):
         rnnlm.learn_vectors(planted(), method="cbo")
     with pytest.raises(SettingsError, match="window = 0"):

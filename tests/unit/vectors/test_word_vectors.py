@@ -14,7 +14,7 @@ VECTORS = rnnlm.WordVectors(
 )
 
 
-def test_the_nearest_words_are_those_of_largest_cosine_special_symbols_left_out():
+def test_nearest_words_have_largest_cosine_without_special_symbols():
     found = VECTORS.nearest(np.array([2.0, 0.0]), 2)
     assert [word for word, _ in found] == ["king", "queen"]
     assert [cosine for _, cosine in found] == pytest.approx(
@@ -26,13 +26,13 @@ def test_the_nearest_words_are_those_of_largest_cosine_special_symbols_left_out(
 @pytest.mark.parametrize(
     ("word", "hint"), [("Cat", "'cat'"), ("quen", "'queen'"), ("kings", "'king'")]
 )
-def test_an_unknown_word_is_one_line_that_names_the_nearest_in_spelling(word, hint):
+def test_an_unknown_words_error_suggests_similar_spelling(word, hint):
     with pytest.raises(UsageError) as caught:
         VECTORS.number(word)
     assert caught.value.what == f"unknown word {word!r}" and hint in caught.value.hint
 
 
-def test_what_is_written_is_read_again_to_the_last_bit_whole_and_by_a_vocabulary(tmp_path):
+def test_saved_vectors_are_read_back_exactly(tmp_path):
     vectors = rnnlm.WordVectors(
         ("the", "a", "m\u00e4t"),
         np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32),
@@ -49,7 +49,7 @@ def test_what_is_written_is_read_again_to_the_last_bit_whole_and_by_a_vocabulary
         rnnlm.save_vectors(vectors, tmp_path / "v.txt.gz")
 
 
-def test_symbols_with_white_space_are_left_out_of_a_file_with_a_notice(tmp_path):
+def test_symbols_with_white_space_are_not_written(tmp_path):
     with pytest.warns(RnnlmWarning, match="1 symbol with white space"):
         assert (
             rnnlm.save_vectors(
@@ -72,14 +72,14 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, content, error, message):
         rnnlm.read_vectors(tmp_path / "v.txt")
 
 
-def test_a_glove_file_has_the_width_of_its_first_line_and_its_first_vectors_count(tmp_path):
+def test_glove_files_keep_first_width_and_first_vectors(tmp_path):
     (tmp_path / "v.txt").write_text("the 1 2\nnew york 3 4\na 5 6\nthe 7 8\n")
     with pytest.warns(RnnlmWarning, match="1 lines repeat a word"):
         vectors = rnnlm.read_vectors(tmp_path / "v.txt")
     assert vectors.words == ("the", "a") and vectors.matrix_VE.tolist() == [[1, 2], [5, 6]]
 
 
-def test_a_model_has_the_vectors_that_it_reads_and_those_of_its_softmax():
+def test_a_model_has_input_and_softmax_vectors():
     model = tiny_models.fit("lstm", tied=False)
     network = model.network
     assert np.array_equal(
@@ -104,7 +104,7 @@ def test_tied_vectors_say_so_and_are_the_same():
         "tied: input and output vectors are the same"}  # fmt: skip
 
 
-def test_words_read_as_characters_have_vectors_made_of_them():
+def test_words_read_as_characters_have_composed_vectors():
     settings = {"characters": "cnn", "character_filters": "4,4", "tied": False}
     model = tiny_models.fit("lstm", **settings)
     vectors = rnnlm.word_vectors(model)
@@ -118,7 +118,7 @@ def test_words_read_as_characters_have_vectors_made_of_them():
 
 
 @pytest.mark.parametrize("layer", ["adaptive", "hierarchical", "class"])
-def test_output_layers_without_a_row_for_each_word_are_refused(layer):
+def test_output_layers_without_word_rows_are_refused(layer):
     more = {"cutoffs": "4"} if layer == "adaptive" else {}
     model = tiny_models.fit("lstm", output_layer=layer, tied=False, **more)
     with pytest.raises(UsageError, match=r"no output vectors.*take its input vectors"):
@@ -126,7 +126,7 @@ def test_output_layers_without_a_row_for_each_word_are_refused(layer):
     assert rnnlm.word_vectors(model).width == 8
 
 
-def test_an_encoder_decoder_has_those_of_the_source_and_of_the_targets_softmax():
+def test_an_encoder_decoder_has_source_and_softmax_vectors():
     model = tiny_seq2seq.tiny_model(tied_embeddings="target")
     codec = model.codec
     source, target = (rnnlm.word_vectors(model, which) for which in ("input", "output"))
@@ -139,7 +139,7 @@ def test_an_encoder_decoder_has_those_of_the_source_and_of_the_targets_softmax()
 
 
 @pytest.mark.parametrize(("task", "kind"), [("tagging", "lstm"), ("classification", "bag")])
-def test_a_model_of_labels_has_vectors_of_the_words_it_reads_and_predicts_none(task, kind):
+def test_a_label_model_has_input_vectors_only(task, kind):
     model = tiny_tasks.fit(task, kind)
     vectors = rnnlm.word_vectors(model)
     assert "oslo" in vectors.words and np.array_equal(
@@ -149,7 +149,7 @@ def test_a_model_of_labels_has_vectors_of_the_words_it_reads_and_predicts_none(t
         rnnlm.word_vectors(model, "output")
 
 
-def test_models_without_vectors_and_unknown_kinds_of_them_are_refused():
+def test_models_without_vectors_and_unknown_kinds_are_refused():
     with pytest.raises(UsageError, match=r"no word vectors.*n-grams"):
         rnnlm.word_vectors(tiny_models.fit("ngram", order=2))
     with pytest.raises(UsageError, match="unknown vectors 'outputs'"):
@@ -157,7 +157,7 @@ def test_models_without_vectors_and_unknown_kinds_of_them_are_refused():
     assert rnnlm.word_vectors(VECTORS) is VECTORS
 
 
-def test_a_width_that_contradicts_the_first_line_is_told(tmp_path):
+def test_a_width_unlike_the_first_line_is_reported(tmp_path):
     (tmp_path / "v.txt").write_text("1 2\na 1 2 3\n")
     with pytest.raises((SettingsError, TextError), match="3 numbers instead of 2"):
         rnnlm.read_vectors(tmp_path / "v.txt")

@@ -30,7 +30,7 @@ def test_what_may_differ_forbids_nothing(part):
 
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])
-def test_what_must_agree_is_named_with_both_values_and_a_way_out(part):
+def test_disagreeing_parts_are_named_with_values_and_remedy(part):
     with pytest.raises(
         ComparisonError, match=f"the part {part} of their signatures differs"
     ) as error:
@@ -42,7 +42,7 @@ def test_what_must_agree_is_named_with_both_values_and_a_way_out(part):
     )
 
 
-def test_how_unk_is_read_makes_no_difference_to_a_text_without_one():
+def test_unk_handling_is_irrelevant_to_text_without_unk():
     found = find_comparable(
         [subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False
     )
@@ -62,7 +62,7 @@ def test_other_tokens_compare_per_word_character_and_byte():
     assert "char:f2,V=5 for b" in found.refused[0].why
 
 
-def test_other_tokens_of_a_text_that_is_not_kept_compare_per_word_alone():
+def test_different_tokens_without_kept_text_compare_per_word():
     found = find_comparable(
         [subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")]
     )
@@ -76,7 +76,7 @@ def test_other_tokens_and_unknown_words_compare_in_nothing():
     assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.hint
 
 
-def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its_own_too():
+def test_unknown_white_space_is_a_separate_character_event():
     text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
     unseen = make_tokenizer(["the cat"], tokenizer="char")
     subjects = [
@@ -91,7 +91,7 @@ def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its
         find_comparable([subjects[0], other])
 
 
-def test_words_with_and_without_their_punctuation_are_other_words():
+def test_words_with_and_without_punctuation_are_different_words():
     with pytest.raises(ComparisonError) as error:
         find_comparable(
             [
@@ -102,13 +102,13 @@ def test_words_with_and_without_their_punctuation_are_other_words():
     assert "punctuation split off for b" in error.value.why
 
 
-def test_one_of_several_is_enough_to_differ_and_every_main_figure_has_its_unit():
+def test_one_different_model_suffices_to_refuse():
     with pytest.raises(ComparisonError, match="case"):
         find_comparable([subject("a"), subject("b"), subject("c", case="lower")])
     assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
 
 
-def test_folders_are_called_by_their_last_part_or_by_as_many_as_tell_them_apart():
+def test_folders_are_named_by_shortest_unique_path_end():
     assert names_of(["runs/a", "b+cache", "c/"], None) == ["a", "b+cache", "c"]
     assert names_of(["runs/x/a", "/home/y/a", "b"], None) == ["x/a", "y/a", "b"]
     assert names_of(["a", "a"], None) == ["a (1)", "a (2)"]

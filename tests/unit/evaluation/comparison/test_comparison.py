@@ -114,7 +114,7 @@ def test_figures_are_those_of_evaluate(lstm, kn, text, context):
         assert compared.calibration.tokens
 
 
-def test_a_model_that_spells_unknown_words_is_compared_with_one_that_does_not(lstm, text):
+def test_spelling_model_is_compared_with_non_spelling_one(lstm, text):
     spelling, path = fit("lstm", characters="cnn"), text(*LINES, "the zebra sat on a yak")
     found = compare([lstm, spelling], path, settings=ComparisonSettings(calibration_tokens=10))
     assert [each.evaluation.logprob_nats for each in found.models] == [
@@ -123,7 +123,7 @@ def test_a_model_that_spells_unknown_words_is_compared_with_one_that_does_not(ls
     assert {row.group: row.units for row in found.bands}["unknown"] == 2
 
 
-def test_models_of_other_words_that_change_the_text_alike_are_compared_per_word(text):
+def test_different_words_compare_per_word_after_equal_normalisation(text):
     settings = {"lowercase": True, "split_punctuation": True}
     models = [fit("unigram", **settings), fit("unigram", [*LINES, "It's the end."], **settings)]
     found = compare(models, text("The CAT sat", "it is"))
@@ -172,7 +172,7 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
     assert {row.group: row.units for row in found.bands} == {"1 to 9": 28, "</s>": 6, "unknown": 1}
 
 
-def test_without_a_training_text_an_n_gram_model_says_what_it_has_seen(lstm, kn, text):
+def test_ngram_model_supplies_seen_counts_without_training_text(lstm, kn, text):
     found = compare([lstm, kn], text("the cat sat on the mat", "cat the"), names=["lstm", "kn"])
     assert found.ngram_source == "kn"
     assert {row.group: row.units for row in found.ngrams} == {
@@ -209,7 +209,7 @@ def test_other_tokenizers_are_compared_by_words_and_characters(text):
         compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
 
 
-def test_words_of_models_without_words_are_counted_in_the_training_text(text, tmp_path):
+def test_training_text_supplies_word_counts_for_wordless_models(text, tmp_path):
     (tmp_path / "train.txt").write_text("a\n" * 12 + "b a\n")
     p = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}
     models = [unigram(p, tokenizer="char"), unigram(p | {"c": 0.1}, tokenizer="char")]
@@ -253,7 +253,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]],
     ids=str,
 )
-def test_differences_without_unknown_tokens_are_those_of_the_figures(models, text):
+def test_differences_without_unknown_tokens_match_the_figures(models, text):
     found = compare(
         [fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak")
     )
@@ -267,7 +267,7 @@ def test_differences_without_unknown_tokens_are_those_of_the_figures(models, tex
     assert difference.ppl_ratio.estimate != pytest.approx(difference.no_oov.ppl_ratio.estimate)
 
 
-def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
+def test_no_disagreement_on_unknown_tokens_is_not_reported(text):
     (known,) = compare([unigram(P), unigram(Q)], text("a a", "b")).differences
     assert (known.no_oov, known.disagreement) == (None, None)
     better = (
@@ -278,7 +278,7 @@ def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
     assert alike.no_oov and alike.disagreement is None
 
 
-def test_a_difference_that_only_unknown_tokens_make_is_reported(text):
+def test_difference_made_by_unknown_tokens_is_reported(text):
     first, second = (
         unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}),
         unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4}),
@@ -290,13 +290,13 @@ def test_a_difference_that_only_unknown_tokens_make_is_reported(text):
     )
 
 
-def test_known_tokens_are_compared_where_unknown_ones_have_probability_zero(text):
+def test_known_tokens_are_compared_despite_impossible_unknown_ones(text):
     (found,) = compare([unigram(P), unigram(Q)], text("a a x", "b")).differences
     assert (found.difference_bits, found.disagreement) == (None, None)
     assert found.no_oov.difference_bits.estimate == pytest.approx((9 - 8) / 5)
 
 
-def test_a_probability_of_zero_makes_null_and_is_counted(text):
+def test_zero_probability_gives_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models
     assert second.evaluation.zero_probability_tokens == 1 and (
@@ -333,7 +333,7 @@ def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch)
     )
 
 
-def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn, text):
+def test_to_dict_omits_lines_and_is_reproducible(lstm, kn, text):
     found = [
         compare([lstm, kn], text(*LINES), settings=ComparisonSettings(resamples=50)).to_dict()
         for _ in range(2)
@@ -355,7 +355,7 @@ def test_settings_that_are_not_valid(settings, what, text):
         compare([unigram(P), unigram(Q)], text("a"), settings=ComparisonSettings(**settings))
 
 
-def test_too_few_models_or_names_or_an_empty_text_is_an_error(text, tmp_path):
+def test_missing_models_names_or_text_are_errors(text, tmp_path):
     with pytest.raises(UsageError, match="at least two models"):
         compare([unigram(P)], text("a"))
     with pytest.raises(UsageError, match="1 names do not fit 2 models"):
@@ -366,7 +366,7 @@ def test_too_few_models_or_names_or_an_empty_text_is_an_error(text, tmp_path):
         compare([unigram(P), unigram(Q)], text(""))
 
 
-def test_a_text_of_one_block_has_intervals_without_width_and_a_notice_says_so(text):
+def test_single_block_gives_zero_width_intervals_with_notice(text):
     with pytest.warns(RnnlmWarning, match="single block"):
         (found,) = compare(
             [unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)

@@ -40,7 +40,7 @@ def test_what_lines_add_makes_the_evaluation(settings):
             assert intervals["bits_per_byte"].estimate == pytest.approx(whole.bits_per_byte)
 
 
-def test_an_interval_too_wide_for_a_number_is_left_out():
+def test_interval_with_unrepresentable_bounds_is_omitted():
     one = np.ones(2)
     huge = LineSums(
         np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one

@@ -24,7 +24,7 @@ def metric(signature) -> Metric:
     return Metric(signature.figure, 0.5, str(signature))
 
 
-def test_a_metric_differs_by_what_the_second_model_has_more():
+def test_metric_difference_is_second_minus_first():
     ours, theirs = measures(FIRST), measures(SECOND)
     found = {name: ours[name].difference(theirs[name], Trials(50)) for name in ours}
     assert found["accuracy"].interval.estimate == pytest.approx(3 / 24)

@@ -53,7 +53,7 @@ def titles(page: str) -> list[str]:
     ]
 
 
-def test_it_is_well_formed_and_holds_plots_and_figures(page, compared):
+def test_report_is_well_formed_with_plots_and_figures(page, compared):
     root = tree(page)
     assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 7
     for title in (
@@ -95,12 +95,12 @@ def test_text_and_names_are_shown_as_they_are(page):
     assert "<script>alert(1)</script> & \\x07 the cat" in text and 'kn <b>"x"</b>\\x1b[31m' in text
 
 
-def test_it_reads_well_on_a_phone_and_in_the_dark(page):
+def test_report_reads_well_on_phones_and_dark_screens(page):
     assert '<meta name="viewport" content="width=device-width' in page
     assert "prefers-color-scheme: dark" in page and "max-width: 40rem" in page
 
 
-def test_zero_probabilities_and_one_line_make_a_page_too(tmp_path):
+def test_report_handles_zero_probabilities_and_a_single_line(tmp_path):
     (tmp_path / "one.txt").write_text("the zebra\n")
     models = [fit("ngram", smoothing="mle"), fit("ngram", smoothing="mle")]
     found = compare(

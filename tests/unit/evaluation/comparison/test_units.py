@@ -46,7 +46,7 @@ def test_of_one_tokenizer_they_are_its_tokens():
     assert found.counts_V is WORDS.counts_V
 
 
-def test_of_other_tokenizers_they_are_words_and_the_white_space_before_belongs_to_them():
+def test_units_across_tokenizers_are_words_with_preceding_space():
     found, encoded, scores = units(["the  cat ", "a"], [TOKENIZERS["char"], WORDS])
     assert found.name == "word" and [WORDS.symbols()[id] for id in found.ids_U] == [
         "the",
@@ -67,7 +67,7 @@ def test_of_other_tokenizers_they_are_words_and_the_white_space_before_belongs_t
         strategies.text("ab cdth ", min_size=1).filter(str.strip), min_size=1, max_size=5
     )
 )
-def test_there_is_one_for_each_word_and_line_end_and_their_sums_are_those_of_the_tokens(lines):
+def test_word_and_line_end_units_sum_their_tokens(lines):
     found, encoded, scores = units(lines, list(TOKENIZERS.values()))
     assert (
         len(found.ids_U) == encoded[0].words + encoded[0].sentences
@@ -83,7 +83,7 @@ def test_there_is_one_for_each_word_and_line_end_and_their_sums_are_those_of_the
 
 
 # to that of characters the white space in it is unknown
-def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():
+def test_line_split_into_different_words_is_one_unit():
     found, encoded, scores = units(
         ["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]]
     )
@@ -97,7 +97,7 @@ def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():
         assert found.logprob_KU[k][3] == pytest.approx(scores[k][start:end].sum())
 
 
-def test_models_that_lower_the_case_are_compared_by_lowered_words():
+def test_lowercasing_models_are_compared_by_lowercased_words():
     lower = make_tokenizer(lowercase=True, tokenizer="char")
     found, _, _ = units(
         ["The CAT"],

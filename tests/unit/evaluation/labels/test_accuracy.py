@@ -8,7 +8,7 @@ GOLD = ["DET NOUN VERB".split(), ["NOUN"], []]
 PREDICTED = ["DET NOUN NOUN".split(), ["VERB"], []]
 
 
-def test_accuracy_of_all_words_and_of_known_and_unknown_ones():
+def test_accuracy_of_all_known_and_unknown_words():
     assert Measure(accuracy_counts(GOLD, PREDICTED), ratio).value == 2 / 4
     known = [[True, True, True], [False], []]
     assert Measure(accuracy_counts(GOLD, PREDICTED, known), ratio).value == 2 / 3

@@ -9,7 +9,7 @@ GOLD = ["N N N V".split(), "V V A".split()]
 PREDICTED = ["N V V V".split(), "V N X".split()]
 
 
-def test_the_matrix_counts_gold_labels_by_what_they_were_taken_for():
+def test_matrix_counts_predictions_for_each_gold_label():
     found = confusion(GOLD, PREDICTED)
     assert found.labels == ("N", "V", "A", "X")  # X is predicted only
     assert found.counts_KK.tolist() == [[1, 2, 0, 0], [1, 2, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]

@@ -19,7 +19,7 @@ def test_expected_calibration_error_worked_out_by_hand():
     assert error == pytest.approx((abs(2 - 2.92) + abs(1 - 0.5) + abs(1 - 1.15)) / 6)
 
 
-def test_labels_that_are_right_as_often_as_they_say_have_no_error():
+def test_perfectly_calibrated_labels_have_no_error():
     assert ece([[1, 1, 1, 0]], [[0.75] * 4]) == pytest.approx(0)
     assert ece([[0, 1]], [[0.0, 1.0]]) == 0
     assert ece([[]], [[]]) is None

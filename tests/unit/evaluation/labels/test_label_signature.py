@@ -8,7 +8,7 @@ SPANS = LabelSignature(
 )
 
 
-def test_it_says_what_was_counted_how_and_on_what():
+def test_signature_states_what_was_counted_and_how():
     assert str(SPANS) == "f1|mode:conlleval|scheme:bio|data:77d05c1b9f3e|model:1f0c8d2a4b6e"
     assert (
         str(LabelSignature("accuracy", column="upos", data="77d0", model="1f0c"))

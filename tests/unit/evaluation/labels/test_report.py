@@ -55,7 +55,7 @@ def test_slots_have_figures_of_words_spans_and_sentences():
     }  # fmt: skip
 
 
-def test_a_label_for_each_text_has_accuracy_and_macro_f1():
+def test_single_label_texts_have_accuracy_and_macro_f1():
     found = figures(INTENT)
     assert (found["accuracy"], found["macro_f1"]) == pytest.approx((1 / 2, (2 / 3 + 0) / 2))
     assert {
@@ -70,7 +70,7 @@ def test_a_label_for_each_text_has_accuracy_and_macro_f1():
     assert found["sentences"] == 2 and list(found["by_type"]) == ["fare", "flight"]
 
 
-def test_texts_of_several_labels_have_exact_match_and_micro_and_macro_f1_in_any_order_of_labels():
+def test_multi_label_figures_ignore_label_order():
     found = figures(TOPICS)
     assert (found["exact_match"], found["f1"]) == pytest.approx((2 / 3, 2 * 3 / (4 + 3)))
     assert (found["precision"], found["recall"]) == pytest.approx((3 / 4, 1))
@@ -78,7 +78,7 @@ def test_texts_of_several_labels_have_exact_match_and_micro_and_macro_f1_in_any_
     assert found["unseen_labels"] == {"a": 2} and "accuracy" not in found
 
 
-def test_letters_to_sounds_have_error_rates_with_and_without_labels_of_letters():
+def test_letters_to_sounds_have_error_rates():
     assert figures(SOUNDS) == {
         "task": "tagging", "column": "", "scheme": "none", "sentences": 2, "words": 0,
         "by_type": {},
@@ -94,7 +94,7 @@ def test_letters_to_sounds_have_error_rates_with_and_without_labels_of_letters()
     assert (figures(aligned)["accuracy"], figures(aligned)["word_error_rate"]) == (2 / 3, 1)
 
 
-def test_slots_and_intent_are_both_right_in_one_sentence_of_two():
+def test_joint_exact_match_requires_slots_and_intent_right():
     assert joint_exact_match([SLOTS, INTENT]).value == 1 / 2
     assert math.isclose(measures(SLOTS)["exact_match"].value, 1 / 2)
     swapped = Predictions("classification", INTENT.gold[::-1], INTENT.predicted)

@@ -49,7 +49,7 @@ def counters(counts: Counts) -> tuple[Counter, ...]:
 @pytest.mark.parametrize(
     "prefixes, scheme", [("BIO", "bio"), ("OIIB", "iob1"), ("BIOE", "iob1"), ("BIOES.Q", "bio")]
 )
-def test_spans_of_any_labels_are_counted_as_conlleval_does(prefixes, scheme):
+def test_span_counts_match_conlleval(prefixes, scheme):
     gold, predicted = random_labels(len(prefixes), prefixes)
     expected = label_spans.conlleval(gold, predicted)
     assert counters(span_counts(gold, predicted, scheme)) == expected
@@ -59,7 +59,7 @@ def test_spans_of_any_labels_are_counted_as_conlleval_does(prefixes, scheme):
 @pytest.mark.parametrize(
     "scheme, labels", [("bio", "O B-X I-X B-Y I-Y B I"), ("iob1", "O B-X I-X B-Y I-Y I")]
 )
-def test_spans_are_measured_by_the_rule_by_which_they_are_learned(scheme, labels):
+def test_spans_are_evaluated_as_in_training(scheme, labels):
     for sentence in itertools.product(labels.split(), repeat=4):
         assert spans(sentence, scheme) == [
             Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)
@@ -85,7 +85,7 @@ def test_strict_spans_are_those_of_seqevals_tables(prefixes, scheme):
     assert all(expected[RIGHT][name] for name in "XYZ")
 
 
-def test_an_i_without_a_beginning_is_a_span_for_conlleval_and_none_in_strict_mode():
+def test_orphan_i_is_no_span_in_strict_mode():
     labels = "O I-LOC I-LOC I-PER B-PER O".split()
     assert spans(labels, "bio") == [Span("LOC", 1, 3), Span("PER", 3, 4), Span("PER", 4, 5)]
     assert spans(labels, "bio", "strict") == [Span("PER", 4, 5)]
@@ -112,7 +112,7 @@ def test_figures_worked_out_by_hand():
     assert list(by_class(counts)) == ["LOC", "ORG", "PER"] and by_class(counts)["ORG"].recall == 0
 
 
-def test_where_there_is_no_span_the_figures_are_0_as_conlleval_prints_them():
+def test_figures_without_spans_are_zero_like_conlleval():
     assert Measure(span_counts([["O"]], [["O"]], "bio"), f1).value == 0
 
 
@@ -121,7 +121,7 @@ def test_where_there_is_no_span_the_figures_are_0_as_conlleval_prints_them():
     (["NOUN"], "none", "conlleval", "do not stand for spans"),
     (["O"], "bio", "lenient", "cannot be counted as lenient"),
 ])  # fmt: skip
-def test_labels_that_are_not_of_the_scheme_are_an_error(labels, scheme, mode, message):
+def test_labels_outside_the_scheme_are_errors(labels, scheme, mode, message):
     with pytest.raises(UsageError, match=message):
         spans(labels, scheme, mode)
 

@@ -8,7 +8,7 @@ REFERENCES = [["a b c d e"], ["a b c d e"], ["q"], ["a b c d e f g h", "b a"], [
 LENGTHS = [5, 6, 10, 51, 400]
 
 
-def test_each_bucket_has_the_figures_of_its_sentences_alone_and_empty_ones_are_left_out():
+def test_buckets_measure_their_own_sentences_and_omit_empties():
     found = by_length(measures(Translations(HYPOTHESES, REFERENCES)), LENGTHS)
     assert [(each.name, each.sentences) for each in found] == [("1-5", 1), ("6-10", 2), ("51+", 2)]
     for each, rows in zip(found, (slice(1), slice(1, 3), slice(3, 5)), strict=True):
@@ -17,7 +17,7 @@ def test_each_bucket_has_the_figures_of_its_sentences_alone_and_empty_ones_are_l
             assert getattr(each, name) == pytest.approx(getattr(expected, name), rel=1e-12), name
 
 
-def test_empty_sources_are_short_ones_and_a_rate_of_nothing_is_none():
+def test_empty_sources_are_short_and_empty_rates_none():
     found = by_length(measures(Translations(["", "a"], [[""], ["a"]])), [0, 3], [2])
     assert [(each.name, each.word_error_rate) for each in found] == [("0-2", None), ("3+", 0)]
     assert found[1].to_dict()["longest"] is None
@@ -26,6 +26,6 @@ def test_empty_sources_are_short_ones_and_a_rate_of_nothing_is_none():
 @pytest.mark.parametrize(("lengths", "bounds"), [
     ([1, 2], [5]), ([1, 2, 3, 4, -1], [5]), (LENGTHS, []), (LENGTHS, [5, 5]), (LENGTHS, [-1, 5]),
 ])  # fmt: skip
-def test_lengths_of_other_sentences_and_bounds_that_do_not_rise_are_errors(lengths, bounds):
+def test_mismatched_lengths_and_unsorted_bounds_are_errors(lengths, bounds):
     with pytest.raises(UsageError, match="length"):
         by_length(measures(Translations(HYPOTHESES, REFERENCES)), lengths, bounds)

@@ -38,7 +38,7 @@ def figures_of(hypotheses: list[str], references: list[list[str]], **settings):
 
 
 @pytest.mark.system
-def test_bleu_chrf_and_their_signatures_are_those_of_the_command_line_of_sacrebleu(tmp_path):
+def test_bleu_and_chrf_match_the_sacrebleu_command(tmp_path):
     rng, first = random.Random(1), random_translations(2, lowercase=True, bleu_tokenizer="intl")
     references = [(row[0], random_text(rng)) for row in first.references]
     for name, lines in {
@@ -73,7 +73,7 @@ def test_bleu_chrf_and_their_signatures_are_those_of_the_command_line_of_sacrebl
 
 @pytest.mark.parametrize("most", [1, 3])
 @pytest.mark.parametrize("lowercase", [False, True])
-def test_the_sums_of_what_sentences_contribute_give_the_figures_of_the_text(most, lowercase):
+def test_sentence_contributions_sum_to_the_text_figures(most, lowercase):
     translations = random_translations(3, most=most, lowercase=lowercase)
     figures = measure(translations)
     assert ("nrefs:var" if most > 1 else "nrefs:1") in figures.bleu_signature
@@ -92,7 +92,7 @@ def test_error_rates_are_those_of_jiwer():
     )
 
 
-def test_exact_match_and_error_rates_worked_out_by_hand():
+def test_exact_match_and_error_rates_by_hand():
     """The second sentence is its second reference; in the first, a word of three is wrong by one
     character of eleven."""
     found = figures_of(
@@ -103,7 +103,7 @@ def test_exact_match_and_error_rates_worked_out_by_hand():
     assert found.symbol_error_rate == (1 + 0 + 1) / (11 + 8 + 1)
 
 
-def test_words_and_characters_each_have_their_own_nearest_reference_of_which_the_longest_counts():
+def test_words_and_characters_choose_their_own_nearest_reference():
     """Of `a bcd`, the first reference is two words away from it and three characters, the second
     one word and five characters."""
     found = figures_of(["a bcd"], [["abxd", "a vwxyz"]])
@@ -115,7 +115,7 @@ def test_words_and_characters_each_have_their_own_nearest_reference_of_which_the
     )
 
 
-def test_of_spelled_texts_a_word_is_the_line_and_a_symbol_what_white_space_separates():
+def test_spelled_texts_are_scored_by_line_and_symbol():
     found = figures_of(
         ["R IY D S", "K AH T", ""], [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]], spelled=True
     )
@@ -126,7 +126,7 @@ def test_of_spelled_texts_a_word_is_the_line_and_a_symbol_what_white_space_separ
     )
 
 
-def test_lower_casing_concerns_every_figure_and_shows_in_both_signatures():
+def test_lowercasing_affects_all_figures_and_both_signatures():
     hypotheses, references = ["THE cat sat on the Mat"], [["the Cat sat on the mat"]]
     kept, lower = (
         figures_of(hypotheses, references),
@@ -146,7 +146,7 @@ def test_lower_casing_concerns_every_figure_and_shows_in_both_signatures():
     assert "case:lc" in lower.bleu_signature and "case:lc" in lower.chrf_signature
 
 
-def test_one_word_texts_have_no_bleu_but_can_be_perfect():
+def test_one_word_texts_are_perfect_without_bleu():
     found = figures_of(["cold"], [["cold"]])
     assert found.bleu == 0 and found.chrf == 100 and found.is_perfect
 
@@ -173,7 +173,7 @@ def test_sentences_without_hypothesis_or_reference_are_an_error(hypotheses, refe
         Translations(hypotheses, references)
 
 
-def test_references_that_are_no_lists_are_an_error_and_not_taken_for_lists_of_characters():
+def test_references_that_are_not_lists_are_errors():
     with pytest.raises(
         ArgumentTypeError, match="references of sentence 1 must be a list of strings, not a str"
     ):
@@ -182,9 +182,7 @@ def test_references_that_are_no_lists_are_an_error_and_not_taken_for_lists_of_ch
         Translations([None], [["ab"]])
 
 
-def test_a_tokenizer_of_bleu_that_is_not_known_or_not_installed_is_an_error_that_says_what_to_do(
-    monkeypatch,
-):
+def test_unavailable_bleu_tokenizer_is_an_error_with_advice(monkeypatch):
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
     with pytest.raises(UsageError, match="ja-mecab is not installed") as failure:
         figures_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")

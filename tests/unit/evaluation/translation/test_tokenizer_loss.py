@@ -24,13 +24,13 @@ def test_unknown_words_are_a_loss():
     assert not found.is_perfect and found.word_error_rate == 1 / 7 and found.bleu < 100
 
 
-def test_a_tokenizer_that_lower_cases_loses_nothing_of_lower_cased_figures():
+def test_lowercasing_tokenizer_loses_nothing_in_lowercased_figures():
     tokenizer = make_tokenizer(LINES, lowercase=True)
     assert not tokenizer_figures(tokenizer, [LINES]).is_perfect
     assert tokenizer_figures(tokenizer, [LINES], TranslationSettings(lowercase=True)).is_perfect
 
 
-def test_split_punctuation_is_a_loss_of_words_but_none_of_bleu_which_splits_it_too():
+def test_split_punctuation_costs_words_but_not_bleu():
     found = tokenizer_figures(
         make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]]
     )

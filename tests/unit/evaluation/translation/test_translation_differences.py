@@ -43,7 +43,7 @@ FIRST, BETTER, ALIKE = (
 )
 
 
-def test_a_figure_of_drawn_sentences_is_that_of_sacrebleu_on_a_text_in_which_they_stand_as_often():
+def test_resampled_figure_equals_sacrebleu_on_repeated_sentences():
     times_RN = np.random.default_rng(5).integers(0, 4, (3, len(REFERENCES)))
     found = {
         name: its.figure(its.counts.sums(times_RN.astype(float)))
@@ -62,7 +62,7 @@ def test_a_figure_of_drawn_sentences_is_that_of_sacrebleu_on_a_text_in_which_the
         assert found["chrf"][row] == pytest.approx(CHRF().corpus_score(hypotheses, by_number).score)
 
 
-def test_intervals_hold_the_figure_get_narrower_with_more_sentences_and_depend_on_the_seed_alone():
+def test_intervals_narrow_with_sentences_and_follow_the_seed():
     found, of_text = measures(FIRST), measure(FIRST)
     few, again, other = (intervals(found, resamples=100, seed=seed) for seed in (6, 6, 8))
     many = intervals(measures(system(references_of(480), 0.3, 7)), resamples=100)
@@ -74,7 +74,7 @@ def test_intervals_hold_the_figure_get_narrower_with_more_sentences_and_depend_o
         assert many[name].high - many[name].low < 0.7 * (each.high - each.low)
 
 
-def test_a_better_system_differs_in_every_figure_an_equal_one_in_none():
+def test_better_system_differs_in_every_figure():
     trials, of_first, of_better = (
         {"resamples": 100, "permutations": 100},
         measure(FIRST),

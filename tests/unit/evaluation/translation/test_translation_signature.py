@@ -16,7 +16,7 @@ BLEU = TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **PA
 RATE = TranslationSignature.of("symbol_error_rate", TranslationSettings(spelled=True), data="77d0")
 
 
-def test_it_says_what_was_counted_how_on_what_and_how_texts_were_decoded():
+def test_signature_states_counting_and_decoding():
     decoding = "beam:5|length_power:1.0|max_length:2x+10|copy_unknown:no"
     assert str(BLEU) == f"bleu|case:lower|tok:13a|data:77d05c1b9f3e|{decoding}|model:1f0c8d2a4b6e"
     assert str(RATE) == "symbol_error_rate|case:kept|units:spelled|data:77d0"
@@ -27,7 +27,7 @@ def test_it_is_read_back(signature):
     assert TranslationSignature.parse(str(signature)) == signature
 
 
-def test_figures_compare_that_differ_by_model_and_decoding_alone():
+def test_figures_compare_despite_different_models_and_decoding():
     parts = PARTS | {"beam": "1", "copy_unknown": "yes", "model": "another"}
     assert (
         BLEU.differing(

@@ -37,7 +37,7 @@ def averaged(averaging, network):
 
 
 @pytest.mark.parametrize("start", [0, 1, 4])
-def test_asgd_is_the_mean_of_the_weights_after_its_start(network, start):
+def test_asgd_averages_the_weights_after_its_start(network, start):
     averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=start), network)
     seen = walk(network, 10, averaging)
     torch.testing.assert_close(averaged(averaging, network), torch.stack(seen[start:]).mean(0))
@@ -55,14 +55,14 @@ def test_the_average_of_asgd_is_torchs(network, start):
     torch.testing.assert_close(averaged(averaging, network), optimizer.state[network.weight]["ax"])
 
 
-def test_before_its_start_the_average_is_the_weights_themselves(network):
+def test_average_before_its_start_is_the_current_weights(network):
     averaging = Averaging(FittingSettings(optimizer="asgd", asgd_start=5), network)
     seen = walk(network, 5, averaging)
     assert torch.equal(averaged(averaging, network), seen[-1])
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
-def test_an_exponential_average_forgets_by_its_decay_and_the_first_weights_sooner(network, decay):
+def test_exponential_average_decays_and_forgets_first_weights_sooner(network, decay):
     averaging = Averaging(FittingSettings(ema_decay=decay), network)
     seen = walk(network, 200, averaging)
     expected = seen[0]
@@ -88,7 +88,7 @@ def test_an_exponential_average_is_that_of_torch(network):
     torch.testing.assert_close(averaged(averaging, network), theirs.module.weight.detach())
 
 
-def test_the_weights_come_back_exactly_even_after_an_error(network):
+def test_weights_are_restored_exactly_even_after_an_error(network):
     averaging = Averaging(FittingSettings(ema_decay=0.9), network)
     *_, last = walk(network, 5, averaging)
     with pytest.raises(ZeroDivisionError), averaging.in_place():
@@ -126,7 +126,7 @@ def same(some, others):
     ({"optimizer": "asgd", "learning_rate": 1.0, "asgd_start": 3},
      {"optimizer": "sgd", "learning_rate": 1.0}),
 ])  # fmt: skip
-def test_averages_are_validated_and_handed_back_while_training_goes_on_without_them(
+def test_averages_are_validated_and_returned_without_affecting_training(
     make_data, make_trainer, sentences, monkeypatch, settings, raw
 ):
     perplexities = iter([300.0, 200.0, 100.0] * 2)
@@ -171,9 +171,7 @@ def test_without_validation_the_average_is_handed_back(make_data, make_trainer, 
     (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
     (5, [5, 4, 6, 6, 6, 6, 6], 6), (1, [5, 5, 5], None), (1, [5, 4, 4.5, 4.6], 3),
 ])  # fmt: skip
-def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(
-    interval, perplexities, expected
-):
+def test_trigger_is_first_validation_worse_than_earlier_best(interval, perplexities, expected):
     trigger = NonMonotone(interval)
     found = [trigger.observe(ppl) for ppl in perplexities]
     assert (found.index(True) if any(found) else None) == expected
@@ -186,7 +184,7 @@ NT_ASGD = {
 }  # fmt: skip
 
 
-def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(
+def test_nt_asgd_averages_from_its_triggering_validation_on(
     make_data, make_trainer, sentences, monkeypatch
 ):
     # the fourth is worse than the first, two before the one before it
@@ -207,7 +205,7 @@ def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(
     assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
 
 
-def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(
+def test_fine_tuning_restarts_averaging_from_the_best_weights(
     make_data, make_trainer, sentences, monkeypatch
 ):
     #      step   5     10    15    20    25 begins  30    35    40

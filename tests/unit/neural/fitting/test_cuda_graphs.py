@@ -66,9 +66,7 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
     ],
     ids=str,
 )
-def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plain_ones(
-    make_data, make_trainer, sentences, settings
-):
+def test_recorded_iterations_match_plain_ones(make_data, make_trainer, sentences, settings):
     plain, losses, state = trained(make_data, make_trainer, sentences, **settings)
     recorder = Repeater()
     graphed, found, state_found = trained(make_data, make_trainer, sentences, recorder, **settings)
@@ -86,7 +84,7 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
     assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}
 
 
-def test_a_run_of_drawn_lengths_is_the_same_with_graphs(
+def test_run_with_drawn_lengths_is_unchanged_by_graphs(
     make_data, make_trainer, sentences, graphs_on_cpu
 ):
     def weights_after(**more):
@@ -111,9 +109,7 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(
 
 
 @pytest.mark.parametrize("cuda_graphs", [True, "auto"])
-def test_graphs_are_left_out_where_there_is_no_cuda(
-    make_data, make_trainer, sentences, cuda_graphs
-):
+def test_graphs_are_skipped_without_cuda(make_data, make_trainer, sentences, cuda_graphs):
     trainer = make_trainer(
         make_data(sentences[:20]), model="rnn", activation="sigmoid", cuda_graphs=cuda_graphs
     )
@@ -142,7 +138,7 @@ OF_OURS = [
     [(each, False) for each in OF_TORCH] + [(each, True) for each in OF_OURS],
     ids=str,
 )
-def test_by_itself_a_run_records_cells_that_torch_has_no_kernel_for(
+def test_auto_records_cells_without_a_torch_kernel(
     make_data, make_trainer, sentences, graphs_on_cpu, settings, expected
 ):
     trainer = make_trainer(make_data(sentences[:20]), **settings)
@@ -163,7 +159,7 @@ def test_by_itself_a_run_records_cells_that_torch_has_no_kernel_for(
     ],
     ids=str,
 )
-def test_by_itself_a_run_records_nothing_that_cannot_be(
+def test_auto_records_nothing_unrecordable(
     make_data, make_trainer, sentences, graphs_on_cpu, settings
 ):
     trainer = make_trainer(make_data(sentences[:20]), model="jordan", **settings)
@@ -176,7 +172,7 @@ def test_several_processes_record_nothing(make_data, make_trainer, sentences, gr
     assert not records_steps(trainer.settings, trainer.network, trainer.device, 2)
 
 
-def test_tasks_whose_batches_have_many_lengths_are_recorded_on_demand_alone(graphs_on_cpu):
+def test_tasks_with_varying_lengths_record_only_on_demand(graphs_on_cpu):
     for asked, expected in (("auto", False), (True, True)):
         trainer = tiny_pairs.trainer_of(
             "lstm", input_feeding=True, peepholes=True, cuda_graphs=asked
@@ -191,7 +187,7 @@ def lengths_of(trainer, count):
     return {trainer.source.next().tensors[0].shape[0] for _ in range(count)}
 
 
-def test_recorded_windows_of_drawn_lengths_have_few_of_them(
+def test_recorded_windows_have_few_distinct_lengths(
     make_data, make_trainer, sentences, graphs_on_cpu
 ):
     data = make_data(sentences)
@@ -202,7 +198,7 @@ def test_recorded_windows_of_drawn_lengths_have_few_of_them(
     assert lengths_of(make_trainer(data, **{**DRAWN, "bptt_deviation": 0.0}), 5) == {30}
 
 
-def test_a_run_keeps_its_windows_where_others_would_be_drawn(
+def test_resumed_run_keeps_its_stored_windows(
     make_data, make_trainer, sentences, graphs_on_cpu, monkeypatch
 ):
     data = make_data(sentences)
@@ -227,7 +223,7 @@ def test_graphs_are_asked_for_by_a_word(text, expected):
     )
 
 
-def test_another_word_is_refused_with_those_that_there_are():
+def test_unknown_graph_option_error_lists_the_valid_ones():
     with pytest.raises(SettingsError) as caught:
         resolve([FittingSettings], [Layer("--set", {"cuda_graphs": "always"}, is_text=True)])
     assert (
@@ -289,7 +285,7 @@ def cuda(monkeypatch):
     return fake
 
 
-def test_warming_up_is_in_order_with_what_is_before_and_after(cuda):
+def test_warm_up_is_ordered_with_surrounding_work(cuda):
     results = CudaRecorder(torch.device("cuda")).warm_up(
         lambda: cuda.told.append("run") or "results"
     )
@@ -303,14 +299,14 @@ def test_warming_up_is_in_order_with_what_is_before_and_after(cuda):
     ]
 
 
-def test_a_recording_is_made_once_on_the_side_stream_and_replayed_from_then_on(cuda):
+def test_recording_happens_once_on_side_stream_then_replays(cuda):
     replay = CudaRecorder(torch.device("cuda")).record(lambda: cuda.told.append("run") or "results")
     assert cuda.told == ["on side", "run", "off side"]
     assert [replay(), replay()] == ["results", "results"]
     assert cuda.told[3:] == ["replay", "replay"]
 
 
-def test_what_cannot_be_recorded_is_told_with_a_way_out(cuda):
+def test_unrecordable_step_error_suggests_a_remedy(cuda):
     def run():
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
@@ -321,7 +317,7 @@ def test_what_cannot_be_recorded_is_told_with_a_way_out(cuda):
         CudaRecorder(torch.device("cuda")).record(run)
 
 
-def test_memory_that_runs_out_in_a_recording_stays_that(cuda):
+def test_out_of_memory_while_recording_stays_that_error(cuda):
     def run():
         raise torch.OutOfMemoryError
 

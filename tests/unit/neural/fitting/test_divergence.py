@@ -39,14 +39,12 @@ LOST = [[6.0, 19.0, 19.5], [40.0, 30.0, 30.0], [6.0, 400.0, 390.0, 400.0]]
         math.inf) for is_exact in (True, False)),
     ([10.0, 500.0, 501.0], False, ""),  # on another scale a loss may be large
 ], ids=str)  # fmt: skip
-def test_a_run_is_lost_by_a_loss_that_is_no_number_or_far_above_the_uniforms_and_does_not_fall(
-    losses, is_exact, fault
-):
+def test_nan_or_stuck_high_loss_loses_the_run(losses, is_exact, fault):
     assert judge(losses, is_exact).fault == fault
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
-def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
+def test_validations_are_exact_on_any_loss_scale(is_exact):
     endless = [([math.inf], False), ([6.0, math.inf], False), ([6.0, math.inf, math.inf], True)]
     for found, lost in [
         *((nats, False) for nats in SOUND),
@@ -75,9 +73,7 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
     ([6.0], 30.0, TELLING_TOKENS, True, FAR.format(30, 8)),
     ([6.0], math.nan, 1, True, "the loss is not a number after step 8"),
 ])  # fmt: skip
-def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(
-    reports, last, tokens, is_exact, fault
-):
+def test_a_run_ending_far_above_uniform_is_lost(reports, last, tokens, is_exact, fault):
     found = judge(reports, is_exact)
     found.end(last, 8, tokens)
     assert fault in found.fault and bool(fault) == bool(found.fault)
@@ -95,22 +91,20 @@ def test_the_last_report_tells_whether_all_is_well(losses, sound):
 @pytest.mark.parametrize(
     "figure, what", [("gradient_norm", "a gradient"), ("weight_norm", "a weight")]
 )
-def test_a_gradient_or_a_weight_that_is_no_number_is_a_lost_run_though_the_loss_is_fine(
-    figure, what, broken
-):
+def test_non_finite_gradients_or_weights_lose_the_run(figure, what, broken):
     divergence = judge([6.0])
     divergence.observe(replace(report(5.0), **{figure: broken}))
     assert divergence.fault == f"{what} is not a number by step 7" and not divergence.is_sound
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
-def test_weights_are_accepted_where_the_last_report_and_a_window_under_them_are_good(is_exact):
+def test_weights_are_accepted_after_good_report_and_window(is_exact):
     assert judge([6.0], is_exact).accepts(18.0, 8)
     assert not any(judge([6.0], is_exact).accepts(loss, 8) for loss in (19.0, math.inf, math.nan))
     assert not judge([math.nan], is_exact).accepts(6.0, 8)
 
 
-def test_weights_tried_twice_above_the_limit_are_a_lost_run_on_any_scale_of_the_loss():
+def test_weights_tried_twice_above_the_limit_are_lost():
     found = judge([6.0], is_exact=False)
     # one state, then a better one
     assert not any(found.accepts(*tried) for tried in ((30.0, 8), (31.0, 8), (29.0, 9)))

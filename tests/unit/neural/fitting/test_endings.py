@@ -55,9 +55,7 @@ def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1, 3])
-def test_a_budget_in_epochs_reads_the_text_so_often_and_hands_back_the_last_weights(
-    make_data, make_trainer, sentences, epochs
-):
+def test_an_epoch_budget_returns_the_last_weights(make_data, make_trainer, sentences, epochs):
     data = make_data(sentences[:40])
     trainer = make_trainer(data, budget=f"{epochs}epochs", batch_rows=4, bptt_tokens=10)
     *_, fitted = trainer.train(never)
@@ -78,7 +76,7 @@ def clock(monkeypatch):
     return set_clock
 
 
-def test_a_budget_in_time_ends_in_time_with_a_last_validation(data, make_trainer, clock):
+def test_a_time_budget_ends_with_a_validation(data, make_trainer, clock):
     clock(0.005)
     trainer = make_trainer(data, budget="2s", batch_rows=4)
     *_, validated, fitted = trainer.train(never)
@@ -87,7 +85,7 @@ def test_a_budget_in_time_ends_in_time_with_a_last_validation(data, make_trainer
     assert trainer.schedule.at(1.0) == 0.0 and trainer.optimizer.param_groups[0]["lr"] < 0.001
 
 
-def test_a_long_budget_in_time_is_validated_within_minutes(data, make_trainer, clock):
+def test_a_long_time_budget_validates_within_minutes(data, make_trainer, clock):
     """The first validation is the first time a model is saved: a night's run is not to lose
     hours."""
     clock(1)
@@ -117,7 +115,7 @@ def test_early_stopping_ends_after_validations_without_improvement(scripted):
     )
 
 
-def test_a_request_to_stop_ends_it_with_the_best_weights(scripted):
+def test_a_stop_request_returns_the_best_weights(scripted):
     trainer, _ = scripted([90.0, 95.0], budget="100steps", validate_every_steps=2)
     *_, fitted = trainer.train(lambda: trainer.step_count >= 5)
     assert (fitted.stopped, fitted.step, fitted.steps) == ("request", 2, 5)
@@ -152,9 +150,7 @@ def test_step_lowers_the_rate_epoch_by_epoch(scripted):
     ({"schedule": "plateau", "return_to_best": True}, True), ({"schedule": "plateau"}, False),
     ({"schedule": "halving"}, True),
 ])  # fmt: skip
-def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_that_is_asked_for(
-    scripted, settings, goes_back
-):
+def test_the_best_weights_are_returned_and_optionally_resumed(scripted, settings, goes_back):
     trainer, _ = scripted(
         [90.0, 95.0, 80.0, 85.0], budget="8steps", validate_every_steps=2, warmup=0.0, **settings
     )
@@ -174,9 +170,7 @@ def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_t
     assert not same(at_validation[6], at_validation[8])
 
 
-def test_the_last_validation_cut_off_is_made_up_for_when_the_run_goes_on(
-    make_data, make_trainer, sentences
-):
+def test_a_resumed_run_makes_up_its_last_validation(make_data, make_trainer, sentences):
     """Its weights may be the best ones."""
     data = make_data(sentences[:40], sentences[:40])
     settings = {

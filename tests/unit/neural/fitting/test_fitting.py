@@ -127,7 +127,7 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
 @pytest.mark.parametrize(
     "starts, settings", [("stream", {}), ("document", {}), ("line", {"line_starts": 1.0})], ids=str
 )
-def test_state_is_carried_within_streams_and_starts_anew_where_it_should(
+def test_state_is_carried_within_streams_and_reset_between(
     make_data, make_trainer, sentences, rows, starts, settings
 ):
     """At each stream, document or line: what is trained on is what is scored in spans between these
@@ -164,7 +164,7 @@ def test_state_is_carried_within_streams_and_starts_anew_where_it_should(
     assert starts == "stream" or abs(nats(streams) - expected) > 1e-4 * expected
 
 
-def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_trainer, sentences):
+def test_state_is_reset_with_the_given_probability(make_data, make_trainer, sentences):
     data = make_data(sentences)
 
     def fresh(seed, **settings):
@@ -185,9 +185,7 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
     assert (drawn != fresh(2, state_reset=0.25)).any()
 
 
-def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_the_same_seed(
-    make_data, make_trainer, sentences
-):
+def test_line_starts_differ_by_epoch_but_follow_seed(make_data, make_trainer, sentences):
     data = make_data(sentences[:60])
 
     def starts(seed, epochs_done=0.0):
@@ -209,9 +207,7 @@ def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_th
     assert starts(1, epochs_done=1.0)[1] == second  # a run that goes on draws the same lines
 
 
-def test_a_step_trains_with_dropout_even_after_the_network_was_read(
-    make_data, make_trainer, sentences
-):
+def test_dropout_still_acts_after_the_network_was_read(make_data, make_trainer, sentences):
     trainer = make_trainer(
         make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS
     )
@@ -227,9 +223,7 @@ def test_a_step_trains_with_dropout_even_after_the_network_was_read(
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
-def test_same_seed_gives_the_same_weights_and_another_seed_others(
-    make_data, make_trainer, sentences, precision
-):
+def test_the_seed_determines_the_weights(make_data, make_trainer, sentences, precision):
     data = make_data(sentences[:40], sentences[40:60])
 
     def train(seed):
@@ -246,7 +240,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not same(first, train(2))
 
 
-def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):
+def test_a_short_text_gives_fewer_rows_with_notice(make_data, make_trainer):
     for lines, told, tokens in (
         (["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8),
         (["a"], "2 tokens only", 2),
@@ -277,9 +271,7 @@ def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, 
     assert verdict.figure == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
 
 
-def test_validation_changes_neither_the_weights_nor_what_comes_after(
-    make_data, make_trainer, sentences
-):
+def test_validation_leaves_weights_and_later_steps_unchanged(make_data, make_trainer, sentences):
     data = make_data(sentences[:40], sentences[40:60])
 
     def train(**settings):

@@ -52,7 +52,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("model", BLOCKS)
-def test_the_figures_are_those_that_one_finds_by_hand(model, make):
+def test_figures_equal_those_found_by_hand(model, make):
     trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
     event = next(
         event for event in trainer.train(never) if isinstance(event, Validated) and event.step == 9
@@ -143,7 +143,7 @@ class Clock:
     ("cost", "looks"),
     [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)],
 )
-def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, make, monkeypatch):
+def test_looks_are_spaced_by_100_times_their_cost(cost, looks, make, monkeypatch):
     monkeypatch.setattr(budget, "MOST_COST", 0.01)
     clock, network = Clock(), make().network
     monkeypatch.setattr(progress.time, "perf_counter", clock.perf_counter)
@@ -163,7 +163,7 @@ def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, m
     assert found == looks
 
 
-def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
+def test_metrics_hold_figures_with_null_for_non_finite(make, tmp_path):
     trainer = make()
     event = next(event for event in trainer.train(never) if isinstance(event, Validated))
     log = MetricsLog(tmp_path)
@@ -204,7 +204,7 @@ class Norms:
         pass
 
 
-def test_a_recorded_step_has_the_norms_of_its_own_recording():
+def test_each_recorded_step_keeps_its_own_norms():
     step = GraphedStep(Norms(), Recorder())
     found = []
     for count in [3] * 5 + [7] * 5 + [3]:
@@ -228,7 +228,7 @@ def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, 
         )
 
 
-def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_spectrum_shows(make):
+def test_variant_lstms_have_the_blocks_of_inspect_spectrum(make):
     for settings in ({"coupled_gates": True}, {"mogrifier_rounds": 2}):
         network = make(model="lstm", **settings).network
         expected = {
@@ -243,7 +243,7 @@ def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_s
         assert found == pytest.approx(expected)
 
 
-def test_each_activation_has_its_own_way_to_be_saturated(make):
+def test_saturation_is_judged_by_the_activation(make):
     values = {
         "tanh": [-0.95, -0.85, 0.05, 0.95], "sigmoid": [0.05, 0.15, 0.85, 0.95],
         "relu": [0.0, 0.05, 0.95, 3.0],

@@ -38,9 +38,7 @@ def points(events):
     ("47steps", 20, 20), ("15steps", 20, 15), ("40steps", 7, 7), ("0.5epochs", 5, 5),
     ("2epochs", 5, 6), ("3epochs", 3, 3),
 ])  # fmt: skip
-def test_they_number_so_many_and_lie_evenly_over_the_budget(
-    data, make_trainer, cheap, budget, wanted, found
-):
+def test_validations_lie_evenly_over_the_budget(data, make_trainer, cheap, budget, wanted, found):
     settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2}
     *events, fitted = make_trainer(data, budget=budget, min_validations=wanted, **settings).train(
         never
@@ -81,7 +79,7 @@ def test_every_validation_takes_part_in_the_choice(data, make_trainer, cheap, bu
         assert event.best == best and event.improved == (event.ppl_token == best)
 
 
-def test_a_run_cut_off_has_the_points_of_one_that_was_not(data, make_trainer, cheap):
+def test_an_interrupted_run_has_the_same_points(data, make_trainer, cheap):
     settings = {
         **TINY,
         "bptt_tokens": 8,
@@ -105,7 +103,7 @@ def test_a_run_cut_off_has_the_points_of_one_that_was_not(data, make_trainer, ch
     ]
 
 
-def test_validations_that_come_by_steps_are_all_there_are(data, make_trainer):
+def test_validations_by_steps_add_no_others(data, make_trainer):
     *events, _ = make_trainer(data, budget="20steps", validate_every_steps=10, **TINY).train(never)
     assert [(event.step, event.share) for event in points(events)] == [(10, 1.0), (20, 1.0)]
 
@@ -143,7 +141,7 @@ def test_a_part_is_spread_over_the_text(make_data, make_trainer, sentences):
     assert part.run(never).figure == pytest.approx(whole.run(never).figure, rel=0.2)
 
 
-def test_a_budget_in_time_has_them_too_for_a_tenth_of_it(data, make_trainer, cheap, monkeypatch):
+def test_a_time_budget_spends_a_tenth_on_them(data, make_trainer, cheap, monkeypatch):
     ticks = itertools.count(step=0.01)
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     trainer = make_trainer(data, budget="8s", **TINY)

@@ -42,7 +42,7 @@ def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
     assert state_module.checked(read) is read
 
 
-def test_averages_are_called_as_their_weights_and_null_is_infinity(before):
+def test_averages_are_renamed_and_null_becomes_infinity(before):
     names = before.facts["averaged"]
     arrays = {**before.arrays, "average.1": np.ones(3)}
     read = legacy.upgraded(

@@ -41,9 +41,7 @@ ROOT = math.sqrt(27)
     # by value first: the norm is sqrt(27) after the cut
     (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),
 ])  # fmt: skip
-def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(
-    network, norm, value, weight, bias
-):
+def test_clipping_limits_the_global_norm_and_each_value(network, norm, value, weight, bias):
     # before it
     assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0
     torch.testing.assert_close(network.weight.grad, torch.tensor(weight))
@@ -51,7 +49,7 @@ def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_v
 
 
 @pytest.mark.parametrize("norm, calls", [(13.5, 0), (13.0, 1), (math.inf, 0)])
-def test_gradients_that_need_no_clipping_are_not_written_again(network, monkeypatch, norm, calls):
+def test_gradients_within_the_norm_are_not_rewritten(network, monkeypatch, norm, calls):
     scaled = []
     monkeypatch.setattr(nn.utils, "clip_grads_with_norm_", lambda *given: scaled.append(given))
     clip_gradients(FittingSettings(clip_norm=norm), network)
@@ -85,7 +83,7 @@ def adam_by_hand(w, g, count, decay, decoupled, beta1=0.9, beta2=0.99, rate=0.1,
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, name, decay):
+def test_adam_steps_as_published_decaying_only_matrices(network, name, decay):
     w, g = network.weight.detach().clone(), network.weight.grad.clone()
     b, h = network.bias.detach().clone(), network.bias.grad.clone()
     weight, bias = steps_of(network, optimizer=name, weight_decay=decay)
@@ -99,7 +97,7 @@ def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, nam
     # Sutskever et al. (2013), in torch's form: g + 0.5 v
     ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),
 ], ids=["plain", "momentum", "nesterov"])  # fmt: skip
-def test_sgd_takes_its_steps_with_decay_on_matrices_only(network, settings, count, sums, decay):
+def test_sgd_decays_only_matrices(network, settings, count, sums, decay):
     w, g, b, h = (
         tensor.detach().clone()
         for each in (network.weight, network.bias)
@@ -124,7 +122,7 @@ def test_adagrad_divides_by_the_root_of_all_squares(network, decay):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_rmsprop_divides_by_the_root_of_the_mean_square(network, momentum):
+def test_rmsprop_divides_by_the_root_mean_square(network, momentum):
     """Tieleman & Hinton (2012), lecture 6.5."""
     b, h = network.bias.detach().clone(), network.bias.grad.clone()
     _, bias = steps_of(network, optimizer="rmsprop", rms_decay=0.75, momentum=momentum)
@@ -152,7 +150,7 @@ def test_asgd_takes_the_steps_of_torchs(network):
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"])
-def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_them(network, name):
+def test_frozen_weights_stay_and_kernels_are_fused(network, name):
     network.weight.requires_grad = False
     before = network.weight.clone()
     optimizer = make_optimizer(
@@ -181,7 +179,7 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
     ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
     ({"optimizer": "asgd", "fine_tune_after": 0.5}, "rule by which fine-tuning ends"),
 ])  # fmt: skip
-def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
+def test_contradictory_settings_are_refused_with_a_hint(settings, message):
     with pytest.raises(SettingsError, match=message) as caught:
         FittingSettings(**settings)
     assert caught.value.hint
@@ -229,7 +227,7 @@ def test_no_penalty_changes_nothing(recurrent):
     )
 
 
-def test_weights_that_are_frozen_or_have_no_gradient_are_passed_over(recurrent):
+def test_weights_frozen_or_without_gradient_are_skipped(recurrent):
     recurrent["output"].weight.requires_grad = False
     recurrent["stack"].weight_ih_l0.grad = None
     before = recurrent["output"].weight.grad.clone()
@@ -245,9 +243,7 @@ def test_a_penalty_on_recurrent_weights_needs_some():
         Penalty(FittingSettings(l1=0.1, penalised="recurrent"), nn.Linear(2, 2))
 
 
-def test_penalties_come_before_clipping_and_pull_the_weights_towards_zero(
-    make_data, make_trainer, sentences
-):
+def test_penalties_precede_clipping_and_shrink_the_weights(make_data, make_trainer, sentences):
     data = make_data(sentences[:20])
     settings = {
         "batch_rows": 2,

@@ -20,7 +20,7 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_a_report_is_the_mean_per_token_since_the_last_one(clock):
+def test_a_report_averages_over_tokens_since_the_last(clock):
     meter = Meter(torch.device("cpu"))
     meter.add(torch.tensor(2.0), NORM, 10)
     meter.add(torch.tensor(5.0), NORM, 40)
@@ -34,7 +34,7 @@ def test_a_report_is_the_mean_per_token_since_the_last_one(clock):
     assert meter.read()["loss_nats"] == pytest.approx(7.0)
 
 
-def test_steps_taken_while_the_losses_travel_belong_to_the_next_report(clock):
+def test_steps_during_a_transfer_join_the_next_report(clock):
     meter = Meter(torch.device("cpu"))
     meter.add(torch.tensor(1.0), NORM, 10)
     clock.now += 1
@@ -57,7 +57,7 @@ def test_what_happens_in_a_pause_does_not_count(clock):
     assert (figures["loss_nats"], figures["tokens_per_second"]) == (1.0, 10.0)
 
 
-def test_gradient_norms_are_told_as_mean_and_largest_of_the_steps_reported(clock):
+def test_reports_give_mean_and_largest_gradient_norms(clock):
     network = nn.Linear(3, 3)
     for weight, value in ((network.weight, 2.0), (network.bias, 8 / math.sqrt(3))):
         nn.init.constant_(weight, value)
@@ -82,9 +82,7 @@ def test_gradient_norms_are_told_as_mean_and_largest_of_the_steps_reported(clock
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_norm_of_the_weights_leaves_out_the_output_biases_which_must_be_numbers_all_the_same(
-    name,
-):
+def test_the_weight_norm_omits_but_checks_output_biases(name):
     layer = ready(LAYERS[name](V, False, E))
     network = nn.ModuleDict({"body": nn.Linear(E, E), "output": layer})
     weights = {
@@ -101,7 +99,7 @@ def test_the_norm_of_the_weights_leaves_out_the_output_biases_which_must_be_numb
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_gradient_norm_that_is_no_number_is_told_whatever_comes_after(clock, broken):
+def test_a_non_finite_gradient_norm_is_always_reported(clock, broken):
     meter = Meter(torch.device("cpu"))
     for tokens, norm in enumerate((1.0, broken, 2.0), start=1):
         meter.add(torch.tensor(1.0), torch.tensor(norm), tokens)

@@ -122,9 +122,7 @@ def make(make_data, make_trainer, sentences):
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("settings", [{}, SAMPLED], ids=str)
-def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(
-    make, eager_snapshots, fault, settings
-):
+def test_runs_recover_from_faults_at_a_lower_rate(make, eager_snapshots, fault, settings):
     trainer = make(valid=False, **settings, schedule="constant", warmup=0.0)
     events, rollbacks, fitted = run(broken_by(trainer, fault))
     (rollback,) = rollbacks
@@ -146,9 +144,7 @@ def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(
 
 
 @pytest.mark.parametrize("settings", RUNS, ids=str)
-def test_what_follows_is_the_run_started_from_that_state_at_that_rate(
-    make, eager_snapshots, settings
-):
+def test_a_rollback_equals_starting_there_at_that_rate(make, eager_snapshots, settings):
     own = {"validate_every_steps": 4, **settings}
     trainer, stored = broken_by(make(**own), lost_weight, after=14), None
     for event in trainer.train(never):
@@ -184,7 +180,7 @@ def test_recorded_iterations_begin_anew_with_the_state(make, eager_snapshots, mo
 
 
 @pytest.mark.parametrize("rollbacks", [0, 1, 3])
-def test_attempts_are_limited_and_the_last_good_weights_come_back(make, eager_snapshots, rollbacks):
+def test_rollbacks_are_limited_and_return_good_weights(make, eager_snapshots, rollbacks):
     trainer = make(valid=False, rollbacks=rollbacks)
     good = None
     for event in broken_by(trainer, lost_loss, healed_by=99).train(never):
@@ -204,7 +200,7 @@ def test_attempts_are_limited_and_the_last_good_weights_come_back(make, eager_sn
         assert event.facts["divergence"].endswith(f"to {0.5**rollbacks:g} of the learning rate")
 
 
-def test_a_loss_on_noise_words_however_large_is_no_fault(make, eager_snapshots):
+def test_large_losses_on_noise_words_are_no_fault(make, eager_snapshots):
     """It is on another scale than the uniform guess."""
     trainer = make(loss="nce", samples=9)
     step = trainer.step
@@ -233,7 +229,7 @@ def test_an_early_fault_goes_back_to_the_beginning(make):
 
 
 @pytest.mark.parametrize("budget", ["0.3s", "100steps"])
-def test_a_run_that_never_had_a_good_step_ends_soon_without_a_model(make, budget):
+def test_without_a_good_step_no_model_is_made(make, budget):
     _, _, fitted = run(broken_by(make(budget=budget), lost_loss, after=0, healed_by=99))
     assert (fitted.stopped, fitted.step) == (
         "diverged",
@@ -242,7 +238,7 @@ def test_a_run_that_never_had_a_good_step_ends_soon_without_a_model(make, budget
     assert fitted.seconds < 60
 
 
-def test_a_rate_that_is_too_high_is_lowered_until_it_fits(make):
+def test_too_high_a_rate_is_lowered_until_right(make):
     wild = {
         "optimizer": "sgd",
         "clip_norm": None,
@@ -256,7 +252,7 @@ def test_a_rate_that_is_too_high_is_lowered_until_it_fits(make):
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 1000
 
 
-def test_weights_that_explode_in_the_last_step_are_no_result(make):
+def test_weights_exploding_in_the_last_step_are_discarded(make):
     trainer = broken_by(make(valid=False), exploded, after=19)
     _, rollbacks, fitted = run(trainer)
     assert [(each.step, each.to_step) for each in rollbacks] == [
@@ -285,14 +281,14 @@ def test_no_state_is_stored_that_is_not_good(make, fault):
     )
 
 
-def test_what_is_stored_is_what_a_fault_goes_back_to(make):
+def test_a_fault_goes_back_to_the_stored_state(make):
     trainer = make()
     trainer.saving = Interval.parse("5steps")
     _, (rollback,), _ = run(broken_by(trainer, lost_loss, after=13))
     assert rollback.to_step == 10
 
 
-def test_the_best_weights_stay_and_are_behind_the_state(make):
+def test_the_best_weights_predate_the_state_and_stay(make):
     trainer = broken_by(make(validate_every_steps=3), lost_weight, after=13, healed_by=99)
     events, rollbacks, fitted = run(trainer)
     best = min(
@@ -319,9 +315,7 @@ def test_a_second_bad_validation_is_a_fault_too(make, monkeypatch):
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 40
 
 
-def test_rollbacks_stay_counted_and_the_rate_stays_low_in_a_run_that_is_resumed(
-    make, eager_snapshots
-):
+def test_a_resumed_run_remembers_its_rollbacks_and_rate(make, eager_snapshots):
     first = broken_by(make(), lost_loss)
     _, _, cut = run(first, stop=lambda: first.rollbacks.count and first.step_count >= 15)
     assert (cut.stopped, cut.steps) == ("request", 15)
@@ -336,7 +330,7 @@ def test_rollbacks_stay_counted_and_the_rate_stays_low_in_a_run_that_is_resumed(
 
 
 @pytest.mark.parametrize("fault, stopped", [(lost_weight, "diverged"), (exploded, "request")])
-def test_a_request_to_stop_never_stores_what_is_lost(make, eager_snapshots, fault, stopped):
+def test_a_stop_request_never_stores_a_lost_state(make, eager_snapshots, fault, stopped):
     trainer = make(valid=False)
     fitted = run(
         broken_by(trainer, fault, after=11, healed_by=99), stop=lambda: trainer.step_count >= 12

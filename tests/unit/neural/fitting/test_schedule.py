@@ -31,11 +31,11 @@ def test_warm_up_does_not_begin_at_zero():
     ({"schedule": "linear", "warmup": 0.0}, {0.0: 2.0, 0.25: 1.5, 0.5: 1.0, 1.0: 0.0}),
     ({"schedule": "constant", "warmup": 0.0}, {0.0: 2.0, 0.5: 2.0, 1.0: 2.0}),
 ], ids=["cosine", "linear", "constant"])  # fmt: skip
-def test_the_rate_falls_by_its_schedule_to_the_final_share(settings, rates):
+def test_the_rate_falls_to_the_final_share(settings, rates):
     assert {progress: rate(progress, **settings) for progress in rates} == pytest.approx(rates)
 
 
-def test_plateau_lowers_the_rate_after_more_bad_validations_than_its_patience():
+def test_plateau_lowers_the_rate_when_patience_runs_out():
     learning_rate = LearningRate(
         FittingSettings(
             learning_rate=2.0,
@@ -63,7 +63,7 @@ def test_other_schedules_do_not_care_about_validations(schedule):
 @pytest.mark.parametrize(
     "epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)]
 )
-def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(epochs, expected):
+def test_step_lowers_the_rate_after_its_first_epochs(epochs, expected):
     """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at
     a lower rate."""
     assert (
@@ -72,7 +72,7 @@ def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(e
     )
 
 
-def test_plateau_with_a_gain_asks_for_so_much_less_perplexity_than_the_last_validation_had():
+def test_plateau_can_demand_a_minimum_gain_in_perplexity():
     """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1
     (Kim et al. 2016)."""
     rate = LearningRate(
@@ -95,7 +95,7 @@ def test_plateau_with_a_gain_asks_for_so_much_less_perplexity_than_the_last_vali
     assert rate.at(0.5) == 0.125
 
 
-def test_plateau_goes_back_to_the_best_weights_where_it_lowers_the_rate_if_asked_to():
+def test_plateau_can_return_to_the_best_weights():
     settings = {"schedule": "plateau", "plateau_patience": 1}
     for returns in (True, False):
         learning_rate = LearningRate(FittingSettings(return_to_best=returns, **settings))
@@ -106,7 +106,7 @@ def test_plateau_goes_back_to_the_best_weights_where_it_lowers_the_rate_if_asked
         assert back == [False, False, returns, False, False]
 
 
-def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_second():
+def test_halving_starts_and_ends_with_small_improvements():
     learning_rate = LearningRate(
         FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0, min_improvement=1.01)
     )
@@ -127,7 +127,7 @@ def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_s
     assert not any(back)
 
 
-def test_halving_goes_back_to_the_best_weights_whenever_a_validation_was_worse():
+def test_halving_returns_to_best_after_a_worse_validation():
     learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0))
     found = [
         learning_rate.after_validation(nats, improved)

@@ -42,7 +42,7 @@ def test_events_begin_with_started_and_end_with_fitted(make_data, sentences):
     )
 
 
-def test_a_network_too_large_for_the_memory_is_an_error(make_data, sentences, monkeypatch):
+def test_a_network_exceeding_memory_is_an_error(make_data, sentences, monkeypatch):
     monkeypatch.setattr(fitting, "start_network", lambda *given: torch.empty(1 << 50))
     with pytest.raises(TrainingError, match="out of memory"):
         list(kind_of("lstm").fit(resolved_for(), make_data(sentences[:5]), never, None))
@@ -61,7 +61,7 @@ def test_initial_weights_are_where_training_starts(make_data, make_trainer, sent
     )
 
 
-def test_from_initial_weights_on_dropout_draws_other_masks_with_the_same_seed(make_data, sentences):
+def test_dropout_masks_from_initial_weights_differ(make_data, sentences):
     """With the same ones a network remembers the windows it has read under them."""
     data, resolved = make_data(sentences[:10]), resolved_for(dropout_output=0.5)
     first = fitting.make_trainer(resolved, data)
@@ -87,9 +87,7 @@ def vectors(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("frozen", [False, True])
-def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(
-    make_data, sentences, vectors, frozen
-):
+def test_word_vectors_initialise_training_and_stay_if_frozen(make_data, sentences, vectors, frozen):
     data = make_data([*sentences[:20], "the end"])
     trainer = fitting.make_trainer(
         resolved_for(embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data
@@ -102,7 +100,7 @@ def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_word_vectors_can_be_counted_in_the_training_text(make_data, sentences, tied):
+def test_word_vectors_can_come_from_training_counts(make_data, sentences, tied):
     data = make_data(sentences[:20])
     resolved = resolved_for(embeddings="svd", tied=tied)
     trainer = fitting.make_trainer(resolved, data)
@@ -136,7 +134,7 @@ def test_a_run_that_goes_on_counts_nothing_again(make_data, sentences, monkeypat
     )
 
 
-def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random(make_data):
+def test_numbers_beyond_the_token_count_stay_random(make_data):
     data = make_data(["a b", "b c a"])
     size = data.tokenizer.size
     weight_VE = fitting.make_trainer(
@@ -147,9 +145,7 @@ def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random
     assert (weight_VE[1:, : size - 1] != random_VE[1:, : size - 1]).any(dim=1).sum() >= 3
 
 
-def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(
-    make_data, sentences, monkeypatch
-):
+def test_only_a_long_texts_beginning_is_counted(make_data, sentences, monkeypatch):
     text, size = make_data(sentences[:20]).train, 400
     monkeypatch.setattr(words, "MOST_TOKENS", int(text.line_offsets[7]) + 2)
     found = words.counted_vectors(text, size, 3)
@@ -160,7 +156,7 @@ def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
+def test_bad_utf8_in_word_vectors_can_be_replaced(sentences, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
     (tmp_path / "vectors.txt").write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
     settings = {
@@ -178,7 +174,7 @@ def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentenc
     assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]
 
 
-def test_word_vectors_that_do_not_fit_the_network_are_refused(make_data, sentences, vectors):
+def test_word_vectors_not_fitting_the_network_are_refused(make_data, sentences, vectors):
     beside = "set characters_beside=true"
     for asked, what in (
         ({"embeddings": vectors, "embedding_size": 5}, "set embedding_size=3"),

@@ -66,7 +66,7 @@ def weights(model):
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
-def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(
+def test_a_twice_interrupted_run_ends_in_equal_weights(
     make_data, make_trainer, sentences, settings
 ):
     data = make_data(sentences[:60], sentences[60:90])
@@ -93,9 +93,7 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(
     assert any(isinstance(event, Validated) for event in events)
 
 
-def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(
-    make_data, make_trainer, sentences
-):
+def test_raising_a_spent_budget_continues_the_rate(make_data, make_trainer, sentences):
     """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the
     first leaves no trace."""
     data = make_data(sentences[:60], sentences[60:90])
@@ -112,9 +110,7 @@ def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(
     )
 
 
-def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(
-    make_data, make_trainer, sentences
-):
+def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sentences):
     data = make_data(sentences[:40])
     trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
     state = cut_after(trainer, 3).state
@@ -150,9 +146,7 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
     assert fitted.steps == 24 and fitted.best_ppl_token < 1000
 
 
-def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(
-    make_data, make_trainer, sentences
-):
+def test_an_output_layers_word_order_is_restored(make_data, make_trainer, sentences):
     """What the layer derives from its order of words is not stored: it follows from the order that
     is put back."""
     data, settings = (
@@ -194,7 +188,7 @@ def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentence
         state_module.load_state_dict(make(make_trainer, data, {}), TrainingState(facts, arrays))
 
 
-def test_another_number_of_rows_is_known_before_the_trainer_is_made_and_one_that_is_none_is_damage():
+def test_other_row_counts_pass_but_invalid_ones_fail():
     assert (
         state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"]
         == 6

@@ -30,9 +30,7 @@ def on_device(array):
 @pytest.mark.parametrize(
     ("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)]
 )
-def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(
-    tokens, rows, length, documents, hidden
-):
+def test_windows_on_disk_equal_those_on_the_device(tokens, rows, length, documents, hidden):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
     stream = torch.from_numpy(with_boundary(ids, BOUNDARY).astype(np.int32))
@@ -57,7 +55,7 @@ def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(
             assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 
-def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
+def test_an_id_outside_the_vocabulary_is_an_error():
     disk = DiskReader(
         in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device
     )
@@ -66,7 +64,7 @@ def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
         disk.window(np.array([0]), np.array([3]), 3)
 
 
-def test_pinned_memory_is_for_windows_and_never_for_the_whole_text(
+def test_only_windows_are_pinned_not_the_whole_text(
     make_data, make_trainer, sentences, monkeypatch
 ):
     """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while

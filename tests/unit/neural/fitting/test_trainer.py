@@ -106,7 +106,7 @@ def make(**settings):
     )
 
 
-def test_a_classifier_learns_and_the_best_one_is_that_of_the_highest_accuracy(tmp_path):
+def test_a_classifiers_best_has_the_highest_accuracy(tmp_path):
     trainer = make()
     *events, fitted = trainer.train(never)
     found = [event.figures["accuracy"] for event in events if isinstance(event, Validated)]
@@ -160,7 +160,7 @@ def test_early_stopping_takes_a_lower_accuracy_for_worse():
     assert (fitted.stopped, fitted.steps, fitted.step, fitted.best) == ("early", 20, 10, 0.9)
 
 
-def test_without_a_blind_guess_only_what_is_not_a_number_is_a_fault():
+def test_without_blind_guess_only_non_numbers_are_faults():
     trainer = make(rollbacks=0)
     trainer.divergence = type(trainer.divergence)(None)
     step = trainer.step

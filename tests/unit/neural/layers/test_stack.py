@@ -73,7 +73,7 @@ def test_a_single_layer_has_nothing_to_drop_between():
 
 
 @pytest.mark.parametrize("coupled", [False, True])
-def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled):
+def test_forget_gate_biases_start_as_asked_others_zero(coupled):
     stack = RecurrentStack(
         network_settings("lstm", layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled)
     )
@@ -89,7 +89,7 @@ def test_a_highway_starts_by_carrying_its_input():
     assert (stack.highways[0].bias < 0).all()
 
 
-def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one():
+def test_only_the_first_qrnn_layer_reads_several_words():
     stack = make_stack("qrnn", layers=3, convolution_words=3, layer_sizes="7,4,6")
     assert [layer.weight_ih.shape for layer in stack.layers] == [(21, 15), (12, 7), (18, 4)]
     assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
@@ -99,7 +99,7 @@ def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one(
     "model, settings, weight",
     [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")],
 )
-def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, settings, weight):
+def test_weight_drop_acts_only_in_training(model, settings, weight):
     stack = make_stack(model, weight_drop=0.5, **settings)
     x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
     stack.train()
@@ -111,7 +111,7 @@ def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, s
     assert torch.equal(stack(x_TBE, state)[0], stack(x_TBE, state)[0])
 
 
-def test_low_rank_gates_of_a_mogrifier_hold_two_thin_matrices_a_round():
+def test_low_rank_mogrifier_gates_have_two_thin_matrices():
     full, thin = (
         make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier
         for rank in (None, 2)

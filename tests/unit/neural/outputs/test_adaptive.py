@@ -38,7 +38,7 @@ def test_loss_scores_and_predictions_equal_torchs(both):
     torch.testing.assert_close(ours.predict(features_NE), theirs.log_prob(features_NE)[:, rank_V])
 
 
-def test_each_tail_is_narrower_than_the_one_before_within_bounds():
+def test_tails_get_narrower_within_bounds():
     layer = AdaptiveSoftmax(100, 256, (10, 20, 50), 4.0)
     assert [tuple(weight.shape) for weight in layer.weights] == [(10, 64), (30, 16), (50, 16)]
     assert layer.head_weight.shape == (13, 256)
@@ -46,7 +46,7 @@ def test_each_tail_is_narrower_than_the_one_before_within_bounds():
 
 
 @pytest.mark.parametrize("cutoffs", [(0, 10), (10, 10), (20, 10), (10, 50), (60,)])
-def test_cutoffs_that_do_not_ascend_within_the_vocabulary_are_an_error(cutoffs):
+def test_cutoffs_not_ascending_within_the_vocabulary_are_errors(cutoffs):
     with pytest.raises(
         SettingsError, match=f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words"
     ) as caught:

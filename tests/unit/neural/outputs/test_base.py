@@ -69,7 +69,7 @@ def test_predictions_sum_to_one_and_scores_equal_them(kind, size, tied, chunked)
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", EXACT)
-def test_loss_and_gradients_are_those_of_the_cross_entropy(kind, size, tied, chunked):
+def test_loss_and_gradients_are_those_of_cross_entropy(kind, size, tied, chunked):
     layer, (features_NE, targets_N) = (
         make(kind, size, torch.float64, tied),
         window(size, dtype=torch.float64),
@@ -90,7 +90,7 @@ def test_loss_and_gradients_are_those_of_the_cross_entropy(kind, size, tied, chu
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_in_fp32_the_loss_is_the_cross_entropy_to_a_millionth(kind):
+def test_fp32_loss_matches_cross_entropy_to_a_millionth(kind):
     layer, (features_NE, targets_N) = make(kind, 50), window(50)
     ours, plain = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-6)
@@ -103,7 +103,7 @@ def test_in_fp32_the_loss_is_the_cross_entropy_to_a_millionth(kind):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_a_window_of_padding_costs_nothing_and_moves_nothing(kind):
+def test_a_window_of_padding_has_no_effect(kind):
     layer, (features_NE, targets_N) = make(kind, 11), window(11, padded=17)
     loss = layer.loss(features_NE, targets_N)
     assert loss == 0

@@ -29,11 +29,11 @@ from support.output_layers import counts_of, make, ready
         ([3, 2, 1], 3, [0, 1, 2]),
     ],
 )
-def test_classes_are_cut_at_equal_shares_of_the_mass_and_none_is_empty(mass, classes, starts):
+def test_classes_are_cut_at_equal_mass_never_empty(mass, classes, starts):
     assert class_starts(torch.tensor(mass, dtype=torch.float64), classes).tolist() == starts
 
 
-def test_classes_hold_about_equal_shares_of_the_square_root_of_frequency():
+def test_classes_share_square_root_frequency_about_equally():
     counts_V = 1_000_000 // torch.arange(1, 2001)
     layer = ready(ClassSoftmax(2000, 3, None, False), counts_V)
     assert len(layer.sizes) == 45 and sum(layer.sizes) == 2000
@@ -42,7 +42,7 @@ def test_classes_hold_about_equal_shares_of_the_square_root_of_frequency():
     assert ((mass / mass.sum() * 45)[3:] - 1).abs().max() < 0.25
 
 
-def test_probabilities_are_those_of_the_class_times_those_within_it():
+def test_probabilities_are_class_times_within_class():
     layer = make("class", 11)
     order_V, sizes = layer.order_V.long(), layer.sizes
     assert counts_of(11)[order_V].tolist() == sorted(counts_of(11).tolist(), reverse=True)
@@ -72,7 +72,7 @@ def test_tied_weights_are_those_of_the_same_words():
     torch.testing.assert_close(tied.predict(features_NE, word_VE), own.predict(features_NE))
 
 
-def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
+def test_training_computes_only_the_targets_classes(monkeypatch):
     seen = []
 
     class Spy:
@@ -90,7 +90,7 @@ def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
     assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
 
 
-def test_within_classes_products_are_in_fp32_whatever_autocast_says(monkeypatch):
+def test_products_within_classes_ignore_autocast(monkeypatch):
     """Of a few rows each, and of ever other shapes, they took three times as long in bf16 on a
     CPU."""
     seen = []
@@ -128,14 +128,14 @@ def test_damaged_classes_are_an_error(starts):
         layer.prepare()
 
 
-def test_words_are_in_descending_count_equal_ones_in_ascending_id():
+def test_words_descend_by_count_then_ascend_by_id():
     order_V = order_by_count(torch.tensor([0, 7, 3, 7, 3]))
     assert order_V.tolist() == [1, 3, 2, 4, 0] and order_V.dtype == torch.int32
     assert ranks(order_V).tolist() == [4, 0, 2, 1, 3]
 
 
 @pytest.mark.parametrize("order", [[0, 0, 2], [0, 1, 3], [-1, 0, 1]])
-def test_an_order_that_is_no_permutation_is_an_error(order):
+def test_an_order_not_a_permutation_is_an_error(order):
     with pytest.raises(ModelError, match="order of words is damaged"):
         ranks(torch.tensor(order, dtype=torch.int32))
 

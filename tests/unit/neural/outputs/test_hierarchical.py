@@ -10,7 +10,7 @@ from rnnlm.neural.outputs.classes import HierarchicalSoftmax, huffman, paths
 from support.output_layers import make
 
 
-def test_a_word_is_as_likely_as_the_decisions_on_its_path():
+def test_a_words_probability_is_its_paths_decisions():
     layer = HierarchicalSoftmax(3, 2)
     # the root decides between word 0 and the node that decides between 1 and 2
     layer.arrange(torch.tensor([5, 1, 1]))
@@ -71,7 +71,7 @@ def test_paths_of_a_tree_by_hand():
 
 
 @pytest.mark.parametrize("size", [2, 3, 11, 200])
-def test_codes_are_complete_distinct_and_as_short_as_can_be(size):
+def test_codes_are_complete_distinct_and_shortest(size):
     counts = np.random.default_rng(size).zipf(1.5, size).clip(max=10**6).tolist()
     length = np.array(lengths(counts))
     assert (0.5**length).sum() == 1
@@ -86,7 +86,7 @@ def test_codes_are_complete_distinct_and_as_short_as_can_be(size):
     assert len(set(steps)) == size
 
 
-def test_the_largest_counts_make_no_tree_that_is_too_deep():
+def test_the_largest_counts_make_no_too_deep_tree():
     fibonacci = [1, 1]
     while fibonacci[-1] < 2**63:
         fibonacci.append(fibonacci[-1] + fibonacci[-2])

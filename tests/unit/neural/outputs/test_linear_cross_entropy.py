@@ -55,7 +55,7 @@ def test_gradient_is_scaled_by_what_comes_from_above():
         torch.testing.assert_close(3 * one, three)
 
 
-def test_a_target_of_vanishing_probability_gives_a_finite_loss():
+def test_a_vanishing_target_probability_gives_finite_loss():
     features_NE = torch.tensor([[1000.0]], requires_grad=True)
     loss = LinearCrossEntropy.apply(
         features_NE, torch.tensor([[1.0], [0.0]]), torch.zeros(2), torch.tensor([1])
@@ -77,7 +77,7 @@ def test_autocast_decides_the_type_of_products():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_the_mean_is_over_a_count_that_bf16_would_round(smoothing):
+def test_the_mean_is_not_rounded_to_bf16(smoothing):
     """1 / 700 is 0.13 % off in bf16."""
     features_NE, weight_VE, bias_V = torch.randn(700, E) / 100, torch.randn(V, E), torch.zeros(V)
     targets_N = torch.randint(V, (700,))
@@ -119,7 +119,7 @@ def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
     assert 0 < largest <= 5 * V * 4
 
 
-def test_the_gradient_of_the_weights_is_handed_on_without_a_copy(monkeypatch):
+def test_the_weight_gradient_is_not_copied(monkeypatch):
     """At 250,000 words a copy of it takes as long as a tenth of the step."""
     made = []
     original = softmax.add_slices
@@ -145,7 +145,7 @@ def test_softmax_in_place_equals_torchs(rows, columns, dtype):
     assert torch.equal(p, expected)
 
 
-def test_no_rows_at_all_give_zero_loss_and_gradients():
+def test_zero_rows_give_zero_loss_and_gradients():
     features_NE, weight_VE, bias_V, targets_N = example()
     loss = LinearCrossEntropy.apply(features_NE[:0], weight_VE, bias_V, targets_N[:0])
     assert loss.item() == 0

@@ -56,7 +56,7 @@ def test_probabilities_are_those_of_the_formula(components):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 100])
-def test_any_number_of_rows_at_once_gives_the_same_loss_and_gradients(monkeypatch, rows):
+def test_chunk_size_changes_neither_loss_nor_gradients(monkeypatch, rows):
     layer, (features_NF, targets_N) = make(4), window(V, dtype=torch.float64, width=F)
     whole = layer.loss(features_NF, targets_N)
     expected = gradients(whole, layer, features_NF)
@@ -66,7 +66,7 @@ def test_any_number_of_rows_at_once_gives_the_same_loss_and_gradients(monkeypatc
     torch.testing.assert_close(gradients(in_chunks, layer, features_NF), expected)
 
 
-def test_the_logits_of_a_chunk_are_all_there_are_at_once(monkeypatch):
+def test_only_one_chunks_logits_exist_at_once(monkeypatch):
     seen = []
     original = mixture_of_softmaxes.softmax_over_V
     monkeypatch.setattr(
@@ -89,7 +89,7 @@ def test_gradients_are_scaled_by_what_comes_from_above():
         torch.testing.assert_close(3 * gradient, tripled[name])
 
 
-def test_a_word_that_every_component_rules_out_keeps_loss_and_gradients_finite():
+def test_a_word_ruled_out_everywhere_stays_finite():
     layer, (features_NF, targets_N) = make(3, dtype=torch.float32), window(V, width=F, padded=0)
     with torch.no_grad():
         layer.bias[targets_N[0]] = -500.0
@@ -117,9 +117,7 @@ def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_latent_dropout_acts_in_training_and_locked_it_is_one_mask_for_each_row(
-    monkeypatch, locked
-):
+def test_latent_dropout_acts_in_training_locked_per_row(monkeypatch, locked):
     dropped, whole = drawn_latents(monkeypatch, locked)
     kept = dropped != 0
     assert 0.2 < kept.double().mean() < 0.8

@@ -47,7 +47,7 @@ def test_contrastive_noise_follows_the_unigram_distribution():
 
 
 @pytest.mark.parametrize("samples", [1, 4, 40, 48, 49])
-def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(samples):
+def test_sampled_words_are_distinct_with_expected_frequency(samples):
     layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
     draws = torch.stack([layer.draw() for _ in range(4000)])
     assert all(len(row.unique()) == samples for row in draws)
@@ -58,7 +58,7 @@ def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(sample
     ).all()
 
 
-def test_running_sums_are_of_whole_numbers_which_cuda_has_in_deterministic_mode(monkeypatch):
+def test_running_sums_are_integers_as_deterministic_cuda_needs(monkeypatch):
     layer, types = ready(SampledSoftmax(50, 6, False, 9), counts_of(50)), []
     cumsum = torch.Tensor.cumsum
     monkeypatch.setattr(
@@ -71,7 +71,7 @@ def test_running_sums_are_of_whole_numbers_which_cuda_has_in_deterministic_mode(
 @pytest.mark.parametrize(
     "size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)]
 )
-def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, count):
+def test_inclusion_below_one_is_proportional_to_frequency(size, count):
     p_V = unigram(counts_of(size))
     pi_V = inclusion(p_V, count)
     assert pi_V.sum().item() == pytest.approx(count, rel=1e-12)
@@ -82,7 +82,7 @@ def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, coun
 
 
 @pytest.mark.parametrize("kind", [SampledSoftmax, NoiseContrastiveSoftmax])
-def test_the_rarest_words_of_a_large_vocabulary_keep_their_probability(kind):
+def test_the_rarest_words_keep_their_probability(kind):
     counts_V = torch.cat([torch.tensor([10**9]), torch.zeros(9999, dtype=torch.int64)])
     layer = ready(kind(10_000, 2, False, 1), counts_V)
     torch.testing.assert_close(
@@ -101,7 +101,7 @@ def test_a_damaged_table_is_an_error(name, value):
 
 
 @pytest.mark.parametrize("kind", ["sampled", "nce"])
-def test_each_window_has_noise_of_its_own_from_torchs_generator(kind):
+def test_each_window_draws_noise_from_torchs_generator(kind):
     layer = ready(LAYERS[kind](50, False, 6), counts_of(50))
     features_NE, targets_N = torch.randn(4, 6), torch.randint(50, (4,))
     losses = []
@@ -133,7 +133,7 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
 
 
 @pytest.mark.parametrize("samples", [V, 100_000])
-def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one(samples):
+def test_sampling_all_words_gives_the_full_softmax(samples):
     layer, (features_NE, targets_N) = make(SampledSoftmax, samples), window(V, dtype=torch.float64)
     ours, full = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, full, atol=1e-12, rtol=1e-12)
@@ -145,7 +145,7 @@ def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one(samples):
     )
 
 
-def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever_the_samples():
+def test_sampled_softmax_is_optimal_at_the_texts_distribution():
     """The correction's purpose: with three noise words in eleven, the gradient still vanishes where
     the model is right."""
     layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
@@ -194,7 +194,7 @@ def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
     )
 
 
-def test_with_much_noise_the_gradient_of_a_normalised_model_is_maximum_likelihoods():
+def test_much_noise_approaches_the_maximum_likelihood_gradient():
     layer, (features_NE, targets_N) = (
         make(NoiseContrastiveSoftmax, 200_000),
         window(V, dtype=torch.float64),

@@ -34,7 +34,7 @@ def test_a_model_survives_the_way_out_and_in(model, suffix, tmp_path):
         assert ours[0] == "facts" or np.array_equal(ours[1], theirs[1])
 
 
-def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
+def test_an_imported_model_is_ordinary_but_marked(tmp_path):
     imported = writing.import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
     model, manifest = model_folder.load(tmp_path / "model")
     assert (model.normalised, model.order, model.tokenizer.counts_V) == (False, 2, None)
@@ -62,9 +62,7 @@ def test_only_plain_files_are_written(model, tmp_path):
                   {"tokenizer": "sentencepiece", "vocab_size": 280}],
     ids=str,
 )  # fmt: skip
-def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made_from(
-    tokenizer, tmp_path
-):
+def test_a_file_with_its_origins_tokenizer_scores_alike(tokenizer, tmp_path):
     lines = ["The cat, it sat.", "A <unk> cat!", "it sat on it", "It's a \u2581 cat"] * 3
     model = fit("ngram", lines, order=3, **tokenizer)
     resolved = small_settings(registry.kind_of("ngram"), order=3, **tokenizer)
@@ -84,7 +82,7 @@ def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made
     assert ours == theirs
 
 
-def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
+def test_a_file_whose_words_mismatch_is_refused(model, tmp_path):
     other = fit("ngram", ["quite other words"], order=2)
     model_folder.save(
         tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {}
@@ -99,7 +97,7 @@ def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
-def test_a_lower_cased_file_takes_text_in_any_case(model, tmp_path):
+def test_a_lower_cased_file_accepts_any_case(model, tmp_path):
     writing.export_arpa(model, tmp_path / "m.arpa")
     writing.import_arpa(
         tmp_path / "m.arpa",

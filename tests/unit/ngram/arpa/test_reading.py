@@ -96,14 +96,14 @@ def test_words_end_at_ascii_white_space_alone(tmp_path):
     assert symbols[2] == "b\u00a0\u2028\x0bb"
 
 
-def test_minus_99_is_a_number_and_minus_infinity_is_zero_probability(tmp_path):
+def test_minus_99_is_finite_and_minus_infinity_zero(tmp_path):
     _, levels = read(
         tmp_path, SMALL.replace("-0.1\ta b", "-99\ta b").replace("-0.4\ta </s>", "-inf\ta </s>")
     )
     assert levels[1].logprob_M.tolist()[:2] == [-math.inf, pytest.approx(-99 * LN10)]
 
 
-def test_what_is_missing_gets_what_kenlm_takes_with_a_notice(tmp_path):
+def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
     text = (
         SMALL.replace("1=5", "1=2")
         .replace("-1\t<unk>\n", "")
@@ -130,7 +130,7 @@ def test_words_keep_the_order_of_the_file(tmp_path):
 
 @no_notices
 @pytest.mark.parametrize("seed", range(12))
-def test_contexts_and_suffixes_that_were_pruned_away_change_no_score(seed, tmp_path):
+def test_pruned_contexts_and_suffixes_change_no_score(seed, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text(random_arpa(seed, order=2 + seed % 4, dropped=0.5))
     model, expected = model_of(path), ArpaDictionary(path)

@@ -124,7 +124,7 @@ def test_zero_probability_is_written_as_minus_99():
     assert "inf" not in text and "\t-99\n" in text
 
 
-def test_a_probability_rounded_above_one_is_written_as_one(tmp_path):
+def test_a_probability_rounded_above_one_becomes_one(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL)
     model = model_of(tmp_path / "m.arpa")
     model.values[1][0, 0] = 1e-7
@@ -155,7 +155,7 @@ def test_white_space_is_not_spelled_like_another_symbol():
 
 
 @pytest.mark.filterwarnings("ignore:.*order:rnnlm.errors.RnnlmWarning")
-def test_what_stupid_backoff_takes_has_no_place_in_the_file():
+def test_stupid_backoff_cannot_be_expressed_in_arpa():
     model = fit("ngram", LINES, order=3, smoothing="stupid")
     with pytest.warns(RnnlmWarning, match="ARPA cannot express"):
         written(model)

@@ -61,7 +61,7 @@ def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
 
 
 @given(sentences=texts, order=st.integers(1, 7))
-def test_adjusted_counts_are_the_number_of_words_to_the_left(sentences, order):
+def test_adjusted_counts_are_numbers_of_left_words(sentences, order):
     counts = counts_of(sentences, SIZE, order)
     expected = without_begin(adjusted_counts(raw_counts(sentences, order), order))
     assert (
@@ -70,7 +70,7 @@ def test_adjusted_counts_are_the_number_of_words_to_the_left(sentences, order):
 
 
 @given(sentences=texts, part_positions=st.sampled_from([1, 5, 1 << 24]))
-def test_n_grams_are_sorted_and_know_their_beginnings_and_ends(sentences, part_positions):
+def test_ngrams_are_sorted_and_know_beginnings_and_ends(sentences, part_positions):
     counts = counts_of(sentences, SIZE, 5, workspace=small_workspace(part_positions))
     grams = grams_of(counts.levels, SIZE)
     for n in range(2, counts.order + 1):
@@ -93,7 +93,7 @@ def test_no_n_gram_crosses_a_line():
     ]
 
 
-def test_only_begin_and_adjusted_counts_differ_at_the_edges():
+def test_begin_and_adjusted_counts_differ_at_the_edges():
     counts = counts_of([[1, 1], [2, 1]], 3, 2)
     assert counts.raw(1).tolist() == [2, 3, 1, 0] and counts.levels[0].counts_M[3] == 2
     # before </s>: 1; before 1: <s>, 1, 2; before 2: <s>

@@ -23,7 +23,7 @@ def counted(lines, order: int, **more) -> list[tuple[str, int]]:
 
 
 @given(st.lists(texts, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 3))
-def test_the_sum_of_shards_is_the_count_of_the_whole(tmp_path_factory, shards, order, min_count):
+def test_counts_of_shards_sum_to_the_whole(tmp_path_factory, shards, order, min_count):
     folder = tmp_path_factory.mktemp("shards")
     for number, lines in enumerate(shards):
         save(folder / f"{number}.gz", count_lines(counted(lines, order)))
@@ -38,7 +38,7 @@ def test_counts_are_exact_beyond_machine_words(tmp_path):
     assert list(merge_counts([str(one), str(two)])) == [("a", 2**32 - 1), ("b", 2**64 + 1)]
 
 
-def test_a_file_with_quotation_marks_is_read_by_pythons_csv(tmp_path):
+def test_quotation_marks_are_read_by_pythons_csv(tmp_path):
     found = counted(['" a "b" "" "', 'a "b'], 2)
     save(tmp_path / "counts", count_lines(found))
     with open(tmp_path / "counts", newline="") as stream:

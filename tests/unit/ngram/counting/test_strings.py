@@ -66,7 +66,7 @@ def test_lines_are_sorted_by_their_bytes(lines, order, block):
 
 
 @given(texts, orders, st.integers(1, 4), st.booleans(), st.integers(1, 9))
-def test_rare_ngrams_and_lower_orders_can_be_left_out(lines, order, min_count, highest_only, block):
+def test_rare_ngrams_and_lower_orders_can_be_omitted(lines, order, min_count, highest_only, block):
     with mock.patch.object(strings, "BLOCK_NGRAMS", block):
         found = counted(lines, order, min_count=min_count, highest_only=highest_only)
     wanted = [(ngram, count) for ngram, count in counted(lines, order) if count >= min_count]
@@ -99,12 +99,12 @@ def test_unseen_words_that_a_tokenizer_spells_are_unknown():
     )
 
 
-def test_what_lower_casing_makes_a_reserved_word_is_unknown():
+def test_words_lower_cased_into_reserved_ones_are_unknown():
     found = counted(["<S> a"], 1, tokenizer=TokenizerSettings(lowercase=True))
     assert found == [("</s>", 1), ("<s>", 1), ("<unk>", 1), ("a", 1)]
 
 
-def test_a_token_that_reads_as_the_sentence_start_is_an_error(monkeypatch):
+def test_a_token_spelled_like_sentence_start_is_refused(monkeypatch):
     tokenizer = make_tokenizer(["a"])
     monkeypatch.setattr(tokenizer, "symbols", lambda: ["</s>", "<unk>", "<s>"])
     with pytest.raises(TextError, match="a token reads <s>"):

@@ -30,9 +30,7 @@ def is_in_a_file(array: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("shape", [5, (3, 4), 1 << 18, (1 << 17) + 1, (700, 2, 300)], ids=str)
 @pytest.mark.parametrize("reserve", ["fallocate", "writing"])
-def test_arrays_in_files_hold_what_is_written_and_leave_no_file(
-    folder, monkeypatch, shape, reserve
-):
+def test_arrays_in_files_keep_contents_and_leave_nothing(folder, monkeypatch, shape, reserve):
     if reserve == "writing":
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     chance = np.random.default_rng(0)
@@ -47,7 +45,7 @@ def test_arrays_in_files_hold_what_is_written_and_leave_no_file(
     assert list(folder.iterdir()) == []
 
 
-def test_released_arrays_keep_their_content_and_those_in_memory_are_left_alone(folder):
+def test_released_arrays_keep_their_content(folder):
     room = Workspace(buffer_bytes=1)
     array = room.empty((1 << 16, 2), np.float64)
     array[:] = 1.5
@@ -60,7 +58,7 @@ def test_released_arrays_keep_their_content_and_those_in_memory_are_left_alone(f
     assert (in_memory == np.arange(10)).all()
 
 
-def test_an_array_outlives_the_workspace_and_its_part_the_array(folder):
+def test_an_array_outlives_its_workspace(folder):
     array = Workspace(buffer_bytes=1).empty(1 << 16, np.int64)
     array[:] = np.arange(1 << 16)
     part = array[10:20]
@@ -77,7 +75,7 @@ def test_without_a_limit_arrays_are_in_memory(folder, monkeypatch):
     assert Workspace(buffer_bytes=5).empty((0, 2), np.float32).shape == (0, 2)
 
 
-def test_the_buffer_says_how_much_is_handled_at_a_time():
+def test_the_buffer_determines_how_much_is_handled():
     assert Workspace(buffer_bytes=10**6).positions == 10**6 // workspace_module.BYTES_PER_POSITION
     assert Workspace(buffer_bytes=10**6).ngrams == 10**6 // workspace_module.BYTES_PER_NGRAM
     assert (Workspace(buffer_bytes=0).positions, Workspace(buffer_bytes=0).ngrams) == (1, 1)
@@ -90,7 +88,7 @@ def test_the_buffer_says_how_much_is_handled_at_a_time():
 
 
 @pytest.mark.parametrize("full", ["at once", "while writing"])
-def test_a_full_disk_is_an_error_that_names_the_folder(folder, monkeypatch, full):
+def test_a_full_disk_error_names_the_folder(folder, monkeypatch, full):
     def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 

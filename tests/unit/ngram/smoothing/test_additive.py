@@ -37,7 +37,7 @@ def test_the_first_exercise_of_every_course(tmp_path, order):
 
 @pytest.mark.parametrize("k", [1e-200, 1e300])
 @pytest.mark.parametrize("prior", PRIORS)
-def test_any_k_gives_finite_probabilities_that_sum_to_one(k, prior):
+def test_any_k_gives_finite_normalised_probabilities(k, prior):
     model = fit("additive", TEXT, 4, order=3, additive_k=k, additive_prior=prior)
     for context in model.contexts():
         assert sum(model.p(word, context) for word in range(4)) == pytest.approx(1)
@@ -48,7 +48,7 @@ def test_any_k_gives_finite_probabilities_that_sum_to_one(k, prior):
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-def test_the_tuned_k_makes_the_held_out_text_most_probable(prior):
+def test_tuned_k_maximises_the_held_out_probability(prior):
     rng = np.random.default_rng(1)
     train, heldout = (
         [(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(lines)]
@@ -71,7 +71,7 @@ def test_the_tuned_k_makes_the_held_out_text_most_probable(prior):
 
 
 @pytest.mark.parametrize("of", [formulas.UniformAdditive, formulas.Additive])
-def test_the_held_out_probability_is_that_of_the_formula(of):
+def test_held_out_probability_follows_the_formula(of):
     train, heldout = [[1, 2, 2], [1, 1]], [[2, 1, 3]]
     seen = heldout_counts(counts_of(train, 4, 3), ids_of(heldout), END)
     formula = of(train, 4, 3)
@@ -84,7 +84,7 @@ def test_the_held_out_probability_is_that_of_the_formula(of):
     assert logprob(seen, 0.5, of is formulas.UniformAdditive) == pytest.approx(np.log(expected))
 
 
-def test_a_text_held_out_from_itself_asks_for_hardly_any_smoothing_and_an_unknown_one_for_much():
+def test_familiar_held_out_text_needs_less_smoothing():
     for ngrams, is_right in (([[9, 9]], lambda k: k < 1e-7), ([[0, 0]], lambda k: k > 1e3)):
         seen = HeldoutCounts(np.array(ngrams), np.array([[9, 9]]), 3, np.array([1, 1]))
         assert is_right(best_k(seen, True)) and is_right(best_k(seen, False))

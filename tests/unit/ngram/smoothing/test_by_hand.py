@@ -75,13 +75,13 @@ def test_an_estimator_gives_the_probabilities_worked_by_hand(
     assert report.items() <= model.smoothing.report().items()
 
 
-def test_maximum_likelihood_passes_over_contexts_never_seen_and_has_zeros_as_minus_infinity():
+def test_maximum_likelihood_skips_unseen_contexts_and_allows_zeros():
     model = fit("mle", TEXT, 4)
     assert model.p(B, (C,)) == model.p(B)
     assert model.logprob[C,] == -math.inf and model.logbackoff[A,] == -math.inf
 
 
-def test_stupid_backoff_charges_its_factor_for_each_word_of_context_given_up_seen_or_not():
+def test_stupid_backoff_pays_for_each_dropped_context_word():
     model = fit("stupid", TEXT, 4, order=3, backoff_factor=0.1)
     assert not model.smoothing.normalised
     assert model.p(A, (C, C)) == pytest.approx(0.1 * 0.1 * 2 / 5)  # never seen at all
@@ -89,7 +89,7 @@ def test_stupid_backoff_charges_its_factor_for_each_word_of_context_given_up_see
     assert model.p(B, (C, A)) == pytest.approx(0.1 * 1 / 2)
 
 
-def test_pruning_leaves_the_factor_of_stupid_backoff_as_it_is():
+def test_pruning_leaves_the_stupid_backoff_factor_unchanged():
     model = fit("stupid", TEXT, 4, prune=[0, 1])
     assert model.grams[1] == [(BEGIN, A)]
     assert model.p(B, (A,)) == pytest.approx(0.4 * 1 / 5) and model.p(B, (BEGIN,)) == pytest.approx(
@@ -97,7 +97,7 @@ def test_pruning_leaves_the_factor_of_stupid_backoff_as_it_is():
     )
 
 
-def test_where_every_word_was_seen_backing_off_scales_to_one():
+def test_backing_off_rescales_when_every_word_was_seen():
     # V = 3, all seen; D of unigrams = 1/3: shares (2 - 1/3) / 6, (1 - 1/3) / 6, (3 - 1/3) / 6, in
     # all 5/6
     text = [[1], [2], [1]]
@@ -106,7 +106,7 @@ def test_where_every_word_was_seen_backing_off_scales_to_one():
     assert sum(map(fit("katz", text, 3).p, range(3))) == pytest.approx(1)
 
 
-def test_after_words_that_are_not_known_a_word_that_follows_many_is_likelier_than_a_frequent_one():
+def test_after_unknown_words_versatile_words_beat_frequent_ones():
     san, francisco, glasses = 1, 2, 9
     text = [[san, francisco]] * 6 + [[word, glasses] for word in (3, 4, 5)]
     for name, likelier in (("kn", glasses), ("absolute", francisco)):
@@ -114,7 +114,7 @@ def test_after_words_that_are_not_known_a_word_that_follows_many_is_likelier_tha
         assert max((francisco, glasses), key=lambda word: model.p(word, (7,))) == likelier
 
 
-def test_backing_off_takes_a_count_discounted_to_nothing_for_unseen():
+def test_a_count_discounted_to_nothing_counts_as_unseen():
     # bigrams 1 2 and 2 </s>: three times, t_4 = 0, so D_3 = 3
     text = [[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]]
     model = fit("mkn", text, 6, interpolate=False)

@@ -12,7 +12,7 @@ from rnnlm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 @pytest.mark.parametrize(
     ("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")]
 )
-def test_where_no_discount_can_be_estimated_a_half_is_taken_and_the_order_named(counts, missing):
+def test_an_inestimable_discount_becomes_a_half_with_notice(counts, missing):
     tally = CountsOfCounts(*np.unique(counts, return_counts=True))
     with pytest.warns(RnnlmWarning, match=f"order 3: no n-gram occurs {missing}"):
         assert discount_of(tally, 3) == 0.5
@@ -28,9 +28,7 @@ def test_modified_discounts_by_hand():
 @pytest.mark.parametrize(
     "tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)]
 )
-def test_where_a_discount_does_not_exist_is_negative_or_zero_fixed_ones_are_taken_and_the_order_named(
-    tally,
-):
+def test_impossible_discounts_become_fixed_ones_with_a_notice(tally):
     with pytest.warns(
         RnnlmWarning, match=f"order 4: .*t1 to t4 are {', '.join(map(str, tally[1:]))}"
     ):

@@ -42,7 +42,7 @@ def test_by_hand_with_two_counts():
     )
 
 
-def test_turing_s_estimate_is_taken_as_long_as_it_differs_much_from_the_line():
+def test_turings_estimate_is_kept_far_from_the_line():
     tally = {1: 100_000, 2: 10_000, 3: 6_000, 4: 4_000, 5: 3_000, 6: 1, 7: 1}
     both, smoothed_R = simple_good_turing(*arrays(tally))
     assert both[0] == pytest.approx(2 * 10_000 / 100_000) and both[0] != pytest.approx(

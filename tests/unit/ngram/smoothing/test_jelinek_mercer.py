@@ -48,14 +48,14 @@ sentences = st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_si
 
 
 @given(train=sentences, heldout=sentences, order=st.integers(1, 5))
-def test_weights_are_those_of_em_over_a_mixture_of_orders(train, heldout, order):
+def test_weights_equal_em_over_a_mixture_of_orders(train, heldout, order):
     weights_NB = fit("jelinek-mercer", train, 6, order, heldout=heldout).smoothing.weights_NB
     reference = formulas.JelinekMercer(train, 6, order, heldout=heldout)
     for (n, number), weight in reference.weights.items():
         assert weights_NB[n - 1, number] == pytest.approx(weight, rel=1e-9)
 
 
-def test_no_other_weights_make_the_held_out_text_and_the_imagined_words_likelier():
+def test_no_other_weights_are_likelier():
     rng = np.random.default_rng(2)
     train, heldout = (
         [rng.integers(1, 6, size=10).tolist() for _ in range(lines)] for lines in (40, 40)
@@ -81,13 +81,13 @@ def test_no_other_weights_make_the_held_out_text_and_the_imagined_words_likelier
             assert objective(fitted | {place: other}) < best
 
 
-def test_no_weight_is_zero_or_one_however_one_sided_the_held_out_text():
+def test_no_weight_becomes_zero_or_one():
     for heldout in ([[A, B], [A]] * 1000, [[C, C, C]] * 1000):
         weights_NB = fit("jelinek-mercer", TEXT, 4, heldout=heldout).smoothing.weights_NB
         assert ((weights_NB[:, 1:] > 0) & (weights_NB[:, 1:] < 1)).all()
 
 
-def test_buckets_without_held_out_words_get_a_weight_between_their_neighbours():
+def test_empty_buckets_get_weights_between_their_neighbours():
     contexts_T = np.repeat([1, 4], 100)  # buckets 1 and 3; 2, 4 and 5 stay empty
     ngrams_T = np.concatenate([np.repeat([0, 1], 50), np.repeat([0, 2], 50)])
     weights_B = fitted_weights(
@@ -97,12 +97,12 @@ def test_buckets_without_held_out_words_get_a_weight_between_their_neighbours():
     assert weights_B[4] == weights_B[5] == weights_B[3]
 
 
-def test_an_order_no_held_out_word_came_to_mixes_by_halves():
+def test_an_order_without_held_out_words_mixes_half():
     weights_NB = fit("jelinek-mercer", [[1, 2, 3, 4, 5]], 6, 4, heldout=[[]]).smoothing.weights_NB
     assert (weights_NB[2:, 1:] == 0.5).all()
 
 
-def test_a_context_held_out_text_reaches_back_beyond_is_passed_over():
+def test_a_context_reaching_beyond_the_start_is_skipped():
     counts = counts_of([[A, A, A]], 2, 3)
     heldout = heldout_counts(counts, ids_of([[A]]), END)
     assert heldout.contexts_NT[:, 0].tolist() == [4, 1, 0]

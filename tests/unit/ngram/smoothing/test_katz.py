@@ -20,13 +20,13 @@ def shares_of(tally: dict[int, int]):
     return shares, katz, " ".join(str(each.message) for each in caught)
 
 
-def test_counts_are_good_turing_s_and_nothing_is_said_where_they_make_sense():
+def test_sensible_good_turing_counts_give_no_notice():
     shares, katz, said = shares_of({1: 120, 2: 40, 3: 24, 4: 13, 5: 15, 6: 5, 7: 11})
     assert not said and katz.report()["counts of order 2"]["1"] < 1
     assert shares.seen_M.sum() + shares.left_H[0] == pytest.approx(1) and shares.left_H[0] > 0
 
 
-def test_smoothed_counts_alone_where_turing_s_exceed_the_counts_themselves():
+def test_smoothed_counts_replace_turing_counts_above_raw():
     # 3* = 4 * 5000 / 2000 > 3 by Turing, far from the line
     _, katz, said = shares_of({1: 100_000, 2: 10_000, 3: 2_000, 4: 5_000, 5: 100, 6: 50, 7: 20})
     assert "order 2: Turing's estimates are not below" in said
@@ -43,7 +43,7 @@ def test_smoothed_counts_alone_where_turing_s_exceed_the_counts_themselves():
         ({1: 9, 3: 9, 5: 9}, "no n-gram occurs twice", 0.5),
     ],
 )
-def test_absolute_discounting_where_even_smoothed_counts_make_no_sense(tally, said, once):
+def test_absolute_discounting_replaces_senseless_smoothed_counts(tally, said, once):
     shares, katz, notices = shares_of(tally)
     assert said in notices
     assert katz.report()["counts of order 2"]["1"] == pytest.approx(once)

@@ -24,7 +24,7 @@ def scored(kind: str, points: list[float | None], **labels) -> list[Scored]:
     return [Scored(Pair(kind, "a", "b", **labels), point) for point in points]
 
 
-def test_ties_count_half_and_what_is_skipped_or_unknown_is_told_apart():
+def test_ties_count_half_and_skipped_pairs_are_separate():
     scores = [*scored("x", [1, 0.5, 0, None]), *scored("y", [1, None])]
     scores[0], scores[1] = replace(scores[0], has_oov=True), replace(scores[1], is_identical=True)
     x, y, both = pair_accuracies(scores)
@@ -48,7 +48,7 @@ def test_ties_count_half_and_what_is_skipped_or_unknown_is_told_apart():
     )
 
 
-def test_groups_are_made_of_labels_that_tell_pairs_apart():
+def test_groups_come_from_labels_that_distinguish_pairs():
     scores = [
         *scored("x", [1, 1], field="syntax", distance=10, attractors=0),
         *scored("y", [0], field="syntax", distance=2, attractors=1),
@@ -62,7 +62,7 @@ def test_groups_are_made_of_labels_that_tell_pairs_apart():
     ]  # fmt: skip
 
 
-def test_a_single_kind_is_not_repeated_as_all_and_nothing_scored_has_no_accuracy():
+def test_one_kind_has_no_total_unscored_no_accuracy():
     (only,) = pair_accuracies(scored("x", [None, None]))
     assert (only.pairs, only.accuracy, only.low, only.high, only.known_accuracy, only.skipped) == (
         0,
@@ -82,7 +82,7 @@ def test_intervals_are_those_of_a_proportion():
     assert found.high == pytest.approx(found.accuracy + half, abs=0.15 * half)
 
 
-def test_the_difference_of_two_models_is_over_the_pairs_that_both_scored_with_mcnemars_p_value():
+def test_model_differences_use_pairs_both_models_scored():
     first = [*scored("x", [1, 1, 1, 1, 1, 1, 0, 0, 1, None]), *scored("y", [None])]
     second = [*scored("x", [0, 0, 0, 0, 0, 0, 1, 0, 1, 1]), *scored("y", [1])]
     x, y, both = accuracy_differences(first, second)

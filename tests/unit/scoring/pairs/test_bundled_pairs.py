@@ -64,14 +64,14 @@ def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
     return at, good[at], bad[at]
 
 
-def test_sentences_are_unique_and_the_distance_is_that_of_the_verb_from_the_head(rows):
+def test_sentences_are_unique_and_their_distance_is_right(rows):
     assert len(rows) == len({row["id"] for row in rows}) == 240
     assert len({row[side] for row in rows for side in ("good", "bad")}) == 480
     # subjects begin with a determiner and their head
     assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)
 
 
-def test_numbers_are_balanced_at_each_number_of_nouns_and_for_each_verb(rows):
+def test_numbers_are_balanced_by_noun_count_and_verb(rows):
     assert Counter((row["nouns"], row["number"]) for row in rows) == dict.fromkeys(
         ((str(nouns), number) for nouns in range(5) for number in ("singular", "plural")), 24
     )
@@ -83,7 +83,7 @@ def test_numbers_are_balanced_at_each_number_of_nouns_and_for_each_verb(rows):
     )
 
 
-def test_nouns_between_are_as_often_of_one_number_as_of_the_other(rows):
+def test_intervening_nouns_are_balanced_in_number(rows):
     for number in ("singular", "plural"):
         chosen = [row for row in rows if row["number"] == number]
         assert 2 * sum(int(row["attractors"]) for row in chosen) == sum(
@@ -93,7 +93,7 @@ def test_nouns_between_are_as_often_of_one_number_as_of_the_other(rows):
     assert all(int(row["attractors"]) <= int(row["nouns"]) <= int(row["distance"]) for row in rows)
 
 
-def test_a_sentence_comes_with_both_numbers_of_its_subject_and_no_other_way(rows):
+def test_each_sentence_comes_with_both_subject_numbers(rows):
     ends = Counter(" ".join(row["good"].split()[differing_word(row)[0] + 1 :]) for row in rows)
     assert max(ends.values()) == 2
     for one, other in zip(rows[::2], rows[1::2], strict=True):
@@ -132,7 +132,7 @@ def test_every_word_is_in_the_vocabulary(rows, tokenizer):
     assert len(encoded.oov) == 0
 
 
-def test_word_frequencies_alone_get_half_of_the_pairs_right(unigram):
+def test_word_frequencies_alone_reach_half_accuracy(unigram):
     pairs = read_pairs(PATH).pairs
     for scoring in ("full", "word"):
         found = {

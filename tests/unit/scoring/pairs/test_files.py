@@ -70,7 +70,7 @@ def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packe
     assert found.format == "good and bad sentences"
 
 
-def test_both_spellings_of_one_of_blimps_fields_are_one(tmp_path):
+def test_both_spellings_of_a_blimp_field_agree(tmp_path):
     rows = [
         {**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")
     ]
@@ -88,7 +88,7 @@ def test_whole_numbers_may_be_written_with_a_point(tmp_path):
     assert other.problem == "distance is not a whole number"
 
 
-def test_a_folder_is_read_in_the_order_of_names_each_file_a_kind(tmp_path):
+def test_a_folders_files_are_kinds_in_name_order(tmp_path):
     (tmp_path / "b.jsonl").write_text(json.dumps(BLIMP) + "\n")
     (tmp_path / "a.tsv").write_text("good\tbad\nx\ty\n")
     (tmp_path / "README.md").write_text("not a table")
@@ -108,7 +108,7 @@ def test_suites_of_a_file_or_a_list(tmp_path):
     "The keys to the cabinet ***mask*** here\t\tare\tis",
     "The keys to the cabinet _ here\t\tare\tis",
 ])  # fmt: skip
-def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
+def test_agreement_templates_insert_both_verb_forms(tmp_path, row):
     found = read(
         tmp_path,
         "a.tsv",
@@ -201,7 +201,7 @@ def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
     ("the\t", "bad is missing"), ("the", "bad is missing"), (" \tman", "good is missing"),
     ("a\tb\tx", "distance is not a whole number"), ("a\tb\t1\tx", "more cells than columns"),
 ])  # fmt: skip
-def test_a_row_that_is_no_pair_says_why_and_where_the_others_stay(tmp_path, row, problem):
+def test_a_non_pair_row_gives_its_reason(tmp_path, row, problem):
     found = read(tmp_path, "a.tsv", f"good\tbad\tdistance\nthe man\tman the\t2\n{row}\n").pairs
     assert [pair.problem is None for pair in found] == [True, False]
     assert problem in found[1].problem and found[1].where.endswith("a.tsv, line 3")
@@ -240,12 +240,12 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name, content, message", BAD_FILES.values(), ids=BAD_FILES)
-def test_a_file_that_is_not_what_it_says_is_an_error(tmp_path, name, content, message):
+def test_a_file_contradicting_its_format_is_an_error(tmp_path, name, content, message):
     with pytest.raises(TextError, match=message):
         read(tmp_path, name, content)
 
 
-def test_missing_files_empty_folders_and_the_hub_are_errors(tmp_path):
+def test_missing_or_empty_sources_are_errors(tmp_path):
     for source, message in ((tmp_path / "x.tsv", "no such file"), (tmp_path, "holds no pairs"),
                             ("hf:a/b", "read from files"),
                             (f"{tmp_path}/*.tsv", "no file matches")):  # fmt: skip

@@ -83,7 +83,7 @@ def test_are_right_wrong_or_half_where_they_tie(halves):
     assert [score.point for score in score_pairs(halves, pairs)] == [1, 0, 0.5, 1, 0, 0.5]
 
 
-def test_of_the_same_words_tie_under_a_unigram_whatever_their_order():
+def test_pairs_of_the_same_words_tie_under_unigrams():
     model, rng = fit("unigram"), random.Random(1)
     words = [word for line in LINES for word in line.split()]
     pairs = []
@@ -103,7 +103,7 @@ def test_closer_than_a_score_is_exact_tie(halves, difference_nats, point):
     assert score.point == point
 
 
-def test_full_scores_are_those_of_a_slow_loop_through_predict(lstm):
+def test_full_scores_equal_a_slow_predict_loop(lstm):
     for pair, score in zip(PAIRS, score_pairs(lstm, PAIRS), strict=True):
         for text, side in ((pair.good, score.good), (pair.bad, score.bad)):
             ids, logprob = predicted(lstm, text)
@@ -113,7 +113,7 @@ def test_full_scores_are_those_of_a_slow_loop_through_predict(lstm):
             assert side.tokens == len(ids)
 
 
-def test_partial_scores_are_of_what_follows_given_each_ones_own_beginning(lstm):
+def test_partial_scores_depend_on_each_ones_own_beginning(lstm):
     pairs = PAIRS[:3]
     for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="partial"), strict=True):
         for text, side, (head, middle, _) in zip(
@@ -128,7 +128,7 @@ def test_partial_scores_are_of_what_follows_given_each_ones_own_beginning(lstm):
             assert side.tokens == len(ids) - first
 
 
-def test_word_scores_are_of_the_word_and_that_it_ends_given_the_shared_beginning(lstm):
+def test_word_scores_include_the_words_end(lstm):
     """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what
     makes "cat" no part of "cats"."""
     starts_V = lstm.tokenizer.starts_word_V
@@ -184,7 +184,7 @@ def test_identical_sentences_tie_however_they_are_compared(halves):
 
 
 @pytest.mark.parametrize("text, reason", [("a\nb", "newline"), ("a </s>", "the text holds </s>")])
-def test_a_sentence_that_is_none_leaves_its_pair_unscored_with_the_reason(halves, text, reason):
+def test_an_invalid_sentence_leaves_its_pair_unscored(halves, text, reason):
     scores = score_pairs(halves, [Pair("x", "a", "b"), Pair("x", text, "b"), Pair("x", "b", "a")])
     assert [score.point for score in scores] == [1, None, 0]
     assert reason in scores[1].reason and not scores[1].has_oov and not scores[1].is_identical
@@ -205,6 +205,6 @@ def test_pairs_come_in_chunks_and_in_their_order(halves, monkeypatch):
     assert score_pairs(halves, []) == []
 
 
-def test_a_scoring_that_there_is_not_is_an_error(halves):
+def test_an_unknown_scoring_is_an_error(halves):
     with pytest.raises(UsageError, match="did you mean 'partial'"):
         score_pairs(halves, [], scoring="partail")

@@ -56,7 +56,7 @@ def model(request):
     return fit("lstm", LINES * 20, **request.param)
 
 
-def test_regions_add_up_to_the_sentence_without_its_end(model):
+def test_regions_sum_to_the_sentence_without_its_end(model):
     scores = score_suite(model, suite_of(SUITE, "suite.json", "suite"))
     (sentence,) = score_sentences(model, ["the cat sat on the mat"], with_tokens=True)
     bits = [token.surprisal_bits for token in sentence.token_scores]
@@ -114,7 +114,7 @@ def test_a_tie_does_not_hold_but_is_counted():
     ]
 
 
-def test_an_item_without_the_region_or_with_a_bad_sentence_is_left_out_with_the_reason():
+def test_unusable_items_are_left_out_with_a_reason():
     items = copy.deepcopy(SUITE["items"]) + [
         item(3, ["the"], ["a"]),
         item(4, ["the", "", "</s>", ""], ["the", "", "cat", ""]),
@@ -142,7 +142,7 @@ def test_infinite_surprisals_that_cancel_leave_the_item_out():
     assert comparison.point == 1.0 and comparison.surprisal_bits[Reference(3, "match")] is None
 
 
-def test_a_token_that_reaches_over_two_regions_leaves_the_item_out(monkeypatch):
+def test_a_token_spanning_two_regions_excludes_the_item(monkeypatch):
     """No tokenizer of ours has such tokens; here the beginning "the cat" is given others than the
     sentence has there."""
     model = fit("unigram")
@@ -157,7 +157,7 @@ def test_a_token_that_reaches_over_two_regions_leaves_the_item_out(monkeypatch):
     assert second.point is not None
 
 
-def test_predictions_as_the_first_suites_had_them_are_read_too():
+def test_old_style_predictions_are_read_too():
     meta = {
         "name": "old",
         "metric": "sum",
@@ -168,7 +168,7 @@ def test_predictions_as_the_first_suites_had_them_are_read_too():
     assert {score.labels.kind for score in score_suite(fit("unigram"), suite)} == {"old"}
 
 
-def test_a_suite_without_a_name_is_called_as_its_file():
+def test_a_nameless_suite_is_called_after_its_file():
     assert suite_of(changed(meta={}), "folder/x.json", "x").name == "x"
 
 

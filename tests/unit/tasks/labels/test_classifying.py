@@ -10,7 +10,7 @@ from support import tiny_tasks
 from support.tiny_tasks import VALID
 
 
-def test_texts_get_the_labels_that_were_learned_with_probabilities(classifier):
+def test_texts_get_learned_labels_with_probabilities(classifier):
     found = rnnlm.classify(
         classifier.folder, [*(" ".join(words) for words, _, _ in VALID), VALID[0][0], " "]
     )
@@ -46,7 +46,7 @@ def test_each_of_several_labels_has_its_probability():
     }
 
 
-def test_a_row_keeps_its_columns_and_names_what_was_predicted():
+def test_a_row_keeps_its_columns_and_gains_predictions():
     found = ClassifiedText("a", ("a",), {"label": "x|y"}, {"label": {"x": 0.9, "y": 0.6, "z": 0.1}})
     [row] = labelled_rows({"text": "a", "label": "gold"}, found, ["label"], None)
     assert row == {

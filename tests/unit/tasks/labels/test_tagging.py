@@ -15,7 +15,7 @@ from support.tiny_tasks import VALID
 WORDS = [words for words, _, _ in VALID]
 
 
-def test_the_words_of_raw_text_and_of_lists_get_the_labels_that_were_learned(tagger):
+def test_raw_text_and_word_lists_get_learned_labels(tagger):
     model = rnnlm.load(tagger.folder)
     [found] = rnnlm.tag(model, ["fly me to new york at noon"])
     assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
@@ -24,7 +24,7 @@ def test_the_words_of_raw_text_and_of_lists_get_the_labels_that_were_learned(tag
     assert rnnlm.tag(str(tagger.folder), [found.text]) == [found]
 
 
-def test_a_sentence_gets_the_same_labels_in_any_company_and_order(tagger, monkeypatch):
+def test_labels_do_not_depend_on_company_or_order(tagger, monkeypatch):
     model = rnnlm.load(tagger.folder)
     alone = [rnnlm.tag(model, [words])[0] for words in WORDS]
     monkeypatch.setattr(tagging, "WINDOW", 3)
@@ -33,7 +33,7 @@ def test_a_sentence_gets_the_same_labels_in_any_company_and_order(tagger, monkey
     assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
 
 
-def test_marks_are_split_off_but_by_white_space_where_it_is_tokenised(tagger):
+def test_marks_are_split_off_unless_text_is_tokenised(tagger):
     assert rnnlm.tag(tagger.folder, ["fly me, please!"])[0].words == (
         "fly",
         "me",
@@ -48,7 +48,7 @@ def test_marks_are_split_off_but_by_white_space_where_it_is_tokenised(tagger):
     )
 
 
-def test_a_tagger_of_a_treebank_splits_as_it_does_and_gives_lemmas(treebank_tagger):
+def test_a_treebank_tagger_splits_alike_and_gives_lemmas(treebank_tagger):
     [found] = rnnlm.tag(treebank_tagger, ["They don't like warm songs."])
     assert found.words == (
         "They",
@@ -63,7 +63,7 @@ def test_a_tagger_of_a_treebank_splits_as_it_does_and_gives_lemmas(treebank_tagg
     assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
 
 
-def test_the_n_best_come_with_falling_probabilities_the_best_first(slot_tagger):
+def test_n_best_come_in_falling_probability(slot_tagger):
     model = rnnlm.load(slot_tagger.folder)
     [found], [best] = rnnlm.tag(model, WORDS[:1], nbest=5), rnnlm.tag(model, WORDS[:1])
     logprobs = [each.logprob_nats for each in found.nbest["slots"]]
@@ -81,7 +81,7 @@ def test_the_n_best_come_with_falling_probabilities_the_best_first(slot_tagger):
     assert sum(found.sentence_probabilities["intent"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_tagger):
+def test_marginals_sum_to_one_under_original_labels(slot_tagger):
     for found in rnnlm.tag(slot_tagger.folder, WORDS, probabilities=True):
         for label, probabilities in zip(
             found.labels["slots"], found.probabilities["slots"], strict=True
@@ -94,14 +94,14 @@ def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_t
             )
 
 
-def test_an_inner_label_is_written_by_what_stands_before_it_in_iob1():
+def test_iob1_inner_labels_depend_on_the_label_before():
     column = LabelColumn("ner", WORD, ("O", "B-X", "I-X", "E-X", "S-X"), "iob1", "bioes")
     p_TK = np.array([[0, 0, 0, 0, 1], [0.1, 0.2, 0.3, 0, 0.4]])
     first, second = results.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
     assert first == {"I-X": 1.0} and second == pytest.approx({"B-X": 0.6, "I-X": 0.3, "O": 0.1})
 
 
-def test_edit_scripts_that_give_the_same_lemma_add_up():
+def test_edit_scripts_for_the_same_lemma_add_up():
     scripts = (edit_scripts.script("cats", "cat"), edit_scripts.script("cat", "cat"))
     column = LabelColumn("lemma", WORD, scripts, form=EDIT)
     [found] = results.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
@@ -110,7 +110,7 @@ def test_edit_scripts_that_give_the_same_lemma_add_up():
     assert results.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
 
 
-def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
+def test_words_are_read_by_letter_and_sounds_joined(pronouncer):
     found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
     assert [each.labels["label"] for each in found] == [
         ("SH", "IY", "P"),
@@ -146,9 +146,7 @@ def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     ]
 
 
-def test_no_two_of_the_n_best_are_written_alike_where_labels_may_break_their_scheme(
-    tagger, treebank_tagger
-):
+def test_n_best_are_written_differently_without_constraints(tagger, treebank_tagger):
     for name, column, options in (
         (tagger.folder, "2", {"constrained": False}),
         (treebank_tagger, "lemma", {}),

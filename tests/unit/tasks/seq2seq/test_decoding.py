@@ -46,7 +46,7 @@ def model():
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_line_is_answered_in_its_place_as_if_it_were_alone(model, monkeypatch, name):
+def test_lines_are_answered_in_place_as_if_alone(model, monkeypatch, name):
     monkeypatch.setattr(translators, "BATCH_LINES", 3)
     translator = translators.Translator(model, *SETTINGS[name])
     found = list(translator.translate(LINES))
@@ -69,7 +69,7 @@ def test_a_line_is_answered_in_its_place_as_if_it_were_alone(model, monkeypatch,
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_scores_are_those_that_the_model_gives_the_line(model, name):
+def test_scores_are_those_the_model_gives(model, name):
     settings, sampling, num = SETTINGS[name]
     lines = [
         line
@@ -93,7 +93,7 @@ def test_scores_are_those_that_the_model_gives_the_line(model, name):
         assert each.score == pytest.approx(each.logprob_nats / ((5 + each.tokens) / 6) ** power)
 
 
-def test_lines_end_at_their_limit_which_is_a_multiple_of_the_source_and_ten(model):
+def test_output_length_is_limited_by_the_source(model):
     settings = {factor: DecodingSettings(max_length=factor) for factor in (0.5, 2, 3.5)}
     for factor, each in settings.items():
         found = rnnlm.translate(model, LINES, settings=each)
@@ -104,9 +104,7 @@ def test_lines_end_at_their_limit_which_is_a_multiple_of_the_source_and_ten(mode
     assert settings[3.5].limit(4) == 24 and settings[0.5].limit(1) == 10
 
 
-def test_unknown_words_are_written_where_that_is_asked_for_and_copied_from_where_attention_points(
-    model,
-):
+def test_unknown_words_are_shown_or_copied_by_attention(model):
     with torch.no_grad():
         model.network.output.bias[TARGET.unk_id] = 100
     plain, unknown, copied = (
@@ -127,7 +125,7 @@ def test_unknown_words_are_written_where_that_is_asked_for_and_copied_from_where
     )
 
 
-def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
+def test_a_copied_word_is_whole_despite_subword_pieces():
     letters = make_tokenizer(["the cat"], tokenizer="char")
     aligner = Aligner(PairCodec(letters, TARGET))
     weights_TS = np.full((3, 8), 0.01)
@@ -147,7 +145,7 @@ def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
     assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"
 
 
-def test_attention_is_that_of_the_teacher_forced_pass_in_the_order_of_the_text():
+def test_attention_equals_the_teacher_forced_pass():
     forward, backward = SOURCE, SOURCE.in_direction(True)
     network = tiny_network().float().eval()
     for source in (forward, backward):

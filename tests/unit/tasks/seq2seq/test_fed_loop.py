@@ -93,7 +93,7 @@ def test_it_equals_plain_steps_forward_and_backward(model, settings):
 
 
 @pytest.mark.parametrize("model, attention", [("lstm", "general"), ("gru", "additive")])
-def test_under_autocast_products_run_in_bf16_and_all_else_in_fp32(model, attention):
+def test_autocast_runs_only_products_in_bf16(model, attention):
     exact, _ = both(model, {"attention": attention}, torch.float32)
     near, plain = both(
         model,

@@ -41,7 +41,7 @@ SHAPES = [
 @pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in SHAPES] + [
     ("gru", shape) for shape in (*SHAPES[1:4], SHAPES[11])
 ] + [("rnn", SHAPES[3])], ids=str)  # fmt: skip
-def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, shape):
+def test_forward_pass_equals_a_word_by_word_transcription(model, shape):
     source = TARGET if shape.get("tied_embeddings") == "all" else None
     network = tiny_network(model, **({"source": source} if source else {}), **shape)
     pairs, weights, settings = batch().pairs(), arrays(network), network.settings
@@ -90,7 +90,7 @@ def test_gradients_equal_finite_differences(model, shape):
     [(model, FED[1]) for model in CELLS] + [("lstm", shape) for shape in FED],
     ids=str,
 )
-def test_a_row_is_the_same_alone_and_in_any_batch(model, shape):
+def test_a_row_is_the_same_in_any_batch(model, shape):
     for dtype, error in (
         (torch.float64, 1e-9),
         *(((torch.float32, 1e-5),) if model == "lstm" else ()),
@@ -152,7 +152,7 @@ def test_all_words_at_once_equal_word_by_word(model, shape):
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("shape", FED, ids=str)
-def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, rows):
+def test_rows_sharing_a_source_equal_separate_ones(shape, rows):
     network = tiny_network(**shape)
     memory, state = network.encode(batch().sources_SB, batch().lengths_B)
     of_B = torch.arange(len(memory.lengths_M)).repeat_interleave(rows)
@@ -166,7 +166,7 @@ def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, rows):
     torch.testing.assert_close(grouped[1], gathered[1])
 
 
-def test_own_words_are_those_that_the_network_finds_likeliest_itself():
+def test_own_words_are_the_likeliest_to_the_network():
     network = tiny_network(input_feeding=True)
     given, (first_B, *_) = batch(padding=0), batch().inputs_TB
     memory, state = network.encode(given.sources_SB, given.lengths_B)
@@ -180,7 +180,7 @@ def test_own_words_are_those_that_the_network_finds_likeliest_itself():
     assert torch.equal(network.loss(*given.tensors, own_words=1e-12), network.loss(*given.tensors))
 
 
-def test_training_begins_at_the_unigram_distribution_of_the_target():
+def test_training_begins_at_the_target_unigram_distribution():
     network = tiny_network(dtype=torch.float32)
     fresh = make_network(network.settings, TARGET, TARGET)
     features_TBE = torch.zeros(1, 1, network.settings.features_width)
@@ -202,7 +202,7 @@ def test_forward_and_backward_run_on_the_meta_device(shape):
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
-def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(shape):
+def test_bf16_loss_stays_near_fp32(shape):
     network = tiny_network(dtype=torch.float32, **shape)
     exact = network.loss(*batch().tensors, label_smoothing=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -215,7 +215,7 @@ def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(sh
 
 
 @pytest.mark.parametrize("feeds", [False, True])
-def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
+def test_dropout_is_for_training_and_locked_per_row(feeds):
     network = tiny_network(
         dropout_output=0.5,
         dropout_input=0.4,
@@ -234,7 +234,7 @@ def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
     assert torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))
 
 
-def test_source_and_target_of_one_vocabulary_may_share_all_vectors():
+def test_source_and_target_may_share_all_vectors():
     network = make_network(network_settings("gru", tied_embeddings="all"), SHARED, SHARED)
     assert [name for name, value in network.named_parameters() if len(value) == SHARED.size] == [
         "target_words.embedding.weight", "output.bias",

@@ -41,7 +41,7 @@ def with_target(model, words, **settings):
     )
 
 
-def test_each_figure_differs_by_what_the_models_differ_by(found):
+def test_figures_differ_as_the_models_do(found):
     [difference] = found.differences
     first, second = (each.evaluation.written for each in found.models)
     for name, each in difference.figures.items():
@@ -58,7 +58,7 @@ def test_each_figure_differs_by_what_the_models_differ_by(found):
     assert found.models[0].intervals["chrf"].estimate == pytest.approx(first.figures.chrf)
 
 
-def test_perplexities_differ_in_bits_per_token_where_tokens_are_the_same(found):
+def test_perplexities_differ_in_bits_for_equal_tokens(found):
     first, second = (each.evaluation.references for each in found.models)
     [difference] = found.differences
     assert found.per == "token" and not found.refused
@@ -75,7 +75,7 @@ def test_perplexities_differ_in_bits_per_token_where_tokens_are_the_same(found):
     )
 
 
-def test_models_that_write_other_tokens_compare_by_what_they_write(models):
+def test_models_with_other_tokens_compare_by_output(models):
     other = with_target(models[0], ["la chatte est un chien", "le chat noir"])
     found = rnnlm.compare([models[0], other], parallel_text(ROWS), settings=FEW, names=["a", "b"])
     assert found.differences[0].perplexity is None and "chrf" in found.differences[0].figures
@@ -84,7 +84,7 @@ def test_models_that_write_other_tokens_compare_by_what_they_write(models):
         rnnlm.compare([models[0], other], parallel_text(ROWS), names=["a", "b"], decode=False)
 
 
-def test_where_one_model_knows_no_upper_case_none_is_compared_by_it(models):
+def test_one_lower_case_model_makes_comparison_ignore_case(models):
     lowering = with_target(models[0], TARGET.symbols()[2:], lowercase=True)
     found = rnnlm.compare(
         [models[0], lowering],
@@ -96,9 +96,7 @@ def test_where_one_model_knows_no_upper_case_none_is_compared_by_it(models):
     assert "case:kept for a, case:lower for b" in found.refused[0].why
 
 
-def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refused(
-    models, translator, tagger
-):
+def test_models_of_other_pairs_or_tasks_are_refused(models, translator, tagger):
     with pytest.raises(ComparisonError, match="fra is an encoder-decoder"):
         rnnlm.compare([translator.folder, tagger.folder], "none")
     with pytest.raises(UsageError, match="at least two models"):

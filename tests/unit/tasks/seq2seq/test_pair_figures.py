@@ -40,7 +40,7 @@ def word_by_word(model, source, target):
     return total, len(ids)
 
 
-def test_perplexity_is_that_of_targets_read_word_by_word(model):
+def test_perplexity_is_that_of_reading_word_by_word(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
@@ -56,7 +56,7 @@ def test_perplexity_is_that_of_targets_read_word_by_word(model):
     assert found["bits_per_char"] is None and found["closed_vocabulary"]  # "noire" is unknown
 
 
-def test_bits_per_character_count_each_line_and_its_end(model):
+def test_bits_per_character_count_lines_and_their_ends(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS[:2]), decode=False).to_dict()
     assert found["bits_per_char"] == pytest.approx(
         -found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2)
@@ -64,7 +64,7 @@ def test_bits_per_character_count_each_line_and_its_end(model):
     assert "bleu" not in found
 
 
-def test_figures_are_those_of_each_source_decoded_once_against_all_its_references(model):
+def test_each_source_is_measured_against_all_its_references(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
     written = {
         line.source: line.text
@@ -84,7 +84,7 @@ def test_figures_are_those_of_each_source_decoded_once_against_all_its_reference
     assert "beam:2|length_power:1|" in found.signatures["bleu"]
 
 
-def test_figures_by_length_add_up_to_those_of_all(model):
+def test_figures_by_length_add_up_to_the_total(model):
     written = rnnlm.evaluate(
         model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
     ).written
@@ -97,7 +97,7 @@ def test_figures_by_length_add_up_to_those_of_all(model):
     assert exact / 12 == pytest.approx(written.figures.exact_match)
 
 
-def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not_known(model):
+def test_tokenizer_loss_is_measured_and_unknown_case_ignored(model):
     # of 4 references one has an unknown word
     assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
     lowering = Seq2SeqModel(
@@ -113,7 +113,7 @@ def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not
     assert written.signatures["chrf"].startswith("chrf|case:lower|")
 
 
-def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
+def test_the_main_figure_suits_the_data(model):
     spelled = Seq2SeqModel(
         model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True})
     )
@@ -123,7 +123,7 @@ def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
     assert short.main == "exact_match" and short.to_dict()["bleu"] is None
 
 
-def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
+def test_intervals_hold_the_figures_and_resample_sources(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
     found = with_intervals(evaluation.measure(model, data)).to_dict()
     assert found["low"] <= found["bleu"] <= found["high"]
@@ -146,7 +146,7 @@ def test_measuring_ends_where_it_is_asked_to(model):
     )
 
 
-def test_a_model_by_its_name_reads_files_as_its_training_data_were_read(translator, tmp_path):
+def test_a_named_model_reads_files_like_training_data(translator, tmp_path):
     named = rnnlm.evaluate(translator.folder, translator.valid)
     columns = [line.split("\t") for line in translator.valid.read_text().splitlines()[1:]]
     for place, name in enumerate(("source.txt", "target.txt")):
@@ -186,7 +186,7 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
         rnnlm.evaluate(translator.folder, tmp_path / "data", target=files)
 
 
-def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translator):
+def test_requests_must_fit_the_model_and_files(model, translator):
     with pytest.raises(UsageError, match="mode= needs a tagger"):
         rnnlm.evaluate(model, parallel_text(ROWS), mode="strict")
     with pytest.raises(UsageError, match="decode= needs an encoder-decoder"):
@@ -203,7 +203,7 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
         rnnlm.evaluate(translator.folder)
 
 
-def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
+def test_references_unknown_to_the_tokenizer_still_give_numbers(model):
     data = encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")]))
     found = with_intervals(evaluation.measure(model, data)).to_dict()
     assert (

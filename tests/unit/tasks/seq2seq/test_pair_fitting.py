@@ -81,7 +81,7 @@ def through_a_file(state):
 @pytest.mark.parametrize(
     "name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(name, settings):
+def test_a_twice_interrupted_run_ends_in_equal_weights(name, settings):
     own = {"budget": "9steps", "validate_every_steps": 4, **DROPOUT, **settings}
     *events, expected = trainer_of(name, **own).train(never)
     state, told = None, []
@@ -104,7 +104,7 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(name, setti
 @pytest.mark.parametrize(
     "settings", [{"input_feeding": True}, {"attention": None, "label_smoothing": 0.0}], ids=str
 )
-def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(settings):
+def test_gradients_of_batch_parts_give_the_full_step(settings):
     own = {
         "optimizer": "sgd",
         "learning_rate": 0.5,
@@ -148,7 +148,7 @@ def exact(model, rows):
 
 
 @pytest.mark.parametrize("turn", [False, True], ids=["copied", "reversed"])
-def test_short_strings_are_copied_and_reversed_without_a_mistake_through_attention_alone(turn):
+def test_attention_alone_copies_and_reverses_short_strings(turn):
     train, valid = (
         strings(count, "abcd", range(1, 7), seed, turn) for count, seed in ((3000, 1), (200, 2))
     )
@@ -160,7 +160,7 @@ def test_short_strings_are_copied_and_reversed_without_a_mistake_through_attenti
 
 @pytest.mark.soak
 @pytest.mark.parametrize("turn", [False, True], ids=["copied", "reversed"])
-def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_state(turn):
+def test_long_strings_are_learned_only_with_attention(turn):
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
     own = {**LEARNING, "hidden_size": 64, "embedding_size": 32, "budget": "2000steps"}
@@ -184,7 +184,7 @@ def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_st
 @pytest.mark.parametrize(
     "name", [kind.name for kind in registry.TASK_KINDS if kind.task == "seq2seq"]
 )
-def test_defaults_of_every_kind_train_on_the_bundled_corpus_and_translate(name, tmp_path):
+def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
     flags = {
         "budget": "2steps",
         "device": "cpu",
@@ -215,13 +215,13 @@ def test_one_pair_of_one_word_is_enough(settings):
     assert fitted.steps == 2 and len(translate(fitted.model, ["fly", "never seen"])) == 2
 
 
-def test_a_line_of_10_000_words_is_one_line():
+def test_a_line_of_10000_words_stays_whole():
     model = fit("qrnn", budget="1steps")
     (line,) = translate(model, ["one " * 10_000])
     assert line.hypotheses
 
 
-def test_targets_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_other_pairs():
+def test_random_targets_are_memorised_but_not_generalised():
     draw = random.Random(3)
 
     def rows(count):
@@ -241,7 +241,7 @@ def test_targets_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_o
 
 
 @pytest.mark.parametrize("settings", [{}, {"input_feeding": True, "criterion": "bleu"}], ids=str)
-def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(settings):
+def test_validation_of_nan_weights_is_the_worst(settings):
     trainer = trainer_of("gru", **settings)
     with torch.no_grad():
         for weight in trainer.network.parameters():

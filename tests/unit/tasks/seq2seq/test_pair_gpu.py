@@ -28,7 +28,7 @@ PAIRS = [*VALID, ("never seen", "jamais vu"), ("one " * 60, "un deux trois " * 2
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
-def test_scores_translations_and_attention_equal_those_of_the_cpu_in_fp32(name, settings, device):
+def test_results_equal_those_of_the_cpu_in_fp32(name, settings, device):
     host = fit(name, budget="40steps", **settings)
     there = from_arrays(
         as_stored(host.network.settings), host.codec, host.to_arrays(), device, None

@@ -18,18 +18,18 @@ def model():
     return tiny_model()
 
 
-def test_a_whole_model_is_sound_with_and_without_attention(model):
+def test_a_model_is_sound_with_or_without_attention(model):
     for whole in (model, tiny_model(attention=None), tiny_model(input_feeding=True)):
         assert results(whole) == dict.fromkeys(("tokenizers", "sums", "padding", "greedy"), "ok")
 
 
-def test_probabilities_that_do_not_sum_to_one_are_found(model):
+def test_probabilities_not_summing_to_one_are_found(model):
     predicted = model.network.predict_features
     model.network.predict_features = lambda features_TBE: predicted(features_TBE) + 0.001
     assert results(model)["sums"] == "failed"
 
 
-def test_a_source_that_reads_differently_in_company_is_found(model):
+def test_a_source_misread_in_company_is_found(model):
     alone = model.states_of
 
     def beside_others(sources):
@@ -44,7 +44,7 @@ def test_a_source_that_reads_differently_in_company_is_found(model):
     assert results(model)["padding"] == "failed"
 
 
-def test_a_search_that_leaves_the_likeliest_token_is_found(model, monkeypatch):
+def test_a_search_missing_the_likeliest_token_is_found(model, monkeypatch):
     found = evaluation.search
 
     def second_best(decoder, starts, settings):

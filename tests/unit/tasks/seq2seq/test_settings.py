@@ -27,7 +27,7 @@ def test_none_is_understood_as_text():
     assert (settings.attention, settings.tied_embeddings) == (None, None)
 
 
-def test_the_decoder_is_as_wide_as_what_it_reads_and_of_the_encoders_kind_unless_told_otherwise():
+def test_decoder_width_and_kind_follow_the_encoder():
     settings = network_settings(
         "lstm",
         coupled_gates=True,

@@ -80,9 +80,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_language_models(
-    tmp_path, variant
-):
+def test_encoder_starts_with_states_of_both_language_models(tmp_path, variant):
     forward, backward = (
         language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant])
         for seed, name in enumerate("fr")
@@ -111,7 +109,7 @@ def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_lang
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "dense"])
-def test_a_decoder_that_sees_no_source_is_its_language_model(tmp_path, variant):
+def test_a_decoder_without_source_is_its_language_model(tmp_path, variant):
     """Without attention, and with a bridge that gives zeros."""
     language = language_model(tmp_path / "d", **VARIANTS[variant])
     begun = started(init_decoder_from=tmp_path / "d", flags={"attention": None}).model
@@ -126,9 +124,7 @@ def test_a_decoder_that_sees_no_source_is_its_language_model(tmp_path, variant):
 
 
 @pytest.mark.parametrize("connections", ["plain", "dense"])
-def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the_states_of_its_language_model(
-    tmp_path, connections
-):
+def test_decoder_layers_start_with_language_model_states(tmp_path, connections):
     language = language_model(tmp_path / "d", connections=connections)
     begun = started(
         init_decoder_from=tmp_path / "d", flags={"input_feeding": True, "bridge": None}
@@ -140,7 +136,7 @@ def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the
     torch.testing.assert_close(after.tensors[:-1], expected.tensors, atol=1e-6, rtol=0)
 
 
-def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_tokenizer(tmp_path):
+def test_sizes_and_tokenizers_come_from_the_language_models(tmp_path):
     encoder = language_model(tmp_path / "e", model="gru", reset_gate="before", layers=1)
     decoder = language_model(
         tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False
@@ -171,7 +167,7 @@ def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_
     assert own["decoder.combination.weight"].any() and own["bridge.maps.0.weight"].any()
 
 
-def test_a_source_that_is_read_from_its_end_starts_from_a_language_model_that_is(tmp_path):
+def test_a_reversed_source_starts_from_a_reversed_model(tmp_path):
     language = language_model(tmp_path / "r", is_reversed=True)
     begun = started(init_encoder_from=tmp_path / "r")
     assert begun.model.codec.source.is_reversed and begun.resolved.values["reversed"]
@@ -179,7 +175,7 @@ def test_a_source_that_is_read_from_its_end_starts_from_a_language_model_that_is
     torch.testing.assert_close(found, states(language, tokens(language)), atol=1e-6, rtol=0)
 
 
-def test_one_vocabulary_and_one_set_of_vectors_are_those_of_the_language_model(tmp_path):
+def test_shared_vocabulary_and_vectors_are_the_language_models(tmp_path):
     language = language_model(tmp_path / "d")
     for given in (
         {"init_encoder_from": tmp_path / "d"},
@@ -193,7 +189,7 @@ def test_one_vocabulary_and_one_set_of_vectors_are_those_of_the_language_model(t
         )
 
 
-def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
+def test_taken_and_random_parts_are_reported(tmp_path):
     language_model(tmp_path / "d")
     with pytest.warns(RnnlmWarning) as told:
         started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
@@ -282,7 +278,7 @@ def language_models(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_refused_with_the_reason(language_models, case):
+def test_what_does_not_fit_is_refused_with_reasons(language_models, case):
     given, reason = REFUSED[case]
     folders = {
         name: language_models / value

@@ -51,7 +51,7 @@ def test_what_they_are_not_is_refused(model, settings):
         codec_of(folder, **given)
 
 
-def test_vectors_are_those_of_both_sides_only_where_there_is_one_vocabulary(model):
+def test_only_a_shared_vocabulary_can_share_vectors(model):
     is_shared, folder = model
     if is_shared:
         assert codec_of(folder, tied_embeddings="all")[0].is_shared
@@ -60,6 +60,6 @@ def test_vectors_are_those_of_both_sides_only_where_there_is_one_vocabulary(mode
         codec_of(folder, tied_embeddings="all")
 
 
-def test_that_of_a_model_of_labels_serves_both_sides(tagger):
+def test_a_label_models_tokenizer_serves_both_sides(tagger):
     codec, values = codec_of(str(tagger.folder), shared_vocabulary="true")
     assert codec.is_shared and codec.source.name == values["tokenizer"] == "word"

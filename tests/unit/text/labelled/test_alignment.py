@@ -57,9 +57,7 @@ def enumerated_counts(pairs, logprob, most):
 
 
 @given(TINY, strategies.integers(1, 3), strategies.integers(0, 1000))
-def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignments_enumerated(
-    pairs, most, seed
-):
+def test_alignment_statistics_equal_those_by_enumeration(pairs, most, seed):
     units = units_of(pairs, most)
     logprob_U = np.log(np.random.default_rng(seed).random(len(units.names)) + 1e-3)
     logprob = dict(zip(units.names, logprob_U.tolist(), strict=True))
@@ -78,7 +76,7 @@ def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignmen
     assert scores == pytest.approx(best, abs=1e-9)
 
 
-def test_em_as_written_down_gives_the_same_likelihoods_and_they_only_rise():
+def test_likelihoods_equal_plain_em_and_only_rise():
     found = align(SHOES, iterations=12)
     units = units_of(SHOES, 2)
     weights = {unit: 0.1 if "+" in unit[1] else 1.0 for unit in units.names}
@@ -95,7 +93,7 @@ def test_em_as_written_down_gives_the_same_likelihoods_and_they_only_rise():
     assert sum(map(math.exp, found.log_probabilities.values())) == pytest.approx(1.0)
 
 
-def test_letters_that_bear_none_one_or_two_symbols_are_found():
+def test_letters_with_zero_to_two_symbols_are_found():
     found = align(
         [*SHOES, ("box", "BOKS"), ("sex", "SEKS"), ("ox", "OKS"), ("bob", "BOB"), ("see", "SE")]
     )
@@ -105,7 +103,7 @@ def test_letters_that_bear_none_one_or_two_symbols_are_found():
     assert labels[10:] == ["B O K+S", "S E K+S", "O K+S", "B O B", "S E _"]
 
 
-def test_of_equally_likely_alignments_that_is_taken_whose_symbols_come_first():
+def test_ties_go_to_alignments_with_earliest_symbols():
     assert align([("ll", "L"), ("aaa", "X"), ("eeee", "EE")]).labels == (
         ("L", "_"),
         ("X", "_", "_"),
@@ -113,7 +111,7 @@ def test_of_equally_likely_alignments_that_is_taken_whose_symbols_come_first():
     )
 
 
-def test_pairs_that_need_too_many_symbols_or_are_too_long_are_skipped_and_change_nothing():
+def test_overlong_pairs_are_skipped_without_effect():
     others = [("a", "XYZ"), ("", "X"), ("a" * 1001, "X"), ("ab", "XYXYX")]
     found = align([*others[:2], *SHOES, *others[2:]])
     alone = align(SHOES)
@@ -140,7 +138,7 @@ def test_long_words_do_not_underflow():
     assert -1e5 < found.log_likelihoods[0] < found.log_likelihoods[1] < 0
 
 
-def test_more_pairs_are_aligned_by_what_was_learned_and_unseen_letters_bear_something():
+def test_learned_alignment_extends_to_new_pairs_and_letters():
     learned = align(SHOES)
     assert align_more(learned, SHOES).labels == learned.labels
     more = align_more(learned, [("schusch", "SUS"), ("ähä", "QHQ"), ("h", "ABC")])
@@ -148,7 +146,7 @@ def test_more_pairs_are_aligned_by_what_was_learned_and_unseen_letters_bear_some
     assert more.skipped == (2,) and more.log_likelihoods == ()
 
 
-def test_labels_are_joined_to_the_symbols_again_and_symbols_may_be_of_several_characters():
+def test_labels_join_back_into_symbols_of_any_length():
     pairs = [(["c", "h", "e", "x"], ["CH", "EH", "K", "S"]), (["ch", "x"], ["CH", "K", "S"])]
     assert [join(labels) for labels in align(pairs).labels] == [symbols for _, symbols in pairs]
     assert join(["S", "_", "K+S"]) == ["S", "K", "S"]
@@ -163,7 +161,7 @@ def test_progress_is_told_once_an_iteration():
 
 
 @pytest.mark.parametrize("symbol", ["_", "A+B", ""])
-def test_a_symbol_that_cannot_be_part_of_a_label_is_told_with_its_pair(symbol):
+def test_an_impossible_symbol_is_reported_with_its_pair(symbol):
     with pytest.raises(TextError, match="pair 2 holds the symbol"):
         align([("a", ["A"]), ("ab", ["A", symbol])])
 

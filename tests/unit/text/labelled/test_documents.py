@@ -40,7 +40,7 @@ def documents(path, content, format, **settings):
     "format, columns",
     [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2"), ("slashes", "tag")],
 )
-def test_a_file_with_its_own_labels_stays_as_it_is_byte_by_byte(tmp_path, format, columns):
+def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
     content = CONTENTS[format]
     found = documents(tmp_path / "data", content, format)
     settings = LabelledSettings(format=format, label_column=columns)
@@ -58,7 +58,7 @@ def test_a_file_with_its_own_labels_stays_as_it_is_byte_by_byte(tmp_path, format
     assert [sentence.words for sentence in found] == [each.words for each in gold]
 
 
-def test_labels_go_into_their_field_into_misc_or_into_a_comment(tmp_path):
+def test_labels_go_into_a_field_misc_or_comment(tmp_path):
     first, second = documents(tmp_path / "data", CONLLU, "conllu")
     assert (first.words, first.text, first.ranges, first.line) == (
         ("We", "do", "n't", "."),
@@ -80,7 +80,7 @@ def test_labels_go_into_their_field_into_misc_or_into_a_comment(tmp_path):
     assert second.with_labels({"upos": ["X"]}) == "1\tHi\thi\tX\tUH\t_\t_\t_\t_\t_\n \n# the end"
 
 
-def test_a_label_replaces_the_column_of_its_number_or_is_added(tmp_path):
+def test_a_label_replaces_or_adds_its_numbered_column(tmp_path):
     first, second = documents(tmp_path / "data", COLUMNS, "columns")
     assert first.with_labels({"3": ["X", "Y"]}) == COLUMNS.split("all")[0].replace(
         "B-ORG", "X"
@@ -93,7 +93,7 @@ def test_a_label_replaces_the_column_of_its_number_or_is_added(tmp_path):
     )
 
 
-def test_words_with_or_without_tags_get_one_behind_a_slash(tmp_path):
+def test_words_get_their_tag_after_a_slash(tmp_path):
     found = documents(tmp_path / "data", SLASHES + "and/or so\n", "slashes")
     assert [each.words for each in found] == [("We", "1/2"), ("a\\", "/"), ("and/or", "so")]
     assert found[0].with_labels({"upos": ["X", "Y/Z"]}) == "We/X  1\\/2/Y\\/Z\n\n"
@@ -102,7 +102,7 @@ def test_words_with_or_without_tags_get_one_behind_a_slash(tmp_path):
         found[0].with_labels({"a": "XY", "b": "XY"})
 
 
-def test_a_table_keeps_its_other_columns_and_begins_with_its_header(tmp_path):
+def test_a_table_keeps_its_other_columns_and_header(tmp_path):
     first, second = documents(tmp_path / "x.tsv", 'id\ttext\tslots\n1\ta "b"\tO O\n2\tc\n', "tsv")
     assert (first.words, first.text, first.line) == (("a", '"b"'), 'a "b"', 2)
     assert (
@@ -152,7 +152,7 @@ def test_raw_text_is_written_in_any_format(tmp_path):
     assert (found.words, found.line, other.words) == (("We", "go"), 2, ("hi",))
 
 
-def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
+def test_a_documents_format_is_detected_where_possible(tmp_path):
     for name, content, format in [
         ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"),
         ("d", COLUMNS, "text"), ("e", "", "text"),
@@ -161,7 +161,7 @@ def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
-def test_columns_and_slashes_are_told_by_the_labels_of_a_model(tmp_path):
+def test_model_labels_tell_columns_from_slashes(tmp_path):
     labels = {"O", "B-PER", "I-PER"}
     for content, format in [
         ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),

@@ -20,9 +20,7 @@ ALIKE = strategies.text("abAB ;|=+-$^\\ßİ", max_size=8)
 @example("", "a|b;\t c")
 @example("\\x41", "\\x41b")
 @example("x" * 5000 + "s", "X" * 5000)
-def test_the_script_of_a_word_and_its_lemma_makes_that_lemma_of_the_word_and_can_be_a_label(
-    form, lemma
-):
+def test_a_script_turns_a_word_into_its_lemma(form, lemma):
     found = script(form, lemma)
     assert apply(found, form) == lemma
     assert found and found.isascii() and not re.search(r"[\s|]", found)
@@ -60,7 +58,7 @@ def test_words_that_inflect_alike_have_one_script(pairs, same):
         ("abc", "upper;^9+x", "ABC"),
     ],
 )
-def test_a_word_too_short_for_a_script_is_only_cased(form, edits, becomes):
+def test_a_word_too_short_is_only_cased(form, edits, becomes):
     assert apply(edits, form) == becomes
 
 

@@ -69,7 +69,7 @@ def read(tmp_path):
         ),
     ],
 )
-def test_each_format_of_labels_of_words_is_told_by_its_content(read, content, format):
+def test_formats_of_word_labels_are_detected_by_content(read, content, format):
     text = read(content)
     assert [(each.words, each.word_labels, each.text_labels) for each in text.examples] == [
         (WORDS, (TAGS,), ())
@@ -92,18 +92,18 @@ def test_each_format_of_labels_of_words_is_told_by_its_content(read, content, fo
         ),
     ],
 )
-def test_each_format_of_labels_of_texts_is_told_by_its_content(read, content, format, name):
+def test_formats_of_text_labels_are_detected_by_content(read, content, format, name):
     text = read(content, "classification", name)
     found = [(each.words, each.word_labels, each.text_labels) for each in text.examples]
     assert found == [(("a", "text"), (), ("b",)), (("other", "text"), (), ("a",))]
     assert text.format == format
 
 
-def test_columns_whose_first_word_is_the_name_of_a_column_are_no_table(read):
+def test_words_named_like_columns_make_no_table(read):
     assert read("text\tO\nsentence\tB-X\n\na\tO\n").format == "columns"
 
 
-def test_a_text_behind_its_label_and_a_space_is_a_format_to_be_named(read):
+def test_the_label_first_format_must_be_named(read):
     with pytest.raises(TextError, match="cannot tell.*label-first"):
         read("1 good\n0 bad\n", "classification")
     assert [
@@ -112,7 +112,7 @@ def test_a_text_behind_its_label_and_a_space_is_a_format_to_be_named(read):
     ] == [("1",), ("0",)]
 
 
-def test_the_fields_of_conllu_and_its_comments_are_label_columns(read):
+def test_conllu_fields_and_comments_are_label_columns(read):
     text = read(CONLLU, column="lemma", label_column="xpos,feats", sentence_label_column="mood")
     (example,) = text.examples
     assert (text.word_columns, text.text_columns) == (("xpos", "feats"), ("mood",))
@@ -127,7 +127,7 @@ def test_the_fields_of_conllu_and_its_comments_are_label_columns(read):
     )
 
 
-def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_shows_them(read):
+def test_numbered_columns_are_read_or_shown_in_errors(read):
     content = (
         "-DOCSTART- -X- O 0\n\nEU NNP B-ORG 0\nrejects VBZ O 0\n\nall DT O 0\nBritish JJ "
         "B-MISC 0\nlamb NN O 0\n"
@@ -144,7 +144,7 @@ def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_sh
     )
 
 
-def test_a_slash_in_a_word_is_not_the_one_before_its_tag(read):
+def test_slashes_in_words_do_not_start_tags(read):
     (example,) = read(r"1\/2/CD and/or/CC //SYM a\\/b a\b/c").examples
     assert example.words == ("1/2", "and/or", "/", "a\\", "a\\b")
     assert example.word_labels == (("CD", "CC", "SYM", "b", "c"),)
@@ -188,7 +188,7 @@ def test_labels_in_a_file_of_their_own(read):
     )
 
 
-def test_a_text_may_have_several_labels_where_that_is_asked_for(read):
+def test_a_text_may_have_several_labels_on_request(read):
     assert [
         each.text_labels[0]
         for each in read("b|a|b\tx\n\ty\n", "classification", multi_label=True).examples
@@ -243,13 +243,13 @@ FAULTS = [  # content, what the message holds, settings
 
 
 @pytest.mark.parametrize("content, message, settings", FAULTS)
-def test_each_fault_is_one_error_with_its_file_and_line(read, content, message, settings):
+def test_each_fault_is_an_error_naming_its_line(read, content, message, settings):
     with pytest.raises(TextError, match=message) as caught:
         read(content, **settings)
     assert "data.txt" in caught.value.what
 
 
-def test_files_of_labels_must_be_as_long_and_as_many(read, tmp_path):
+def test_label_files_must_match_the_texts(read, tmp_path):
     with pytest.raises(
         TextError, match=r"labels.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"
     ):
@@ -285,7 +285,7 @@ def test_what_does_not_go_together_is_wrong_usage(read):
 @pytest.mark.parametrize(
     "word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "/" * 100_000, "[" * 100_000]
 )
-def test_a_word_of_any_length_is_read_or_refused_at_once(read, word):
+def test_words_of_any_length_are_read_or_refused(read, word):
     for content in (
         f"{word}/X\n",
         f"{word} X\nb Y\n",

@@ -92,7 +92,7 @@ def test_names_of_one_kind_need_no_type():
     assert convert("B I O B".split(), "bio", "bioes") == "B E O S".split()
 
 
-def test_an_inside_behind_nothing_begins_a_span_and_the_most_decide_which_scheme_it_is():
+def test_the_majority_decides_the_scheme_despite_unopened_spans():
     rows = [label.split() for label in ("B-X I-X O", "B-X O B-X", "O I-X O")]
     with pytest.warns(RnnlmWarning, match="1 of 4 spans are not as in BIO"):
         assert detect_scheme(rows) == "bio"
@@ -108,7 +108,7 @@ def test_an_inside_behind_nothing_begins_a_span_and_the_most_decide_which_scheme
     ]
 
 
-def test_symbols_that_are_no_labels_of_the_scheme_stand_for_outside():
+def test_symbols_foreign_to_the_scheme_mean_outside():
     start, end, transitions = allowed(["<unk>", "I-X", "B-X"], "bio")
     assert start.tolist() == [True, False, True] and end.all()
     np.testing.assert_array_equal(
@@ -168,7 +168,7 @@ def by_the_rules_of_conlleval(labels):
 
 
 @given(st.sampled_from([("iob1", "BI"), ("bio", "BI"), ("bioes", "BIES")]), st.data())
-def test_labels_that_break_their_scheme_are_read_as_conlleval_does(drawn, data):
+def test_labels_breaking_their_scheme_follow_conlleval(drawn, data):
     scheme, letters = drawn
     symbols = ["O", *(f"{letter}-{kind}" for letter in letters for kind in "XY")]
     labels = data.draw(st.lists(st.sampled_from(symbols), max_size=12))

@@ -77,7 +77,7 @@ def test_new_text_is_split_like_it(splitter):
     ] == "30 - year - ( n't www.birds.org".split()
 
 
-def test_a_splitter_comes_back_from_json_and_damage_is_told(splitter):
+def test_a_splitter_survives_json_and_damage_is_reported(splitter):
     stored = json.loads(json.dumps(splitter.to_dict()))
     assert Splitter.from_dict(stored) == splitter
     for damage in (
@@ -91,7 +91,7 @@ def test_a_splitter_comes_back_from_json_and_damage_is_told(splitter):
             Splitter.from_dict({**stored, **damage})
 
 
-def test_words_that_do_not_make_up_their_form_get_its_case(tmp_path):
+def test_words_not_spelling_their_form_get_its_case(tmp_path):
     path = tmp_path / "fr.conllu"
     row = "\t_" * 8 + "\n"
     path.write_text(f"1-2\tdu{row}1\tde{row}2\tle{row}\n")
@@ -111,7 +111,7 @@ def test_words_that_do_not_make_up_their_form_get_its_case(tmp_path):
     )
 
 
-def test_marks_are_split_off_by_the_rule_of_the_word_tokenizer_or_words_are_left_alone():
+def test_text_is_split_at_marks_or_white_space():
     found = at_marks("It's  a 15-year loan.")
     assert found.words == ("It's", "a", "15", "-", "year", "loan", ".")
     assert found.are_glued == (False, False, True, True, False, True, False)

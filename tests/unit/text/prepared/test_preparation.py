@@ -68,7 +68,7 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
     assert_same(found.encode(wanted), corpus.encode(wanted))
 
 
-def test_a_whole_folder_has_no_problems_and_is_described(tmp_path, prepared):
+def test_a_whole_folder_is_described_without_problems(tmp_path, prepared):
     """Damaged ones are in support/hostile/prepared.py."""
     lines = prepared().lines
     assert [problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared")] == [
@@ -84,7 +84,7 @@ def test_a_whole_folder_has_no_problems_and_is_described(tmp_path, prepared):
     )
 
 
-def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, text, small_shards):
+def test_events_report_sample_progress_and_outcome(tmp_path, text, small_shards):
     events = list(rnnlm.prepare(text, tmp_path / "prepared", workers=0))
     assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding] and isinstance(
         events[-1], Prepared
@@ -97,9 +97,7 @@ def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, 
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(
-    tmp_path, text, prepared, workers
-):
+def test_bytes_do_not_depend_on_workers_or_compression(tmp_path, text, prepared, workers):
     prepared("one")
     prepared("more", workers=workers)
     assert content(tmp_path / "one") == content(tmp_path / "more")
@@ -114,7 +112,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(
 
 @pytest.mark.parametrize("settings", [{}, {"blank_lines": "documents"}], ids=str)
 @pytest.mark.parametrize("shards", [0, 1, 3])
-def test_work_that_was_cut_off_goes_on_and_ends_in_the_same_bytes_though_a_shard_was_damaged(
+def test_interrupted_work_resumes_to_the_same_bytes(
     tmp_path, prepared, monkeypatch, settings, shards
 ):
     prepared("unbroken", **settings)
@@ -149,7 +147,7 @@ def cut_off_after(shards, monkeypatch, prepared, settings):
         prepared(**settings)
 
 
-def test_a_finished_text_is_left_alone_unless_it_is_to_be_replaced(tmp_path, prepared):
+def test_a_finished_text_is_only_replaced_on_request(tmp_path, prepared):
     first = prepared()
     before = content(tmp_path / "prepared")
     with pytest.raises(OutputError, match="already"):
@@ -161,7 +159,7 @@ def test_a_finished_text_is_left_alone_unless_it_is_to_be_replaced(tmp_path, pre
         prepared(overwrite=True, resume=True)
 
 
-def test_the_tokenizer_of_a_prepared_text_serves_another_one(tmp_path, text, prepared):
+def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared):
     prepared(max_vocab=200)
     valid = tmp_path / "valid.txt"
     valid.write_text("the cat sat\nzzz the\n")
@@ -191,9 +189,7 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
 
 
-def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
-    tmp_path, prepared, monkeypatch
-):
+def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
     submit = workers.Processes.submit
 
     def dying(self, function, piece, *arguments):
@@ -213,7 +209,7 @@ def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
 
 
-def test_an_executor_of_the_caller_does_the_work_and_stays_open(tmp_path, prepared):
+def test_the_callers_executor_works_and_stays_open(tmp_path, prepared):
     prepared("one")
     with ThreadPoolExecutor(2) as executor:
         submitted = []
@@ -224,7 +220,7 @@ def test_an_executor_of_the_caller_does_the_work_and_stays_open(tmp_path, prepar
     assert content(tmp_path / "one") == content(tmp_path / "theirs")
 
 
-def test_an_executor_of_the_caller_that_breaks_is_one_error(prepared):
+def test_a_callers_executor_breaking_is_one_error(prepared):
     class Broken(Executor):
         def submit(self, *call):
             raise BrokenExecutor("the cluster is gone")
@@ -233,7 +229,7 @@ def test_an_executor_of_the_caller_that_breaks_is_one_error(prepared):
         prepared(executor=Broken())
 
 
-def test_the_first_bad_line_is_reported_whichever_worker_ends_first(tmp_path, text, prepared):
+def test_the_first_bad_line_is_always_reported(tmp_path, text, prepared):
     lines = text.read_bytes().splitlines(keepends=True)
     lines[500] = lines[900] = lines[901] = b"bad \xff here\n"
     (tmp_path / "bad.txt").write_bytes(b"".join(lines))
@@ -241,7 +237,7 @@ def test_the_first_bad_line_is_reported_whichever_worker_ends_first(tmp_path, te
         prepared(source=tmp_path / "bad.txt", workers=3, tokenizer="byte")
 
 
-def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepared):
+def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
     first = prepared()
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(text.read_bytes()))
@@ -252,7 +248,7 @@ def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepar
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_tables_and_data_sets_are_prepared_a_little_at_a_time(
+def test_tables_and_data_sets_are_prepared_in_chunks(
     tmp_path, corpus_text, prepared, monkeypatch, workers
 ):
     monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
@@ -286,7 +282,7 @@ def test_tables_and_data_sets_are_prepared_a_little_at_a_time(
     )
 
 
-def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):
+def test_only_one_run_prepares_in_a_folder(tmp_path, text, prepared):
     running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
     next(running)
     for how in ({}, {"resume": True}, {"overwrite": True}):
@@ -297,7 +293,7 @@ def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):
     assert content(tmp_path / "prepared") == content(tmp_path / "other")
 
 
-def test_the_lock_of_a_run_that_was_killed_is_taken_over_and_that_is_said(tmp_path, prepared):
+def test_a_killed_runs_lock_is_replaced_with_notice(tmp_path, prepared):
     prepared("unbroken")
     folder = tmp_path / "prepared"
     folder.mkdir()

@@ -36,7 +36,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_lines_come_back_from_their_arrays_and_from_their_parts(settings):
+def test_lines_come_back_from_arrays_and_from_parts(settings):
     lines = lines_of(settings)
     assert len(lines) == 5 and lines.document_lines.tolist() == [0, 2, 3]
     assert same(EncodedLines.from_arrays(lines.to_arrays()), lines)
@@ -47,7 +47,7 @@ def test_lines_come_back_from_their_arrays_and_from_their_parts(settings):
     }
 
 
-def test_a_shard_of_words_does_not_store_what_follows_from_the_rest():
+def test_a_word_shard_stores_nothing_redundant():
     assert lines_of(TokenizerSettings(), "the cat\nsat unseen\n").to_arrays().keys() == {
         "ids",
         "oov",

@@ -22,7 +22,7 @@ def numbered(tmp_path, name, first, count):
     return str(path)
 
 
-def test_the_way_follows_from_the_size_and_the_kind_of_the_text(tmp_path):
+def test_sampling_depends_on_text_size_and_kind(tmp_path):
     name = numbered(tmp_path, "text.txt", 0, 1000)
     packed = tmp_path / "text.txt.gz"
     packed.write_bytes(gzip.compress(b"a b\n" * 2000))
@@ -33,7 +33,7 @@ def test_the_way_follows_from_the_size_and_the_kind_of_the_text(tmp_path):
     assert way_of(["-"], PLAIN, 10**9) == "start"
 
 
-def test_stretches_are_whole_lines_from_everywhere_and_none_twice(tmp_path):
+def test_stretches_are_distinct_whole_lines_from_everywhere(tmp_path):
     names = [numbered(tmp_path, "a.txt", 0, 30_000), numbered(tmp_path, "b.txt", 30_000, 30_000)]
     lines = b"".join(piece.whole for piece in even_stretches(names, 100_000)).decode().splitlines()
     numbers = [int(line) for line in lines]
@@ -65,14 +65,14 @@ def test_the_start_is_cut_at_a_line_end():
     )
 
 
-def test_a_sample_of_what_is_compressed_is_its_start(tmp_path):
+def test_compressed_text_is_sampled_from_its_start(tmp_path):
     packed = tmp_path / "text.txt.gz"
     packed.write_bytes(gzip.compress(b"".join(b"%07d\n" % number for number in range(1000))))
     (piece,) = FileSample([str(packed)], PLAIN, TextSettings(), "start", 100)
     assert piece.whole.splitlines()[0] == b"0000000" and len(piece.whole) == 96
 
 
-def test_a_tokenizer_is_made_of_pieces_with_what_there_is_to_notice():
+def test_a_tokenizer_is_learned_from_pieces_with_notices():
     sample = [Piece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
     found = learn(
         sample, TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000)
@@ -82,7 +82,7 @@ def test_a_tokenizer_is_made_of_pieces_with_what_there_is_to_notice():
     assert any("pieces only" in notice for notice in found.notices)
 
 
-def test_a_sample_that_makes_no_tokenizer_is_an_error():
+def test_a_sample_yielding_no_tokenizer_is_an_error():
     with pytest.raises(SettingsError):
         learn(
             [Piece("t", 1, True, b"the cat sat\n")],

@@ -26,12 +26,12 @@ def test_calls_give_their_results_and_raise_their_errors(processes):
             futures[1].result()
 
 
-def test_what_a_library_prints_in_a_worker_is_not_a_result(processes):
+def test_printing_in_a_worker_is_not_a_result(processes):
     assert processes.submit(print, "noise").result() is None
     assert processes.submit(len, b"\n" * 10_000_000).result() == 10_000_000
 
 
-def test_a_worker_without_memory_says_so_and_goes_on(processes):
+def test_a_worker_survives_running_out_of_memory(processes):
     with pytest.raises(RnnlmError, match="not enough memory; a worker ran out of it"):
         processes.submit(bytes, 1 << 62).result()
     assert processes.submit(len, "abc").result() == 3
@@ -43,13 +43,13 @@ def test_workers_do_without_torch(processes):
     assert not processes.submit(eval, "'torch' in __import__('sys').modules").result()
 
 
-def test_what_is_submitted_is_done_before_the_context_ends():
+def test_submitted_work_finishes_before_the_context_ends():
     with Processes(2) as executor:
         futures = [executor.submit(len, "a" * length) for length in range(20)]
     assert [future.result() for future in futures] == list(range(20))
 
 
-def test_an_error_ends_workers_at_once_whatever_they_do():
+def test_an_error_ends_busy_workers_at_once():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Processes(2) as executor:
         futures = [executor.submit(time.sleep, 600) for _ in range(5)]

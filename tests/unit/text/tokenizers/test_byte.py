@@ -41,7 +41,7 @@ def test_any_text_comes_back(tokenizer, lines):
         assert tokenizer.decode(tokenizer.encode([line]).ids) == line
 
 
-def test_bytes_that_are_no_text_are_shown_as_such(tokenizer):
+def test_bytes_outside_text_are_shown_as_bytes(tokenizer):
     assert tokenizer.decode([0xC3 + 1, 98, 0]) == "\ufffda"
 
 

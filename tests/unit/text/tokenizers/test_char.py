@@ -34,7 +34,7 @@ def test_a_space_begins_a_word():
     assert {symbol for symbol, start in starts.items() if start} == {"</s>", " ", "\t"}
 
 
-def test_rare_characters_are_unknown_and_lower_case_is_kept_apart():
+def test_rare_characters_are_unknown_and_text_is_lowercased():
     tokenizer = make_tokenizer(["aAAb"], tokenizer="char", lowercase=True, min_count=2)
     assert tokenizer.symbols() == ["</s>", "<unk>", "a"]
     assert tokenizer.surface("Ab<unk>") == ["a", "b", "<unk>", "</s>"]

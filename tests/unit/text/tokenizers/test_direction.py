@@ -42,7 +42,7 @@ def test_each_line_is_mirrored_and_reads_as_before(settings):
     assert sorted(other.oov.tolist()) == other.oov.tolist()
 
 
-def test_the_direction_is_stored_only_where_it_is_not_the_usual_one_and_is_part_of_the_fingerprint():
+def test_only_an_unusual_direction_is_stored_and_fingerprinted():
     forward, backward = make_tokenizer(), make_tokenizer(reversed=True)
     assert "reversed" not in forward.to_settings() and backward.to_settings()["reversed"] is True
     again = tokenizers.load(backward.to_settings(), backward.to_files())
@@ -54,7 +54,7 @@ def test_the_direction_is_stored_only_where_it_is_not_the_usual_one_and_is_part_
     assert backward.in_direction(False).fingerprint == forward.fingerprint
 
 
-def test_unseen_words_that_are_spelled_have_the_same_ids_in_both_directions():
+def test_unseen_words_have_equal_ids_in_both_directions():
     forward, backward = make_tokenizer().spelling(), make_tokenizer(reversed=True).spelling()
     assert backward.encode(["quagga the okapi"]).ids.tolist() == [
         *forward.encode(["quagga the okapi"]).ids[2::-1].tolist(),

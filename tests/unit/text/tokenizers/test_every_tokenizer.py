@@ -21,7 +21,7 @@ KINDS = [
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_files_and_settings_make_the_same_tokenizer_again_and_a_newline_is_an_error(settings):
+def test_a_stored_tokenizer_reloads_and_newlines_are_errors(settings):
     tokenizer = make_tokenizer(AWKWARD, **settings)
     again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
     assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
@@ -38,7 +38,7 @@ def test_files_and_settings_make_the_same_tokenizer_again_and_a_newline_is_an_er
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("settings", KINDS, ids=str)
-def test_what_is_not_lines_of_text_or_ids_is_refused_with_what_is_needed(settings):
+def test_wrong_types_of_lines_or_ids_are_refused(settings):
     tokenizer = make_tokenizer(AWKWARD, **settings)
     for read in (tokenizer.encode, tokenizer.surfaces):
         for lines, message in [
@@ -74,14 +74,14 @@ def test_what_is_not_lines_of_text_or_ids_is_refused_with_what_is_needed(setting
 @pytest.mark.parametrize(
     "limits", [{"min_count": 2}, {"max_vocab": 50}, {"min_count": 2, "max_vocab": 50}]
 )
-def test_limits_that_a_tokenizer_does_not_have_are_refused(tokenizer, limits):
+def test_limits_foreign_to_a_tokenizer_are_refused(tokenizer, limits):
     with pytest.raises(
         SettingsError, match=f"^{' and '.join(limits)}: not for the {tokenizer} tokenizer"
     ):
         make_tokenizer(tokenizer=tokenizer, **limits)
 
 
-def test_a_stored_tokenizer_with_limits_that_had_no_effect_loads():
+def test_stored_tokenizers_with_idle_limits_still_load():
     tokenizer = make_tokenizer(tokenizer="byte")
     loaded = tokenizers.load({**tokenizer.to_settings(), "min_count": 5}, tokenizer.to_files())
     assert loaded.fingerprint == tokenizer.fingerprint and loaded.to_settings()["min_count"] == 5
@@ -97,7 +97,7 @@ def test_a_vocabulary_of_special_symbols_alone_is_told(tokenizer):
         make_tokenizer([])  # no text: that is an error elsewhere
 
 
-def test_a_text_of_unk_alone_leaves_no_word_either():
+def test_a_text_of_unk_alone_has_no_words():
     with pytest.warns(RnnlmWarning, match="alone"):
         make_tokenizer(["<unk> <unk>"])
     assert make_tokenizer(LINES).size > 2
@@ -134,7 +134,7 @@ def test_a_text_is_normalised_wherever_it_is_read(kind, forms):
         tokenizer.encode(["a,\nb"])
 
 
-def test_a_fingerprint_says_what_is_normalised_and_without_it_is_as_it_was():
+def test_only_normalising_changes_the_fingerprint():
     before = make_tokenizer(["a b"]).to_settings()
     del before["normalise"], before["remove_punctuation"]
     assert (

@@ -92,14 +92,14 @@ def test_any_line_comes_back_where_unk_is_spelled(spelling, line):
 
 
 @given(lines=st.lists(any_line, min_size=1, max_size=4))
-def test_a_line_has_the_same_ids_whatever_lines_are_beside_it(tokenizer, lines):
+def test_a_lines_ids_do_not_depend_on_neighbours(tokenizer, lines):
     encoded = tokenizer.encode(lines)
     assert tokenizer.decode(encoded.ids) == "\n".join(lines)
     for line, start, end in zip(lines, encoded.offsets, encoded.offsets[1:], strict=False):
         assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
 
 
-def test_the_first_word_is_the_same_piece_as_inside_a_line(tokenizer):
+def test_the_first_word_is_encoded_like_any_other(tokenizer):
     first, second = (tokenizer.encode([line]).ids for line in ("the", "the the"))
     assert second[:-1].tolist() == [*first[:-1], *first[:-1]]
     starts = tokenizer.starts_word_V[second]
@@ -112,7 +112,7 @@ def test_pieces_compress_english(tokenizer, english):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_vocabulary_too_large_for_the_text_is_lowered_with_a_notice(kind):
+def test_a_vocabulary_too_large_is_lowered_with_notice(kind):
     lines = ["the cat sat on the mat", "a dog saw the cat"]
     with pytest.warns(RnnlmWarning, match="instead of 5000"):
         tokenizer = make_tokenizer(

@@ -20,7 +20,7 @@ from support.tiny_models import make_tokenizer
 TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]  # </s> <unk> the cat sat a mat on
 
 
-def test_unseen_words_get_ids_behind_the_vocabulary_in_the_order_of_reading():
+def test_unseen_words_are_numbered_after_the_vocabulary():
     tokenizer = make_tokenizer(TEXT).spelling()
     encoded = tokenizer.encode(["the zebra sat", "<unk> yak zebra"])
     assert encoded.ids.tolist() == [2, 8, 4, 0, 1, 9, 8, 0] and encoded.ids.dtype == np.int32
@@ -100,7 +100,7 @@ lines = st.lists(st.lists(words, max_size=8).map(" ".join), min_size=1, max_size
     "options", [{}, {"lowercase": True}, {"split_punctuation": True}, {"min_count": 2}]
 )
 @given(train=lines, test=lines)
-def test_ids_are_those_of_the_plain_tokenizer_but_for_unseen_words(options, train, test):
+def test_only_unseen_words_differ_from_plain_ids(options, train, test):
     plain = make_tokenizer(train, **options)
     spelling = plain.spelling()
     expected, encoded = plain.encode(test), spelling.encode(test)

@@ -140,14 +140,14 @@ def test_swapping_the_update_gates_convention_is_exact(reset_gate):
         assert torch.equal(weight, twice)
 
 
-def test_on_a_cpu_torch_has_the_quicker_lstm_alone():
+def test_only_lstms_are_quicker_in_torch_on_cpu():
     x_TBE, h_BH = torch.zeros(T, B, E), torch.zeros(B, H)
     assert [kind for kind in GATES if QUICKER(kind, x_TBE, h_BH)] == ["lstm"]
     assert not QUICKER("lstm", x_TBE.double(), h_BH.double())
     assert all(QUICKER(kind, x_TBE.to("meta"), h_BH.to("meta")) for kind in GATES)
 
 
-def test_wide_lstms_are_trained_in_bf16_by_the_loops():
+def test_wide_lstms_train_in_bf16_through_the_loops():
     x_TBE, wide_BH = torch.zeros(T, B, E), torch.zeros(B, choice.WIDE_LSTM)
     assert QUICKER("lstm", x_TBE, wide_BH)
     with torch.autocast("cpu", torch.bfloat16):
@@ -159,9 +159,7 @@ def test_wide_lstms_are_trained_in_bf16_by_the_loops():
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @all_forms
-def test_torchs_kernels_and_the_loops_agree_in_values_types_and_gradients(
-    monkeypatch, kind, form, precision
-):
+def test_torchs_kernels_agree_with_the_loops(monkeypatch, kind, form, precision):
     inputs = example(kind, form)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         ours = [*run(kind, form, inputs), *gradients(kind, form, inputs)]

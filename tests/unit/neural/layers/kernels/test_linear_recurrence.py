@@ -39,7 +39,7 @@ def test_it_is_the_recurrence_written_as_a_loop(way, T):
 
 
 @ways
-def test_gates_that_are_shut_or_open_for_long_stay_finite(way):
+def test_gates_long_shut_or_open_stay_finite(way):
     f_TBH = torch.cat((torch.zeros(200, 1, 1), torch.ones(200, 1, 1)))
     c_TBH = way(f_TBH, torch.ones(400, 1, 1), torch.ones(1, 1))
     assert torch.equal(c_TBH.flatten(), torch.cat((torch.ones(200), torch.arange(2.0, 202.0))))

@@ -45,7 +45,7 @@ def gradients_of(outputs, leaves):
 
 @pytest.mark.parametrize("E, H", [(8, 16), (5, 7), (8, 6), (3, 8)])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_outputs_states_and_gradients_are_those_of_torchs_module(kind, E, H):
+def test_outputs_and_gradients_equal_torchs_module(kind, E, H):
     module = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kind) or (
         lambda *shape: nn.RNN(*shape, nonlinearity=kind)
     )
@@ -64,7 +64,7 @@ def test_outputs_states_and_gradients_are_those_of_torchs_module(kind, E, H):
     torch.testing.assert_close(gradients_of(outputs, leaves), gradients_of(expected, leaves))
 
 
-def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
+def test_weights_lie_gapless_in_cudnns_order():
     E, H, gates = 8, 16, 4
     weights = drawn("lstm", E, H, torch.float32)[2]
     flat = flat_weights(weights, H, E, H, torch.float32)
@@ -84,7 +84,7 @@ def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
     assert all(torch.equal(each, weight) for each, weight in zip(flat, weights, strict=True))
 
 
-def test_blocks_are_widened_gate_by_gate_and_a_missing_bias_is_zero():
+def test_blocks_are_widened_per_gate_missing_biases_zero():
     # two gates, one unit, one input
     weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])
     ih, hh, bias_ih, bias_hh = flat_weights(
@@ -114,9 +114,7 @@ def test_added_units_stay_zero(kind):
 
 
 @pytest.mark.parametrize("has_bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
-def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(
-    monkeypatch, has_bf16, dtype
-):
+def test_the_kernel_gets_one_type_and_returns_fp32(monkeypatch, has_bf16, dtype):
     monkeypatch.setattr(choice, "_cudnn_has_bf16", lambda: has_bf16)
     seen = []
 
@@ -135,7 +133,7 @@ def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(
     assert all(gradient.dtype == torch.float32 for gradient in gradients_of([y_TBH], weights))
 
 
-def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
+def test_bf16_needs_support_from_cudnn_and_torch(monkeypatch):
     x = torch.ones(1, dtype=torch.bfloat16)
     for version, release, expected in [
         (91300, "2.10", torch.bfloat16),
@@ -151,7 +149,7 @@ def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
     assert kernel_type(x.double()) == torch.float64
 
 
-def test_a_network_under_weight_drop_learns_the_same_through_flat_weights(
+def test_weight_drop_learns_the_same_through_flat_weights(
     make_data, make_trainer, sentences, monkeypatch
 ):
     def weights_after():
