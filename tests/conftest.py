@@ -2,7 +2,7 @@
 
 * Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it
   looks for new ones, and for many.
-* Each process has one thread; `--workers 3` shares the tests between three.
+* Each process has one thread; `--workers 4` shares the tests between four.
 * Signals arrive, although whoever starts the tests in the background, or with nohup, has some of
   them ignored in every process below.
 """

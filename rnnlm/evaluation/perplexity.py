@@ -211,14 +211,17 @@ class Measured:
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
     """Return how many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS
-    blocks at most. With a single block, a notice says so."""
-    length = wanted or -(-lines // MOST_BLOCKS)
-    if lines <= length:
+    blocks at most."""
+    return wanted or -(-lines // MOST_BLOCKS)
+
+
+def tell_single_block(lines: int, block_lines: int) -> None:
+    """Say so where all lines are resampled together."""
+    if lines <= block_lines:
         notice(
             "the text is a single block of lines, so nothing can be resampled: intervals have "
             "no width and p is 1"
         )
-    return length
 
 
 # ---- perplexity

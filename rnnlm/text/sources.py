@@ -22,7 +22,15 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Checked
-from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
+from rnnlm.errors import (
+    SettingsError,
+    TextError,
+    UsageError,
+    missing_package,
+    nearest,
+    notice,
+    shown,
+)
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened, shown_name
@@ -222,9 +230,11 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         rows = _load_dataset(name, revision, config, settings.split)
         where = f"{source} [{settings.split}]"
         yield from _in_chunks(_texts_of((tables.Row(where, row) for row in rows), settings))
-    except (TextError, ModuleNotFoundError):
+    except TextError:
         raise
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)):
+            raise missing from None
         # the datasets library raises many kinds; each is an unreadable source
         reason = str(error).strip() or type(error).__name__
         raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None

@@ -119,7 +119,11 @@ def plan(
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
     run = run_of(recipe, resolved, data)
-    done = resuming.finished(output, run, resolved.former_defaults) if is_auto else None
+    done = None
+    if is_auto:
+        # A model that is done may have the former default of what nobody asked for.
+        unasked = {n for n, origin in resolved.origins.items() if origin == "default"}
+        done = resuming.finished(output, run, resolved.former_defaults, unasked)
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if is_unasked:
         initial = resuming.unasked(output, run, resolved.former_defaults)

@@ -126,8 +126,20 @@ def resolve_request(request: Request) -> Settled:
         layers.insert(0, Layer("the default of that time", former_defaults(kind.all_settings)))
 
     resolved = resolve(kind.all_settings, layers)
+    if request.resume:
+        _tell_former_defaults(resolved)
     _check_starts(resolved, starts)
     return Settled(recipe, kind, resolved)
+
+
+def _tell_former_defaults(resolved: Resolved) -> None:
+    """Name the settings in which a run that goes on differs from one that would begin today."""
+    for name, former in former_defaults(resolved.classes).items():
+        if resolved.values[name] == former and not resolved.is_asked(name):
+            notice(
+                f"{name} stays {as_text(former)}, with which this run began; a run that begins now "
+                f"has {as_text(resolved.defaults[name])}"
+            )
 
 
 def _check_recipe_and_model(request: Request) -> None:

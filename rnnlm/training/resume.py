@@ -4,8 +4,9 @@ that run.
 Settings, text and tokenizer are those of the run; its length and where it runs may change.
 """
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnlm import arrays
 from rnnlm.config import Layer, as_text
@@ -14,9 +15,6 @@ from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import ENDED, Manifest
-
-if TYPE_CHECKING:
-    pass
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints",
@@ -114,17 +112,21 @@ def _run_of_model(there: Manifest, run: Run) -> Run:
     )
 
 
-def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
+def finished(
+    folder: Path, run: Run, defaults: dict[str, Any], unasked: Collection[str] = ()
+) -> Manifest | None:
     """The model in `folder` if `run` has come to its end there already; None where it has not, or
-    there is no model. A setting that came later had the default that it came with."""
+    there is no model. A setting that came later had the default that it came with, which may differ
+    from today's where the setting is `unasked` for."""
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
-    differing = {
-        name
-        for name, value in run.settings.items()
-        if there.settings.get(name, defaults.get(name)) != value
-    } - MAY_CHANGE
+    differing = set()
+    for name, value in run.settings.items():
+        stored = there.settings.get(name, defaults.get(name))
+        is_former_default = name in unasked and stored == defaults.get(name)
+        if stored != value and not is_former_default and name not in MAY_CHANGE:
+            differing.add(name)
     parts = {
         "its recipe": ("recipe", run.recipe),
         "its training text": ("train_data", run.train_data),

@@ -1,4 +1,4 @@
-"""Several workers share the tests: `pytest --workers 3`.
+"""Several workers share the tests: `pytest --workers 4`.
 
 This process imports and collects all tests, once, and then forks the workers. Each takes the next
 group of tests when it is done with its last one, and sends home what came of them.
@@ -21,7 +21,10 @@ from typing import Any
 import pytest
 
 FORK = get_context("fork")
+SYSTEM = "tests/system/"
+BUSY = {"tests/system/test_docs.py"}  # it waits for few processes
 NONE = -1  # a worker runs no test
+LAST_SECONDS = 5  # for a worker to end in when it is asked to
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,14 +49,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def in_groups(items: Sequence[pytest.Item]) -> list[list[int]]:
     """Return the numbers of the tests that one worker runs in a row: those of a file, which share
-    its models, and all of tests/system, which start processes and wait for them. Largest first.
+    its models, and nearly all of tests/system, which start processes and wait for them. The groups
+    that take longest come first: those of tests/system, then large files.
     """
     groups: dict[str, list[int]] = {}
     for number, item in enumerate(items):
         path, _, _ = item.nodeid.partition("::")
-        name = "tests/system" if path.startswith("tests/system/") else path
-        groups.setdefault(name, []).append(number)
-    return sorted(groups.values(), key=len, reverse=True)
+        is_waiting = path.startswith(SYSTEM) and path not in BUSY
+        groups.setdefault(SYSTEM if is_waiting else path, []).append(number)
+    ordered = sorted(groups, key=lambda name: (name.startswith(SYSTEM), len(groups[name])))
+    return [groups[name] for name in reversed(ordered)]
 
 
 class Team:
@@ -83,13 +88,20 @@ class Team:
         """Report what the workers send, as it comes; then what none of them could send."""
         open_ones = set(self.processes)
         while open_ones:
-            for ready in connection.wait(open_ones):
+            for ready in connection.wait(open_ones, timeout=1):
                 try:
                     self.report(*ready.recv())
                 except EOFError:
                     open_ones.discard(ready)
                     self.report_end(*self.processes[ready])
                 self.stop_if_told()
+
+            # A process that a test left behind may hold the pipe of a worker that has ended.
+            for pipe in list(open_ones):
+                number, process = self.processes[pipe]
+                if not process.is_alive() and not pipe.poll():
+                    open_ones.discard(pipe)
+                    self.report_end(number, process)
         for number, is_missing in enumerate(self.is_missing):
             if is_missing:
                 self.report_failure(number, "did not run: the worker that had it has ended")
@@ -128,9 +140,13 @@ class Team:
             raise self.session.Interrupted(self.session.shouldstop)
 
     def end(self) -> None:
-        """End workers that still run: somebody has stopped the session."""
+        """End workers that still run: somebody has stopped the session. A test may take the signal
+        for its own."""
         for _, process in self.processes.values():
             process.terminate()
+        for _, process in self.processes.values():
+            process.join(LAST_SECONDS)
+            process.kill()
             process.join()
 
 

@@ -339,7 +339,7 @@ def test_ci_runs_the_readmes_test_command():
     assert "README.md" in text and "<!-- tests -->" in text
     # tracked files alone, and a run of the demo
     assert "git ls-files" in text and "checkpoints/english" in text
-    assert marked("tests").endswith(".venv/bin/python -m pytest -q --workers 3")
+    assert marked("tests").endswith(".venv/bin/python -m pytest -q --workers 4")
 
 
 def test_every_command_is_shown():

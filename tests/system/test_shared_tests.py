@@ -1,4 +1,4 @@
-"""`pytest --workers 3` (tests/support/workers.py) says of a suite what `pytest` says of it."""
+"""`pytest --workers 4` (tests/support/workers.py) says of a suite what `pytest` says of it."""
 
 import os
 import re

@@ -51,6 +51,7 @@ from rnnlm.evaluation.perplexity import (
     Signature,
     TextEvaluation,
     lines_per_block,
+    tell_single_block,
 )
 from rnnlm.evaluation.resampling import LEVEL, Interval, MetricDifference, Trials
 from rnnlm.inference import span_scoring
@@ -492,12 +493,10 @@ class _Comparing:
         ]
         lines = (line for block in self.text.blocks() for line in block.lines)
         found = find_comparable(subjects, any(UNKNOWN in line.lower() for line in lines))
-        unknown = len(sides[0].data.oov)
-        return replace(
-            found,
-            differing=differing_by(found.main, unknown),
-            block_lines=lines_per_block(sides[0].data.sentences, self.settings.block_lines),
-        )
+        unknown, sentences = len(sides[0].data.oov), sides[0].data.sentences
+        block_lines = lines_per_block(sentences, self.settings.block_lines)
+        tell_single_block(sentences, block_lines)
+        return replace(found, differing=differing_by(found.main, unknown), block_lines=block_lines)
 
     def measure(self, side: _Side) -> TextEvaluation:
         model, encoded, context = side.model, side.data, self.settings.context

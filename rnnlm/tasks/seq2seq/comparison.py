@@ -38,7 +38,7 @@ from rnnlm.evaluation.comparison.pairing import (
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import Table, unit_of
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
-from rnnlm.evaluation.perplexity import lines_per_block
+from rnnlm.evaluation.perplexity import tell_single_block
 from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
 from rnnlm.evaluation.translation import TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
@@ -196,12 +196,14 @@ class _Comparing:
         self.lowercase = not all(each.model.codec.target.keeps_case for each in sides)
         found = self._perplexities(sides)
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
+        sources = len(sides[0].data.groups)
+        tell_single_block(sources, 1)
         return replace(
             found,
             figures=(*found.figures, *WRITTEN),
             differing=(*differing_by(found.main, unknown), *WRITTEN),
             may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
-            block_lines=lines_per_block(len(sides[0].data.groups), 1),
+            block_lines=1,
         )
 
     def _perplexities(self, sides: Sequence[_Side]) -> Comparable:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.events import Checkpoint, Finished, ModelSaved, Started
 from rnnlm.files import writing
 from rnnlm.models import model_folder
@@ -124,9 +124,21 @@ def test_settings_keep_their_former_default(texts, tmp_path):
     """Where the run was stored before the setting came, and its default has changed since."""
     folder = cut_run(texts, tmp_path / "m", unknown_words=0.0)
     without(folder, "unknown_words")
-    *_, finished = auto(texts, folder)
+    with pytest.warns(RnnlmWarning, match="unknown_words stays 0.0, with which this run began"):
+        *_, finished = auto(texts, folder)
     assert finished.steps == 9
     assert model_folder.read_manifest(folder).settings["unknown_words"] == 0.0
+
+
+def test_a_model_with_former_defaults_is_done(texts, tmp_path):
+    """Where nobody asks for another value, also without a checkpoint."""
+    folder = tmp_path / "m"
+    list(auto(texts, folder, unknown_words=0.0))
+    shutil.rmtree(folder / "training")
+    (finished,) = auto(texts, folder)
+    assert finished.steps == 9
+    with pytest.raises(OutputError, match="unknown_words differs"):
+        list(auto(texts, folder, unknown_words=0.25))
 
 
 def test_settings_new_to_an_old_run_are_refused(texts, cut):

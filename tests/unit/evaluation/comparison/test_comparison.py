@@ -367,8 +367,9 @@ def test_missing_models_names_or_text_are_errors(text, tmp_path):
 
 
 def test_single_block_gives_zero_width_intervals_with_notice(text):
-    with pytest.warns(RnnlmWarning, match="single block"):
+    with pytest.warns(RnnlmWarning, match="single block") as told:
         (found,) = compare(
             [unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)
         ).differences
+    assert sum("single block" in str(each.message) for each in told) == 1
     assert found.difference_bits.low == found.difference_bits.high and found.p == 1
