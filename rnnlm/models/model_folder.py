@@ -102,11 +102,10 @@ def save(
         left = [
             name
             for name in os.listdir(folder)
-            if model_parts.is_data(name)
-            or model_parts.is_unfinished(name)
-            or safe_files.whole_name(name) in listed
+            if model_parts.is_data(name) or safe_files.whole_name(name) in listed
         ]
         _remove_unnamed(folder, left)
+        _remove_unfinished(folder)
         if not goes_on:
             checkpoints.remove(folder)
             _remove_companions(folder)
@@ -160,10 +159,14 @@ def unfinished_files(folder: Path) -> list[str]:
 def save_results(
     folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]
 ) -> Manifest:
-    """The same model with its evaluation `results` and facts of its training."""
+    """Enter the evaluation `results` of a model, and facts of its training, in its manifest.
+
+    The caller owns the folder: what writers that were killed have left in it is deleted.
+    """
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
         write_manifest(folder, manifest)
+        _remove_unfinished(folder)
     return manifest
 
 
@@ -362,6 +365,14 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
     model_parts.remove_unnamed(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Delete what writers that were killed had not put in place: files of the model, and those
+    kept beside it."""
+    for name in filter(model_parts.is_unfinished, os.listdir(folder)):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 def _remove_companions(folder: Path) -> None:

@@ -91,6 +91,16 @@ def test_results_are_added_without_touching_the_weights(tmp_path):
     assert weights_file(tmp_path).stat().st_mtime_ns == before
 
 
+def test_adding_results_removes_killed_writers_leftovers(tmp_path):
+    manifest = save_unigram(tmp_path)
+    left = [f"{name}.0123456789abcdef.new" for name in ("config.json", "README.md")]
+    for name in [*left, "notes.new"]:
+        (tmp_path / name).write_text("half")
+    model_folder.save_results(tmp_path, manifest, {}, {})
+    assert not {*left} & {*names(tmp_path)}
+    assert (tmp_path / "notes.new").exists()  # a person's
+
+
 # fsync: a file and its folder, three times
 @pytest.mark.parametrize("kind, calls", [("open", 3), ("fsync", 6), ("replace", 3)])
 def test_failing_write_leaves_a_complete_model_without_litter(tmp_path, kind, calls):
