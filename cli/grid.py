@@ -122,11 +122,9 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
                     f"{event.run.name}{_left(event, time.monotonic() - began)}"
                 )
                 announce_counting(event.plan)
-                current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
+                current.append(Signals(ends_in_order=event.plan.kind.trains_in_steps))
                 shown.enter_context(current[-1])
-                display = shown.enter_context(
-                    display_for(event.plan.kind.family, event.plan.kind.task)
-                )
+                display = shown.enter_context(display_for(event.plan.kind))
             elif isinstance(event, GridRunEnded):
                 shown.close()
                 failed |= event.error is not None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnlm import events
-from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.models.registry import LANGUAGE_MODEL, Kind
 from rnnlm.neural.fitting.settings import COUNTED
 
 from . import terminal
@@ -18,12 +18,9 @@ PLAIN_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(
-    family: str, task: str = LANGUAGE_MODEL
-) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
-    """The display that suits this terminal, the family of models and what is learned, for the time
-    of a run."""
-    if family == "ngram":
+def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
+    """Show a run that trains such a kind of model, in the way that suits this terminal."""
+    if kind.is_counted:
         with terminal.Progress() as progress:
             yield CountingDisplay(progress)
         return
@@ -32,9 +29,9 @@ def display_for(
     console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
-            yield PlainDisplay(progress, task)
+            yield PlainDisplay(progress, kind.task)
         return
-    display = LiveDisplay(console, task)
+    display = LiveDisplay(console, kind.task)
     with display.live:
         yield display
 

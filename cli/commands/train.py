@@ -336,7 +336,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         if not here.rank:
             _show_plan(plan, as_json)
         return
-    signals = Signals(ends_in_order=plan.kind.family == "neural")
+    signals = Signals(ends_in_order=plan.kind.trains_in_steps)
     try:
         finished = _train(plan, signals, speaks=not here.rank)
         if not here.rank:
@@ -403,7 +403,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    display_of_run = display_for(plan.kind.family, plan.kind.task)
+    display_of_run = display_for(plan.kind)
     with contextlib.ExitStack() as trained, display_of_run as display:
         wishes = signals.wants_end, signals.wants_saving
         for event in training.run(plan, *wishes, display.evaluating):

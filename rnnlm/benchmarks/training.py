@@ -72,7 +72,7 @@ def bench_training(
     warm up; then the summary.
 
     `plain_rows`: parallel streams of the plain loop; None: as many as ours."""
-    if plan.kind.family != "neural":
+    if not plan.kind.trains_in_steps:
         raise UsageError(
             f"a {plan.kind.name} has no training loop to time",
             hint="choose the recipe of a neural model",

@@ -43,12 +43,10 @@ def compact(
         model, manifest = model_folder.load(folder, "cpu")
         # whether it can be read shows before anything is written
         data = None if test is None else _opened(model, test)
-        if manifest.family != "neural":
-            hint = (
-                "rnnlm prune makes n-gram models smaller"
-                if manifest.family == "ngram"
-                else "write its parts in compact form, and mix them"
-            )
+        if not manifest.kind.trains_in_steps:
+            hint = "write its parts in compact form, and mix them"
+            if manifest.kind.is_counted:
+                hint = "rnnlm prune makes n-gram models smaller"
             raise UsageError(
                 f"a model of kind {manifest.model} has no compact form",
                 "it is made of counts or of other models",

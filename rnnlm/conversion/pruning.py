@@ -85,7 +85,7 @@ def prune(
     _check(limits, counted)
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
-    if manifest.model != "ngram":
+    if not manifest.kind.has_ngrams:
         raise UsageError(
             f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
         )
@@ -106,7 +106,7 @@ def prune(
             {**manifest.training, **facts},
             {**manifest.settings, "order": pruned.order},
         )
-        saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
+        saved = model_folder.save(output, pruned, manifest.model, settings, manifest.step, training)
         pruned.fingerprint = saved.fingerprint
         after = _size(pruned, saved, on)
         if on is not None and after.evaluation:

@@ -81,7 +81,7 @@ class LearningCurve:
     def is_counted(self) -> bool:
         """Whether the model is made of counts, which are not learned step by step: its one figure
         is no curve."""
-        return self.model in registry.KINDS and registry.KINDS[self.model].family == "ngram"
+        return self.model in registry.KINDS and registry.KINDS[self.model].is_counted
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""

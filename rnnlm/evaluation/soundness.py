@@ -106,7 +106,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield Check(
         "arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
     )
-    yield _numbers(stored, manifest.family)
+    yield _numbers(stored, manifest.kind.is_counted)
     if manifest.task in registry.TASKS:
         yield from registry.task_function(manifest.task, "evaluation:checks")(model, sample, seed)
         return
@@ -153,15 +153,15 @@ def _damage(path: Path, length: int) -> str:
     return f"{path.name} has changed: its SHA-256 is not the one recorded"
 
 
-def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
-    """No NaN and no infinity; but -inf may be the logarithm of a count-based probability of
+def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
+    """Look for NaN and infinity. In a model of counts, -inf is the logarithm of a probability of
     zero."""
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
         is_zero = (
             np.isneginf(values)
-            if family == "ngram" and values.dtype.kind == "f"
+            if is_counted and values.dtype.kind == "f"
             else np.zeros(len(values), dtype=bool)
         )
         zeros += int(is_zero.sum())

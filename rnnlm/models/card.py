@@ -170,7 +170,7 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
     if "compact" in training:
         yield "compact form", training["compact"]
-    if manifest.family == "neural":
+    if manifest.kind.trains_in_steps:
         yield "step", f"{manifest.step:,}"
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"

@@ -186,7 +186,7 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Of a network how far it was trained; how long it took."""
     training = manifest.training
     seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
-    if manifest.family == "neural":
+    if manifest.kind.trains_in_steps:
         of = (
             f"of {training['steps']:,}, ended: {training['stopped']}"
             if "stopped" in training

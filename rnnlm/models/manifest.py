@@ -21,7 +21,7 @@ from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
-from rnnlm.models.registry import LANGUAGE_MODEL, TASKS, kind_of
+from rnnlm.models.registry import LANGUAGE_MODEL, TASKS, Kind, kind_of
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
@@ -86,13 +86,22 @@ class Manifest:
         return str(self.settings.get("task", LANGUAGE_MODEL))
 
     @property
+    def kind(self) -> Kind:
+        """What the registry says of models like it.
+
+        Raises:
+            SettingsError: it has no such kind.
+        """
+        return kind_of(self.model, self.task)
+
+    @property
     def evaluations(self) -> "dict[str, Evaluation]":
         """What was measured of the model, by the names of texts.
 
         Raises:
             KeyError, TypeError, AttributeError: the results are of another form.
         """
-        return kind_of(self.model, self.task).evaluations(self.results)
+        return self.kind.evaluations(self.results)
 
     @property
     def is_unfinished(self) -> bool:

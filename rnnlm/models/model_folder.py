@@ -193,7 +193,7 @@ def load(
             raise
         return load(folder, device, depth)  # the model was replaced while we read
     try:
-        made_of = {"parts": parts} if kind.family == "combination" or kind.labels else {}
+        made_of = {"parts": parts} if parts and kind.takes_parts else {}
         model = kind.from_arrays(
             manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
         )
@@ -447,7 +447,7 @@ def _read_arrays(
     arrays = joined([_hashed(path, entry) for path, entry in files.items()])
     tensors.check_shapes(arrays, shapes)
     for name, array in arrays.items():
-        if np.isnan(array).any() or (kind.family == "neural" and not np.isfinite(array).all()):
+        if np.isnan(array).any() or (kind.trains_in_steps and not np.isfinite(array).all()):
             raise ModelError(
                 "the weights are not all numbers",
                 f"array {name!r} holds NaN or infinity",

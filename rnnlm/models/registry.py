@@ -34,6 +34,8 @@ class Kind:
     fitting: str | None
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
+    # gradients change its weights step by step: a run can be stopped in order, resumed and timed
+    trains_in_steps: bool = False
     mapped: bool = False  # its arrays stay in the file, mapped into memory
     # what makes a kind that is not fitted to a text, but made of models that were
     made_with: str = "rnnlm train"
@@ -46,6 +48,21 @@ class Kind:
     # it reads
     labels: str | None = None
     cell: str | None = None  # settings of the cells of recurrent layers
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is made of counts, which are not learned step by step."""
+        return self.family == "ngram"
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether `from_arrays` takes the models that one of it is made of."""
+        return self.family == "combination" or self.labels is not None
+
+    @property
+    def has_ngrams(self) -> bool:
+        """Whether it holds n-grams of several orders, which can be left out one by one."""
+        return self.name == "ngram"
 
     def settings_classes(self) -> tuple[type[Any], ...]:
         """The classes of its settings: of the model, then of its training."""
@@ -63,7 +80,7 @@ class Kind:
         Raises:
             UsageError: a kind that is counted was to be so by several processes.
         """
-        if self.family != "neural" and current_rank().count > 1:
+        if not self.trains_in_steps and current_rank().count > 1:
             raise UsageError(
                 f"a model of kind {self.name} is trained by one process",
                 f"there are {current_rank().count}",
@@ -159,6 +176,7 @@ def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> 
         "rnnlm.neural.fitting.fitting",
         "rnnlm.neural.language_model",
         holds_out=True,
+        trains_in_steps=True,
         cell=_CELLS.get(name),
     )
 
@@ -198,7 +216,7 @@ def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
     )
     return Kind(
         name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting",
-        "rnnlm.tasks.labels.model", holds_out=True,
+        "rnnlm.tasks.labels.model", holds_out=True, trains_in_steps=True,
         task=task, texts="rnnlm.tasks.labels.texts", labels="rnnlm.tasks.labels.data",
         evaluation="rnnlm.evaluation.label_evaluation:LabelEvaluation",
         cell=_CELLS.get(name),
@@ -211,7 +229,7 @@ def _encoder_decoder(name: str) -> Kind:
     return Kind(
         name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings,
         "rnnlm.tasks.seq2seq.fitting",
-        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq",
+        "rnnlm.tasks.seq2seq.model", holds_out=True, trains_in_steps=True, task="seq2seq",
         texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
         evaluation="rnnlm.evaluation.pair_evaluation:PairEvaluation",
         cell=_CELLS[name],

@@ -28,7 +28,7 @@ def settings_of(name: str, option: str) -> InputSettings:
             what,
             "a task's network starts from a language model",
         )
-    if manifest.family != "neural":
+    if not manifest.kind.trains_in_steps:
         raise UsageError(
             f"{option} {name}: a model of kind {manifest.model} has no weights to start from",
             hint="train one of --model lstm",

@@ -140,7 +140,7 @@ class Work:
         end, all is stored already."""
         if self.plan is None or self.is_evaluating:
             return False
-        return self.is_started and self.plan.kind.family == "neural"
+        return self.is_started and self.plan.kind.trains_in_steps
 
     def _events(self) -> Generator[Event, None, None]:
         self.plan = self.make_plan()

@@ -17,6 +17,7 @@ from rnnlm.events import (
     Step,
     Validated,
 )
+from rnnlm.models.registry import kind_of
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
 STEP = Step(
@@ -98,12 +99,12 @@ def test_no_color_has_no_colours():
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with live.display_for("neural") as display:
+    with live.display_for(kind_of("lstm")) as display:
         assert type(display) is kind
 
 
 def test_validations_are_one_line_each_without_terminal(capsys):
-    with live.display_for("neural") as display:
+    with live.display_for(kind_of("lstm")) as display:
         for event in (STARTED, STEP, VALIDATED, SAVED):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
@@ -146,7 +147,7 @@ def test_a_loss_beyond_floats_is_an_infinite_perplexity():
 
 
 def test_counting_tells_each_order_and_what_was_estimated(capsys):
-    with live.display_for("ngram") as display:
+    with live.display_for(kind_of("ngram")) as display:
         display.show(Counted(2, 12_345, 0.25))
         display.show(
             Estimated(

@@ -300,6 +300,35 @@ def test_no_more_places_ask_for_the_task():
     assert len(found) <= MOST_ASKING, "\n".join(sorted(found))
 
 
+FAMILY_NAMES = {"ngram", "neural", "combination"}
+
+
+def asks_for_the_family(node: ast.AST) -> bool:
+    """Whether a comparison, a match or the keys of a dictionary tell families of models apart."""
+    if isinstance(node, ast.Dict):
+        return any(getattr(key, "value", None) in FAMILY_NAMES for key in node.keys)
+    if not isinstance(node, ast.Match | ast.Compare):
+        return False
+    asked = node.subject if isinstance(node, ast.Match) else node
+    parts = list(ast.walk(asked))
+    names = [part for part in parts if getattr(part, "value", None) in FAMILY_NAMES]
+    families = [part for part in parts if getattr(part, "attr", None) == "family"]
+    is_of_two = len(families) == 2  # whether a stored family is that of its kind
+    return bool(names or families) and not is_of_two
+
+
+def test_nobody_asks_for_the_family():
+    """Outside tasks/ and the registry; a kind of model answers what is meant (`Kind`)."""
+    found = [
+        f"{place(path)}:{node.lineno}"
+        for path in [*LIBRARY, *COMMAND_LINE]
+        if not place(path).startswith("rnnlm/tasks/") and path.name != "registry.py"
+        for node in ast.walk(tree_of(path))
+        if asks_for_the_family(node)
+    ]
+    assert found == []
+
+
 def test_nobody_tells_results_apart_by_their_keys():
     """What is stored is read by the class that measured it: `Manifest.evaluations`."""
     sniffs = re.compile(
