@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from rnnlm.errors import ModelError, TextError, UsageError, nearest, visible
 
 from . import terminal
+from .setting_options import SettingOption
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -463,7 +464,23 @@ Record = tuple[str, str]
 
 class Command(click.Command):
     """Shows its options below the titles that `options.section` gave them, in the order of each
-    title's first option; options without one come last."""
+    title's first option; options without one come last. Options of settings are made when somebody
+    asks for them."""
+
+    _declared: Sequence[click.Parameter | SettingOption] = ()
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """The options and arguments."""
+        made: list[click.Parameter] = [
+            each.made() if isinstance(each, SettingOption) else each for each in self._declared
+        ]
+        self._declared = made
+        return made
+
+    @params.setter
+    def params(self, declared: Sequence[click.Parameter | SettingOption]) -> None:
+        self._declared = declared
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         options = [

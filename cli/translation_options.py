@@ -104,6 +104,6 @@ def take(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(values: dict[str, Any]) -> Any:
-    from rnnlm.tasks.seq2seq.results import DecodingSettings
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
     return settings_of(DecodingSettings, values, values)

@@ -17,17 +17,17 @@ _PUBLIC = {
     "Analogies": "rnnlm.inspection.test_sets",
     "Analogy": "rnnlm.inspection.neighbours",
     "Attention": "rnnlm.tasks.seq2seq.results",
-    "BeamSettings": "rnnlm.generation.search",
+    "BeamSettings": "rnnlm.generation.settings",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
     "ClassifiedText": "rnnlm.tasks.labels.results",
     "Comparison": "rnnlm.evaluation.comparison.comparison",
-    "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
+    "ComparisonSettings": "rnnlm.evaluation.comparison.settings",
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
-    "DecodingSettings": "rnnlm.tasks.seq2seq.results",
+    "DecodingSettings": "rnnlm.tasks.seq2seq.settings",
     "EmbeddedLines": "rnnlm.vectors.embedding",
-    "EmbeddingSettings": "rnnlm.vectors.embedding",
+    "EmbeddingSettings": "rnnlm.vectors.settings",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.metrics",
     "Finished": "rnnlm.events",
@@ -38,29 +38,29 @@ _PUBLIC = {
     "LabelSequence": "rnnlm.tasks.labels.results",
     "LanguageModel": "rnnlm.interface",
     "LearningCurve": "rnnlm.evaluation.learning_curves",
-    "ListSettings": "rnnlm.rescoring.nbest",
+    "ListSettings": "rnnlm.rescoring.settings",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
     "ModelSaved": "rnnlm.events",
     "Neighbours": "rnnlm.inspection.neighbours",
     "Pair": "rnnlm.scoring.pairs.pair",
     "Prepared": "rnnlm.text.prepared.preparation",
-    "RescoreSettings": "rnnlm.rescoring.rescorer",
+    "RescoreSettings": "rnnlm.rescoring.settings",
     "Rescored": "rnnlm.rescoring.rescorer",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
-    "SamplingSettings": "rnnlm.generation.sampling",
+    "SamplingSettings": "rnnlm.generation.settings",
     "SaveFailed": "rnnlm.events",
-    "ScoringSettings": "rnnlm.scoring.records",
+    "ScoringSettings": "rnnlm.scoring.settings",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
-    "SentenceSettings": "rnnlm.scoring.sentences",
+    "SentenceSettings": "rnnlm.scoring.settings",
     "Similarity": "rnnlm.inspection.test_sets",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TaggedSentence": "rnnlm.tasks.labels.results",
-    "TextMapping": "rnnlm.rescoring.features",
+    "TextMapping": "rnnlm.rescoring.settings",
     "TextSettings": "rnnlm.text.lines",
     "TranslatedLine": "rnnlm.tasks.seq2seq.results",
     "TrainingRun": "rnnlm.training.training_run",
@@ -150,7 +150,8 @@ if TYPE_CHECKING:
     from rnnlm.combinations.mixture import Mixture
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
-    from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
+    from rnnlm.evaluation.comparison.comparison import Comparison
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.run_report import report
@@ -167,8 +168,8 @@ if TYPE_CHECKING:
     )
     from rnnlm.generation.autocomplete import next_words
     from rnnlm.generation.drawing import generate
-    from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.generation.search import BeamSettings, likeliest
+    from rnnlm.generation.search import likeliest
+    from rnnlm.generation.settings import BeamSettings, SamplingSettings
     from rnnlm.inspection.cloze import inspect_cloze
     from rnnlm.inspection.gates import inspect_gates
     from rnnlm.inspection.gradcheck import inspect_gradcheck
@@ -189,35 +190,36 @@ if TYPE_CHECKING:
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
-    from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
     from rnnlm.rescoring.mert import Weights, read_weights, save_weights
-    from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
+    from rnnlm.rescoring.nbest import Hypothesis, Utterance
     from rnnlm.rescoring.rescorer import (
         Rescored,
-        RescoreSettings,
         cross_validate,
         gain_over,
         rescore,
         tune_and_rescore,
         tune_weights,
     )
+    from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
     from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
     from rnnlm.scoring.plots import plot_surprisals
-    from rnnlm.scoring.records import ScoringSettings, SentenceScore
+    from rnnlm.scoring.records import SentenceScore
     from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+    from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
     from rnnlm.tasks.evaluation import compare, evaluate
     from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
     from rnnlm.tasks.labels.tagging import classify, tag
     from rnnlm.tasks.seq2seq.decoding import translate
-    from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
+    from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, Translation
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise
@@ -226,8 +228,9 @@ if TYPE_CHECKING:
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
     from rnnlm.training.training_run import TrainingRun
-    from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
+    from rnnlm.vectors.embedding import EmbeddedLines, embed, embed_chunks
     from rnnlm.vectors.learning import learn_vectors
+    from rnnlm.vectors.settings import EmbeddingSettings
     from rnnlm.vectors.word_vectors import WordVectors, read_vectors, save_vectors, word_vectors
 
 

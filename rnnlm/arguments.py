@@ -10,6 +10,7 @@ matter.
 import contextlib
 import dataclasses
 import functools
+import importlib
 import inspect
 import numbers
 import os
@@ -19,15 +20,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union
 
-import numpy as np
-
 from rnnlm.errors import ArgumentTypeError, UsageError, given, with_article
 from rnnlm.interface import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ACCEPTED: dict[object, tuple[type, ...]] = {  # where an annotation means more than its class
-    int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral, np.bool_),
+    int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral,),
     Path: (os.PathLike,),
 }  # fmt: skip
 _NAMED = {
@@ -120,6 +119,8 @@ def token_ids(ids_BT: Any) -> Array:
     Raises:
         ArgumentTypeError: it does not.
     """
+    import numpy as np  # settings are checked here, too, and must not wait for it
+
     if not hasattr(ids_BT, "dtype"):
         with contextlib.suppress(ValueError):  # lists of different lengths
             ids_BT = np.asarray(ids_BT)
@@ -180,13 +181,14 @@ def check_shapes(
 @functools.cache
 def hints_of(source: object) -> dict[str, Any]:
     """The annotations of a function or a class; a name in them that only type checkers know is
-    Any."""
+    Any, but for numpy's."""
     unknown: dict[str, Any] = {}
     while True:
         try:
             return typing.get_type_hints(source, localns=unknown or None)
         except NameError as error:
-            unknown[str(error.name)] = Any
+            name = str(error.name)
+            unknown[name] = importlib.import_module("numpy") if name == "np" else Any
 
 
 def _checked(value: object, hint: object, where: str, function: str) -> Any:
@@ -311,6 +313,8 @@ def _is_a(value: object, kind: Any, origin: object) -> bool:
         ):
             return False
         _KNOWN.add((type(value), kind))
+        return True
+    if kind is bool and type(value).__name__ in ("bool", "bool_"):  # Python's or numpy's
         return True
     return isinstance(value, _ACCEPTED.get(kind, kind))
 

@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from rnnlm import arguments
 from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
@@ -48,6 +47,8 @@ class Checked:
     calls this one first."""
 
     def __post_init__(self) -> None:
+        from rnnlm import arguments  # imports numpy, which help does not wait for
+
         arguments.check_fields(self)
         own: Any = type(self)
         for name, kind in _bounded_fields(own).items():
@@ -237,6 +238,22 @@ def from_stored(
             "the stored settings are damaged",
             ": ".join(part for part in (error.what, error.why) if part),
         ) from None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as its class declares it. schemas: the alternatives of its type, as JSON
+    schemas."""
+
+    schemas: list[dict[str, Any]]
+    default: object
+    description: str
+
+
+def setting(cls: type, name: str) -> Setting:
+    """Return what a settings class says of one of its fields."""
+    kind = _kinds(cls)[name]
+    return Setting(_schemas(kind), _defaults([cls])[name], _description(kind))
 
 
 def describe(cls: type) -> dict[str, str]:

@@ -9,9 +9,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
-import numpy as np
+if TYPE_CHECKING:  # what settings import must not wait for it
+    import numpy as np
 
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
@@ -55,9 +56,9 @@ class Encoded:
     `ids` has unk_id there, or, from a tokenizer that spells, an id from V on.
     """
 
-    ids: np.ndarray
-    offsets: np.ndarray
-    oov: np.ndarray
+    ids: "np.ndarray"
+    offsets: "np.ndarray"
+    oov: "np.ndarray"
 
 
 @runtime_checkable
@@ -91,12 +92,12 @@ class Tokenizer(Protocol):
         """The id of `<unk>`; None where nothing is unknown."""
 
     @property
-    def counts_V(self) -> np.ndarray | None:
+    def counts_V(self) -> "np.ndarray | None":
         """How often each token was in the training text, (V,) int64; None where that is not
         known."""
 
     @property
-    def starts_word_V(self) -> np.ndarray:
+    def starts_word_V(self) -> "np.ndarray":
         """Whether a new word begins with each token, (V,) bool."""
 
     @property
@@ -140,7 +141,7 @@ class Tokenizer(Protocol):
         """The lines as they are read, but for the case: as they are where `rewriting` is empty.
         Done twice, it is as done once."""
 
-    def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
+    def normalise_with_offsets(self, line: str) -> "tuple[str, np.ndarray, np.ndarray]":
         """The N characters of the normalised line, and where in `line` what each was made of begins
         and ends, two arrays (N,)."""
 
@@ -152,7 +153,7 @@ class Tokenizer(Protocol):
                 TextError: a line holds a newline.
         """
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
         """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end
         is dropped.
 
@@ -198,10 +199,10 @@ class State(Protocol):
     length (a decoder's encoded source, a cache); that changes no score.
     """
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> Self:
+    def select(self, rows: "Sequence[int] | np.ndarray") -> Self:
         """The state of `rows`, in that order, repeats allowed."""
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> "dict[str, np.ndarray]":
         """Its arrays by name, the rows in the first axis but for networks (the second);
         `state_from_arrays` of the model takes them."""
 
@@ -283,10 +284,10 @@ class LanguageModel(Protocol[S]):
         """The states one below the other: the rows of the first, then those of the second, and so
         on."""
 
-    def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> S:
+    def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> S:
         """The state whose `to_arrays()` gave `arrays`."""
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
+    def to_arrays(self) -> "dict[str, np.ndarray]":
         """The weights, by name, as the model folder stores them."""
 
 
@@ -303,11 +304,13 @@ class OptionalMethods(Protocol):
     def check_tables(self) -> tuple[str, str]:
         """What is wrong with its tables, or nothing; and what they hold."""
 
-    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+    def contexts(
+        self, most: int, generator: "np.random.Generator"
+    ) -> "tuple[list[np.ndarray], bool]":
         """At most so many of the contexts after which its predictions differ, at random: ids (S, T)
         by length, and whether that is all."""
 
-    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
+    def longest_matches(self, ids_N: "np.ndarray") -> "np.ndarray":
         """(N,): how many words the longest of its n-grams has that ends at each token of a text."""
 
 

@@ -395,7 +395,7 @@ def translate(
     )
     refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
     from rnnlm.benchmarks import training, translating
-    from rnnlm.tasks.seq2seq.results import DecodingSettings
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
     device, lines, as_json, longest = (
         given.pop("device"),

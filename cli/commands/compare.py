@@ -196,14 +196,15 @@ def _compare(
     trained_on = corpus_of(train, flags) if train else None
     from rnnlm.evaluation.comparison import comparison
     from rnnlm.evaluation.comparison import report as comparison_report
+    from rnnlm.evaluation.comparison.settings import TOP, ComparisonSettings
     from rnnlm.files import outputs
     from rnnlm.text import sources
 
     if report:
         outputs.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
-    given["top"] = comparison.TOP if given["top"] is None else given["top"]
-    settings = comparison.ComparisonSettings(**given)
+    given["top"] = TOP if given["top"] is None else given["top"]
+    settings = ComparisonSettings(**given)
     result = comparison.compare(
         models, corpus, train=trained_on, settings=settings, device=device, report=progress
     )

@@ -130,7 +130,7 @@ def _tokenizer(given: dict[str, Any]) -> Any:
     name = given.pop("model_name")
     flags = {option: value for option, value in given.items() if value}
     if name is None:
-        from rnnlm.text.tokenizers import TokenizerSettings
+        from rnnlm.text.tokenizer_settings import TokenizerSettings
 
         return TokenizerSettings(**flags)
     named = ", ".join(f"--{option.replace('_', '-')}" for option in flags)

@@ -67,8 +67,9 @@ def command(
     """
     from rnnlm.files.outputs import check_apart
     from rnnlm.text import sources
-    from rnnlm.vectors.embedding import Embedder, EmbeddingSettings
+    from rnnlm.vectors.embedding import Embedder
     from rnnlm.vectors.embedding_files import check_path, save_vectors
+    from rnnlm.vectors.settings import EmbeddingSettings
 
     options.refuse_if(
         overwrite and output == options.STANDARD_OUTPUT,
@@ -89,7 +90,8 @@ def command(
 def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     """The texts of the input, one a row, as `rnnlm score` reads them."""
     from rnnlm.scoring.scorer import checked_text
-    from rnnlm.scoring.sentences import SentenceSettings, read_texts
+    from rnnlm.scoring.sentences import read_texts
+    from rnnlm.scoring.settings import SentenceSettings
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")

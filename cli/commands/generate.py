@@ -141,8 +141,7 @@ class _Plan:
     """What the options ask for; all of them are checked before a model is loaded."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        from rnnlm.generation.sampling import SamplingSettings
-        from rnnlm.generation.search import BeamSettings
+        from rnnlm.generation.settings import BeamSettings, SamplingSettings
 
         self.prompt = options.checked_utf8(given["prompt"], "the prompt")
         self.ban = [

@@ -41,7 +41,7 @@ def command(
     )
     refuse_if(tokenizer_from and (lowercase or split_punctuation), why)
     from rnnlm.ngram.arpa import writing
-    from rnnlm.text.tokenizers import TokenizerSettings
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
     model = writing.import_arpa(

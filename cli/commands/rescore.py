@@ -207,7 +207,7 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
 
 def _read(source: str, given: dict[str, Any]) -> list[Any]:
     from rnnlm.rescoring.files import check_names, read_nbest
-    from rnnlm.rescoring.nbest import ListSettings
+    from rnnlm.rescoring.settings import ListSettings
 
     settings = ListSettings(
         given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"]
@@ -237,7 +237,7 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
 
 
 def _mapping(given: dict[str, Any]) -> Any:
-    from rnnlm.rescoring.features import TextMapping
+    from rnnlm.rescoring.settings import TextMapping
 
     return TextMapping(
         given["lowercase"],
@@ -249,8 +249,8 @@ def _mapping(given: dict[str, Any]) -> Any:
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
     """The weights in a file, which say what the models read; options must not say otherwise."""
-    from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.mert import read_weights
+    from rnnlm.rescoring.settings import TextMapping
 
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
@@ -282,7 +282,8 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     """The stages of tuning, and the last result; with folds, that alone."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.nbest import even_and_odd
-    from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, tune_and_rescore
+    from rnnlm.rescoring.rescorer import cross_validate, tune_and_rescore
+    from rnnlm.rescoring.settings import RescoreSettings
 
     settings = RescoreSettings(
         _mapping(given),

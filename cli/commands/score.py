@@ -402,7 +402,7 @@ def _check_split(split: str | None) -> None:
 
 
 def _settings(given: dict[str, Any], split: Any) -> Any:
-    from rnnlm.scoring.records import ScoringSettings
+    from rnnlm.scoring.settings import ScoringSettings
 
     return ScoringSettings(
         given["with_tokens"], given["with_words"] or given["next_words"] > 0,
@@ -416,7 +416,8 @@ def _settings(given: dict[str, Any], split: Any) -> Any:
 def _sentences(
     sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str
 ) -> Iterator[Any]:
-    from rnnlm.scoring.sentences import SentenceSettings, of_texts, read_sentences
+    from rnnlm.scoring.sentences import of_texts, read_sentences
+    from rnnlm.scoring.settings import SentenceSettings
 
     if sentences:
         return of_texts(sentences, given["given"], given["region_mark"], given["source"])

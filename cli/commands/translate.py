@@ -272,8 +272,8 @@ def _check_outputs(
 
 def _settings(given: dict[str, Any]) -> tuple[Any, Any]:
     """Those of the search, and those of samples, None where nobody asks for any."""
-    from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.tasks.seq2seq.results import DecodingSettings
+    from rnnlm.generation.settings import SamplingSettings
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
     sampling = None
     if _asked(given):

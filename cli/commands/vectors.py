@@ -112,7 +112,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     """
     from rnnlm.files import outputs
     from rnnlm.text import sources
-    from rnnlm.text.tokenizers import TokenizerSettings
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
     from rnnlm.vectors.learning import learn_vectors, named_text
     from rnnlm.vectors.word_vectors import save_vectors
 

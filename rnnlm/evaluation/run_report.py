@@ -25,7 +25,7 @@ from rnnlm.models.manifest import Manifest, is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
 from rnnlm.recipes import recipe as recipes
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from rnnlm.generation.drawing import encoded_prompt, generate
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel

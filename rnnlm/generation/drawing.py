@@ -13,7 +13,8 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.generation.sampling import draw, penalise
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_reads_forward, read_on

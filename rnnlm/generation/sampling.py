@@ -17,48 +17,14 @@ Rows are worked on one by one in effect: what is drawn for one depends neither o
 its place.
 """
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import numpy as np
-from msgspec import Meta
 
-from rnnlm.config import Checked, Count, Natural, NonNegative
 from rnnlm.errors import UsageError
+from rnnlm.generation.settings import SamplingSettings
 
 BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
 # so many are sorted; all of them only where these hold too little probability
 FIRST_CANDIDATES = 256
-
-_Share = Annotated[float, Meta(gt=0, le=1)]
-
-
-@dataclass(frozen=True)
-class SamplingSettings(Checked):
-    """How the next token is drawn, and how long a text may be."""
-
-    temperature: Annotated[
-        NonNegative, Meta(description="divides the log-probabilities; 0 takes the likeliest")
-    ] = 1.0
-    top_k: Annotated[Count | None, Meta(description="only the k likeliest tokens")] = None
-    top_p: Annotated[
-        _Share | None, Meta(description="only the fewest tokens that hold this probability")
-    ] = None
-    min_p: Annotated[
-        _Share | None, Meta(description="only tokens this many times as likely as the likeliest")
-    ] = None
-    typical_p: Annotated[
-        _Share | None,
-        Meta(description="only the tokens of most typical information that hold this probability"),
-    ] = None
-    repetition_penalty: Annotated[
-        Annotated[float, Meta(ge=1)],
-        Meta(description="multiplies the log-probability of tokens that are in the text already"),
-    ] = 1.0
-    max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
-    seed: Annotated[Natural, Meta(description="of the random streams")] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
-    running: Annotated[bool, Meta(description="go on over line ends, up to max_tokens")] = False
 
 
 def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:

@@ -18,15 +18,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 
 from rnnlm import arrays
-from rnnlm.config import Checked, Count
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
+from rnnlm.generation.settings import BeamSettings, SearchSettings
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_scores
@@ -36,7 +34,6 @@ from rnnlm.models.loading import language_model_of
 # ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
 
 # at 10, texts of 10^30 tokens have a penalty still
-LengthPower = Annotated[float, Meta(ge=0, le=10)]
 
 
 def length_penalty(tokens: int, length_power: float) -> float:
@@ -142,24 +139,6 @@ MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
 FEW = 8  # tokens that are forbidden at every step, so many without a copy of the scores
 
 
-@dataclass(frozen=True)
-class SearchSettings(Checked):
-    """How wide the beam is, how texts of different length compare, and how many are wanted."""
-
-    beam: Annotated[
-        Annotated[int, Meta(ge=1, le=1 << 16)],
-        Meta(description="continuations kept at each step; 1: greedy search"),
-    ] = 5
-    length_power: Annotated[
-        LengthPower,
-        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
-    ] = 1.0
-    nbest: Annotated[
-        Count, Meta(description="texts to give back, at most as many as the beam is wide")
-    ] = 1
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
-
-
 def search(
     model: LanguageModel,
     starts: Starts,
@@ -260,22 +239,6 @@ class _Reader:
 # equal beginnings at the beam's edge are kept differs, and with it what n-gram models find.
 
 ROWS_PER_CALL = 128
-
-
-@dataclass(frozen=True)
-class BeamSettings(Checked):
-    """How wide the beam is, and how texts of different length compare."""
-
-    beam: Annotated[
-        Annotated[int, Meta(ge=1, le=1 << 16)],
-        Meta(description="beginnings that are kept at each step"),
-    ] = 8
-    length_power: Annotated[
-        LengthPower,
-        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
-    ] = 0.0
-    max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
-    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 
 
 @dataclass(frozen=True, order=True)

@@ -16,7 +16,8 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.generation.drawing import stream
-from rnnlm.generation.sampling import SamplingSettings, draw
+from rnnlm.generation.sampling import draw
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.integrations import continuations
 from rnnlm.interface import LanguageModel

@@ -14,7 +14,7 @@ from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation

@@ -8,63 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.config import Checked
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.prefixes import score_trie
 from rnnlm.inference.span_scoring import initial_states, reads_sources, score_spans
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
+from rnnlm.rescoring.settings import TextMapping
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.text.lines import Progress, SpecialSymbols, check_reserved, is_blank, silent, split_words
+from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
-from rnnlm.text.normalisation import without_punctuation
 
 LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
 _Text = tuple[str, str | None]  # with its source, if a model reads that
-
-
-@dataclass(frozen=True)
-class TextMapping(Checked):
-    """What becomes of a hypothesis, and of its source, before a model reads it.
-
-    remove_punctuation: characters of Unicode's classes P and S become white space, but for
-    apostrophes inside words and `<unk>`. special_symbols: as in
-    :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are
-    compared with the reference's, too.
-    """
-
-    lowercase: bool = False
-    remove_punctuation: bool = False
-    special_symbols: SpecialSymbols = "error"
-    normalise_wer: bool = False
-
-    def mapped(self, text: str, where: str = "a hypothesis") -> str:
-        """`text` in the model's writing, its words one space apart. where: its place, for messages.
-
-        Raises:
-            TextError: it holds `<s>` or `</s>`, and that is to be an error.
-        """
-        if self.lowercase:
-            text = text.lower()  # first: <S> becomes a reserved symbol
-        words = split_words(check_reserved(text, where, self.special_symbols))
-        mapped = " ".join(words)
-        return (
-            " ".join(split_words(without_punctuation(mapped)))
-            if self.remove_punctuation
-            else mapped
-        )
-
-    def for_wer(self, text: str, where: str = "a text") -> str:
-        """`text` as its words are compared with those of another.
-
-        Raises:
-            TextError: as :meth:`mapped`.
-        """
-        return self.mapped(text, where) if self.normalise_wer else text
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,9 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines
-from rnnlm.rescoring.nbest import (
-    Hypothesis,
-    ListBuilder,
-    ListSettings,
-    Utterance,
-    parse_rank,
-    parse_score,
-)
+from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, Utterance, parse_rank, parse_score
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
+from rnnlm.rescoring.settings import FORMATS, ListSettings
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 # ---- N-best lists in files, read and written: TSV and JSON here, those of Kaldi and ESPnet in
@@ -38,7 +32,6 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 # * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
 #   holds `1best_recog`, `2best_recog`, ...
 
-FORMATS = ("tsv", "json", "kaldi", "espnet")
 REFERENCE, SOURCE = "REF", "SRC"
 _HEADER = ["utt", "rank", "score", "text"]
 _MIXED = "the formats of n-best lists are not mixed within one file"

@@ -25,10 +25,10 @@ from rnnlm.errors import ModelError, TextError, notice
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import read_json
 from rnnlm.interface import LanguageModel
-from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping
+from rnnlm.rescoring.features import LM, OOV, WORDS
+from rnnlm.rescoring.settings import RESTARTS, TextMapping
 
 OPEN_UNITS = 2.0  # how far an interval without an end reaches
-RESTARTS = 20
 LARGEST_START = 2.0  # in units
 
 

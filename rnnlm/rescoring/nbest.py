@@ -12,11 +12,10 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from rnnlm.arguments import check, hints_of
-from rnnlm.config import Checked
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
+from rnnlm.rescoring.settings import ListSettings
 
 LONGEST_RANK = 9  # digits
 
@@ -61,18 +60,6 @@ class Utterance:
         check("Utterance", vars(self), hints_of(Utterance))
         if not self.hypotheses:
             raise TextError(f"utterance {self.utt!r} has no hypotheses", hint="leave it out")
-
-
-@dataclass(frozen=True)
-class ListSettings(Checked):
-    """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete:
-    utterances without hypotheses are left out with a notice instead of being an error, and so are,
-    where references are needed, those without."""
-
-    format: str | None = None  # one of rescoring.files.FORMATS; None: recognised by content
-    costs: bool = False
-    skip_incomplete: bool = False
-    encoding_errors: Literal["strict", "replace"] = "strict"
 
 
 def parse_score(text: str, where: str, costs: bool) -> float:

@@ -12,22 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.config import Checked, Natural
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, models_by_name
-from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
-from rnnlm.rescoring.mert import (
-    RESTARTS,
-    Candidates,
-    Tuned,
-    Weights,
-    matched,
-    minimise_errors,
-    warn_of_few,
-)
+from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
+from rnnlm.rescoring.mert import Candidates, Tuned, Weights, matched, minimise_errors, warn_of_few
 from rnnlm.rescoring.nbest import Utterance, with_references
+from rnnlm.rescoring.settings import RescoreSettings, TextMapping
 from rnnlm.text.lines import Progress, silent, split_words
 
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
@@ -110,20 +102,6 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, ScoringModel] | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class RescoreSettings(Checked):
-    """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts
-    and resampling; skip_incomplete: utterances without reference are left out of tuning with a
-    notice instead of being an error."""
-
-    mapping: TextMapping = TextMapping()
-    words: bool = True
-    oov: bool = True
-    restarts: Natural = RESTARTS
-    seed: Natural = 1
-    skip_incomplete: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,45 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.config import Checked, Natural
-from rnnlm.evaluation.perplexity import Context
 from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
 from rnnlm.inference.span_scoring import Initial, perplexity
-from rnnlm.inference.words import ShownWords, Split, WordSpans, surprisals
+from rnnlm.inference.words import ShownWords, WordSpans, surprisals
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, Seen, WordColumns, WordScore, region_scores
-from rnnlm.text.lines import SpecialSymbols
 
 Unit = Literal["logprob", "word", "token"]
-Measure = Literal["entropy", "frequency"]
-
-
-@dataclass(frozen=True)
-class ScoringSettings(Checked):
-    """What is scored, and how much the record holds.
-
-    split: words are those between white space, or those of the tokenizer, marks apart. measures:
-    what words have beside their surprisal. with_regions: surprisals of the regions of sentences
-    that have some.
-    """
-
-    with_tokens: bool = False
-    with_words: bool = False
-    word_surprisal: Literal["exact", "naive"] = "exact"  # naive: the sum over a word's pieces
-    next_words: Natural = 0  # how many of the likeliest next words at each place
-    eos: bool = True  # whether `</s>` is scored
-    context: Context = "reset"
-    special_symbols: SpecialSymbols = "error"
-    unscorable: Literal["raise", "null"] = "raise"
-    split: Split = "whitespace"
-    measures: tuple[Measure, ...] = ()
-    with_regions: bool = False
-
-    @property
-    def needs_words(self) -> bool:
-        """Whether surprisals of words are worked out."""
-        return self.with_words or self.with_regions or self.next_words > 0
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import UsageError
-from rnnlm.scoring.records import ScoringSettings, SentenceScore
+from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.sentences import in_json
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, WordScore
 
 By = Literal["sentence", "token", "word", "region"]

@@ -25,8 +25,9 @@ from rnnlm.inference.span_scoring import Initial, check_reads_forward, initial_s
 from rnnlm.inference.words import ShownWords, Split, WordFinder, WordSpans, shown_words
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
-from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
+from rnnlm.scoring.records import ReadSentences, SentenceScore
 from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
+from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text import encoding
 from rnnlm.text.encoding import LinesHash

@@ -10,9 +10,10 @@ from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, scoring_model_of
-from rnnlm.scoring.records import ScoringSettings, SentenceScore
+from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import Chunk, cut, describe_run, lines_per_chunk, score_lists
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
 
 NamedModels = Mapping[str, ScoringModel]
 

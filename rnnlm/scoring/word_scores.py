@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError
 from rnnlm.inference.words import ShownWords, WordSpans
 from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
 from rnnlm.text.encoding import known_ids
@@ -206,14 +206,6 @@ class RegionScore:
     is_oov: bool
     surprisal_bits: float | None
     next_surprisal_bits: float | None
-
-
-def check_mark(mark: str) -> None:
-    """Make sure that `mark` can separate regions; a UsageError says why not."""
-    if is_blank(mark) or "\n" in mark:
-        raise UsageError(
-            f"{mark!r} cannot separate regions", "it is white space", 'choose a mark such as "|"'
-        )
 
 
 def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:

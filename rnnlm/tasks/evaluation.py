@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import comparison
-from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
+from rnnlm.evaluation.comparison.comparison import Comparison
 from rnnlm.evaluation.comparison.pairing import ModelComparison
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.label_evaluation import LabelEvaluation
 from rnnlm.evaluation.labels import Mode
 from rnnlm.evaluation.metrics import Evaluation
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.comparison import LabelComparison
     from rnnlm.tasks.seq2seq.comparison import PairComparison
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-    from rnnlm.tasks.seq2seq.results import DecodingSettings
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 Several = str | Path | Sequence[str | Path] | Text | LabelledText | ParallelText
 Trained = str | Path | Sequence[str | Path] | Text | None

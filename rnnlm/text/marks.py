@@ -19,7 +19,7 @@ from rnnlm.text.lines import Block
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
 if TYPE_CHECKING:
-    from rnnlm.text.tokenizers.vocabulary import TokenizerSettings
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # so often, and in such a share of both, the rarer form must occur to be told of
 LEAST, LEAST_SHARE = 3, 0.001

@@ -15,13 +15,14 @@ import string
 import sys
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
 from rnnlm.interface import UNKNOWN
 from rnnlm.text.lines import WORD_SPACE, split_words
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ALL = "all"
 QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'") | dict.fromkeys(
@@ -139,9 +140,11 @@ def _untouched(line: str) -> Traced:
     return [(character, index, index + 1) for index, character in enumerate(line)]
 
 
-def untraced(traced: Traced) -> tuple[str, np.ndarray, np.ndarray]:
+def untraced(traced: Traced) -> "tuple[str, np.ndarray, np.ndarray]":
     """The N characters of `traced`, and of each where what it was made of begins and ends in the
     original: two arrays (N,), int64."""
+    import numpy as np  # which settings, that name forms, do not wait for
+
     starts, ends = (np.array([each[part] for each in traced], dtype=np.int64) for part in (1, 2))
     return "".join(character for character, _, _ in traced), starts, ends
 

@@ -13,7 +13,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.recipes import recipe as recipes
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training import resume as resuming
 
 _OF_LABELS = ("tagging", "classification")

@@ -43,7 +43,7 @@ from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
 from rnnlm.text.lines import Progress, silent
-from rnnlm.text.tokenizers.vocabulary import as_stored
+from rnnlm.text.tokenizer_settings import as_stored
 from rnnlm.training.plan import Plan, plan, run_of
 from rnnlm.training.request import Request
 from rnnlm.training.texts import CountedText

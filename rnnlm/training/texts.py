@@ -23,7 +23,7 @@ from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, prefixed, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.request import DEMO_CORPUS, Request
 
 # ---- How much of a validation or test text is in the training text, too: figures of such text are

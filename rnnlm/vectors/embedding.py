@@ -6,13 +6,11 @@ from the initial state: a vector depends neither on the batch nor on the order.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.config import Checked
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.inference.layer_outputs import (
     FEATURES,
@@ -27,13 +25,12 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length, check_lengths
-from rnnlm.text.lines import SpecialSymbols, check_reserved, is_blank
+from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.vectors.settings import EmbeddingSettings, Pooling
 
 # ---- From what a layer gives for the tokens of lines to one vector a line, or one a word.
 #
 # Shapes: T places, B lines, H width of the layer, W words of all lines together.
-
-Pooling = Literal["last", "mean", "max"]
 
 
 def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
@@ -83,25 +80,6 @@ LINES_PER_CHUNK = 4096
 CHARACTERS_PER_CHUNK = {False: 1 << 21, True: 1 << 17}
 TOKENS, ROWS = 1 << 13, 128  # read in one call, about
 _POOLINGS = ("last", "mean", "max")
-
-
-@dataclass(frozen=True)
-class EmbeddingSettings(Checked):
-    """Which vectors are made.
-
-    pooling: of a line "last", after its last token (each direction of a bidirectional layer after
-    the token that it reads last), or the "mean" or "max" over its tokens; None: last. layer:
-    "input", what the network reads of each token; 1 and so on, a layer, the lowest first;
-    "features", what the output layer reads. None: features; of a classifier, whose features are
-    those of the whole text, the highest layer where words or a pooling are asked for. words: a
-    vector of each word in its context instead of one a line. special_symbols: `<s>` and `</s>` in a
-    line are an "error", or they "drop" or "replace" it by `<unk>`.
-    """
-
-    pooling: Pooling | None = None
-    layer: str | int | None = None
-    words: bool = False
-    special_symbols: SpecialSymbols = "error"
 
 
 @dataclass(frozen=True)

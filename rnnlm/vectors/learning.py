@@ -5,13 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Checked, Count
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files.reading import shown_name
@@ -20,40 +18,10 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences, svd_vectors
+from rnnlm.vectors.settings import EPOCHS, LEARNING_RATES, WIDTH, LearningSettings, Method
 from rnnlm.vectors.word_vectors import WordVectors
-
-# ---- What can be asked of word vectors that are learned from text.
-
-Method = Literal["svd", "glove", "skipgram", "cbow"]
-# What each method that reads or goes through its counts again and again does by default.
-EPOCHS = {"glove": 15, "skipgram": 5, "cbow": 5}
-WIDTH = 100
-LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
-
-
-@dataclass(frozen=True)
-class LearningSettings(Checked):
-    """How word vectors are learned.
-
-    width: numbers of a vector; None: WIDTH, or as many as svd can have where a text has few words.
-    window: the words on each side that count as context; skip-gram and CBOW draw the window of
-    each word, up to this one. min_count: rarer words get no vector. epochs, learning_rate: of
-    GloVe, skip-gram and CBOW; None: those of EPOCHS and LEARNING_RATES. negative: noise words for
-    each pair of skip-gram and CBOW. threads: of all but svd.
-    """
-
-    method: Method = "svd"
-    width: Count | None = None
-    window: Count = 5
-    min_count: Count = 5
-    epochs: Count | None = None
-    negative: Count = 5
-    learning_rate: Annotated[float, Meta(gt=0, lt=1)] | None = None
-    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
-    threads: Count = 1
-
 
 # ---- learning
 

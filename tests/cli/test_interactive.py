@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rnnlm.cli.interactive import Desk, drawn, work
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import loading
 
 

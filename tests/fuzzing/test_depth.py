@@ -8,7 +8,8 @@ import pytest
 from rnnlm.models import model_folder
 from rnnlm.rescoring.files import read_nbest
 from rnnlm.scoring.pairs.files import read_pairs
-from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import SentenceSettings
 from support.odd_inputs import put, value_or_error
 from support.tiny_models import fit, save
 

@@ -12,7 +12,8 @@ from rnnlm.errors import RnnlmError
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.rescoring import files
 from rnnlm.rescoring.files import read_nbest
-from rnnlm.rescoring.nbest import ListSettings, parse_score
+from rnnlm.rescoring.nbest import parse_score
+from rnnlm.rescoring.settings import ListSettings
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.vectors import read_vectors

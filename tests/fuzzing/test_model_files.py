@@ -15,7 +15,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.files import tensors
 from rnnlm.files.tensors import DTYPES
 from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import model_folder
 from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest

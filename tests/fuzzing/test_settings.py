@@ -10,11 +10,11 @@ from rnnlm.config import Budget, Layer, parse_assignments, resolve
 from rnnlm.errors import RnnlmError, UsageError
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.files.reading import read_toml
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import registry
 from rnnlm.system import parse_size
 from rnnlm.text.sources import parse_hub_name
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import Request, plan
 from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_text, value_or_error
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.files import tables
-from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, split_words
 from rnnlm.text.sources import SourceSettings

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.text import tokenizers
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.odd_inputs import damaged, odd_json, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import make_tokenizer

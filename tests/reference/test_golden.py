@@ -13,7 +13,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.arpa_files import GOLDEN
 
 LOG10_TOLERANCE = 1e-5

@@ -9,7 +9,7 @@ import pytest
 from rnnlm.inference import span_scoring
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.model import NgramModel
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 

@@ -16,7 +16,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.
 NETWORK = {

@@ -9,6 +9,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import make_network
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_tasks import TRAIN
 
 LINES = [" ".join(words) for words, _, _ in TRAIN]
@@ -19,9 +20,7 @@ SUBWORDS = {"tokenizer": "sentencepiece", "vocab_size": 300}
 def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
     """A language model with random weights in `folder`."""
     given = tokenizer or {"tokenizer": "word"}
-    trained = tokenizers.train(
-        tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])]
-    )
+    trained = tokenizers.train(TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
     kind = registry.kind_of(model)
     resolved = resolve(
         kind.settings_classes(),

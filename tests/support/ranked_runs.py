@@ -25,7 +25,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import tiny_pairs, tiny_tasks
 
 ROWS = 6  # of all ranks

@@ -18,7 +18,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import BlockText
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import Block, TextSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.devices import MODELS_DEVICE
 
 LINES = (

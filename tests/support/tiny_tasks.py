@@ -27,6 +27,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.devices import MODELS_DEVICE
 
 PLACES, TIMES = (
@@ -228,7 +229,7 @@ def data_of(
 ) -> TaskData:
     """Examples as a network reads them, words seen once being unknown ones."""
     lines = [Block([" ".join(each.words) for each in train.examples], [])]
-    trained = tokenizers.train(tokenizers.TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
+    trained = tokenizers.train(TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
     codec = Codec(
         trained.spelling() if resolved.values.get("characters") else trained,
         [*_columns(resolved, train, form)],

@@ -15,12 +15,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
-from msgspec import Meta
 
-from rnnlm.config import Checked, Count, Natural
 from rnnlm.errors import ComparisonError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
@@ -37,6 +35,7 @@ from rnnlm.evaluation.comparison.pairing import (
     compare_models,
     shown_interval,
 )
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import NO_OOV, Table, shown
@@ -250,23 +249,6 @@ def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
 
 
 # ---- comparison
-
-TOP = 20
-
-
-@dataclass(frozen=True)
-class ComparisonSettings(Checked):
-    """How models are compared. block_lines: lines resampled together (None: one, or as many as give
-    10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS).
-    top: lines and words listed for each model of a pair. calibration_tokens: how many tokens
-    calibration is measured on, 0 for none."""
-
-    context: Context = "carry"
-    block_lines: Count | None = None
-    resamples: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
-    seed: Natural = 1
-    top: Natural = TOP
-    calibration_tokens: Natural = 0
 
 
 @dataclass(frozen=True)

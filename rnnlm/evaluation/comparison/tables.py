@@ -20,7 +20,7 @@ from rnnlm.ngram.counting.counts import count
 from rnnlm.text import encoding, tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # ---- The places of a text at which models are compared: tokens, or words where the models'
 # tokenizers differ.

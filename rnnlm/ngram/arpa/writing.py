@@ -26,8 +26,8 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumbered
 from rnnlm.text.lines import Progress, silent
-from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.vocabulary import Vocabulary, as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 BLOCK_NGRAMS = 1 << 18

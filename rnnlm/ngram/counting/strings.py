@@ -28,7 +28,7 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, silent, watched
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 BLOCK_NGRAMS = 1 << 16
 _TO_ESCAPE = re.compile("[\0-\x20\x7f-\x9f\\\\]")

@@ -34,7 +34,7 @@ from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, Progress
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData
 from rnnlm.tasks.seq2seq.evaluation import GREEDY, Pairs, Pathname, opened, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.results import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 
 class ComparedTranslator(ComparedModel[PairEvaluation]):

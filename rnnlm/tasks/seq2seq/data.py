@@ -21,7 +21,7 @@ from rnnlm.tasks.request import TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.pairs import Pair, ParallelText
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # ---- How an encoder-decoder encodes pairs of lines as numbers: the tokenizer of what it reads, and
 # that of what it writes.

@@ -13,15 +13,16 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.files import tables
 from rnnlm.files.reading import shown_name
 from rnnlm.generation.drawing import Found, Starts, draw_samples
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.search import SearchSettings, search
+from rnnlm.generation.search import search
+from rnnlm.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format
 from rnnlm.tasks.labels.tagging import Labeller, windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
+from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, Translation
+from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column

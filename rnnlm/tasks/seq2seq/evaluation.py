@@ -29,7 +29,8 @@ from rnnlm.evaluation.translation import (
 from rnnlm.evaluation.translation import measure as measure_translations
 from rnnlm.events import never
 from rnnlm.generation.drawing import Starts
-from rnnlm.generation.search import SearchSettings, search
+from rnnlm.generation.search import search
+from rnnlm.generation.settings import SearchSettings
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
@@ -37,7 +38,7 @@ from rnnlm.tasks.bundled_data import bundled_corpus_of
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.results import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.encoding import EncodedText, as_bytes, encode_block, joined
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import count_marks, tell_unseen

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Layer, Positive, Probability, from_stored, needs, resolve
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.config import Checked, Count, Layer, Positive, Probability, from_stored, needs, resolve
+from rnnlm.errors import ModelError, SettingsError, UsageError
+from rnnlm.generation.settings import LengthPower
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.settings import (
     CELLS,
@@ -285,3 +286,73 @@ class Seq2SeqFittingSettings(OptimizationSettings):
             "the validation sources greedily"
         ),
     ] = "loss"
+
+
+# ---- How the line that answers a source is searched for, and what is told of it.
+
+BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
+LengthFactor = Annotated[float, Meta(gt=0, le=1_000_000)]
+BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has but one line to rank
+LONGER = 10  # tokens that a line may have beyond its factor of the source's
+
+
+@dataclass(frozen=True)
+class DecodingSettings(Checked):
+    """What is searched for and told. Properties give what follows where a setting is none.
+
+    Raises:
+        UsageError: the beam is narrower than `nbest`.
+    """
+
+    beam: Annotated[
+        BeamWidth | None,
+        Meta(description="lines kept at each step; none: nbest of them; 1: greedy search"),
+    ] = None
+    length_power: Annotated[
+        LengthPower | None,
+        Meta(
+            description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: "
+            "1, for greedy search 0"
+        ),
+    ] = None
+    nbest: Annotated[Count, Meta(description="lines for each source")] = 1
+    max_length: Annotated[
+        LengthFactor,
+        Meta(
+            description="a line has at most so many times the tokens of its source, </s> "
+            f"counted, and {LONGER} more"
+        ),
+    ] = 2.0
+    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    copy_unknown: Annotated[
+        bool,
+        Meta(
+            description="where <unk> is chosen, the source's word that attention points at stands "
+            "for it"
+        ),
+    ] = False
+    attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam is not None and self.beam < self.nbest:
+            raise UsageError(
+                f"a beam of {self.beam} holds fewer than {self.nbest} lines",
+                hint=f"set the beam to {self.nbest} or more",
+            )
+
+    @property
+    def width(self) -> int:
+        """Of the beam."""
+        return self.beam or self.nbest
+
+    @property
+    def power(self) -> float:
+        """The length power in use."""
+        if self.length_power is not None:
+            return self.length_power
+        return BEAM_LENGTH_POWER if self.width > 1 else 0.0
+
+    def limit(self, source_tokens: int) -> int:
+        """How many tokens a line may have whose source has so many, `</s>` counted in both."""
+        return int(self.max_length * source_tokens) + LONGER

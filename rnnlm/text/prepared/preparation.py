@@ -34,8 +34,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
 from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
-from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.vocabulary import as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 
 # ---- What is asked of `prepare`, with every setting resolved.
 

@@ -19,7 +19,7 @@ from rnnlm.text.marks import watch_forms
 from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 STRETCHES = 64
 LONGEST_LINE = 1 << 20  # looked through for the line end that a stretch begins after

@@ -2,20 +2,20 @@
 folder."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.text.lines import Block
-from rnnlm.text.tokenizers.vocabulary import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
     from rnnlm.text.tokenizers.word import WordTokenizer
 
-    AnyTokenizer = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
+    AnyTokenizer: TypeAlias = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
 
 __all__ = ["TokenizerSettings", "load", "train"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
-    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,

@@ -19,9 +19,9 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     VOCABULARY_FILE,
-    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,

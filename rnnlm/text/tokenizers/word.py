@@ -19,8 +19,8 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
-    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,

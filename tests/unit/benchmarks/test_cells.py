@@ -19,7 +19,7 @@ from rnnlm.benchmarks.cells import (
 )
 from rnnlm.config import parse_assignments
 from rnnlm.errors import ModelError, RnnlmError, UsageError
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training.request import Request, resolve_request

@@ -4,7 +4,8 @@ with others."""
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from rnnlm.evaluation.comparison.comparison import compare
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.perplexity import Signature, evaluate
 from rnnlm.generation.autocomplete import next_words, with_word
 from rnnlm.scoring.scorer import score_sentences

@@ -7,7 +7,7 @@ import pytest
 from rnnlm import arrays
 from rnnlm.errors import RnnlmWarning
 from rnnlm.generation.autocomplete import continuations, next_words, with_word
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import fit
 

@@ -7,8 +7,8 @@ import pytest
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.search import BeamSettings, likeliest
+from rnnlm.generation.search import likeliest
+from rnnlm.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.inference import span_scoring
 from support.tiny_models import LINES, fit
 

@@ -7,7 +7,7 @@ from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import RnnlmWarning
 from rnnlm.generation.drawing import FEWEST_ROWS, ROW_COUNTS, generate, row_counts
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.ngram.unigram import UnigramModel
 from rnnlm.scoring.scorer import score_sentences

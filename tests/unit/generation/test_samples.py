@@ -3,8 +3,8 @@ import pytest
 
 from rnnlm.errors import SettingsError
 from rnnlm.generation.drawing import Starts, draw_samples, generate
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.search import SearchSettings, search
+from rnnlm.generation.search import search
+from rnnlm.generation.settings import SamplingSettings, SearchSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after

@@ -7,7 +7,8 @@ import pytest
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.generation import sampling
-from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.generation.sampling import draw, penalise
+from rnnlm.generation.settings import SamplingSettings
 
 
 def drawn(probabilities: list[float], count: int, **settings) -> Counter:

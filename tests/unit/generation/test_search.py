@@ -10,7 +10,8 @@ from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import search as search_module
 from rnnlm.generation.drawing import Starts
-from rnnlm.generation.search import Beams, Found, SearchSettings, search
+from rnnlm.generation.search import Beams, Found, search
+from rnnlm.generation.settings import SearchSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.ngram.unigram import UnigramModel
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after

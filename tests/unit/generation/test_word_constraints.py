@@ -6,8 +6,8 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.generation.drawing import generate
-from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.generation.search import BeamSettings, likeliest
+from rnnlm.generation.search import likeliest
+from rnnlm.generation.settings import BeamSettings, SamplingSettings
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import make_tokenizer

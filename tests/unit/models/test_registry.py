@@ -64,7 +64,7 @@ def test_setting_names_are_unique_within_a_kind():
     from rnnlm.text.corpus import HoldoutSettings
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
-    from rnnlm.text.tokenizers import TokenizerSettings
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
     for kind in registry.KINDS.values():
         classes = (

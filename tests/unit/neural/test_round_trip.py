@@ -20,7 +20,7 @@ import rnnlm
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Step, TrainingState, never
-from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
 from rnnlm.models.registry import LANGUAGE_MODEL
@@ -33,7 +33,7 @@ from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support import pretended_gpu, tiny_models, tiny_pairs, tiny_tasks
 from support.devices import ON_EACH_DEVICE
 from support.tiny_models import HELD_OUT, LINES, Lines

@@ -4,8 +4,9 @@ forwards."""
 import pytest
 
 import rnnlm
-from rnnlm.rescoring.features import LM, OOV, TextMapping, feature_table
+from rnnlm.rescoring.features import LM, OOV, feature_table
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.rescoring.settings import TextMapping
 from support.tiny_models import fit, make_tokenizer
 
 TEXTS = ("the cat sat on the mat", "a dog sat on the mat", "the zebra sat")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.rescoring.features import TextMapping, feature_table
+from rnnlm.rescoring.features import feature_table
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.rescoring.settings import TextMapping
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import fit, halves_model
 

@@ -8,18 +8,17 @@ import pytest
 
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.ngram.unigram import UnigramModel
-from rnnlm.rescoring.features import TextMapping
 from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
 from rnnlm.rescoring.mert import Tuned, Weights, read_weights, save_weights
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import (
-    RescoreSettings,
     cross_validate,
     gain_over,
     rescore,
     tune_and_rescore,
     tune_weights,
 )
+from rnnlm.rescoring.settings import RescoreSettings, TextMapping
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit, make_tokenizer
 

@@ -6,14 +6,15 @@ import json
 import pytest
 
 from rnnlm.errors import TextError
-from rnnlm.rescoring.features import TextMapping, feature_table
+from rnnlm.rescoring.features import feature_table
 from rnnlm.rescoring.files import read_nbest, save_nbest
 from rnnlm.rescoring.mert import Weights
-from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
-from rnnlm.rescoring.rescorer import RescoreSettings, rescore, tune_weights
+from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.rescoring.rescorer import rescore, tune_weights
+from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.tasks.seq2seq.decoding import Translator
-from rnnlm.tasks.seq2seq.results import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from support.tiny_models import fit
 from support.tiny_seq2seq import tiny_model
 

@@ -1,10 +1,10 @@
 import pytest
 
 from rnnlm.errors import TextError, UsageError
-from rnnlm.scoring.records import ScoringSettings
 from rnnlm.scoring.scorer import score_chunks, score_sentences
-from rnnlm.scoring.sentences import SentenceSettings, read_sentences
-from rnnlm.scoring.word_scores import check_mark, joined, split_regions
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings, check_mark
+from rnnlm.scoring.word_scores import joined, split_regions
 from support.tiny_models import fit
 
 

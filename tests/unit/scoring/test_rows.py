@@ -3,10 +3,10 @@ import itertools
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.scoring.records import ScoringSettings
 from rnnlm.scoring.rows import layout, record, score_rows
 from rnnlm.scoring.scorer import score_chunks, score_sentences
-from rnnlm.scoring.sentences import OWN, Sentence, SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import OWN, Sentence, read_sentences
+from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
 from support.tiny_models import fit
 
 ASKED = [

@@ -7,9 +7,10 @@ import pytest
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.scoring.records import ScoringSettings, likelihood_ratio
+from rnnlm.scoring.records import likelihood_ratio
 from rnnlm.scoring.scorer import score_chunks, score_sentences
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 

@@ -6,7 +6,8 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import read_sentences
+from rnnlm.scoring.settings import SentenceSettings
 
 
 def read(*names, **settings):

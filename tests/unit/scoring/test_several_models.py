@@ -6,10 +6,10 @@ import pytest
 
 from rnnlm.errors import ComparisonError, RnnlmWarning, TextError, UsageError
 from rnnlm.scoring import scorer
-from rnnlm.scoring.records import ScoringSettings
 from rnnlm.scoring.rows import score_rows
 from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import (
     check_same_tokens,
     describe_run_of_models,

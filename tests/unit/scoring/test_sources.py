@@ -11,7 +11,8 @@ import pytest
 from rnnlm.errors import OutputError, TextError, UsageError
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.scorer import score_chunks, score_sentences
-from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
+from rnnlm.scoring.sentences import Sentence, read_sentences
+from rnnlm.scoring.settings import SentenceSettings
 from rnnlm.scoring.several_models import score_models
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel

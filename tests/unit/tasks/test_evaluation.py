@@ -14,6 +14,7 @@ from rnnlm.tasks.labels.model import predict
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_tasks import VALID, fit, labelled
 
 LETTERS = [("box", "B AA K S"), ("ox", "AA K S"), ("ax", "AE K S")]
@@ -32,7 +33,7 @@ def speller():
     """Letters to sounds: one symbol of at most two sounds for each letter."""
     rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
     column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
-    words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["b o x a"], [])])
+    words = tokenizers.train(TokenizerSettings(min_count=1), [Block(["b o x a"], [])])
     return Codec(words, [column])
 
 
@@ -103,7 +104,7 @@ def test_labels_that_no_column_has_are_named_once(speller):
 
 def test_no_lemma_counts_as_unseen(recwarn):
     column = column_of("lemma", WORD, [(("go",), ("goes",))], "none", "none", EDIT)
-    words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["goes"], [])])
+    words = tokenizers.train(TokenizerSettings(min_count=1), [Block(["goes"], [])])
     text = LabelledText(
         (Example(("does",), (("do",),), (), 1, "memory"),),
         ("lemma",),

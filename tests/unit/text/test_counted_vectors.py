@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError, TextError
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences, ppmi, svd_vectors
 from rnnlm.vectors.learning import word_stream
 from support.tiny_models import Lines

@@ -8,7 +8,7 @@ import pytest
 from rnnlm.errors import RnnlmWarning
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import count_marks, tell_unseen, watch_forms
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, make_tokenizer
 
 MESSY = [

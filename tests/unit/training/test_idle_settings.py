@@ -12,7 +12,7 @@ from rnnlm.models import model_folder, registry
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request
 from rnnlm.training.run import run

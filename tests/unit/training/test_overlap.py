@@ -11,7 +11,7 @@ import rnnlm
 from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training import texts as overlap
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request

@@ -14,7 +14,7 @@ from rnnlm.neural.network import make_network
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.network import make_network as make_task_network
 from rnnlm.vectors import embedding
-from rnnlm.vectors.embedding import EmbeddingSettings
+from rnnlm.vectors.settings import EmbeddingSettings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import LINES, fit, make_tokenizer
 

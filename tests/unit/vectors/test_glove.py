@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.vectors import cooccurrences
 from rnnlm.vectors import glove
 from rnnlm.vectors.glove import Adagrad, Cells, glove_vectors, weights

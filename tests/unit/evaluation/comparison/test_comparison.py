@@ -8,7 +8,8 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from rnnlm.evaluation.comparison.comparison import compare
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import LINES, fit, make_tokenizer, save

@@ -8,7 +8,8 @@ import pytest
 
 from rnnlm.errors import OutputError
 from rnnlm.evaluation.comparison import report
-from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
+from rnnlm.evaluation.comparison.comparison import compare
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x07 the cat"

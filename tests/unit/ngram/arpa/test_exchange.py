@@ -8,7 +8,7 @@ from rnnlm.errors import ModelError, OutputError
 from rnnlm.models import model_folder, registry
 from rnnlm.ngram.arpa import writing
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.arpa_files import GOLDEN, word_scores
 from support.tiny_models import LINES, fit, small_settings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import TextError
 from rnnlm.ngram.counting import strings
 from rnnlm.ngram.counting.strings import count_lines, count_text
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 WORDS = ["a", "a!", "ab", "b", "<unk>", "<r", "<t", "\u00a0x", "x\u2028", "é", "\U0001f600",

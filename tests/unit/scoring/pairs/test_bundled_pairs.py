@@ -14,7 +14,8 @@ from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.scoring import score_pairs
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
-from rnnlm.text.tokenizers import TokenizerSettings, train
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers import train
 
 PATH = corpora.part("english", "agreement.tsv")
 

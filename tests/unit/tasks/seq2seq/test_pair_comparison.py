@@ -6,7 +6,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
-from rnnlm.evaluation.comparison.comparison import ComparisonSettings
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.resampling import figure_difference
 from rnnlm.evaluation.translation import measures
 from rnnlm.tasks.seq2seq.data import PairCodec

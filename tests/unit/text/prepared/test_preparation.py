@@ -25,7 +25,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import pieces, prepared_text, workers
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 def content(folder):

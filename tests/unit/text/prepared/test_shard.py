@@ -9,7 +9,7 @@ from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.prepared.encoder import encoded_piece
 from rnnlm.text.prepared.index import EncodedLines, joined
 from rnnlm.text.prepared.pieces import Piece
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 KNOWN = ["the cat sat", "on the mat .", "café au lait"]
 TEXT = "the dog sat\non , the café\n\nau lait\n\n\nunseen words here\nthe the the\n"

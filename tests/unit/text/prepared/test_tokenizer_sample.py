@@ -11,7 +11,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import FileSample, even_stretches, learn, start_of, way_of
 from rnnlm.text.sources import SourceSettings
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 PLAIN = SourceSettings()
 

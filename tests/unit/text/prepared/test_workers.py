@@ -9,7 +9,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import learn
 from rnnlm.text.prepared.workers import Inline, Processes
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 
 @pytest.fixture(scope="module")

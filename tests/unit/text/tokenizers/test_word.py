@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import SettingsError
-from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]

@@ -1,0 +1,141 @@
+"""Options that set a field of a settings class: type, range, default and description are those of
+the field, so that each is said once."""
+
+from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rnnlm.config import Setting
+
+Decorator = Callable[[Callable], Callable]
+
+# ---- The settings classes that commands have options for. They are imported when a command is
+# asked for its options, so that `rnnlm --help`, which names all commands, waits for none of them.
+
+LINES = "rnnlm.text.lines:TextSettings"
+SOURCES = "rnnlm.text.sources:SourceSettings"
+TOKENIZER = "rnnlm.text.tokenizer_settings:TokenizerSettings"
+LABELS = "rnnlm.text.labelled.example:LabelledSettings"
+PAIRS = "rnnlm.text.pairs:ParallelSettings"
+NGRAMS = "rnnlm.ngram.settings:NgramSettings"
+RUN = "rnnlm.neural.fitting.settings:RunSettings"
+SAMPLING = "rnnlm.generation.settings:SamplingSettings"
+BEAM = "rnnlm.generation.settings:BeamSettings"
+DECODING = "rnnlm.tasks.seq2seq.settings:DecodingSettings"
+
+
+class SettingOption:
+    """An option that is still to be made of a field, when its command is asked for its options."""
+
+    section: str  # as `options.section` sets it
+
+    def __init__(self, settings: str, name: str, declared: Sequence[str], more: dict[str, Any]):
+        self.settings, self.name, self.declared, self.more = settings, name, declared, more
+
+    def made(self) -> click.Option:
+        """Import the settings class and make the option."""
+        from rnnlm.config import setting
+
+        field = setting(resolve_name(self.settings), self.name)
+        more = dict(self.more)
+        names = self.declared or [f"--{self.name.replace('_', '-')}"]
+        about = more.pop("help", None) or _sentence(field.description)
+        option = click.Option(
+            [self.name, *names],
+            help=about + _default(field, more.pop("default_is", None)),
+            # what is not given is left to whoever makes the settings
+            default=more.pop("default", None),
+            **_typed(field, more),
+        )
+        if hasattr(self, "section"):
+            option.section = self.section  # type: ignore[attr-defined]
+        return option
+
+
+def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more: Any) -> Decorator:
+    """Make an option of each of these fields, as one decorator.
+
+    An option that is not given is None. settings: one of the classes above. declared: what the
+    option is called, if not as the field. default_is: what `--help` says of the default, if not
+    what the field does; "" is nothing. more: of :class:`click.Option`, where it is to differ from
+    the field.
+    """
+    assert len(names) == 1 or not declared
+
+    def apply(function: Callable) -> Callable:
+        parameters = vars(function).setdefault("__click_params__", [])
+        # click takes them from the last to the first
+        parameters += [SettingOption(settings, name, declared, more) for name in reversed(names)]
+        return function
+
+    return apply
+
+
+# ---- What click needs to know of a field.
+
+UNLIMITED = 1 << 31  # a bound above that tells nobody anything: the settings check it
+
+
+def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords for the type of a field, unless `more` has its own."""
+    if "type" in more or "callback" in more:
+        return more
+    schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
+    choices = [each for schema in schemas for each in schema.get("enum", ())]
+    kinds = {schema["type"] for schema in schemas if "type" in schema}
+    if choices:
+        return {"type": click.Choice([each for each in choices if each is not None]), **more}
+    if kinds == {"boolean"}:
+        return {"is_flag": True, **more}
+    kind: click.ParamType = click.STRING
+    if kinds == {"integer"}:
+        bounds = _bounds(schemas[0])
+        kind = click.IntRange(**bounds) if bounds else click.INT
+        more = {"metavar": "N", **more}
+    elif kinds == {"number"}:
+        bounds = _bounds(schemas[0])
+        kind = click.FloatRange(**bounds) if bounds else click.FLOAT
+        more = {"metavar": "X", **more}
+    return {"type": kind, **more}
+
+
+_BOUNDS = {
+    "minimum": ("min", False),
+    "exclusiveMinimum": ("min", True),
+    "maximum": ("max", False),
+    "exclusiveMaximum": ("max", True),
+}
+
+
+def _bounds(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the bounds of a number, in click's words."""
+    bounds: dict[str, Any] = {}
+    for key, (end, is_open) in _BOUNDS.items():
+        if key in schema and schema[key] < UNLIMITED:
+            bounds[end] = schema[key]
+            if is_open:
+                bounds[f"{end}_open"] = True
+    return bounds
+
+
+WITHOUT = "; none: "  # in a description, before what happens where the setting is none
+
+
+def _sentence(description: str) -> str:
+    """Return a description as a sentence of `--help`."""
+    about, _, _ = description.partition(WITHOUT)
+    return f"{about[:1].upper()}{about[1:].removesuffix('.')}."
+
+
+def _default(field: "Setting", default_is: str | None) -> str:
+    """Return what `--help` says of the default."""
+    if default_is is None:
+        _, _, without = field.description.partition(WITHOUT)
+        is_told = field.default not in (None, "", ()) and not isinstance(field.default, bool)
+        default_is = f"{field.default}" if is_told else without
+        if isinstance(field.default, float):
+            default_is = f"{field.default:g}"
+    return f"  [default: {default_is}]" if default_is else ""

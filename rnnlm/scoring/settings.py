@@ -1,0 +1,183 @@
+"""How sentences are read, what is scored, and how much a record holds."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from rnnlm.config import Checked, Natural
+from rnnlm.errors import UsageError
+from rnnlm.text.lines import SpecialSymbols, is_blank
+from rnnlm.text.pairs import ParallelSettings
+from rnnlm.text.sources import SourceSettings
+
+Measure = Literal["entropy", "frequency"]
+
+# ---- How sentences are read: of which columns, with what before them, and what goes along.
+
+
+@dataclass(frozen=True)
+class SentenceSettings(Checked):
+    """How sentences are read.
+
+    column, id_column, given_column: of tables. id_column None: the column `id` where there is one,
+    else the number of the record, over all sources, from 1. given: what comes before each sentence
+    in its line, where no column says it. encoding_errors: "strict" makes a line that is not UTF-8 a
+    record without a score, "replace" puts U+FFFD. keep: the columns of tables that sentences carry
+    with them; None: all but those of the text and of ids. region_mark: what separates regions in a
+    text. region_columns: the columns that hold them, instead of `column`. are_pairs: the rows of
+    tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the
+    columns are found as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all
+    sentences.
+    """
+
+    column: str | None = None
+    id_column: Annotated[
+        str | None,
+        Meta(
+            description="column of a table that names its rows; none: id, if there; else their "
+            "number"
+        ),
+    ] = None
+    given_column: Annotated[
+        str | None, Meta(description="column of a table that holds the given text")
+    ] = None
+    given: Annotated[
+        str,
+        Meta(description="text that comes before each sentence: the score is conditional on it"),
+    ] = ""
+    split: str = "train"
+    encoding_errors: Literal["strict", "replace"] = "strict"
+    delimiter: str | None = None
+    keep: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="columns of a table to carry into the result; or all, or none"),
+    ] = None
+    region_mark: Annotated[
+        str | None, Meta(description='mark that separates regions in the text, such as "|"')
+    ] = None
+    region_columns: Annotated[
+        tuple[str, ...],
+        Meta(description="columns of a table that hold the regions; joined, they are the text"),
+    ] = ()
+    are_pairs: bool = False
+    target_column: Annotated[
+        str | None,
+        Meta(
+            description="column of a table that holds the targets; --column is that of the "
+            "sources; none: as rnnlm train finds them"
+        ),
+    ] = None
+    given_source: Annotated[
+        str | None, Meta(description="source of all sentences: log p(sentence | source)")
+    ] = None
+
+    @property
+    def wants_table(self) -> bool:
+        """Whether a column or its separator is named, which only tables have."""
+        named = self.column or self.id_column or self.given_column or self.region_columns
+        return bool(named or self.are_pairs or self.delimiter or self.keep)
+
+    @property
+    def source(self) -> SourceSettings:
+        """How its texts are taken out of tables and data sets."""
+        return SourceSettings(self.column, self.split, self.delimiter)
+
+    def check(self) -> None:
+        """Make sure that the settings do not contradict each other.
+
+        Raises:
+            UsageError: they do, or what is to separate regions is white space.
+        """
+        if self.given and self.given_column:
+            raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+        if self.are_pairs and self.region_columns:
+            raise UsageError(
+                "columns of regions, and pairs",
+                "a target stands in one column",
+                "mark regions in it: --regions MARK",
+            )
+        if self.region_columns and (self.column or self.region_mark is not None):
+            other = "a text column" if self.column else "a mark between regions"
+            raise UsageError(
+                f"columns of regions, and {other}",
+                "the columns of regions, joined, are the text",
+                hint="choose one of them",
+            )
+        if self.region_mark is not None:
+            check_mark(self.region_mark)
+
+    @property
+    def pairs(self) -> ParallelSettings:
+        """How the columns of pairs are found."""
+        return ParallelSettings(column=self.column, target_column=self.target_column)
+
+    @property
+    def errors(self) -> str:
+        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
+        return "replace" if self.encoding_errors == "replace" else "surrogateescape"
+
+
+def check_mark(mark: str) -> None:
+    """Make sure that `mark` can separate regions; a UsageError says why not."""
+    if is_blank(mark) or "\n" in mark:
+        raise UsageError(
+            f"{mark!r} cannot separate regions", "it is white space", 'choose a mark such as "|"'
+        )
+
+
+# ---- What is scored, and how much the record holds.
+
+
+@dataclass(frozen=True)
+class ScoringSettings(Checked):
+    """What is scored, and how much the record holds.
+
+    split: words are those between white space, or those of the tokenizer, marks apart. measures:
+    what words have beside their surprisal. with_regions: surprisals of the regions of sentences
+    that have some.
+    """
+
+    with_tokens: Annotated[bool, Meta(description="each token's surprisal, in bits")] = False
+    with_words: Annotated[
+        bool, Meta(description="each word's surprisal, in bits, whatever the model's tokens are")
+    ] = False
+    word_surprisal: Annotated[
+        Literal["exact", "naive"],
+        Meta(
+            description="of models of subwords, characters or bytes: exact counts that the word "
+            "ends there; naive adds up its pieces"
+        ),
+    ] = "exact"
+    next_words: Annotated[Natural, Meta(description="the K likeliest words at each place")] = 0
+    eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
+    context: Annotated[
+        Literal["carry", "reset"], Meta(description="all lines as one stream, or each line alone")
+    ] = "reset"
+    special_symbols: Annotated[
+        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+    ] = "error"
+    unscorable: Annotated[
+        Literal["raise", "null"],
+        Meta(description="a line that has no score: an error, or a record without one"),
+    ] = "raise"
+    split: Annotated[
+        Literal["whitespace", "tokens"],
+        Meta(
+            description="words are those between white space (whitespace) or those of the "
+            "tokenizer, marks apart (tokens)"
+        ),
+    ] = "whitespace"
+    measures: Annotated[
+        tuple[Measure, ...],
+        Meta(
+            description="also, for each word, the entropy of the prediction or its frequency in "
+            "training (log10)"
+        ),
+    ] = ()
+    with_regions: bool = False
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether surprisals of words are worked out."""
+        return self.with_words or self.with_regions or self.next_words > 0
