@@ -1,5 +1,7 @@
-"""The only doors between numpy arrays and the arrays of a model's own device. Never imports torch
-itself."""
+"""The only place where numpy arrays and arrays on a model's device become one another.
+
+torch is imported only once an array of torch is at hand.
+"""
 
 import math
 import mmap
@@ -13,9 +15,11 @@ from rnnlm.interface import Array
 
 
 def as_numpy(values: Array) -> np.ndarray:
-    """`values`, an array of numpy or torch such as a model's `score` and `predict` give, as a numpy
-    array of the same shape and type on the host: itself where it is one, else a copy or a view,
-    without gradients. Waits for the device.
+    """Return `values`, an array of numpy or torch such as a model's `score` and `predict` give, as
+    a numpy array of the same shape and type in main memory.
+
+    A numpy array is returned as it is; one of torch is copied or viewed, without gradients, once
+    the device has computed it.
 
     Raises:
         ArgumentTypeError (a TypeError): it is neither.
@@ -28,24 +32,28 @@ def as_numpy(values: Array) -> np.ndarray:
 
 
 def total(values: Array) -> float:
-    """The sum of `values` in float64, taken on the device."""
+    """Return the sum of `values` in float64, added up on their device."""
     if isinstance(values, np.ndarray):
         return float(values.sum(dtype=np.float64))
     return float(values.double().sum())
 
 
 def as_array_of(values: object, reference: Array) -> Array:
-    """`values` as the array type of `reference`, on its device."""
-    if isinstance(reference, np.ndarray):
-        return as_numpy(values) if hasattr(values, "detach") else np.asarray(values)
-    import torch
+    """Return `values` as the array type of `reference`, on its device."""
+    if not isinstance(reference, np.ndarray):
+        import torch
 
-    return torch.as_tensor(values, device=reference.device)
+        return torch.as_tensor(values, device=reference.device)
+    if hasattr(values, "detach"):
+        return as_numpy(values)
+    return np.asarray(values)
 
 
 def mixed(logprob: Array, share: Array, weight: float) -> Array:
-    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`same_dtype` makes arrays of
-    both; `share` is a probability."""
+    """Return log((1 - weight) exp(logprob) + weight share) in nats. `share` is a probability.
+
+    The result is an array of the type that :func:`same_dtype` gives both.
+    """
     logprob, share = same_dtype([logprob, share])
     xp = library(logprob)
     with np.errstate(divide="ignore"):
@@ -53,39 +61,40 @@ def mixed(logprob: Array, share: Array, weight: float) -> Array:
 
 
 def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """`arrays` with the names that they have as a part of more: `prefix` before each."""
+    """Return `arrays` with `prefix` before each name, as part of a larger collection."""
     return {prefix + name: array for name, array in arrays.items()}
 
 
 def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """What :func:`with_prefix` was given, out of all of `arrays`."""
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+    """Return the arrays whose names begin with `prefix`, without it: undo :func:`with_prefix`."""
+    found = {}
+    for name, array in arrays.items():
+        if name.startswith(prefix):
+            found[name.removeprefix(prefix)] = array
+    return found
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
-    """`values` as arrays of one type: that of the first that is no numpy array, on its device;
-    float64 where all are numpy's."""
+    """Return `values` as arrays of one type: that of the first tensor, on its device, or float64
+    where all are numpy arrays."""
     reference = next((each for each in values if not isinstance(each, np.ndarray)), None)
     if reference is None:
         return [each.astype(np.float64, copy=False) for each in values]
     import torch
 
-    writable = [
-        np.require(each, requirements="W") if isinstance(each, np.ndarray) else each
-        for each in values
-    ]
-    return [
-        torch.as_tensor(each, dtype=reference.dtype, device=reference.device) for each in writable
-    ]
+    tensors = []
+    for each in values:
+        # torch warns of arrays that it could not write to
+        if isinstance(each, np.ndarray):
+            each = np.require(each, requirements="W")
+        tensor = torch.as_tensor(each, dtype=reference.dtype, device=reference.device)
+        tensors.append(tensor)
+    return tensors
 
 
 def library(values: Array) -> Any:
-    """numpy or torch: the library whose array `values` is. Many functions (exp, where, logaddexp)
-    have one name in both."""
+    """Return numpy or torch, whichever the array `values` belongs to. Many functions (exp, where,
+    logaddexp) have the same name in both."""
     if isinstance(values, np.ndarray):
         return np
     import torch
@@ -94,10 +103,14 @@ def library(values: Array) -> Any:
 
 
 def drop_pages(array: np.ndarray | memoryview) -> None:
-    """What of a mapped array is in memory may leave it, to be read again when needed. Does nothing
-    to other arrays."""
+    """Let the system drop the pages of a mapped array from memory; they are read again when needed.
+
+    Other arrays are left alone.
+    """
+    # A view knows only the object that it was made from, so go back to the map itself.
     owner: Any = array
     while isinstance(owner, (np.ndarray, memoryview)):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+
     if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)

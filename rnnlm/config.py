@@ -1,5 +1,5 @@
-"""Settings: frozen dataclasses, filled from layers (recipe, file, command line) that remember their
-origin.
+"""Settings: frozen dataclasses, filled from layers (recipe, file, command line) that keep each
+value's origin.
 
 A settings class is a frozen dataclass whose fields are annotated with a type, and with
 :class:`msgspec.Meta` for its range and description. :func:`resolve` merges layers into such
@@ -28,8 +28,9 @@ Settings = TypeVar("Settings")
 
 # origins of what a person asks for with this very run
 ASKED = ("--grid", "--set", "the command line")
-ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
-# settings by the names that they had in models, runs and recipes of before
+# a setting's need of another one, met by whatever is neither zero, nor false, nor none
+ANY: tuple[Any, ...] = ()
+# former names of settings, in older models, runs and recipes
 RENAMED = {"output": "output_layer"}
 # beside a setting's description: the default that it came with, where that has changed since
 FORMER_DEFAULT = "former_default"
@@ -43,8 +44,10 @@ Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 class Checked:
     """Base of settings that are made by hand in Python: each field keeps to the type and range of
-    its annotation, as one from the command line does. A class with a `__post_init__` of its own
-    calls this one first."""
+    its annotation, as one from the command line does.
+
+    A class with its own `__post_init__` calls this one first.
+    """
 
     def __post_init__(self) -> None:
         from rnnlm import arguments  # imports numpy, which help does not wait for
@@ -69,8 +72,8 @@ class Layer:
 class Resolved:
     """The outcome of :func:`resolve`: every setting's value and where it came from.
 
-    Nothing in it can be changed. Who learns more about a run from its text or from a model returns
-    other settings: see :meth:`with_found`.
+    It never changes. Whoever learns more about a run from its text or from a model returns other
+    settings: see :meth:`with_found`.
     """
 
     values: Mapping[str, Any]
@@ -93,16 +96,17 @@ class Resolved:
 
     @property
     def former_defaults(self) -> dict[str, Any]:
-        """What a run had that was stored before its settings were: every setting's default, as it
-        was when the setting came."""
+        """Every setting's default, as it was when the setting was introduced: the value in runs
+        that were stored before that."""
         return {**self.defaults, **former_defaults(self.classes)}
 
     def make(self, cls: type[Settings]) -> Settings:
-        """The settings of one class, as an instance of it; its parts are of the other classes."""
+        """Return the settings of one class as an instance of it; its parts are of the other
+        classes."""
         return _made(cls, self.values, self.classes)
 
     def with_found(self, origin: str, values: Mapping[str, Any]) -> "Resolved":
-        """Return these settings with the `values` that a text or a model brings.
+        """Return these settings with the `values` found in a text or a model.
 
         They are taken as they are: a column may be called "none".
         """
@@ -119,7 +123,10 @@ class Resolved:
 def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     """Merge `layers` (later ones win) over the defaults of the settings `classes`."""
     classes = tuple(classes)
-    kinds = {name: kind for cls in classes for name, kind in _kinds(cls).items()}
+    kinds: dict[str, Any] = {}
+    for cls in classes:
+        kinds |= _kinds(cls)
+
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
@@ -144,16 +151,16 @@ def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict
 
 
 def part(base: type[Settings]) -> Settings | None:
-    """A field that holds settings of another class, one of those that inherit from `base`.
+    """Declare a field that holds settings of another class, one of those that inherit from `base`.
 
-    In files and for `--set` they stand beside the others, under their own names.
+    In files and for `--set` these are listed beside the others, under their own names.
     """
     found: Settings | None = dataclasses.field(default=None, metadata={_PART: base})
     return found
 
 
 def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type]) -> Settings:
-    """Make an instance of `cls` of the `values` of all `classes`; its parts are of those that a
+    """Make an instance of `cls` from the `values` of all `classes`, and its parts from those that a
     field of it may hold."""
     own = {field.name: values[field.name] for field in _fields(cls)}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -164,7 +171,7 @@ def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
-    """`values` under the names that settings have today. written_in: where a person wrote them; a
+    """Return `values` under the current names of settings. written_in: where a person wrote them; a
     notice names each former name."""
     if written_in:
         for name in RENAMED.keys() & values.keys():
@@ -176,20 +183,23 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
-    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML
-    cannot say."""
-    is_none = isinstance(value, str) and value.lower() in ("none", "null")
-    return _converted(name, None if is_none else value, kind, is_text)
+    """Return `value` as the type `kind`; text from the command line is parsed. "none" is None,
+    which TOML cannot say."""
+    if isinstance(value, str) and value.lower() in ("none", "null"):
+        value = None
+    return _converted(name, value, kind, is_text)
 
 
 def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
+    """Return `value` as the type `kind`. A SettingsError says what is needed instead."""
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
     except (msgspec.ValidationError, UnicodeEncodeError):
-        # the latter: lone surrogates, as JSON may hold them
+        # The latter: lone surrogates, as JSON may hold them.
         schemas = _schemas(kind)
-        # TOML's form of 650,650,400
-        if _is_flat_list(value) and any("pattern" in schema for schema in schemas):
+        # A list written as in TOML, for a setting that --set takes as the text 650,650,400.
+        has_pattern = any("pattern" in schema for schema in schemas)
+        if has_pattern and _is_flat_list(value):
             return _converted(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
         raise SettingsError(
@@ -205,20 +215,23 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
 
 
 def names_of(classes: Iterable[type]) -> set[str]:
-    """The names of all settings of these classes."""
-    return {field.name for cls in classes for field in _fields(cls)}
+    """Return the names of all settings of these classes."""
+    names: set[str] = set()
+    for cls in classes:
+        names.update(field.name for field in _fields(cls))
+    return names
 
 
 _PART = "part"  # in the metadata of a field: the base of the classes that it may hold
 
 
 def _fields(cls: Any) -> list[dataclasses.Field]:
-    """The fields of a class that are settings: all but its parts."""
+    """Return the fields of a class that are settings: all but its parts."""
     return [field for field in dataclasses.fields(cls) if _PART not in field.metadata]
 
 
 def _kinds(cls: type) -> dict[str, Any]:
-    """The annotation of each setting of a class."""
+    """Return the annotation of each setting of a class."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in _fields(cls)}
 
@@ -226,18 +239,16 @@ def _kinds(cls: type) -> dict[str, Any]:
 def from_stored(
     cls: type[Settings], values: Mapping[str, Any], parts: Iterable[type] = ()
 ) -> Settings:
-    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take
-    the default. parts: the classes of its parts."""
+    """Return settings of `cls` as a model folder stores them: unknown names are ignored, missing
+    ones take the default. parts: the classes of its parts."""
     classes = [cls, *parts]
     names = names_of(classes)
     known = {name: value for name, value in values.items() if name in names}
     try:
         return resolve(classes, [Layer("the model", known)]).make(cls)
     except SettingsError as error:
-        raise ModelError(
-            "the stored settings are damaged",
-            ": ".join(part for part in (error.what, error.why) if part),
-        ) from None
+        why = ": ".join(filter(None, (error.what, error.why)))
+        raise ModelError("the stored settings are damaged", why) from None
 
 
 @dataclass(frozen=True)
@@ -251,13 +262,13 @@ class Setting:
 
 
 def setting(cls: type, name: str) -> Setting:
-    """Return what a settings class says of one of its fields."""
+    """Return what a settings class says about one of its fields."""
     kind = _kinds(cls)[name]
     return Setting(_schemas(kind), _defaults([cls])[name], _description(kind))
 
 
 def describe(cls: type) -> dict[str, str]:
-    """The description of each field of a settings class."""
+    """Return the description of each field of a settings class."""
     return {name: _description(kind) for name, kind in _kinds(cls).items()}
 
 
@@ -265,7 +276,7 @@ Needs = Mapping[str, Collection[Any]]
 
 
 def needs(**others: Collection[Any]) -> dict[str, Needs]:
-    """What a setting needs to have an effect, for the `extra` of its :class:`msgspec.Meta`.
+    """Say what a setting needs to have an effect, for the `extra` of its :class:`msgspec.Meta`.
 
     others: values of another setting, one of which is needed; ANY: whatever switches it on. Of
     several others, one is enough.
@@ -274,18 +285,19 @@ def needs(**others: Collection[Any]) -> dict[str, Needs]:
 
 
 def belongs_to(owner: str, *choices: Any) -> dict[str, Any]:
-    """The same of a setting that may differ from its default only where `owner` is one of
-    `choices`. It is for the class to check that: see :func:`owners_of`."""
+    """Say the same of a setting that may differ from its default only where `owner` is one of
+    `choices`. The class has to check that: see :func:`owners_of`."""
     return {_NEEDS: {owner: choices}, _OWNER: owner}
 
 
 def needs_of(cls: type) -> dict[str, Needs]:
-    """What settings of the class need to have an effect, by name."""
+    """Return what settings of the class need to have an effect, by name."""
     return {name: extra[_NEEDS] for name, extra in _extras(cls).items() if _NEEDS in extra}
 
 
 def owners_of(cls: type) -> dict[str, tuple[str, Sequence[Any]]]:
-    """The settings of the class that belong to a choice: their owner and its choices, by name."""
+    """Return the owner and its choices, by name, for the settings of the class that belong to a
+    choice."""
     owned = {name: extra for name, extra in _extras(cls).items() if _OWNER in extra}
     return {name: (extra[_OWNER], extra[_NEEDS][extra[_OWNER]]) for name, extra in owned.items()}
 
@@ -295,8 +307,8 @@ _NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
 
 @functools.cache
 def _extras(cls: type) -> dict[str, dict[str, Any]]:
-    """The `extra` of each setting of a class. One that says nothing of it has that of the class
-    from which it inherits."""
+    """Return the `extra` of each setting of a class. A field declared anew without one keeps that
+    of the class it inherits from."""
     found: dict[str, dict[str, Any]] = {}
     for base in reversed(cls.__mro__):
         for name, kind in inspect.get_annotations(base).items():
@@ -307,23 +319,25 @@ def _extras(cls: type) -> dict[str, dict[str, Any]]:
 
 
 def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
-    """Send a notice that names settings which somebody asked for, and which have no effect beside
-    the others.
+    """Send a notice that names the settings somebody asked for that have no effect beside the
+    others.
 
     Asked for are those of `--set` and the command line, and those of the file `config` that differ
-    from their defaults; not what is switched off. beside: what is no setting, but needed by some,
-    by name.
+    from their defaults; not what is switched off. beside: values by name that are no settings, but
+    needed by some.
     """
     values = {**resolved.values, **beside}
     idle = []
     for name, needed in _needs(resolved.classes):
+        # Pass over what nobody asked for, what is switched off, and what has its effect.
         value, origin = resolved.values[name], resolved.origins[name]
         is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
         if not is_asked or not value:
             continue
         if any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
             continue
-        # Name what this model has of it.
+
+        # Say what is needed, and what this model has instead.
         there = {other: wanted for other, wanted in needed.items() if other in values}
         wanted = " or ".join(_requirement(other, its) for other, its in there.items())
         have = ", ".join(as_text(values[other]) for other in there)
@@ -339,22 +353,28 @@ def _needs(classes: Iterable[type]) -> Iterator[tuple[str, Needs]]:
 
 
 def _is_met(value: Any, wanted: Collection[Any]) -> bool:
-    return value in wanted if wanted else bool(value)
+    if not wanted:  # ANY
+        return bool(value)
+    return value in wanted
 
 
 def _requirement(name: str, wanted: Collection[Any]) -> str:
     if isinstance(wanted, range):
         return f"{name} = {wanted.start} or more"
-    return f"{name} = {' or '.join(map(as_text, wanted))}" if wanted else name
+    if not wanted:  # ANY
+        return name
+    return f"{name} = {' or '.join(map(as_text, wanted))}"
 
 
 def as_text(value: Any) -> str:
-    """A setting's value as `--set` takes it."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    """Return a setting's value as `--set` takes it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
-    """`name=value` texts of `--set` as a dictionary."""
+    """Return the `name=value` texts of `--set` as a dictionary."""
     values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -377,7 +397,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, name: str = "budget") -> "Budget":
-        """`90s`, `3m`, `1.5h`, `20epochs`, `5000steps`."""
+        """Parse `90s`, `3m`, `1.5h`, `20epochs` or `5000steps`."""
         match = re.fullmatch(
             r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII
         )
@@ -398,7 +418,8 @@ class Budget:
 
 @functools.cache
 def _bounded_fields(cls: Any) -> dict[str, Any]:
-    """The annotations of the fields whose values have a range, a pattern or a list of choices."""
+    """Return the annotations of the fields whose values have a range, a pattern or a list of
+    choices."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {name: kind for name, kind in hints.items() if _is_bounded(kind)}
 
@@ -409,17 +430,24 @@ def _is_bounded(kind: Any) -> bool:
         return True
     if origin not in (Annotated, typing.Union, types.UnionType):
         return False
-    bounds = [extra for extra in typing.get_args(kind) if isinstance(extra, Meta)]
-    if any(getattr(each, name) is not None for each in bounds for name in _BOUND_NAMES):
-        return True
-    return any(map(_is_bounded, typing.get_args(kind)))
+
+    # An annotation has bounds in a Meta of its own, or a type inside of it has.
+    for inner in typing.get_args(kind):
+        if isinstance(inner, Meta):
+            if any(getattr(inner, name) is not None for name in _BOUND_NAMES):
+                return True
+        elif _is_bounded(inner):
+            return True
+    return False
 
 
 def _plain_number(value: Any) -> Any:
-    """Numpy's numbers, and others that are not Python's own, as those of Python."""
+    """Return numbers of numpy and others as Python's own; anything else as it is."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
-    return float(value) if isinstance(value, numbers.Real) else value
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return value
 
 
 def _is_flat_list(value: Any) -> bool:
@@ -427,7 +455,7 @@ def _is_flat_list(value: Any) -> bool:
 
 
 def _schemas(kind: Any) -> list[dict[str, Any]]:
-    """The alternatives of a type, as JSON schemas."""
+    """Return the alternatives of a type, as JSON schemas."""
     schema = msgspec.json.schema(kind)
     return schema.get("anyOf", [schema])
 
@@ -442,7 +470,7 @@ _BOUNDS = {
 
 
 def _in_words(schema: dict[str, Any]) -> str:
-    """What a value must be."""
+    """Say what a value must be."""
     if "enum" in schema:
         words = ", ".join(map(str, schema["enum"]))
         return words if len(schema["enum"]) == 1 else f"one of {words}"
@@ -456,14 +484,15 @@ def _in_words(schema: dict[str, Any]) -> str:
         "null": "none",
         "array": "a list",
     }
-    bounds = " and ".join(
-        text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema
-    )
-    return f"{kinds[schema['type']]} {bounds}".rstrip()
+    bounds = []
+    for key, text in _BOUNDS.items():
+        if key in schema:
+            bounds.append(text.format(f"{schema[key]:,}"))
+    return f"{kinds[schema['type']]} {' and '.join(bounds)}".rstrip()
 
 
 def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
-    """The nearest of the texts that are valid, or an example."""
+    """Return a hint: the nearest of the valid texts, or an example."""
     for schema in schemas:
         if len(schema.get("enum", ())) > 1:
             return nearest(value if isinstance(value, str) else "", schema["enum"])
@@ -473,12 +502,16 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
 
 
 def _defaults(classes: Iterable[type]) -> dict[str, Any]:
-    return {field.name: _default(field) for cls in classes for field in _fields(cls)}
+    defaults = {}
+    for cls in classes:
+        for field in _fields(cls):
+            defaults[field.name] = _default(field)
+    return defaults
 
 
 def former_defaults(classes: Iterable[type]) -> dict[str, Any]:
-    """Return the settings of `classes` that had another default when they came, each with that
-    default.
+    """Return the settings of `classes` that had another default when they were introduced, each
+    with that default.
 
     Such a field has it beside its description: `Meta(..., extra={"former_default": 0.0})`.
     """

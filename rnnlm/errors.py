@@ -1,8 +1,8 @@
 """The errors and warnings of the library: what happened, why, and what to do about it.
 
 Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line
-each for what, why and the hint, and into the exit code of its class. Things worth saying that are
-no failure (a vocabulary lowered, a smaller batch chosen) are :class:`RnnlmWarning`, sent through
+each for what, why and the hint, and into the exit code of its class. What is worth saying but no
+failure (a vocabulary lowered, a smaller batch chosen) is an :class:`RnnlmWarning`, sent through
 :mod:`warnings`.
 """
 
@@ -24,8 +24,8 @@ LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of 
 
 
 class RnnlmError(Exception):
-    """Base of all errors raised on purpose. `what` happened, `why`, and the `hint`, one line each,
-    cut where too long to be read."""
+    """Base of all errors raised on purpose: `what` happened, `why`, and the `hint` what to do, one
+    line each. Lines too long to be read are cut."""
 
     exit_code = 1
 
@@ -52,8 +52,10 @@ def _deprecated(name: str, new: str) -> None:
 
 
 def _cut(text: str) -> str:
+    if len(text) <= LONGEST_MESSAGE:
+        return text
     half = LONGEST_MESSAGE // 2
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 class UsageError(RnnlmError):
@@ -67,8 +69,8 @@ class SettingsError(UsageError):
 
 
 class ArgumentTypeError(UsageError, TypeError):
-    """An argument from Python is of the wrong type: a :class:`RnnlmError` that is a TypeError,
-    too."""
+    """An argument from Python is of the wrong type: an :class:`RnnlmError` that is also a
+    TypeError."""
 
 
 class TextError(RnnlmError):
@@ -92,12 +94,12 @@ class TrainingError(RnnlmError):
 
 
 class LostProcess(TrainingError):
-    """Another process of a run that has several is gone, or does not answer."""
+    """Another process of a run of several is gone, or does not answer."""
 
 
 class ReportedElsewhere(RnnlmError):
-    """Another process of the run says what failed: nothing is to be said here. `exit_code` is as
-    there."""
+    """Another process of the run reports the failure, so this one stays silent. `exit_code` is that
+    of the other."""
 
     def __init__(self, exit_code: int = 1) -> None:
         super().__init__("another process of the run failed")
@@ -105,68 +107,78 @@ class ReportedElsewhere(RnnlmError):
 
 
 class ComparisonError(RnnlmError):
-    """Numbers are not about the same events, so that none of them says which is better."""
+    """Numbers describe different events, so that neither of them can be called better."""
 
 
 class RnnlmWarning(UserWarning):
-    """Something the caller should know, though work goes on."""
+    """Something the caller should know, though work continues."""
 
 
 def notice(message: str) -> None:
     """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the
     line outside of rnnlm that led to it."""
-    level, frame = 2, sys._getframe(1)
-    while (
-        frame.f_back is not None
-        and frame.f_globals.get("__name__", "").partition(".")[0] == "rnnlm"
-    ):
-        level, frame = level + 1, frame.f_back
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level += 1
+        frame = frame.f_back
     warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
 
 
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "rnnlm"
+
+
 def shown(value: object) -> str:
-    """A value from a file as messages show it, however long and however deeply nested it is."""
+    """Return a value from a file as messages show it, however long or deeply nested it is."""
     return _REPR.repr(value)
 
 
 def given(value: object) -> str:
-    """What an argument is, as messages name it: "an int"."""
-    if value is None or isinstance(value, type):
-        return "None" if value is None else f"the class {value.__name__}"
+    """Return what messages call an argument: "an int"."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return with_article(type(value).__name__)
 
 
 def with_article(name: str) -> str:
-    """The name of a class, a or an before it."""
-    return f"{'an' if name[0] in 'AEIOUaeiou' and not name.startswith('Uni') else 'a'} {name}"
+    """Return the name of a class with "a" or "an" before it."""
+    begins_with_vowel = name[0] in "AEIOUaeiou" and not name.startswith("Uni")
+    article = "an" if begins_with_vowel else "a"
+    return f"{article} {name}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown `name`: the nearest of the `known` ones, or all of them if none is
-    near."""
+    """Return a hint for an unknown `name`: the nearest of the `known` ones, or all of them if none
+    is near."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else "known are: " + ", ".join(known)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known are: " + ", ".join(known)
 
 
 def visible(text: str, kept: str = "") -> str:
-    """`text`, which may come from outside, with control characters (terminal escapes, line ends,
-    bidirectional overrides) written out as in Python's strings, but those `kept`: a terminal obeys
-    them, and text that is turned round misleads its reader."""
-    return CONTROL.sub(lambda match: match[0] if match[0] in kept else _written_out(match[0]), text)
+    """Write out the control characters of `text` as Python's strings do, but for those in `kept`.
 
+    These are terminal escapes, line ends and overrides of direction. Text from outside may hold
+    them: a terminal would obey, and a reader be misled.
+    """
 
-def _written_out(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    def written_out(match: re.Match[str]) -> str:
+        character = match[0]
+        if character in kept:
+            return character
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+    return CONTROL.sub(written_out, text)
 
 
 def require_package(module: str, extra: str, use: str) -> ModuleType:
-    """The module of that name, which is installed with the extra called `extra`. `use`: what needs
-    it, as "CTC beam searches".
-
-    Raises:
-        UsageError: it is not installed.
-    """
+    """Import the module of that name, which the extra `extra` installs. use: what needs it, such as
+    "CTC beam searches"."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -178,8 +190,11 @@ def require_package(module: str, extra: str, use: str) -> ModuleType:
 
 def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
     """Turn the failed import of a package that is not installed into an error that says what to
-    install. Return None where the module is one of ours, of Python or inside of a package that is
-    there: then something else is wrong."""
+    install.
+
+    Return None where the module is one of ours, of Python, or inside a package that is there: then
+    something else is wrong.
+    """
     package = error.name or ""
     if not package or "." in package or package == "rnnlm" or package in sys.stdlib_module_names:
         return None

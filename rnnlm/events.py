@@ -1,5 +1,5 @@
-"""What a training run reports while it goes on. Each event is a frozen value; the caller decides
-what to draw.
+"""What a training run reports while it lasts. Each event is a frozen value; the caller decides what
+to show.
 
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
@@ -13,17 +13,17 @@ import numpy as np
 
 from rnnlm.interface import LanguageModel
 
-PERPLEXITY = "ppl_token"  # the figure by which language models are chosen
+PERPLEXITY = "ppl_token"  # the metric by which language models are chosen
 
 
 def never() -> bool:
-    """The wish of those who want nothing of a run that lasts."""
+    """Never stop and never save: the default of both."""
     return False
 
 
 class SaveSignal:
-    """Whether a run should save what it could go on from: `asked` says so, or the time has come to
-    try again what could not be written.
+    """Call it to ask whether the run should save a checkpoint now: the caller asked, or a failed
+    write is due to be tried again.
 
     retry_at: on time.monotonic's clock; None where all is saved.
     """
@@ -42,7 +42,7 @@ class SaveSignal:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a run that was cut off goes on from: facts that JSON can hold (`step` among them), and
+    """What an interrupted run resumes from: facts that JSON can hold (`step` among them), and
     arrays by name."""
 
     facts: dict[str, Any]
@@ -114,15 +114,15 @@ class Step:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A fault in the numbers was noticed: the run goes on from its last good state, at a lower
-    learning rate."""
+    """The numbers went wrong: the run continues from its last sound state, at a lower learning
+    rate."""
 
     kind: ClassVar = "rolledback"
     step: int  # by which it was noticed
-    to_step: int  # of the good state
+    to_step: int  # of the sound state
     why: str
-    count: int  # of times this has happened in the run, this one included
-    left: int  # times it may happen yet
+    count: int  # how often this has happened in the run, this time included
+    left: int  # how often it may still happen
     rate_factor: float  # by which the learning rate is multiplied from now on
     seconds: float
 
@@ -138,43 +138,44 @@ class Validated:
     kind: ClassVar = "validated"
     step: int
     epoch: float
-    figures: dict[str, float]  # what was found, by name
+    figures: dict[str, float]  # metrics by name
     best: float | None  # of the criterion so far
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
-    criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
+    criterion: str = PERPLEXITY  # the metric by which the best weights are chosen
     share: float = 1.0
-    # of each recurrent layer, as neural/fitting/progress.py has it
+    # of each recurrent layer, as neural/fitting/progress.py measures it
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def ppl_token(self) -> float | None:
-        """None where perplexity was not measured."""
+        """The perplexity per token; None where it was not measured."""
         return self.figures.get(PERPLEXITY)
 
     @property
     def best_ppl_token(self) -> float | None:
-        """`best`; None where the best weights are chosen by another figure than perplexity."""
+        """`best`; None where the best weights are chosen by another metric than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
     def record(self) -> dict[str, Any]:
-        """What metrics.jsonl tells of it."""
-        shown = {
-            "step": self.step,
-            "epoch": self.epoch,
-            **self.figures,
-            f"best_{self.criterion}": self.best,
-        }
-        layers = {"layers": self.layers} if self.layers else {}
-        share = {"share": round(self.share, 4)} if self.share < 1 else {}
-        return {**shown, "improved": self.improved, **share, "seconds": self.seconds, **layers}
+        """Return what metrics.jsonl stores of it, in the order of its columns."""
+        record: dict[str, Any] = {"step": self.step, "epoch": self.epoch}
+        record |= self.figures
+        record[f"best_{self.criterion}"] = self.best
+        record["improved"] = self.improved
+        if self.share < 1:
+            record["share"] = round(self.share, 4)
+        record["seconds"] = self.seconds
+        if self.layers:
+            record["layers"] = self.layers
+        return record
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the run could go on, should it be cut off: to be stored. `model`: the weights as they
-    are, to be saved with it, as no validation has kept any; else None."""
+    """A state that the run can resume from, to be stored. `model`: the current weights, to be saved
+    with it, where no validation has kept any; else None."""
 
     kind: ClassVar = "kept"
     step: int
@@ -185,7 +186,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good
+    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no sound
     ones); `steps` were done in all."""
 
     kind: ClassVar = "fitted"
@@ -193,23 +194,22 @@ class Fitted:
     steps: int
     tokens: int
     seconds: float
-    # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the
-    # caller asked),
+    # why: "complete" (there is nothing more to do), "budget", "early" (no improvement), "request"
+    # (the caller asked), "diverged" (`facts["divergence"]` says how)
     stopped: str
-    # "diverged" (`facts["divergence"]` says how)
     # None where it was stopped before there was one
     model: LanguageModel | None = field(repr=False)
-    # what the validation of these weights found; None where there was none
+    # the metric of these weights in validation; None where there was none
     best: float | None = None
     # what was found out on the way, to be kept with the model
     facts: dict[str, Any] = field(default_factory=dict)
-    # where the run can go on, if it can
+    # what the run can resume from, if it can
     state: TrainingState | None = field(default=None, repr=False)
-    criterion: str = PERPLEXITY  # the name of the figure `best`
+    criterion: str = PERPLEXITY  # the name of the metric `best`
 
     @property
     def best_ppl_token(self) -> float | None:
-        """`best`; None where the best weights are chosen by another figure than perplexity."""
+        """`best`; None where the best weights are chosen by another metric than perplexity."""
         return self.best if self.criterion == PERPLEXITY else None
 
 
@@ -224,7 +224,7 @@ class ModelSaved:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """The folder now holds a checkpoint that the run can go on from."""
+    """The folder now holds a checkpoint that the run can resume from."""
 
     kind: ClassVar = "stored"
     folder: str
@@ -233,8 +233,8 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """Something could not be written; training goes on. What was in the folder is whole, and it is
-    tried again, `retry_seconds` later or when the next checkpoint is due."""
+    """Something could not be written; training continues. What was in the folder is whole, and the
+    write is tried again, `retry_seconds` later or when the next checkpoint is due."""
 
     kind: ClassVar = "unsaved"
     folder: str
@@ -245,7 +245,7 @@ class SaveFailed:
 
 @dataclass(frozen=True)
 class Evaluating:
-    """The exact evaluation of `texts` begins; all else of the run is saved."""
+    """The exact evaluation of `texts` begins; everything else of the run is saved."""
 
     kind: ClassVar = "evaluating"
     texts: tuple[str, ...]

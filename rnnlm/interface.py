@@ -26,23 +26,23 @@ UNKNOWN = "<unk>"
 
 
 def keeps(*protocols: type) -> Callable[[C], C]:
-    """Says of a class that it keeps these protocols: methods and properties without docstrings of
-    their own have those of the protocols."""
+    """Decorate a class: copy missing docstrings of its methods and properties from `protocols`."""
 
     def documented(cls: C) -> C:
         for name, part in vars(cls).items():
-            found = (
-                inspect.getdoc(getattr(protocol, name))
-                for protocol in protocols
-                if hasattr(protocol, name)
-            )
-            if (
-                (callable(part) or isinstance(part, property))
-                and not part.__doc__
-                and (text := next(filter(None, found), None))
-            ):
-                part.__doc__ = text
+            can_be_documented = callable(part) or isinstance(part, property)
+            if can_be_documented and not part.__doc__:
+                text = first_docstring(name)
+                if text:
+                    part.__doc__ = text
         return cls
+
+    def first_docstring(name: str) -> str | None:
+        for protocol in protocols:
+            text = inspect.getdoc(getattr(protocol, name)) if hasattr(protocol, name) else None
+            if text:
+                return text
+        return None
 
     return documented
 
@@ -93,7 +93,7 @@ class Tokenizer(Protocol):
 
     @property
     def counts_V(self) -> "np.ndarray | None":
-        """How often each token was in the training text, (V,) int64; None where that is not
+        """How often each token occurred in the training text, (V,) int64; None where that is not
         known."""
 
     @property
@@ -103,11 +103,11 @@ class Tokenizer(Protocol):
     @property
     def keeps_text(self) -> bool:
         """Whether `decode` gives the text back, up to white space between words: it is not changed
-        before it is cut."""
+        before it is split into tokens."""
 
     @property
     def keeps_case(self) -> bool:
-        """Whether upper and lower case are told apart."""
+        """Whether upper and lower case are distinguished."""
 
     @property
     def is_reversed(self) -> bool:
@@ -115,8 +115,8 @@ class Tokenizer(Protocol):
         first, then the boundary."""
 
     def in_direction(self, is_reversed: bool) -> "Tokenizer":
-        """This tokenizer, reading lines from their end or, if not `is_reversed`, from their
-        beginning; itself where it does so."""
+        """Return this tokenizer reading lines from their end or, if not `is_reversed`, from their
+        beginning. It is itself where it reads that way already."""
 
     @property
     def literal_unk(self) -> str:
@@ -129,24 +129,26 @@ class Tokenizer(Protocol):
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
-        """The symbols that occur in the training text, one a line, and its single bytes among
+        """The symbols that occur in the training text, one a line, and the single bytes among
         them."""
 
     @property
     def rewriting(self) -> str:
-        """What it does to a line besides its case, as a signature says it: "normalise=quotes"; "":
-        nothing."""
+        """What it does to a line besides its case, as a signature names it: "normalise=quotes"; ""
+        where it does nothing."""
 
     def normalise(self, lines: Sequence[str]) -> Sequence[str]:
-        """The lines as they are read, but for the case: as they are where `rewriting` is empty.
-        Done twice, it is as done once."""
+        """Return the lines as they are read, case apart: unchanged where `rewriting` is empty.
+
+        Normalising twice gives the same as normalising once.
+        """
 
     def normalise_with_offsets(self, line: str) -> "tuple[str, np.ndarray, np.ndarray]":
-        """The N characters of the normalised line, and where in `line` what each was made of begins
-        and ends, two arrays (N,)."""
+        """Return the N characters of the normalised line, and where in `line` the characters that
+        each was made from begin and end, two arrays (N,)."""
 
     def encode(self, lines: Sequence[str]) -> Encoded:
-        """The ids of lines, each followed by the boundary's.
+        """Return the ids of lines, each followed by the boundary's.
 
         Raises:
             ArgumentTypeError (a TypeError): `lines` is a single str, or one of them is not a str.
@@ -154,32 +156,33 @@ class Tokenizer(Protocol):
         """
 
     def decode(self, ids: "Sequence[int] | np.ndarray") -> str:
-        """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end
-        is dropped.
+        """Return the text of `ids`, in the order of reading. A boundary becomes a newline; one at
+        the end is dropped.
 
         Raises:
             ArgumentTypeError (a TypeError): they are not whole numbers in one row.
         """
 
     def surface(self, line: str) -> list[str]:
-        """What each token of `encode([line])` reads as in the line itself, unknown ones too; `</s>`
-        last."""
+        """Return how each token of `encode([line])` is written in the line itself, unknown ones
+        too; `</s>` last."""
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        """:meth:`surface` of each of many lines, faster than one by one."""
+        """Return :meth:`surface` of each of many lines, faster than one by one."""
 
     def symbols(self) -> list[str]:
-        """What a person is shown for each id of V."""
+        """Return what a person is shown for each id of V."""
 
     def token_bytes(self) -> list[bytes]:
-        """What each id of V adds to a text, as UTF-8: white space before a word belongs to it; the
-        boundary is a newline."""
+        """Return what each id of V adds to a text, as UTF-8. White space before a word belongs to
+        it; the boundary is a newline."""
 
     def spellings(self, start: int = 0) -> list[str]:
-        """The text of the ids from `start` to `input_size`, for a model that reads characters."""
+        """Return the text of the ids from `start` to `input_size`, for a model that reads
+        characters."""
 
     def spelling(self) -> "Tokenizer":
-        """This tokenizer as a model that reads characters needs it: same ids, files and
+        """Return this tokenizer as a model that reads characters needs it: the same ids, files and
         fingerprint, but it `spells`.
 
         Raises:
@@ -187,24 +190,27 @@ class Tokenizer(Protocol):
         """
 
     def to_files(self) -> dict[str, bytes]:
-        """File name to content, for the model folder."""
+        """Return the content of its files in the model folder, by name."""
 
     def to_settings(self) -> dict[str, Any]:
-        """Settings in JSON's types; with the files they make the same tokenizer again."""
+        """Return its settings in JSON's types; together with the files they make the same tokenizer
+        again."""
 
 
 class State(Protocol):
-    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same
-    answer. `select` and `concat_states` of a model may pad or trim what rows remember to a common
-    length (a decoder's encoded source, a cache); that changes no score.
+    """What a model remembers of the text so far, for B rows.
+
+    It is a value: using it twice gives the same answer. `select` and `concat_states` of a model may
+    pad or trim what rows remember to a common length (a decoder's encoded source, a cache); that
+    changes no score.
     """
 
     def select(self, rows: "Sequence[int] | np.ndarray") -> Self:
-        """The state of `rows`, in that order, repeats allowed."""
+        """Return the state of `rows`, in that order, repeats allowed."""
 
     def to_arrays(self) -> "dict[str, np.ndarray]":
-        """Its arrays by name, the rows in the first axis but for networks (the second);
-        `state_from_arrays` of the model takes them."""
+        """Return its arrays by name, as `state_from_arrays` of the model takes them. Rows are the
+        first axis; in those of networks, the second."""
 
 
 class Device(Protocol):
@@ -234,7 +240,7 @@ class LanguageModel(Protocol[S]):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What makes text into the ids that it reads, and ids into text."""
+        """The tokenizer whose ids it reads and predicts."""
 
     @property
     def normalised(self) -> bool:
@@ -258,16 +264,18 @@ class LanguageModel(Protocol[S]):
 
     @property
     def adaptation(self) -> str:
-        """How it adapts itself to what it reads, as a signature says it, or "none"."""
+        """How it adapts itself to what it reads, as a signature names it, or "none"."""
 
     def initial_state(self, rows: int) -> S:
-        """The state of B = `rows` texts of which nothing is read yet; the boundary is their first
-        input."""
+        """Return the state of B = `rows` texts of which nothing is read yet; the boundary is their
+        first input."""
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: S) -> tuple[Array, S]:
-        """Log-probability (nats) of each target given the inputs up to its place, shape (B, T), and
-        the state after the last input. The array is of the model's own type, on its own device (see
-        the class). A target of -1 is padding and scores 0.
+        """Return the log-probability (nats) of each target given the inputs up to its place, shape
+        (B, T), and the state after the last input.
+
+        The array is of the model's own type, on its own device (see the class). A target of -1 is
+        padding and scores 0.
 
         Raises:
             ArgumentTypeError (a TypeError): ids are not whole numbers of shape (B, T), or the state
@@ -275,48 +283,51 @@ class LanguageModel(Protocol[S]):
         """
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """Log-probabilities (nats) of every next token after each input, shape (B, T, V), and the
-        state after the last input. The array is of the model's own type, on its own device (see the
-        class). It has B * T * V numbers: the caller bounds T. Errors as of `score`.
+        """Return the log-probabilities (nats) of every next token after each input, shape (B, T,
+        V), and the state after the last input.
+
+        The array is of the model's own type, on its own device (see the class). It has B * T * V
+        numbers: the caller bounds T. Errors as of `score`.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
-        """The states one below the other: the rows of the first, then those of the second, and so
-        on."""
+        """Return the states one below the other: the rows of the first, then those of the second,
+        and so on."""
 
     def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> S:
-        """The state whose `to_arrays()` gave `arrays`."""
+        """Return the state whose `to_arrays()` gave `arrays`."""
 
     def to_arrays(self) -> "dict[str, np.ndarray]":
-        """The weights, by name, as the model folder stores them."""
+        """Return the weights, by name, as the model folder stores them."""
 
 
 class OptionalMethods(Protocol):
-    """What a model may offer beside, where its family can answer; a caller looks whether it
-    does."""
+    """What a model may offer beside, where its family can answer. Callers look for the method
+    first."""
 
     description: str  # what it is, in a message: "an n-gram model"
     order: int  # the number of words of its longest n-grams
 
     def incremental(self) -> Any:
-        """Steps of its own, one word at a time, which are quicker than `predict`."""
+        """Return a stepper that reads one word at a time, faster than `predict`."""
 
     def check_tables(self) -> tuple[str, str]:
-        """What is wrong with its tables, or nothing; and what they hold."""
+        """Return what is wrong with its tables, or "", and what they hold."""
 
     def contexts(
         self, most: int, generator: "np.random.Generator"
     ) -> "tuple[list[np.ndarray], bool]":
-        """At most so many of the contexts after which its predictions differ, at random: ids (S, T)
-        by length, and whether that is all."""
+        """Return at most `most` of the contexts after which its predictions differ, at random: ids
+        (S, T) by length, and whether these are all."""
 
     def longest_matches(self, ids_N: "np.ndarray") -> "np.ndarray":
-        """(N,): how many words the longest of its n-grams has that ends at each token of a text."""
+        """Return how many words the longest of its n-grams has that ends at each token of a text,
+        (N,)."""
 
 
 @runtime_checkable
 class HiddenStateModel(LanguageModel[S], Protocol[S]):
-    """A language model with hidden states, arrays of torch: what caches and probes need."""
+    """A language model with hidden states, torch tensors, which caches and probes need."""
 
     @property
     def hidden_size(self) -> int:
@@ -327,16 +338,16 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         """The torch.device that its numbers are on."""
 
     def hidden(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the
-        state."""
+        """Return the vectors that the output layer multiplies, shape (B, T, H), H their width; and
+        the state."""
 
     def score_hidden(self, hidden_BTH: Array, targets_BT: Array) -> Array:
-        """What `score` gives where `hidden` gave these vectors: log-probabilities (nats), (B,
-        T)."""
+        """Return what `score` gives where `hidden` gave these vectors: log-probabilities (nats),
+        (B, T)."""
 
     def predict_hidden(self, hidden_BTH: Array) -> Array:
-        """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T,
-        V)."""
+        """Return what `predict` gives where `hidden` gave these vectors: log-probabilities (nats),
+        (B, T, V)."""
 
     def exact_products(self) -> AbstractContextManager[None]:
-        """While it lasts, products of hidden states are IEEE fp32, and no gradients are kept."""
+        """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""

@@ -1,9 +1,9 @@
 """This process and its machine: processors and threads, memory, and its rank among the processes of
 a run.
 
-torchrun or `rnnlm train --processes` starts the processes of a run and says in the environment
-which of them this one is. torch is imported where it is used: processes that need no torch ask for
-their rank, too.
+torchrun or `rnnlm train --processes` starts the processes of a run and tells each by its
+environment which one it is. torch is imported where it is used: processes that need no torch ask
+for their rank, too.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-START_SECONDS = 600  # within which all processes are to be there
+START_SECONDS = 600  # within which all processes must have started
 POLL_SECONDS = 0.05
 FAREWELL_SECONDS = 10.0
 PREPARED_SHAPES = "128"
@@ -60,34 +60,49 @@ _UNITS = {
 
 
 def python(*arguments: str) -> list[str]:
-    """The command for a Python process of ours. It does not import what lies in the current folder
-    (`-P`), where `-m` and `-c` look first: a `torch.py` there is somebody else's program."""
+    """Return the command for a Python process of ours.
+
+    It does not import what lies in the current folder (`-P`), where `-m` and `-c` look first: a
+    `torch.py` there is somebody else's program.
+    """
     return [sys.executable, "-P", *arguments]
 
 
 def import_path() -> list[str]:
-    """Where this process finds modules, for one that it starts. The current folder, which is in it
-    under `python -m rnnlm`, is left out, unless this package is there."""
-    here, own = os.path.realpath(os.curdir), os.path.realpath(Path(__file__).parents[1])
-    return [each for each in sys.path if each and (os.path.realpath(each) != here or here == own)]
+    """Return where this process finds modules, for one that it starts.
+
+    The current folder, which is in it under `python -m rnnlm`, is left out unless this package is
+    there.
+    """
+    here = os.path.realpath(os.curdir)
+    own = os.path.realpath(Path(__file__).parents[1])
+    folders = [folder for folder in sys.path if folder]
+    if here == own:
+        return folders
+    return [folder for folder in folders if os.path.realpath(folder) != here]
 
 
 def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def load() -> float:
-    """How many processors all programs kept busy in the last minute; 0 where the system does not
-    say."""
+    """Return how many processors all programs kept busy in the last minute; 0 where the system does
+    not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def in_threads(
     function: Callable[[Part], Result], parts: Iterable[Part], threads: int | None = None
 ) -> Iterator[Result]:
-    """`function` of each part, in their order, so many side by side (none: as many as there are
-    processors); no more are under way, or wait to be taken."""
+    """Yield the result of `function` for each part, in their order, from so many threads (None: as
+    many as there are processors).
+
+    No more parts than that are in work, or finished and waiting to be taken.
+    """
     threads = threads or processors()
     if threads < 2:
         yield from map(function, parts)
@@ -116,37 +131,39 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def held_bytes() -> int:
-    """How much memory this process holds now, where the system shows it; elsewhere the most it has
-    held."""
+    """Return how much memory this process holds now, where the system shows it; elsewhere the most
+    it has held."""
     with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
         return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 
 def peak_bytes(usage: "struct_rusage | None" = None) -> int:
-    """The most memory held so far by this process, or by the one of that `usage`; 0 where the
-    system does not show it."""
+    """Return the most memory held so far by this process, or by the one of that `usage`; 0 where
+    the system does not show it."""
     if usage is None:
         try:
             import resource
         except ImportError:  # Windows
             return 0
         usage = resource.getrusage(resource.RUSAGE_SELF)
+    # macOS counts bytes, Linux KiB.
     return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
 
 
 def return_freed() -> None:
-    """Freed arrays go back to the system at once, so that memory held is memory used (glibc;
+    """Have freed arrays go back to the system at once, so that memory held is memory used (glibc;
     elsewhere nothing happens)."""
     _set_malloc({_M_MMAP_THRESHOLD: 1 << 20})
 
 
 def keep_freed() -> None:
-    """Freed arrays stay with the process: large ones would go back to the system, and whoever makes
+    """Keep freed arrays in the process. Large ones would go back to the system, and whoever makes
     the same ones again and again would wait for their pages each time. Peak memory is unchanged.
 
-    oneDNN, torch's kernels on a CPU, keeps what it has prepared for each shape. By default for
-    1,024 shapes, a gigabyte or two where batches of lines are of any shape; here for fewer."""
+    oneDNN, torch's kernels on a CPU, also keeps what it has prepared for each shape: by default for
+    1,024 shapes, a gigabyte or two where batches of lines have any shape; here for fewer.
+    """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)
     _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1})
 
@@ -159,15 +176,14 @@ def _set_malloc(options: dict[int, int]) -> None:
 
 
 def parse_size(text: str, name: str = "memory") -> int:
-    """Bytes of `500M`, `1.5G`, `800MiB`, `1000000`.
-
-    Raises:
-        SettingsError: the text has none of these forms, or is not above zero.
-    """
+    """Return the bytes that `500M`, `1.5G`, `800MiB` or `1000000` name; they must be above zero."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", text.lower())
-    with contextlib.suppress(KeyError, OverflowError):
-        if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
-            return size
+    size = 0
+    if match and match[2] in _UNITS:
+        with contextlib.suppress(OverflowError):
+            size = int(float(match[1]) * _UNITS[match[2]])
+    if size > 0:
+        return size
     raise SettingsError(
         f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB"
     )
@@ -186,35 +202,25 @@ class Rank:
 
 
 def current_rank() -> Rank:
-    """What the environment says, in torchrun's names.
-
-    Raises:
-        UsageError: it is not valid.
-    """
+    """Return this process's rank as the environment has it, in torchrun's names."""
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
         return Rank()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     try:
-        here = Rank(
-            *(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-        )
+        here = Rank(*(int(os.environ.get(name, "0")) for name in names))
     except ValueError:
         here = Rank(count=0)
     if not 0 <= here.rank < here.count:
-        hint = "unset them, or start the processes with torchrun"
         raise UsageError(
-            "RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint
+            "RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid",
+            hint="unset them, or start the processes with torchrun",
         )
     return here
 
 
 def bind_device(name: str) -> str:
-    """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its
-    own, or all are on the CPU.
-
-    Raises:
-        UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than
-            ranks.
-    """
+    """Return the device of this rank where `name` was asked for: each of several ranks has its own
+    GPU, or all are on the CPU."""
     here = current_rank()
     if here.count == 1:
         return name
@@ -228,10 +234,9 @@ def bind_device(name: str) -> str:
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
-        why = f"each process takes one, and there are {torch.cuda.device_count()} here"
         raise DeviceError(
             f"there is no GPU for process {here.local_rank + 1} of this machine",
-            why,
+            f"each process takes one, and there are {torch.cuda.device_count()} here",
             "start fewer processes, or use --device cpu",
         )
     return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
@@ -239,23 +244,22 @@ def bind_device(name: str) -> str:
 
 @contextlib.contextmanager
 def planning_together() -> Iterator[None]:
-    """What each rank does for itself before training. Where it fails on one, it fails on all, and
-    one of them reports it.
-
-    Raises:
-        ReportedElsewhere: another rank reports what failed. LostProcess: one does not come.
-    """
+    """Let each rank prepare for training in this context. Where it fails on one rank, it fails on
+    all, and one of them reports it."""
     here = current_rank()
     if here.count == 1:
         yield
         return
     with lost_at_start(here):
-        place_to_meet, run = store(), next(_plans)
+        place_to_meet = store()
+        run = next(_plans)
+
+    # Plan. A rank that fails tells the others, and the lowest of those that failed reports it.
     try:
         yield
     except Exception as error:
         code = getattr(error, "exit_code", 1)
-        # of a store that is gone, with the rank that held it
+        # The store may be gone, with the rank that held it.
         with contextlib.suppress(RuntimeError):
             place_to_meet.set(f"plan{run}/{here.rank}", str(code))
         if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
@@ -263,6 +267,8 @@ def planning_together() -> Iterator[None]:
         if here.rank and isinstance(error, RnnlmError):
             error.what = f"{here}: {error.what}"
         raise
+
+    # A rank that succeeds waits to hear that all of them did.
     with contextlib.suppress(RuntimeError):
         place_to_meet.set(f"plan{run}/{here.rank}", "0")
     codes = [_plan_code(place_to_meet, run, rank) for rank in range(here.count)]
@@ -274,21 +280,21 @@ _plans = itertools.count()
 
 
 def _plan_code(place_to_meet: "Store", run: int, rank: int) -> int:
-    """The exit code of a rank's planning, which may take as long as it likes."""
+    """Wait for the exit code of a rank's planning, however long that takes, and return it."""
     key = f"plan{run}/{rank}"
     try:
         while not place_to_meet.check([key]):
             time.sleep(POLL_SECONDS)
         return int(place_to_meet.get(key))
     except RuntimeError:
-        # the store went with the rank that held it, which had no reason to end but an error
+        # The store went with the rank that held it, which had no reason to end but an error.
         return 1
 
 
 @functools.cache
 def store() -> "Store":
-    """What all processes can write to and read, until the one that holds it ends: torchrun, or rank
-    0."""
+    """Return the store that all processes can write to and read, until the one that holds it ends:
+    torchrun, or rank 0."""
     from torch.distributed import rendezvous
 
     found: Store = next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
@@ -296,23 +302,24 @@ def store() -> "Store":
 
 
 def farewell(name: str, here: Rank) -> None:
-    """Wait until each rank has noted, in the store, that it exchanges nothing more: one that closes
-    its connections while another is still in the last exchange would break that one down. Who is
-    gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
-    place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
-    # the store went with the rank that held it, which had seen all notes
+    """Wait until each rank has noted in the store that it exchanges nothing more.
+
+    A rank that closes its connections while another is still in the last exchange would break that
+    one down. A rank that is gone, or takes longer than FAREWELL_SECONDS, is not waited for.
+    """
+    place_to_meet = store()
+    until = time.monotonic() + FAREWELL_SECONDS
+    notes = [f"{name}/bye{rank}" for rank in range(here.count)]
+    # Without the store, the rank that held it is gone, and it had seen all notes.
     with contextlib.suppress(RuntimeError):
-        place_to_meet.set(f"{name}/bye{here.rank}", "1")
-        while (
-            not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)])
-            and time.monotonic() < until
-        ):
+        place_to_meet.set(notes[here.rank], "1")
+        while not place_to_meet.check(notes) and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager
 def lost_at_start(here: Rank) -> Iterator[None]:
-    """Turns torch's words into a LostProcess."""
+    """Turn torch's errors in this context into a LostProcess."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
