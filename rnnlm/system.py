@@ -101,10 +101,16 @@ def in_threads(
     """Yield the result of `function` for each part, in their order, from so many threads (None: as
     many as there are processors).
 
-    No more parts than that are in work, or finished and waiting to be taken.
+    No more parts than that are in work, or finished and waiting to be taken. A single part needs
+    no thread.
     """
     threads = threads or processors()
-    if threads < 2:
+
+    # Draw two parts, if two may be in work, to see whether there is more than one.
+    parts = iter(parts)
+    first_ones = list(itertools.islice(parts, min(threads, 2)))
+    parts = itertools.chain(first_ones, parts)
+    if len(first_ones) < 2:
         yield from map(function, parts)
         return
     with ThreadPoolExecutor(threads) as pool:

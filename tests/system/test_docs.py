@@ -110,6 +110,8 @@ def made_small(arguments: list[str]) -> list[str]:
         if before == "--grid"
     }
     small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
+    if any(word.startswith("layer_sizes=") for word in arguments):
+        small.append("layer_sizes=16,16")
     return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
 
 

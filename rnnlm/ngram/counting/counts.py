@@ -30,6 +30,7 @@ from rnnlm.system import in_threads, processors
 # process, however it ends.
 
 POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
+SMALLEST_PART = 1 << 16  # positions that a thread of their own would not count sooner
 BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for the moment
 
 
@@ -254,7 +255,8 @@ class _Counter:
         """Ranges of contexts, each of few enough positions to be sorted at a time with (key,
         position) in 64 bits."""
         ends_H = np.cumsum(self.context_counts, dtype=np.int64)
-        most = min(self.workspace.positions, int(ends_H[-1]) // self.workspace.threads + 1)
+        share = int(ends_H[-1]) // self.workspace.threads + 1
+        most = min(self.workspace.positions, max(share, SMALLEST_PART))
         parts, start = [], 0
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0

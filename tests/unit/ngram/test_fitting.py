@@ -13,6 +13,7 @@ from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
 from rnnlm.models import registry
 from rnnlm.ngram import fitting
+from rnnlm.ngram.counting import counts
 from rnnlm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
@@ -237,7 +238,8 @@ def test_a_memory_limit_does_not_change_the_model(little_memory, settings, memor
 
 
 @pytest.mark.parametrize("memory", [None, "9k"])
-def test_the_thread_count_does_not_change_the_model(little_memory, memory):
+def test_the_thread_count_does_not_change_the_model(little_memory, memory, monkeypatch):
+    monkeypatch.setattr(counts, "SMALLEST_PART", 1)  # a part for each thread, of a tiny text, too
     data = data_of(TEXT)
     models = [
         events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays()
