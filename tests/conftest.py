@@ -56,7 +56,7 @@ settings.register_profile(
     "rnnlm",
     deadline=None,
     derandomize=True,
-    max_examples=25,
+    max_examples=15,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(

@@ -278,13 +278,21 @@ def without_kenlm(monkeypatch):
 
 
 @pytest.fixture
-def forked(monkeypatch):
+def few_keys(monkeypatch):
+    """The calibration sorts few keys."""
+    monkeypatch.setattr(growth, "SORTED_KEYS", 1000)
+
+
+@pytest.fixture
+def forked(monkeypatch, few_keys):
     """The commands that are measured start at once."""
     starts = types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(growth, "subprocess", starts)
 
 
-def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
+def test_ngram_growth_is_shown_size_by_size(
+    rnnlm, models, here, without_kenlm, monkeypatch, few_keys
+):
     monkeypatch.setattr(growth, "PARTS", (4, 1))
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
     columns, *rows, calibration = [line.split("\t") for line in shown.out.splitlines()]

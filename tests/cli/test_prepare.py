@@ -67,7 +67,7 @@ def test_the_outcome_as_json(rnnlm, text):
 def test_interrupted_preparation_stops_soon_and_can_resume(
     start, spawn, here, corpus_lines, number, code
 ):
-    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 600, encoding="utf-8")
+    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 300, encoding="utf-8")
     process = start(
         "prepare",
         "text.txt",

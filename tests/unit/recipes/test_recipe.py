@@ -134,7 +134,10 @@ def test_the_demo_is_reproducible_through_a_step_budget():
 
 
 # seconds each: the others show the same
-WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "char-lstm-ptb"}
+WIDE = {
+    "awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "zaremba-medium",
+    "char-lstm-ptb", "cpu-1h", "demo-long",
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

@@ -96,7 +96,7 @@ def test_events_report_sample_progress_and_outcome(tmp_path, text, small_shards)
     assert progress[-1].text_bytes == events[-1].bytes and progress[-1].tokens == events[-1].tokens
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 3])
 def test_bytes_do_not_depend_on_workers_or_compression(tmp_path, text, prepared, workers):
     prepared("one")
     prepared("more", workers=workers)
@@ -247,7 +247,7 @@ def test_nothing_is_lost_from_a_pipe(tmp_path, text, prepared):
     assert (piped.lines_hash, piped.lines) == (first.lines_hash, first.lines)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_tables_and_data_sets_are_prepared_in_chunks(
     tmp_path, corpus_text, prepared, monkeypatch, workers
 ):
