@@ -13,26 +13,29 @@ from typing import IO, Any
 from rnnlm.errors import RnnlmError
 
 CHUNK_BYTES = 1 << 22
-PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may stand for 128 KiB
+PIECE_BYTES = 1 << 11  # decompressed at a time: 4 bytes of .zst may hold 128 KiB
 XZ_MEMORY = 1 << 29  # xz -9 takes an eighth of it
 SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
 def open_decompressed(path: str) -> IO[bytes]:
-    """The bytes of the file at `path`, decompressed as its suffix says.
+    """Open the file at `path` for reading, decompressed as its suffix says.
 
-    Raises:
-        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated;
-            zlib.error: it is damaged.
+    Opening may raise OSError. So may reading where the file is damaged, or zlib.error; EOFError
+    where it is truncated.
     """
     return decompressed(open(path, "rb"), Path(path).suffix.lower())
 
 
 def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
-    """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises
-    is as for :func:`open_decompressed`."""
-    if suffix in (".gz", ".bz2"):
-        return (gzip if suffix == ".gz" else bz2).open(stream, "rb")
+    """Return the decompressed bytes of a file with that suffix; `stream` holds those on disk.
+
+    Errors are those of :func:`open_decompressed`.
+    """
+    if suffix == ".gz":
+        return gzip.open(stream, "rb")
+    if suffix == ".bz2":
+        return bz2.open(stream, "rb")
     if suffix == ".xz":
         frames = _Frames(
             stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0"
@@ -50,7 +53,7 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
 
 @contextlib.contextmanager
 def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
-    """Turns what goes wrong while a file is read into an error of that kind, which names it."""
+    """Turn errors of reading in this context into an error of that kind, which names the file."""
     try:
         yield
     except EOFError:
@@ -62,7 +65,7 @@ def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
 
 
 def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
-    """`pieces` as a file with this suffix holds them."""
+    """Yield `pieces` as a file with this suffix holds them."""
     suffix = suffix.lower()
     if suffix not in SUFFIXES:
         yield from pieces
@@ -79,19 +82,26 @@ def _compressor(suffix: str) -> Any:
         return zstandard.ZstdCompressor().compressobj()
     if suffix == ".gz":
         return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
-    return lzma.LZMACompressor() if suffix == ".xz" else bz2.BZ2Compressor()
+    if suffix == ".xz":
+        return lzma.LZMACompressor()
+    return bz2.BZ2Compressor()
 
 
 def without_suffix(path: str) -> str:
-    """`path` without its suffix of compression."""
+    """Return `path` without its suffix of compression."""
     suffix = Path(path).suffix
-    return path.removesuffix(suffix) if suffix.lower() in SUFFIXES else path
+    if suffix.lower() not in SUFFIXES:
+        return path
+    return path.removesuffix(suffix)
 
 
 class _Frames(io.RawIOBase):
-    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever they
-    claim to hold. zstandard's own reader stops after the first, and takes a truncated one for
-    whole; lzma's allocates as large a dictionary as the file asks for."""
+    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever size
+    they claim.
+
+    zstandard's own reader stops after the first frame, and takes a truncated one for whole; lzma's
+    allocates as large a dictionary as the file asks for.
+    """
 
     def __init__(
         self,
@@ -101,25 +111,28 @@ class _Frames(io.RawIOBase):
         padding: bytes = b"",
     ) -> None:
         self.compressed = compressed
-        self.start = start  # gives the decompressor of a new frame
-        self.damage = damage  # what it raises
-        self.padding = padding  # what may stand between frames
-        self.frame: Any = None
-        self.rest = self.text = memoryview(b"")
+        self.start = start  # makes the decompressor of a new frame
+        self.damage = damage  # the error that it raises
+        self.padding = padding  # bytes that may lie between frames
+        self.frame: Any = None  # the decompressor of the frame being read
+        self.rest = memoryview(b"")  # read from the file, not yet decompressed
+        self.text = memoryview(b"")  # decompressed, not yet taken
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self.text:
-            self.rest = self.rest or memoryview(self.compressed.read(CHUNK_BYTES))
-            if not self.rest and self.frame is not None:
-                raise EOFError("truncated")
             if not self.rest:
+                self.rest = memoryview(self.compressed.read(CHUNK_BYTES))
+            if not self.rest:
+                if self.frame is not None:
+                    raise EOFError("truncated")
                 return 0
             self._decompress()
         count = min(len(buffer), len(self.text))
-        buffer[:count], self.text = self.text[:count], self.text[count:]
+        buffer[:count] = self.text[:count]
+        self.text = self.text[count:]
         return count
 
     def close(self) -> None:
@@ -127,16 +140,24 @@ class _Frames(io.RawIOBase):
         super().close()
 
     def _decompress(self) -> None:
-        """The text of the next few bytes of `rest`."""
+        """Decompress the next few bytes of `rest` into `text`."""
         piece = bytes(self.rest[:PIECE_BYTES])
-        if self.frame is None and (padded := len(piece) - len(piece.lstrip(self.padding))):
-            self.rest = self.rest[padded:]
-            return
-        self.frame = self.frame or self.start()
+
+        # Between frames, skip the padding first.
+        if self.frame is None:
+            padded = len(piece) - len(piece.lstrip(self.padding))
+            if padded:
+                self.rest = self.rest[padded:]
+                return
+            self.frame = self.start()
+
         try:
             self.text = memoryview(self.frame.decompress(piece))
         except self.damage as error:
             raise OSError(f"it is damaged: {error}") from None
-        self.rest = self.rest[len(piece) - len(self.frame.unused_data) :]
+
+        # What follows the frame's end begins the next one.
+        taken = len(piece) - len(self.frame.unused_data)
+        self.rest = self.rest[taken:]
         if self.frame.eof:
             self.frame = None

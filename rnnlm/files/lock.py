@@ -1,6 +1,6 @@
-"""One writer at a time of a folder or a file, which says who it is.
+"""Locks that give a folder or a file one writer at a time and say who that is.
 
-The owner of a folder is named in the folder, by owner.json; that of a file beside it, by
+A folder's owner is named in the folder, by owner.json; a file's owner beside it, by
 .NAME.owner.json. The system locks the owner's file for its process and releases it however the
 process ends. Many network file systems do not show locks of other machines: there the file itself
 shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
@@ -29,8 +29,8 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Who writes. machine: what distinguishes machines of one name, where the system knows it.
-    work: what it is about, such as "training"; earlier versions did not say."""
+    """The process that writes. machine: what distinguishes machines of the same name, where the
+    system knows it. work: what it does, such as "training"; earlier versions did not say."""
 
     host: str
     machine: str
@@ -53,19 +53,17 @@ class Owner:
         return f"process {self.process} on {self.host}, since {self.since}{work}"
 
     def is_here(self, other: "Owner") -> bool:
-        """Whether `other` ran on this machine, so that the system's lock is enough."""
+        """Return whether `other` ran on this machine, so that the system's lock is enough."""
         return (self.host, self.machine) == (other.host, other.machine)
 
 
 @contextlib.contextmanager
 def held(folder: Path, work: str) -> Iterator[None]:
-    """Own the folder while this lasts. Folders made for that are removed where nothing was put into
-    them. A notice names a stale lock.
+    """Own the folder in this context; raise OutputError where another process owns it. A notice
+    names a stale lock that is taken over.
 
-    work: what is done there, such as "training".
-
-    Raises:
-        OutputError: another process has the folder, or it cannot be written.
+    Folders made for it are removed where nothing was put into them. work: what is done there, such
+    as "training".
     """
     made: list[Path] = []
     try:
@@ -81,16 +79,13 @@ def held(folder: Path, work: str) -> Iterator[None]:
 
 
 def file_held(path: Path, work: str = "writing") -> contextlib.AbstractContextManager[None]:
-    """Own the file at `path`, which need not be there, while this lasts.
-
-    Raises:
-        OutputError: another process is writing it, or nothing can be written into its folder.
-    """
+    """Own the file at `path`, which need not exist, in this context; raise OutputError where
+    another process owns it."""
     return _owned(path, _beside(path), work)
 
 
 def check(folder: Path) -> None:
-    """Make sure that nobody owns the folder, before time goes into writing it; an OutputError names
+    """Make sure that nobody owns the folder, before time goes into writing it. An OutputError names
     its owner."""
     if os.path.lexists(folder / OWNER):
         with writing(folder), _opened(folder, folder / OWNER) as stream:
@@ -103,7 +98,7 @@ def _beside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
-    """Own the folder or file `target`, whose owner the file at `path` names."""
+    """Own the folder or file `target` in this context; the file at `path` names its owner."""
     with writing(target):
         stream = _taken(target, path, work)
     try:
@@ -111,23 +106,27 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
             yield
     finally:
         with contextlib.suppress(OSError), stream:
-            # else the folder vanished, and another run came
+            # Otherwise the folder vanished, another run came, and the file is its own.
             if os.path.samestat(os.fstat(stream.fileno()), os.lstat(path)):
                 path.unlink()
 
 
 def _taken(target: Path, path: Path, work: str) -> IO[bytes]:
-    """The file that names the owner, locked, with this process in it."""
+    """Open and lock the file that names the owner, and write this process into it."""
     while True:
         stream = _opened(target, path)
         try:
             before = _check_free(target, stream)
-            if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
-                break
+            is_still_there = os.fstat(stream.fileno()).st_nlink > 0
         except BaseException:
             stream.close()
             raise
+        if is_still_there:
+            break
+        # Its owner deleted it just now, so the lock is on a file that nobody else can see.
         stream.close()
+
+    # Whoever left the lock has ended.
     if before:
         notice(f"{target} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
@@ -148,7 +147,7 @@ def _opened(target: Path, path: Path) -> IO[bytes]:
 
 
 def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
-    """Lock the file, if it is free. The owner it was left by, if it names one."""
+    """Lock the file, if it is free. Return the owner that left it, if it names one."""
     stream.seek(0)
     try:
         owner = decode_json(stream.read(LARGEST), Owner)
@@ -156,6 +155,8 @@ def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
         owner = None
     if not _lock(stream):
         raise _in_use(target, str(owner or "its name is not known"))
+
+    # The system's lock may not reach other machines, so there a silence shows that the owner ended.
     if owner and not owner.is_here(Owner.this()):
         silent = _seconds_since_touched(stream)
         if silent < SILENT_SECONDS:
@@ -172,7 +173,7 @@ def _in_use(target: Path, by: str) -> OutputError:
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    """Lock the file until it is closed. False where another process has locked it."""
+    """Lock the file until it is closed. Return False where another process has locked it."""
     import filelock  # slow to import, and few commands lock anything
 
     try:
@@ -182,7 +183,7 @@ def _lock(stream: IO[bytes]) -> bool:
 
 
 def _seconds_since_touched(stream: IO[bytes]) -> float:
-    """By the file system's clock: that of a file made beside it now."""
+    """Return the seconds by the file system's clock, read from a file made beside it now."""
     probe = unfinished_path(Path(stream.name))
     try:
         with open(probe, "xb") as now:
@@ -193,7 +194,7 @@ def _seconds_since_touched(stream: IO[bytes]) -> float:
 
 @contextlib.contextmanager
 def _touching(path: Path) -> Iterator[None]:
-    """The file is touched now and then while this lasts."""
+    """Touch the file now and then in this context."""
     over = threading.Event()
 
     def touch() -> None:
@@ -211,7 +212,7 @@ def _touching(path: Path) -> Iterator[None]:
 
 
 def _machine() -> str:
-    """The system's own name of this machine; "" where it has none."""
+    """Return the system's own name of this machine; "" where it has none."""
     with contextlib.suppress(OSError):
         return Path("/etc/machine-id").read_text(encoding="ascii", errors="replace").strip()
     return ""

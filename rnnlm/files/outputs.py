@@ -1,8 +1,8 @@
 """Plain files that a person asks for: checked before time goes into them, locked while they are
 made, and written whole.
 
-The lock of a file is a file beside it, as :mod:`rnnlm.files.lock` says. :func:`check_file` takes
-it, inside of :func:`claims`, until the claims end: the command line holds them for a whole command,
+The lock of a file is a file beside it, as :mod:`rnnlm.files.lock` says. Within :func:`claims`,
+:func:`check_file` takes it until the claims end: the command line holds them for a whole command,
 so that a second writer is refused before it computes what the first one is about to write.
 """
 
@@ -33,7 +33,9 @@ _claims: ContextVar[_Claims | None] = ContextVar("claims", default=None)
 
 @contextlib.contextmanager
 def claims() -> Iterator[None]:
-    """Own all files that :func:`claim` and :func:`check_file` name meanwhile, until this ends."""
+    """Own all files that :func:`claim` and :func:`check_file` name in this context, until it
+    ends."""
+    # What an outer context owns is not to be locked a second time.
     outer = _claims.get()
     with contextlib.ExitStack() as locks:
         token = _claims.set(_Claims(locks, outer.names if outer else frozenset()))
@@ -44,12 +46,8 @@ def claims() -> Iterator[None]:
 
 
 def claim(path: Path) -> None:
-    """Own the file at `path` until the :func:`claims` end; where there are none, only make sure
-    that nobody else is writing it.
-
-    Raises:
-        OutputError: another process is.
-    """
+    """Own the file at `path` until the :func:`claims` end. Where there are none, only make sure
+    that nobody else is writing it."""
     held = _claims.get()
     if held is None:
         with owned(path):
@@ -61,11 +59,7 @@ def claim(path: Path) -> None:
 
 @contextlib.contextmanager
 def owned(path: Path) -> Iterator[None]:
-    """Own the file at `path` while this lasts, unless it is claimed already.
-
-    Raises:
-        OutputError: another process is writing it.
-    """
+    """Own the file at `path` in this context, unless it is claimed already."""
     held = _claims.get()
     if is_stream(path) or (held is not None and _name(path) in held.names):
         yield
@@ -76,17 +70,16 @@ def owned(path: Path) -> Iterator[None]:
 
 
 def _name(path: Path) -> str:
-    """One name of a file, however it is named; of a link, the link's."""
+    """Return one name for a file, however it is named; for a link, the link's."""
     return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def check_file(path: Path, overwrite: bool) -> None:
-    """Make sure that a file may be written to `path`, before time goes into it. Inside of
+    """Make sure that a file may be written to `path`, before time goes into it. Within
     :func:`claims`, nobody else may write it until these end.
 
-    Raises:
-        OutputError: something is there that is not to be replaced, there is no such folder,
-            nothing can be written into it, or another process is writing it.
+    Raise OutputError where something must not be replaced, nothing can be written into the folder,
+    or another process is writing the file.
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
@@ -100,7 +93,8 @@ def check_file(path: Path, overwrite: bool) -> None:
         )
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
-    claim(path)  # first: who writes it says more than that it is there
+    # First the claim: that another process writes the file says more than that it exists.
+    claim(path)
     if path.exists() and not overwrite:
         raise OutputError(
             f"{path} already exists", hint="choose another name, or replace it with --overwrite"
@@ -108,8 +102,8 @@ def check_file(path: Path, overwrite: bool) -> None:
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
-    """Make sure that no two outputs are one file, and none of them a file that is read; a
-    UsageError names one that is."""
+    """Make sure that no two outputs are the same file, and none of them an input. A UsageError
+    names one that is."""
     taken = {os.path.realpath(source) for source in sources}
     for path in outputs:
         place = os.path.realpath(path)
@@ -124,14 +118,14 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
     device or standard output (`-`) as they come.
 
-    Raises:
-        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody
-            reads standard output any more.
+    Raise OutputError where it cannot be written; what was there stays. Raise BrokenPipeError where
+    nobody reads standard output any more.
     """
     if path == STANDARD_OUTPUT:
         _write_to_standard_output(pieces)
         return
     with writing(path):
+        # A pipe or device cannot be replaced, and its reader need not wait for the end.
         if is_stream(path):
             with open(path, "wb") as stream:
                 stream.writelines(pieces)
@@ -141,17 +135,19 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
-    if not hasattr(sys.stdout, "buffer"):  # as in a notebook
+    # A notebook's output has no buffer.
+    if not hasattr(sys.stdout, "buffer"):
         raise OutputError(
             "cannot write to standard output", "it takes no bytes here", "name a file"
         )
+    # Text that was printed before comes first.
     sys.stdout.flush()
     sys.stdout.buffer.writelines(pieces)
     sys.stdout.buffer.flush()
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
+    """Return whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
     terminal, a device."""
     if path == STANDARD_OUTPUT:
         return True

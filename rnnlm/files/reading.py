@@ -1,5 +1,5 @@
-"""The bytes of a source (a file, compressed or not, or standard input) and how they become text;
-small files, read as a whole."""
+"""Bytes of a source (a file, compressed or not, or standard input), their decoding into text, and
+small files that are read as a whole."""
 
 import contextlib
 import errno
@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
-# What a workbook's file begins with: a zip archive (.xlsx, .ods), which names its parts soon; and
-# the container of Excel, Word and PowerPoint before 2007 (.xls).
+# The first bytes of a workbook: a zip archive (.xlsx, .ods), which soon names its parts; and the
+# container of Excel, Word and PowerPoint before 2007 (.xls).
 ZIP, OLD_OFFICE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PARTS_OF_WORKBOOKS = (b"xl/", b"opendocument.spreadsheet")
 MOST_SMALL_BYTES = 1 << 24
@@ -38,18 +38,16 @@ LONGEST_LINE = 1 << 27
 
 
 def shown_name(source: str) -> str:
-    """What a sentence calls a file: `-` is standard input."""
+    """Return what a sentence calls a file: `-` is standard input."""
     return "standard input" if source == STANDARD_INPUT else source
 
 
 @contextlib.contextmanager
 def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read
-    from a file.
+    """Open the decompressed bytes of `source` in this context. Raise TextError where they cannot be
+    read, also while they are read in the context.
 
-    Raises:
-        TextError: it cannot be opened, read or decompressed; also while it is read inside the
-            context.
+    on_read: called with how many bytes have been read from a file.
     """
     with naming_errors(source, TextError):
         try:
@@ -63,8 +61,8 @@ def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterato
 
 
 def _refuse_spreadsheet(source: str, stream: IO[bytes]) -> None:
-    """Raise a TextError if `stream`, of which nothing has been read yet, begins like the file of a
-    spreadsheet."""
+    """Raise TextError if `stream`, of which nothing has been read yet, begins like a spreadsheet's
+    file."""
     start = stream.peek(len(OLD_OFFICE))  # type: ignore[attr-defined]  # all of them can
     is_workbook = start.startswith(ZIP) and any(part in start for part in PARTS_OF_WORKBOOKS)
     if is_workbook or start.startswith(OLD_OFFICE):
@@ -76,18 +74,20 @@ def _refuse_spreadsheet(source: str, stream: IO[bytes]) -> None:
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:
-    """`data`, which begins with line `first_line` of `source`, as text. errors: None: "strict",
-    where nothing else can be asked for.
+    """Return `data`, which begins with line `first_line` of `source`, as text. Raise TextError
+    where it is not UTF-8.
 
-    Raises:
-        TextError: it is not UTF-8, and that is to be an error.
+    errors: what to do with bad bytes, as Python names it; None: "strict", where nothing else can be
+    asked for.
     """
     try:
         return data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
+        # Find the bad byte's line, and its place in it.
         before = data[: error.start]
         line = first_line + before.count(b"\n")
         byte = error.start - (before.rfind(b"\n") + 1) + 1
+        # Guess where the text may come from.
         hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
         if errors:
             hint += ", or use --encoding-errors replace"
@@ -101,31 +101,34 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
 
 
 def undecoded(text: str, place: int) -> str:
-    """The byte that stands at a place of `text` which was read with "surrogateescape", for
-    messages."""
-    return (
-        f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is "
-        f"0x{ord(text[place]) - 0xDC00:02x}"
-    )
+    """Say for messages which byte is at a place of `text` that was read with "surrogateescape"."""
+    before = text[:place].encode("utf-8", "surrogateescape")
+    byte = ord(text[place]) - 0xDC00
+    return f"byte {len(before) + 1} is 0x{byte:02x}"
 
 
 def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[str]:
-    """The lines of a source with their ends, as text, without the byte order mark of the first.
+    """Yield the lines of a source with their ends, as text, without the byte order mark of the
+    first.
 
-    Raises:
-        TextError: as :func:`decode`; it is UTF-16, though `errors` lets bad bytes pass one by one;
-            a line is longer than LONGEST_LINE.
+    Raise TextError as :func:`decode` does, and for UTF-16, though `errors` lets bad bytes pass one
+    by one, and for a line longer than LONGEST_LINE.
     """
-    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
+    lines = iter(lambda: stream.readline(LONGEST_LINE + 1), b"")
+    for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             raise too_long(source, number)
-        is_utf16 = number == 1 and errors == "surrogateescape" and line.startswith(UTF16)
+        if number > 1:
+            yield decode(line, source, number, errors)
+            continue
+        # Bad bytes that pass one by one would make a text of UTF-16, too.
+        is_utf16 = errors == "surrogateescape" and line.startswith(UTF16)
         text = decode(line, source, number, "strict" if is_utf16 else errors)
-        yield text.removeprefix("\ufeff") if number == 1 else text
+        yield text.removeprefix("\ufeff")
 
 
 def too_long(source: str, line: int) -> TextError:
-    """The error for a line that is longer than LONGEST_LINE."""
+    """Return the error for a line that is longer than LONGEST_LINE."""
     return TextError(
         f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes",
         "a line must fit in memory",
@@ -149,7 +152,7 @@ def _open_counted(source: str, on_read: Callable[[int], None]) -> Iterator[IO[by
 
 
 class _CountedFile(io.FileIO):
-    """A file that reports how many bytes have been read from it."""
+    """A file that reports how many bytes are read from it."""
 
     def __init__(self, path: str, on_read: Callable[[int], None]) -> None:
         super().__init__(path, "rb")
@@ -163,7 +166,7 @@ class _CountedFile(io.FileIO):
 
 class StandardInput:
     """Standard input as it arrives. All of it is kept, in a temporary file where it is long: it can
-    be read once only, and a text is read twice (vocabulary, then tokens)."""
+    only be read once, and a text is read twice (for the vocabulary, then for the tokens)."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
@@ -172,15 +175,15 @@ class StandardInput:
         weakref.finalize(self, self.spool.close)
         self.size = 0
         self.has_ended = False
-        self.newest: ArrivingBytes | None = None  # the reading that was begun last
+        self.newest: ArrivingBytes | None = None  # the reading that began last
         try:
             self.descriptor: int | None = stream.fileno()
         except OSError:  # it is in memory, as in tests
             self.descriptor = None
 
     def read(self, position: int) -> bytes:
-        """Return some of the bytes from `position` on, which may have to be waited for; none at the
-        end."""
+        """Return some of the bytes from `position` on, waiting for them where necessary; none at
+        the end."""
         if position >= self.size and not self.has_ended:
             self.take()
         self.spool.seek(position)
@@ -189,13 +192,13 @@ class StandardInput:
     def take(self) -> None:
         """Keep what has arrived; wait where nothing has."""
         data = self.stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
-        self.has_ended = not data  # a terminal says it once
+        self.has_ended = not data  # a terminal says so only once
         self.spool.seek(self.size)
         self.spool.write(data)
         self.size += len(data)
 
     def has_more(self) -> bool:
-        """Whether `take` would not wait."""
+        """Return whether `take` would not wait."""
         if self.descriptor is None:
             return True
         return bool(select.select([self.descriptor], [], [], 0)[0])
@@ -222,6 +225,7 @@ class ArrivingBytes(io.BufferedIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         wanted = sys.maxsize if size is None or size < 0 else size
+        # Wait until enough has arrived, or no more will.
         while len(self.held) - self.at < wanted and self._extend():
             pass
         return self._taken(min(len(self.held), self.at + wanted))
@@ -229,6 +233,7 @@ class ArrivingBytes(io.BufferedIOBase):
     def readline(self, size: int | None = -1) -> bytes:
         most = sys.maxsize if size is None or size < 0 else size
         end = self.held.find(b"\n", self.at) + 1
+        # Search only what has arrived since, or a long line takes time in square of its length.
         while not end and len(self.held) - self.at < most:
             searched = len(self.held) - self.at
             if not self._extend():
@@ -237,9 +242,10 @@ class ArrivingBytes(io.BufferedIOBase):
         return self._taken(min(end or len(self.held), self.at + most))
 
     def waits(self) -> bool:
-        """Whether the next line has not arrived yet."""
+        """Return whether the next line has not arrived yet."""
         source = self.source
         while self.held.find(b"\n", self.at) < 0:
+            # Take what is kept already, then what has arrived, and never wait.
             if self.position < source.size:
                 self._extend()
             elif source.has_ended:
@@ -256,7 +262,8 @@ class ArrivingBytes(io.BufferedIOBase):
         return taken
 
     def _extend(self) -> bool:
-        """Hold more of the source, at least a byte but at its end."""
+        """Hold more of the source: at least a byte, except at its end. Return whether there was
+        more."""
         data = self.source.read(self.position)
         del self.held[: self.at]
         self.at = 0
@@ -267,29 +274,28 @@ class ArrivingBytes(io.BufferedIOBase):
 
 @functools.cache
 def standard_input() -> StandardInput:
-    """Return what arrives on standard input: it is read until the process ends."""
+    """Return what arrives on standard input; it is read until the process ends."""
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
     return StandardInput(sys.stdin.buffer)
 
 
 def standard_input_waits() -> bool:
-    """Whether the next line of standard input, as it was opened last, has not arrived yet."""
+    """Return whether the next line of standard input, as it was opened last, has not arrived
+    yet."""
     newest = None if sys.stdin is None else standard_input().newest
     return newest is not None and newest.waits()
 
 
 def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
-    """The content of the file at `path`, of `limit` bytes at most: no more is read of a larger
-    file, or of a device without end.
+    """Read the file at `path`, of `limit` bytes at most; a larger one is an OSError.
 
-    Raises:
-        OSError: it cannot be read, or is larger.
+    No more is read than that of a larger file, or of a device without end.
     """
     data = bytearray()
     with open(path, "rb") as stream:
-        # asked for `limit` bytes, Python would make room for all of them
-        while piece := stream.read(CHUNK_BYTES):
+        # Asked for `limit` bytes, Python would make room for all of them.
+        for piece in iter(lambda: stream.read(CHUNK_BYTES), b""):
             data += piece
             if len(data) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
@@ -297,10 +303,10 @@ def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
 
 
 def decode_json(data: bytes | str, kind: type[T]) -> T:
-    """JSON as a value of type `kind`.
+    """Return JSON as a value of type `kind`.
 
-    Raises:
-        ValueError: it is not JSON, which knows neither NaN nor Infinity, or not of that type.
+    Raise ValueError where it is not JSON, which knows neither NaN nor Infinity, or not of that
+    type.
     """
     try:
         return msgspec.convert(json.loads(data, parse_constant=_refuse, parse_float=_finite), kind)
@@ -313,7 +319,8 @@ def _refuse(constant: str) -> None:
 
 
 def _finite(digits: str) -> float:
-    if math.isinf(number := float(digits)):
+    number = float(digits)
+    if math.isinf(number):
         raise ValueError(f"{digits[:20]} is out of range")
     return number
 
@@ -322,41 +329,37 @@ def read_json(
     path: Path, kind: type[T], error: type[RnnlmError], damaged: str, hint: str = "", *,
     newest: tuple[str, int] | None = None, limit: int = MOST_SMALL_BYTES,
 ) -> T:  # fmt: skip
-    """The JSON file at `path` as a value of type `kind`.
+    """Return the JSON file at `path` as a value of type `kind`.
 
-    damaged: what the error says where the file is not of that type. newest: what has a
-    `format_version`, and the newest that is read.
-
-    Raises:
-        An error of the class `error`: the file cannot be read, is damaged, or has a newer format.
+    Raise `error` where it cannot be read, is damaged, or has a newer format. damaged: the message
+    where it is not of that type. newest: what has a `format_version`, and the newest that is read.
     """
     try:
         content = decode_json(read_small(path, limit), Any)
-        version = content.get("format_version") if newest and isinstance(content, dict) else None
-        if newest and isinstance(version, int) and version > newest[1]:
-            raise error(
-                f"{newest[0]} has format {version}",
-                f"this rnnlm reads up to {newest[1]}",
-                "upgrade rnnlm",
-            )
+        # A newer format first: its content need not be of the type that is known here.
+        if newest and isinstance(content, dict):
+            what, readable = newest
+            version = content.get("format_version")
+            if isinstance(version, int) and version > readable:
+                raise error(
+                    f"{what} has format {version}",
+                    f"this rnnlm reads up to {readable}",
+                    "upgrade rnnlm",
+                )
         return msgspec.convert(content, kind)
     except OSError as failure:
-        what, why = f"cannot read {path}", failure.strerror or str(failure)
-        raise (
-            error(damaged, f"{path.name}: {why}", hint)
-            if failure.errno == errno.EFBIG
-            else error(what, why)
-        ) from None
+        # A file that is too large is damaged; any other may just not be readable now.
+        why = failure.strerror or str(failure)
+        if failure.errno == errno.EFBIG:
+            raise error(damaged, f"{path.name}: {why}", hint) from None
+        raise error(f"cannot read {path}", why) from None
     except (ValueError, RecursionError) as failure:
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The flat table of a TOML file.
-
-    Raises:
-        SettingsError: it is missing, not TOML, or holds sections.
-    """
+    """Return the flat table of a TOML file. Raise SettingsError where it is missing, not TOML, or
+    holds sections."""
     try:
         table = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:

@@ -1,10 +1,10 @@
 """Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from
 standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted
-as RFC 4180 has it; its header says whether commas separate its cells, or semicolons, as
-spreadsheets write it in most of Europe. TSV is as :mod:`rnnlm.files.tables` says. What cannot be
-read or decoded, or is not the table it is said to be, raises TextError.
+A row is a dict from column name to value, with its place in the file, for messages. CSV is quoted
+as in RFC 4180; its header says whether commas separate its cells, or semicolons, as spreadsheets
+write it in most of Europe. What cannot be read or decoded, or is not the kind of table it should
+be, raises TextError.
 """
 
 import csv
@@ -23,52 +23,60 @@ from rnnlm.files.reading import opened, text_lines, undecoded
 if TYPE_CHECKING:
     import pyarrow
 
-# ---- Tab-separated values, written and read in one way by everything that holds them.
+# ---- Tab-separated values, which everything writes and reads in the same way.
 #
-# Written by RFC 4180: a cell with a quotation mark, a tab or a line end stands in quotation marks,
-# its own doubled, so that the defaults of Python's csv, of pandas and of R's read.delim read back
-# what was written. Read with care for text that nobody quoted: a cell is unquoted only if it begins
-# and ends with a quotation mark and each one inside is doubled; every other quotation mark is a
-# character.
+# They are written by RFC 4180: a cell with a quotation mark, a tab or a line end is put in
+# quotation marks, its own doubled, so that the defaults of Python's csv, of pandas and of R's
+# read.delim read back what was written. Reading takes care of text that nobody quoted: a cell is
+# unquoted only if it begins and ends with a quotation mark and each one inside is doubled; every
+# other quotation mark is a character.
 
 LARGEST_CELL = 1 << 26  # characters
-READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cell is looked for
+READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cell is sought
 _QUOTED = re.compile('"(?:[^"]|"")*+"')
 
 
 def line(cells: Iterable[str]) -> str:
-    """A row, with its line end."""
+    """Return a row of `cells`, with its line end."""
     return "\t".join(map(quoted, cells)) + "\n"
 
 
 def quoted(cell: str) -> str:
-    """`cell` as it is written."""
+    """Return `cell` as it is written."""
     needs_it = '"' in cell or "\t" in cell or "\n" in cell or "\r" in cell
-    return '"' + cell.replace('"', '""') + '"' if needs_it else cell
+    if not needs_it:
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def unquoted(cell: str) -> str:
-    """What was written as `cell`."""
-    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
+    """Return the text that was written as `cell`."""
+    if not _QUOTED.fullmatch(cell):
+        return cell
+    return cell[1:-1].replace('""', '"')
 
 
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The rows of `lines`, each with the number of its first line, from 1; empty lines are none.
-    columns: how many cells a row has; None: as many as the first one.
+    """Yield the rows of `lines`, each with the number of its first line, from 1; empty lines are
+    skipped. columns: how many cells a row has; None: as many as the first one.
 
     A quoted cell may hold tabs and line ends. But lines that each have as many cells as there are
-    columns are rows of their own, and a quotation mark that is open at the end of one is a
-    character: sentences of one speech follow each other like that.
+    columns are rows of their own, and a quotation mark left open at the end of one is a character:
+    sentences of one speech follow each other like that.
     """
     csv.field_size_limit(LARGEST_CELL)
-    stream, number = _Lines(lines), 1
+    stream = _Lines(lines)
+    number = 1
     for first in stream:
-        taken, cells = 1, _split(first)
+        # Few lines hold a quotation mark, so all others are split and no more.
+        taken = 1
+        cells = _split(first)
         if '"' in first:
-            taken, cells = _spanning(first, stream, columns) or (
-                1,
-                [unquoted(cell) for cell in cells],
-            )
+            spanning = _spanning(first, stream, columns)
+            if spanning:
+                taken, cells = spanning
+            else:
+                cells = [unquoted(cell) for cell in cells]
         if first.strip("\r\n"):
             columns = columns or len(cells)
             yield number, cells
@@ -86,7 +94,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        return self._again.pop() if self._again else next(self._lines)
+        if self._again:
+            return self._again.pop()
+        return next(self._lines)
 
     def give_back(self, lines: list[str]) -> None:
         self._again.extend(reversed(lines))
@@ -97,31 +107,39 @@ def _split(line: str) -> list[str]:
 
 
 def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, list[str]] | None:
-    """How many lines the row takes that begins with `first`, and its cells, where one of them holds
-    a tab or a line end; else None."""
-    if columns is None or not any(
-        cell.startswith('"') and not _QUOTED.fullmatch(cell) for cell in _split(first)
-    ):
+    """Return how many lines the row takes that begins with `first`, and its cells, where one of
+    them holds a tab or a line end; else None."""
+    if columns is None or not any(map(_begins_quoted, _split(first))):
         return None
+
+    # Read on as csv does, and remember the lines that this takes.
     taken = [first]
 
     def following() -> Iterator[str]:
         yield first
         room = READ_AHEAD
-        while room > 0 and (line := next(stream, None)) is not None:
-            room -= len(line)
+        for line in stream:
             taken.append(line)
             yield line
+            room -= len(line)
+            if room <= 0:
+                return
 
     try:
         cells = next(csv.reader(following(), delimiter="\t", strict=True))
     except csv.Error:
         # the quotation mark that begins a cell has no end, or one inside is not doubled
         cells = []
+    # Where every line is a whole row by itself, the quotation mark is a character.
     if len(cells) == columns and any(len(_split(line)) != columns for line in taken):
         return len(taken), cells
     stream.give_back(taken[1:])
     return None
+
+
+def _begins_quoted(cell: str) -> bool:
+    """Return whether a quotation mark begins the cell and none ends it."""
+    return cell.startswith('"') and not _QUOTED.fullmatch(cell)
 
 
 # ---- tables
@@ -135,23 +153,26 @@ SUFFIXES = {
     ".tsv": TSV,
     ".parquet": PARQUET,
 }
-# all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand
-# times
+# These are in memory at once, however long each is: a file of 500 bytes may hold the same megabyte
+# a thousand times.
 ROWS_PER_BATCH = 256
 # characters of one JSON value or cell, which takes many times that in memory
 LARGEST_VALUE = LARGEST_CELL
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
-# above the header, by which programs tell Excel the delimiter
+# the line above the header by which programs tell Excel the delimiter
 _SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
 class Row(NamedTuple):
-    """One row of a table. where: "FILE, line 3", for messages; number: that 3 (of the line, the row
-    of a Parquet file, the element of a JSON array). reason: why it cannot be read, where that is
-    reported instead of raised."""
+    """One row of a table.
+
+    where: "FILE, line 3", for messages; number: that 3 (of the line, the row of a Parquet file, the
+    element of a JSON array). reason: why it cannot be read, where that is reported instead of
+    raised.
+    """
 
     where: str
     values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
@@ -160,18 +181,19 @@ class Row(NamedTuple):
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it has more cells than columns: a comma or tab in a text, perhaps, and the text
-        is none of its cells."""
+        """Whether it has more cells than columns: a comma or tab in a text, perhaps, so that no
+        cell holds the text."""
         return None in self.values
 
 
 def kind_of(source: str) -> str | None:
-    """What table the name of `source` says it is, below any suffix of compression; None: none."""
+    """Return the kind of table that the name of `source` says, below any suffix of compression;
+    None: none."""
     return SUFFIXES.get(Path(without_suffix(source)).suffix)
 
 
 def is_json(line: str) -> bool:
-    """Whether the first line of a file begins an object of JSON, or an array of them."""
+    """Return whether the first line of a file begins an object of JSON, or an array of them."""
     return _JSON.match(line) is not None
 
 
@@ -180,27 +202,28 @@ def rows(
     unreadable: Literal["raise", "report"] = "raise",
     delimiter: str | None = None, columns: Sequence[str] = (), has_header: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
-    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors:
-    bad UTF-8, "strict" or "replace", or "surrogateescape", as Python has it; None: "strict", where
-    nothing else can be asked for. unreadable: with "report", a line that is not JSON becomes a row
-    with its `reason`. delimiter: what stands between the cells of CSV; None: the one whose header
-    has the `columns` that are asked for, else the most columns. has_header: whether CSV and TSV
-    have one; columns are else called "1", "2" and so on.
+    """Yield the rows of a table as they are read.
+
+    kind: one of those above; None: as the name says. errors: what to do with bad UTF-8: "strict",
+    "replace" or Python's "surrogateescape"; None: "strict", where nothing else can be asked for.
+    unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter:
+    between the cells of CSV; None: the one whose header has the `columns` that are asked for, else
+    the most columns. has_header: whether CSV and TSV have one; if not, columns are called "1", "2"
+    and so on.
     """
     kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:
         yield from parquet_rows(source)
         return
     with opened(source) as stream:
+        lines = text_lines(source, stream, errors)
         if kind == CSV:
-            cells = _csv(
-                source, text_lines(source, stream, errors), delimiter, columns if has_header else ()
-            )
+            cells = _csv(source, lines, delimiter, columns if has_header else ())
             yield from _named(source, cells, has_header)
         elif kind == TSV:
-            yield from _named(source, tsv_rows(text_lines(source, stream, errors)), has_header)
+            yield from _named(source, tsv_rows(lines), has_header)
         elif kind == JSON_LINES:
-            yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
+            yield from _json(source, lines, unreadable == "report")
         else:
             raise TextError(
                 f"{source} does not have a table suffix",
@@ -210,45 +233,47 @@ def rows(
 
 
 def kind_with(delimiter: str | None, kind: str | None) -> str | None:
-    """The kind of a table whose cells a `delimiter` is said to separate: CSV, where the name says
-    nothing else, or TSV."""
+    """Return the kind of a table whose cells a `delimiter` is said to separate: CSV, unless the
+    name says TSV or no text of cells at all."""
     if delimiter is None or kind in (JSON_LINES, PARQUET):
         return kind
-    return TSV if kind == TSV and delimiter == "\t" else CSV
+    if kind == TSV and delimiter == "\t":
+        return TSV
+    return CSV
 
 
 def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """The rows of a Parquet file, of those `columns` alone."""
+    """Yield the rows of a Parquet file, with these `columns` alone."""
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
-        for batch in pyarrow.parquet.ParquetFile(source).iter_batches(
-            batch_size=ROWS_PER_BATCH, columns=columns
-        ):
+        file = pyarrow.parquet.ParquetFile(source)
+        for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
             for values in batch.to_pylist():
                 number += 1
                 yield Row(f"{source}, row {number}", values, number)
     except UnicodeDecodeError as error:
         raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(
-            f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]
-        ) from None
+        raise _unreadable_parquet(source, error) from None
 
 
 def parquet_columns(source: str) -> list[str]:
-    """The names of the columns of a Parquet file."""
+    """Return the names of the columns of a Parquet file."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         return list(pyarrow.parquet.read_schema(source).names)
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(
-            f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]
-        ) from None
+        raise _unreadable_parquet(source, error) from None
+
+
+def _unreadable_parquet(source: str, error: Exception) -> TextError:
+    first_line = f"not a readable Parquet file: {error}".splitlines()[0]
+    return TextError(f"cannot read {source}", first_line)
 
 
 def save_parquet(
@@ -258,22 +283,26 @@ def save_parquet(
 
     types: of the columns (int64, double, bool, string); None: that of the values, or text where
     they differ or are lists or objects.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     import pyarrow
     import pyarrow.parquet
 
+    # Columns of a known type are converted batch by batch, which takes less memory.
     held: dict[str, list[object]] = {name: [] for name in types}
     for rows in batches:
         for name, kind in types.items():
             values = [row[name] for row in rows]
-            held[name] += values if kind is None else [pyarrow.array(values, kind)]
-    columns = [
-        _column(held[name]) if kind is None else pyarrow.chunked_array(held[name], kind)
-        for name, kind in types.items()
-    ]
+            if kind is None:
+                held[name] += values
+            else:
+                held[name].append(pyarrow.array(values, kind))
+
+    columns = []
+    for name, kind in types.items():
+        if kind is None:
+            columns.append(_column(held[name]))
+        else:
+            columns.append(pyarrow.chunked_array(held[name], kind))
     file = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
     save_file(path, [memoryview(file.getvalue())])
@@ -286,14 +315,13 @@ def _column(values: list[object]) -> "pyarrow.Array":
     try:
         return pyarrow.array(values)
     except (pyarrow.ArrowException, OverflowError):
-        # numbers and texts, or numbers that are too large
-        return pyarrow.array(
-            [None if value is None else cell_text(value) for value in values], "string"
-        )
+        # There are numbers and texts, or numbers that are too large.
+        texts = [None if value is None else cell_text(value) for value in values]
+        return pyarrow.array(texts, "string")
 
 
 def cell_text(value: object) -> str:
-    """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and
+    """Return a value as the text of a cell: None is empty, true and false are 1 and 0, lists and
     objects are JSON."""
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, default=str)
@@ -303,15 +331,15 @@ def cell_text(value: object) -> str:
 
 
 def _json(source: str, lines: Iterator[str], reports: bool) -> Iterator[Row]:
-    """JSON-lines; or one array of objects, which may be spread over lines as one likes."""
-    first = True
+    """Yield the rows of JSON-lines, or of one array of objects, however it is spread over lines."""
+    is_first = True
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        if first and line.lstrip().startswith("["):
+        if is_first and line.lstrip().startswith("["):
             yield from _json_array(source, number, itertools.chain([line], lines))
             return
-        first = False
+        is_first = False
         yield _json_row(source, number, line, reports)
 
 
@@ -321,34 +349,34 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
         value = _json_value(line, where, "one JSON object a line")
         if not isinstance(value, dict):
             raise TextError(f"{where}: not a JSON object")
-        return Row(where, value, number)
     except TextError as error:
         if not reports:
             raise
-        return Row(
-            where,
-            {},
-            number,
-            error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"),
-        )
+        reason = error.what.removeprefix(f"{source}, ")
+        if error.why:
+            reason += f" ({error.why})"
+        return Row(where, {}, number, reason)
+    return Row(where, value, number)
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
-    parts, room = [], LARGEST_VALUE + 1  # no more is read of an array without end
+    # No more is read of an array without end than is an error already.
+    parts = []
+    room = LARGEST_VALUE + 1
     for line in lines:
         parts.append(line)
         room -= len(line)
         if room <= 0:
             break
-    values = _json_value(
-        "".join(parts),
-        f"{source}, line {first_line}",
-        "one JSON object a line, or one array of objects",
-    )
+
+    where = f"{source}, line {first_line}"
+    hint = "one JSON object a line, or one array of objects"
+    values = _json_value("".join(parts), where, hint)
     for number, value in enumerate(values, start=1):
+        where = f"{source}, element {number}"
         if not isinstance(value, dict):
-            raise TextError(f"{source}, element {number}: not a JSON object")
-        yield Row(f"{source}, element {number}", value, number)
+            raise TextError(f"{where}: not a JSON object")
+        yield Row(where, value, number)
 
 
 def _json_value(text: str, where: str, hint: str) -> Any:
@@ -374,11 +402,18 @@ def _json_value(text: str, where: str, hint: str) -> Any:
 def _csv(
     source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file that are not empty, each with the number of its last line."""
+    """Yield the rows of a CSV file that are not empty, each with the number of its last line."""
     csv.field_size_limit(LARGEST_VALUE)
-    first, above = next(lines, ""), 0
-    if named := _SEPARATOR_LINE.fullmatch(first):
-        delimiter, first, above = delimiter or named[1], next(lines, ""), 1
+
+    # The line for Excel names the delimiter; it is no row.
+    first = next(lines, "")
+    above = 0
+    named = _SEPARATOR_LINE.fullmatch(first)
+    if named:
+        delimiter = delimiter or named[1]
+        first = next(lines, "")
+        above = 1
+
     table = csv.reader(
         itertools.chain([first], lines),
         strict=True,
@@ -395,35 +430,41 @@ def _csv(
 
 
 def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool) -> Iterator[Row]:
-    """The rows of a table, below its header; where it has none, columns are called by their numbers
-    from 1 on."""
+    """Yield the rows of a table below its header; where it has none, columns are called by their
+    numbers from 1 on."""
+    # Without a header, the first row is one like the others.
     line, names = next(table, (0, []))
     if has_header:
         _check_columns(source, names)
     else:
         table = itertools.chain([(line, names)] if line else [], table)
         names = [str(number) for number in range(1, len(names) + 1)]
+
     for number, cells in table:
         if len(cells) == len(names):
             values: dict[str | None, Any] = dict(zip(names, cells, strict=True))
         else:
+            # Columns without a cell have None; cells beyond the columns are kept under None.
             values = {**dict.fromkeys(names), **dict(zip(names, cells, strict=False))}
-            if any(beyond := cells[len(names) :]):
+            beyond = cells[len(names) :]
+            if any(beyond):
                 values[None] = beyond
         yield Row(f"{source}, line {number}", values, number)
 
 
 def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
-    """The delimiter of a CSV file by its first line: the first of DELIMITERS by which it has all
-    `columns`, or where none are asked for, one of USUAL_COLUMNS; else that by which it has the
-    most."""
+    """Return the delimiter of a CSV file by its first line.
+
+    It is the first of DELIMITERS that gives the header all `columns`, or where none are asked for,
+    one of USUAL_COLUMNS; else the one that gives it the most.
+    """
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
     for delimiter, names in cells.items():
-        if (
-            all(name in names for name in columns)
-            if columns
-            else any(name in names for name in USUAL_COLUMNS)
-        ):
+        if columns:
+            has_them = all(name in names for name in columns)
+        else:
+            has_them = any(name in names for name in USUAL_COLUMNS)
+        if has_them:
             return delimiter
     return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))
 
@@ -432,15 +473,13 @@ def _cells(header: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([header], strict=True, delimiter=delimiter), [])
     except csv.Error:
-        # something else stands behind a quotation mark; or it has its end in another line, with any
-        # delimiter
+        # A quotation mark closes before the cell does, or only in another line: no delimiter helps.
         return []
 
 
 def _check_columns(source: str, names: Sequence[str]) -> None:
-    if twice := next(
-        (name for index, name in enumerate(names) if name and name in names[:index]), None
-    ):
-        raise TextError(
-            f"{source}, line 1: column {twice!r} appears twice", hint="rename one of them"
-        )
+    for index, name in enumerate(names):
+        if name and name in names[:index]:
+            raise TextError(
+                f"{source}, line 1: column {name!r} appears twice", hint="rename one of them"
+            )

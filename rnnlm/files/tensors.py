@@ -1,9 +1,10 @@
 """Arrays in one file of the safetensors format: written as a stream, read by mapping the file into
 memory or, hashed, as a whole.
 
-The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and
-data offsets; the data. Mapped arrays are read from disk when and where they are used, so a model of
-gigabytes opens at once. A file that cannot be read, or is no such file, raises ModelError.
+The format: the length of the header in 8 bytes, little endian; the header, JSON that gives each
+name its dtype, shape and data offsets; the data. Mapped arrays are read from disk when and where
+they are used, so a model of gigabytes opens at once. A file that cannot be read, or is no such
+file, raises ModelError.
 """
 
 import contextlib
@@ -45,19 +46,25 @@ class _Entry(msgspec.Struct):
 
 
 def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
-    """The file's content in pieces. Wider types come first, so every array is aligned."""
-    ordered = {
-        name: np.asarray(arrays[name], order="C")
-        for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    }
-    entries, start = {}, 0
+    """Yield the file's content in pieces. Wider types come first, so every array is aligned."""
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    ordered = {name: np.asarray(arrays[name], order="C") for name in names}
+
+    # The header says where each array begins and ends, so it is known before any is written.
+    entries = {}
+    start = 0
     for name, array in ordered.items():
-        shape, offsets = list(array.shape), [start, start + array.nbytes]
-        entries[name] = {"dtype": NAMES[array.dtype], "shape": shape, "data_offsets": offsets}
-        start += array.nbytes
+        end = start + array.nbytes
+        entries[name] = {
+            "dtype": NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+        start = end
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % ALIGNMENT)
     yield len(header).to_bytes(8, "little") + header
+
     for array in ordered.values():
         data = array.reshape(-1).view(np.uint8)
         for start in range(0, len(data), PIECE):
@@ -65,34 +72,37 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 
 
 def shapes(path: Path) -> Shapes:
-    """Name to (dtype, shape) of the arrays in a file; only its header is read."""
+    """Return the dtype and shape of each array in a file, by name; only its header is read."""
     with _opened(path) as stream:
-        return {
-            name: (entry.dtype, tuple(entry.shape))
-            for name, entry in _read_header(stream)[1].items()
-        }
+        _, entries = _read_header(stream)
+    return {name: (entry.dtype, tuple(entry.shape)) for name, entry in entries.items()}
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, read-only, mapped into memory."""
+    """Map the arrays of a file into memory, read-only."""
     with _opened(path) as stream:
         header, entries = _read_header(stream)
         data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
-    return {
-        name: np.asarray(data[slice(*entry.data_offsets)])
-        .view(DTYPES[entry.dtype])
-        .reshape(entry.shape)
-        for name, entry in entries.items()
-    }
+    arrays = {}
+    for name, entry in entries.items():
+        start, end = entry.data_offsets
+        array = np.asarray(data[start:end]).view(DTYPES[entry.dtype])
+        arrays[name] = array.reshape(entry.shape)
+    return arrays
 
 
 def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of a file, in memory, and the SHA-256 of the file: of the very bytes that the
-    arrays are made of, which are read once. A byte that belongs to no array, or to two of them, is
-    an error."""
+    """Read the arrays of a file into memory. Return them and the file's SHA-256, over the very
+    bytes that the arrays are made of.
+
+    The bytes are read once. One that belongs to no array, or to two of them, is an error.
+    """
     with _opened(path) as stream:
         header, entries = _read_header(stream)
-        found, at, arrays = hashlib.sha256(header), 0, {}
+        found = hashlib.sha256(header)
+        arrays = {}
+        at = 0
+        # In the order of the file, each array must begin where the last one ended.
         for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
             start, end = entry.data_offsets
             array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
@@ -110,13 +120,13 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
 
 def bytes_of(shapes: Shapes) -> int:
-    """The bytes that arrays of these types and shapes take."""
+    """Return how many bytes arrays of these types and shapes take."""
     return sum(DTYPES[kind].itemsize * math.prod(shape) for kind, shape in shapes.values())
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
-    """Make sure that no array is missing, unknown, or of another type or shape than expected; a
-    ModelError names one."""
+    """Make sure that no array is missing, unknown, or of another type or shape than expected. A
+    ModelError names one that is."""
     if arrays.keys() != shapes.keys():
         odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError(
@@ -139,44 +149,56 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def _read_header(stream: BufferedReader) -> tuple[bytes, dict[str, _Entry]]:
-    """What comes before the data, and the entries, each within the file and of the length its shape
-    implies."""
-    length, header = os.fstat(stream.fileno()).st_size, stream.read(8)
+    """Return the bytes before the data, and the entries: each within the file, and as long as its
+    shape implies."""
+    length = os.fstat(stream.fileno()).st_size
+    header = stream.read(8)
     size = int.from_bytes(header, "little")
     if not 2 <= size <= min(LARGEST_HEADER, length - 8):
         raise ModelError("the weights cannot be read", "the header is damaged")
     header += stream.read(size)
+
+    # The header may be any JSON, as deep as it likes.
     try:
         entries = json.loads(header[8:])
         entries.pop("__metadata__", None)
         entries = msgspec.convert(entries, dict[str, _Entry])
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError("the weights cannot be read", f"the header is damaged: {error}") from None
+
+    # No entry may have us read or allocate more than the file holds.
     for name, entry in entries.items():
-        start, end = entry.data_offsets
-        is_shape = len(entry.shape) <= MOST_DIMENSIONS and all(
-            0 <= each <= length for each in entry.shape
-        )
-        fits = 0 <= start <= end <= length - 8 - size and is_shape and entry.dtype in DTYPES
-        if not fits or math.prod(entry.shape) * DTYPES[entry.dtype].itemsize != end - start:
+        if not _fits(entry, file_bytes=length, data_bytes=length - 8 - size):
             raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
     return header, entries
 
 
-# ---- An array in several parts, such as files mapped into memory, of which no more is read than is
-# asked for.
+def _fits(entry: _Entry, file_bytes: int, data_bytes: int) -> bool:
+    """Return whether the entry lies within the data, and its shape takes just its own bytes."""
+    start, end = entry.data_offsets
+    if not 0 <= start <= end <= data_bytes or entry.dtype not in DTYPES:
+        return False
+    # A shape of many or huge dimensions would take long to multiply.
+    if len(entry.shape) > MOST_DIMENSIONS:
+        return False
+    if not all(0 <= size <= file_bytes for size in entry.shape):
+        return False
+    return math.prod(entry.shape) * DTYPES[entry.dtype].itemsize == end - start
 
-HELD_ITEMS = 1 << 22  # how many are read before what of mapped parts is in memory may leave it
+
+# ---- An array in several parts, such as files mapped into memory. Only what is asked for is read.
+
+HELD_ITEMS = 1 << 22  # so many are read before the pages of mapped parts may leave memory
 
 
 class ChunkedArray:
-    """Looks like an array of one dimension; a slice of it is an array, all of it is too with
-    np.asarray (which reads everything).
+    """Looks like an array of one dimension. A slice of it is an array; np.asarray of it reads
+    everything.
 
-    starts: where each chunk begins, ascending from 0, and the length of all as the last. chunk: the
-    chunk of that number; it is asked for whenever something of it is read, so it should be at hand.
-    below: what every item is less than, and none below zero, if given: reading another one raises
-    ModelError. sums: of each chunk, where they are known.
+    starts: where each chunk begins, ascending from 0, and the length of all as the last. chunk:
+    returns the chunk of that number; it is called whenever something of it is read, so it should be
+    at hand. below: if given, every item must be less than it and none below zero; reading another
+    one raises ModelError. sums: of each chunk, where they are known.
     """
 
     def __init__(
@@ -212,44 +234,50 @@ class ChunkedArray:
 
     def read_into(self, found: np.ndarray, start: int) -> None:
         """Fill `found` with the items from `start` on."""
-        number, done = int(np.searchsorted(self.starts, start, side="right")) - 1, 0
+        number = int(np.searchsorted(self.starts, start, side="right")) - 1
+        done = 0
+        # The first piece begins somewhere inside its chunk, each later one at the start of its own.
         while done < len(found):
             at = start + done - int(self.starts[number])
-            piece = self.chunk(number)[at : at + len(found) - done]
-            if (
-                self.below is not None
-                and len(piece)
-                and not 0 <= piece.min() <= piece.max() < self.below
-            ):
-                raise ModelError(
-                    "the prepared text is damaged",
-                    f"it holds a number that is not below {self.below:,}",
-                    "see rnnlm doctor",
-                )
+            missing = len(found) - done
+            piece = self.chunk(number)[at : at + missing]
+            self._check(piece)
             found[done : done + len(piece)] = piece
             done += len(piece)
             self._forget(number, len(piece))
             number += 1
 
+    def _check(self, piece: np.ndarray) -> None:
+        """Make sure that all items of `piece` are in the range that was declared."""
+        if self.below is None or not len(piece):
+            return
+        if not 0 <= piece.min() <= piece.max() < self.below:
+            raise ModelError(
+                "the prepared text is damaged",
+                f"it holds a number that is not below {self.below:,}",
+                "see rnnlm doctor",
+            )
+
     def until(self, stop: int) -> "ChunkedArray":
-        """The items before `stop`."""
+        """Return the items before `stop`."""
         starts = self.starts[self.starts < stop]
-        # of the chunks that stay whole
-        sums = self.sums[: min(len(starts), int((self.starts[1:] <= stop).sum()))]
-        return ChunkedArray(
-            [*starts, stop],
-            lambda number: self.chunk(number)[: stop - int(self.starts[number])],
-            self.dtype,
-            self.below,
-            sums,
-        )
+        # Sums are known of the chunks that stay whole.
+        whole = int((self.starts[1:] <= stop).sum())
+        sums = self.sums[: min(len(starts), whole)]
+
+        def chunk(number: int) -> np.ndarray:
+            return self.chunk(number)[: stop - int(self.starts[number])]
+
+        return ChunkedArray([*starts, stop], chunk, self.dtype, self.below, sums)
 
     def sum(self) -> int:
-        """The sum of all items; the chunks whose sums are known are not read."""
-        return sum(self.sums) + int(self[int(self.starts[len(self.sums)]) :].sum(dtype=np.int64))
+        """Return the sum of all items; the chunks whose sums are known are not read."""
+        unknown = self[int(self.starts[len(self.sums)]) :]
+        return sum(self.sums) + int(unknown.sum(dtype=np.int64))
 
     def _forget(self, number: int, items: int) -> None:
-        """Mapped pages count as memory of this process for as long as nobody else wants it."""
+        """Let pages leave memory once enough items were read: mapped pages count as memory of this
+        process for as long as nobody else wants it."""
         self._touched.add(number)
         self._held += items
         if self._held > HELD_ITEMS:

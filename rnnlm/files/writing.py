@@ -18,15 +18,15 @@ from typing import BinaryIO
 from rnnlm.errors import OutputError
 
 STANDARD_OUTPUT = Path("-")
-# what the name of a file ends in until it is whole; that of earlier versions had no random part
+# the end of a file's name until it is whole; earlier versions wrote no random part
 UNFINISHED = re.compile(r"(\.[0-9a-f]{16})?\.new$")
-LONGEST_NAME = 200  # bytes; a file system takes 255, and names of ours have an ending more
+LONGEST_NAME = 200  # bytes; a file system takes 255, and our endings come on top
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a folder. role: what it is there, such as `weights`, or the tokenizer's name for
+    """One file of a folder. role: its purpose there, such as `weights`, or the tokenizer's name for
     it."""
 
     role: str
@@ -36,14 +36,15 @@ class FileEntry:
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turns the errors of writing into an OutputError that names `place`: the file or folder that a
-    person asked for."""
+    """Turn errors of writing in this context into an OutputError that names `place`: the file or
+    folder that a person asked for."""
     try:
         yield
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = "make space, or choose another folder" if is_full else "choose another folder"
         why = error.strerror or str(error)
+        # "No such file" would leave people in the dark about a file that they want to make.
         if isinstance(error, FileNotFoundError) and not place.parent.is_dir():
             why = f"there is no folder {place.parent}"
         raise OutputError(f"cannot write to {place}", why, hint) from None
@@ -52,8 +53,7 @@ def writing(place: Path) -> Iterator[None]:
 def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
 
-    Raises:
-        OSError: it cannot be written; what was at `path` is there still.
+    An OSError leaves what was at `path`.
     """
     with replacing(path) as stream:
         stream.writelines([data] if isinstance(data, bytes) else data)
@@ -61,10 +61,11 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream into a file of a new name, which is fsynced and takes the place of `path` at the
-    end. An error leaves what was there."""
+    """Open a file of a new name, which is fsynced and takes the place of `path` at the end of the
+    context. An error leaves what was there."""
     new = unfinished_path(path)
-    stream = open(new, "xb")  # noqa: SIM115 (x: never what is there already, nor through a link)
+    # "x": never what is there already, nor through a link
+    stream = open(new, "xb")  # noqa: SIM115
     try:
         with stream:
             yield stream
@@ -75,28 +76,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             new.unlink()
         raise
+    # The new name must survive a power cut, too.
     _sync_folder(path.parent)
 
 
 def short_name(path: Path) -> str:
-    """The name of the file at `path`, to which an ending can be added; of a very long one its
+    """Return the name of the file at `path`, short enough for an ending; of a very long one a
     hash."""
     name = os.fsencode(path.name)
-    return path.name if len(name) <= LONGEST_NAME else digest([name])[:32]
+    if len(name) <= LONGEST_NAME:
+        return path.name
+    return digest([name])[:32]
 
 
 def unfinished_path(path: Path) -> Path:
-    """Where a file that is to be `path` is written: a name that nobody can guess."""
+    """Return where a file that will be `path` is written until it is whole: a name that nobody can
+    guess."""
     return path.with_name(f"{short_name(path)}.{secrets.token_hex(8)}.new")
 
 
 def whole_name(name: str) -> str:
-    """What a file of that name is called once it is whole."""
+    """Return what a file of that name is called once it is whole."""
     return UNFINISHED.sub("", name)
 
 
 def remove_unfinished(path: Path) -> None:
-    """Delete what writers of `path` have left that were killed. Only the owner of its lock may."""
+    """Delete what killed writers of `path` left behind. Only the owner of its lock may."""
     left = re.compile(re.escape(short_name(path)) + r"\.[0-9a-f]{16}\.new")
     with contextlib.suppress(OSError):
         for name in filter(left.fullmatch, os.listdir(path.parent)):
@@ -104,11 +109,8 @@ def remove_unfinished(path: Path) -> None:
 
 
 def open_appending(path: Path) -> BinaryIO:
-    """Open a file to append to it, made where there is none; never through a link.
-
-    Raises:
-        OSError: it cannot be opened, or is a link.
-    """
+    """Open a file to append to it, made where there is none; never through a link, which is an
+    OSError."""
     return open(path, "ab+", opener=lambda name, flags: os.open(name, flags | NO_FOLLOW, 0o666))
 
 
@@ -123,7 +125,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def digest(pieces: Iterable[bytes | memoryview]) -> str:
-    """The SHA-256 of `pieces`, hexadecimal."""
+    """Return the SHA-256 of `pieces`, in hexadecimal."""
     found = hashlib.sha256()
     for piece in pieces:
         found.update(piece)
@@ -131,7 +133,8 @@ def digest(pieces: Iterable[bytes | memoryview]) -> str:
 
 
 def sha256(path: Path) -> str | None:
-    """The SHA-256 of a file; None where it cannot be read, or no file can have such a name."""
+    """Return the SHA-256 of a file; None where it cannot be read, or no file can have such a
+    name."""
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
