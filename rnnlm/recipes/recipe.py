@@ -1,5 +1,5 @@
-"""Recipes: named settings, one TOML file each beside this one, with what it aims at and what it
-reached.
+"""Recipes: named settings, one TOML file each in this folder, with the published result that it
+aims at and the one that it reached.
 
 A file holds its settings flat, then a table [about].
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from rnnlm.errors import SettingsError, nearest
 
-# What to train, validate and test on, by the first word of a figure's text; PTB is the Penn
-# Treebank as prepared by Mikolov.
+# The texts to train and validate on, by the first word of what a figure was measured on. PTB is the
+# Penn Treebank as prepared by Mikolov.
 _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt ",
     "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --keep-blank-lines ",
@@ -34,11 +34,12 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A perplexity of a text, or what its unit says, of which the first word names the data."""
+    """A result on a text: a perplexity, or what its unit says. The first word of `on` names the
+    data."""
 
     on: str  # PTB valid
     value: float
-    unit: str = ""  # bits per character, % accuracy, F1, % words wrong; of perplexities none
+    unit: str = ""  # bits per character, % accuracy, F1, % words wrong; "" for a perplexity
 
     def __str__(self) -> str:
         return f"{self.on} {self.value} {self.unit}".rstrip()
@@ -46,11 +47,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured(Figure):
-    """A figure of ours."""
+    """A figure that we measured."""
 
-    minutes: float | None = None  # that it took, validations included
+    minutes: float | None = None  # the time it took, validations included
     cores: int = 2  # of a CPU
-    # in the place of the recipe's, as --set takes them
+    # used instead of the recipe's, as --set takes them
     settings: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
@@ -65,14 +66,15 @@ class Measured(Figure):
         return bool(self.settings.keys() - {"budget"})
 
     def __str__(self) -> str:
+        text = super().__str__()
+        if self.minutes:
+            text += f" after {time_of(self.minutes)} on {_cores(self.cores)}"
         given = [f"{name}={value}" for name, value in self.settings.items() if name != "budget"]
-        after = f" after {time_of(self.minutes)} on {_cores(self.cores)}" if self.minutes else ""
-        return (
-            super().__str__()
-            + after
-            + (f" ({', '.join(given)})" if given else "")
-            + (f"; {self.note}" if self.note else "")
-        )
+        if given:
+            text += f" ({', '.join(given)})"
+        if self.note:
+            text += f"; {self.note}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,10 @@ class GpuSpeed:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuRun(Figure):
-    """What a whole run reached on one card, as `.ci/gpu record` writes it."""
+    """The result of a whole run on one card, as `.ci/gpu record` writes it."""
 
     card: str
-    minutes: float  # that it took, validations included
+    minutes: float  # the time it took, validations included
     note: str = ""
 
     def __str__(self) -> str:
@@ -110,18 +112,18 @@ class GpuRun(Figure):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings by name, and what a person should know of them."""
+    """Settings by name, and what a person should know about them."""
 
     name: str
     settings: dict[str, Any]
-    summary: str  # what for, in three words
+    summary: str  # its purpose, in three words
     description: str = ""
     published: tuple[Figure, ...] = ()  # what it aims at
     published_note: str = ""
     source: str = ""  # of the published figure and of the settings
-    differs: str = ""  # where the recipe is not the source's, and why ours is better or worse
+    differs: str = ""  # where the recipe departs from the source, and why ours is better or worse
     measured: Measured | None = None
-    # of all of it on two cores, on the text that the figures or the note name
+    # a whole run on two cores, on the text that the figures or the note name
     cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
     cpu_note: str = ""
@@ -130,60 +132,72 @@ class Recipe:
     uses_gpu: bool = True
 
     def command(self) -> str:
-        """What trains it on a text of one's own."""
+        """Return the command that trains it on a person's own text, or on the bundled one."""
         figures = self._figures()
-        file = "my.tsv" if self.settings.get("task") == "seq2seq" else "my.txt"
-        own = "" if figures and figures[0].on.startswith("bundled") else f"{file} "
-        return f"rnnlm train {own}--recipe {self.name}"
+        if figures and figures[0].on.startswith("bundled"):
+            return f"rnnlm train --recipe {self.name}"
+        file = "my.tsv" if self._learns_pairs() else "my.txt"
+        return f"rnnlm train {file} --recipe {self.name}"
 
     def command_of_figure(self) -> str | None:
-        """What repeats our figure, or tries for the published one; None where there is neither."""
-        if not (figures := self._figures()):
+        """Return the command that repeats our figure, or tries for the published one; None where
+        there is neither."""
+        figures = self._figures()
+        if not figures:
             return None
         text = _TEXTS[figures[0].on.split()[0]]
-        if self.settings.get("task") == "seq2seq":  # what others learn as labels
+        # Encoder-decoders take as targets what others learn as labels.
+        if self._learns_pairs():
             text = text.replace("labels", "target")
         return f"rnnlm train {text}{self.options_of_figure()}"
 
+    def _learns_pairs(self) -> bool:
+        return self.settings.get("task") == "seq2seq"
+
     def options_of_figure(self) -> str:
-        """What follows the texts in that command."""
+        """Return the options of that command, after the texts."""
+        options = [f"--recipe {self.name}"]
         settings = self.measured.settings if self.measured else {}
-        given = [
-            f"--budget {value}" if name == "budget" else f"--set {name}={value}"
-            for name, value in settings.items()
-        ]
-        return " ".join([f"--recipe {self.name}", *given])
+        for name, value in settings.items():
+            if name == "budget":
+                options.append(f"--budget {value}")
+            else:
+                options.append(f"--set {name}={value}")
+        return " ".join(options)
 
     def _whole_run(self) -> str:
-        """The time of all of it on a CPU, in words: estimated, or that of the run that gave our
-        figure."""
+        """Return the time of a whole run on a CPU, in words: estimated, or that of the run that
+        gave our figure."""
         if self.cpu_minutes is not None:
             estimated = "estimated: " if self.cpu_is_estimated else ""
             return f"{estimated}{time_of(self.cpu_minutes)} on two cores {self.cpu_note}".rstrip()
-        if self.measured and self.measured.minutes and not self.measured.settings:
-            return (
-                f"{time_of(self.measured.minutes)} on {_cores(self.measured.cores)} {self.cpu_note}"
-            ).rstrip()
+        run = self.measured
+        if run and run.minutes and not run.settings:
+            return f"{time_of(run.minutes)} on {_cores(run.cores)} {self.cpu_note}".rstrip()
         return "not measured"
 
     def _run_on_gpu(self) -> str:
         """Describe the whole run on a GPU."""
         if not self.uses_gpu:
             return "uses none"
-        return str(self.gpu_run) if self.gpu_run else "not measured"
+        if self.gpu_run is None:
+            return "not measured"
+        return str(self.gpu_run)
 
     def fastest_on_gpu(self) -> GpuSpeed | None:
         """Return the highest speed on any card, in any precision."""
         return max(self.gpu, key=lambda speed: speed.tokens_per_second, default=None)
 
     def _figures(self) -> list[Figure]:
-        return [*([self.measured] if self.measured else []), *self.published]
+        """Return our figure, if there is one, then the published ones."""
+        if self.measured is None:
+            return list(self.published)
+        return [self.measured, *self.published]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it for JSON: figures and times in words, then as numbers."""
-        published = "; ".join(
-            filter(None, [", ".join(map(str, self.published)), self.published_note])
-        )
+        """Return all of it for JSON: figures and times in words, then as numbers."""
+        figures = ", ".join(map(str, self.published))
+        published = "; ".join(filter(None, [figures, self.published_note]))
         return {
             "name": self.name,
             "settings": self.settings,
@@ -198,12 +212,18 @@ class Recipe:
             "gpu_speed": "; ".join(map(str, self.gpu)),
             "command": self.command(),
             "command_of_figure": self.command_of_figure(),
-            "published_figures": [asdict(figure) for figure in self.published],
-            "measured_figure": asdict(self.measured) if self.measured else None,
+            "published_figures": list(map(_facts, self.published)),
+            "measured_figure": _facts(self.measured),
             "cpu_minutes": self.cpu_minutes,
-            "gpu_speeds": [asdict(speed) for speed in self.gpu],
-            "gpu_run": asdict(self.gpu_run) if self.gpu_run else None,
+            "gpu_speeds": list(map(_facts, self.gpu)),
+            "gpu_run": _facts(self.gpu_run),
         }
+
+
+def _facts(value: Figure | GpuSpeed | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return asdict(value)
 
 
 def _cores(count: int) -> str:
@@ -211,17 +231,19 @@ def _cores(count: int) -> str:
 
 
 def time_of(minutes: float) -> str:
-    """Minutes for people: 3.5 min, 14 h, 21 d."""
+    """Return minutes in words: 3.5 min, 14 h, 21 d."""
     if minutes < 1:
         return f"{60 * minutes:.0f} s"
     if minutes <= 90:
         return f"{minutes:g} min"
     hours = minutes / 60
-    return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} d"
+    if hours < 48:
+        return f"{hours:.2g} h"
+    return f"{hours / 24:.2g} d"
 
 
 def speed_of(tokens_per_second: float) -> str:
-    """Tokens per second for people: 950 tokens/s, 412k tokens/s, 1.2M tokens/s."""
+    """Return tokens per second in words: 950 tokens/s, 412k tokens/s, 1.2M tokens/s."""
     return f"{short_count(tokens_per_second)} tokens/s"
 
 
@@ -236,27 +258,21 @@ def short_count(count: float) -> str:
 
 
 def names() -> list[str]:
-    """All recipes, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in resources.files(__package__).iterdir()
-        if entry.name.endswith(".toml")
-    )
+    """Return the names of all recipes, sorted."""
+    files = [entry.name for entry in resources.files(__package__).iterdir()]
+    return sorted(file.removesuffix(".toml") for file in files if file.endswith(".toml"))
 
 
 def load(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        SettingsError: there is none of that name.
-    """
+    """Return the recipe called `name`; raise SettingsError where there is none."""
     if name not in names():
         raise SettingsError(f"unknown recipe {name!r}", hint=nearest(name, names()))
-    return parse(name, (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+    file = resources.files(__package__) / f"{name}.toml"
+    return parse(name, file.read_text(encoding="utf-8"))
 
 
 def parse(name: str, text: str) -> Recipe:
-    """Read the recipe called `name` from the text of its file."""
+    """Return the recipe called `name` from the text of its file."""
     settings = tomllib.loads(text)
     about = settings.pop("about")
 
@@ -270,8 +286,8 @@ def parse(name: str, text: str) -> Recipe:
     )
 
 
-# ---- The table of recipes: what each aims at, what it reached, how far apart the two are, and the
-# time it took.
+# ---- The table of recipes: the published figure, ours, how far apart the two are, and the time
+# that ours took.
 #
 # `rnnlm recipes` prints it, and docs/recipes.md holds it; a test compares the two.
 
@@ -291,8 +307,8 @@ class Line:
     """One recipe, each cell in as few words as fit 80 columns.
 
     distance: of our figure from the published one, relative to that. time: to our figure on CPU
-    cores, or an estimate of the whole. gpu: tokens per second of training on a GPU, or the minutes
-    of a whole run where no speed was measured.
+    cores, or an estimate of a whole run. gpu: tokens per second of training on a GPU, or the
+    minutes of a whole run where no speed was measured.
     """
 
     recipe: str
@@ -308,12 +324,12 @@ class Line:
 
 
 def lines() -> list[Line]:
-    """Every recipe, by name."""
+    """Return the line of every recipe, by name."""
     return [line_of(load(name)) for name in names()]
 
 
 def line_of(recipe: Recipe) -> Line:
-    """One recipe as it stands in the table."""
+    """Return the line of one recipe."""
     published = recipe.published[0] if recipe.published else None
     return Line(
         recipe.name,
@@ -327,12 +343,19 @@ def line_of(recipe: Recipe) -> Line:
 
 
 def page_cells(recipe: Recipe) -> list[str]:
-    """One recipe as a row of docs/recipes.md: options of the command, published, source, ours,
-    distance, time, of a run that was cut short beside that of the whole one, then speed and time on
-    a GPU."""
-    facts, line = recipe.to_dict(), line_of(recipe)
+    """Return one recipe as a row of docs/recipes.md.
+
+    Its cells: options of the command, published figures, source, ours, distance, time (of a run
+    that was cut short beside that of the whole one), speed and time on a GPU.
+    """
+    line = line_of(recipe)
+    facts = recipe.to_dict()
+
+    # The page has "-" where JSON says "none" or "not measured".
     ours = facts["measured"] if recipe.measured else NONE
     published = facts["published"] if recipe.published else NONE
+
+    # Without the whole time, that of a run which was cut short looks like the recipe's own.
     time = line.time
     if recipe.cpu_minutes and recipe.measured and recipe.measured.was_cut_short:
         time += f" of ~{time_of(recipe.cpu_minutes)}"
@@ -348,38 +371,39 @@ def page_cells(recipe: Recipe) -> list[str]:
 
 
 def record(recipe: Recipe) -> dict[str, Any]:
-    """All of a recipe for JSON, and the distance: as it is shown, and as a share."""
+    """Return all of a recipe for JSON, and the distance: as it is shown, and as a share."""
     found = distance(recipe)
-    return recipe.to_dict() | {
-        "off_by": None if found is None else _distance(recipe),
-        "distance": None if found is None else found[0],
-    }
+    if found is None:
+        return recipe.to_dict() | {"off_by": None, "distance": None}
+    return recipe.to_dict() | {"off_by": _distance(recipe), "distance": found[0]}
 
 
 def shown(figure: Figure | None) -> str:
-    """A figure with what it is of: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc. *: of other settings than
-    the recipe's; …: of a shorter run."""
+    """Return a figure with its unit or text: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc.
+
+    `*` marks one of other settings than the recipe's, `…` one of a shorter run.
+    """
     if figure is None:
         return NONE
-    mark = _UNITS.get(figure.unit, _MARKS.get(figure.on, figure.on))
+    differs = ""
     if isinstance(figure, Measured):
         differs = "*" * figure.has_other_settings + "…" * figure.was_cut_short
-    else:
-        differs = ""
+    mark = _UNITS.get(figure.unit, _MARKS.get(figure.on, figure.on))
     return f"{figure.value}{differs} {mark}".rstrip()
 
 
 def distance(recipe: Recipe) -> tuple[float, bool] | None:
-    """How far our figure lies from the published one, as a share of that, and whether that is
-    estimated.
+    """Return how far our figure is from the published one, as a share of that, and whether this is
+    estimated. Return None where the two differ in kind or data, or where our run had a smaller
+    budget than the recipe's.
 
-    The published one may be of PTB's test text alone, where ours, as always, is of the validation
-    text. It is then multiplied by :func:`valid_over_test`. None where the two figures are not of
-    the same kind or data, or our run had a smaller budget than the recipe's, and did not end.
+    A published figure may be of PTB's test text alone, while ours is always of the validation text.
+    It is then multiplied by :func:`valid_over_test`.
     """
     if recipe.measured is None or not recipe.published or recipe.measured.was_cut_short:
         return None
-    ours, theirs = recipe.measured, recipe.published[0]
+    ours = recipe.measured
+    theirs = recipe.published[0]
     if ours.unit != theirs.unit:
         return None
     if ours.on == theirs.on:
@@ -391,46 +415,51 @@ def distance(recipe: Recipe) -> tuple[float, bool] | None:
 
 @cache
 def valid_over_test() -> float:
-    """The mean ratio of validation to test perplexity over all published pairs of PTB that the
-    recipes name; about 1.04."""
-    pairs = [
-        {figure.on: figure.value for figure in load(name).published if not figure.unit}
-        for name in names()
-    ]
-    return fmean(
-        pair["PTB valid"] / pair["PTB test"]
-        for pair in pairs
-        if {"PTB valid", "PTB test"} <= pair.keys()
-    )
+    """Return the mean ratio of validation to test perplexity over all published pairs of PTB that
+    the recipes name; about 1.04."""
+    ratios = []
+    for name in names():
+        figures = [figure for figure in load(name).published if not figure.unit]
+        values = {figure.on: figure.value for figure in figures}
+        if "PTB valid" in values and "PTB test" in values:
+            ratios.append(values["PTB valid"] / values["PTB test"])
+    return fmean(ratios)
 
 
 def _distance(recipe: Recipe) -> str:
-    if (found := distance(recipe)) is None:
+    found = distance(recipe)
+    if found is None:
         return NONE
     share, is_estimated = found
+    # Two digits are enough; 9.95 % would be shown as 10.0 %.
     digits = 1 if abs(share) < 0.0995 else 0
-    return f"{'~' if is_estimated else ''}{100 * share:+.{digits}f}%"
+    return f"{'~' * is_estimated}{100 * share:+.{digits}f}%"
 
 
 def _time(recipe: Recipe) -> str:
     measured = recipe.measured
     if measured and measured.minutes:
-        return time_of(measured.minutes) + (f"/{measured.cores}" if measured.cores != 2 else "")
-    return (
-        "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes) if recipe.cpu_minutes else NONE
-    )
+        time = time_of(measured.minutes)
+        # Two cores are the rule, so only other numbers are named.
+        return time if measured.cores == 2 else f"{time}/{measured.cores}"
+    if recipe.cpu_minutes:
+        return "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes)
+    return NONE
 
 
 def _gpu(recipe: Recipe) -> str:
     fastest = recipe.fastest_on_gpu()
     if fastest is not None:
         return f"{short_count(fastest.tokens_per_second)}/s"
-    return time_of(recipe.gpu_run.minutes) if recipe.gpu_run else NONE
+    if recipe.gpu_run:
+        return time_of(recipe.gpu_run.minutes)
+    return NONE
 
 
 def _gpu_in_full(recipe: Recipe) -> str:
-    """Name the speed and the time of the whole run: `412k tokens/s, 4.1 min`."""
-    fastest, parts = recipe.fastest_on_gpu(), []
+    """Return the speed and the time of a whole run: `412k tokens/s, 4.1 min`."""
+    parts = []
+    fastest = recipe.fastest_on_gpu()
     if fastest is not None:
         parts.append(speed_of(fastest.tokens_per_second))
     if recipe.gpu_run:
