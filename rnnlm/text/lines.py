@@ -1,9 +1,9 @@
 """Text as lines, by one rule for every family and tokenizer.
 
 A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII
-space, tab, carriage return and NUL. A line without words is blank: skipped, kept as a sentence of
-its own, or a border between documents. `<s>` and `</s>` standing as words are refused, dropped or
-replaced; `<unk>` is an ordinary symbol.
+space, tab, carriage return and NUL. A line without words is blank: it is skipped, kept as a
+sentence without words, or a border between documents. The words `<s>` and `</s>` are refused,
+dropped or replaced; `<unk>` is an ordinary symbol.
 """
 
 import re
@@ -58,7 +58,7 @@ class Block:
     document_starts: list[int]
 
     def cut(self, lines: int) -> tuple["Block", "Block"]:
-        """The first so many lines, and the others."""
+        """Return the first so many lines as a block, and the others."""
         first = [start for start in self.document_starts if start < lines]
         others = [start - lines for start in self.document_starts[len(first) :]]
         return Block(self.lines[:lines], first), Block(self.lines[lines:], others)
@@ -68,16 +68,16 @@ Progress = Callable[[str], None]  # called often, with how far the work is
 
 
 def silent(message: str) -> None:
-    """The progress that nobody watches."""
+    """Ignore progress."""
 
 
 def prefixed(progress: Progress, what: str) -> Progress:
-    """The progress of one of several things, which each message names."""
+    """Return the progress of one of several things, which each message names."""
     return lambda message: progress(f"{what}: {message}")
 
 
 def watched(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
-    """`blocks`; `progress` is called with the number of lines read."""
+    """Yield `blocks`, and report to `progress` how many lines have been read."""
     lines = 0
     for block in blocks:
         yield block
@@ -86,18 +86,14 @@ def watched(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
 
 
 def no_text(names: Iterable[str]) -> TextError:
-    """The error for sources that hold no line with words."""
+    """Return the error for sources that hold no line with words."""
     return TextError(f"no text in {', '.join(names)}", "it is empty, or holds blank lines only")
 
 
 def read_blocks(
     source: str, settings: TextSettings, source_settings: SourceSettings
 ) -> Iterator[Block]:
-    """The lines of one source, a megabyte or so at a time.
-
-    Raises:
-        TextError: it cannot be read or decoded, or holds a reserved symbol.
-    """
+    """Yield the lines of one source, a megabyte or so at a time."""
     starts_document = True
     for first_line, lines in numbered_lines(source, settings.encoding_errors, source_settings):
         block, starts_document = to_block(source, first_line, lines, settings, starts_document)
@@ -108,18 +104,16 @@ def read_blocks(
 def to_block(
     source: str, first_line: int, lines: list[str], settings: TextSettings, starts_document: bool
 ) -> tuple[Block, bool]:
-    """The block of `lines` of `source` from its line `first_line` on, and whether the next line
-    begins a document; `starts_document`: whether the first one does.
-
-    Raises:
-        TextError: they hold a reserved symbol, which `settings` make an error.
-    """
+    """Return the block of `lines` of `source`, from its line `first_line` on, and whether the next
+    line begins a document. starts_document: whether the first one does."""
     lines = _without_reserved(source, first_line, lines, settings)
     if settings.blank_lines == "keep":
         return Block(["" if is_blank(line) else line for line in lines], []), False
     if settings.blank_lines == "skip":
         # is_blank, without its calls
         return Block([line for line in lines if line.strip(WORD_SPACE)], []), False
+
+    # Blank lines separate documents: several in a row are one border.
     kept: list[str] = []
     document_starts: list[int] = []
     for line in lines:
@@ -136,23 +130,24 @@ def to_block(
 def _without_reserved(
     source: str, first_line: int, lines: list[str], settings: TextSettings
 ) -> list[str]:
+    # One search of the whole block is faster than one a line, and finds nothing in most texts.
     text = "\n".join(lines)
     if "<s>" not in text and "</s>" not in text:
         return lines
-    return [
-        check_reserved(line, f"{source}, line {number}", settings.special_symbols)
-        for number, line in enumerate(lines, start=first_line)
-    ]
+    checked = []
+    for number, line in enumerate(lines, start=first_line):
+        checked.append(check_reserved(line, f"{source}, line {number}", settings.special_symbols))
+    return checked
 
 
 def is_blank(line: str) -> bool:
-    """Whether the line has no words."""
+    """Return whether the line has no words."""
     return not line.strip(WORD_SPACE)
 
 
 def split_words(text: str) -> list[str]:
-    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and
-    NUL."""
+    """Return the words of `text`: whatever lies between newlines and ASCII space, tab, carriage
+    return and NUL."""
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
 
 
@@ -162,11 +157,8 @@ def check_reserved(
     special_symbols: str,
     hint: str = "remove it, or use --special-symbols drop or replace",
 ) -> str:
-    """`line` with `<s>` and `</s>` treated as `special_symbols` says.
-
-    Raises:
-        TextError: there is one, and it is to be an error.
-    """
+    """Return `line` with `<s>` and `</s>` dropped or replaced, or raise a TextError, as
+    `special_symbols` says."""
     found = _RESERVED.search(line)
     if not found:
         return line
@@ -176,22 +168,16 @@ def check_reserved(
             "line ends are marked by the program itself",
             hint,
         )
-    return (
-        _RESERVED.sub(UNKNOWN, line)
-        if special_symbols == "replace"
-        else _RESERVED_WITH_SPACE.sub("", line)
-    )
+    if special_symbols == "replace":
+        return _RESERVED.sub(UNKNOWN, line)
+    return _RESERVED_WITH_SPACE.sub("", line)
 
 
 def numbered_lines(
     source: str, errors: str | None = None, source_settings: SourceSettings = SourceSettings()
 ) -> Iterator[tuple[int, list[str]]]:
-    """All lines of one source as (number of the first, lines), blank ones too; numbers count from
-    1. errors: as :func:`rnnlm.files.reading.decode` has them.
-
-    Raises:
-        TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
-    """
+    """Yield all lines of one source, blank ones too, as (number of the first, lines); numbers count
+    from 1. errors: as in :func:`rnnlm.files.reading.decode`."""
     next_line = 1
     for whole in whole_lines(sources.read(source, source_settings, errors or "strict")):
         if whole is None:
@@ -204,11 +190,8 @@ def numbered_lines(
 def lines_of(
     whole: bytes | list[str], source: str, first_line: int, errors: str | None
 ) -> list[str]:
-    """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
-
-    Raises:
-        TextError: it is not UTF-8, and that is to be an error.
-    """
+    """Return the lines of one of the :func:`whole_lines` of `source`, which begins with line
+    `first_line`."""
     if isinstance(whole, bytes):
         text = decode(whole, source, first_line, errors)
         if first_line == 1:
@@ -223,73 +206,76 @@ def lines_of(
 
 
 def line_count(whole: bytes | list[str]) -> int:
-    """How many lines :func:`lines_of` makes of it."""
+    """Return how many lines :func:`lines_of` makes of it."""
     if isinstance(whole, bytes):
         return whole.count(b"\n") + (not whole.endswith(b"\n"))
     return len(whole) + sum(record.count("\n") for record in whole)
 
 
 def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
-    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected,
-    not re-joined; None: it is longer than LONGEST_LINE."""
+    """Yield chunks of bytes, cut at line ends; records pass as they are. None: a line is longer
+    than LONGEST_LINE."""
+    # The pieces of a line without an end are joined once, as joining at each chunk would take time
+    # in square of its length.
     unfinished: list[bytes] = []
     length = 0
     for chunk in chunks:
         if not isinstance(chunk, bytes):
             yield chunk
             continue
+
         head, newline, tail = chunk.rpartition(b"\n")
-        length = length + len(chunk) if not newline else len(tail)
+        length = len(tail) if newline else length + len(chunk)
         if length > LONGEST_LINE:
             yield None
+
         if not newline:
             unfinished.append(chunk)
             continue
-        whole, unfinished = b"".join([*unfinished, head, newline]), [tail] if tail else []
+        whole = b"".join([*unfinished, head, newline])
+        unfinished = [tail] if tail else []
         yield whole
     if unfinished:
         yield b"".join(unfinished)
 
 
-# ---- The lines of a file one by one, numbered; and those of several files side by side.
+# ---- Lines of a file one by one, numbered, and of several files side by side.
 
 Line = tuple[int, str]  # its number, from 1, and its text
 
 
 def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
-    """The lines of a file with their ends, without a byte order mark. errors: as
-    :func:`rnnlm.files.reading.decode` has them.
-
-    Raises:
-        TextError: it cannot be read or decoded.
-    """
+    """Yield the lines of a file with their ends, without a byte order mark. errors: as in
+    :func:`rnnlm.files.reading.decode`."""
     with opened(source) as stream:
         yield from enumerate(text_lines(source, stream, errors), start=1)
 
 
 def without_end(line: str) -> str:
-    """A line without its line end."""
+    """Return a line without its line end."""
     return line.removesuffix("\n").removesuffix("\r")
 
 
 def side_by_side(
     files: Sequence[str], errors: str, what: str
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The lines of as long files that have the same number, without their ends. what: what the
-    other files hold, for messages.
+    """Yield the lines that have the same number in files of the same length, without their ends.
 
-    Raises:
-        TextError: one of them cannot be read or decoded, or has fewer lines than another.
+    Raise TextError where one file has fewer lines than another. what: what the other files hold,
+    for messages.
     """
-    streams = ((without_end(line) for _, line in lines_with_ends(each, errors)) for each in files)
+    streams = [map(_text_of, lines_with_ends(file, errors)) for file in files]
     for number, lines in enumerate(zip_longest(*streams), start=1):
         if None in lines:
             shorter = files[lines.index(None)]
             longer = next(name for name, line in zip(files, lines, strict=True) if line is not None)
-            why = f"line by line, one file holds the {what} of the other"
             raise TextError(
                 f"{shorter} has {number - 1:,} lines, {longer} has more",
-                why,
+                f"line by line, one file holds the {what} of the other",
                 f"look at line {number:,} of {longer}",
             )
         yield number, lines
+
+
+def _text_of(line: Line) -> str:
+    return without_end(line[1])

@@ -1,14 +1,15 @@
 """Where text comes from: files, globs, standard input, compressed files, tables, and data sets of
 the hub.
 
-:func:`expand` turns what a person names into sources; :func:`read` yields each source's text,
-either as raw bytes (text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as
+:func:`expand` turns the names that a person gives into sources; :func:`read` yields each source's
+text, either as raw bytes (of text files, which :mod:`rnnlm.text.lines` decodes and splits) or as
 records (one string per row of a table).
 """
 
 import contextlib
 import glob
 import hashlib
+import itertools
 import os
 import socket
 import stat
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
-HUB_SECONDS = 5  # to wait for an answer
+HUB_SECONDS = 5  # how long to wait for an answer
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class SourceSettings(Checked):
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
 
     def table_kind(self, source: str) -> str | None:
-        """What table a file is read as, None where it is text.
+        """Return the kind of table that a file is read as, None where it is text.
 
         Raises:
             UsageError: a delimiter is given, and it is a table that has none.
@@ -71,14 +72,14 @@ class SourceSettings(Checked):
 
 
 def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
-    """The kind of a table whose cells a `delimiter` is said to separate."""
+    """Return the kind of a table whose cells a `delimiter` is said to separate."""
     if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
         raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
     return tables.kind_with(delimiter, kind)
 
 
 def parse_delimiter(text: str | None) -> str | None:
-    """A delimiter as a person writes it: one character, or "tab" or "\\t"."""
+    """Return a delimiter that a person wrote: one character, or "tab" or "\\t"."""
     if text is None:
         return None
     character = "\t" if text in ("tab", "\\t") else text
@@ -92,15 +93,17 @@ def parse_delimiter(text: str | None) -> str | None:
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
-    """The sources that `names` stand for: globs are expanded and sorted, `-` and `hf:...` kept."""
+    """Return the sources that `names` refer to: globs are expanded and sorted, `-` and `hf:...`
+    kept."""
     sources = []
     for name in names:
+        # A file may be called like a glob, so what exists comes first.
         if name == "-" or name.startswith(HUB) or os.path.exists(name):
             sources.append(name)
-        elif matches := sorted(
-            match for match in glob.glob(name, recursive=True) if os.path.isfile(match)
-        ):
-            sources.extend(matches)
+            continue
+        files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
+        if files:
+            sources.extend(files)
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
@@ -109,16 +112,18 @@ def expand(names: tuple[str, ...]) -> list[str]:
 
 
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
-    """The files that `names` stand for, and `-`. what: what they hold; suffix: of such files; both
-    for messages."""
+    """Return the files that `names` refer to, and `-`. what: what they hold; suffix: of such files;
+    both for messages."""
     found = expand(tuple(os.fspath(name) for name in names))
-    if hub := next((name for name in found if name.startswith(HUB)), None):
-        raise UsageError(
-            f"{hub}: {what} of data sets of the hub are not read",
-            hint="save it as Parquet or JSON-lines",
-        )
-    if folder := next((name for name in found if Path(name).is_dir()), None):
-        raise TextError(f"{folder} is a directory", hint=f"name its files: '{folder}/*{suffix}'")
+    for name in found:
+        if name.startswith(HUB):
+            raise UsageError(
+                f"{name}: {what} of data sets of the hub are not read",
+                hint="save it as Parquet or JSON-lines",
+            )
+    for name in found:
+        if Path(name).is_dir():
+            raise TextError(f"{name} is a directory", hint=f"name its files: '{name}/*{suffix}'")
     return found
 
 
@@ -128,70 +133,71 @@ def read(
     errors: str = "strict",
     on_read: Callable[[int], None] | None = None,
 ) -> Iterator[bytes | list[str]]:
-    """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as
-    `errors` says).
+    """Yield the text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated
+    as `errors` says).
 
-    on_read: called with the number of bytes read from a text file, each time some are read."""
+    on_read: called with the number of bytes read from a text file, each time some are read.
+    """
     if source.startswith(HUB) or os.path.isdir(source):
         yield from dataset_records(source, settings)
         return
+
+    # CSV without a named column is a mistake; TSV may be plain text that holds tabs.
     kind = settings.table_kind(source)
     if kind == tables.CSV and not settings.column:
         raise TextError(
             f"{source} is a table", "its text column is not named", "name it with --column"
         )
     if kind and (kind != tables.TSV or settings.column):
-        yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
+        rows = _rows(source, kind, settings, errors)
+        yield from _in_chunks(_texts_of(rows, settings))
         return
+
     with opened(source, on_read) as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+        yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
 def is_plain(source: str, settings: SourceSettings) -> bool:
-    """Whether the source is a file that holds its text as it is, neither compressed nor a table:
-    one can begin to read it anywhere."""
+    """Return whether the source is a file that holds its text as it is, neither compressed nor a
+    table, so that reading can begin anywhere in it."""
     kind = settings.table_kind(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
     return is_text and without_suffix(source) == source and os.path.isfile(source)
 
 
 def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) -> None:
-    """A notice of sources that are no tables, if a column is named: their lines are read whole."""
+    """Send a notice of sources that are no tables, if a column is named: their lines are read
+    whole."""
     if not settings.column or settings.delimiter:
         return
     expanded: list[str] = []
-    with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
+    with contextlib.suppress(TextError):  # one is missing, which reading it will say
         expanded = expand(tuple(map(str, names)))
-    if found := [
-        name
-        for name in expanded
-        if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))
-    ]:
+    texts = [name for name in expanded if not _has_columns(name)]
+    if texts:
         notice(
-            f"{' and '.join(map(shown_name, found))}: read line by line as text, "
+            f"{' and '.join(map(shown_name, texts))}: read line by line as text, "
             f"without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
             "--delimiter reads any file as a table"
         )
 
 
+def _has_columns(source: str) -> bool:
+    is_data_set = source.startswith(HUB) or os.path.isdir(source)
+    return is_data_set or tables.kind_of(source) is not None
+
+
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
-    """The rows of a table; of a Parquet file the text column alone is read."""
+    """Yield the rows of a table; of a Parquet file, the text column alone is read."""
     if kind == tables.PARQUET:
-        return tables.parquet_rows(
-            source, [column_of(tables.parquet_columns(source), source, settings)]
-        )
-    return tables.rows(
-        source,
-        kind,
-        errors,
-        delimiter=settings.delimiter,
-        columns=[settings.column] if settings.column else (),
-    )
+        column = column_of(tables.parquet_columns(source), source, settings)
+        return tables.parquet_rows(source, [column])
+    columns = [settings.column] if settings.column else ()
+    return tables.rows(source, kind, errors, delimiter=settings.delimiter, columns=columns)
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
-    """The records, so many at a time, or as many as make a block of text."""
+    """Yield the records, so many at a time, or as many as fill a block of text."""
     chunk: list[str] = []
     characters = 0
     for record in records:
@@ -205,44 +211,59 @@ def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
 
 
 def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
-    """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder,
-    streamed."""
-    name, revision, config = source.removeprefix(HUB), None, None
+    """Yield rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local
+    folder, streamed."""
+    name = source.removeprefix(HUB)
+    revision = config = None
     if not os.path.isdir(name):  # a local folder may have @ or # in its name
         name, revision, config = parse_hub_name(name)
-    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
+    if os.path.isdir(name):
+        _check_data_folder(source, name)
+
+    try:
+        if source.startswith(HUB) and not os.path.isdir(name):
+            _check_hub_answers()
+        where = f"{source} [{settings.split}]"
+        records = _load_dataset(name, revision, config, settings.split)
+        rows = (tables.Row(where, record) for record in records)
+        yield from _in_chunks(_texts_of(rows, settings))
+    except TextError:
+        raise
+    except Exception as error:
+        missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else None
+        if missing:
+            raise missing from None
+        # The datasets library raises many kinds of error; each means that the source is unreadable.
+        reason = str(error).strip() or type(error).__name__
+        raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
+
+
+def _check_data_folder(source: str, folder: str) -> None:
+    """Make sure that a folder may be a data set. An error says what it is instead."""
+    if _has_files(folder, "weights-*.safetensors"):
         raise TextError(
             f"{source} is a model, not a text", hint="name a text; a model is named with -m"
         )
-    if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
+    if _has_files(folder, "shard-*.safetensors"):
         raise TextError(
             f"{source} is a prepared text",
             "what is asked for needs the text itself, or that text alone",
             "name a text",
         )
-    if os.path.isdir(name) and not _holds_data(name):
+    if not _holds_data(folder):
         raise TextError(
-            f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'"
+            f"{source} is a directory", "it holds no data set", f"name its files: '{folder}/*.txt'"
         )
-    try:
-        if source.startswith(HUB) and not os.path.isdir(name):
-            _check_hub_answers()
-        rows = _load_dataset(name, revision, config, settings.split)
-        where = f"{source} [{settings.split}]"
-        yield from _in_chunks(_texts_of((tables.Row(where, row) for row in rows), settings))
-    except TextError:
-        raise
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)):
-            raise missing from None
-        # the datasets library raises many kinds; each is an unreadable source
-        reason = str(error).strip() or type(error).__name__
-        raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
+
+
+def _has_files(folder: str, pattern: str) -> bool:
+    return bool(glob.glob(os.path.join(glob.escape(folder), pattern)))
 
 
 def _check_hub_answers() -> None:
-    """Raise an OSError at once where the hub cannot be reached: the datasets library tries for half
-    a minute."""
+    """Raise an OSError at once where the hub cannot be reached; the datasets library would try for
+    half a minute."""
+    # Behind a proxy, a connection of our own says nothing.
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return
     url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
@@ -259,24 +280,25 @@ def _load_dataset(
     import datasets
 
     datasets.disable_progress_bars()
-    if os.path.exists(os.path.join(name, "dataset_dict.json")) or os.path.exists(
-        os.path.join(name, "state.json")
-    ):
+
+    # What save_to_disk wrote has a reader of its own.
+    marks = ("dataset_dict.json", "state.json")
+    if any(os.path.exists(os.path.join(name, mark)) for mark in marks):
         saved = datasets.load_from_disk(name)
-        if isinstance(saved, datasets.DatasetDict):
-            if split not in saved:
-                raise TextError(
-                    f"data set {name} has no split {split!r}", hint=nearest(split, saved)
-                )
-            return saved[split]
-        return saved
-    # it is called after its folder, and . has no name
-    name = os.path.abspath(name) if os.path.isdir(name) else name
+        if not isinstance(saved, datasets.DatasetDict):
+            return saved
+        if split not in saved:
+            raise TextError(f"data set {name} has no split {split!r}", hint=nearest(split, saved))
+        return saved[split]
+
+    # The data set is called after its folder, and "." has no name.
+    if os.path.isdir(name):
+        name = os.path.abspath(name)
     return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
 
 
 def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
-    """`OWNER/NAME[@REVISION][#CONFIG]` as (name, revision, config)."""
+    """Split `OWNER/NAME[@REVISION][#CONFIG]` into (name, revision, config)."""
     text, _, config = text.partition("#")
     name, _, revision = text.partition("@")
     if not name:
@@ -285,16 +307,17 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 
 
 def _holds_data(folder: str) -> bool:
-    """Whether files of a data set lie there; .json alone may be anything, a model's config.json for
-    one."""
-    suffixes = {
-        Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names
-    }
-    return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
+    """Return whether a folder holds files of a data set. A .json alone may be anything, such as a
+    model's config.json."""
+    suffixes = {*tables.SUFFIXES, ".arrow"} - {".json"}
+    for _, _, names in os.walk(folder):
+        if any(Path(without_suffix(name)).suffix in suffixes for name in names):
+            return True
+    return False
 
 
 def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
-    """The column to read: the one asked for; else `text`, `sentence`, or the only one."""
+    """Return the column to read: the one asked for; else `text`, `sentence`, or the only one."""
     if settings.column:
         if settings.column in names:
             return settings.column
@@ -310,7 +333,7 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
 
 
 def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
-    """The text of each row, in the column that the first of them decides on."""
+    """Yield the text of each row, from the column that the first row decides on."""
     for row in rows:
         check_length(row)
         names = [str(name) for name in row.values]
@@ -327,8 +350,8 @@ def _as_text(value: object, where: str, column: str) -> str:
 
 
 def _bundled(name: str) -> str:
-    """What to do with the name of a bundled corpus, which only commands for labels and pairs
-    take."""
+    """Return a hint where the name is that of a bundled corpus that only commands for labels and
+    pairs take."""
     corpus = corpora.labelled(name) or corpora.paired(name)
     if corpus is None:
         return ""
@@ -345,6 +368,7 @@ def _similar_file(name: str) -> str:
         siblings = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
         return ""
+    # All names of a folder would be no hint.
     hint = nearest(path.name, siblings) if siblings else ""
     return hint if hint.startswith("did you mean") else ""
 
@@ -355,45 +379,50 @@ def _similar_file(name: str) -> str:
 # That costs next to nothing: files are opened only where their sizes are equal, and read on only
 # where their beginnings are, too; of large ones a few pieces are compared.
 
-PIECES, PIECE_BYTES = 64, 1 << 16  # of a file that are compared: all of one that is not larger
-MOST_COMPARED = 1000  # files: the bytes of more are not compared
+PIECES, PIECE_BYTES = 64, 1 << 16  # so much of a file is compared; of a smaller one, all
+MOST_COMPARED = 1000  # the bytes of more files are not compared
 MOST_SHOWN = 3
 
 
 def warn_of_repeats(names: Sequence[str]) -> None:
-    """Send a notice that names those of `names` (sources, or globs of them) that stand for the same
-    text."""
-    with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
-        if repeats := repeated(expand(tuple(names))):
-            more = f"; and {len(repeats) - MOST_SHOWN:,} more" if len(repeats) > MOST_SHOWN else ""
-            shown = "; ".join(map(_in_words, repeats[:MOST_SHOWN]))
-            notice(f"the same text is given more than once, and read as often: {shown}{more}")
+    """Send a notice that tells which of `names` (sources, or globs of them) are the same text."""
+    repeats: list[list[str]] = []
+    with contextlib.suppress(TextError):  # one is missing, which reading it will say
+        repeats = repeated(expand(tuple(names)))
+    if not repeats:
+        return
+    shown = "; ".join(map(_in_words, repeats[:MOST_SHOWN]))
+    if len(repeats) > MOST_SHOWN:
+        shown += f"; and {len(repeats) - MOST_SHOWN:,} more"
+    notice(f"the same text is given more than once, and read as often: {shown}")
 
 
 def repeated(found: Iterable[str]) -> list[list[str]]:
-    """Those of the sources `found` that are the same text, together."""
+    """Return those of the sources `found` that are the same text, grouped."""
+    # Names of one file belong together already.
     files: dict[Hashable, list[str]] = {}
     size_of: dict[Hashable, int] = {}
     for name in found:
         file, size = _file(name)
         files.setdefault(file, []).append(name)
         size_of[file] = size
+
+    # Compare files of one size by their beginnings, then those that are left by more pieces.
     alike = _alike([[file for file, size in size_of.items() if size]], size_of)
     if sum(map(len, alike)) <= MOST_COMPARED:
         for pieces in (1, PIECES):
-            digests = {
-                file: _digest(files[file][0], size_of[file], pieces)
-                for same in alike
-                for file in same
-            }
+            digests: dict[Hashable, bytes | str] = {}
+            for file in itertools.chain.from_iterable(alike):
+                digests[file] = _digest(files[file][0], size_of[file], pieces)
             alike = _alike(alike, digests)
         for first, *others in alike:
-            files[first] += [name for file in others for name in files.pop(file)]
+            for file in others:
+                files[first] += files.pop(file)
     return [names for names in files.values() if len(names) > 1]
 
 
 def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> list[list[Hashable]]:
-    """Of each group those of one key, where there are several."""
+    """Return the files of each group that share a key, where there are several."""
     found: dict[Hashable, list[Hashable]] = {}
     for number, group in enumerate(groups):
         for file in group:
@@ -402,26 +431,31 @@ def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> l
 
 
 def _file(name: str) -> tuple[Hashable, int]:
-    """What tells the file `name` from others, and its size; 0 where it is no plain file, or
-    empty."""
+    """Return what distinguishes the file `name` from others, and its size; 0 where it is no plain
+    file, or empty."""
     try:
         found = os.stat(name)
     except (OSError, ValueError):  # standard input, a data set of the hub
         return name, 0
-    return (found.st_dev, found.st_ino), found.st_size if stat.S_ISREG(found.st_mode) else 0
+    size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return (found.st_dev, found.st_ino), size
 
 
 def _digest(path: str, size: int, pieces: int) -> bytes | str:
-    """The hash of the file's first piece, or of all PIECES: all of its bytes, or, if it is large,
-    pieces at even distances, the first and the last among them. The path of a file that cannot be
-    read, which whoever reads it says."""
+    """Return the hash of the file's first piece, or of all PIECES. These are all of its bytes, or,
+    if it is large, pieces at even distances, the first and the last among them.
+
+    The path stands in for the hash of a file that cannot be read, which reading it will say.
+    """
     found = hashlib.sha256()
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         for number in range(pieces):
-            stream.seek(
-                number * PIECE_BYTES if is_small else number * (size - PIECE_BYTES) // (PIECES - 1)
-            )
+            if is_small:
+                start = number * PIECE_BYTES
+            else:
+                start = number * (size - PIECE_BYTES) // (PIECES - 1)
+            stream.seek(start)
             found.update(stream.read(PIECE_BYTES))
         return found.digest()
     return path
@@ -429,4 +463,6 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
 
 def _in_words(names: Sequence[str]) -> str:
     different = dict.fromkeys(names)
-    return " and ".join(different) if len(different) > 1 else f"{names[0]} ({len(names)} times)"
+    if len(different) == 1:
+        return f"{names[0]} ({len(names)} times)"
+    return " and ".join(different)
