@@ -1,9 +1,9 @@
 """A text: its lines, their ids under a tokenizer, and the share of it that is held out. It is read
 from files, or prepared in a folder.
 
-What is held out is the end of a text. Where it begins is known once the text has been read; until
-then the lines that may belong to either part wait in memory. So one pass makes the vocabulary of
-the first part, and one encodes both parts.
+The end of a text is held out. Where it begins is known once the text has been read; until then the
+lines that may belong to either part wait in memory. So one pass makes the vocabulary of the first
+part, and one encodes both parts.
 """
 
 from bisect import bisect_right
@@ -28,8 +28,8 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 @runtime_checkable
 class Text(Protocol):
-    """What a model is trained on or evaluated on. Reading happens in its methods, as often as one
-    likes."""
+    """What a model is trained or evaluated on. Its methods read the text, each time they are
+    called."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -41,40 +41,46 @@ class Text(Protocol):
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The one that the text is prepared with."""
+        """The tokenizer that the text is prepared with."""
         ...
 
     def blocks(self) -> Iterator[Block]:
-        """The lines in order, a megabyte or so at a time."""
+        """Yield the lines in order, a megabyte or so at a time."""
         ...
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
-        """The ids of the text, in memory, and what is counted."""
+        """Return the ids of the text, in memory, and what is counted."""
         ...
 
     def split(self, share: float, is_asked: bool = True) -> "Split":
-        """The text in two parts: the second is the last `share` of its lines, or whole documents
-        where it has documents. Where nobody asked for that share, it may be less."""
+        """Return the text in two parts: the second is the last `share` of its lines, or whole
+        documents where it has documents.
+
+        Where nobody asked for that share, it may be less.
+        """
         ...
 
 
 class Split(Protocol):
-    """A text in two parts, to be trained and validated on."""
+    """A text in two parts, one for training and one for validation."""
 
     def blocks(self) -> Iterator[Block]:
-        """The lines of the first part."""
+        """Yield the lines of the first part."""
         ...
 
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
     ) -> tuple[EncodedText, EncodedText | None]:
-        """Both parts; no second one where nothing is held out, or the text is a single line or
-        document. The ids of the first part may stay on disk."""
+        """Return both parts; no second one where nothing is held out, or the text is a single line
+        or document.
+
+        The ids of the first part may stay on disk.
+        """
         ...
 
     @property
     def held_out(self) -> str:
-        """How much the second part is, in words."""
+        """The size of the second part, in words."""
         ...
 
 
@@ -98,8 +104,10 @@ class BlockText:
 
 @dataclass(frozen=True)
 class Corpus(BlockText):
-    """A text in files or other sources, and how to read them. A notice names text files where a
-    column is named, as they have none."""
+    """A text in files or other sources, and how to read them.
+
+    A notice names text files where a column is asked for, as they have none.
+    """
 
     sources: tuple[str, ...]
     settings: TextSettings = TextSettings()
@@ -123,7 +131,7 @@ class TextInMemory(BlockText):
 
     @classmethod
     def read(cls, text: Text, progress: Progress = silent) -> "TextInMemory":
-        """All of `text`."""
+        """Read all of `text` into memory."""
         return cls(text.sources, text.settings, tuple(watched(text.blocks(), progress)))
 
     def blocks(self) -> Iterator[Block]:
@@ -132,43 +140,47 @@ class TextInMemory(BlockText):
 
 @keeps(Split)
 class ReadSplit:
-    """A text that is read block by block, in two parts. Where the second begins is kept once all of
-    the text has been read."""
+    """A text that is read block by block, in two parts. Once all of it has been read, it knows
+    where the second part begins."""
 
     def __init__(self, text: Text, share: float) -> None:
         self.text = text
         self.share = share
-        self.first_lines: int | None = None if share else 0  # of the first part; 0: all of them are
+        # of the first part; 0: all of them; None: not known yet
+        self.first_lines: int | None = None if share else 0
 
     @property
     def held_out(self) -> str:
         return f"{self.share:.0%}"
 
     def blocks(self) -> Iterator[Block]:
-        return (block for block, is_held_out in self._parts(self.text.blocks()) if not is_held_out)
+        for block, is_held_out in self._parts(self.text.blocks()):
+            if not is_held_out:
+                yield block
 
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
     ) -> tuple[EncodedText, EncodedText | None]:
-        return encode_parts(
-            self.text, self._parts(watched(self.text.blocks(), progress)), tokenizer
-        )
+        parts = self._parts(watched(self.text.blocks(), progress))
+        return encode_parts(self.text, parts, tokenizer)
 
     def _parts(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
-        """Each block of one part alone, and whether it is held out."""
+        """Yield the blocks, each of one part alone, and whether it is held out."""
         if self.first_lines is None:
             yield from self._parts_found(blocks)
-        elif not self.first_lines:
-            yield from ((block, False) for block in blocks)
-        else:
-            lines = 0
+            return
+        if self.first_lines == 0:
             for block in blocks:
-                yield from _cut(block, self.first_lines - lines)
-                lines += len(block.lines)
+                yield block, False
+            return
+        lines = 0
+        for block in blocks:
+            yield from _cut(block, self.first_lines - lines)
+            lines += len(block.lines)
 
     def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
-        """The same while it is found out where the second part begins: lines that may be of either
-        wait."""
+        """Yield the same while looking for the place where the second part begins."""
+        # Lines that may belong to either part wait.
         border = _Border(self.share, self.text.settings.blank_lines == "documents")
         waiting: deque[Block] = deque()
         passed = 0  # lines that wait no more
@@ -178,48 +190,60 @@ class ReadSplit:
             while waiting and passed + len(waiting[0].lines) <= border.earliest():
                 passed += len(waiting[0].lines)
                 yield waiting.popleft(), False
+
+        # The text has ended, so the border is known.
         self.first_lines = border.found()
         for block in waiting:
-            yield from (
-                _cut(block, self.first_lines - passed) if self.first_lines else [(block, False)]
-            )
+            if self.first_lines:
+                yield from _cut(block, self.first_lines - passed)
+            else:
+                yield block, False
             passed += len(block.lines)
 
 
 def _cut(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
-    """The part of a block before that line, and the part from it on, which is held out."""
+    """Yield the lines of a block before that line, and those from it on, which are held out."""
     if 0 < first_lines < len(block.lines):
-        yield from zip(block.cut(first_lines), (False, True), strict=True)
+        first, second = block.cut(first_lines)
+        yield first, False
+        yield second, True
     else:
         yield block, first_lines <= 0
 
 
 class _Border:
-    """Where the last `share` of a text begins: at a line, or at the document whose beginning is
-    nearest."""
+    """The place where the last `share` of a text begins: a line, or the document that begins
+    nearest to it."""
 
     def __init__(self, share: float, has_documents: bool) -> None:
         self.share = share
         self.has_documents = has_documents
         self.lines = 0
-        # the lines that begin one; but for those that have become too early
+        # lines where a document begins, without those that are too early by now
         self.documents: list[int] = []
 
     def read(self, block: Block) -> None:
-        self.documents.extend(
-            self.lines + start for start in block.document_starts if self.lines + start
-        )
+        for start in block.document_starts:
+            # The first document of a text is no border.
+            if self.lines + start > 0:
+                self.documents.append(self.lines + start)
         self.lines += len(block.lines)
 
     def earliest(self) -> int:
-        """The line before which the border cannot be, however the text goes on."""
+        """Return the first line where the border can be, however the text continues."""
+        wanted = self._wanted()
         if not self.has_documents:
-            return max(0, self._wanted())
-        del self.documents[: max(0, bisect_right(self.documents, self._wanted()) - 1)]
-        return self.documents[0] if self.documents and self.documents[0] <= self._wanted() else 0
+            return max(0, wanted)
+
+        # The last document that begins before the wanted line may be the nearest, none before it.
+        too_early = max(0, bisect_right(self.documents, wanted) - 1)
+        del self.documents[:too_early]
+        if self.documents and self.documents[0] <= wanted:
+            return self.documents[0]
+        return 0
 
     def found(self) -> int:
-        """The border of a text that ends here; 0: it has a single line or document."""
+        """Return the border of a text that ends here; 0 if it has a single line or document."""
         if not self.has_documents:
             return max(0, self._wanted())
         return min(self.documents, key=lambda start: abs(start - self._wanted()), default=0)
@@ -233,12 +257,13 @@ def open_text(
     settings: TextSettings = TextSettings(),
     source_settings: SourceSettings = SourceSettings(),
 ) -> Text:
-    """The text of these names: sources, read as the settings say, or one folder with a prepared
-    text. A notice names sources that are the same text."""
+    """Return the text of these names: sources, read as the settings say, or one folder with a
+    prepared text. A notice names sources that are the same text."""
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:
-        warn_of_repeats(list(map(str, names)))
-        return Corpus(tuple(map(str, names)), settings, source_settings)
+        plain = tuple(map(str, names))
+        warn_of_repeats(plain)
+        return Corpus(plain, settings, source_settings)
     if len(names) > 1:
         raise UsageError(
             f"{prepared[0]} is a prepared text, which is read alone",
@@ -247,12 +272,12 @@ def open_text(
     return prepared_text.load(Path(prepared[0]))
 
 
-# ---- What is done where no validation text is named: a share of the text is held out.
+# ---- Without a validation text, a share of the training text is held out.
 
 
 @dataclass(frozen=True)
 class HoldoutSettings:
-    """What is done where no validation text is named."""
+    """What to do where no validation text is named."""
 
     holdout: Annotated[
         Probability,

@@ -31,8 +31,8 @@ class LinesHash:
         self.update_data(as_bytes(lines))
 
     def update_block(self, block: Block, data: bytes) -> None:
-        """The lines of `block`, whose bytes are `data`; an empty one before each document, whose
-        borders shape the numbers too."""
+        """Add the lines of `block`, whose bytes are `data`. An empty line precedes each document,
+        as the borders of documents shape the numbers too."""
         if not block.document_starts:
             self.update_data(data)
             return
@@ -43,11 +43,11 @@ class LinesHash:
         self.update(block.lines[hashed:])
 
     def update_data(self, data: bytes | memoryview) -> None:
-        """The same, of lines that are bytes already, each with its newline."""
+        """Add lines that are bytes already, each with its newline."""
         self._hash.update(data)
 
     def hexdigest(self) -> str:
-        """The first 12 hexadecimal digits."""
+        """Return the first 12 hexadecimal digits."""
         return self._hash.hexdigest()[:12]
 
 
@@ -58,7 +58,7 @@ Numbers = Any  # np.ndarray, or ChunkedArray, which looks like one
 class EncodedText:
     """A text, or consecutive lines of one, as ids, with all that is counted about each line.
 
-    ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the
+    ids: (N,) uint16 or int32 (always int32 from a tokenizer that spells); each line ends in the
     boundary id. line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None
     where the text is one stream. Both are offsets into `ids`. oov: ascending positions of unknown
     tokens. words_L: the words of each line once it is normalised, split on white space;
@@ -83,32 +83,32 @@ class EncodedText:
 
     @property
     def tokens(self) -> int:
-        """How many tokens, each line's `</s>` among them."""
+        """The number of tokens, each line's `</s>` among them."""
         return len(self.ids)
 
     @property
     def sentences(self) -> int:
-        """How many lines."""
+        """The number of lines."""
         return len(self.line_offsets) - 1
 
     @property
     def words(self) -> int:
-        """How many words, split on white space."""
+        """The number of words, split on white space."""
         return total(self.words_L)
 
     @property
     def oov_words(self) -> int:
-        """How many of them hold an unknown token."""
+        """The number of words that hold an unknown token."""
         return total(self.oov_words_L)
 
     @property
     def characters(self) -> int:
-        """How many characters, one for the end of each line."""
+        """The number of characters, one for the end of each line among them."""
         return total(self.characters_L)
 
     @property
     def bytes(self) -> int:
-        """How many bytes of UTF-8, one for the end of each line."""
+        """The number of bytes in UTF-8, one for the end of each line among them."""
         return total(self.bytes_L)
 
 
@@ -116,8 +116,10 @@ LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
 
 
 def total(counts: Numbers) -> int:
-    """The sum of natural numbers."""
-    return counts.sum() if isinstance(counts, ChunkedArray) else int(counts.sum(dtype=np.int64))
+    """Return the sum of natural numbers."""
+    if isinstance(counts, ChunkedArray):
+        return counts.sum()
+    return int(counts.sum(dtype=np.int64))
 
 
 class ReadText(Protocol):
@@ -135,153 +137,173 @@ class ReadText(Protocol):
 def encode_parts(
     text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer
 ) -> tuple[EncodedText, EncodedText | None]:
-    """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that
-    are not, and of those that are (None: there are none).
-
-    Raises:
-        TextError: the text cannot be read, or holds no line with words.
-    """
-    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
-    hashes = LinesHash(), LinesHash()
+    """Encode and count `text` by its `parts`: blocks, and whether each is held out. Return the part
+    for training, and the one that is held out (None: nothing is)."""
 
     def encode(part: tuple[Block, bool]) -> tuple[Block, bool, bytes, EncodedText]:
-        data = as_bytes(part[0].lines)
-        return *part, data, encode_block(part[0], data, tokenizer)
+        block, is_held_out = part
+        data = as_bytes(block.lines)
+        return block, is_held_out, data, encode_block(block, data, tokenizer)
 
-    # unseen words are numbered in the order of reading
+    # Unseen words of a tokenizer that spells are numbered in the order of reading.
     threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)
+    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    hashes = LinesHash(), LinesHash()
     for block, is_held_out, data, its_ids in in_threads(encode, parts, threads):
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(its_ids)
-    if not encoded[0]:
-        raise no_text(text.sources)
+
     blank_lines = text.settings.blank_lines
-    first = joined(encoded[0], hashes[0].hexdigest(), blank_lines)
-    return first, joined(encoded[1], hashes[1].hexdigest(), blank_lines) if encoded[1] else None
+    train, held_out = encoded
+    if not train:
+        raise no_text(text.sources)
+    first = joined(train, hashes[0].hexdigest(), blank_lines)
+    if not held_out:
+        return first, None
+    return first, joined(held_out, hashes[1].hexdigest(), blank_lines)
 
 
 def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
-    """Lines that follow one upon the other."""
+    """Return lines that follow one upon the other as one text."""
+    # The last offset of each part is the first one of the next.
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
-    documents = None
+    lines = [part.line_offsets[:-1] for part in parts]
+    line_offsets = _shifted([*lines, _ZERO], starts)
+
+    document_offsets = None
     if blank_lines == "documents":
-        documents = _shifted(
-            [
-                *(
-                    part.document_offsets[:-1]
-                    for part in parts
-                    if part.document_offsets is not None
-                ),
-                _ZERO,
-            ],
-            starts,
-        )
+        documents = []
+        for part in parts:
+            if part.document_offsets is not None:
+                documents.append(part.document_offsets[:-1])
+        document_offsets = _shifted([*documents, _ZERO], starts)
+
+    marks: Counter[str] = Counter()
+    for part in parts:
+        marks += Counter(part.marks)
+    counts = {name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS}
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
-        line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
-        document_offsets=documents,
+        line_offsets=line_offsets,
+        document_offsets=document_offsets,
         oov=_shifted([part.oov for part in parts], starts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS},
+        **counts,
         lines_hash=lines_hash,
         blank_lines=blank_lines,
-        marks=sum((Counter(part.marks) for part in parts if part.marks), Counter()),
+        marks=marks,
     )
 
 
 def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
-    """The numbers of all parts in one array, int64, those of each part raised by its own number."""
-    found, end = np.empty(sum(map(len, parts)), dtype=np.int64), 0
-    for part, each in zip(parts, by, strict=False):
+    """Return the numbers of all parts in one int64 array, those of each part raised by its own
+    number."""
+    found = np.empty(sum(map(len, parts)), dtype=np.int64)
+    end = 0
+    for part, shift in zip(parts, by, strict=False):
         start, end = end, end + len(part)
-        np.add(part, each, out=found[start:end])
+        np.add(part, shift, out=found[start:end])
     return found
 
 
 def as_bytes(lines: Iterable[str]) -> bytes:
-    """The lines in UTF-8, each with its newline."""
+    """Return the lines in UTF-8, each with its newline."""
     return "\n".join([*lines, ""]).encode("utf-8")
 
 
 def line_ends(data: bytes) -> np.ndarray:
-    """Where each line of `data` ends."""
+    """Return where each line of `data` ends."""
     return np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
 
 
 def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
-    """The lines of `block`, whose bytes are `data`, as ids."""
+    """Return the lines of `block`, whose bytes are `data`, as ids."""
     lines = tokenizer.normalise(block.lines)
     encoded = tokenizer.encode(lines)
+    documents = np.append(encoded.offsets[block.document_starts], len(encoded.ids))
+
+    # Where each word is a token, they are counted already.
+    is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
+    if is_word_a_token:
+        words_L = np.diff(encoded.offsets) - 1
+    elif tokenizer.rewriting:
+        words_L = words_between_newlines(as_bytes(lines))
+    else:
+        words_L = words_between_newlines(data)
+
+    # Characters and bytes are those of the text, whatever the tokenizer makes of it.
     end_L = line_ends(data)
     bytes_L = np.diff(end_L, prepend=0)
-    is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
-    words_L = (
-        np.diff(encoded.offsets) - 1
-        if is_word_a_token
-        else words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
-    )
+    characters_L = bytes_L
+    if not data.isascii():
+        characters_L = bytes_L - _continuing_bytes(data, end_L)
     return EncodedText(
         ids=encoded.ids.astype(compact_type(tokenizer)),
         line_offsets=encoded.offsets,
-        document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(
-            np.int64
-        ),
+        document_offsets=documents.astype(np.int64),
         oov=encoded.oov,
         words_L=smallest(words_L),
         oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
-        characters_L=smallest(
-            bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)
-        ),
+        characters_L=smallest(characters_L),
         bytes_L=smallest(bytes_L),
         marks=count_marks(block.lines),
     )
 
 
 def compact_type(tokenizer: Tokenizer) -> type[np.integer]:
-    """The type that the ids of a text are kept in."""
-    return np.uint16 if tokenizer.size <= 1 << 16 and not tokenizer.spells else np.int32
+    """Return the type that the ids of a text are kept in."""
+    fits = tokenizer.size <= 1 << 16 and not tokenizer.spells
+    return np.uint16 if fits else np.int32
 
 
 def smallest(counts: np.ndarray) -> np.ndarray:
-    """Natural numbers in the smallest type that holds them."""
+    """Return natural numbers in the smallest type that holds them."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
 def words_between_newlines(data: bytes) -> np.ndarray:
-    """How many words each line holds, (lines,) int64. data: the lines, each with its newline."""
+    """Return how many words each line holds, (lines,) int64. data: the lines, each with its
+    newline."""
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = _IS_SPACE[bytes_N]
     word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1
-    return np.diff(
-        np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0
-    )
+    newlines = np.flatnonzero(bytes_N == _NEWLINE)
+    words_before = np.searchsorted(word_ends, newlines, side="right")
+    return np.diff(words_before, prepend=0)
 
 
 def _oov_words(
     lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer
 ) -> np.ndarray:
-    """How many words of each line hold an unknown token."""
+    """Return how many words of each line hold an unknown token."""
     line_of_oov = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
-    # then each word is one token
-    if not len(encoded.oov) or len(encoded.ids) == int(words_L.sum()) + len(lines):
+    # As many tokens as words and line ends: each word is one token.
+    are_words_tokens = len(encoded.ids) == int(words_L.sum()) + len(lines)
+    if are_words_tokens or not len(encoded.oov):
         return np.bincount(line_of_oov, minlength=len(lines))
+
+    # Otherwise encode each word of the lines with unknown tokens as a line of its own.
     touched = np.unique(line_of_oov)
-    alone = tokenizer.encode(split_words("\n".join(lines[line] for line in touched)))
+    words = split_words("\n".join(lines[line] for line in touched))
+    alone = tokenizer.encode(words)
     unknown = np.unique(np.searchsorted(alone.offsets, alone.oov, side="right") - 1)
-    return np.bincount(touched.repeat(words_L[touched])[unknown], minlength=len(lines))
+    line_of_word = touched.repeat(words_L[touched])
+    return np.bincount(line_of_word[unknown], minlength=len(lines))
 
 
 def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
-    """How many bytes of each line are not the first of a character in UTF-8."""
-    continuing = np.flatnonzero((np.frombuffer(data, dtype=np.uint8) & 0xC0) == 0x80)
-    return np.bincount(np.searchsorted(end_L, continuing, side="right"), minlength=len(end_L))
+    """Return how many bytes of each line are not the first of a character in UTF-8."""
+    bytes_N = np.frombuffer(data, dtype=np.uint8)
+    continuing = np.flatnonzero((bytes_N & 0xC0) == 0x80)
+    line_of = np.searchsorted(end_L, continuing, side="right")
+    return np.bincount(line_of, minlength=len(end_L))
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """`ids` as a model reads them that knows no characters, in memory: unseen words (ids from V on)
-    are unk_id, whatever their spelling.
+    """Return `ids` as a model without characters reads them, in memory: unseen words (ids from V
+    on) are unk_id, whatever their spelling.
 
-    They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there
-    are none.
+    Such ids come from the spelling tokenizer of another part of a mixture. Where there are none,
+    the result is `ids` itself.
     """
     ids = np.asarray(ids)
     if tokenizer.unk_id is None or ids.max(initial=0) < tokenizer.size:
@@ -291,20 +313,19 @@ def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a family is fitted on. `valid` is None where nothing is held out."""
+    """The data that a family is fitted on. `valid` is None where nothing is held out."""
 
     tokenizer: Tokenizer
     train: EncodedText
     valid: EncodedText | None
 
 
-# ---- Lines whose tokens are read from the last to the first: where each token then stands. `</s>`
-# still ends the line.
+# ---- Lines whose tokens are read from the last to the first. `</s>` still ends the line.
 
 
 def mirror(line_offsets: np.ndarray) -> np.ndarray:
-    """(N,) int64: where each of N tokens stands when each line is read from its end; done twice, it
-    is where it was.
+    """Return the place of each of N tokens when each line is read from its end, (N,) int64.
+    Mirroring twice gives the first order.
 
     line_offsets: (lines + 1,), the first 0; each line ends in the boundary, which stays.
     """
@@ -316,16 +337,17 @@ def mirror(line_offsets: np.ndarray) -> np.ndarray:
 
 
 def mirrored(encoded: Encoded) -> Encoded:
-    """The lines with their tokens in the other order."""
+    """Return the lines with their tokens in reverse order."""
     at_N = mirror(encoded.offsets)
     return replace(encoded, ids=encoded.ids[at_N], oov=np.sort(at_N[encoded.oov]))
 
 
 def mirrored_stream(ids: np.ndarray, boundary_id: int) -> np.ndarray:
-    """Ids of lines that end in boundaries, but for the last one, which may have none, with those of
-    each line in the other order."""
+    """Return ids with those of each line in reverse order. Lines end in boundaries, but the last
+    may have none."""
     ids = np.asarray(ids, dtype=np.int64)
     is_open = len(ids) > 0 and ids[-1] != boundary_id
     closed = np.append(ids, boundary_id) if is_open else ids
-    found = closed[mirror(np.concatenate([[0], np.flatnonzero(closed == boundary_id) + 1]))]
+    end_L = np.flatnonzero(closed == boundary_id) + 1
+    found = closed[mirror(np.concatenate([[0], end_L]))]
     return found[:-1] if is_open else found

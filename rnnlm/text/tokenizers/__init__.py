@@ -1,5 +1,5 @@
-"""Tokenizers: text to ids and back. `train` makes one from text, `load` from the files of a model
-folder."""
+"""Tokenizers turn text into ids and back. `train` makes one from text, `load` from the files of a
+model folder."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,22 +21,15 @@ __all__ = ["TokenizerSettings", "load", "train"]
 
 
 def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
-    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone. A notice
-    tells of one without any word.
-
-    Raises:
-        SettingsError: the vocabulary asked for cannot be had from this text, or limits are set that
-            this tokenizer does not have.
-    """
+    """Return the tokenizer that `settings` ask for, with its vocabulary from the text `blocks`
+    alone. A notice tells of one without any word."""
     settings.check_limits()
-    tokenizer: Tokenizer = _class(settings.tokenizer).train(
-        settings, (block.lines for block in blocks)
-    )
-    if (
-        tokenizer.counts_V is not None
-        and tokenizer.counts_V.any()
-        and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}
-    ):
+    lines = (block.lines for block in blocks)
+    tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, lines)
+
+    # A model can be trained on a text without known words, but hardly anybody wants to.
+    has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()
+    if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
             f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = "
             f"{settings.min_count:,}): "
@@ -46,11 +39,8 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
 
 
 def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
-    """The tokenizer whose `to_settings()` and `to_files()` gave these.
-
-    Raises:
-        ModelError: a file is missing or damaged, or a setting is not valid.
-    """
+    """Return the tokenizer whose `to_settings()` and `to_files()` gave these. Raise ModelError
+    where a file is missing or damaged, or a setting is not valid."""
     settings = from_stored(TokenizerSettings, stored)
     return _class(settings.tokenizer).load(settings, files)
 

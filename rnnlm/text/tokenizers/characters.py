@@ -33,35 +33,35 @@ class CharTokenizer(VocabularyTokenizer):
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
         super().__init__(settings, vocabulary)
         self._ids = np.full(_CODE_POINTS, -1, dtype=np.int32)
-        for id, symbol in enumerate(vocabulary.symbols):
-            if id > 1:
-                self._ids[ord(symbol)] = id
+        for id, symbol in enumerate(vocabulary.symbols[2:], start=2):
+            self._ids[ord(symbol)] = id
         self._ids[ord("\n")] = self.boundary_id
         self._ids[ord(_LITERAL_UNK)] = self.unk_id
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "CharTokenizer":
-        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
+        """Return the tokenizer whose vocabulary comes from these lines, block after block."""
         counts_by_point = np.zeros(_CODE_POINTS, dtype=np.int64)
         for lines in blocks:
-            points = _code_points(lines, settings)
-            counts = np.bincount(points)
+            counts = np.bincount(_code_points(lines, settings))
             counts_by_point[: len(counts)] += counts
+
+        # The two special symbols were counted by the characters that stand in for them.
         specials = {
             BOUNDARY: int(counts_by_point[ord("\n")]),
             UNKNOWN: int(counts_by_point[ord(_LITERAL_UNK)]),
         }
         counts_by_point[[ord("\n"), ord(_LITERAL_UNK)]] = 0
-        seen = Counter(
-            {chr(point): int(counts_by_point[point]) for point in np.flatnonzero(counts_by_point)}
-        )
-        return cls(
-            settings, Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab)
-        )
+
+        seen: Counter[str] = Counter()
+        for point in np.flatnonzero(counts_by_point):
+            seen[chr(point)] = int(counts_by_point[point])
+        vocabulary = Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab)
+        return cls(settings, vocabulary)
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "CharTokenizer":
-        """The tokenizer whose settings and `to_files()` these are.
+        """Return the tokenizer whose settings and `to_files()` these are.
 
         Raises:
             ModelError: a file is missing or damaged.
@@ -84,32 +84,31 @@ class CharTokenizer(VocabularyTokenizer):
         return cut_into_lines(ids, oov, self.boundary_id, lines)
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        points = (_code_points([line], self.settings)[:-1] for line in lines)
-        return [
-            [*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in its), BOUNDARY]
-            for its in points
-        ]
+        surfaces = []
+        for line in lines:
+            points = _code_points([line], self.settings)[:-1]
+            tokens = [UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in points]
+            surfaces.append([*tokens, BOUNDARY])
+        return surfaces
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        text = "".join(
-            "\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids
-        )
-        return text.removesuffix("\n")
+        symbols = self.vocabulary.symbols
+        characters = ["\n" if id == self.boundary_id else symbols[id] for id in ids]
+        return "".join(characters).removesuffix("\n")
 
 
 def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarray:
-    """The code points of `lines`, a newline after each."""
+    """Return the code points of `lines`, a newline after each."""
     text = "".join(f"{line}\n" for line in rewritten(lines, settings))
     if settings.lowercase:
         text = text.lower()
     if settings.literal_unk == "symbol":
         text = text.replace(UNKNOWN, _LITERAL_UNK)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
-        np.int64
-    )
+    data = text.encode("utf-32-le", "surrogatepass")
+    return np.frombuffer(data, dtype=np.uint32).astype(np.int64)
 
 
-# ---- One token per byte of UTF-8: nothing is unknown, and every text comes back as it was, or as
+# ---- One token per byte of UTF-8. Nothing is unknown, and every text comes back as it was, or as
 # it was normalised.
 
 _NEWLINE = 0x0A
@@ -126,7 +125,7 @@ class ByteTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "ByteTokenizer":
-        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
+        """Return the tokenizer whose counts come from these lines, block after block."""
         counts_V = np.zeros(len(_SYMBOLS), dtype=np.int64)
         for lines in blocks:
             counts_V += np.bincount(_ids(rewritten(lines, settings)), minlength=len(_SYMBOLS))
@@ -134,7 +133,7 @@ class ByteTokenizer(VocabularyTokenizer):
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "ByteTokenizer":
-        """The tokenizer whose settings and `to_files()` these are.
+        """Return the tokenizer whose settings and `to_files()` these are.
 
         Raises:
             ModelError: a file is missing or damaged.
@@ -151,9 +150,9 @@ class ByteTokenizer(VocabularyTokenizer):
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
-        return cut_into_lines(
-            _ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines
-        )
+        nothing_unknown = np.zeros(0, dtype=np.int64)
+        ids = _ids(self.normalise(lines))
+        return cut_into_lines(ids, nothing_unknown, self.boundary_id, lines)
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
@@ -161,6 +160,7 @@ class ByteTokenizer(VocabularyTokenizer):
 
 
 def _ids(lines: Sequence[str]) -> np.ndarray:
-    """Byte plus one, and the boundary for the newline after each line."""
-    data = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
-    return np.where(data == _NEWLINE, 0, data.astype(np.int32) + 1).astype(np.int32)
+    """Return each byte plus one, and the boundary for the newline after each line."""
+    text = "".join(f"{line}\n" for line in lines)
+    bytes_N = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    return np.where(bytes_N == _NEWLINE, 0, bytes_N.astype(np.int32) + 1).astype(np.int32)

@@ -1,10 +1,10 @@
 """Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding,
 losslessly.
 
-White space kept, byte fallback, no normalisation of its own: decode(encode(line)) is the line, as
-it is asked to be normalised. A space is put before every line, so that its first word is the same
-piece as inside a line. sentencepiece writes a space as U+2581; that character itself therefore goes
-through its bytes.
+White space is kept, other characters fall back to bytes, and sentencepiece normalises nothing: so
+decode(encode(line)) is the line, normalised as the settings say. A space is put before every line,
+so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581;
+that character itself is therefore encoded by its bytes.
 """
 
 import hashlib
@@ -64,25 +64,27 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def train(
         cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]
     ) -> "SentencePieceTokenizer":
-        """The tokenizer whose pieces are found in these lines, a block after the other.
+        """Return the tokenizer whose pieces are found in these lines, block after block.
 
         Raises:
-            SettingsError: the vocabulary asked for cannot be had from this text.
+            SettingsError: this text cannot give the vocabulary asked for.
         """
-        # sentencepiece itself holds the text it trains on
+        # sentencepiece itself holds the text that it trains on, so holding it here costs no more.
         held = [rewritten(lines, settings) for lines in blocks]
         model = _train(settings, itertools.chain.from_iterable(held))
+
+        # Count the pieces with a tokenizer that has no counts yet.
         processor = _processor(model)
         pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
-        untold = cls(settings, Vocabulary(pieces, np.zeros(len(pieces), dtype=np.int64)), model)
         counts_V = np.zeros(len(pieces), dtype=np.int64)
+        uncounted = cls(settings, Vocabulary(pieces, counts_V.copy()), model)
         for lines in held:
-            counts_V += np.bincount(untold.encode(lines).ids, minlength=len(pieces))
+            counts_V += np.bincount(uncounted.encode(lines).ids, minlength=len(pieces))
         return cls(settings, Vocabulary(pieces, counts_V), model)
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "SentencePieceTokenizer":
-        """The tokenizer whose settings and `to_files()` these are.
+        """Return the tokenizer whose settings and `to_files()` these are.
 
         Raises:
             ModelError: a file is missing or damaged.
@@ -113,18 +115,22 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return self  # every text is made of its pieces: none is unseen
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
+        # Only lines with <unk> or U+2581 need care, which takes longer.
         prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
         if any(self._special.search(line) for line in prepared):
             encoded = [self._encode_line(line) for line in prepared]
         else:
             encoded = self._processor.encode(prepared, out_type=int)
-        if any("\n" in line for line in prepared):  # a byte piece like any other to sentencepiece
+        # To sentencepiece a newline is a byte piece like any other.
+        if any("\n" in line for line in prepared):
             raise newline_error()
+
         for ids in encoded:
             ids.append(self.boundary_id)
         total = sum(map(len, encoded))
         joined = np.fromiter(itertools.chain.from_iterable(encoded), dtype=np.int32, count=total)
-        return cut_into_lines(joined, np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+        nothing_unknown = np.zeros(0, dtype=np.int64)
+        return cut_into_lines(joined, nothing_unknown, self.boundary_id, lines)
 
     def _encode_line(self, line: str) -> list[int]:
         ids: list[int] = []
@@ -143,17 +149,23 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
 
 def _prepared(line: str, settings: TokenizerSettings) -> str:
-    """`line` as sentencepiece sees it: after a space, so that its first word is a piece like any
-    other."""
-    return " " + (line.lower() if settings.lowercase else line) if line else ""
+    """Return `line` as sentencepiece sees it: after a space, so that its first word is a piece like
+    any other."""
+    if not line:
+        return ""
+    if settings.lowercase:
+        line = line.lower()
+    return " " + line
 
 
 def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
-    """A sentencepiece model; a vocabulary too large for the text is lowered, with a notice."""
+    """Return a sentencepiece model. A vocabulary too large for the text is lowered, with a
+    notice."""
     import sentencepiece
 
     text = list(itertools.islice(_training_lines(lines, settings), TRAINING_LINES))
     vocab_size = settings.vocab_size
+    # Only sentencepiece knows how many pieces a text yields, and says so in its error.
     while True:
         model = io.BytesIO()
         try:
@@ -195,11 +207,8 @@ def _training_lines(lines: Iterable[str], settings: TokenizerSettings) -> Iterat
 
 
 def _possible_size(message: str, vocab_size: int) -> int:
-    """The largest size sentencepiece offers in its error `message`.
-
-    Raises:
-        SettingsError: it wants a larger one, or failed for another reason.
-    """
+    """Return the largest size that sentencepiece offers in its error `message`. Raise SettingsError
+    where it wants a larger one, or failed for another reason."""
     offered = re.search(r"value <= (\d+)", message)
     if offered and 0 < int(offered[1]) < vocab_size:
         return int(offered[1])
@@ -227,4 +236,6 @@ def _processor(model: bytes) -> "SentencePieceProcessor":
 
 def _piece_bytes(piece: str) -> bytes:
     byte = re.fullmatch(r"<0x([0-9A-F]{2})>", piece)
-    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode("utf-8")
+    if byte:
+        return bytes([int(byte[1], 16)])
+    return piece.replace(_SPACE, " ").encode("utf-8")

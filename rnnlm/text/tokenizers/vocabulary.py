@@ -1,13 +1,14 @@
-"""What all tokenizers share: settings, a vocabulary with `</s>` first, its file, the fingerprint,
-and the cutting into lines."""
+"""What all tokenizers share: settings, a vocabulary with special symbols first, its file, the
+fingerprint, and the offsets of lines."""
 
 import copy
 import dataclasses
 import functools
 import hashlib
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Self
@@ -19,18 +20,18 @@ from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.text import encoding, normalisation
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 
-# ---- The symbols of a tokenizer in the order of their ids, with their training counts, and their
-# file `vocab.txt`.
+# ---- The symbols of a tokenizer in the order of their ids, with their training counts, and the
+# file `vocab.txt` that holds them.
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
-_NOT_KNOWN = "?"  # stands for each count where none is known
+_NOT_KNOWN = "?"  # written for each count where none is known
 _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text; None
-    where that is not known."""
+    """The symbols of a tokenizer. symbols: id to symbol. counts_V: int64, how often each occurs in
+    the training text; None where that is not known."""
 
     symbols: tuple[str, ...]
     counts_V: np.ndarray | None
@@ -43,59 +44,54 @@ class Vocabulary:
         min_count: int = 1,
         max_size: int | None = None,
     ) -> "Vocabulary":
-        """`specials` (symbol to count) first, then the symbols of `counts` by descending count,
-        ties by spelling.
+        """Return the vocabulary of `specials` (symbol to count), then the symbols of `counts` by
+        descending count, ties by spelling.
 
         Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are
         added to the count of the special symbol `<unk>` where there is one.
         """
-        ordered = sorted(
-            (
-                (symbol, count)
-                for symbol, count in counts.items()
-                if count >= min_count and symbol not in specials
-            ),
-            key=lambda item: (-item[1], item[0]),
-        )
+        frequent = []
+        for symbol, count in counts.items():
+            if count >= min_count and symbol not in specials:
+                frequent.append((symbol, count))
+        frequent.sort(key=lambda item: (-item[1], item[0]))
         if max_size is not None:
-            ordered = ordered[: max(0, max_size - len(specials))]
+            frequent = frequent[: max(0, max_size - len(specials))]
+
         totals = dict(specials)
         if "<unk>" in totals:
-            totals["<unk>"] += sum(counts.values()) - sum(count for _, count in ordered)
-        entries = [*totals.items(), *ordered]
-        return cls(
-            tuple(symbol for symbol, _ in entries),
-            np.array([count for _, count in entries], dtype=np.int64),
-        )
+            totals["<unk>"] += sum(counts.values()) - sum(count for _, count in frequent)
+        entries = [*totals.items(), *frequent]
+        symbols = tuple(symbol for symbol, _ in entries)
+        return cls(symbols, np.array([count for _, count in entries], dtype=np.int64))
 
     def to_bytes(self) -> bytes:
-        """One line per symbol: count (`?` where it is not known), tab, symbol (backslash, tab, CR,
-        LF and NUL escaped)."""
-        counts = repeat(_NOT_KNOWN, len(self.symbols)) if self.counts_V is None else self.counts_V
-        lines = (
-            f"{count}\t{_escape(symbol)}\n"
-            for count, symbol in zip(counts, self.symbols, strict=True)
-        )
+        """Return one line per symbol: count (`?` where it is not known), tab, symbol (backslash,
+        tab, CR, LF and NUL escaped)."""
+        counts: Iterable[Any] = repeat(_NOT_KNOWN, len(self.symbols))
+        if self.counts_V is not None:
+            counts = self.counts_V
+        lines = []
+        for symbol, count in zip(self.symbols, counts, strict=True):
+            lines.append(f"{count}\t{_escape(symbol)}\n")
         return "".join(lines).encode("utf-8")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Vocabulary":
-        """The inverse of :meth:`to_bytes`.
+        """Return the vocabulary whose :meth:`to_bytes` gave `data`.
 
         Raises:
             ModelError: a line is not of that form, or a symbol occurs twice.
         """
         try:
             _check_lines(data)
-            fields = (
-                data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
-                if data
-                else []
-            )
-            counts = fields[::2]
+            # Counts and symbols take turns, which is faster to split than line by line.
+            fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
+            counts = fields[::2] if data else []
             symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in fields[1::2]]
-            is_known = set(counts) != {_NOT_KNOWN}
-            counts_V = np.array(list(map(int, counts)), dtype=np.int64) if is_known else None
+            counts_V = None
+            if set(counts) != {_NOT_KNOWN}:
+                counts_V = np.array(list(map(int, counts)), dtype=np.int64)
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):
@@ -106,11 +102,14 @@ class Vocabulary:
 
 
 def _check_lines(data: bytes) -> None:
-    """Whether each line has one tab, and the last line its end."""
+    """Make sure that each line has one tab, and the last line its end."""
     if not data.endswith(b"\n") and data:
         raise ValueError("the last line is cut off")
+
+    # Tabs and line ends must take turns.
     bytes_N = np.frombuffer(data, dtype=np.uint8)
-    tabs, ends = np.flatnonzero(bytes_N == ord("\t")), np.flatnonzero(bytes_N == ord("\n"))
+    tabs = np.flatnonzero(bytes_N == ord("\t"))
+    ends = np.flatnonzero(bytes_N == ord("\n"))
     if len(tabs) != len(ends) or (tabs > ends).any() or (tabs[1:] < ends[:-1]).any():
         odd = next(line for line in data.split(b"\n") if line.count(b"\t") != 1)
         raise ValueError(f"no tab, or several, in {odd[:40].decode('utf-8', 'replace')!r}")
@@ -122,10 +121,11 @@ def _escape(symbol: str) -> str:
 
 def _unescape(symbol: str) -> str:
     head, *rest = symbol.split("\\")
-    plain, characters = [head], iter(rest)
-    for part in characters:
+    plain = [head]
+    parts = iter(rest)
+    for part in parts:
         if part == "":  # an escaped backslash splits into an empty part and what follows it
-            plain.append("\\" + next(characters, ""))
+            plain.append("\\" + next(parts, ""))
         elif part[0] in _UNESCAPES:
             plain.append(_UNESCAPES[part[0]] + part[1:])
         else:
@@ -141,8 +141,11 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 @keeps(Tokenizer)
 class VocabularyTokenizer:
-    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `_encode` and `_decode`,
-    which know of no direction."""
+    """A tokenizer over a :class:`Vocabulary`.
+
+    Subclasses have a `name`, `_encode` and `_decode`; these need not care in which direction lines
+    are read.
+    """
 
     name: str
     boundary_id = 0
@@ -188,29 +191,30 @@ class VocabularyTokenizer:
 
     @property
     def rewriting(self) -> str:
-        forms = (
-            [f"normalise={self.settings.normalise.replace(',', '+')}"]
-            if self.settings.normalise
-            else []
-        )
-        return ",".join(
-            [*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms
-        )
+        forms = []
+        if self.settings.normalise:
+            forms.append(f"normalise={self.settings.normalise.replace(',', '+')}")
+        if self.settings.remove_punctuation:
+            forms.append("punctuation=removed")
+        return ",".join(forms)
 
     @functools.cached_property
     def seen_text(self) -> tuple[str, bytes]:
-        counts = [1] * self.size if self.counts_V is None else self.counts_V.tolist()
-        symbols = [
-            symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count
-        ]
-        single = {
-            symbol: match
-            for symbol in symbols
-            if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")
-        }
-        return "\n".join(each for each in symbols if each not in single), bytes(
-            int(match[1], 16) for match in single.values()
-        )
+        symbols = list(self.vocabulary.symbols)
+        if self.counts_V is not None:
+            symbols = list(itertools.compress(symbols, self.counts_V.tolist()))
+
+        # Of bytes, the symbols are only names: the word <0x41> is a word.
+        has_bytes = self.name in ("byte", "sentencepiece")
+        texts = []
+        single = []
+        for symbol in symbols:
+            byte = _BYTE.fullmatch(symbol) if has_bytes else None
+            if byte:
+                single.append(int(byte[1], 16))
+            else:
+                texts.append(symbol)
+        return "\n".join(texts), bytes(single)
 
     @property
     def literal_unk(self) -> str:
@@ -218,12 +222,13 @@ class VocabularyTokenizer:
 
     @property
     def fingerprint(self) -> str:
-        shaping = [
-            f"{name}={getattr(self.settings, name)}"
-            for name in ("tokenizer", "lowercase", *self.relevant)
-        ]
-        shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
-        shaping += ["reversed=True"] if self.is_reversed else []
+        names = ("tokenizer", "lowercase", *self.relevant)
+        shaping = [f"{name}={getattr(self.settings, name)}" for name in names]
+        # Named only where they are set: older models keep their fingerprints.
+        if self.rewriting:
+            shaping.append(self.rewriting)
+        if self.is_reversed:
+            shaping.append("reversed=True")
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
         return hashlib.sha256(content.encode("utf-8")).hexdigest()[:12]
 
@@ -242,9 +247,9 @@ class VocabularyTokenizer:
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         check_ids(ids)
-        return self._decode(
-            encoding.mirrored_stream(np.asarray(ids), self.boundary_id) if self.is_reversed else ids
-        )
+        if self.is_reversed:
+            ids = encoding.mirrored_stream(np.asarray(ids), self.boundary_id)
+        return self._decode(ids)
 
     def surface(self, line: str) -> list[str]:
         return self.surfaces([line])[0]
@@ -252,7 +257,9 @@ class VocabularyTokenizer:
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         check_lines(lines)
         found = self._surfaces(lines)
-        return [[*tokens[-2::-1], tokens[-1]] for tokens in found] if self.is_reversed else found
+        if not self.is_reversed:
+            return found
+        return [[*tokens[-2::-1], tokens[-1]] for tokens in found]  # the boundary stays last
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
         raise NotImplementedError
@@ -261,16 +268,19 @@ class VocabularyTokenizer:
         raise NotImplementedError
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
-        return [[self.vocabulary.symbols[id] for id in self._encode([line]).ids] for line in lines]
+        symbols = self.vocabulary.symbols
+        surfaces = []
+        for line in lines:
+            surfaces.append([symbols[id] for id in self._encode([line]).ids])
+        return surfaces
 
     def symbols(self) -> list[str]:
         return list(self.vocabulary.symbols)
 
     def token_bytes(self) -> list[bytes]:
-        return [
-            b"\n" if id == self.boundary_id else symbol.encode("utf-8")
-            for id, symbol in enumerate(self.vocabulary.symbols)
-        ]
+        texts = [symbol.encode("utf-8") for symbol in self.vocabulary.symbols]
+        texts[self.boundary_id] = b"\n"
+        return texts
 
     def spellings(self, start: int = 0) -> list[str]:
         return list(self.vocabulary.symbols[start:])
@@ -290,11 +300,8 @@ class VocabularyTokenizer:
 
 
 def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Vocabulary:
-    """The vocabulary of a model folder.
-
-    Raises:
-        ModelError: the file is missing or damaged, or does not begin with the `specials`.
-    """
+    """Return the vocabulary of a model folder. Raise ModelError where the file is missing or
+    damaged, or does not begin with the `specials`."""
     if VOCABULARY_FILE not in files:
         raise ModelError("the model has no vocabulary", f"{VOCABULARY_FILE} is missing")
     vocabulary = Vocabulary.from_bytes(files[VOCABULARY_FILE])
@@ -306,36 +313,27 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
 
 
 def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
-    """The lines as a tokenizer with these settings reads them, before the case: themselves where
-    nothing is normalised or removed.
-
-    Raises:
-        ArgumentTypeError: they are not several, each a str.
-    """
+    """Return the lines as a tokenizer with these settings reads them, case apart: as they are where
+    nothing is normalised or removed."""
     check_lines(lines)
     if not lines or not (settings.normalise or settings.remove_punctuation):
         return lines
-    # a newline in a line makes two, which shows later
+    # A newline in a line makes two of it, which is noticed when the ids are split into lines.
     lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")
-    return (
-        [normalisation.remove_punctuation(line) for line in lines]
-        if settings.remove_punctuation
-        else lines
-    )
+    if not settings.remove_punctuation:
+        return lines
+    return [normalisation.remove_punctuation(line) for line in lines]
 
 
 def check_lines(lines: Sequence[str]) -> None:
-    """Check that a tokenizer was given several lines, each a str.
-
-    Raises:
-        ArgumentTypeError: it was given a single one, or what is not text.
-    """
+    """Check that a tokenizer was given several lines, each a str."""
     if isinstance(lines, (str, bytes)) or not hasattr(lines, "__len__"):
         raise ArgumentTypeError(
             f"a tokenizer's lines must be a list of str, not {given(lines)}",
             hint="a single line is [line]",
         )
-    if set(map(type, lines)) - {str}:  # quicker than line by line
+    # All types at once are faster than line by line.
+    if set(map(type, lines)) - {str}:
         for number, line in enumerate(lines):
             if not isinstance(line, str):
                 raise ArgumentTypeError(
@@ -344,32 +342,25 @@ def check_lines(lines: Sequence[str]) -> None:
 
 
 def check_ids(ids: Sequence[int] | np.ndarray) -> None:
-    """Check that the ids of tokens are whole numbers, one after the other.
-
-    Raises:
-        ArgumentTypeError: they are not.
-    """
-    if isinstance(ids, np.ndarray):
-        wrong = (
-            None
-            if ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size)
-            else f"a {ids.ndim}-d array of {ids.dtype}"
-        )
-    elif not hasattr(ids, "__iter__"):
-        wrong = given(ids)
-    else:
-        wrong = next(
-            (
-                f"a {type(ids).__name__} of {kind.__name__}"
-                for kind in set(map(type, ids))
-                if not hasattr(kind, "__index__")
-            ),
-            None,
-        )
+    """Check that the ids of tokens are whole numbers in one row."""
+    wrong = _not_ids(ids)
     if wrong:
         raise ArgumentTypeError(
             f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}"
         )
+
+
+def _not_ids(ids: object) -> str:
+    """Return what was given instead of ids; "" for ids."""
+    if isinstance(ids, np.ndarray):
+        are_whole = ids.dtype.kind in "iu" or not ids.size
+        return "" if ids.ndim == 1 and are_whole else f"a {ids.ndim}-d array of {ids.dtype}"
+    if not isinstance(ids, Iterable):
+        return given(ids)
+    for kind in set(map(type, ids)):
+        if not hasattr(kind, "__index__"):
+            return f"a {type(ids).__name__} of {kind.__name__}"
+    return ""
 
 
 def newline_error() -> TextError:
@@ -379,12 +370,9 @@ def newline_error() -> TextError:
 def cut_into_lines(
     ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]
 ) -> Encoded:
-    """`ids` with the offsets of the lines that end in `boundary_id`.
-
-    Raises:
-        TextError: a line itself held a newline.
-    """
+    """Return `ids` with the offsets of `lines`, each of which ends in `boundary_id`."""
     ends = np.flatnonzero(ids == boundary_id) + 1
+    # A line with a newline inside makes more ends than lines.
     if len(ends) != len(lines):
         raise newline_error()
     return Encoded(ids, np.concatenate(([0], ends)).astype(np.int64), oov)

@@ -2,7 +2,7 @@
 
 Encoding runs at C speed over a whole block of lines: numpy finds where words end, Arrow numbers the
 different words of the block, and only those are looked up one by one. A byte that UTF-8 never uses
-stands for the line end.
+marks the line end.
 """
 
 import functools
@@ -28,13 +28,13 @@ from rnnlm.text.tokenizers.vocabulary import (
     stored_vocabulary,
 )
 
-# ---- Words outside a vocabulary, numbered as they come, for models that read words by their
+# ---- Words outside a vocabulary, numbered as they are met, for models that read words by their
 # characters.
 
 
 class UnseenWords:
-    """words[number]: the words met so far. A word keeps its number; threads may ask side by
-    side."""
+    """The words met so far: words[number]. A word keeps its number; threads may ask at the same
+    time."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -42,18 +42,17 @@ class UnseenWords:
         self._lock = threading.Lock()
 
     def numbers(self, words: Sequence[bytes]) -> np.ndarray:
-        """The numbers (int32) of `words`; those not met before get the next ones."""
+        """Return the numbers (int32) of `words`; those not met before get the next ones."""
         with self._lock:
             for word in words:
                 if word not in self._numbers:
                     self._numbers[word] = len(self.words)
                     self.words.append(word.decode("utf-8"))
-            return np.fromiter(
-                map(self._numbers.__getitem__, words), dtype=np.int32, count=len(words)
-            )
+            numbers = map(self._numbers.__getitem__, words)
+            return np.fromiter(numbers, dtype=np.int32, count=len(words))
 
     def __deepcopy__(self, memo: object) -> "UnseenWords":
-        """Itself: a copied network reads the same ids."""
+        """Return itself: a copied network reads the same ids."""
         return self
 
 
@@ -62,7 +61,8 @@ _lock = threading.Lock()
 
 
 def unseen_words(fingerprint: str) -> UnseenWords:
-    """Those of the vocabulary with that fingerprint, the same for all who hold them."""
+    """Return the unseen words of the vocabulary with that fingerprint, the same for all who hold
+    them."""
     with _lock:
         return _by_vocabulary.setdefault(fingerprint, UnseenWords())
 
@@ -91,26 +91,30 @@ class WordTokenizer(VocabularyTokenizer):
 
     @classmethod
     def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "WordTokenizer":
-        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
+        """Return the tokenizer whose vocabulary comes from these lines, block after block."""
         counts: Counter[bytes] = Counter()
         for lines in blocks:
             words, numbers = _split(lines, settings)
             for word, count in zip(words, np.bincount(numbers).tolist(), strict=True):
                 counts[word] += count
-        for reserved in _RESERVED:  # from <S> in lower-cased text: an unknown word
+
+        # <S> in lower-cased text becomes a reserved symbol: it counts as an unknown word.
+        for reserved in _RESERVED:
             counts[UNKNOWN.encode()] += counts.pop(reserved, 0)
+
+        # The special symbols have their own places in the vocabulary.
         line_ends = counts.pop(_LINE_END, 0)
         literal = counts.pop(UNKNOWN.encode(), 0)
-        decoded = Counter({word.decode("utf-8"): count for word, count in counts.items()})
         specials = {BOUNDARY: line_ends, UNKNOWN: literal}
-        return cls(
-            settings,
-            Vocabulary.from_counts(decoded, specials, settings.min_count, settings.max_vocab),
+        decoded = Counter({word.decode("utf-8"): count for word, count in counts.items()})
+        vocabulary = Vocabulary.from_counts(
+            decoded, specials, settings.min_count, settings.max_vocab
         )
+        return cls(settings, vocabulary)
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "WordTokenizer":
-        """The tokenizer whose settings and `to_files()` these are.
+        """Return the tokenizer whose settings and `to_files()` these are.
 
         Raises:
             ModelError: a file is missing or damaged.
@@ -126,12 +130,12 @@ class WordTokenizer(VocabularyTokenizer):
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
+        # W: the different words of these lines
         ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))
         is_unseen_W = ids_W < 0
         ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
-        return cut_into_lines(
-            ids_W[numbers], np.flatnonzero(is_unseen_W[numbers]), self.boundary_id, lines
-        )
+        oov = np.flatnonzero(is_unseen_W[numbers])
+        return cut_into_lines(ids_W[numbers], oov, self.boundary_id, lines)
 
     def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
         return self.unk_id
@@ -149,16 +153,17 @@ class WordTokenizer(VocabularyTokenizer):
         words = ["\n" if id == self.boundary_id else self._word(id) for id in ids]
         if words and words[-1] == "\n":
             words.pop()
-        text = " ".join(words).replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
+        text = " ".join(words)
+        # An empty line has a space on one side of its newline only.
+        text = text.replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
         return _join_punctuation(text) if self.settings.split_punctuation else text
 
     def _word(self, id: int) -> str:
         return self.vocabulary.symbols[id]
 
     def spelling(self) -> "SpellingWordTokenizer":
-        return SpellingWordTokenizer(
-            self.settings, self.vocabulary, unseen_words(self.in_direction(False).fingerprint)
-        )
+        unseen = unseen_words(self.in_direction(False).fingerprint)
+        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
 
 
 class SpellingWordTokenizer(WordTokenizer):
@@ -166,7 +171,7 @@ class SpellingWordTokenizer(WordTokenizer):
     the order of reading.
 
     All spelling tokenizers of one vocabulary share these ids (the parts of a mixture read the same
-    ones). They stay, and take memory, as long as one of them lives.
+    ones). The words take memory as long as one of the tokenizers lives.
     """
 
     spells = True
@@ -182,7 +187,9 @@ class SpellingWordTokenizer(WordTokenizer):
         return self.size + len(self._unseen.words)
 
     def spellings(self, start: int = 0) -> list[str]:
-        return [*self.vocabulary.symbols[start:], *self._unseen.words[max(0, start - self.size) :]]
+        seen = self.vocabulary.symbols[start:]
+        unseen = self._unseen.words[max(0, start - self.size) :]
+        return [*seen, *unseen]
 
     def spelling(self) -> "SpellingWordTokenizer":
         return self
@@ -191,12 +198,14 @@ class SpellingWordTokenizer(WordTokenizer):
         return self.size + self._unseen.numbers(words)
 
     def _word(self, id: int) -> str:
-        return super()._word(id) if id < self.size else self._unseen.words[id - self.size]
+        if id < self.size:
+            return super()._word(id)
+        return self._unseen.words[id - self.size]
 
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
-    """The different words of `lines`, and the number among them of each word, the line-end byte
-    after each line."""
+    """Return the different words of `lines`, and the number among them of each word. The line-end
+    byte follows each line, as a word."""
     lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
@@ -205,69 +214,73 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
         text = text.lower()
     if settings.split_punctuation:
         text = split_punctuation(text)
-    return _numbered(
-        text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE)
-    )
+    data = text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ")
+    return _numbered(data.translate(_TO_SPACE))
 
 
 def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
-    """The different words of `data`, which ends in a space, and the number of each word among
-    them."""
+    """Return the different words of `data`, which ends in a space, and the number of each word
+    among them."""
     import pyarrow
 
+    # Drop spaces after a space, or at the start: then each word ends in one space.
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = bytes_N == _SPACE
-    is_more_N = is_space_N.copy()  # spaces after a space, or at the start
+    is_more_N = is_space_N.copy()
     is_more_N[1:] &= is_space_N[:-1]
     if is_more_N.any():
         bytes_N = bytes_N[~is_more_N]
         is_space_N = bytes_N == _SPACE
+
+    # Take each word with the space behind it, as nothing may lie between Arrow's values.
     ends = np.flatnonzero(is_space_N)
     offsets = np.zeros(len(ends) + 1, dtype=np.int64)
-    offsets[1:] = ends + 1  # each word with the space behind it: nothing lies between them
+    offsets[1:] = ends + 1
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(bytes_N)]
-    words = pyarrow.Array.from_buffers(
-        pyarrow.large_binary(), len(ends), buffers
-    ).dictionary_encode()
+    array = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers)
+    words = array.dictionary_encode()
+
     # to_numpy() would import pandas
     numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))
     return [word[:-1] for word in words.dictionary.to_pylist()], numbers
 
 
 def split_punctuation(text: str) -> str:
-    """`text` with spaces around its marks."""
-    marks = (
-        ""
-        if text.isascii()
-        else "".join(
-            c for c in sorted(set(text)) if c > "\x7f" and unicodedata.category(c)[0] in "PS"
-        )
-    )
-    return _punctuation(marks).sub(_spaced, text)
+    """Return `text` with spaces around its punctuation marks and symbols."""
+    marks = ""
+    if not text.isascii():
+        marks = "".join(filter(_is_mark_beyond_ascii, sorted(set(text))))
+    return _punctuation(marks).sub(r" \g<0> ", text)
 
 
-def _spaced(match: re.Match[str]) -> str:
-    return f" {match[0]} "
+def _is_mark_beyond_ascii(character: str) -> bool:
+    return character > "\x7f" and unicodedata.category(character)[0] in "PS"
 
 
 @functools.lru_cache(maxsize=256)
 def _punctuation(marks: str) -> re.Pattern[str]:
-    """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside
-    a word. marks: those beyond ASCII that occur, as a class of all that there are is slow."""
-    others = "".join(mark for mark in string.punctuation + marks if mark not in _APOSTROPHES)
-    return re.compile(
-        rf"<unk>|[{re.escape(others)}]|(?<!\w)[{_APOSTROPHES}]|[{_APOSTROPHES}](?!\w)"
-    )
+    """Return a pattern for what is split off: `<unk>` whole, and marks (Unicode P and S) but
+    apostrophes inside a word.
+
+    marks: those beyond ASCII that occur in the text, as a class of all that exist is slow.
+    """
+    others = [mark for mark in string.punctuation + marks if mark not in _APOSTROPHES]
+    any_other = f"[{re.escape(''.join(others))}]"
+    any_apostrophe = f"[{_APOSTROPHES}]"
+    return re.compile(rf"<unk>|{any_other}|(?<!\w){any_apostrophe}|{any_apostrophe}(?!\w)")
 
 
 def _join_punctuation(text: str) -> str:
-    """Words and marks as a person would print them: closing marks to the left, opening ones to the
-    right."""
-    text = re.sub(
-        r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?',
-        lambda m: f' "{m[1].strip()}"',
-        " " + text.replace("\n", "\n "),
-    )
+    """Return words and marks as a person would print them: closing marks next to the word before
+    them, opening ones next to the word after them."""
+    # Every line begins with a space for now.
+    text = " " + text.replace("\n", "\n ")
+    # Quotation marks look alike, so they are taken in pairs.
+    text = re.sub(r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', _in_quotation_marks, text)
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)
-    return re.sub(r"^ | ?\n ", lambda m: "\n" if "\n" in m[0] else "", text)
+    return re.sub(r"^ | ?\n ", lambda match: "\n" if "\n" in match[0] else "", text)
+
+
+def _in_quotation_marks(match: re.Match[str]) -> str:
+    return f' "{match[1].strip()}"'
