@@ -1,9 +1,9 @@
 """Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then
 collected, in order, into shards.
 
-A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the
-text of the shards that exist is read again without encoding it; its hash at the end of each of them
-must be the recorded one, or the text is another one.
+A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. To resume work, the text
+of existing shards is read again without encoding it; its hash at the end of each shard must be the
+recorded one, or the text has changed.
 """
 
 import functools
@@ -48,24 +48,22 @@ class EncodedPiece:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Encodes pieces with the tokenizer that lies in `folder`, which each worker reads once."""
+    """Encodes pieces with the tokenizer in `folder`, which each worker reads once."""
 
     settings: TextSettings
     folder: Path
     fingerprint: str  # of the tokenizer
 
     def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
-        """Raises: TextError: the piece cannot be decoded, or holds a reserved symbol. ModelError:
-        the tokenizer is damaged."""
-        return encoded_piece(
-            piece, self.settings, _tokenizer(self.folder, self.fingerprint) if with_ids else None
-        )
+        """Return the lines of `piece`, encoded."""
+        tokenizer = _tokenizer(self.folder, self.fingerprint) if with_ids else None
+        return encoded_piece(piece, self.settings, tokenizer)
 
     def encode_all(
         self, pieces: Iterable[Piece], with_ids: Callable[[], bool], executor: Executor, ahead: int
     ) -> Iterator[tuple[Piece, EncodedPiece]]:
-        """Each piece with what it became, in order; no more than `ahead` are under way. `with_ids`
-        is asked when a piece is submitted."""
+        """Yield each piece with its encoding, in order; no more than `ahead` are in work.
+        `with_ids` is asked when a piece is submitted."""
         waiting: deque[tuple[Piece, Future[EncodedPiece]]] = deque()
         try:
             for piece in pieces:
@@ -89,31 +87,27 @@ def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
 def encoded_piece(
     piece: Piece, settings: TextSettings, tokenizer: Tokenizer | None
 ) -> EncodedPiece:
-    """`piece` read as `settings` say; without a tokenizer, no ids.
-
-    Raises:
-        TextError: it cannot be decoded, or holds a reserved symbol.
-    """
+    """Return `piece`, read as `settings` say and encoded; without a tokenizer, it has no ids."""
     block, ends_blank = block_of(piece, settings)
-    data, arrays = as_bytes(block.lines), None
+    data = as_bytes(block.lines)
+    arrays = None
     if tokenizer:
         encoded = encode_block(block, data, tokenizer)
-        tokens_L = np.diff(encoded.line_offsets)
         arrays = {
             "ids_N": encoded.ids,
             "oov": encoded.oov,
-            "tokens_L": tokens_L,
+            "tokens_L": np.diff(encoded.line_offsets),
             "words_L": encoded.words_L,
+            "oov_words_L": encoded.oov_words_L,
+            "characters_L": encoded.characters_L,
         }
-        arrays |= {"oov_words_L": encoded.oov_words_L, "characters_L": encoded.characters_L}
     bytes_L = np.diff(line_ends(data), prepend=0).astype(np.int32)
-    return EncodedPiece(
-        data, bytes_L, np.array(block.document_starts, dtype=np.int32), ends_blank, arrays
-    )
+    document_lines = np.array(block.document_starts, dtype=np.int32)
+    return EncodedPiece(data, bytes_L, document_lines, ends_blank, arrays)
 
 
 def block_of(piece: Piece, settings: TextSettings) -> tuple[Block, bool]:
-    """The lines of `piece`, and whether it ends in blank ones that separate documents."""
+    """Return the lines of `piece`, and whether it ends in blank ones that separate documents."""
     lines = lines_of(piece.whole, piece.source, piece.first_line, settings.encoding_errors)
     return to_block(piece.source, piece.first_line, lines, settings, piece.is_first)
 
@@ -127,72 +121,73 @@ class FullShard:
 
 
 class Collector:
-    """Takes encoded pieces in order. kept: the shards that are there already."""
+    """Takes encoded pieces in order and makes shards of them. kept: the shards that exist
+    already."""
 
     def __init__(self, kept: Sequence[Shard], has_documents: bool) -> None:
         self.kept = deque(kept)
         self.has_documents = has_documents
         self.hash = LinesHash()
         self.parts: list[EncodedLines] = []
-        self.bytes = 0  # of text, of the shard that is being filled, or passed over
-        self.text_bytes = 0  # of all
-        self.tokens, self.shards = sum(shard.counts.tokens for shard in kept), len(kept)
+        self.bytes = 0  # of text in the shard that is being filled, or passed over
+        self.text_bytes = 0  # of all text so far
+        self.tokens = sum(shard.counts.tokens for shard in kept)
+        self.shards = len(kept)
         self._ended_blank = False
 
     def wants_ids(self) -> bool:
-        """Whether pieces that come now should have ids."""
+        """Return whether the next pieces should have ids."""
         return not self.kept
 
     def passes_over(self, piece: EncodedPiece) -> bool:
-        """Whether all of `piece` is in shards that are there."""
-        return sum(shard.counts.bytes for shard in self.kept) - self.bytes >= len(
-            piece.data
-        ) and bool(self.kept)
+        """Return whether all of `piece` is in shards that exist."""
+        if not self.kept:
+            return False
+        left = sum(shard.counts.bytes for shard in self.kept) - self.bytes
+        return left >= len(piece.data)
 
     def add(self, piece: EncodedPiece) -> Iterator[FullShard]:
-        """The shards that are full with the lines of `piece`, which has ids unless it is passed
-        over.
-
-        Raises:
-            UsageError: it is not the text that was prepared so far.
-        """
+        """Yield the shards that become full with the lines of `piece`, which has ids unless it is
+        passed over."""
+        # Blank lines at the end of the last piece make the first line here begin a document.
         if self._ended_blank and len(piece.bytes_L) and 0 not in piece.document_lines:
             piece.document_lines = np.append(np.zeros(1, dtype=np.int32), piece.document_lines)
         if len(piece.bytes_L) or piece.ends_blank:
             self._ended_blank = piece.ends_blank
+
+        # The lines may belong to several shards.
         end_L = np.cumsum(piece.bytes_L, dtype=np.int64)
         line = 0
         while line < len(end_L):
             stop, is_full = self._end_of_shard(end_L, line)
             self._read(piece, end_L, line, stop)
             if not self.kept and stop > line:
-                self.parts.append(piece.lines().cut(stop)[0].cut(line)[1])
-                self.tokens += len(self.parts[-1].ids_N)
+                before_stop, _ = piece.lines().cut(stop)
+                _, part = before_stop.cut(line)
+                self.parts.append(part)
+                self.tokens += len(part.ids_N)
             if is_full:
                 yield from self._closed()
             line = stop
 
     def rest(self) -> Iterator[FullShard]:
-        """The last shard, where lines are left.
-
-        Raises:
-            UsageError: the text ends before what was prepared so far.
-        """
+        """Yield the last shard, where lines are left. Raise UsageError where the text ends before
+        what was prepared so far."""
         if self.kept:
             raise _other_text()
         if self.parts:
             yield from self._closed()
 
     def _end_of_shard(self, end_L: np.ndarray, line: int) -> tuple[int, bool]:
-        """Up to which line the lines from `line` on are of one shard, and whether it is full with
-        them."""
+        """Return the line up to which those from `line` on belong to one shard, and whether they
+        fill it."""
         most = self.kept[0].counts.bytes if self.kept else SHARD_BYTES
         before = int(end_L[line - 1]) if line else 0
         stop = int(np.searchsorted(end_L, before + most - self.bytes)) + 1
         return min(stop, len(end_L)), stop <= len(end_L)
 
     def _read(self, piece: EncodedPiece, end_L: np.ndarray, start: int, stop: int) -> None:
-        """The lines, and an empty one before each document, go into the hash."""
+        """Add the lines to the hash, and an empty one before each document."""
         data = memoryview(piece.data)
         lines = piece.document_lines if self.has_documents else piece.document_lines[:0]
         borders = lines[(lines >= start) & (lines < stop)]
@@ -208,6 +203,7 @@ class Collector:
         self.hash.update_data(data[at:last])
 
     def _closed(self) -> Iterator[FullShard]:
+        """End the current shard. Yield it where it does not exist yet."""
         self.bytes = 0
         found = self.hash.hexdigest()
         if self.kept:
@@ -215,14 +211,11 @@ class Collector:
                 raise _other_text()
             return
         lines = joined(self.parts)
+        if not self.has_documents:
+            lines = replace(lines, document_lines=lines.document_lines[:0])
         self.parts = []
         self.shards += 1
-        yield FullShard(
-            lines
-            if self.has_documents
-            else replace(lines, document_lines=lines.document_lines[:0]),
-            found,
-        )
+        yield FullShard(lines, found)
 
 
 def _other_text() -> UsageError:

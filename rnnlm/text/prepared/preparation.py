@@ -1,5 +1,5 @@
-"""The work itself: a tokenizer, then shard after shard. Each step is reported as an event, a frozen
-value."""
+"""The preparation of a text: a tokenizer is made, then shard after shard. Each step is reported as
+an event, a frozen value."""
 
 import itertools
 import time
@@ -36,9 +36,9 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, fi
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 
-# ---- What is asked of `prepare`, with every setting resolved.
+# ---- A request to `prepare`, with every setting resolved.
 
-SAMPLES = {"sentencepiece": "10M"}  # it takes some thirty times the memory of its text
+SAMPLES = {"sentencepiece": "10M"}  # it takes about thirty times the memory of its text
 SAMPLE = "32M"
 MOST_WORKERS = 1024
 
@@ -47,11 +47,11 @@ MOST_WORKERS = 1024
 class Request:
     """What a person asks for.
 
-    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it
-    comes from, for the record. sample: bytes of text that the vocabulary is made of, such as 32M.
-    workers: processes that encode; None: one for each processor, 0: no other process. executor:
-    does the work instead, about two pieces at a time for each of `workers`; its workers must see
-    the files of the text and the folder `output` under the same names.
+    shared_tokenizer: encodes the text; None: one is made from a sample. tokenizer_name: its origin,
+    for the record. sample: bytes of text that the vocabulary is made from, such as 32M. workers:
+    processes that encode; None: one for each processor, 0: no other process. executor: does the
+    work instead, about two pieces at a time for each of `workers`; its workers must see the files
+    of the text and the folder `output` under the same names.
     """
 
     text: tuple[str, ...]
@@ -80,9 +80,10 @@ class Task:
     workers: int
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for the work to go on."""
-        if self.request.shared_tokenizer is not None:
-            made: dict[str, Any] = {"tokenizer_from": self.request.shared_tokenizer.fingerprint}
+        """Return what must be the same for the work to be resumed."""
+        shared = self.request.shared_tokenizer
+        if shared is not None:
+            made: dict[str, Any] = {"tokenizer_from": shared.fingerprint}
         else:
             made = {**as_stored(asdict(self.tokenizer_settings)), "sample": self.sample_bytes}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
@@ -97,12 +98,49 @@ class Task:
 
 
 def resolve_request(request: Request) -> Task:
-    """The settings and sources of a request.
+    """Return the request with every setting resolved and its sources found. An error says what is
+    wrong with it."""
+    _check_request(request)
+    layers = [
+        Layer("--set", request.assignments, is_text=True),
+        Layer("the command line", request.flags),
+    ]
+    resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
+    warn_of_idle(resolved)
 
-    Raises:
-        SettingsError: a setting is unknown or not valid. UsageError: no text, or settings
-            contradict each other. TextError: a source is missing.
-    """
+    # A tokenizer that exists allows no other settings; but both directions may share a vocabulary.
+    tokenizer = request.shared_tokenizer
+    if tokenizer is not None:
+        if resolved.origins["reversed"] != "default":
+            tokenizer = tokenizer.in_direction(resolved.values["reversed"])
+            request = replace(request, shared_tokenizer=tokenizer)
+        _check_tokenizer(tokenizer, request.sample, resolved)
+
+    # Find the text, and tell of what may not be meant.
+    names = sources.expand(request.text)
+    warn_of_repeats(names)
+    if names.count("-") > 1:
+        raise UsageError("standard input is named twice", "it can be read once")
+    settings = resolved.make(TokenizerSettings)
+    source = resolved.make(SourceSettings)
+    sources.tell_of_text_files(names, source)
+
+    sample = request.sample
+    if sample is None:
+        sample = SAMPLES.get(settings.tokenizer, SAMPLE)
+    return Task(
+        request,
+        names,
+        resolved.make(TextSettings),
+        source,
+        settings,
+        sample_bytes=system.parse_size(sample, "sample"),
+        workers=processors() if request.workers is None else request.workers,
+    )
+
+
+def _check_request(request: Request) -> None:
+    """Make sure that the request does not contradict itself, before any setting is looked at."""
     if not request.text:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
@@ -114,35 +152,10 @@ def resolve_request(request: Request) -> Task:
             f"workers = {request.workers} is not valid",
             f"a natural number up to {MOST_WORKERS} is needed",
         )
-    layers = [
-        Layer("--set", request.assignments, is_text=True),
-        Layer("the command line", request.flags),
-    ]
-    resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
-    warn_of_idle(resolved)
-    if (tokenizer := request.shared_tokenizer) is not None:
-        if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
-            tokenizer = tokenizer.in_direction(resolved.values["reversed"])
-            request = replace(request, shared_tokenizer=tokenizer)
-        _check_tokenizer(tokenizer, request.sample, resolved)
-    names = sources.expand(request.text)
-    warn_of_repeats(names)
-    if names.count("-") > 1:
-        raise UsageError("standard input is named twice", "it can be read once")
-    settings, source = resolved.make(TokenizerSettings), resolved.make(SourceSettings)
-    sources.tell_of_text_files(names, source)
-    sample = system.parse_size(
-        SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample,
-        "sample",
-    )
-    return Task(
-        request, names, resolved.make(TextSettings), source, settings, sample,
-        processors() if request.workers is None else request.workers,
-    )  # fmt: skip
 
 
 def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolved) -> None:
-    """Make sure that nothing else is asked of a tokenizer that is there already."""
+    """Make sure that no setting asks for another tokenizer than the one that exists already."""
     if sample is not None:
         raise UsageError(
             "--tokenizer-from and --sample contradict each other",
@@ -158,15 +171,15 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
             )
 
 
-# ---- preparation
+# ---- The work itself.
 
-AHEAD = 2  # pieces under way for each worker: one is encoded, one waits
+AHEAD = 2  # pieces in work for each worker: one is encoded, one waits
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """A tokenizer is now made of a sample. how: "all" of the text, "even" stretches of it, its
-    "start"."""
+    """A tokenizer is about to be made from a sample. how: from "all" of the text, "even" stretches
+    of it, or its "start"."""
 
     how: str
     bytes: int  # asked for
@@ -174,7 +187,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The tokenizer is there. how: as above, or the model that it comes from."""
+    """The tokenizer is ready. how: as above, or the model that it comes from."""
 
     how: str
     bytes: int
@@ -185,7 +198,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How far the work is. share: of the text, None where its length is not known beforehand."""
+    """How far the work is. share: of the text; None where its length is not known beforehand."""
 
     text_bytes: int  # of lines that are kept
     tokens: int
@@ -194,7 +207,7 @@ class Encoding:
     seconds: float
     bytes_per_second: float
     seconds_left: float | None
-    is_skipping: bool = False  # over what was done before the work was cut off
+    is_skipping: bool = False  # what was done before the work was interrupted
 
 
 @dataclass(frozen=True)
@@ -227,10 +240,10 @@ def prepare(
     tokenizer: Tokenizer | str | None = None,
     **request: Any,
 ) -> Iterator[Event]:
-    """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the
-    events of the work, as it lasts.
+    """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it.
+    Yield the events of the work while it lasts.
 
-    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind that is made of
+    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind to make from
     the text: "word", "char", ... The other keywords are those of
     :class:`rnnlm.text.prepared.preparation.Request`, or settings of tokenizer and text:
     `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
@@ -251,7 +264,7 @@ def prepare(
 
 
 def run(request: Request) -> Iterator[Event]:
-    """As :func:`prepare`."""
+    """Prepare a text as :func:`prepare` does, which makes the request."""
     began = time.perf_counter()
     task = resolve_request(request)
     with lock.held(request.output, "preparation"):
@@ -264,18 +277,21 @@ def run(request: Request) -> Iterator[Event]:
 
 
 def _finish(task: Task, began: float) -> Steps:
-    """Do what is not done yet; the index of all."""
+    """Do what is not done yet. Return the index of all."""
     folder = task.request.output
     index = begun(folder, task.identity()) if task.request.resume else None
     if index is not None and is_finished(folder):
         return index
+
+    # The tokenizer first; a text that can be read only once gives its sample on the way.
     position = Position(task.names)
     every = pieces(task.names, task.source, task.text.encoding_errors, position)
     if index is None:
-        sample, every = (
-            ((), every) if task.request.shared_tokenizer is not None else _sample_of(task, every)
-        )
+        sample: Iterable[Piece] = ()
+        if task.request.shared_tokenizer is None:
+            sample, every = _sample_of(task, every)
         index = yield from _begin(task, sample, began)
+
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
         raise no_text(task.names)
@@ -284,11 +300,14 @@ def _finish(task: Task, began: float) -> Steps:
 
 
 def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
-    """The pieces that the vocabulary is made of, and all pieces. The sample of a text that can be
-    read only once is kept in memory."""
+    """Return the pieces that the vocabulary is made from, and all pieces."""
     if not any(map(is_read_once, task.names)):
-        return FileSample(task.names, task.source, task.text, _how(task), task.sample_bytes), every
-    held, size = [], 0
+        sample = FileSample(task.names, task.source, task.text, _how(task), task.sample_bytes)
+        return sample, every
+
+    # Of a text that can be read only once, the sample is kept in memory to be encoded later.
+    held = []
+    size = 0
     for piece in every:
         held.append(piece)
         size += len(piece)
@@ -302,61 +321,55 @@ def _how(task: Task) -> str:
 
 
 def _executor(task: Task, workers: int) -> AbstractContextManager[Executor]:
-    """The executor of the request, which stays open; else so many processes."""
+    """Return the executor of the request, which stays open; else one of so many processes."""
     if task.request.executor is not None:
         return nullcontext(task.request.executor)
     return Processes(workers) if workers else Inline()
 
 
 def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
-    """Make the tokenizer, and write it; the index so far. A process of its own makes it, whose
-    memory is free again after that."""
-    if task.request.shared_tokenizer is not None:
-        how, tokenizer = (
-            task.request.tokenizer_name,
-            TokenizerFiles.of(task.request.shared_tokenizer),
-        )
+    """Make the tokenizer and write it. Return the index so far."""
+    shared = task.request.shared_tokenizer
+    if shared is not None:
+        how = task.request.tokenizer_name
+        tokenizer = TokenizerFiles.of(shared)
     else:
         how = _how(task)
         yield Sampling(how, task.sample_bytes)
         text = lenient(task.text) if how == "even" else task.text
+        # A process of its own makes it, whose memory is free again afterwards.
         with _executor(task, min(1, task.workers)) as executor:
             tokenizer = executor.submit(learn, sample, text, task.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
-    index = begin(
-        task.request.output,
-        task.identity(),
-        task.text,
-        tokenizer,
-        Sample(how, tokenizer.sample_bytes),
-    )
+
+    size = tokenizer.sample_bytes
+    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, size))
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
-    yield Sampled(
-        how, tokenizer.sample_bytes, described, tokenizer.size, time.perf_counter() - began
-    )
+    yield Sampled(how, size, described, tokenizer.size, time.perf_counter() - began)
     return index
 
 
 def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position) -> Steps:
-    """Encode and write what is not there yet; the index with all shards. A shard is written while
-    the next one is filled."""
+    """Encode and write what is missing. Return the index with all shards."""
     folder = task.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
     collector = Collector(index.shards, task.text.blank_lines == "documents")
     encoder = Encoder(task.text, folder.absolute(), index.tokenizer_fingerprint)
     progress = _Progress(position)
     with _executor(task, task.workers) as executor, ThreadPoolExecutor(1) as writer:
+        # A shard is written while the next one is filled.
         writing: Future[Index] = writer.submit(lambda: index)
-        for piece, encoded in encoder.encode_all(
-            every, collector.wants_ids, executor, max(1, AHEAD * task.workers)
-        ):
+        ahead = max(1, AHEAD * task.workers)
+        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
+            # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
             if encoded.arrays is None and not collector.passes_over(encoded):
                 encoded = executor.submit(encoder.encode, piece).result()
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
                 writing = _next_shard(task, writer, writing, shard)
             yield progress.event(collector, is_skipping)
+
         for shard in collector.rest():
             writing = _next_shard(task, writer, writing, shard)
         return writing.result()
@@ -365,20 +378,23 @@ def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position
 def _next_shard(
     task: Task, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard
 ) -> "Future[Index]":
-    """Write `shard` when the one before is written."""
+    """Write `shard` once the one before is written."""
     return writer.submit(add_shard, task.request.output, writing.result(), shard)
 
 
 class _Progress:
-    """How fast the work goes, and how long it will take."""
+    """The speed of the work, and the time that it will still take."""
 
     def __init__(self, position: Position) -> None:
         self.position = position
         self.began = time.perf_counter()
 
     def event(self, collector: Collector, is_skipping: bool) -> Encoding:
-        seconds, share = time.perf_counter() - self.began, self.position.share
-        left = seconds * (1 - share) / share if share else None
+        seconds = time.perf_counter() - self.began
+        share = self.position.share
+        seconds_left = None
+        if share:
+            seconds_left = seconds * (1 - share) / share
         return Encoding(
             collector.text_bytes,
             collector.tokens,
@@ -386,7 +402,7 @@ class _Progress:
             share,
             seconds,
             collector.text_bytes / seconds,
-            left,
+            seconds_left,
             is_skipping,
         )
 
@@ -394,9 +410,17 @@ class _Progress:
 def _prepared(folder: Path, index: Index, began: float) -> Prepared:
     counts = index.counts
     return Prepared(
-        str(folder), counts.lines, counts.documents, counts.tokens, counts.words, counts.oov_words,
-        counts.characters, counts.bytes,
-        len(index.shards), sum(shard.file_bytes for shard in index.shards), index.vocabulary_size,
-        index.lines_hash,
-        time.perf_counter() - began,
-    )  # fmt: skip
+        folder=str(folder),
+        lines=counts.lines,
+        documents=counts.documents,
+        tokens=counts.tokens,
+        words=counts.words,
+        oov_words=counts.oov_words,
+        characters=counts.characters,
+        bytes=counts.bytes,
+        shards=len(index.shards),
+        file_bytes=sum(shard.file_bytes for shard in index.shards),
+        vocabulary_size=index.vocabulary_size,
+        lines_hash=index.lines_hash,
+        seconds=time.perf_counter() - began,
+    )

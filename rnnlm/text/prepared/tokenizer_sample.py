@@ -1,12 +1,13 @@
-"""The part of a text that its vocabulary is made of, and the tokenizer made of it.
+"""The part of a text that its vocabulary is made from, and the tokenizer made from it.
 
-Of files that hold their text as it is: stretches of whole lines at even distances. Of others
-(compressed, tables, data sets, a pipe) the start, since one cannot begin to read them in the
-middle. A text no larger than that is its own sample.
+Plain files give stretches of whole lines at even distances. Other sources (compressed files,
+tables, data sets, a pipe) give their start, since reading cannot begin in the middle. A text no
+larger than the sample is the sample.
 """
 
 import itertools
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,11 +23,11 @@ from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 STRETCHES = 64
-LONGEST_LINE = 1 << 20  # looked through for the line end that a stretch begins after
+LONGEST_LINE = 1 << 20  # bytes searched for the line end that a stretch begins after
 
 
 def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
-    """ "all", "even" or "start"."""
+    """Return how the sample is taken: "all", "even" or "start"."""
     total = Position(names).total
     if total is None or not all(is_plain(name, settings) for name in names):
         return "start"
@@ -34,14 +35,14 @@ def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
 
 
 def lenient(settings: TextSettings) -> TextSettings:
-    """Settings to read stretches with: an error is reported with its line when all of the text is
-    read."""
+    """Return settings to read stretches with: an error is reported with its line when all of the
+    text is read."""
     return replace(settings, encoding_errors="replace", special_symbols="drop")
 
 
 def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
-    """The first pieces of a text, as many as hold `wanted` bytes; the last is cut at a line end
-    near."""
+    """Yield the first pieces of a text, as many as hold `wanted` bytes; the last is cut at a line
+    end."""
     left = wanted
     for piece in every:
         if isinstance(piece.whole, bytes) and len(piece.whole) > left:
@@ -56,16 +57,18 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
 
 
 def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
-    """Stretches of whole lines at even distances over all these files, together about `wanted`
-    bytes."""
+    """Yield stretches of whole lines at even distances over all these files, together about
+    `wanted` bytes."""
     sizes = [size or 0 for size in Position(names).sizes]
-    total, length = sum(sizes), max(1, wanted // STRETCHES)
     starts = list(itertools.accumulate(sizes, initial=0))
+    total = starts.pop()
+    length = max(1, wanted // STRETCHES)
     for number in range(STRETCHES):
+        # A stretch begins in the last file that begins before it, and may reach into the next ones.
         at = total * number // STRETCHES
-        file = max(index for index in range(len(sizes)) if starts[index] <= at)
+        file = bisect_right(starts, at) - 1
         left = length
-        while left > 0 and file < len(sizes):
+        while left > 0 and file < len(names):
             data = _lines_from(names[file], max(0, at - starts[file]), left)
             if data:
                 yield Piece(shown(names[file]), 2, True, data)  # its lines are not numbered
@@ -74,7 +77,7 @@ def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
 
 
 def _lines_from(name: str, start: int, length: int) -> bytes:
-    """Whole lines from about `start` on, `length` bytes and what is left of the last line."""
+    """Return whole lines from about `start` on: `length` bytes and the rest of the last line."""
     try:
         with open(name, "rb") as stream:
             stream.seek(max(0, start - 1))
@@ -88,8 +91,8 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
 
 @dataclass(frozen=True)
 class FileSample:
-    """The sample of a text that can be read again; its pieces are read where they are asked for,
-    which may be another process.
+    """The sample of a text that can be read again. Its pieces are read where they are asked for,
+    perhaps in another process.
 
     how: as :func:`way_of` says. wanted: bytes of text.
     """
@@ -109,8 +112,8 @@ class FileSample:
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What a tokenizer is loaded from. notices: warnings while it was made. sample_bytes: how much
-    text it was made of."""
+    """Settings and files that a tokenizer is loaded from. notices: warnings while it was made.
+    sample_bytes: how much text it was made from."""
 
     settings: dict[str, Any]
     files: dict[str, bytes]
@@ -136,22 +139,20 @@ class TokenizerFiles:
 def learn(
     sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettings
 ) -> TokenizerFiles:
-    """Make the tokenizer that `settings` describe, of a sample.
-
-    Raises:
-        SettingsError: this text is too small for it. TextError: a piece cannot be read.
-    """
-    read = [0]
+    """Make the tokenizer that `settings` describe from a sample."""
+    bytes_read = 0
 
     def blocks() -> Iterator[Block]:
+        nonlocal bytes_read
         for piece in sample:
-            read[0] += len(piece)
+            bytes_read += len(piece)
             block, _ = block_of(piece, text)
             if block.lines:
                 yield block
 
+    # Warnings in a worker reach nobody, so they are handed back.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
         tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings))
     notices = [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
-    return TokenizerFiles.of(tokenizer, notices, read[0])
+    return TokenizerFiles.of(tokenizer, notices, bytes_read)

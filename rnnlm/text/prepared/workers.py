@@ -1,8 +1,8 @@
 """Executors: processes of this machine, or the calling thread itself.
 
-:class:`Processes` is not concurrent.futures.ProcessPoolExecutor, which runs a script without a
-`__main__` guard again in each worker, lets workers live on when their parent is killed, and before
-Python 3.11.5 waits forever when a worker dies while a large piece is on its way.
+:class:`Processes` replaces concurrent.futures.ProcessPoolExecutor, which runs a script without a
+`__main__` guard again in each worker, lets workers survive a parent that is killed, and before
+Python 3.11.5 waits forever when a worker dies while a large piece is being sent.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ HINT = "what is done is kept: go on with --resume, perhaps with fewer --workers"
 
 
 class Inline(Executor):
-    """Runs each call at once, in the thread that submits it."""
+    """An executor that runs each call at once, in the thread that submits it."""
 
     def submit(
         self, function: Callable[..., Result], /, *arguments: object, **keywords: object
@@ -39,8 +39,8 @@ class Inline(Executor):
 
 
 class Processes(Executor):
-    """`count` processes. The end of the context waits for what is submitted; an error that leaves
-    it kills the processes instead."""
+    """An executor of `count` processes. The end of its context waits for what is submitted; an
+    error that leaves the context kills the processes instead."""
 
     def __init__(self, count: int) -> None:
         self.processes: list[WorkerProcess] = []
@@ -71,7 +71,8 @@ class Processes(Executor):
         self.kill()
 
     def kill(self) -> None:
-        """End all processes now; what they were doing fails."""
+        """End all processes now; the calls that they were working on fail."""
+        # The threads end once their processes are gone, and only then may streams be closed.
         for process in self.processes:
             process.process.kill()
         self._threads.shutdown(cancel_futures=True)
@@ -85,8 +86,8 @@ class Processes(Executor):
 
 
 class WorkerProcess:
-    """A process that works for this one, in a session of its own: Ctrl-C on the terminal does not
-    reach it."""
+    """A process that works for this one, in its own session: Ctrl-C on the terminal does not reach
+    it."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(system.import_path())
@@ -100,11 +101,8 @@ class WorkerProcess:
         self.results: IO[bytes] = self.process.stdout
 
     def call(self, call: tuple) -> Any:
-        """What the call gives there.
-
-        Raises:
-            Exception: what the call raises. RnnlmError: the process is gone.
-        """
+        """Return the result of a call there, or raise its error; RnnlmError where the process is
+        gone."""
         try:
             pickle.dump(call, self.calls, pickle.HIGHEST_PROTOCOL)
             self.calls.flush()
@@ -127,25 +125,30 @@ class WorkerProcess:
             code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = 0
-        how = (
-            f"it was ended by {signal.Signals(-code).name}"
-            if code < 0
-            else f"it ended with code {code}"
-        )
-        why = how + (": the system may have run out of memory" if code == -signal.SIGKILL else "")
+        if code < 0:
+            why = f"it was ended by {signal.Signals(-code).name}"
+        else:
+            why = f"it ended with code {code}"
+        if code == -signal.SIGKILL:
+            why += ": the system may have run out of memory"
         return RnnlmError("a worker process died", why, HINT)
 
 
 def work() -> None:
-    """In a worker: run the calls that come through standard input, and write what they give, until
+    """Run the calls that come through standard input, in a worker, and write their results until
     the parent is gone."""
-    for name in ("SIGINT", "SIGHUP"):  # the parent handles them
+    # The parent handles these signals.
+    for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if sys.stderr is None:  # the parent has none: nothing else may take its number
+
+    # Results have the stream to themselves: what a library prints is none, and goes where errors
+    # go. Where there is no such place, nothing else may get its number.
+    if sys.stderr is None:
         os.open(os.devnull, os.O_WRONLY)
     results = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is not a result
+    os.dup2(2, 1)
+
     system.keep_freed()  # one piece takes the memory of the one before
     calls: queue.SimpleQueue[tuple] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, calls), daemon=True).start()
@@ -156,8 +159,8 @@ def work() -> None:
 
 
 def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
-    """Put the parent's calls into the queue. The stream ends when the parent does, however it ends;
-    so does this process, even at work."""
+    """Put the parent's calls into the queue. The stream ends when the parent does, in whatever way;
+    then this process ends, too, even at work."""
     try:
         while True:
             calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it
