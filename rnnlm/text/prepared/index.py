@@ -1,4 +1,4 @@
-"""index.json of a prepared text, and unfinished.json, which is of the same form until the work is
+"""index.json of a prepared text, and unfinished.json, which has the same form until the work is
 done."""
 
 import json
@@ -27,8 +27,7 @@ OURS = re.compile(rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unf
 
 @dataclass(frozen=True)
 class Counts:
-    """What is counted of a text: characters and bytes with each line's end, as evaluation counts
-    them."""
+    """Counts of a text. Characters and bytes include each line's end, as in evaluation."""
 
     lines: int = 0
     documents: int = 0
@@ -40,15 +39,16 @@ class Counts:
     bytes: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
-        )
+        sums = {}
+        for name in Counts.__dataclass_fields__:
+            sums[name] = getattr(self, name) + getattr(other, name)
+        return Counts(**sums)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of consecutive lines. lines_hash: of the whole text up to its end, as
-    :class:`rnnlm.text.encoding.LinesHash` has it."""
+    """One file of consecutive lines. lines_hash: a :class:`rnnlm.text.encoding.LinesHash` over the
+    text from its beginning to the end of this shard."""
 
     name: str
     file_bytes: int
@@ -59,8 +59,8 @@ class Shard:
 
 @dataclass(frozen=True)
 class Sample:
-    """The text that the vocabulary was made of. how: "all", "even" (stretches at even distances),
-    "start", or the model that it is of."""
+    """The text that the vocabulary was made from. how: "all", "even" (stretches at even distances),
+    "start", or the model that the vocabulary belongs to."""
 
     how: str
     bytes: int
@@ -68,8 +68,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """What the folder holds. request: what was asked for, so that the work goes on with the same
-    alone."""
+    """The content of the folder. request: what was asked for, as only the same request can resume
+    the work."""
 
     request: dict[str, Any]
     text_settings: dict[str, Any]
@@ -84,33 +84,24 @@ class Index:
     format_version: int = FORMAT_VERSION
 
     def with_shards(self, shards: list[Shard]) -> "Index":
-        """The same with these shards, and what they hold together."""
+        """Return the index with these shards, and the totals over them."""
         counts = sum((shard.counts for shard in shards), Counts())
-        return replace(
-            self,
-            shards=list(shards),
-            counts=counts,
-            lines_hash=shards[-1].lines_hash if shards else "",
-        )
+        lines_hash = shards[-1].lines_hash if shards else ""
+        return replace(self, shards=list(shards), counts=counts, lines_hash=lines_hash)
 
 
 def is_ours(name: str) -> bool:
-    """Whether a file of that name is one of a prepared text, or is about to be."""
+    """Return whether a file of that name belongs to a prepared text, or is about to."""
     return bool(OURS.fullmatch(whole_name(name)))
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether there is a prepared text, finished or not."""
+    """Return whether there is a prepared text, finished or not."""
     return any(os.path.isfile(os.path.join(folder, name)) for name in (INDEX, JOURNAL))
 
 
 def read_index(folder: Path, name: str = INDEX) -> Index:
-    """The index in `folder`, checked.
-
-    Raises:
-        ModelError: there is none, the work was not finished, or it is damaged, of a newer format,
-            or names an unexpected file.
-    """
+    """Return the index in `folder`, checked. A ModelError says what is wrong with it."""
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
@@ -132,29 +123,24 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         newest=(f"the text in {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
     )
-    if why := _disorder(index) or (
-        name == INDEX and not index.counts.tokens and "it holds no tokens"
-    ):
+    why = _disorder(index)
+    # A journal may be without tokens still.
+    if not why and name == INDEX and not index.counts.tokens:
+        why = "it holds no tokens"
+    if why:
         raise ModelError(_damaged(folder), f"{name}: {why}")
     return index
 
 
 def write_index(folder: Path, index: Index, name: str = INDEX) -> None:
-    """Replace the index, at once.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace the index, at once."""
     data = json.dumps(msgspec.to_builtins(index), indent=1, ensure_ascii=False, allow_nan=False)
     replace_file(folder / name, data.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def file_in(folder: Path, name: str, size: int) -> Path:
-    """The path of a file that the index names, seen to be a plain file of that length.
-
-    Raises:
-        ModelError: it is not.
-    """
+    """Return the path of a file that the index names, and make sure that it is a plain file of that
+    length."""
     path = folder / name
     if os.path.islink(path) or not os.path.isfile(path):
         raise ModelError(
@@ -162,7 +148,8 @@ def file_in(folder: Path, name: str, size: int) -> Path:
             f"{name} is missing, or is not a regular file",
             "prepare the text again with --overwrite",
         )
-    if (found := os.path.getsize(path)) != size:
+    found = os.path.getsize(path)
+    if found != size:
         raise ModelError(
             _damaged(folder),
             f"{name} has {found} bytes instead of {size}",
@@ -176,30 +163,30 @@ def _damaged(folder: Path) -> str:
 
 
 def _disorder(index: Index) -> str:
-    """What is wrong with an index of the right form, or nothing."""
+    """Return what is wrong with an index of the right form, or ""."""
+    # No name may lead out of the folder.
     names = [*index.files, *(shard.name for shard in index.shards)]
     strange = [name for name in names if not OURS.fullmatch(name)]
     if strange:
         return f"unexpected file name: {strange[0]!r}"
-    if any(shard.name != shard_name(number) for number, shard in enumerate(index.shards)):
-        return "its shards are not in order"
+
+    for number, shard in enumerate(index.shards):
+        if shard.name != shard_name(number):
+            return "its shards are not in order"
+    for shard in index.shards:
+        if min(msgspec.to_builtins(shard.counts).values()) < 0:
+            return "a count is below zero"
     totals = index.with_shards(index.shards)
-    if any(
-        value < 0 for each in index.shards for value in msgspec.to_builtins(each.counts).values()
-    ):
-        return "a count is below zero"
-    return (
-        ""
-        if (totals.counts, totals.lines_hash) == (index.counts, index.lines_hash)
-        else "its totals are not those of its shards"
-    )
+    if (totals.counts, totals.lines_hash) != (index.counts, index.lines_hash):
+        return "its totals are not those of its shards"
+    return ""
 
 
 def shard_name(number: int) -> str:
     return f"shard-{number:05d}.safetensors"
 
 
-# ---- Consecutive lines as token ids, with all that is counted about each: what a shard holds.
+# ---- The content of a shard: consecutive lines as token ids, with all that is counted about each.
 
 COUNTS = ("tokens", "words", "oov_words", "characters", "bytes")
 _SMALL = (np.uint8, np.uint16, np.uint32)
@@ -228,41 +215,52 @@ class EncodedLines:
 
     @cached_property
     def ends_L(self) -> np.ndarray:
-        """Where in `ids_N` each line ends."""
+        """The place in `ids_N` where each line ends."""
         return np.cumsum(self.tokens_L, dtype=np.int64)
 
     def totals(self, start: int = 0, stop: int | None = None) -> dict[str, int]:
-        """What is counted of the lines from `start` to `stop`, by name."""
-        return {
-            name: int(getattr(self, f"{name}_L")[start:stop].sum(dtype=np.int64)) for name in COUNTS
-        }
+        """Return the sums over the lines from `start` to `stop`, by name."""
+        sums = {}
+        for name, counts_L in self._counts().items():
+            sums[name] = int(counts_L[start:stop].sum(dtype=np.int64))
+        return sums
+
+    def _counts(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, f"{name}_L") for name in COUNTS}
 
     def cut(self, lines: int) -> tuple["EncodedLines", "EncodedLines"]:
-        """The first so many lines, and the others."""
+        """Return the first so many lines, and the others."""
         return self._between(0, lines), self._between(lines, len(self))
 
     def _between(self, start: int, stop: int) -> "EncodedLines":
-        first, last = (int(self.ends_L[at - 1]) if at else 0 for at in (start, stop))
-        oov = self.oov[np.searchsorted(self.oov, first) : np.searchsorted(self.oov, last)] - first
+        first = int(self.ends_L[start - 1]) if start else 0
+        last = int(self.ends_L[stop - 1]) if stop else 0
+        first_oov, last_oov = np.searchsorted(self.oov, [first, last])
         borders = self.document_lines
-        borders = borders[(borders >= start) & (borders < stop)] - start
-        counts = {f"{name}_L": getattr(self, f"{name}_L")[start:stop] for name in COUNTS}
-        return EncodedLines(ids_N=self.ids_N[first:last], oov=oov, document_lines=borders, **counts)
+        borders = borders[(borders >= start) & (borders < stop)]
+        counts = {f"{name}_L": counts_L[start:stop] for name, counts_L in self._counts().items()}
+        return EncodedLines(
+            ids_N=self.ids_N[first:last],
+            oov=self.oov[first_oov:last_oov] - first,
+            document_lines=borders - start,
+            **counts,
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Arrays by name, as a shard stores them: in small types, without what follows from the
-        others."""
+        """Return arrays by name, as a shard stores them: in small types, and only what does not
+        follow from the others."""
         arrays = {
             "ids": self.ids_N,
             "oov": self.oov.astype(np.uint32),
             "bytes": smallest(self.bytes_L),
             "tokens": smallest(self.tokens_L),
         }
+        # In ASCII each byte is a character; to a word tokenizer each word is a token.
         if not np.array_equal(self.characters_L, self.bytes_L):
             arrays["characters"] = smallest(self.characters_L)
         if not np.array_equal(self.words_L, self.tokens_L - 1):
             arrays["words"] = smallest(self.words_L)
-        if not np.array_equal(self.oov_words_L, self._oov_L()):
+        if not np.array_equal(self.oov_words_L, _per_line(self.oov, self.tokens_L)):
             arrays["oov_words"] = smallest(self.oov_words_L)
         if len(self.document_lines):
             arrays["document_lines"] = self.document_lines.astype(np.uint32)
@@ -270,45 +268,48 @@ class EncodedLines:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "EncodedLines":
-        """The inverse of :meth:`to_arrays`; `arrays` as :func:`check` wants them."""
-        tokens_L = arrays["tokens"].astype(np.int64)
-        bytes_L = arrays["bytes"].astype(np.int64)
-        oov = arrays["oov"].astype(np.int64)
+        """Return the lines whose :meth:`to_arrays` gave `arrays`, which :func:`check` has
+        passed."""
+        found = {name: array.astype(np.int64) for name, array in arrays.items() if name != "ids"}
+        tokens_L = found["tokens"]
+        bytes_L = found["bytes"]
+        oov = found["oov"]
+
+        # Restore what was left out, as it follows from the others.
+        if "oov_words" not in found:
+            found["oov_words"] = _per_line(oov, tokens_L)
         return cls(
             ids_N=arrays["ids"],
             oov=oov,
             tokens_L=tokens_L,
-            words_L=arrays["words"].astype(np.int64) if "words" in arrays else tokens_L - 1,
-            oov_words_L=arrays["oov_words"].astype(np.int64)
-            if "oov_words" in arrays
-            else _per_line(oov, tokens_L),
-            characters_L=arrays["characters"].astype(np.int64)
-            if "characters" in arrays
-            else bytes_L,
+            words_L=found.get("words", tokens_L - 1),
+            oov_words_L=found["oov_words"],
+            characters_L=found.get("characters", bytes_L),
             bytes_L=bytes_L,
-            document_lines=arrays.get("document_lines", np.zeros(0, dtype=np.uint32)).astype(
-                np.int64
-            ),
+            document_lines=found.get("document_lines", np.zeros(0, dtype=np.int64)),
         )
-
-    def _oov_L(self) -> np.ndarray:
-        return _per_line(self.oov, self.tokens_L)
 
 
 def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
-    """Lines that follow one upon the other."""
-    tokens = np.cumsum([0, *(len(part.ids_N) for part in parts)])
-    lines = np.cumsum([0, *map(len, parts)])
-    counts = {
-        f"{name}_L": np.concatenate([getattr(part, f"{name}_L") for part in parts])
-        for name in COUNTS
-    }
+    """Return lines that follow one upon the other as one."""
+    # Positions of unknown tokens and of documents are counted from the beginning of all lines.
+    oov = []
+    document_lines = []
+    tokens = lines = 0
+    for part in parts:
+        oov.append(part.oov + tokens)
+        document_lines.append(part.document_lines + lines)
+        tokens += len(part.ids_N)
+        lines += len(part)
+
+    counts = {}
+    for name in COUNTS:
+        name_L = f"{name}_L"
+        counts[name_L] = np.concatenate([getattr(part, name_L) for part in parts])
     return EncodedLines(
         ids_N=np.concatenate([part.ids_N for part in parts]),
-        oov=np.concatenate([part.oov + at for part, at in zip(parts, tokens, strict=False)]),
-        document_lines=np.concatenate(
-            [part.document_lines + at for part, at in zip(parts, lines, strict=False)]
-        ),
+        oov=np.concatenate(oov),
+        document_lines=np.concatenate(document_lines),
         **counts,
     )
 
@@ -316,12 +317,11 @@ def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
 def check(
     arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]
 ) -> None:
-    """Whether `arrays` can be those of a shard with so many lines and tokens; nothing but their
-    types and lengths is read.
-
-    Raises:
-        ModelError: they cannot.
-    """
+    """Make sure that `arrays` can be those of a shard with so many lines and tokens. Nothing but
+    their types and lengths is read."""
+    missing = {"ids", "oov", "tokens", "bytes"} - arrays.keys()
+    if missing:
+        raise ModelError("the shard is damaged", f"it has no array {min(missing)!r}")
     lengths = {
         "ids": tokens,
         "tokens": lines,
@@ -330,17 +330,14 @@ def check(
         "words": lines,
         "oov_words": lines,
     }
-    if missing := {"ids", "oov", "tokens", "bytes"} - arrays.keys():
-        raise ModelError("the shard is damaged", f"it has no array {min(missing)!r}")
     for name, array in arrays.items():
         kinds = (ids_type,) if name == "ids" else _SMALL
-        fits = (
-            array.ndim == 1 and array.dtype in kinds and len(array) == lengths.get(name, len(array))
-        )
-        if not fits or name not in {*lengths, "oov", "document_lines"}:
+        is_known = name in lengths or name in ("oov", "document_lines")
+        has_length = array.ndim == 1 and len(array) == lengths.get(name, len(array))
+        if not is_known or not has_length or array.dtype not in kinds:
             raise ModelError("the shard is damaged", f"array {name!r} does not match the index")
 
 
 def _per_line(oov: np.ndarray, tokens_L: np.ndarray) -> np.ndarray:
-    """How many of the positions `oov` each line has, int64."""
+    """Return how many of the positions `oov` each line has, int64."""
     return np.diff(np.searchsorted(oov, np.cumsum(tokens_L, dtype=np.int64)), prepend=0)

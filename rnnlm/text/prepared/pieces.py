@@ -1,5 +1,5 @@
-"""The sources of a text cut into pieces of whole lines, with where each comes from, and how far
-reading is."""
+"""The sources of a text, cut into pieces of whole lines with their origin, and how far reading
+is."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ PIECE_BYTES = 1 << 21
 @dataclass(frozen=True)
 class Piece:
     """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its
-    name, as :func:`shown`. is_first: the source begins with them."""
+    name, as :func:`shown`. is_first: they are the first lines of the source."""
 
     source: str
     first_line: int
@@ -27,7 +27,9 @@ class Piece:
     whole: bytes | list[str]
 
     def __len__(self) -> int:
-        return len(self.whole) if isinstance(self.whole, bytes) else sum(map(len, self.whole))
+        if isinstance(self.whole, bytes):
+            return len(self.whole)
+        return sum(map(len, self.whole))
 
 
 class Position:
@@ -35,7 +37,8 @@ class Position:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.sizes = [size_of(name) for name in names]
-        self.total = None if None in self.sizes else sum(size or 0 for size in self.sizes)
+        known = [size for size in self.sizes if size is not None]
+        self.total = sum(known) if len(known) == len(self.sizes) else None
         self.read = 0
 
     def add(self, count: int) -> None:
@@ -43,42 +46,43 @@ class Position:
 
     @property
     def share(self) -> float | None:
-        return min(1.0, self.read / self.total) if self.total else None
+        if not self.total:
+            return None
+        return min(1.0, self.read / self.total)
 
 
 def shown(name: str) -> str:
-    """`name` as UTF-8 can have it, which a file's name need not be."""
+    """Return `name` as valid UTF-8, which a file's name need not be."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_read_once(name: str) -> bool:
-    """Whether a source is gone once it is read: standard input, a pipe."""
-    return name == STANDARD_INPUT or not (
-        name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name)
-    )
+    """Return whether a source is gone once it is read: standard input, a pipe."""
+    if name == STANDARD_INPUT:
+        return True
+    can_be_read_again = name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name)
+    return not can_be_read_again
 
 
 def size_of(name: str) -> int | None:
-    """The bytes of a file; None where a source is none, or a pipe."""
+    """Return the bytes of a file; None where a source is no file, or a pipe."""
     return os.path.getsize(name) if os.path.isfile(name) else None
 
 
 def pieces(
     names: Sequence[str], settings: SourceSettings, errors: str, position: Position
 ) -> Iterator[Piece]:
-    """All pieces of these sources, in order.
-
-    Raises:
-        TextError: a source cannot be read, or holds a line that is longer than LONGEST_LINE.
-    """
+    """Yield all pieces of these sources, in order. Raise TextError where one cannot be read."""
     for name, size in zip(names, position.sizes, strict=True):
-        before, next_line = position.read, 1
+        before = position.read
+        next_line = 1
         for whole in whole_lines(_chunks(name, settings, errors, position)):
             if whole is None:
                 raise too_long(name, next_line)
             for part in _cut(whole):
                 yield Piece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
+        # Tables report no bytes while they are read, so the end of a file counts all of them.
         position.read = before + (size or 0)
 
 
@@ -93,13 +97,16 @@ def _chunks(
 
 
 def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
-    """The same in parts of about :data:`PIECE_BYTES`, which a processor's caches and many workers'
-    memory bear better."""
+    """Yield the same in parts of about :data:`PIECE_BYTES`: they fit a processor's caches, and many
+    workers' memory."""
     if isinstance(whole, list):
         yield from _cut_records(whole)
         return
     start = 0
-    while len(whole) - start > PIECE_BYTES and (end := whole.find(b"\n", start + PIECE_BYTES) + 1):
+    while len(whole) - start > PIECE_BYTES:
+        end = whole.find(b"\n", start + PIECE_BYTES) + 1
+        if not end:
+            break
         yield whole[start:end]
         start = end
     if start < len(whole):

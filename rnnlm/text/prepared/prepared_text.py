@@ -1,5 +1,5 @@
-"""A prepared text, or the first or last of its lines, as the families are fitted on it and
-evaluation reads it."""
+"""A prepared text, or its first or last lines, as families are fitted on it and evaluation reads
+it."""
 
 import functools
 import hashlib
@@ -32,16 +32,15 @@ from rnnlm.text.prepared.index import (
 
 # tokens, unless a share is asked for: as many as WikiText-103 has for validation
 MOST_HELD_OUT = 250_000
-MOST_OPEN = 512  # shards; each that is mapped holds a file open
+MOST_OPEN = 512  # shards; each one that is mapped keeps a file open
 
 
 def load(folder: Path) -> "PreparedText":
-    """The prepared text in `folder`. Every file is there, of its length, with arrays of the types
-    and lengths that the index says; the tokenizer's are read and their hashes compared, the shards'
-    by `rnnlm doctor` alone.
+    """Return the prepared text in `folder`.
 
-    Raises:
-        ModelError: it is missing, damaged or unfinished.
+    Every file must be there, of its length, with arrays of the types and lengths in the index. The
+    tokenizer's files are read and their hashes compared; those of the shards only by `rnnlm
+    doctor`.
     """
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
@@ -52,11 +51,8 @@ def load(folder: Path) -> "PreparedText":
 
 
 def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
-    """The tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` wants them.
-
-    Raises:
-        ModelError: one is missing, or not the one that was written.
-    """
+    """Return the tokenizer's files by their role, as :func:`rnnlm.text.tokenizers.load` takes
+    them."""
     files = {}
     for name, entry in index.files.items():
         data = file_in(folder, name, entry.bytes).read_bytes()
@@ -70,33 +66,22 @@ def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
 
 
 def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
-    """The tokenizer of a prepared text.
-
-    Raises:
-        ModelError: a file is missing or damaged.
-    """
+    """Return the tokenizer of a prepared text."""
     files = tokenizer_files(folder, index)
+    damaged = f"the prepared text in {folder} is damaged"
     try:
         tokenizer = tokenizers.load(index.tokenizer, files)
     except ModelError as error:
-        raise ModelError(
-            f"the prepared text in {folder} is damaged",
-            ": ".join(filter(None, (error.what, error.why))),
-        ) from None
-    if (tokenizer.fingerprint, tokenizer.size) != (
-        index.tokenizer_fingerprint,
-        index.vocabulary_size,
-    ):
-        raise ModelError(
-            f"the prepared text in {folder} is damaged",
-            "its tokenizer is not the one it was made with",
-        )
+        raise ModelError(damaged, ": ".join(filter(None, (error.what, error.why)))) from None
+    recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
+    if (tokenizer.fingerprint, tokenizer.size) != recorded:
+        raise ModelError(damaged, "its tokenizer is not the one it was made with")
     return tokenizer
 
 
 class Shards:
-    """The shards of a prepared text, mapped when they are asked for; the last :data:`MOST_OPEN`
-    stay so."""
+    """The shards of a prepared text, mapped when they are asked for. The last :data:`MOST_OPEN`
+    stay mapped."""
 
     def __init__(self, folder: Path, index: Index, ids_type: type[np.integer]) -> None:
         self.folder = folder
@@ -109,12 +94,12 @@ class Shards:
         self.arrays = functools.lru_cache(MOST_OPEN)(self._arrays)
 
     def check(self) -> None:
-        """Map each once; :meth:`_arrays` looks at its header."""
+        """Map each shard once; :meth:`_arrays` checks its header."""
         for number in range(len(self.index.shards)):
             self._arrays(number)
 
     def lines(self, number: int) -> EncodedLines:
-        """What a shard holds; all but its ids is read."""
+        """Return the content of a shard; all but its ids is read."""
         return EncodedLines.from_arrays(self.arrays(number))
 
     def _arrays(self, number: int) -> dict[str, np.ndarray]:
@@ -126,10 +111,11 @@ class Shards:
             if len(arrays["oov"]) != shard.counts.oov_tokens:
                 raise ModelError("the shard is damaged", "array 'oov' does not match the index")
         except ModelError as error:
-            raise ModelError(
-                f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}"
-            ) from None
+            raise self._damaged(f"{shard.name}: {error.why}") from None
         return arrays
+
+    def _damaged(self, why: str, hint: str = "") -> ModelError:
+        return ModelError(f"the prepared text in {self.folder} is damaged", why, hint)
 
     def ids(self) -> ChunkedArray:
         return ChunkedArray(
@@ -140,13 +126,14 @@ class Shards:
         )
 
     def line_offsets(self) -> ChunkedArray:
-        """(lines + 1,): a zero, then where each line ends."""
-        starts = [0, *(self.line_starts + 1)]
-        return ChunkedArray(
-            starts,
-            lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64),
-            np.int64,
-        )
+        """Return a zero, then where each line ends, (lines + 1,)."""
+
+        def chunk(part: int) -> np.ndarray:
+            if part == 0:
+                return np.zeros(1, dtype=np.int64)
+            return self._line_ends(part - 1)
+
+        return ChunkedArray([0, *(self.line_starts + 1)], chunk, np.int64)
 
     def oov(self) -> ChunkedArray:
         tokens = int(self.token_starts[-1])
@@ -158,83 +145,76 @@ class Shards:
         )
 
     def document_starts(self) -> np.ndarray:
-        """The lines that begin documents, int64.
-
-        Raises:
-            ModelError: they are not lines of the text, in order.
-        """
+        """Return the lines that begin documents, int64; they must be lines of the text, in
+        order."""
         none = np.zeros(0, dtype=np.int64)
-        stored = [
-            self.arrays(number).get("document_lines", none) + start
-            for number, start in enumerate(self.line_starts[:-1])
-        ]
-        starts = np.concatenate([none, *stored])
+        stored = [none]
+        for number, start in enumerate(self.line_starts[:-1]):
+            stored.append(self.arrays(number).get("document_lines", none) + start)
+        starts = np.concatenate(stored)
         if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
-            raise ModelError(
-                f"the prepared text in {self.folder} is damaged",
-                "its documents are not in order",
-                "see rnnlm doctor",
-            )
+            raise self._damaged("its documents are not in order", "see rnnlm doctor")
         return starts
 
     def ends_of(self, line_numbers: np.ndarray) -> np.ndarray:
-        """The tokens before each of these lines (ascending, up to the number of all)."""
-        offsets, found = self.line_offsets(), np.empty(len(line_numbers), dtype=np.int64)
+        """Return the number of tokens before each of these lines (ascending, up to the number of
+        all lines)."""
+        offsets = self.line_offsets()
+        found = np.empty(len(line_numbers), dtype=np.int64)
+        # Read the offsets of one shard at a time, and only between the lines asked for.
         borders = np.searchsorted(line_numbers, self.line_starts[1:], side="right")
         start = 0
         for border in borders:
             if border > start:
-                first, last = int(line_numbers[start]), int(line_numbers[border - 1])
-                found[start:border] = offsets[first : last + 1][line_numbers[start:border] - first]
+                asked = line_numbers[start:border]
+                first, last = int(asked[0]), int(asked[-1])
+                found[start:border] = offsets[first : last + 1][asked - first]
             start = int(border)
         return found
 
     def oov_before(self, token: int) -> int:
-        """How many unknown tokens come before that one."""
+        """Return how many unknown tokens come before that one."""
         number = self._shard_of(token)
-        return int(
-            self.oov_starts[number]
-            + np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number])
-        )
+        oov = self.arrays(number)["oov"]
+        within = np.searchsorted(oov, token - self.token_starts[number])
+        return int(self.oov_starts[number] + within)
 
     def line_from(self, token: int) -> int:
-        """The first line that begins with that token or after it."""
+        """Return the first line that begins with that token or after it."""
         number = self._shard_of(token)
-        starts = np.concatenate([self.token_starts[number : number + 1], self._line_ends(number)])
+        first = self.token_starts[number : number + 1]
+        starts = np.concatenate([first, self._line_ends(number)])
         return int(self.line_starts[number] + np.searchsorted(starts, token))
 
     def _shard_of(self, token: int) -> int:
-        return int(
-            np.clip(
-                np.searchsorted(self.token_starts, token, side="right") - 1,
-                0,
-                len(self.index.shards) - 1,
-            )
-        )
+        number = np.searchsorted(self.token_starts, token, side="right") - 1
+        return int(np.clip(number, 0, len(self.index.shards) - 1))
 
     def line_counts(self, name: str) -> ChunkedArray:
-        """What is counted of each line by that name: words, oov_words, characters or bytes."""
+        """Return the counts of each line by that name: words, oov_words, characters or bytes."""
+
+        def chunk(number: int) -> np.ndarray:
+            counts_L: np.ndarray = getattr(self.lines(number), f"{name}_L")
+            return counts_L
+
         sums = [getattr(shard.counts, name) for shard in self.index.shards]
-        return ChunkedArray(
-            self.line_starts,
-            lambda number: getattr(self.lines(number), f"{name}_L"),
-            np.int64,
-            sums=sums,
-        )
+        return ChunkedArray(self.line_starts, chunk, np.int64, sums=sums)
 
     def _line_ends(self, number: int) -> np.ndarray:
-        ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
-        if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
-            why = f"the lines of {self.index.shards[number].name} do not add up to its tokens"
-            raise ModelError(
-                f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor"
+        start = self.token_starts[number]
+        ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + start
+        last = ends[-1] if len(ends) else start
+        if last != self.token_starts[number + 1]:
+            name = self.index.shards[number].name
+            raise self._damaged(
+                f"the lines of {name} do not add up to its tokens", "see rnnlm doctor"
             )
         return ends
 
 
 @dataclass(frozen=True)
 class PreparedText:
-    """The lines `start` to `stop` of the prepared text in `folder`."""
+    """The lines from `start` to `stop` of the prepared text in `folder`."""
 
     folder: Path
     index: Index
@@ -249,7 +229,7 @@ class PreparedText:
         return (str(self.folder),)
 
     def blocks(self) -> Iterator[Block]:
-        """None: the text itself is not kept.
+        """Raise a TextError: the text itself is not kept.
 
         Raises:
             TextError: always.
@@ -261,17 +241,17 @@ class PreparedText:
         )
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
-        """Its ids and counts, read into memory.
+        """Return its ids and counts, read into memory.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
         mapped = self.mapped(tokenizer)
-        read: dict[str, Any] = {
-            each.name: np.asarray(value)
-            for each in fields(mapped)
-            if isinstance(value := getattr(mapped, each.name), ChunkedArray)
-        }
+        read: dict[str, Any] = {}
+        for field in fields(mapped):
+            value = getattr(mapped, field.name)
+            if isinstance(value, ChunkedArray):
+                read[field.name] = np.asarray(value)
         return replace(mapped, **read)
 
     def split(self, share: float, is_asked: bool = True) -> "PreparedSplit":
@@ -284,22 +264,22 @@ class PreparedText:
             UsageError: it is another one, or needs the words' spelling.
         """
         if tokenizer.is_reversed != self.tokenizer.is_reversed:
-            stored, needed = (
-                ("end", "beginning") if self.tokenizer.is_reversed else ("beginning", "end")
-            )
-            why = (
+            stored, needed = "beginning", "end"
+            if self.tokenizer.is_reversed:
+                stored, needed = needed, stored
+            raise UsageError(
+                f"{self.folder} is prepared in another direction",
                 f"its lines are stored from their {stored}; this model reads them from "
-                f"their {needed}"
+                f"their {needed}",
+                "prepare it with --tokenizer-from, or give the text itself",
             )
-            hint = "prepare it with --tokenizer-from, or give the text itself"
-            raise UsageError(f"{self.folder} is prepared in another direction", why, hint)
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
                 f"{self.folder} is prepared with another tokenizer",
                 f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
                 f"{tokenizer.name}:{tokenizer.fingerprint} here",
                 "prepare it with --tokenizer-from, or give the text itself",
-            )  # fmt: skip
+            )
         if tokenizer.spells:
             raise UsageError(
                 f"{self.folder} does not keep how unknown words are spelled",
@@ -308,34 +288,32 @@ class PreparedText:
             )
 
     def mapped(self, tokenizer: Tokenizer) -> EncodedText:
-        """Its ids and counts; where it begins as the text does, they are read when they are asked
-        for.
+        """Return its ids and counts, which are read when they are asked for, if it begins with the
+        first line of the text.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
         self.check_tokenizer(tokenizer)
         shards = self.shards
-        first, last = (int(end) for end in shards.ends_of(np.array([self.start, self.stop])))
+        first, last = map(int, shards.ends_of(np.array([self.start, self.stop])))
         ids: Numbers = shards.ids().until(last)
         offsets: Numbers = shards.line_offsets().until(self.stop + 1)
         oov: Numbers = shards.oov().until(shards.oov_before(last))
-        counts: dict[str, Numbers] = {
-            name: shards.line_counts(name.removesuffix("_L")).until(self.stop)
-            for name in LINE_COUNTS
-        }
+        counts: dict[str, Numbers] = {}
+        for name in LINE_COUNTS:
+            counts[name] = shards.line_counts(name.removesuffix("_L")).until(self.stop)
+
+        # The end of a text fits into memory, and counts its tokens from its own beginning.
         if self.start:
-            ids, offsets, oov = (
-                ids[first:],
-                offsets[self.start :] - first,
-                oov[shards.oov_before(first) :] - first,
-            )
+            ids = ids[first:]
+            offsets = offsets[self.start :] - first
+            oov = oov[shards.oov_before(first) :] - first
             counts = {name: array[self.start :] for name, array in counts.items()}
-        documents = self._document_offsets(first, last)
         return EncodedText(
             ids,
             offsets,
-            documents,
+            self._document_offsets(first, last),
             oov,
             **counts,
             lines_hash=self._lines_hash(),
@@ -345,24 +323,25 @@ class PreparedText:
     def in_two(
         self, share: float, most_tokens: int | None = None
     ) -> "tuple[PreparedText, PreparedText | None]":
-        """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or
-        document. None: nothing is held out."""
+        """Return the two parts of :meth:`split`; the second has at most `most_tokens`, up to a line
+        or document. None: nothing is held out."""
         if not share:
             return self, None
-        wanted = self.stop - max(1, round(self.stop * share))
+        border = self.stop - max(1, round(self.stop * share))
+
+        # However few tokens are allowed, a line is held out.
         if most_tokens is not None:
-            wanted = max(
-                wanted,
-                min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)),
-            )
+            line = self.shards.line_from(self.index.counts.tokens - most_tokens)
+            border = max(border, min(self.stop - 1, line))
+
+        # The border lies where the nearest document begins, but for the first one.
         if self.settings.blank_lines == "documents":
-            inner = [int(border) for border in self.shards.document_starts() if 0 < border]
-            wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
-        return (
-            (replace(self, stop=wanted), replace(self, start=wanted))
-            if wanted > 0
-            else (self, None)
-        )
+            wanted = border
+            starts = [int(start) for start in self.shards.document_starts() if start > 0]
+            border = min(starts, key=lambda start: abs(start - wanted), default=0)
+        if border <= 0:
+            return self, None
+        return replace(self, stop=border), replace(self, start=border)
 
     def _document_offsets(self, first: int, last: int) -> np.ndarray | None:
         if self.settings.blank_lines != "documents":
@@ -372,8 +351,8 @@ class PreparedText:
         return np.append(self.shards.ends_of(starts), last) - first
 
     def _lines_hash(self) -> str:
-        """Of all lines that of the text itself; of some of them one of their own, made of that and
-        of which they are."""
+        """Return the hash of the text itself for all of its lines; for some of them, one made from
+        that and the numbers of the lines."""
         whole = self.index.lines_hash
         if (self.start, self.stop) == (0, self.index.counts.lines):
             return whole
@@ -390,13 +369,12 @@ class PreparedSplit:
 
     @property
     def held_out(self) -> str:
-        held = self.parts[1]
+        _, held = self.parts
         lines = held.stop - held.start if held else 0
-        return (
-            f"{lines:,} lines"
-            if lines < round(self.text.stop * self.share)
-            else f"{self.share:.0%}"
-        )
+        # Where less than the share is held out, its size says more.
+        if lines < round(self.text.stop * self.share):
+            return f"{lines:,} lines"
+        return f"{self.share:.0%}"
 
     def blocks(self) -> Iterator[Block]:
         return self.text.blocks()
@@ -404,28 +382,25 @@ class PreparedSplit:
     def encode(
         self, tokenizer: Tokenizer, progress: Progress = silent
     ) -> tuple[EncodedText, EncodedText | None]:
-        """The ids of the first part stay on disk."""
+        """Return both parts; the ids of the first stay on disk."""
         first, held_out = self.parts
-        return first.mapped(tokenizer), held_out.encode(tokenizer) if held_out else None
+        if held_out is None:
+            return first.mapped(tokenizer), None
+        return first.mapped(tokenizer), held_out.encode(tokenizer)
 
 
-# ---- What a prepared text is, and whether it is whole: for `rnnlm info` and `rnnlm doctor`.
+# ---- The description of a prepared text for `rnnlm info`, and its check for `rnnlm doctor`.
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """The counts, tokenizer and settings of the prepared text in `folder`; of one that is not
-    finished, so far.
-
-    Raises:
-        ModelError: its index is damaged.
-    """
+    """Return the counts, tokenizer and settings of the prepared text in `folder`; those so far,
+    where it is not finished."""
     is_finished = (folder / INDEX).is_file()
     index = read_index(folder, INDEX if is_finished else JOURNAL)
+    progress = "finished" if is_finished else "cut off: go on with rnnlm prepare ... --resume"
     return {
         "folder": str(folder),
-        "prepared text": "finished"
-        if is_finished
-        else "cut off: go on with rnnlm prepare ... --resume",
+        "prepared text": progress,
         "format_version": index.format_version,
         "text": index.request.get("text"),
         "tokenizer": f"{index.tokenizer.get('tokenizer')}:{index.tokenizer_fingerprint}",
@@ -440,51 +415,41 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(what is looked at, what is wrong with it or nothing, what was found) of index, tokenizer and
-    each shard."""
+    """Check index, tokenizer and each shard. Yield (what is checked, what is wrong with it or "",
+    what was found)."""
+    # Without these two, shards cannot be read.
     try:
         index = read_index(folder)
-        yield (
-            "index",
-            "",
-            f"a prepared text of {index.counts.tokens:,} tokens, format {index.format_version}",
-        )
+        tokens = f"a prepared text of {index.counts.tokens:,} tokens"
+        yield "index", "", f"{tokens}, format {index.format_version}"
         tokenizer = load_tokenizer(folder, index)
-        yield (
-            "tokenizer",
-            "",
-            f"{tokenizer.name}:{tokenizer.fingerprint}, {tokenizer.size:,} symbols",
-        )
+        name = f"{tokenizer.name}:{tokenizer.fingerprint}"
+        yield "tokenizer", "", f"{name}, {tokenizer.size:,} symbols"
     except ModelError as error:
         yield "index and tokenizer", "; ".join(filter(None, (error.what, error.why))), ""
         return
+
     shards = Shards(folder, index, compact_type(tokenizer))
-    wrong = [
-        problem
-        for number in range(len(index.shards))
-        if (problem := _problem(folder, index, shards, number))
-    ]
+    numbers = range(len(index.shards))
+    wrong = list(filter(None, (_problem(folder, index, shards, number) for number in numbers)))
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
-        yield (
-            "shards",
-            "",
-            f"{len(index.shards)} files, SHA-256 as recorded, counts as the index says",
-        )
+        found = f"{len(index.shards)} files, SHA-256 as recorded, counts as the index says"
+        yield "shards", "", found
 
 
 def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
-    """What is wrong with a shard, or nothing."""
+    """Return what is wrong with a shard, or ""."""
     shard = index.shards[number]
     if writing.sha256(folder / shard.name) != shard.sha256:
         return f"{shard.name} is missing, or has changed: its SHA-256 is not the one recorded"
     try:
         lines = shards.lines(number)
-        found, recorded = lines.totals(), msgspec.to_builtins(shard.counts)
-        if any(found[name] != recorded[name] for name in found) or not _is_sound(
-            lines, index.vocabulary_size
-        ):
+        found = lines.totals()
+        recorded = msgspec.to_builtins(shard.counts)
+        is_as_recorded = all(found[name] == recorded[name] for name in found)
+        if not is_as_recorded or not _is_sound(lines, index.vocabulary_size):
             return f"{shard.name} does not hold what the index says"
         drop_pages(lines.ids_N)
     except ModelError as error:
@@ -493,10 +458,12 @@ def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
 
 
 def _is_sound(lines: EncodedLines, size: int) -> bool:
-    """Whether ids are in the vocabulary, and positions in the shard."""
+    """Return whether ids are in the vocabulary, and positions in the shard."""
     ids_N = lines.ids_N
-    in_order = all(bool(np.all(np.diff(each) > 0)) for each in (lines.oov, lines.document_lines))
-    within = lines.oov.max(initial=-1) < len(ids_N) and lines.document_lines.max(initial=-1) < len(
-        lines
-    )
-    return bool(ids_N.min(initial=0) >= 0 and ids_N.max(initial=0) < size and within and in_order)
+    if ids_N.min(initial=0) < 0 or ids_N.max(initial=0) >= size:
+        return False
+    if lines.oov.max(initial=-1) >= len(ids_N):
+        return False
+    if lines.document_lines.max(initial=-1) >= len(lines):
+        return False
+    return all(bool(np.all(np.diff(each) > 0)) for each in (lines.oov, lines.document_lines))

@@ -2,7 +2,7 @@
 and the index at the end.
 
 Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced.
-So a reader, and a run that goes on after a kill, see only what is whole.
+So a reader, and a run that resumes after a kill, see only whole files.
 """
 
 import contextlib
@@ -34,11 +34,7 @@ from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
 def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
-    """Make sure that a text may be prepared in `folder`.
-
-    Raises:
-        OutputError: one is there, something else is, or it cannot be written.
-    """
+    """Make sure that a text may be prepared in `folder`. An OutputError says what is in the way."""
     if folder == STANDARD_OUTPUT:
         raise OutputError(
             "a prepared text cannot be written to standard output",
@@ -49,34 +45,39 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", "it is a file")
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
+
+    # Files of others are left alone beside a prepared text; an unreadable index.json may be theirs.
     others = [name for name in names if not is_ours(name) and name != OWNER]
-    if others and not _is_readable(folder):  # then index.json may be of something else
+    if others and not _is_readable(folder):
         raise OutputError(
             f"{folder} is not empty and holds no prepared text",
             f"it has {others[0]}",
             "choose another folder with -o",
         )
-    if is_prepared(folder) and not resume and not overwrite:
-        is_done = is_finished(folder)
-        what = (
-            "holds a prepared text already" if is_done else "holds a text that is prepared in part"
-        )
-        hint = "choose another folder with -o, or replace it with --overwrite"
+
+    # What is there already is only replaced or continued where that was asked for.
+    if not is_prepared(folder) or resume or overwrite:
+        return
+    if is_finished(folder):
         raise OutputError(
-            f"{folder} {what}",
-            hint=hint if is_done else "go on with --resume, or begin anew with --overwrite",
+            f"{folder} holds a prepared text already",
+            hint="choose another folder with -o, or replace it with --overwrite",
         )
+    raise OutputError(
+        f"{folder} holds a text that is prepared in part",
+        hint="go on with --resume, or begin anew with --overwrite",
+    )
 
 
 def _is_readable(folder: Path) -> bool:
-    """Whether there is a prepared text, whole or in part, with an index that can be read."""
+    """Return whether the folder holds a prepared text, whole or in part, with a readable index."""
     with contextlib.suppress(ModelError):
         return bool(read_index(folder, INDEX if is_finished(folder) else JOURNAL))
     return False
 
 
 def remove(folder: Path) -> None:
-    """What we wrote there goes, first what names the rest; a journal beside an index counts for
+    """Delete what we wrote there, first what names the rest: a journal beside an index counts for
     nothing."""
     for name in (JOURNAL, INDEX, *os.listdir(folder)):
         if is_ours(name):
@@ -84,41 +85,36 @@ def remove(folder: Path) -> None:
 
 
 def begun(folder: Path, request: dict[str, Any]) -> Index | None:
-    """What there is to go on from, finished or not, without the shards that are not whole; None:
-    nothing.
-
-    Raises:
-        UsageError: it is of another request. ModelError: the journal is damaged.
-    """
+    """Return what the work can resume from, finished or not, without shards that are not whole;
+    None where there is nothing. Raise UsageError where it belongs to another request."""
     if not is_prepared(folder):
         return None
     name = INDEX if is_finished(folder) else JOURNAL
     index = read_index(folder, name)
-    keys = request.keys() | index.request.keys()
-    # what came later was off
-    differing = [
-        key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)
-    ]
+
+    # A setting that was introduced later was off when this began.
+    differing = []
+    for key in request.keys() | index.request.keys():
+        if (request.get(key) or None) != (index.request.get(key) or None):
+            differing.append(key)
     if differing:
         key = min(differing)
-        why = (
-            f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} "
-            "was asked for"
-        )
+        there, asked = _text(index.request.get(key)), _text(request.get(key))
         raise UsageError(
             f"--resume goes on with what was begun in {folder}, and with nothing else",
-            why,
+            f"{key} is {there} there, {asked} was asked for",
             "begin anew with --overwrite",
         )
     if name == INDEX:
         return index
-    whole = 0
-    while (
-        whole < len(index.shards)
-        and safe_files.sha256(folder / index.shards[whole].name) == index.shards[whole].sha256
-    ):
-        whole += 1
-    return index.with_shards(index.shards[:whole])
+
+    # A kill may have left the last shards in part; those before them count.
+    whole: list[Shard] = []
+    for shard in index.shards:
+        if safe_files.sha256(folder / shard.name) != shard.sha256:
+            break
+        whole.append(shard)
+    return index.with_shards(whole)
 
 
 def begin(
@@ -129,20 +125,17 @@ def begin(
     sample: Sample,
 ) -> Index:
     """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    files = {
-        role: FileEntry(role, len(data), safe_files.digest([data]))
-        for role, data in tokenizer.files.items()
-    }
+    Return the index."""
+    files = {}
+    for role, data in tokenizer.files.items():
+        files[role] = FileEntry(role, len(data), safe_files.digest([data]))
     settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
     index = Index(
         request, settings, tokenizer.settings, tokenizer.fingerprint, tokenizer.size, files, sample
     )
     with writing(folder):
-        write_index(folder, index, JOURNAL)  # where nothing can be written, what is there stays
+        # The journal first: where nothing can be written, what was there stays.
+        write_index(folder, index, JOURNAL)
         remove(folder)
         for role, data in tokenizer.files.items():
             replace_file(folder / role, data)
@@ -151,24 +144,18 @@ def begin(
 
 
 def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
-    """Write a shard, then the journal that names it; the index with it.
-
-    Raises:
-        OutputError: it cannot be written; the earlier ones are whole.
-    """
-    name = shard_name(len(index.shards))
-    pieces = list(tensors.chunks(shard.lines.to_arrays()))
-    totals = shard.lines.totals()
+    """Write a shard, then the journal that names it. Return the index with it."""
     counts = Counts(
         lines=len(shard.lines),
         documents=len(shard.lines.document_lines),
         oov_tokens=len(shard.lines.oov),
-        **totals,
+        **shard.lines.totals(),
     )
+    name = shard_name(len(index.shards))
+    pieces = list(tensors.chunks(shard.lines.to_arrays()))
     with writing(folder):
-        entry = Shard(
-            name, sum(map(len, pieces)), safe_files.digest(pieces), shard.lines_hash, counts
-        )
+        size = sum(map(len, pieces))
+        entry = Shard(name, size, safe_files.digest(pieces), shard.lines_hash, counts)
         replace_file(folder / name, pieces)
         index = index.with_shards([*index.shards, entry])
         write_index(folder, index, JOURNAL)
@@ -176,11 +163,8 @@ def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
 
 
 def finish(folder: Path, index: Index) -> None:
-    """All is written: the index is put in place, and what it does not name goes.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Put the index in place once all is written, and delete files of ours that it does not
+    name."""
     with writing(folder):
         write_index(folder, index)
         named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
@@ -191,15 +175,13 @@ def finish(folder: Path, index: Index) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether all of the text is there."""
+    """Return whether all of the text is there."""
     return (folder / INDEX).is_file()
 
 
 def _text(value: object) -> str:
-    return (
-        "none"
-        if value is None
-        else ", ".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
