@@ -1,8 +1,8 @@
 """CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for each word,
 comments above each sentence.
 
-Words are numbered from 1 in each sentence. Before the first word of a multiword form stands its
-range (`3-4 don't`); empty nodes (`8.1`) are words of the enhanced graph alone. Neither bears
+Words are numbered from 1 in each sentence. A multiword form has a line with its range before its
+first word (`3-4 don't`); empty nodes (`8.1`) are words of the enhanced graph alone. Neither has
 labels: both are kept where a file is written again.
 """
 
@@ -25,9 +25,12 @@ _OTHER_ID = re.compile(rf"({_NUMBER})-({_NUMBER})|(?:0|{_NUMBER})\.{_NUMBER}")
 
 @dataclass(frozen=True, slots=True)
 class ConlluSentence:
-    """A sentence. comments: its lines before the first word. cells: the ten of each word; places:
-    at which of the block's lines each word stands. ranges: of each multiword form its first word
-    (from 0), the one behind its last, and its form. line: where it begins."""
+    """A sentence.
+
+    comments: its lines before the first word. cells: the ten of each word; places: the number of
+    each word's line in the block. ranges: of each multiword form its first word (from 0), the one
+    after its last, and its form. line: where it begins.
+    """
 
     comments: tuple[str, ...]
     cells: list[list[str]]
@@ -36,30 +39,31 @@ class ConlluSentence:
     line: int
 
     def comment(self, key: str) -> str | None:
-        """The value of a comment `# key = value`."""
-        return next(
-            (value for comment in self.comments if (value := comment_of(comment, key)) is not None),
-            None,
-        )
+        """Return the value of a comment `# key = value`."""
+        for comment in self.comments:
+            value = comment_of(comment, key)
+            if value is not None:
+                return value
+        return None
 
 
 def comment_of(line: str, key: str) -> str | None:
-    """The value of a comment `# key = value`; None where the line is another comment."""
+    """Return the value of a comment `# key = value`; None where the line is another comment."""
     name, equals, value = line[1:].partition("=")
-    return value.strip() if equals and name.strip() == key else None
+    if not equals or name.strip() != key:
+        return None
+    return value.strip()
 
 
 def sentences(source: str, lines: Iterable[Line]) -> Iterator[ConlluSentence]:
-    """The sentences of the `lines` of a file.
-
-    Raises:
-        TextError: a line is not as the format has it, or a sentence has no words.
-    """
-    return (parse_block(source, block) for block in blocks(lines))
+    """Yield the sentences of the `lines` of a file."""
+    for block in blocks(lines):
+        yield parse_block(source, block)
 
 
 def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
-    """The sentence of the lines between two blank ones, as :func:`sentences`."""
+    """Return the sentence of the lines between two blank ones. A TextError says where they break
+    the format."""
     comments: list[str] = []
     cells: list[list[str]] = []
     places: list[int] = []
@@ -75,11 +79,16 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
                 f"{source}, line {number}: {found}, not 10",
                 "CoNLL-U has ten, with tabs between them",
             )
+        # Words come in order; whatever else has a number is a range or an empty node.
         if row[0] == str(len(cells) + 1):
             cells.append(row)
             places.append(place)
-        elif span := _other_line(source, number, row, len(cells), ranges):
-            ranges.append((*span, row[1]))
+            continue
+        span = _other_line(source, number, row, len(cells), ranges)
+        if span:
+            first, last = span
+            ranges.append((first, last, row[1]))
+
     where = f"{source}, line {block[0][0]}"
     if not cells:
         raise no_words(where)
@@ -94,7 +103,8 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
 def _other_line(
     source: str, number: int, row: list[str], words: int, ranges: list[tuple[int, int, str]]
 ) -> tuple[int, int] | None:
-    """The words that a range stands for, None of an empty node."""
+    """Return the first word of a range, from 0, and the one after its last; None for an empty
+    node."""
     match = _OTHER_ID.fullmatch(row[0])
     where = f"{source}, line {number}"
     if not match:
@@ -114,10 +124,11 @@ def _other_line(
 
 
 def set_field(row: list[str], name: str, label: str) -> None:
-    """Put a label into the cell of that name, else into MISC, in place of one that stands there."""
+    """Put a label into the cell of that name, else into MISC, in place of the one there."""
     if name in FIELDS[1:]:
         row[FIELDS.index(name)] = label or EMPTY
         return
+    # MISC holds pairs, and a number alone would be an odd key.
     key = "Label" if name.isdigit() else name
     pairs = [] if row[-1] == EMPTY else row[-1].split("|")
     others = [pair for pair in pairs if pair.partition("=")[0] != key]
@@ -125,32 +136,25 @@ def set_field(row: list[str], name: str, label: str) -> None:
 
 
 def columns_of(source: str, settings: LabelledSettings) -> tuple[int, tuple[int, ...]]:
-    """At which place among FIELDS the words and each label column stand.
-
-    Raises:
-        TextError: there is no such column.
-    """
+    """Return the places among FIELDS of the words and of each label column."""
     asked = [settings.column or "form", *(settings.label_columns or (DEFAULT_LABEL,))]
-    if unknown := next((name for name in asked if name not in FIELDS[1:]), None):
-        raise no_column(source, unknown, FIELDS[1:])
+    for name in asked:
+        if name not in FIELDS[1:]:
+            raise no_column(source, name, FIELDS[1:])
     words, *labels = map(FIELDS.index, asked)
     return words, tuple(labels)
 
 
 def read(source: str, settings: LabelledSettings) -> LabelledText:
-    """A CoNLL-U file.
-
-    Raises:
-        TextError: it is not as the format has it, lacks a column or a comment of that name, or a
-            column holds nothing at all.
-    """
+    """Return the examples of a CoNLL-U file. A TextError says where it breaks the format, or which
+    column or comment it lacks."""
     word_column, label_columns = columns_of(source, settings)
     text_columns = settings.sentence_label_columns
     examples = []
     for sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
         rows = sentence.cells
-        words = tuple(intern(row[word_column]) for row in rows)
-        labels = tuple(tuple(intern(row[column]) for row in rows) for column in label_columns)
+        words = _column(rows, word_column)
+        labels = tuple(_column(rows, place) for place in label_columns)
         text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
         if not all(words) or not all(map(all, labels)):
             raise TextError(
@@ -158,17 +162,25 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
                 f"CoNLL-U writes {EMPTY} for nothing",
             )
         examples.append(Example(words, labels, text_labels, sentence.line, source))
+
+    # A column that nobody has filled in is hardly the one that is meant.
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
-        if examples and all(
-            label == EMPTY for example in examples for label in example.word_labels[place]
-        ):
+        found: set[str] = set()
+        for example in examples:
+            found.update(example.word_labels[place])
+        if found == {EMPTY}:
             raise TextError(
                 f"{source}: column {name!r} holds {EMPTY} alone",
                 "it has no labels",
                 "name another one with --label-column",
             )
     return LabelledText(tuple(examples), names, text_columns, "conllu")
+
+
+def _column(rows: list[list[str]], place: int) -> tuple[str, ...]:
+    # Interned, as few different words and labels are repeated many times.
+    return tuple(intern(row[place]) for row in rows)
 
 
 def _commented(source: str, sentence: ConlluSentence, key: str) -> str:

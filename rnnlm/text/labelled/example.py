@@ -21,9 +21,9 @@ class Example:
     """A sentence or a text of at least one word.
 
     word_labels: for each label column of words, a label of each word. text_labels: for each label
-    column of texts, its label; with several labels they are joined by LABEL_SEPARATOR, and "" is
-    none. line: where it begins in its file, from 1 (the row of a Parquet file, the element of a
-    JSON array). source: the file's name.
+    column of texts, its label; several labels are joined by LABEL_SEPARATOR, and "" is none. line:
+    where it begins in its file, from 1 (the row of a Parquet file, the element of a JSON array).
+    source: the file's name.
     """
 
     words: tuple[str, ...]
@@ -34,7 +34,7 @@ class Example:
 
     @property
     def where(self) -> str:
-        """Where it stands, for messages."""
+        """Its file and line, for messages."""
         return f"{self.source}, line {self.line}"
 
 
@@ -42,9 +42,9 @@ class Example:
 class LabelledText:
     """Examples that have the same label columns.
 
-    word_columns, text_columns: their names, as `word_labels` and `text_labels` of the examples have
-    them. format: of :class:`LabelledSettings`, never "auto". scheme: how each word column writes
-    spans, of :mod:`rnnlm.text.labelled.schemes`.
+    word_columns, text_columns: the names of `word_labels` and `text_labels` of the examples.
+    format: of :class:`LabelledSettings`, never "auto". scheme: how each word column writes spans,
+    one of :mod:`rnnlm.text.labelled.schemes`.
     """
 
     examples: tuple[Example, ...]
@@ -65,16 +65,16 @@ class LabelledText:
 
 
 def labels_in(joined: str) -> tuple[str, ...]:
-    """The labels that are joined by LABEL_SEPARATOR, each once."""
+    """Return the labels that are joined by LABEL_SEPARATOR, each once."""
     return tuple(dict.fromkeys(label for label in joined.split(LABEL_SEPARATOR) if label))
 
 
 def joined_labels(labels: Iterable[str]) -> str:
-    """Several labels as one text, each once."""
+    """Return several labels as one text, each once."""
     return LABEL_SEPARATOR.join(dict.fromkeys(labels))
 
 
-# ---- The settings with which labelled texts are read.
+# ---- Settings for reading labelled texts.
 
 Task = Literal["tagging", "classification"]
 Format = Literal[
@@ -95,11 +95,12 @@ SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmewo", "
 
 @dataclass(frozen=True)
 class LabelledSettings:
-    """How labelled texts are read. Columns are named by the header of a table, the names of
-    CoNLL-U's fields, or numbers from 1 on."""
+    """How labelled texts are read. Columns are named by the header of a table, by the names of
+    CoNLL-U's fields, or by numbers from 1 on."""
 
     format: Annotated[
-        Format, Meta(description="how labels are written; auto: told by the content of the file")
+        Format,
+        Meta(description="how labels are written; auto: inferred from the content of the file"),
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the words or the text")] = None
     label_column: Annotated[
@@ -114,7 +115,9 @@ class LabelledSettings:
     ] = None
     scheme: Annotated[
         SchemeName | None,
-        Meta(description="how labels write spans; auto: told by the labels; none: they do not"),
+        Meta(
+            description="how labels write spans; auto: inferred from the labels; none: they do not"
+        ),
     ] = "auto"
     multi_label: Annotated[
         bool, Meta(description="classification: a text has any number of labels, joined by |")
@@ -136,7 +139,7 @@ class LabelledSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
-        # None is how settings read the word
+        # Settings read the word "none" as None.
         object.__setattr__(self, "scheme", self.scheme or "none")
         for name in ("label_column", "sentence_label_column"):
             columns = names_in(getattr(self, name))
@@ -150,20 +153,21 @@ class LabelledSettings:
 
     @property
     def sentence_label_columns(self) -> tuple[str, ...]:
-        """The columns of labels of the whole sentence that are named."""
+        """The named columns of labels of the whole sentence."""
         return names_in(self.sentence_label_column)
 
 
 def names_in(joined: str | None) -> tuple[str, ...]:
-    """The names that are joined by commas."""
-    return tuple(name for name in map(str.strip, (joined or "").split(",")) if name)
+    """Return the names that are joined by commas."""
+    names = map(str.strip, (joined or "").split(","))
+    return tuple(name for name in names if name)
 
 
 # ---- Blocks of lines between blank ones, and the errors for sentences whose words have no labels.
 
 
 def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Consecutive lines that are not blank, each block to its blank line."""
+    """Yield lines that are not blank, in blocks between blank ones, without their ends."""
     block: list[Line] = []
     for number, line in lines:
         if not is_blank(without_end(line)):
@@ -176,21 +180,27 @@ def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[list[Line]]:
-    """All lines with their ends, a sentence at a time, each with the blank lines behind it. Lines
-    of which `is_word` says no go with the sentence that follows, the last ones with the one before;
-    where no line has a word, there are no sentences."""
+    """Yield all lines with their ends, a sentence at a time, each with the blank lines behind it.
+
+    Lines that `is_word` refuses go with the sentence that follows, the last ones with the one
+    before. Where no line has a word, there are no sentences.
+    """
+    # The last whole sentence waits, as lines without words may follow it to the end.
     before: list[Line] = []
     chunk: list[Line] = []
     has_words = is_over = False
-    for line in lines:
-        blank = is_blank(without_end(line[1]))
+    for number, line in lines:
+        blank = is_blank(without_end(line))
         if is_over and not blank:
             if before:
                 yield before
-            before, chunk, has_words, is_over = chunk, [], False, False
-        chunk.append(line)
-        has_words = has_words or (not blank and is_word(line[1]))
+            before = chunk
+            chunk = []
+            has_words = is_over = False
+        chunk.append((number, line))
+        has_words = has_words or (not blank and is_word(line))
         is_over = blank and has_words
+
     if before and has_words:
         yield before
         before = []
@@ -199,7 +209,7 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
 
 
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
-    """The error for a sentence that has more or fewer labels than words."""
+    """Return the error for a sentence that has more or fewer labels than words."""
     hint = (
         "with --align letters have any number of sounds; labels of whole texts are for "
         "--task classification"
@@ -212,9 +222,10 @@ def unequal(where: str, labels: int, words: int, column: str) -> TextError:
 
 
 def no_words(where: str) -> TextError:
-    """The error for a sentence or a text without words."""
+    """Return the error for a sentence or a text without words."""
     return TextError(f"{where}: no words", "a sentence needs at least one", "remove it")
 
 
 def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    plural = "" if count == 1 else "s"
+    return f"{count:,} {what}{plural}"

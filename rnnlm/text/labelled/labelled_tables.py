@@ -1,5 +1,5 @@
-"""Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label of each word,
-or a text with labels of its own.
+"""Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label for each
+word, or a text with its labels.
 
 Labels of words are split at white space, or a list. In TSV and CSV such a list is JSON; the words
 beside it may be one, too.
@@ -46,53 +46,55 @@ class Columns:
 def read(
     source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True
 ) -> LabelledText:
-    """A table of one of the KINDS. aligned: whether each word has one label."""
+    """Return the examples of a table of one of the KINDS. aligned: whether each word has one
+    label."""
+    named = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
+    asked = [name for name in named if name]
+    is_all = bool(settings.column and settings.label_columns)
     columns: Columns | None = None
     examples = []
-    asked = [
-        name
-        for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns)
-        if name
-    ]
-    is_all = bool(settings.column and settings.label_columns)
     for row in read_rows(source, kind, settings, asked, only_asked=is_all):
-        columns = columns or columns_of(
-            [str(name) for name in row.values], row.where, settings, task
-        )
+        # The first row decides on the columns.
+        if columns is None:
+            columns = columns_of(list(map(str, row.values)), row.where, settings, task)
         examples.append(_example(row, columns, settings, source, aligned))
     columns = columns or Columns("", (), ())
     return LabelledText(tuple(examples), columns.words, columns.texts, kind)
 
 
 def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, task: Task) -> Columns:
-    """The columns that are read of a table which has those `names`."""
+    """Return which columns to read from a table that has those `names`."""
     text = text_column(names, where, settings, task)
     labels = settings.label_columns
-    if not labels and not (task == "classification" and settings.sentence_label_columns):
-        others = [name for name in names if name not in (text, *settings.sentence_label_columns)]
+    sentence_labels = settings.sentence_label_columns
+
+    # Without a named column, the usual one; but to classification both kinds of label are one.
+    if not labels and not (task == "classification" and sentence_labels):
+        others = [name for name in names if name not in (text, *sentence_labels)]
         labels = (usual_column(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
-    for name in (*labels, *settings.sentence_label_columns):
+    for name in (*labels, *sentence_labels):
         if name not in names:
             raise no_column(where, name, names)
     if task == "tagging":
-        return Columns(text, labels, settings.sentence_label_columns)
-    return Columns(text, (), (*labels, *settings.sentence_label_columns))
+        return Columns(text, labels, sentence_labels)
+    return Columns(text, (), (*labels, *sentence_labels))
 
 
 def text_column(
     names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging"
 ) -> str:
-    """The column of the text; for tagging rather one in which it is split into words."""
-    if settings.column and settings.column not in names:
-        raise no_column(where, settings.column, names)
-    return settings.column or usual_column(
-        names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column"
-    )
+    """Return the column of the text; for tagging rather one in which it is split into words."""
+    if settings.column:
+        if settings.column not in names:
+            raise no_column(where, settings.column, names)
+        return settings.column
+    usual = USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1]
+    return usual_column(names, usual, where, "the text", "--column")
 
 
 def words_of(value: object, where: str, column: str, lists: bool = False) -> list[str]:
-    """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where
-    `lists` says that it may be."""
+    """Return the words or labels of a cell: of a list, or of a text. lists: whether the text may be
+    a list in JSON."""
     if isinstance(value, str):
         as_list = json_list(value) if lists else None
         if as_list is None:
@@ -110,16 +112,15 @@ def words_of(value: object, where: str, column: str, lists: bool = False) -> lis
 
 
 def json_list(text: str) -> list[object] | None:
-    """The list that a cell holds as JSON, None where it holds text."""
+    """Return the list that a cell holds as JSON, None where it holds text."""
     if not (text.startswith("[") and text.endswith("]")):
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return (
-        value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
-    )
+    is_list = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return value if is_list else None
 
 
 def _example(
@@ -128,24 +129,30 @@ def _example(
     where = row.where
     text = cell(row.values, columns.text, where)
     label_cells = [cell(row.values, name, where) for name in columns.words]
+
+    # A text in brackets is a list of words only beside a list of labels.
     lists = any(isinstance(each, str) and json_list(each) is not None for each in label_cells)
     words = words_of(text, where, columns.text, lists)
     if not words:
         raise no_words(where)
+
     word_labels = []
     for name, each in zip(columns.words, label_cells, strict=True):
         labels = words_of(each, where, name, lists=True)
         if aligned and len(labels) != len(words):
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
-    text_labels = tuple(
-        text_label(cell(row.values, name, where), where, name, settings) for name in columns.texts
+    text_labels = []
+    for name in columns.texts:
+        value = cell(row.values, name, where)
+        text_labels.append(text_label(value, where, name, settings))
+    return Example(
+        tuple(map(intern, words)), tuple(word_labels), tuple(text_labels), row.number, source
     )
-    return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 
 def text_label(value: object, where: str, column: str, settings: LabelledSettings) -> str:
-    """The label of a text, or its labels, joined."""
+    """Return the label of a text, or its labels, joined."""
     if isinstance(value, list):
         labels = [text_of(label, where, column) for label in value]
         if not settings.multi_label:
@@ -155,16 +162,18 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
         return intern(joined_labels(labels))
     if value is None and settings.multi_label:
         return ""
+
     label = text_of(value, where, column).strip()
     if settings.multi_label:
-        return intern(joined_labels(filter(None, map(str.strip, label.split(LABEL_SEPARATOR)))))
+        parts = map(str.strip, label.split(LABEL_SEPARATOR))
+        return intern(joined_labels(filter(None, parts)))
     if not label:
         raise TextError(f"{where}: no label in {column!r}")
     return intern(label)
 
 
 def several_labels(where: str, labels: Sequence[str]) -> TextError:
-    """The error for a text with a list of labels where one is needed."""
+    """Return the error for a text with a list of labels where one is needed."""
     return TextError(
         f"{where}: {len(labels):,} labels of one text",
         "it needs one",

@@ -1,15 +1,15 @@
-"""Files with labels read into examples, whatever their format."""
+"""Reading files with labels into examples, whatever their format."""
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from os import PathLike
 
 from rnnlm.errors import TextError, UsageError, shown
 from rnnlm.files import tables
 from rnnlm.text import sources
 from rnnlm.text.labelled import conllu, labelled_tables, line_formats
-from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Task
 from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
 from rnnlm.text.labelled.line_formats import PREFIX, is_document_start
 from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
@@ -28,7 +28,7 @@ def read_labelled(
     paths: Iterable[str | PathLike[str]], settings: LabelledSettings, task: Task,
     labels: Sequence[str | PathLike[str]] = (), aligned: bool = True,
 ) -> LabelledText:  # fmt: skip
-    """The examples of some files, in order.
+    """Return the examples of some files, in order.
 
     paths: files, globs, `-`. labels: for each of the files one with its labels, line by line.
     aligned: whether each word needs one label; else the labels of an example may be more or fewer
@@ -37,14 +37,15 @@ def read_labelled(
     files = sources.expand_files(paths, "labels", ".conllu")
     label_files = sources.expand_files(labels, "labels", ".conllu")
     _check(files, label_files, settings)
-    if label_files:
-        _check_columns(label_files[0], "parallel", settings, task)
-        parts = [
-            line_formats.read_parallel(*pair, settings, task, aligned)
-            for pair in zip(files, label_files, strict=True)
-        ]
-    else:
+    if not label_files:
         parts = [_read(source, settings, task, aligned) for source in files]
+        return _joined(files, parts, settings)
+
+    _check_columns(label_files[0], "parallel", settings, task)
+    parts = []
+    for source, label_file in zip(files, label_files, strict=True):
+        part = line_formats.read_parallel(source, label_file, settings, task, aligned)
+        parts.append(part)
     return _joined(files, parts, settings)
 
 
@@ -55,10 +56,12 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
             "each text needs one",
             "name as many with --labels",
         )
-    if (settings.format == "parallel" and not labels) or (
-        labels and settings.format not in ("auto", "parallel")
-    ):
-        why = "labels are in files of their own" if labels else "there is no file with labels"
+    why = ""
+    if labels and settings.format not in ("auto", "parallel"):
+        why = "labels are in files of their own"
+    if settings.format == "parallel" and not labels:
+        why = "there is no file with labels"
+    if why:
         raise UsageError(
             f"format {settings.format}: {why}",
             hint="--input-format parallel and --labels go together",
@@ -88,24 +91,20 @@ def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) ->
 
 
 def _check_columns(source: str, format: str, settings: LabelledSettings, task: Task) -> None:
-    """Refuse columns that a format does not have: most hold words and one label
-    of each."""
+    """Refuse columns that a format does not have: most hold words and one label of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
-    if format in ("slashes", "parallel", *_OF_TEXTS) and (settings.column or names[1:]):
+    has_one_label = format in ("slashes", "parallel", *_OF_TEXTS)
+    if has_one_label and (settings.column or len(names) > 1):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format} has words and one label",
             hint="name none, or another --input-format",
         )
-    if (
-        format in ("slashes", "columns", "parallel")
-        and task == "tagging"
-        and settings.sentence_label_columns
-    ):
-        why = f"there is none in format {format}"
+    has_no_sentence_label = format in ("slashes", "columns", "parallel") and task == "tagging"
+    if has_no_sentence_label and settings.sentence_label_columns:
         raise UsageError(
             f"{source}: no label of the whole sentence",
-            why,
+            f"there is none in format {format}",
             "tables have columns for it, and CoNLL-U comments",
         )
 
@@ -113,32 +112,37 @@ def _check_columns(source: str, format: str, settings: LabelledSettings, task: T
 def _joined(
     files: Sequence[str], parts: Sequence[LabelledText], settings: LabelledSettings
 ) -> LabelledText:
+    """Return the examples of all files as one text, with the scheme of each column of words."""
     filled = [(name, part) for name, part in zip(files, parts, strict=True) if part.examples]
     if not filled:
-        raise TextError(f"no sentences in {', '.join(files)}", "nothing stands in it")
+        raise TextError(f"no sentences in {', '.join(files)}", "it is empty, or has no words")
+
+    # All files must have the same label columns.
     first_name, first = filled[0]
+    columns = (*first.word_columns, *first.text_columns)
     for name, part in filled:
         if (part.word_columns, part.text_columns) != (first.word_columns, first.text_columns):
-            labels, others = (
-                ", ".join((*each.word_columns, *each.text_columns)) for each in (first, part)
-            )
+            others = (*part.word_columns, *part.text_columns)
             raise TextError(
-                f"{name}: labels of {others}, but those of {first_name} are {labels}",
+                f"{name}: labels of {', '.join(others)}, but those of {first_name} are "
+                f"{', '.join(columns)}",
                 hint="name them with --label-column",
             )
-    examples = tuple(example for _, part in filled for example in part.examples)
+
+    examples: list[Example] = []
+    for _, part in filled:
+        examples.extend(part.examples)
     schemes = {}
     for place, name in enumerate(first.word_columns):
-        named = settings.scheme or NONE
-        scheme = (
-            named
-            if named != "auto"
-            else detect_scheme(example.word_labels[place] for example in examples)
-        )
-        schemes[name] = scheme
+        scheme = settings.scheme or NONE
+        if scheme == "auto":
+            scheme = detect_scheme(example.word_labels[place] for example in examples)
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)
-    return LabelledText(examples, first.word_columns, first.text_columns, first.format, schemes)
+        schemes[name] = scheme
+    return LabelledText(
+        tuple(examples), first.word_columns, first.text_columns, first.format, schemes
+    )
 
 
 # ---- The format of a file with labels, detected from its first lines.
@@ -147,72 +151,83 @@ SAMPLE_LINES = 100
 
 
 def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
-    """The format of a file, as :class:`LabelledSettings` calls it."""
+    """Return the format of a file, as :class:`LabelledSettings` calls it."""
     if settings.format != "auto":
         return settings.format
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
         return format_of(kind)
-    lines = [
-        without_end(line)
-        for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
-    ]
+
+    sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
+    lines = [without_end(line) for _, line in sample]
     found = _by_lines(lines, settings, task)
-    if not found:
-        hint = "name it with --input-format; --labels names a file that holds only labels"
-        hint = (
-            "name it with --input-format; label-first is for lines that begin with their label"
-            if task == "classification"
-            else hint
-        )
-        first = next((line for line in lines if not is_blank(line)), "")
-        raise TextError(
-            f"{source}: cannot tell how its labels are written",
-            f"its first line is {shown(first)}",
-            hint,
-        )
-    return found
-
-
-def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str | None:
-    """The format of a file that begins with these lines."""
-    filled = [line for line in lines if not is_blank(line)]
-    if not filled:
-        # an empty file, which whoever asked for it tells
-        return "label-first" if task == "classification" else "columns"
-    if tables.is_json(filled[0]):
-        return "jsonl"
-    if any(is_word_of_conllu(line) for line in filled):
-        return "conllu"
-    if "\t" in filled[0] and _is_header(filled, settings):
-        return "tsv"
+    if found:
+        return found
+    first = next((line for line in lines if not is_blank(line)), "")
     if task == "classification":
-        has_prefix = any(word.startswith(PREFIX) for word in split_words(filled[0]))
-        return "fasttext" if has_prefix else "label-first" if "\t" in filled[0] else None
-    if all(line_formats.parse(token) for line in filled for token in split_words(line)):
-        return "slashes"
-    rows = [split_words(line) for line in filled if not is_document_start(line)]
-    is_one_word = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
-    return "columns" if "\t" in filled[0] or is_one_word else None
-
-
-def is_word_of_conllu(line: str) -> bool:
-    """Whether the line is one of a word in CoNLL-U."""
-    cells = line.split("\t")
-    return (
-        len(cells) == len(conllu.FIELDS)
-        and re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+        which = "label-first is for lines that begin with their label"
+    else:
+        which = "--labels names a file that holds only labels"
+    raise TextError(
+        f"{source}: cannot tell how its labels are written",
+        f"its first line is {shown(first)}",
+        f"name it with --input-format; {which}",
     )
 
 
+def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str | None:
+    """Return the format of a file that begins with these lines; None where it cannot be told."""
+    filled = [line for line in lines if not is_blank(line)]
+    if not filled:
+        # Of an empty file any format will do: reading it says that it is empty.
+        return "label-first" if task == "classification" else "columns"
+
+    # Formats of any task.
+    first = filled[0]
+    if tables.is_json(first):
+        return "jsonl"
+    if any(map(is_word_of_conllu, filled)):
+        return "conllu"
+    if "\t" in first and _is_header(filled, settings):
+        return "tsv"
+
+    # Lines that hold a text and its label.
+    if task == "classification":
+        if any(word.startswith(PREFIX) for word in split_words(first)):
+            return "fasttext"
+        return "label-first" if "\t" in first else None
+
+    # Words with their tags.
+    if all(_is_tagged(line) for line in filled):
+        return "slashes"
+    rows = [split_words(line) for line in filled if not is_document_start(line)]
+    is_one_word_a_line = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+    return "columns" if "\t" in first or is_one_word_a_line else None
+
+
+def _is_tagged(line: str) -> bool:
+    return all(line_formats.parse(token) for token in split_words(line))
+
+
+def is_word_of_conllu(line: str) -> bool:
+    """Return whether the line describes a word in CoNLL-U."""
+    cells = line.split("\t")
+    if len(cells) != len(conllu.FIELDS):
+        return False
+    return re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+
+
 def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
-    """Whether the first of the lines holds the names of columns. Only then can others than numbers
-    be asked for; where nobody asks, it names a text and labels as is usual, or there are texts of
-    several words below it."""
+    """Return whether the first of the lines holds the names of columns."""
+    # Without a header, columns have numbers, so whoever asks for a name says that there is one.
     asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
     if any(name and not name.isdigit() for name in asked):
         return True
+
+    # It names a text and labels as usual, or names a text above texts of several words.
     names = lines[0].split("\t")
-    has_texts = any(" " in cell.strip() for line in lines[1:] for cell in line.split("\t"))
-    has_labels = any(name in names for usual in USUAL_LABELS.values() for name in usual)
-    return any(name in names for name in USUAL_TEXT) and (has_texts or has_labels)
+    usual_labels = set(chain.from_iterable(USUAL_LABELS.values()))
+    has_labels = not usual_labels.isdisjoint(names)
+    cells = "\t".join(lines[1:]).split("\t")
+    has_texts = any(" " in cell.strip() for cell in cells)
+    return not set(USUAL_TEXT).isdisjoint(names) and (has_texts or has_labels)

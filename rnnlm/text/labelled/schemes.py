@@ -4,9 +4,10 @@ follow each other.
 IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of
 type X. BIO (IOB2; Tjong Kim Sang & Veenstra 1999): each span begins with B-X. BIOES: its last word
 has E-X, a span of one word S-X; BILOU, BMEWO and BMES are the same in other letters. In all of them
-O stands outside of spans; a label without type (B alone) belongs to spans of one nameless type.
+O marks words outside of spans; a label without type (B alone) belongs to spans of one nameless
+type.
 
-Labels that break their scheme are read as conlleval reads them: a word goes on with the span of the
+Labels that break their scheme are read as conlleval reads them: a word continues the span of the
 word before it if both have the same type, the one before does not end its span (E, S) and it does
 not begin one itself (B, S). So an I-X after O begins a span.
 """
@@ -31,48 +32,50 @@ LETTERS = {
 }
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
-Span = tuple[int, int, str]  # its first word, the one behind its last, and its type
+Span = tuple[int, int, str]  # its first word, the one after its last, and its type
 
 
 def parse(label: str) -> tuple[str, str]:
-    """The letter and the type of a label: ("B", "LOC") of B-LOC, ("O", "") of O."""
+    """Return the letter and the type of a label: ("B", "LOC") for B-LOC, ("O", "") for O."""
     letter, _, kind = label.partition("-")
     return letter, kind
 
 
 def spans(labels: Sequence[str], scheme: str) -> list[Span]:
-    """The spans that `labels` of a sentence write, in order, by the rule above."""
+    """Return the spans that `labels` of a sentence write, in order, by the rule above."""
     if scheme == NONE:
         return []
     letters = LETTERS[scheme]
-    begins, ends = {"B", letters[_SINGLE]} - {"I"}, ({letters[_END], letters[_SINGLE]} - {"B", "I"})
+    begins = {"B", letters[_SINGLE]} - {"I"}
+    ends = {letters[_END], letters[_SINGLE]} - {"B", "I"}
+
     found: list[Span] = []
     before, kind_before = OUTSIDE, ""
-    for place, (letter, kind) in enumerate(map(parse, labels)):
+    for place, label in enumerate(labels):
+        letter, kind = parse(label)
         if letter != OUTSIDE:
-            goes_on = (
-                before != OUTSIDE
-                and kind == kind_before
-                and before not in ends
-                and letter not in begins
-            )
-            start = found.pop()[0] if goes_on else place
+            is_open = before != OUTSIDE and before not in ends
+            continues = is_open and kind == kind_before and letter not in begins
+            start = found.pop()[0] if continues else place
             found.append((start, place + 1, kind))
         before, kind_before = letter, kind
     return found
 
 
 def written(found: Iterable[Span], length: int, scheme: str) -> list[str]:
-    """The labels by which a scheme writes spans that do not overlap, in order, for a sentence of
-    `length` words."""
+    """Return the labels by which a scheme writes spans that do not overlap, in order, for a
+    sentence of `length` words."""
     labels = [OUTSIDE] * length
     letters = LETTERS[scheme]
-    end_before, kind_before = 0, None
+    end_before = 0
+    kind_before = None
     for start, end, kind in found:
+        # The letter of the first word is written last: a span may have one word only.
         suffix = f"-{kind}" if kind else ""
         labels[start:end] = [letters[_INSIDE] + suffix] * (end - start)
         labels[end - 1] = letters[_END] + suffix
         labels[start] = letters[_SINGLE if end - start == 1 else _BEGIN] + suffix
+        # In IOB1, B parts two spans of one type that touch.
         if scheme == IOB1 and start == end_before and kind == kind_before:
             labels[start] = "B" + suffix
         end_before, kind_before = end, kind
@@ -80,45 +83,52 @@ def written(found: Iterable[Span], length: int, scheme: str) -> list[str]:
 
 
 def convert(labels: Sequence[str], from_: str, to: str) -> list[str]:
-    """The `labels` of a sentence in another scheme, with the same spans. Labels that are no spans
-    ("none") stay as they are."""
+    """Return the `labels` of a sentence in another scheme, with the same spans. Labels that are no
+    spans ("none") stay as they are."""
     if NONE in (from_, to):
         return list(labels)
     return written(spans(labels, from_), len(labels), to)
 
 
 def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
-    """The scheme of the labels of some sentences: one of LETTERS, or "none" where they do not write
-    spans.
+    """Return the scheme of the labels of some sentences: one of LETTERS, or "none" where they do
+    not write spans.
 
-    Where some spans begin as in IOB1 and others as in BIO, it is what most of them say, and a
-    notice tells of the others.
+    Where some spans begin as in IOB1 and others as in BIO, the majority decides, and a notice tells
+    of the others.
     """
-    pairs = Counter(
-        (before, label) for row in rows for before, label in zip([OUTSIDE, *row], row, strict=False)
-    )
+    # Few different labels follow each other, however many sentences there are.
+    pairs: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        pairs.update(zip([OUTSIDE, *row], row, strict=False))
+
+    # Labels that no scheme could write are no spans; nor is a single letter that says nothing.
     symbols = {label for _, label in pairs}
     letters = {_letter(label) for label in symbols}
+    if None in letters or len(symbols) < 2:
+        return NONE
     inside = {letter for letter in letters if letter and letter != OUTSIDE}
     has_bare = any(len(label) == 1 and label != OUTSIDE for label in symbols)
-    if None in letters or not inside or len(symbols) < 2 or (has_bare and not inside & {"B", "I"}):
+    if not inside or (has_bare and inside.isdisjoint({"B", "I"})):
         return NONE
+
+    # Letters beside B and I tell which scheme it is.
     if not inside <= {"B", "I"}:
-        return next(
-            (name for name in (BIOES, "bilou", "bmewo", "bmes") if inside <= {*LETTERS[name]}), NONE
-        )
-    by_i = sum(
-        count
-        for (before, label), count in pairs.items()
-        if label[0] == "I" and not _continues(before, label)
-    )
-    by_b = sum(
-        count
-        for (before, label), count in pairs.items()
-        if label[0] == "B" and not _continues(before, label)
-    )
+        for name in (BIOES, "bilou", "bmewo", "bmes"):
+            if inside <= set(LETTERS[name]):
+                return name
+        return NONE
+
+    # IOB1 or BIO: see how spans begin that do not touch another of their type.
+    begun = {"B": 0, "I": 0}
+    for (before, label), count in pairs.items():
+        if label[0] in begun and not _continues(before, label):
+            begun[label[0]] += count
+    by_b, by_i = begun["B"], begun["I"]
     if by_i and by_b:
-        rarer, name = (by_i, "BIO: I- begins") if by_b >= by_i else (by_b, "IOB1: B- begins")
+        rarer, name = by_b, "IOB1: B- begins"
+        if by_b >= by_i:
+            rarer, name = by_i, "BIO: I- begins"
         notice(
             f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as "
             "spans all the same, as conlleval does"
@@ -127,44 +137,47 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
 
 
 def check_scheme(labels: Iterable[str], scheme: str, where: str) -> None:
-    """Whether all `labels` are such as the scheme has.
-
-    Raises:
-        TextError: one is not.
-    """
-    letters = {OUTSIDE, *LETTERS.get(scheme, ""), *("B" if scheme == IOB1 else "")}
+    """Make sure that all `labels` belong to the scheme. A TextError names one that does not."""
+    if scheme == NONE:
+        return
+    letters = {OUTSIDE, *LETTERS[scheme]}
+    if scheme == IOB1:
+        letters.add("B")
     for label in labels:
-        if scheme != NONE and _letter(label) not in letters:
-            hint = "--label-column names another column; --scheme none takes labels as they are"
-            raise TextError(f"{where}: {label!r} is not a label of {scheme}", hint=hint)
+        if _letter(label) not in letters:
+            raise TextError(
+                f"{where}: {label!r} is not a label of {scheme}",
+                hint="--label-column names another column; --scheme none takes labels as they are",
+            )
 
 
 def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of K labels keep to a scheme as the first of a sentence (K,), as the last (K,), and
-    behind each other (K, K), from the row's label to the column's: bool. Symbols that are no labels
-    of the scheme are treated as O; without a scheme all is allowed."""
-    count = len(symbols)
+    """Return which of K labels keep to a scheme as the first of a sentence (K,), as the last (K,),
+    and behind each other (K, K), from the row's label to the column's: bool.
+
+    Symbols that are no labels of the scheme are treated as O; without a scheme all is allowed.
+    """
+    K = len(symbols)
     if scheme == NONE:
-        return np.ones(count, bool), np.ones(count, bool), np.ones((count, count), bool)
-    # the first: around a sentence
-    parsed = [
-        (OUTSIDE, ""),
-        *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols),
-    ]
+        return np.ones(K, bool), np.ones(K, bool), np.ones((K, K), bool)
+
+    # S: the labels, and before them the O that surrounds a sentence.
+    parsed = [(OUTSIDE, "")]
+    for symbol in symbols:
+        parsed.append(parse(symbol) if _letter(symbol) else (OUTSIDE, ""))
     letters, letter_S = np.unique([letter for letter, _ in parsed], return_inverse=True)
-    kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)[1]
-    # of two letters, and whether both labels are of one type: few cases, where labels may be
-    # thousands
-    may_follow = np.array(
-        [
-            [
-                [_may_follow(before, letter, same, scheme) for same in (False, True)]
-                for letter in letters
-            ]
-            for before in letters
-        ]
-    )
-    is_allowed_SS = may_follow[letter_S[:, None], letter_S, (kind_S[:, None] == kind_S).astype(int)]
+    _, kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)
+    is_same_type_SS = kind_S[:, None] == kind_S
+
+    # What may follow depends on two letters, and whether both labels are of one type: these are few
+    # cases, where labels may be thousands.
+    may_follow = np.empty((len(letters), len(letters), 2), bool)
+    for before, letter_before in enumerate(letters):
+        for after, letter in enumerate(letters):
+            for is_same_type in (False, True):
+                follows = _may_follow(letter_before, letter, is_same_type, scheme)
+                may_follow[before, after, int(is_same_type)] = follows
+    is_allowed_SS = may_follow[letter_S[:, None], letter_S, is_same_type_SS.astype(int)]
     return is_allowed_SS[0, 1:], is_allowed_SS[1:, 0], is_allowed_SS[1:, 1:]
 
 
@@ -174,17 +187,23 @@ def _may_follow(letter_before: str, letter: str, is_same_type: bool, scheme: str
         return letter != "B" or is_same_span
     if scheme == BIO:
         return letter != "I" or is_same_span
-    begins_or_goes_on, goes_on_or_ends = LETTERS[scheme][:_END], LETTERS[scheme][_INSIDE:_SINGLE]
-    is_open = letter_before in begins_or_goes_on
-    return is_open == (letter in goes_on_or_ends) and (not is_open or is_same_span)
+
+    # A span that is open must be continued, and only an open one can be.
+    is_open = letter_before in LETTERS[scheme][:_END]
+    continues = letter in LETTERS[scheme][_INSIDE:_SINGLE]
+    if is_open:
+        return continues and is_same_span
+    return not continues
 
 
 def _letter(label: str) -> str | None:
-    """The letter of a label as a scheme writes it, None of any other label."""
-    is_one = len(label) == 1 or (len(label) > 2 and label[1] == "-" and label[0] != OUTSIDE)
-    return label[0] if is_one and label[0] in _ALL_LETTERS else None
+    """Return the letter of a label as a scheme writes it, None for any other label."""
+    has_type = len(label) > 2 and label[1] == "-" and label[0] != OUTSIDE
+    if len(label) != 1 and not has_type:
+        return None
+    return label[0] if label[0] in _ALL_LETTERS else None
 
 
 def _continues(before: str, label: str) -> bool:
-    """Whether a span of the type of `label` stands right before it."""
+    """Return whether a span of the type of `label` ends right before it, or goes on there."""
     return before != OUTSIDE and parse(before)[1] == parse(label)[1]

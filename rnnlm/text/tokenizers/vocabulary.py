@@ -68,7 +68,7 @@ class Vocabulary:
     def to_bytes(self) -> bytes:
         """Return one line per symbol: count (`?` where it is not known), tab, symbol (backslash,
         tab, CR, LF and NUL escaped)."""
-        counts: Iterable[Any] = repeat(_NOT_KNOWN, len(self.symbols))
+        counts: Iterable[object] = repeat(_NOT_KNOWN, len(self.symbols))
         if self.counts_V is not None:
             counts = self.counts_V
         lines = []
