@@ -1,11 +1,11 @@
 """Files that labels are written into: read sentence by sentence, with labels or without, and
-written again with all else they hold."""
+written again with everything else they hold."""
 
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, nearest
@@ -30,9 +30,9 @@ _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class Sentence:
     """A sentence of a document, of at least one word.
 
-    line: where it begins, from 1 (the row of a table that is not made of lines). text: as it stands
-    there, where that is known. ranges: of each multiword form its first word (from 0), the one
-    behind its last, and its form.
+    line: where it begins, from 1 (the row of a table that is not made of lines). text: as the
+    document has it, where that is known. ranges: of each multiword form its first word (from 0),
+    the one after its last, and its form.
     """
 
     words: tuple[str, ...]
@@ -42,12 +42,11 @@ class Sentence:
     ranges: tuple[tuple[int, int, str], ...] = ()
 
     def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> str:
-        """The sentence as its document holds it, with its line ends, and with these labels instead
-        of those it has.
+        """Return the sentence as its document holds it, with its line ends, and with these labels
+        instead of those it has.
 
-        Raises:
-            ValueError: there are more or fewer labels than words. UsageError: the format has no
-                place for them.
+        Raise ValueError where there are more or fewer labels than words, UsageError where the
+        format has no place for them.
         """
         for name, labels in word_labels.items():
             if len(labels) != len(self.words):
@@ -56,17 +55,17 @@ class Sentence:
 
 
 def on_one_line(label: str) -> str:
-    """A label with tabs and line ends written out, so that it stays in its cell."""
+    """Return a label with tabs and line ends written out, so that it stays in its cell."""
     return label.translate(_BREAKS)
 
 
 def end_of(line: str) -> str:
-    """The line end of a line."""
+    """Return the line end of a line."""
     return line[len(without_end(line)) :]
 
 
 def refuse(text_labels: TextLabels, format: str) -> None:
-    """Refuse labels of the whole sentence, for which a format has no place."""
+    """Refuse labels of the whole sentence, which a format has no place for."""
     if text_labels:
         raise UsageError(
             f"format {format} has no place for labels of the whole sentence",
@@ -76,7 +75,7 @@ def refuse(text_labels: TextLabels, format: str) -> None:
 
 
 def only_labels(word_labels: WordLabels) -> Sequence[str]:
-    """The labels of the one column."""
+    """Return the labels of the only column."""
     if len(word_labels) != 1:
         raise UsageError(
             "a word has room for one label behind its slash",
@@ -86,25 +85,24 @@ def only_labels(word_labels: WordLabels) -> Sequence[str]:
     return next(iter(word_labels.values()))
 
 
-# ---- Documents that are lines: CoNLL-U, columns, words with their tags behind a slash.
+# ---- Documents made of lines: CoNLL-U, columns, words with their tags behind a slash.
 #
-# In CoNLL-U labels stand in the field of that name, else in MISC as `name=label`, and labels of the
-# sentence in a comment `# name = label`; in columns, in the column of that number, else in one that
-# is added behind the others. All that is no label stays as it is, byte by byte.
+# In CoNLL-U labels go into the field of that name, else into MISC as `name=label`, and labels of
+# the sentence into a comment `# name = label`; in columns, into the column of that number, else
+# into one that is added behind the others. Everything else stays as it is, byte by byte.
 
 _CELL = re.compile(f"[^{WORD_SPACE}\n]+")
 
 
 def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written again
-    as they are."""
+    """Yield the sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written
+    again as they are."""
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
     lines = lines_with_ends(source, settings.encoding_errors)
     for chunk in chunks(lines, lambda line: not line.startswith("#")):
-        block = [
-            (number, without_end(line)) for number, line in chunk if not is_blank(without_end(line))
-        ]
-        # the comments at the end of a file belong to no sentence
+        filled = [(number, without_end(line)) for number, line in chunk]
+        block = [(number, line) for number, line in filled if not is_blank(line)]
+        # Comments at the end of a file belong to no sentence.
         while block[-1][1].startswith("#"):
             block.pop()
         sentence = conllu.parse_block(source, block)
@@ -114,9 +112,9 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         yield Sentence(
             words,
             sentence.line,
-            _ConlluWriter(chunk, sentence),
-            sentence.comment("text"),
-            tuple(sentence.ranges),
+            write=_ConlluWriter(chunk, sentence),
+            text=sentence.comment("text"),
+            ranges=tuple(sentence.ranges),
         )
 
 
@@ -126,54 +124,60 @@ class _ConlluWriter:
     sentence: conllu.ConlluSentence
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        filled = [
-            place for place, (_, line) in enumerate(self.lines) if not is_blank(without_end(line))
-        ]
+        # The sentence counts its lines without the blank ones.
         lines = [line for _, line in self.lines]
+        filled = [place for place, line in enumerate(lines) if not is_blank(without_end(line))]
+
+        # Labels of words.
         for index, place in enumerate(self.sentence.places):
             row = list(self.sentence.cells[index])
             for name, labels in word_labels.items():
                 conllu.set_field(row, name, on_one_line(labels[index]))
-            lines[filled[place]] = "\t".join(row) + end_of(lines[filled[place]])
-        first = filled[len(self.sentence.comments)]
+            at = filled[place]
+            lines[at] = "\t".join(row) + end_of(lines[at])
+
+        # A label of the sentence replaces its comment, or becomes a new one above the first word.
+        first_word = filled[len(self.sentence.comments)]
         for name, label in text_labels.items():
             comment = f"# {name} = {on_one_line(label)}"
-            places = [
-                filled[place]
-                for place, line in enumerate(self.sentence.comments)
-                if conllu.comment_of(line, name) is not None
-            ]
-            for place in places[:1]:
-                lines[place] = comment + end_of(lines[place])
-            lines[first] = (
-                lines[first] if places else comment + (end_of(lines[first]) or "\n") + lines[first]
-            )
+            at = self._comment_at(filled, name)
+            if at is None:
+                end = end_of(lines[first_word]) or "\n"
+                lines[first_word] = comment + end + lines[first_word]
+            else:
+                lines[at] = comment + end_of(lines[at])
         return "".join(lines)
+
+    def _comment_at(self, filled: list[int], name: str) -> int | None:
+        for place, line in zip(filled, self.sentence.comments, strict=False):
+            if conllu.comment_of(line, name) is not None:
+                return place
+        return None
 
 
 def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The sentences of a file with columns; white space and lines with -DOCSTART- are written again
-    as they are."""
+    """Yield the sentences of a file with columns; white space and lines with -DOCSTART- are written
+    again as they are."""
     layout = Layout(source)
-    for chunk in chunks(
-        lines_with_ends(source, settings.encoding_errors), lambda line: not is_document_start(line)
-    ):
-        rows, places = [], []
+    lines = lines_with_ends(source, settings.encoding_errors)
+    for chunk in chunks(lines, lambda line: not is_document_start(line)):
+        # Find the lines that hold words.
+        rows = []
+        places = []
         for place, (number, line) in enumerate(chunk):
             if is_blank(without_end(line)) or is_document_start(line):
                 continue
             rows.append(layout.cells(number, without_end(line)))
             places.append(place)
-        where = f"{source}, line {chunk[places[0]][0]}"
-        column = place_of(settings.column or "1", layout.count, where)
+
+        first_line, _ = chunk[places[0]]
+        column = place_of(settings.column or "1", layout.count, f"{source}, line {first_line}")
         words = tuple(row[column] for row in rows)
         if not all(words):
-            raise TextError(f"{source}, line {chunk[places[words.index('')]][0]}: no word")
-        yield Sentence(
-            words,
-            chunk[places[0]][0],
-            _ColumnsWriter([line for _, line in chunk], places, rows, layout),
-        )
+            empty_line, _ = chunk[places[words.index("")]]
+            raise TextError(f"{source}, line {empty_line}: no word")
+        writer = _ColumnsWriter([line for _, line in chunk], places, rows, layout)
+        yield Sentence(words, first_line, writer)
 
 
 @dataclass(frozen=True)
@@ -187,39 +191,42 @@ class _ColumnsWriter:
         refuse(text_labels, "columns")
         lines = list(self.lines)
         for index, (place, row) in enumerate(zip(self.places, self.rows, strict=True)):
-            own = {
-                int(name) - 1: on_one_line(labels[index])
-                for name, labels in word_labels.items()
-                if self._has(name)
-            }
-            added = [
-                on_one_line(labels[index])
-                for name, labels in word_labels.items()
-                if not self._has(name)
-            ]
-            line, end = without_end(lines[place]), end_of(lines[place])
-            cells = [own.get(column, cell) for column, cell in enumerate(row)]
-            gaps = ["", *["\t"] * (len(row) - 1), ""] if self.layout.has_tabs else _CELL.split(line)
-            line = "".join(gap + cell for gap, cell in zip(gaps, [*cells, ""], strict=True))
-            lines[place] = ("\t" if self.layout.has_tabs else " ").join([line, *added]) + end
+            # Labels of a column that exists replace it; others follow behind.
+            cells = list(row)
+            added = []
+            for name, labels in word_labels.items():
+                label = on_one_line(labels[index])
+                if self._has(name):
+                    cells[int(name) - 1] = label
+                else:
+                    added.append(label)
+            lines[place] = self._joined(lines[place], cells, added)
         return "".join(lines)
+
+    def _joined(self, line: str, cells: list[str], added: list[str]) -> str:
+        """Return a line with other cells, as far apart as they were, and more of them behind."""
+        if self.layout.has_tabs:
+            return "\t".join([*cells, *added]) + end_of(line)
+        gaps = _CELL.split(without_end(line))
+        spaced = "".join(gap + cell for gap, cell in zip(gaps, [*cells, ""], strict=True))
+        return " ".join([spaced, *added]) + end_of(line)
 
     def _has(self, name: str) -> bool:
         return name.isascii() and name.isdigit() and 1 <= int(name[:9]) <= self.layout.count
 
 
 def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The lines of a file of `word/TAG`, or of words alone: those of a line in which a word has no
-    tag."""
-    for chunk in chunks(
-        _line_by_line(lines_with_ends(source, settings.encoding_errors)), lambda line: True
-    ):
+    """Yield the lines of a file of `word/TAG`, or of words alone: those of a line in which a word
+    has no tag."""
+    lines = _line_by_line(lines_with_ends(source, settings.encoding_errors))
+    for chunk in chunks(lines, lambda line: True):
         number, line = next(each for each in chunk if not is_blank(without_end(each[1])))
         tokens = split_words(line)
         pairs = [line_formats.parse(token) for token in tokens]
-        words = tuple(pair[0] for pair in pairs if pair) if all(pairs) else tuple(tokens)
+        have_tags = all(pairs)
+        words = tuple(pair[0] for pair in pairs if pair) if have_tags else tuple(tokens)
         yield Sentence(
-            words, number, _SlashesWriter([each for _, each in chunk], tokens, all(pairs))
+            words, number, _SlashesWriter([text for _, text in chunk], tokens, have_tags)
         )
 
 
@@ -232,80 +239,79 @@ class _SlashesWriter:
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         refuse(text_labels, "slashes")
         tagged = line_formats.with_tag if self.have_tags else line_formats.written
-        tokens = iter(
-            [
-                tagged(token, label)
-                for token, label in zip(self.tokens, only_labels(word_labels), strict=True)
-            ]
-        )
+        tokens = map(tagged, self.tokens, only_labels(word_labels))
+        # White space between the tokens stays.
         return "".join(_CELL.sub(lambda _: next(tokens), line) for line in self.lines)
 
 
 def _line_by_line(lines: Iterator[Line]) -> Iterator[Line]:
-    """The lines, an empty one behind each: each is a sentence of its own."""
+    """Yield the lines, an empty one behind each: each is a sentence."""
     for number, line in lines:
         yield number, line
         yield number, ""
 
 
-# ---- A file that labels are to be written into, opened whatever its format.
+# ---- Opening a file that labels are written into, whatever its format.
 
 RAW = "text"
 LINES = {"conllu": read_conllu, "columns": read_columns, "slashes": read_slashes}
 TABLES = ("tsv", "jsonl")
 FORMATS = (*LINES, *TABLES, RAW)
-LABELLED = 0.9  # the share of words with known labels by which columns and slashes are told
+LABELLED = 0.9  # the share of words with known labels that shows columns or slashes
 
 
 def detect_document_format(
     source: str, settings: LabelledSettings, labels: Collection[str] = ()
 ) -> str:
-    """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix
-    are told, and columns and slashes by the labels they hold; all else is raw text. labels: those
-    that a model knows."""
+    """Return the format of a file where nobody names it. labels: those that a model knows.
+
+    CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns and slashes by the
+    labels they hold; everything else is raw text.
+    """
     kind = tables.kind_of(source)
-    if kind in (tables.TSV, tables.JSON_LINES):
-        return "tsv" if kind == tables.TSV else "jsonl"
-    lines = [
-        line
-        for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
-        if not is_blank(line.rstrip("\n"))
-    ]
+    if kind == tables.TSV:
+        return "tsv"
+    if kind == tables.JSON_LINES:
+        return "jsonl"
+    sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
+    lines = [line for _, line in sample if not is_blank(line.rstrip("\n"))]
     if lines and tables.is_json(lines[0]):
         return "jsonl"
-    if any(is_word_of_conllu(line) for line in lines):
+    if any(map(is_word_of_conllu, lines)):
         return "conllu"
-    return _by_labels(
-        [split_words(line.rstrip("\n")) for line in lines if not is_document_start(line)], labels
-    )
+    rows = [split_words(line.rstrip("\n")) for line in lines if not is_document_start(line)]
+    return _by_labels(rows, labels)
 
 
 def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
-    """Raw text, unless nearly all (LABELLED) of the words have a known label behind them: in a
-    column or behind a slash."""
+    """Return raw text, unless nearly all (LABELLED) of the words have a known label behind them: in
+    a column or behind a slash."""
     if not rows or not labels:
         return RAW
-    parsed = [line_formats.parse(token) for row in rows for token in row]
-    if sum(each is not None and each[1] in labels for each in parsed) >= LABELLED * len(parsed):
+    parsed = [line_formats.parse(token) for token in chain.from_iterable(rows)]
+    tagged = sum(pair is not None and pair[1] in labels for pair in parsed)
+    if tagged >= LABELLED * len(parsed):
         return "slashes"
-    is_columns = len(rows) > 1 and len({len(row) for row in rows}) == 1
-    columns = list(zip(*rows, strict=True))[1:] if is_columns else []
-    return (
-        "columns"
-        if any(sum(cell in labels for cell in column) >= LABELLED * len(rows) for column in columns)
-        else RAW
-    )
+
+    # A single line says nothing of columns, nor do lines of several lengths.
+    if len(rows) == 1 or len({len(row) for row in rows}) > 1:
+        return RAW
+    for column in list(zip(*rows, strict=True))[1:]:
+        if sum(cell in labels for cell in column) >= LABELLED * len(rows):
+            return "columns"
+    return RAW
 
 
 def open_document(
     source: str, format: str, settings: LabelledSettings,
     split: Callable[[str], SplitText] = at_white_space, output: str = "conllu",
 ) -> Iterator[Sentence]:  # fmt: skip
-    """The sentences of a file or of standard input (`-`), one after the other, whether they have
-    labels or not.
+    """Return the sentences of a file or of standard input (`-`), one after the other, whether they
+    have labels or not.
 
     format: of FORMATS. settings: their `column` says where the words are. split, output: for raw
-    text, how it is split into words, and in which of the other formats it is written."""
+    text, how it is split into words, and in which of the other formats it is written.
+    """
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
     for name, known in ((format, FORMATS), (output, FORMATS[:-1])):
@@ -320,8 +326,8 @@ def open_document(
     return LINES[format](source, settings)
 
 
-# ---- Documents that are raw text, a sentence a line: split into words, and written with labels in
-# one of the formats.
+# ---- Documents of raw text, a sentence a line: split into words, and written with labels in one of
+# the formats.
 
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
@@ -330,20 +336,24 @@ def read_raw(
     source: str, settings: LabelledSettings, split: Callable[[str], SplitText] = at_white_space,
     output: str = "conllu"
 ) -> Iterator[Sentence]:  # fmt: skip
-    """The lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl" or
-    "tsv"."""
+    """Yield the lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl"
+    or "tsv"."""
     is_first = True
     for number, line in lines_with_ends(source, settings.encoding_errors):
-        if not is_blank(without_end(line)) and (parts := split(without_end(line))).words:
-            yield raw_sentence(without_end(line), parts, output, number, is_first)
+        text = without_end(line)
+        if is_blank(text):
+            continue
+        parts = split(text)
+        if parts.words:
+            yield raw_sentence(text, parts, output, number, is_first)
             is_first = False
 
 
 def raw_sentence(
     text: str, parts: SplitText, output: str, line: int = 1, is_first: bool = True
 ) -> Sentence:
-    """A text and its words as a sentence that is written as `output`; of a table, the first brings
-    the header."""
+    """Return a text and its words as a sentence that is written as `output`; the first one of a
+    table brings the header."""
     return Sentence(
         parts.words, line, _RawWriter(text, parts, output, is_first), text, parts.ranges
     )
@@ -357,103 +367,105 @@ class _RawWriter:
     is_first: bool
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        # Formats with room for labels of the whole sentence.
         if self.output == "jsonl":
-            row = {
-                "text": self.text,
-                "words": self.parts.words,
-                **{name: list(labels) for name, labels in word_labels.items()},
-            }
-            return json.dumps({**row, **text_labels}, ensure_ascii=False) + "\n"
+            return self._json(word_labels, text_labels)
         if self.output == "tsv":
-            table = {"text": joined(self.parts.words) if word_labels else self.text}
-            table |= {
-                **{name: joined(labels) for name, labels in word_labels.items()},
-                **text_labels,
-            }
-            return (tables.line(table) if self.is_first else "") + tables.line(table.values())
+            return self._tsv(word_labels, text_labels)
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
+
+        # And those without.
         refuse(text_labels, self.output)
         if self.output == "columns":
             rows = zip(self.parts.words, *word_labels.values(), strict=True)
             return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
-        return (
-            " ".join(map(line_formats.written, self.parts.words, only_labels(word_labels))) + "\n"
-        )
+        tokens = map(line_formats.written, self.parts.words, only_labels(word_labels))
+        return " ".join(tokens) + "\n"
+
+    def _json(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        row: dict[str, object] = {"text": self.text, "words": self.parts.words}
+        for name, labels in word_labels.items():
+            row[name] = list(labels)
+        row |= text_labels
+        return json.dumps(row, ensure_ascii=False) + "\n"
+
+    def _tsv(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
+        # Beside labels of words, the text is their words.
+        row = {"text": joined(self.parts.words) if word_labels else self.text}
+        for name, labels in word_labels.items():
+            row[name] = joined(labels)
+        row |= text_labels
+        header = tables.line(row) if self.is_first else ""
+        return header + tables.line(row.values())
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
-        lines += [f"# {name} = {on_one_line(label)}" for name, label in text_labels.items()]
+        for name, label in text_labels.items():
+            lines.append(f"# {name} = {on_one_line(label)}")
+
         ranges = {first: (last, form) for first, last, form in self.parts.ranges}
+        unknown = [conllu.EMPTY] * 7
         end_of_range = 0
         for place, word in enumerate(self.parts.words):
+            # The line of a multiword form precedes its words, and says what follows the form.
             if place in ranges:
                 end_of_range, form = ranges[place]
-                cells = [
-                    f"{place + 1}-{end_of_range}",
-                    form,
-                    *[conllu.EMPTY] * 7,
-                    self._misc(end_of_range - 1),
-                ]
-                lines.append("\t".join(cells))
+                misc = self._misc(end_of_range - 1)
+                lines.append("\t".join([f"{place + 1}-{end_of_range}", form, *unknown, misc]))
             misc = conllu.EMPTY if place < end_of_range else self._misc(place)
-            row = [str(place + 1), word, *[conllu.EMPTY] * 7, misc]
+            row = [str(place + 1), word, *unknown, misc]
             for name, labels in word_labels.items():
                 conllu.set_field(row, name, on_one_line(labels[place]))
             lines.append("\t".join(row))
         return "\n".join([*lines, "", ""])
 
     def _misc(self, place: int) -> str:
-        """MISC of a word or a multiword form that ends there."""
-        return (
-            "SpaceAfter=No"
-            if self.parts.are_glued and self.parts.are_glued[place]
-            else conllu.EMPTY
-        )
+        """Return MISC for a word or a multiword form that ends there."""
+        is_glued = self.parts.are_glued and self.parts.are_glued[place]
+        return "SpaceAfter=No" if is_glued else conllu.EMPTY
 
 
-# ---- Documents that are tables: TSV, of which the first row brings its header, and JSON-lines.
-# Labels stand in the columns of their names, which are added where there are none: labels of words
-# as a list in JSON-lines, elsewhere split by spaces (a list where one holds a space).
+# ---- Documents that are tables: TSV, where the first row brings the header, and JSON-lines. Labels
+# go into the columns of their names, which are added where there are none: labels of words as a
+# list in JSON-lines, elsewhere with spaces between them (a list where one holds a space).
 
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
-    """The rows of a table, "tsv" or "jsonl"; the text stands in the column that the settings name,
-    else in one of a usual name."""
+    """Yield the rows of a table, "tsv" or "jsonl". The text is in the column that the settings
+    name, else in one of a usual name."""
     column = None
     names: list[str] = []
     asked = [settings.column] if settings.column else []
     for row in read_rows(source, kind, settings, asked):
-        is_first, names = column is None, names or [str(name) for name in row.values]
+        # The first row decides on the columns.
+        is_first = column is None
+        names = names or list(map(str, row.values))
         column = column or text_column(names, row.where, settings)
-        held = cell(row.values, column, row.where)
-        words = words_of(held, row.where, column, lists=is_list(held))
+
+        value = cell(row.values, column, row.where)
+        words = words_of(value, row.where, column, lists=is_list(value))
         if not words:
             raise no_words(row.where)
-        write = (
-            _JsonWriter(row.values) if kind == "jsonl" else _TsvWriter(names, row.values, is_first)
-        )
-        yield Sentence(
-            tuple(words),
-            row.number,
-            write,
-            held if isinstance(held, str) and not is_list(held) else None,
-        )
+        text = value if isinstance(value, str) and not is_list(value) else None
+        write: Callable[[WordLabels, TextLabels], str] = _TsvWriter(names, row.values, is_first)
+        if kind == "jsonl":
+            write = _JsonWriter(row.values)
+        yield Sentence(tuple(words), row.number, write, text)
 
 
 def is_list(cell: object) -> bool:
-    """Whether a cell holds a JSON list of words: one that begins with a bracket which is no word of
-    its own."""
+    """Return whether a cell holds a JSON list of words: one that begins with a bracket which is no
+    word itself."""
     return isinstance(cell, str) and cell.startswith('["') and json_list(cell) is not None
 
 
 def joined(labels: Sequence[str]) -> str:
-    """The labels of words in a cell."""
-    return (
-        " ".join(labels)
-        if all(split_words(label) == [label] for label in labels)
-        else json.dumps(list(labels), ensure_ascii=False)
-    )
+    """Return the labels of words as one cell."""
+    can_be_split = all(split_words(label) == [label] for label in labels)
+    if can_be_split:
+        return " ".join(labels)
+    return json.dumps(list(labels), ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -463,6 +475,7 @@ class _JsonWriter:
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = dict(self.row)
         for name, labels in word_labels.items():
+            # A column of texts stays one.
             row[name] = joined(labels) if isinstance(row.get(name), str) else list(labels)
         row.update(text_labels)
         return json.dumps(row, ensure_ascii=False) + "\n"
@@ -476,7 +489,8 @@ class _TsvWriter:
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         row = dict(self.row)
-        row.update({name: joined(labels) for name, labels in word_labels.items()})
+        for name, labels in word_labels.items():
+            row[name] = joined(labels)
         row.update(text_labels)
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
         header = tables.line(names) if self.is_first else ""

@@ -1,5 +1,5 @@
-"""Edit scripts from a word to its lemma: labels that generalise over words (Chrupala 2006; with
-rules of casing, Straka 2018).
+"""Edit scripts that turn a word into its lemma: labels that generalise over words (Chrupala 2006;
+with rules of casing, Straka 2018).
 
 A script is a rule of casing, `lower`, `keep`, `title` or `upper`, and then edits of the word so
 cased, each after a semicolon:
@@ -13,7 +13,6 @@ cased, each after a semicolon:
 `;` and `|` are escaped as in Python's strings (`\\xe4`), so that any script can be a label.
 """
 
-import operator
 import re
 from collections.abc import Callable
 from difflib import SequenceMatcher
@@ -22,7 +21,8 @@ from typing import NamedTuple
 
 from rnnlm.errors import TextError
 
-_CASINGS: dict[str, Callable[[str], str]] = {  # of several that need as few edits, the first
+# where several need the same number of edits, the first is taken
+_CASINGS: dict[str, Callable[[str], str]] = {
     "lower": str.lower,
     "keep": str,
     "title": lambda form: form[:1].upper() + form[1:].lower(),
@@ -30,15 +30,14 @@ _CASINGS: dict[str, Callable[[str], str]] = {  # of several that need as few edi
 }
 _EDIT = re.compile(r"([\^$])(\d{0,9})(?:-(\d{1,9}))?(?:\+(.+))?", re.DOTALL)
 _RESERVED = re.compile("[ ;|]")
-# characters: of longer words only the beginning and the end that they share with the lemma are
-# looked for
+# characters: of longer words only the beginning and the end that they share with the lemma are kept
 _LONGEST = 100
 _CACHED = 1 << 16  # words, or scripts
 
 
 class _Edit(NamedTuple):
-    """Cut the characters `start` to `end` of a word and put `text` there; counted from the word's
-    end where `from_end`."""
+    """Cut the characters from `start` to `end` of a word and put `text` there; both count from the
+    word's end where `from_end`."""
 
     start: int
     end: int
@@ -52,8 +51,8 @@ class _Edit(NamedTuple):
 
 @lru_cache(_CACHED)
 def script(form: str, lemma: str) -> str:
-    """The script with the fewest edits by which `form` becomes `lemma`: :func:`apply` gives exactly
-    `lemma` again."""
+    """Return the script with the fewest edits that turn `form` into `lemma`, which :func:`apply`
+    gives exactly."""
     best: tuple[int, str, str, list[_Edit]] | None = None
     for casing, cased in _CASINGS.items():
         word = cased(form)
@@ -63,72 +62,80 @@ def script(form: str, lemma: str) -> str:
             best = cost, casing, word, edits
     assert best is not None
     _, casing, word, edits = best
+
+    # Where hardly anything of the word is left, the edits would say nothing of other words.
     kept = len(word) - sum(edit.end - edit.start for edit in edits)
-    # hardly anything of the word is left
     if kept < max(len(lemma) / 2, min(len(lemma), 2)) or not lemma:
         return f"={_escaped(lemma)}"
     return ";".join([casing, *(_written(edit, len(word)) for edit in edits)])
 
 
 def apply(script: str, form: str) -> str:
-    """`form` edited by `script`. A word that is too short for the edits, or of which they would
-    leave nothing, is only cased.
-
-    Raises:
-        TextError: `script` is none.
-    """
+    """Return `form` edited by `script`. A word that is too short for the edits, or that they would
+    delete, is only cased."""
     cased, edits = _parsed(script)
     if cased is None:
         return edits[0].text
     word = cased(form)
-    parts, done = [], 0
+    parts = []
+    done = 0
     for start, end, text, from_end in edits:
-        shift = len(word) if from_end else 0
-        if not done <= start + shift <= end + shift <= len(word):
+        if from_end:
+            start += len(word)
+            end += len(word)
+        if not done <= start <= end <= len(word):
             return word
-        parts += [word[done : start + shift], text]
-        done = end + shift
+        parts += [word[done:start], text]
+        done = end
     return "".join([*parts, word[done:]]) or word
 
 
 def _edits(word: str, lemma: str) -> list[_Edit]:
-    """What turns `word` into `lemma`: the longest part that both share is kept, and likewise on
-    either side of it."""
+    """Return what turns `word` into `lemma`: the longest part that both share is kept, and likewise
+    on either side of it."""
     if word == lemma:
         return []
     if max(len(word), len(lemma)) <= _LONGEST:
+        edits = []
         changes = SequenceMatcher(None, word, lemma, autojunk=False).get_opcodes()
-        return [
-            _Edit(start, end, lemma[first:last])
-            for kind, start, end, first, last in changes
-            if kind != "equal"
-        ]
+        for kind, start, end, first, last in changes:
+            if kind != "equal":
+                edits.append(_Edit(start, end, lemma[first:last]))
+        return edits
+
+    # The search takes time in square of the length, so very long words keep only both ends.
     before = _shared(word, lemma)
     after = _shared(word[before:][::-1], lemma[before:][::-1])
     return [_Edit(before, len(word) - after, lemma[before : len(lemma) - after])]
 
 
 def _shared(first: str, second: str) -> int:
-    """How many characters both begin with."""
-    differs = map(operator.ne, first, second)
-    return next(
-        (place for place, differing in enumerate(differs) if differing),
-        min(len(first), len(second)),
-    )
+    """Return how many characters both begin with."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length
 
 
 def _written(edit: _Edit, length: int) -> str:
-    """An edit of a word of `length` characters, its place counted from the nearer end."""
-    place = (
-        f"^{edit.start or ''}" if edit.start < length - edit.end else f"${length - edit.end or ''}"
-    )
-    cut = f"-{edit.end - edit.start}" if edit.end > edit.start else ""
-    return place + cut + (f"+{_escaped(edit.text)}" if edit.text else "")
+    """Return an edit of a word of `length` characters, its place counted from the nearer end."""
+    after = length - edit.end
+    if edit.start < after:
+        written = f"^{edit.start or ''}"
+    else:
+        written = f"${after or ''}"
+    if edit.end > edit.start:
+        written += f"-{edit.end - edit.start}"
+    if edit.text:
+        written += f"+{_escaped(edit.text)}"
+    return written
 
 
 @lru_cache(_CACHED)
 def _parsed(script: str) -> tuple[Callable[[str], str] | None, tuple[_Edit, ...]]:
-    """The casing and the edits; no casing where the text of the only edit is the lemma."""
+    """Return the casing and the edits; no casing where the text of the only edit is the lemma."""
     try:
         if script.startswith("="):
             return None, (_Edit(0, 0, _unescaped(script[1:])),)
@@ -145,21 +152,22 @@ def _read(edit: str) -> _Edit:
     if match is None:
         raise ValueError(edit)
     side, place, cut, text = match.groups()
-    offset, length = int(place or 0), int(cut or 0)
+    offset = int(place or 0)
+    length = int(cut or 0)
+    inserted = _unescaped(text or "")
     if side == "^":
-        return _Edit(offset, offset + length, _unescaped(text or ""))
-    return _Edit(-offset - length, -offset, _unescaped(text or ""), from_end=True)
+        return _Edit(offset, offset + length, inserted)
+    return _Edit(-offset - length, -offset, inserted, from_end=True)
 
 
 def _escaped(text: str) -> str:
-    return _RESERVED.sub(
-        lambda match: f"\\x{ord(match[0]):02x}", text.encode("unicode_escape").decode("ascii")
-    )
+    ascii_only = text.encode("unicode_escape").decode("ascii")
+    return _RESERVED.sub(lambda match: f"\\x{ord(match[0]):02x}", ascii_only)
 
 
 def _unescaped(text: str) -> str:
-    """Raises ValueError: it holds halves of characters, which no file can hold, or is not
-    escaped."""
+    """Return the text that was escaped. Raise ValueError where it holds halves of characters, which
+    no file can hold, or is not escaped."""
     found = text.encode("ascii").decode("unicode_escape")
     found.encode()
     return found

@@ -1,4 +1,4 @@
-"""Raw text split into words: the way a treebank does it, at marks, or at white space."""
+"""Splitting raw text into words: as a treebank does, at marks, or at white space."""
 
 import functools
 import re
@@ -19,7 +19,7 @@ from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.lines import WORD_SPACE, lines_with_ends, split_words
 from rnnlm.text.tokenizers.word import split_punctuation
 
-# ---- How a treebank splits its raw text: the comment `# text` of a sentence laid beside its forms.
+# ---- How a treebank splits its raw text: the comment `# text` of a sentence beside its forms.
 
 _MISC = FIELDS.index("misc")
 _NO_SPACE = "SpaceAfter=No"
@@ -27,8 +27,8 @@ _NO_SPACE = "SpaceAfter=No"
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A form as it stands in the text, and the words that it stands for: itself alone, unless it is
-    a multiword form."""
+    """A form as the text has it, and the words that it is made of: itself alone, unless it is a
+    multiword form."""
 
     form: str
     words: tuple[str, ...]
@@ -36,39 +36,46 @@ class Surface:
 
     @property
     def is_multiword(self) -> bool:
-        """Whether it stands for other words than itself."""
+        """Whether it is made of other words than itself."""
         return self.words != (self.form,)
 
 
 def surfaces(sentence: ConlluSentence) -> list[Surface]:
-    """The forms of a sentence in order; spaces are known by its comment `# text`, or else by
-    SpaceAfter=No in the last column."""
-    words = [row[1] for row in sentence.cells]
+    """Return the forms of a sentence in order. Spaces are known from its comment `# text`, or else
+    from SpaceAfter=No in the last column."""
+    # A multiword form takes the place of its words.
+    cells = sentence.cells
     spans = {first: (last, form) for first, last, form in sentence.ranges}
-    found: list[tuple[str, tuple[str, ...], bool]] = []
+    forms: list[str] = []
+    words: list[tuple[str, ...]] = []
+    is_marked: list[bool] = []
     place = 0
-    while place < len(words):
-        end, form = spans.get(place, (place + 1, words[place]))
-        found.append(
-            (form, tuple(words[place:end]), _NO_SPACE in sentence.cells[end - 1][_MISC].split("|"))
-        )
+    while place < len(cells):
+        end, form = spans.get(place, (place + 1, cells[place][1]))
+        forms.append(form)
+        words.append(tuple(row[1] for row in cells[place:end]))
+        is_marked.append(_NO_SPACE in cells[end - 1][_MISC].split("|"))
         place = end
+
     text = sentence.comment("text")
-    glued = _glued(text, [form for form, _, _ in found]) if text else None
-    if not text and any(says_so for _, _, says_so in found):
-        glued = [says_so for _, _, says_so in found]
-    return [
-        Surface(form, parts, glued[place] if glued else None)
-        for place, (form, parts, _) in enumerate(found)
-    ]
+    glued: Sequence[bool | None] | None = None
+    if text:
+        glued = _glued(text, forms)
+    elif any(is_marked):
+        glued = is_marked
+    if glued is None:
+        glued = [None] * len(forms)
+    return list(map(Surface, forms, words, glued))
 
 
 def _glued(text: str, forms: list[str]) -> list[bool] | None:
-    """Of each form whether the next one follows it in `text` without a space; None where they are
-    not the forms of that text."""
-    places = []
+    """Return for each form whether the next one follows it in `text` without a space; None where
+    they are not the forms of that text."""
+    starts = []
+    ends = []
     position = 0
     for form in forms:
+        # Skip white space, unless the form begins with it.
         while (
             position < len(text)
             and (text[position] in WORD_SPACE or text[position].isspace())
@@ -77,15 +84,15 @@ def _glued(text: str, forms: list[str]) -> list[bool] | None:
             position += 1
         if not form or not text.startswith(form, position):
             return None
-        places.append(position)
+        starts.append(position)
         position += len(form)
-    ends = [place + len(form) for place, form in zip(places, forms, strict=True)]
-    return [end == start for end, (_, start) in zip(ends, pairwise(places), strict=False)] + [False]
+        ends.append(position)
+    return [end == start for end, start in zip(ends, starts[1:], strict=False)] + [False]
 
 
 def chunks(forms: list[Surface]) -> list[list[Surface]]:
-    """The forms that follow each other without a space; none where the file does not say where
-    spaces are, or in forms that hold some."""
+    """Return the forms that follow each other without a space, together. There are none where the
+    file does not say where spaces are, or in forms that hold some."""
     found: list[list[Surface]] = [[]]
     for form in forms:
         if form.is_glued is None:
@@ -93,23 +100,23 @@ def chunks(forms: list[Surface]) -> list[list[Surface]]:
         found[-1].append(form)
         if not form.is_glued:
             found.append([])
-    return [
-        chunk
-        for chunk in found
-        if chunk and not any(character in WORD_SPACE for form in chunk for character in form.form)
-    ]
+    return [chunk for chunk in found if chunk and not any(map(_holds_space, chunk))]
 
 
-# ---- Where a treebank cuts what stands between two spaces: `15-year` into `15 - year`, but not
-# `e-mail`.
+def _holds_space(form: Surface) -> bool:
+    return any(character in WORD_SPACE for character in form.form)
+
+
+# ---- Where a treebank cuts a chunk, the text between two spaces: `15-year` into `15 - year`, but
+# not `e-mail`.
 #
-# A cut may lie beside each mark and between a letter and a digit. What decides is the piece since
-# the last cut with the two characters that follow, where the treebank cuts four out of five such
-# places alike; else the characters on both sides, as many as were seen before: letters count as "a"
-# or "A", digits as "0". Addresses (those with @, :// or www.) are told apart.
+# A cut may lie beside each mark and between a letter and a digit. The piece since the last cut with
+# the two characters that follow decides, where the treebank treats four out of five such places
+# alike; else the characters on both sides, as many as were seen before: letters count as "a" or
+# "A", digits as "0". Addresses (those with @, :// or www.) are treated separately.
 
 LONGEST_PIECE = 15  # characters of a piece that is remembered
-LEAST_CUTS, LEAST_CUT_SHARE = 2, 0.8  # how often such a piece is seen, and how much of that alike
+LEAST_CUTS, LEAST_CUT_SHARE = 2, 0.8  # how often such a piece must be seen, and what share alike
 # characters before and behind the place, beside the one before, from specific to general
 _SIDES = ((3, 3), (2, 2), (1, 1), (0, 1))
 _ADDRESS = re.compile(r"://|www\.|@")
@@ -119,28 +126,35 @@ _EDGE = "\0"  # white space
 @dataclass(frozen=True)
 class MarkCuts:
     """Contexts (of :class:`Context`) in which there is a cut, and those in which there is none; the
-    most specific decides."""
+    most specific one decides."""
 
     cuts: frozenset[str]
     keeps: frozenset[str]
 
     def pieces(self, chunk: str) -> list[str]:
-        """The pieces of what stands between two spaces."""
-        found, start, context = [], 0, Context.of(chunk)
+        """Return the pieces of a chunk."""
+        found = []
+        start = 0
+        context = Context.of(chunk)
         for place in context.places():
-            known = (
-                key for key in context.keys(start, place) if key in self.cuts or key in self.keeps
-            )
-            if next(known, None) in self.cuts:
+            if self._is_cut(context.keys(start, place)):
                 found.append(chunk[start:place])
                 start = place
         return [*found, chunk[start:]]
 
+    def _is_cut(self, keys: Iterator[str]) -> bool:
+        for key in keys:
+            if key in self.cuts:
+                return True
+            if key in self.keeps:
+                return False
+        return False
+
 
 @dataclass(frozen=True)
 class Context:
-    """What may decide about cuts of a chunk. shape: its characters as they count. addresses: where
-    marks of an address begin."""
+    """What may decide about cuts of a chunk. shape: its characters by kind. addresses: where marks
+    of an address begin."""
 
     chunk: str
     shape: str
@@ -148,52 +162,46 @@ class Context:
 
     @classmethod
     def of(cls, chunk: str) -> "Context":
-        """That of what stands between two spaces."""
-        return cls(
-            chunk,
-            "".join(map(_shape, chunk)),
-            [match.start() for match in _ADDRESS.finditer(chunk)],
-        )
+        """Return the context of a chunk."""
+        shape = "".join(map(_shape, chunk))
+        addresses = [match.start() for match in _ADDRESS.finditer(chunk)]
+        return cls(chunk, shape, addresses)
 
     def places(self) -> Iterator[int]:
-        """Where cuts may lie: not between two letters, nor between two digits."""
+        """Yield where cuts may lie: not between two letters, nor between two digits."""
         kinds = self.shape.replace("A", "a")
-        return (
-            place
-            for place in range(1, len(kinds))
-            if kinds[place] != kinds[place - 1] or kinds[place] not in "a0"
-        )
+        for place in range(1, len(kinds)):
+            if kinds[place] != kinds[place - 1] or kinds[place] not in "a0":
+                yield place
 
     def keys(self, start: int, place: int) -> Iterator[str]:
-        """What may decide whether there is a cut at `place`, the last one being at `start`, from
-        specific to general."""
-        following = bisect_left(self.addresses, start)
-        address = (
-            ""
-            if following == len(self.addresses)
-            else "<"
-            if self.addresses[following] < place
-            else ">"
-        )
+        """Yield what may decide whether there is a cut at `place`, the last one being at `start`,
+        from specific to general."""
+        address = self._address(start, place)
         if not address and place - start <= LONGEST_PIECE:
             yield f"{self.chunk[start:place].lower()} {self._behind(place, 2)}"
         for before, behind in _SIDES:
             first = place - 1 - before
-            yield (
-                f"{address} "
-                f"{_EDGE if first < start else ''}{self.shape[max(start, first) : place]} "
-                f"{self._behind(place, behind)}"
-            )
+            edge = _EDGE if first < start else ""
+            piece = self.shape[max(start, first) : place]
+            yield f"{address} {edge}{piece} {self._behind(place, behind)}"
+
+    def _address(self, start: int, place: int) -> str:
+        """Return whether the next mark of an address is before the place, behind it, or nowhere."""
+        following = bisect_left(self.addresses, start)
+        if following == len(self.addresses):
+            return ""
+        return "<" if self.addresses[following] < place else ">"
 
     def _behind(self, place: int, count: int) -> str:
-        return self.shape[place : place + count] + (
-            _EDGE if place + count > len(self.shape) else ""
-        )
+        edge = _EDGE if place + count > len(self.shape) else ""
+        return self.shape[place : place + count] + edge
 
 
 def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
-    """The cuts of some chunks, each given as its pieces. Contexts that decide as more general ones
-    do are left out."""
+    """Return the cuts of some chunks, each given as its pieces. Contexts that decide as more
+    general ones do are left out."""
+    # Count in which contexts there is a cut.
     seen: list[tuple[list[str], bool]] = []
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for pieces in chunks:
@@ -201,22 +209,23 @@ def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
             seen.append((keys, is_cut))
             for key in keys:
                 counts[key][is_cut] += 1
-    decisions = {
-        key: count[1] > count[0]
-        for key, count in counts.items()
-        if key.count(" ") == 2 or _is_sure(count)
-    }
+
+    # The majority decides; of pieces, which have one space in their keys, only a clear one.
+    decisions: dict[str, bool] = {}
+    for key, count in counts.items():
+        if key.count(" ") == 2 or _is_sure(count):
+            decisions[key] = count[1] > count[0]
+
+    # At each place, keep the most general context, and those that overrule the next general one.
     needed: set[str] = set()
     for keys, _ in seen:
         known = [key for key in keys if key in decisions]
         needed.add(known[-1])
-        needed.update(
-            key for key, general in pairwise(known) if decisions[key] != decisions[general]
-        )
-    return MarkCuts(
-        frozenset(key for key in needed if decisions[key]),
-        frozenset(key for key in needed if not decisions[key]),
-    )
+        for key, general in pairwise(known):
+            if decisions[key] != decisions[general]:
+                needed.add(key)
+    cuts = frozenset(key for key in needed if decisions[key])
+    return MarkCuts(cuts, frozenset(needed - cuts))
 
 
 def _is_sure(count: Sequence[int]) -> bool:
@@ -224,7 +233,7 @@ def _is_sure(count: Sequence[int]) -> bool:
 
 
 def _examples(pieces: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
-    """The contexts of each place of a chunk, and whether there is a cut."""
+    """Yield the contexts of each place of a chunk, and whether there is a cut."""
     context = Context.of("".join(pieces))
     starts = [0, *accumulate(map(len, pieces))]
     for place in context.places():
@@ -234,70 +243,72 @@ def _examples(pieces: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
 
 @functools.lru_cache(1 << 12)
 def _shape(character: str) -> str:
-    return (
-        "A"
-        if character.isupper()
-        else "a"
-        if character.isalpha()
-        else "0"
-        if character.isdigit()
-        else character
-    )
+    if character.isupper():
+        return "A"
+    if character.isalpha():
+        return "a"
+    if character.isdigit():
+        return "0"
+    return character
 
 
-# ---- Multiword forms: which forms of a text stand for several words (don't -> do n't), as a
-# treebank has them.
+# ---- Multiword forms of a treebank, which are made of several words (don't -> do n't).
 #
-# A form that was seen is what most of its occurrences are, whatever their case. One that was not is
-# split where it ends as multiword forms do: in a last word (n't, 's) that nearly all forms with
-# that end have as theirs.
+# A form that was seen is split as most of its occurrences are, whatever their case. An unseen form
+# is split where it ends as multiword forms do: in a last word (n't, 's) that is the last word of
+# nearly all forms with that end.
 
-# of how many different forms an end is a word, and of how many that it ends
+# in how many different forms an end must be a word, and in what share of those that end so
 LEAST_WORDS, LEAST_WORD_SHARE = 3, 0.9
 LONGEST_END = 8  # characters
 
 
 @dataclass(frozen=True)
 class Multiwords:
-    """forms: by a form in lower case its words, also in lower case; forms of one word are there
-    only where they end in one of the `ends`: last words that are split off forms which were never
-    seen."""
+    """forms: words of a form, both in lower case; forms of one word are listed only where they end
+    in one of the `ends`. ends: last words that are split off forms which were never seen."""
 
     forms: Mapping[str, tuple[str, ...]]
     ends: frozenset[str]
 
     def words(self, form: str) -> tuple[str, ...]:
-        """The words that a form stands for, in its case: itself, unless it is a multiword form."""
+        """Return the words that a form is made of, in its case: itself, unless it is a multiword
+        form."""
         lower = form.lower()
-        if (parts := self.forms.get(lower)) is not None:
-            return _in_case_of(form, parts) if len(parts) > 1 else (form,)
-        for length in range(min(LONGEST_END, len(form) - 1), 0, -1):
-            if lower[-length:] in self.ends and len(lower) == len(form):
-                return form[:-length], form[-length:]
+        parts = self.forms.get(lower)
+        if parts is None:
+            end = _end_of(lower, self.ends)
+            # In few scripts, lower case has more characters.
+            if not end or len(lower) != len(form):
+                return (form,)
+            return form[: -len(end)], form[-len(end) :]
+        if len(parts) > 1:
+            return _in_case_of(form, parts)
         return (form,)
 
 
 def learn_multiwords(forms: Iterable[Surface]) -> Multiwords:
-    """The multiword forms of a treebank, of which these are all forms."""
+    """Return the multiword forms of a treebank that has all these forms."""
+    # Count how each form is split.
     seen: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for form in forms:
-        seen[form.form.lower()][
-            tuple(word.lower() for word in form.words)
-            if form.is_multiword
-            else (form.form.lower(),)
-        ] += 1
-    usual = {
-        form: max(counts.items(), key=lambda item: item[1])[0] for form, counts in seen.items()
-    }
+        words = form.words if form.is_multiword else (form.form,)
+        seen[form.form.lower()][tuple(map(str.lower, words))] += 1
+
+    # Keep what is usual, unless it follows from the form's end.
     ends = _ends(seen)
-    kept = {form: words for form, words in usual.items() if len(words) > 1 or _end_of(form, ends)}
-    return Multiwords(
-        {form: words for form, words in kept.items() if words != _by_its_end(form, ends)}, ends
-    )
+    kept = {}
+    for lower, counts in seen.items():
+        [(usual, _)] = counts.most_common(1)
+        is_special = len(usual) > 1 or _end_of(lower, ends)
+        if is_special and usual != _by_its_end(lower, ends):
+            kept[lower] = usual
+    return Multiwords(kept, ends)
 
 
 def _ends(seen: Mapping[str, Counter[tuple[str, ...]]]) -> frozenset[str]:
-    """The last words that nearly all forms which end so have as theirs."""
+    """Return the words that are the last word of nearly all forms which end so."""
+    # How often each is the last of two words, and in how many forms.
     as_word: Counter[str] = Counter()
     stems: Counter[str] = Counter()
     for form, counts in seen.items():
@@ -305,53 +316,68 @@ def _ends(seen: Mapping[str, Counter[tuple[str, ...]]]) -> frozenset[str]:
             if len(words) == 2 and "".join(words) == form and len(words[1]) <= LONGEST_END:
                 as_word[words[1]] += count
                 stems[words[1]] += 1
+
+    # How often a form ends so at all.
     in_all: Counter[str] = Counter()
     for form, counts in seen.items():
-        for length in range(1, min(LONGEST_END, len(form) - 1) + 1):
-            if form[-length:] in as_word:
-                in_all[form[-length:]] += counts.total()
-    return frozenset(
-        end
-        for end, count in as_word.items()
-        if stems[end] >= LEAST_WORDS and count >= LEAST_WORD_SHARE * in_all[end]
-    )
+        for end in _possible_ends(form):
+            if end in as_word:
+                in_all[end] += counts.total()
+
+    ends = set()
+    for end, count in as_word.items():
+        if stems[end] >= LEAST_WORDS and count >= LEAST_WORD_SHARE * in_all[end]:
+            ends.add(end)
+    return frozenset(ends)
+
+
+def _possible_ends(form: str) -> Iterator[str]:
+    """Yield the ends of a form, from the longest, which leave something of it."""
+    for length in range(min(LONGEST_END, len(form) - 1), 0, -1):
+        yield form[-length:]
 
 
 def _end_of(form: str, ends: frozenset[str]) -> str:
-    """The longest of the `ends` with which a form ends, and which leaves something of it."""
-    return next(
-        (
-            form[-length:]
-            for length in range(min(LONGEST_END, len(form) - 1), 0, -1)
-            if form[-length:] in ends
-        ),
-        "",
-    )
+    """Return the longest of the `ends` that a form has, and that leaves something of it; else
+    ""."""
+    for end in _possible_ends(form):
+        if end in ends:
+            return end
+    return ""
 
 
 def _by_its_end(form: str, ends: frozenset[str]) -> tuple[str, ...]:
     end = _end_of(form, ends)
-    return (form[: -len(end)], end) if end else (form,)
+    if not end:
+        return (form,)
+    return form[: -len(end)], end
 
 
 def _in_case_of(form: str, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a multiword form: cut out of it where they make it up, else capitalised as it
-    is."""
+    """Return the words of a multiword form in its case."""
+    # Cut them out of the form where they make it up.
     if "".join(parts) == form.lower() and len(form.lower()) == len(form):
-        found, start = [], 0
+        found = []
+        start = 0
         for part in parts:
-            found.append(form[start : start + len(part)])
-            start += len(part)
+            end = start + len(part)
+            found.append(form[start:end])
+            start = end
         return tuple(found)
+
+    # Otherwise capitalise them like the form.
     if len(form) > 1 and form.isupper():
         return tuple(part.upper() for part in parts)
-    return (parts[0][:1].upper() + parts[0][1:], *parts[1:]) if form[:1].isupper() else parts
+    if form[:1].isupper():
+        first, *others = parts
+        return (first[:1].upper() + first[1:], *others)
+    return parts
 
 
 # ---- A text that is split into words; splitting at white space, and at marks by the rule of the
 # word tokenizer.
 
-# of a multiword form its first word (from 0), the one behind its last, and its form
+# the first word of a multiword form (from 0), the one after its last, and the form
 Range = tuple[int, int, str]
 
 
@@ -360,7 +386,7 @@ class SplitText:
     """A text that is split into words.
 
     ranges: its multiword forms. are_glued: of each word, whether no space follows it or the
-    multiword form that it ends; () where nobody knows.
+    multiword form that it ends; () where that is not known.
     """
 
     words: tuple[str, ...]
@@ -369,13 +395,13 @@ class SplitText:
 
 
 def at_white_space(text: str) -> SplitText:
-    """A text that is tokenised already."""
+    """Split a text that is tokenised already."""
     return SplitText(tuple(split_words(text)))
 
 
 def at_marks(text: str) -> SplitText:
-    """A text split at white space, with punctuation marks as words of their own, as the setting
-    `split_punctuation` has it."""
+    """Split a text at white space, with punctuation marks as words, as the setting
+    `split_punctuation` does."""
     words: list[str] = []
     are_glued: list[bool] = []
     for chunk in split_words(text):
@@ -390,17 +416,14 @@ def at_marks(text: str) -> SplitText:
 
 
 def learn_splitter(paths: Iterable[str | PathLike[str]], settings: LabelledSettings) -> "Splitter":
-    """The splitter of some CoNLL-U files.
-
-    Raises:
-        TextError: one cannot be read, or is not as the format has it.
-    """
+    """Learn the splitter of some CoNLL-U files."""
     files = sources.expand(tuple(fspath(path) for path in paths))
-    return Splitter.learn(
-        each
-        for source in files
-        for each in sentences(source, lines_with_ends(source, settings.encoding_errors))
-    )
+
+    def in_all_files() -> Iterator[ConlluSentence]:
+        for source in files:
+            yield from sentences(source, lines_with_ends(source, settings.encoding_errors))
+
+    return Splitter.learn(in_all_files())
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -412,15 +435,15 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Splitter:
-    """How a treebank splits text. mark_cuts: None where it does not say where its spaces are; marks
-    are split off by the rule of the word tokenizer then."""
+    """How a treebank splits text. mark_cuts: None where it does not say where its spaces are; then
+    marks are split off as by the word tokenizer."""
 
     mark_cuts: MarkCuts | None
     multiwords: Multiwords
 
     @classmethod
     def learn(cls, sentences: Iterable[ConlluSentence]) -> "Splitter":
-        """The splitter of a treebank's training part."""
+        """Learn the splitter of a treebank's training part."""
         forms: list[Surface] = []
         cut: list[list[str]] = []
         for sentence in sentences:
@@ -430,16 +453,18 @@ class Splitter:
         return cls(learn_mark_cuts(cut) if cut else None, learn_multiwords(forms))
 
     def split(self, text: str) -> SplitText:
-        """The words of a raw text, its multiword forms, and where there are no spaces."""
+        """Return the words of a raw text, its multiword forms, and where there are no spaces."""
         words: list[str] = []
         ranges: list[Range] = []
         are_glued: list[bool] = []
         for chunk in split_words(text):
-            pieces = (
-                self.mark_cuts.pieces(chunk)
-                if self.mark_cuts
-                else split_words(split_punctuation(chunk))
-            )
+            # Cut the chunk at marks.
+            if self.mark_cuts:
+                pieces = self.mark_cuts.pieces(chunk)
+            else:
+                pieces = split_words(split_punctuation(chunk))
+
+            # A piece may be a multiword form; no space follows any but the last one.
             for number, piece in enumerate(pieces, start=1):
                 parts = self.multiwords.words(piece)
                 if len(parts) > 1:
@@ -449,7 +474,7 @@ class Splitter:
         return SplitText(tuple(words), tuple(ranges), tuple(are_glued))
 
     def to_dict(self) -> dict[str, Any]:
-        """What :meth:`from_dict` makes it of again: texts, lists and tables of them."""
+        """Return texts, lists and tables of them from which :meth:`from_dict` makes it again."""
         cuts = self.mark_cuts or MarkCuts(frozenset(), frozenset())
         multiwords = self.multiwords
         forms = {form: list(words) for form, words in sorted(multiwords.forms.items())}
@@ -462,24 +487,15 @@ class Splitter:
 
     @classmethod
     def from_dict(cls, stored: object) -> "Splitter":
-        """The splitter that was stored so.
-
-        Raises:
-            ModelError: it is damaged.
-        """
+        """Return the splitter that was stored as `stored`; raise ModelError where it is damaged."""
+        what, hint = "how the model splits text is damaged", "train it again"
         try:
             parts = msgspec.convert(stored, _Stored)
         except (ValueError, RecursionError) as error:
-            raise ModelError(
-                "how the model splits text is damaged", str(error), "train it again"
-            ) from None
+            raise ModelError(what, str(error), hint) from None
         if not all(words and all(words) for words in parts.forms.values()) or "" in parts.ends:
-            raise ModelError(
-                "how the model splits text is damaged", "a word is empty", "train it again"
-            )
-        cuts = (
-            MarkCuts(frozenset(parts.cuts), frozenset(parts.keeps))
-            if parts.cuts or parts.keeps
-            else None
-        )
+            raise ModelError(what, "a word is empty", hint)
+        cuts = None
+        if parts.cuts or parts.keeps:
+            cuts = MarkCuts(frozenset(parts.cuts), frozenset(parts.keeps))
         return cls(cuts, Multiwords(parts.forms, frozenset(parts.ends)))
