@@ -68,7 +68,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A request with every setting resolved."""
 
     request: Request
@@ -97,7 +97,7 @@ class Task:
         }
 
 
-def resolve_request(request: Request) -> Task:
+def resolve_request(request: Request) -> Job:
     """Return the request with every setting resolved and its sources found. An error says what is
     wrong with it."""
     _check_request(request)
@@ -128,7 +128,7 @@ def resolve_request(request: Request) -> Task:
     sample = request.sample
     if sample is None:
         sample = SAMPLES.get(settings.tokenizer, SAMPLE)
-    return Task(
+    return Job(
         request,
         names,
         resolved.make(TextSettings),
@@ -266,43 +266,43 @@ def prepare(
 def run(request: Request) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, which makes the request."""
     began = time.perf_counter()
-    task = resolve_request(request)
+    job = resolve_request(request)
     with lock.held(request.output, "preparation"):
         check_output(request.output, request.resume, request.overwrite)
         try:
-            index = yield from _finish(task, began)
+            index = yield from _finish(job, began)
         except BrokenExecutor as error:
             raise RnnlmError("a worker process died", str(error), HINT) from None
     yield _prepared(request.output, index, began)
 
 
-def _finish(task: Task, began: float) -> Steps:
+def _finish(job: Job, began: float) -> Steps:
     """Do what is not done yet. Return the index of all."""
-    folder = task.request.output
-    index = begun(folder, task.identity()) if task.request.resume else None
+    folder = job.request.output
+    index = begun(folder, job.identity()) if job.request.resume else None
     if index is not None and is_finished(folder):
         return index
 
     # The tokenizer first; a text that can be read only once gives its sample on the way.
-    position = Position(task.names)
-    every = pieces(task.names, task.source, task.text.encoding_errors, position)
+    position = Position(job.names)
+    every = pieces(job.names, job.source, job.text.encoding_errors, position)
     if index is None:
         sample: Iterable[Piece] = ()
-        if task.request.shared_tokenizer is None:
-            sample, every = _sample_of(task, every)
-        index = yield from _begin(task, sample, began)
+        if job.request.shared_tokenizer is None:
+            sample, every = _sample_of(job, every)
+        index = yield from _begin(job, sample, began)
 
-    index = yield from _encode(task, index, every, position)
+    index = yield from _encode(job, index, every, position)
     if not index.counts.lines:
-        raise no_text(task.names)
+        raise no_text(job.names)
     finish(folder, index)
     return index
 
 
-def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
+def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
     """Return the pieces that the vocabulary is made from, and all pieces."""
-    if not any(map(is_read_once, task.names)):
-        sample = FileSample(task.names, task.source, task.text, _how(task), task.sample_bytes)
+    if not any(map(is_read_once, job.names)):
+        sample = FileSample(job.names, job.source, job.text, _how(job), job.sample_bytes)
         return sample, every
 
     # Of a text that can be read only once, the sample is kept in memory to be encoded later.
@@ -311,75 +311,75 @@ def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Ite
     for piece in every:
         held.append(piece)
         size += len(piece)
-        if size >= task.sample_bytes:
+        if size >= job.sample_bytes:
             break
-    return list(start_of(iter(held), task.sample_bytes)), itertools.chain(held, every)
+    return list(start_of(iter(held), job.sample_bytes)), itertools.chain(held, every)
 
 
-def _how(task: Task) -> str:
-    return way_of(task.names, task.source, task.sample_bytes)
+def _how(job: Job) -> str:
+    return way_of(job.names, job.source, job.sample_bytes)
 
 
-def _executor(task: Task, workers: int) -> AbstractContextManager[Executor]:
+def _executor(job: Job, workers: int) -> AbstractContextManager[Executor]:
     """Return the executor of the request, which stays open; else one of so many processes."""
-    if task.request.executor is not None:
-        return nullcontext(task.request.executor)
+    if job.request.executor is not None:
+        return nullcontext(job.request.executor)
     return Processes(workers) if workers else Inline()
 
 
-def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
+def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
     """Make the tokenizer and write it. Return the index so far."""
-    shared = task.request.shared_tokenizer
+    shared = job.request.shared_tokenizer
     if shared is not None:
-        how = task.request.tokenizer_name
+        how = job.request.tokenizer_name
         tokenizer = TokenizerFiles.of(shared)
     else:
-        how = _how(task)
-        yield Sampling(how, task.sample_bytes)
-        text = lenient(task.text) if how == "even" else task.text
+        how = _how(job)
+        yield Sampling(how, job.sample_bytes)
+        text = lenient(job.text) if how == "even" else job.text
         # A process of its own makes it, whose memory is free again afterwards.
-        with _executor(task, min(1, task.workers)) as executor:
-            tokenizer = executor.submit(learn, sample, text, task.tokenizer_settings).result()
+        with _executor(job, min(1, job.workers)) as executor:
+            tokenizer = executor.submit(learn, sample, text, job.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
 
     size = tokenizer.sample_bytes
-    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, size))
+    index = begin(job.request.output, job.identity(), job.text, tokenizer, Sample(how, size))
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
     yield Sampled(how, size, described, tokenizer.size, time.perf_counter() - began)
     return index
 
 
-def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position) -> Steps:
+def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) -> Steps:
     """Encode and write what is missing. Return the index with all shards."""
-    folder = task.request.output
+    folder = job.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
-    collector = Collector(index.shards, task.text.blank_lines == "documents")
-    encoder = Encoder(task.text, folder.absolute(), index.tokenizer_fingerprint)
+    collector = Collector(index.shards, job.text.blank_lines == "documents")
+    encoder = Encoder(job.text, folder.absolute(), index.tokenizer_fingerprint)
     progress = _Progress(position)
-    with _executor(task, task.workers) as executor, ThreadPoolExecutor(1) as writer:
+    with _executor(job, job.workers) as executor, ThreadPoolExecutor(1) as writer:
         # A shard is written while the next one is filled.
         writing: Future[Index] = writer.submit(lambda: index)
-        ahead = max(1, AHEAD * task.workers)
+        ahead = max(1, AHEAD * job.workers)
         for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
             # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
             if encoded.arrays is None and not collector.passes_over(encoded):
                 encoded = executor.submit(encoder.encode, piece).result()
             is_skipping = not collector.wants_ids()
             for shard in collector.add(encoded):
-                writing = _next_shard(task, writer, writing, shard)
+                writing = _next_shard(job, writer, writing, shard)
             yield progress.event(collector, is_skipping)
 
         for shard in collector.rest():
-            writing = _next_shard(task, writer, writing, shard)
+            writing = _next_shard(job, writer, writing, shard)
         return writing.result()
 
 
 def _next_shard(
-    task: Task, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard
+    job: Job, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard
 ) -> "Future[Index]":
     """Write `shard` once the one before is written."""
-    return writer.submit(add_shard, task.request.output, writing.result(), shard)
+    return writer.submit(add_shard, job.request.output, writing.result(), shard)
 
 
 class _Progress:
