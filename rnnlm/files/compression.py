@@ -32,10 +32,9 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
 
     Errors are those of :func:`open_decompressed`.
     """
-    if suffix == ".gz":
-        return gzip.open(stream, "rb")
-    if suffix == ".bz2":
-        return bz2.open(stream, "rb")
+    if suffix in (".gz", ".bz2"):
+        library: Any = gzip if suffix == ".gz" else bz2
+        return library.open(stream, "rb")
     if suffix == ".xz":
         frames = _Frames(
             stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0"

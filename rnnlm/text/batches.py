@@ -1,7 +1,7 @@
 """Token ids cut into batches: windows over parallel streams for training, padded spans for scoring.
 
-Everywhere input t is the target of t-1 and the input before the first token is the boundary, so one
-array `stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs
+Everywhere input t is the target of t-1 and the input before the first token is the boundary. So one
+array is enough, `stream = [boundary, *ids]`: the window of targets `ids[s:e]` has the inputs
 `stream[s:e]`.
 """
 
@@ -32,18 +32,18 @@ class Window:
 
     @property
     def tokens_B(self) -> np.ndarray:
-        """How many targets each row has."""
+        """The number of targets of each row."""
         return self.end_B - self.start_B
 
     @property
     def tokens(self) -> int:
-        """Targets of all rows."""
+        """The number of targets of all rows."""
         return int(self.tokens_B.sum())
 
 
 def stream_bounds(tokens: int, rows: int) -> np.ndarray:
-    """(rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ by one at
-    most."""
+    """Return the (rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ
+    by one at most."""
     return np.arange(rows + 1, dtype=np.int64) * tokens // rows
 
 
@@ -51,11 +51,12 @@ NO_BORDER = np.iinfo(np.int64).max
 
 
 class Borders(Protocol):
-    """Positions in the ids at which the state begins anew."""
+    """Positions in the ids at which the state starts anew."""
 
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
-        """For each row the border at which a window of at most `length` tokens from its position on
-        has to end, or one that lies beyond. A row's positions grow from call to call."""
+        """Return for each row the border where a window of at most `length` tokens from its
+        position on has to end, or one that lies beyond. A row's positions grow from call to
+        call."""
         ...
 
 
@@ -66,19 +67,18 @@ class DocumentBorders:
         self.offsets = offsets
 
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
-        return self.offsets[
-            np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)
-        ]
+        next_B = np.searchsorted(self.offsets, position_B, side="right")
+        return self.offsets[next_B.clip(max=len(self.offsets) - 1)]
 
 
 class DrawnLineBorders:
     """The ends of about a `share` of the lines: a window that has a line's end in its last part
     ends there.
 
-    How large that part is, is drawn by `random` for each row and window, evenly around `share` of
-    the window. So lines of every length are as likely to be drawn, and little of a window stays
-    empty; all of them are drawn with a share of 1. Of a text on disk no more is read than the ends
-    of the lines near the rows that begin at `start_B`.
+    The size of that part is drawn by `random` for each row and window, evenly around `share` of the
+    window. So lines of every length are as likely to be drawn, and little of a window stays empty;
+    with a share of 1 all lines are drawn. Of a text on disk, only the ends of the lines near the
+    rows that begin at `start_B` are read.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class DrawnLineBorders:
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
         part_B = self.random.uniform(*self.parts, len(position_B))
         earliest_B = position_B + np.floor(length * (1 - part_B)).astype(np.int64)
-        return np.array(
-            [self._first_beyond(row, earliest) for row, earliest in enumerate(earliest_B.tolist())]
-        )
+        borders = map(self._first_beyond, range(len(earliest_B)), earliest_B.tolist())
+        return np.array(list(borders))
 
     def _first_beyond(self, row: int, position: int) -> int:
-        """The first end of a line beyond `position`, from the one on that `row` has come to."""
+        """Return the first end of a line beyond `position`, from the one on that `row` has come
+        to."""
         while self.line_B[row] < len(self.line_offsets):
             border = _item(self.line_offsets, self.line_B[row])
             if border > position:
@@ -111,11 +111,9 @@ class DrawnLineBorders:
 
 
 def _line_at(line_offsets: np.ndarray | ChunkedArray, position: int) -> int:
-    """The number of the line that holds `position`."""
-    return (
-        bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line))
-        - 1
-    )
+    """Return the number of the line that holds `position`."""
+    lines = range(len(line_offsets))
+    return bisect_right(lines, position, key=lambda line: _item(line_offsets, line)) - 1
 
 
 def _item(array: np.ndarray | ChunkedArray, index: int) -> int:
@@ -130,31 +128,31 @@ class StreamWindows:
     """
 
     def __init__(self, bounds: np.ndarray, borders: Sequence[Borders] = ()) -> None:
-        self.position_B, self.stop_B = bounds[:-1].copy(), bounds[1:]
+        self.position_B = bounds[:-1].copy()
+        self.stop_B = bounds[1:]
         self.fresh_B = np.ones(len(self.position_B), dtype=bool)
         self.borders = borders
 
     def next(self, length: int) -> Window | None:
-        """The next window, of at most `length` tokens a row; None at the end of the text."""
-        if not (self.position_B < self.stop_B).any():
-            return None
+        """Return the next window, of at most `length` tokens a row; None at the end of the text."""
         start_B, stop_B = self.position_B, self.stop_B
-        border_B = np.minimum.reduce(
-            [
-                np.full_like(stop_B, NO_BORDER),
-                *(each.after(start_B, length) for each in self.borders),
-            ]
-        )
+        if not (start_B < stop_B).any():
+            return None
+        # A row ends at the nearest border, at the end of its stream, or when it is long enough.
+        border_B = np.full_like(stop_B, NO_BORDER)
+        for borders in self.borders:
+            border_B = np.minimum(border_B, borders.after(start_B, length))
         end_B = np.minimum.reduce([start_B + length, stop_B, border_B])
         window = Window(start_B.copy(), end_B, self.fresh_B, length)
-        self.fresh_B, self.position_B = end_B == border_B, end_B
+        self.fresh_B = end_B == border_B
+        self.position_B = end_B
         return window
 
 
 def tbptt_windows(
     bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()
 ) -> Iterator[Window]:
-    """The windows of :class:`StreamWindows` of one of `lengths` after the other."""
+    """Yield the windows of :class:`StreamWindows`, each of the next one of `lengths`."""
     streams = StreamWindows(bounds, borders)
     for length in lengths:
         window = streams.next(length)
@@ -163,7 +161,7 @@ def tbptt_windows(
         yield window
 
 
-PADDING_SHARE = 0.1  # of a window's cells, at most
+PADDING_SHARE = 0.1  # the most that may be padding in a window
 
 
 @dataclass(frozen=True)
@@ -178,34 +176,36 @@ class SpanBatch:
     end_B: np.ndarray
 
     def windows(self, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(start_B, end_B) of consecutive windows of at most so many `cells`, rows times tokens
-        (but one token a row at least).
+        """Yield (start_B, end_B) of consecutive windows of at most so many `cells`, rows times
+        tokens (but one token a row at least).
 
         Rows that have come to their end are left out, so that windows have ever fewer rows: the
         first ones of those before.
         """
-        length_B, offset = self.end_B - self.start_B, 0
-        while rows := int((length_B > offset).sum()):
-            end = offset + _window_length(
-                np.minimum(length_B[:rows] - offset, max(1, cells // rows))
-            )
-            yield (
-                self.start_B[:rows] + offset,
-                np.minimum(self.start_B[:rows] + end, self.end_B[:rows]),
-            )
+        length_B = self.end_B - self.start_B
+        offset = 0
+        rows = int((length_B > offset).sum())
+        while rows:
+            left_B = length_B[:rows] - offset
+            most = max(1, cells // rows)
+            end = offset + _window_length(np.minimum(left_B, most))
+            start_B = self.start_B[:rows] + offset
+            yield start_B, np.minimum(self.start_B[:rows] + end, self.end_B[:rows])
             offset = end
+            rows = int((length_B > offset).sum())
 
 
 def _window_length(length_B: np.ndarray) -> int:
-    """The longest window over rows of these descending lengths of whose cells no more than
-    PADDING_SHARE are empty."""
+    """Return the longest window over rows of these descending lengths that has no more padding than
+    PADDING_SHARE."""
     shorter_B = length_B[::-1].cumsum()[::-1] - length_B  # tokens of the rows behind each
     used_B = (np.arange(1, len(length_B) + 1) * length_B + shorter_B) / (len(length_B) * length_B)
     return int(length_B[np.argmax(used_B >= 1 - PADDING_SHARE)])
 
 
 def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
-    """Batches of the `spans` ((S, 2) bounds), sorted by length, of at most `max_rows` rows."""
+    """Yield batches of the `spans` ((S, 2) bounds), sorted by length, of at most `max_rows`
+    rows."""
     order = np.argsort(spans[:, 0] - spans[:, 1], kind="stable")
     for at in range(0, len(order), max_rows):
         chosen = order[at : at + max_rows]
@@ -215,15 +215,17 @@ def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
 def gather(
     ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's end are
-    padding.
+    """Return inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's
+    end are padding.
 
     Positions beyond the end read some token as input; nothing depends on it.
     """
-    length = int((end_B - start_B).max(initial=0))
+    # One row is a slice, which is faster than picking tokens one by one.
     if len(start_B) == 1:
         window = slice(int(start_B[0]), int(end_B[0]))
         return stream[None, window].astype(np.int64), ids[None, window].astype(np.int64)
+
+    length = int((end_B - start_B).max(initial=0))
     position_BT = start_B[:, None] + np.arange(length)
     inside_BT = position_BT < end_B[:, None]
     position_BT = np.minimum(position_BT, len(ids) - 1)
@@ -232,7 +234,7 @@ def gather(
 
 
 def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
-    """`[boundary, *ids]`: the inputs of `ids`, in the same compact type."""
+    """Return `[boundary, *ids]`, the inputs of `ids`, in the same compact type."""
     return np.concatenate([np.array([boundary_id], dtype=ids.dtype), ids])
 
 
@@ -240,12 +242,8 @@ LONGEST_WHOLE = 1 << 15  # tokens of a line that is read as a whole: up to a gig
 
 
 def check_lengths(lengths_N: np.ndarray | Sequence[int], first: int | None = None) -> None:
-    """Make sure that lines of so many tokens can be read as wholes. first: the number of the first
-    line, where lines have numbers.
-
-    Raises:
-        TextError: one is too long.
-    """
+    """Make sure that lines of so many tokens can be read as wholes. A TextError names one that is
+    too long. first: the number of the first line, where lines have numbers."""
     too_long = np.flatnonzero(np.asarray(lengths_N) > LONGEST_WHOLE)
     if len(too_long):
         which = "a line" if first is None else f"line {first + too_long[0]}"
@@ -257,18 +255,18 @@ def check_lengths(lengths_N: np.ndarray | Sequence[int], first: int | None = Non
 
 
 def by_length(lengths_N: np.ndarray, tokens: int, rows: int | None = None) -> Iterator[np.ndarray]:
-    """The numbers of rows of such lengths, in batches of those of about the same length, the
-    shortest first: each has about `tokens` tokens with its padding, one row at least, and no more
-    than `rows`.
-
-    Raises:
-        TextError: a row is too long to be read as a whole.
-    """
+    """Yield the numbers of rows of such lengths, in batches of about the same length, the shortest
+    first. Each has about `tokens` tokens with its padding, one row at least, and no more than
+    `rows`."""
     check_lengths(lengths_N)
-    order, start = np.argsort(lengths_N, kind="stable"), 0
+    order = np.argsort(lengths_N, kind="stable")
+    most_rows = len(order) if rows is None else rows
+    start = 0
     while start < len(order):
-        end, most = start + 1, len(order) if rows is None else min(len(order), start + rows)
-        while end < most and (end - start + 1) * max(1, lengths_N[order[end]]) <= tokens:
+        # Take rows for as long as the batch, padded to the longest of them, is small enough.
+        end = start + 1
+        last = min(len(order), start + most_rows)
+        while end < last and (end - start + 1) * max(1, lengths_N[order[end]]) <= tokens:
             end += 1
         yield order[start:end]
         start = end

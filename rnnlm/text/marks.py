@@ -1,8 +1,8 @@
-"""Characters of which messy text writes several forms, counted in a text; and what is worth saying
-about them, before training and after.
+"""Characters that messy text writes in several forms: how often a text has them, and notices about
+them, before training and after.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
-or a letter with its accent beside it.
+or a letter with a separate accent behind it.
 """
 
 import re
@@ -21,7 +21,7 @@ from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_S
 if TYPE_CHECKING:
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-# so often, and in such a share of both, the rarer form must occur to be told of
+# the rarer form must occur so often, and be such a share of both, for a notice
 LEAST, LEAST_SHARE = 3, 0.001
 MOST_SHOWN = 4
 _CHARACTERS = {
@@ -31,116 +31,137 @@ _CHARACTERS = {
 }
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
-# how the plain form of a mark is written where it is no hyphen
+# how texts write the plain form of a mark; a hyphen inside a word is no dash
 _PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}
 
 
 def count_marks(lines: Iterable[str]) -> Counter[str]:
-    """How often each mark occurs in `lines`."""
+    """Return how often each mark occurs in `lines`."""
+    # Most lines are plain, which is quickly seen.
     text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
     counts = Counter(_MARKS.findall(text))
     if _ACCENT.search(text):
         counts.update(_accented(text))
     if "&" in text:
-        counts.update(entity for entity in ENTITY.findall(text) if meaning(entity))
+        counts.update(filter(meaning, ENTITY.findall(text)))
     return counts
 
 
 def _accented(text: str) -> dict[str, int]:
-    """How often each character stands before an accent with which NFC makes it another one. Texts
-    may be full of them: so no loop."""
+    """Return how often each character comes before an accent that NFC joins it with."""
+    # Texts may be full of accents, so pairs are counted in numpy: as one number of two code points.
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     places = np.flatnonzero((points[1:] >= 0x0300) & (points[1:] <= 0x036F))
-    found, counts = np.unique(
-        points[places].astype(np.int64) << 32 | points[places + 1], return_counts=True
-    )
-    pairs = {
-        chr(pair >> 32) + chr(pair & 0xFFFFFFFF): count
-        for pair, count in zip(found.tolist(), counts.tolist(), strict=True)
-    }
-    return {
-        pair: count for pair, count in pairs.items() if not unicodedata.is_normalized("NFC", pair)
-    }
+    codes = points[places].astype(np.int64) << 32 | points[places + 1]
+    different, counts = np.unique(codes, return_counts=True)
+
+    accented = {}
+    for code, count in zip(different.tolist(), counts.tolist(), strict=True):
+        pair = chr(code >> 32) + chr(code & 0xFFFFFFFF)
+        if not unicodedata.is_normalized("NFC", pair):
+            accented[pair] = count
+    return accented
 
 
 def form_of(mark: str) -> str:
-    """Which of the forms of :mod:`rnnlm.text.normalisation` reads a mark as its plain form."""
-    return _CHARACTERS.get(mark) or ("entities" if mark[0] == "&" else "nfc")
+    """Return the form of :mod:`rnnlm.text.normalisation` that reads a mark as its plain form."""
+    if mark in _CHARACTERS:
+        return _CHARACTERS[mark]
+    return "entities" if mark[0] == "&" else "nfc"
 
 
 def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
-    """A notice of those `marks` of a text that a model never saw, if there are any. tokenizers: by
-    what their models are called."""
+    """Send a notice of those `marks` of a text that a model never saw, if there are any.
+    tokenizers: by the names of their models."""
+    if not marks:
+        return
     unseen: Counter[str] = Counter()
     models = []
-    for name, tokenizer in tokenizers.items() if marks else ():
-        found = {
-            mark: count
-            for mark, count in marks.items()
-            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)
-        }
-        unseen |= Counter(found)
-        models += [name] if found else []
-    if unseen:
-        forms = ",".join(sorted({form_of(mark) for mark in unseen}))
-        others = f"{', '.join(models[:-1])} and " if models[1:] else ""
-        notice(
-            f"{_listed(unseen)}: unknown to {others}{models[-1]}. A model trained with "
-            f"--normalise {forms} reads their plain forms; "
-            f"for {'these' if others else 'this one'}, normalise the text first (rnnlm.normalise)"
-        )
+    for name, tokenizer in tokenizers.items():
+        found: Counter[str] = Counter()
+        for mark, count in marks.items():
+            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer):
+                found[mark] = count
+        unseen |= found
+        if found:
+            models.append(name)
+    if not unseen:
+        return
 
-
-def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
-    """Whether a tokenizer reads the mark as another character."""
-    settings = tokenizer.to_settings()
-    is_removed = settings.get("remove_punctuation") and form_of(mark) in ("quotes", "dashes")
-    return bool(is_removed) or form_of(mark) in (settings.get("normalise") or "").split(",")
-
-
-def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
-    """Whether the mark, as the tokenizer reads it, stands in a symbol that occurs in the training
-    text; of pieces that it could be put together of, each does."""
-    text, data = tokenizer.seen_text
-    mark = tokenizer.normalise([mark])[0].strip(" ")
-    mark = mark if tokenizer.keeps_case else mark.lower()
-    if mark in text:
-        return True
-    return tokenizer.name != "word" and all(
-        part in text or all(byte in data for byte in part.encode("utf-8")) for part in mark
+    forms = ",".join(sorted({form_of(mark) for mark in unseen}))
+    *others, last = models
+    unknown_to = f"{', '.join(others)} and {last}" if others else last
+    which = "these" if others else "this one"
+    notice(
+        f"{_listed(unseen)}: unknown to {unknown_to}. A model trained with "
+        f"--normalise {forms} reads their plain forms; "
+        f"for {which}, normalise the text first (rnnlm.normalise)"
     )
 
 
+def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
+    """Return whether a tokenizer reads the mark as another character."""
+    settings = tokenizer.to_settings()
+    form = form_of(mark)
+    if settings.get("remove_punctuation") and form in ("quotes", "dashes"):
+        return True
+    return form in (settings.get("normalise") or "").split(",")
+
+
+def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
+    """Return whether the mark, as the tokenizer reads it, is part of a symbol that occurs in the
+    training text, or is made of pieces that do."""
+    text, data = tokenizer.seen_text
+    mark = tokenizer.normalise([mark])[0].strip(" ")
+    if not tokenizer.keeps_case:
+        mark = mark.lower()
+    if mark in text:
+        return True
+    if tokenizer.name == "word":
+        return False
+    return all(part in text or _is_in_bytes(part, data) for part in mark)
+
+
+def _is_in_bytes(character: str, data: bytes) -> bool:
+    return all(byte in data for byte in character.encode("utf-8"))
+
+
 def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Iterator[Block]:
-    """The blocks of a training text; at its end a notice tells of characters that it writes in two
-    forms, which `settings` leave apart."""
+    """Yield the blocks of a training text. At its end, a notice tells of characters that it writes
+    in two forms, which `settings` keep apart."""
     marks: Counter[str] = Counter()
     plain: Counter[str] = Counter()
     for block in blocks:
         yield block
         text = "\n".join(block.lines)
         marks.update(count_marks(block.lines))
-        plain.update({character: sum(map(text.count, ways)) for character, ways in _PLAIN.items()})
+        for character, ways in _PLAIN.items():
+            plain[character] += sum(map(text.count, ways))
     _tell_mixed(marks, plain, settings)
 
 
 def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSettings") -> None:
-    apart = {"dashes", "entities", "nfc", "quotes", "spaces"} - {
-        *(settings.normalise or "").split(",")
-    }
-    apart -= {"dashes", "quotes"} if settings.remove_punctuation else set()
-    mixed, forms = [], set()
+    """Send a notice of characters that a text writes in two forms, if there are any."""
+    # Forms that the settings do not make one already.
+    apart = {"dashes", "entities", "nfc", "quotes", "spaces"}
+    apart.difference_update((settings.normalise or "").split(","))
+    if settings.remove_punctuation:
+        apart -= {"dashes", "quotes"}
+
+    mixed = []
+    forms: set[str] = set()
     for character, others in _by_plain_form(marks).items():
         counts = Counter({mark: marks[mark] for mark in others if form_of(mark) in apart})
-        rarer, total = counts.total(), counts.total()
+        text = _listed(counts)
+        # A space, an entity or an accent has no plain form that is worth counting.
+        rarer = total = counts.total()
         if character in _PLAIN:
-            rarer, total = min(rarer, plain[character]), total + plain[character]
+            rarer = min(rarer, plain[character])
+            total += plain[character]
+            text = f"{character} {plain[character]:,} times and {text}"
         if rarer >= LEAST and rarer >= LEAST_SHARE * total:
-            mixed.append(
-                (f"{character} {plain[character]:,} times and " if character in _PLAIN else "")
-                + _listed(counts)
-            )
-            forms |= {form_of(mark) for mark in counts}
+            mixed.append(text)
+            forms.update(map(form_of, counts))
     if mixed:
         notice(
             "the training text writes characters in two forms, which are different ones to the "
@@ -150,27 +171,32 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSe
 
 
 def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
-    """The marks by ', " and -, which they are other forms of; spaces, entities and letters each by
-    their own kind."""
+    """Return the marks by ', " and -, which they are other forms of; spaces, entities and letters
+    by their kind."""
     by: dict[str, list[str]] = {}
     for mark in marks:
-        by.setdefault(QUOTES.get(mark) or DASHES.get(mark) or form_of(mark), []).append(mark)
+        plain = QUOTES.get(mark) or DASHES.get(mark) or form_of(mark)
+        by.setdefault(plain, []).append(mark)
     return by
 
 
 def _listed(counts: Counter[str]) -> str:
-    """The most frequent marks with how often they occur."""
-    shown = [
-        f"{_shown(mark)} {count:,} {'time' if count == 1 else 'times'}"
-        for mark, count in counts.most_common(MOST_SHOWN)
-    ]
+    """Return the most frequent marks with how often they occur."""
+    shown = []
+    for mark, count in counts.most_common(MOST_SHOWN):
+        times = "time" if count == 1 else "times"
+        shown.append(f"{_shown(mark)} {count:,} {times}")
+    listed = ", ".join(shown)
     others = len(counts) - len(shown)
-    return ", ".join(shown) + (
-        f" and {others} {'other' if others == 1 else 'others'}" if others else ""
-    )
+    if others:
+        listed += f" and {others} {'other' if others == 1 else 'others'}"
+    return listed
 
 
 def _shown(mark: str) -> str:
-    if form_of(mark) == "spaces":
+    form = form_of(mark)
+    if form == "spaces":
         return f"U+{ord(mark):04X} ({unicodedata.name(mark, 'a control character').lower()})"
-    return f"{mark[0]} + U+{ord(mark[1]):04X}" if form_of(mark) == "nfc" else mark
+    if form == "nfc":
+        return f"{mark[0]} + U+{ord(mark[1]):04X}"
+    return mark

@@ -1,6 +1,6 @@
 """Tables of named columns: the one reader of texts with labels, of pairs, and of sources.
 
-Who reads a table says which columns it asks for and what others are usually called. Rows come
+Whoever reads a table says which columns it asks for and what others are usually called. Rows are
 checked, and a cell that is missing or unclear is an error that says what to name.
 """
 
@@ -10,21 +10,21 @@ from typing import Any, Protocol
 from rnnlm.errors import TextError, given, nearest
 from rnnlm.files import tables
 
-KINDS = {  # by what settings call the format
+KINDS = {  # by the name of the format in settings
     "tsv": tables.TSV,
     "csv": tables.CSV,
     "jsonl": tables.JSON_LINES,
     "parquet": tables.PARQUET,
 }
-# In JSON-lines and Parquet the columns of pairs may stand in an object of this name, one text for
-# each language, as data sets of the hub have them.
+# In JSON-lines and Parquet, an object of this name may hold the columns of pairs, one text for each
+# language, as in data sets of the hub.
 TRANSLATION = "translation"
 
 Values = Mapping[Any, Any]
 
 
 class TableSettings(Protocol):
-    """What settings say of tables, whatever is in them."""
+    """Settings for reading tables, whatever they hold."""
 
     @property
     def encoding_errors(self) -> str: ...
@@ -34,7 +34,7 @@ class TableSettings(Protocol):
 
 
 def format_of(kind: str) -> str:
-    """What settings call a kind of table."""
+    """Return what settings call a kind of table."""
     return next(name for name, each in KINDS.items() if each == kind)
 
 
@@ -46,10 +46,10 @@ def read_rows(
     has_header: bool = True,
     only_asked: bool = False,
 ) -> Iterator[tables.Row]:
-    """The rows of a table.
+    """Yield the rows of a table.
 
     asked: the columns that are named, by which the delimiter of CSV is found. only_asked: no others
-    are needed, so that no others of a Parquet file are read.
+    are needed, so that no others are read from a Parquet file.
     """
     kind = KINDS[format]
     if only_asked and kind == tables.PARQUET and set(asked) <= set(tables.parquet_columns(source)):
@@ -69,7 +69,7 @@ def read_rows(
 
 
 def languages_of(values: Values, asked: Sequence[str]) -> Values:
-    """The columns of a row of pairs: its own, or the languages of its `translation`."""
+    """Return the columns of a row of pairs: its own, or the languages of its `translation`."""
     inner = values.get(TRANSLATION)
     if isinstance(inner, dict) and not any(name in values for name in asked):
         return inner
@@ -77,7 +77,7 @@ def languages_of(values: Values, asked: Sequence[str]) -> Values:
 
 
 def cell(values: Values, column: str, where: str) -> Any:
-    """What a row holds in a column."""
+    """Return the value of a row in a column."""
     if column not in values:
         raise no_column(where, column, map(str, values))
     return values[column]
@@ -86,9 +86,9 @@ def cell(values: Values, column: str, where: str) -> Any:
 def usual_column(
     names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str
 ) -> str:
-    """The column of `names` that is usually called so, or the only one.
+    """Return the column of `names` that is usually called so, or the only one.
 
-    what: it holds, for messages. option: names it.
+    what: its content, for messages. option: the option that names it.
     """
     for name in usual:
         if name in names:
@@ -105,15 +105,15 @@ def usual_column(
 def check_length(row: tables.Row) -> None:
     """Refuse a row with more cells than columns."""
     if row.is_too_long:
-        hint = (
-            "a text that holds the delimiter needs quotation marks around it; --delimiter "
-            "names another one"
+        raise TextError(
+            f"{row.where}: {tables.TOO_LONG}",
+            hint="a text that holds the delimiter needs quotation marks around it; --delimiter "
+            "names another one",
         )
-        raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
 
 
 def text_of(value: object, where: str, column: str) -> str:
-    """What a cell holds, as text: numbers and truth values as JSON writes them."""
+    """Return the value of a cell as text: numbers and truth values as JSON writes them."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, (str, int)):
@@ -124,12 +124,11 @@ def text_of(value: object, where: str, column: str) -> str:
 
 
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
-    """The error for a column that does not exist, which lists those that do."""
+    """Return the error for a column that does not exist, which lists those that do."""
     names = list(names)
-    hint = nearest(name, names)
     listed = ", ".join(names) or "no columns"
-    return TextError(
-        f"{where}: no column {name!r}",
-        f"it has {listed}",
-        hint if hint.startswith("did you mean") else "",
-    )
+    # The hint need not list the columns once more.
+    hint = nearest(name, names)
+    if not hint.startswith("did you mean"):
+        hint = ""
+    return TextError(f"{where}: no column {name!r}", f"it has {listed}", hint)

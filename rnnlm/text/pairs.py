@@ -33,15 +33,15 @@ from rnnlm.text.named_columns import (
 )
 from rnnlm.text.sources import kind_with, parse_delimiter
 
-# ---- The settings with which pairs are read.
+# ---- Settings for reading pairs.
 
 Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
 
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, are those
-    of a table without a header."""
+    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, name
+    those of a table without a header."""
 
     format: Annotated[
         Format,
@@ -69,39 +69,42 @@ class ParallelSettings:
 
     @property
     def has_header(self) -> bool:
-        """Whether tables have one: columns that are called by numbers alone are those of a table
-        without."""
+        """Whether tables have a header: those whose columns are called by numbers alone have
+        none."""
         named = [name for name in (self.column, self.target_column) if name]
-        return not named or not all(name.isascii() and name.isdigit() for name in named)
+        are_numbers = all(name.isascii() and name.isdigit() for name in named)
+        return not named or not are_numbers
 
 
-# ---- What is read becomes pairs: special symbols are treated as asked for, and sides without words
+# ---- Texts become pairs: special symbols are treated as the settings say, and sides without words
 # are an error or left out.
 
 
 class PairCollector:
-    """Collects pairs, and counts what is left out as it is empty."""
+    """Collects pairs, and counts the empty ones that are left out."""
 
     def __init__(self, settings: ParallelSettings) -> None:
         self.settings = settings
         self.pairs: list[Pair] = []
         self.pairs_left_out = 0
-        self.references_left_out = 0  # of pairs that have others
+        self.references_left_out = 0  # from pairs that have others
 
     def add(self, texts: Sequence[str], places: Sequence[str], line: int, file: str) -> None:
-        """Add the pair that stands in that line of a file. texts: its source and its references;
-        places: where each of them stands."""
+        """Add the pair in that line of a file. texts: its source and its references; places: where
+        each of them comes from, for messages."""
+        # Most texts are plain, which is quickly seen.
         for text in texts:
             if "s>" in text or "\n" in text or not text.strip(WORD_SPACE):
                 texts = list(map(self._as_line, texts, places))
                 break
-        if not (all(texts) and texts[1:]):
+        if len(texts) < 2 or not all(texts):
             texts = self._filled(texts, places)
         if texts:
-            self.pairs.append(Pair(texts[0], tuple(texts[1:]), line, file))
+            source, *references = texts
+            self.pairs.append(Pair(source, tuple(references), line, file))
 
     def tell_of_empty(self) -> None:
-        """A notice of what was left out, if anything was."""
+        """Send a notice of what was left out, if anything was."""
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
             notice(
@@ -114,72 +117,68 @@ class PairCollector:
             )
 
     def _as_line(self, text: str, place: str) -> str:
-        """A text as one line, also where a cell holds several; "" where it has no words."""
+        """Return a text as one line, also where a cell holds several; "" where it has no words."""
         text = check_reserved(text, place, self.settings.special_symbols)
         if "\n" in text:
             text = text.strip("\r\n").replace("\r\n", " ").replace("\n", " ")
         return "" if is_blank(text) else text
 
     def _filled(self, texts: Sequence[str], places: Sequence[str]) -> Sequence[str]:
-        """The source and those references that are not empty; nothing where there is not one of
-        each."""
+        """Return the source and the references that are not empty; nothing where there is not one
+        of each."""
         source, *references = texts
         if not self.settings.skip_empty:
-            place, side = (
-                (places[texts.index("")] if "" in texts else places[0]),
-                "target" if source else "source",
-            )
+            place = places[texts.index("")] if "" in texts else places[0]
+            side = "target" if source else "source"
             raise TextError(
                 f"{place}: the {side} is empty",
                 "a pair needs words on both sides",
                 "--skip-empty leaves such pairs out",
             )
-        references = [reference for reference in references if reference]
-        if not (source and references):
+        filled = [reference for reference in references if reference]
+        if not (source and filled):
             self.pairs_left_out += 1
             return ()
-        self.references_left_out += len(texts) - 1 - len(references)
-        return (source, *references)
+        self.references_left_out += len(references) - len(filled)
+        return (source, *filled)
 
 
-# ---- The format of a file of pairs, told by its name, else by its first line.
+# ---- The format of a file of pairs, inferred from its name, else from its first line.
 
 
 def detect_format(source: str, settings: ParallelSettings) -> str:
-    """The format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
+    """Return the format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
     kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
     kind = kind_with(settings.delimiter, kind, source)
-    if kind is None:
-        lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
-        first = next((line for line in lines if not is_blank(line)), None)
-        # an empty file is for whoever asked for it to tell
-        kind = tables.TSV if first is None else _by_line(first)
-        if kind is None:
-            hint = "name its format with --input-format, or the file of the targets with --target"
-            raise TextError(
-                f"{source}: cannot tell how its pairs are written",
-                f"its first line is {shown(first)}",
-                hint,
-            )
-    return format_of(kind)
+    if kind is not None:
+        return format_of(kind)
+
+    # Of an empty file any format will do: reading it says that it is empty.
+    lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
+    first = next((line for line in lines if not is_blank(line)), None)
+    if first is None:
+        return "tsv"
+    if tables.is_json(first) or first.strip() == "[":  # an array may begin on a separate line
+        return "jsonl"
+    if "\t" in first:
+        return "tsv"
+    raise TextError(
+        f"{source}: cannot tell how its pairs are written",
+        f"its first line is {shown(first)}",
+        "name its format with --input-format, or the file of the targets with --target",
+    )
 
 
-def _by_line(first: str) -> str | None:
-    if tables.is_json(first) or first.strip() == "[":  # an array that begins on a line of its own
-        return tables.JSON_LINES
-    return tables.TSV if "\t" in first else None
-
-
-# ---- Pairs: a source, and what it is translated, spelled or answered by.
+# ---- Pairs: a source, and its translation, spelling or answer.
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A source and its references, the targets that are right: one or more. Each is a line without
-    its end, and holds a word at least.
+    its end, and holds at least one word.
 
-    line: where it stands in its file, from 1 (the row of a Parquet file, the element of a JSON
-    array). file: the file of the source.
+    line: its place in its file, from 1 (the row of a Parquet file, the element of a JSON array).
+    file: the file of the source.
     """
 
     source: str
@@ -189,7 +188,7 @@ class Pair:
 
     @property
     def where(self) -> str:
-        """Where it stands, for messages."""
+        """Its file and line, for messages."""
         return f"{self.file}, line {self.line}"
 
 
@@ -197,7 +196,7 @@ class Pair:
 class ParallelText:
     """Pairs, in the order of their files.
 
-    source_name, target_name: what their columns are called, or "source" and "target". format: of
+    source_name, target_name: the names of their columns, or "source" and "target". format: of
     :class:`ParallelSettings`, never "auto".
     """
 
@@ -217,8 +216,8 @@ class ParallelText:
         return digest.hexdigest()[:12]
 
     def grouped(self) -> "ParallelText":
-        """The same with each source once, where it stands first, with the references that stand
-        beside it there, and those of its other pairs that differ from these."""
+        """Return the same with each source once, where it occurs first: with its references there,
+        and those of its other pairs that differ from these."""
         groups: dict[str, list[Pair]] = {}
         for pair in self.pairs:
             groups.setdefault(pair.source, []).append(pair)
@@ -226,19 +225,18 @@ class ParallelText:
 
 
 def _merged(pairs: Sequence[Pair]) -> Pair:
-    """The first of several pairs, with the other references of all. Its own are kept even if two of
-    them are equal: as many as there are files of targets, so that a signature says how many
-    references lines have."""
+    """Return the first of several pairs with the other references of all.
+
+    Its own are kept even if two of them are equal: as many as there are files of targets, so that a
+    signature says how many references lines have.
+    """
     first, *others = pairs
-    if not others:
-        return first
-    found = dict.fromkeys(
-        reference
-        for pair in others
-        for reference in pair.references
-        if reference not in first.references
-    )
-    return replace(first, references=(*first.references, *found))
+    more: dict[str, None] = {}
+    for pair in others:
+        for reference in pair.references:
+            if reference not in first.references:
+                more[reference] = None
+    return replace(first, references=(*first.references, *more))
 
 
 # ---- Tables of pairs: TSV, CSV, JSON-lines, Parquet. One column holds the sources, another the
@@ -258,57 +256,55 @@ Columns = tuple[str, str]  # of the sources, of the targets
 
 
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
-    """Collect the pairs of a table. Returns the names of their columns; None: it has no rows."""
+    """Collect the pairs of a table. Return the names of their columns; None: it has no rows."""
     settings = collector.settings
-    columns: Columns | None = None
     asked = [name for name in (settings.column, settings.target_column) if name]
     rows = read_rows(
         source, format, settings, asked, settings.has_header, only_asked=len(asked) == 2
     )
+    columns: Columns | None = None
     for row in rows:
-        values, where = languages_of(row.values, asked), row.where
+        values = languages_of(row.values, asked)
+        # The first row decides on the columns.
         if columns is None:
-            columns = columns_of([str(name) for name in values], where, settings)
+            columns = columns_of(list(map(str, values)), row.where, settings)
             _check_header(columns, asked, source, format)
-        texts = _texts(values, columns, where, settings)
-        collector.add(texts, [where] * len(texts), row.number, source)
+        texts = _texts(values, columns, row.where, settings)
+        collector.add(texts, [row.where] * len(texts), row.number, source)
     return columns
 
 
 def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
     """Refuse texts of a table without a header that would pass for the names of its columns."""
-    text = next(
-        (name for name in columns if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS)),
-        None,
-    )
-    if text is not None and not asked and format in ("tsv", "csv"):
-        why = (
-            f"its first line is read as the names of its columns, and {shown(text)} looks "
-            "like a text"
-        )
-        raise TextError(
-            f"{source}: is there a header?",
-            why,
-            "name the columns: --column 1 --target-column 2 if there is none",
-        )
+    if asked or format not in ("tsv", "csv"):
+        return
+    for name in columns:
+        if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS):
+            raise TextError(
+                f"{source}: is there a header?",
+                f"its first line is read as the names of its columns, and {shown(name)} looks "
+                "like a text",
+                "name the columns: --column 1 --target-column 2 if there is none",
+            )
 
 
 def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
-    """The columns of sources and targets of a table that has columns of those `names`: those that
-    are named, else those that are usually called so, else the only two in their order."""
+    """Return the columns of sources and targets of a table that has columns of those `names`: those
+    that are named, else those that are usually called so, else the only two in their order."""
     source, target = settings.column, settings.target_column
     for name in (source, target):
         if name is not None and name not in names:
             raise no_column(where, name, names)
     if source and target:
         return source, target
+
     candidates = [pair for pair in USUAL if set(pair) <= set(names)]
     if len(names) == 2:
-        candidates += (
-            [(names[0], names[1])]
-            if source is target is None
-            else [(names[0], names[1]), (names[1], names[0])]
-        )
+        first, second = names
+        candidates.append((first, second))
+        # Where one of the two is named, the other one is the other side.
+        if source is not None or target is not None:
+            candidates.append((second, first))
     for first, second in candidates:
         if source in (None, first) and target in (None, second):
             return first, second
@@ -322,36 +318,40 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
 def _texts(
     values: Mapping[Any, Any], columns: Columns, where: str, settings: ParallelSettings
 ) -> list[str]:
-    """The source and the references of a row; "" where there is nothing in a cell."""
+    """Return the source and the references of a row; "" for a cell that is empty."""
     texts: list[str] = []
     for name in columns:
         value = values.get(name) if settings.skip_empty else cell(values, name, where)
         if isinstance(value, str):
             texts.append(value)
-        else:
-            several = value if isinstance(value, list) and texts else [value]
-            texts += ["" if each is None else text_of(each, where, name) for each in several]
+            continue
+        # A list of texts is several references; a source is one.
+        references = [value]
+        if isinstance(value, list) and texts:
+            references = value
+        for each in references:
+            texts.append("" if each is None else text_of(each, where, name))
     return texts
 
 
-# ---- Parallel files: a source on each line of one, its target on the same line of another, or of
+# ---- Parallel files: a source in each line of one, its target in the same line of another, or of
 # several.
 
-SOURCE, TARGET = "source", "target"  # the names of their columns, so to say
+SOURCE, TARGET = "source", "target"  # what takes the place of names of columns
 
 
 def read_parallel_files(
     source: str, targets: Sequence[str], collector: PairCollector
 ) -> tuple[str, str]:
-    """Collect the pairs of a file of sources and one file of targets for each reference. Returns
-    the names of both sides."""
+    """Collect the pairs of a file of sources and one file of targets for each reference. Return the
+    names of both sides."""
     files = (source, *targets)
     for line, texts in side_by_side(files, collector.settings.encoding_errors, "targets"):
         collector.add(texts, [f"{file}, line {line}" for file in files], line, source)
     return SOURCE, TARGET
 
 
-# ---- Files of pairs read, whatever their format.
+# ---- Reading files of pairs, whatever their format.
 
 PARALLEL = "parallel"
 Paths = Iterable[str | PathLike[str]]
@@ -360,20 +360,16 @@ Paths = Iterable[str | PathLike[str]]
 def read_pairs(
     paths: Paths, settings: ParallelSettings = ParallelSettings(), targets: Iterable[Paths] = ()
 ) -> ParallelText:
-    """The pairs of some files, in order. A notice says how many empty ones are left out, where that
-    is asked for.
+    """Return the pairs of some files, in order. A notice says how many empty ones are left out,
+    where that is asked for.
 
-    paths: files, globs, `-`. targets: where those hold the sources alone, the files of the targets,
+    paths: files, globs, `-`. targets: where these hold the sources alone, the files of the targets,
     line by line: for each reference as many files as `paths`.
-
-    Raises:
-        TextError: a file cannot be read, its format cannot be told, it lacks a column, or there are
-            no pairs; files are not equally long; a source or target is empty. UsageError: what is
-            asked for does not go together.
     """
     files = _expanded(paths)
     target_files = [_expanded(each) for each in targets]
     _check(files, target_files, settings)
+
     collector = PairCollector(settings)
     if target_files:
         for name, *of_name in zip(files, *target_files, strict=True):
@@ -385,7 +381,7 @@ def read_pairs(
     if not collector.pairs:
         raise TextError(
             f"no pairs in {', '.join(files)}",
-            "all of them are empty" if collector.pairs_left_out else "nothing stands in it",
+            "all of them are empty" if collector.pairs_left_out else "it is empty, or has no words",
         )
     return ParallelText(tuple(collector.pairs), *names, format)
 
@@ -397,28 +393,33 @@ def _expanded(paths: Paths) -> list[str]:
 def _check(
     files: Sequence[str], targets: Sequence[Sequence[str]], settings: ParallelSettings
 ) -> None:
-    if unequal := next((each for each in targets if len(each) != len(files)), None):
-        raise UsageError(
-            f"{len(files)} files of sources and {len(unequal)} of targets",
-            "each needs one",
-            "name as many with --target",
-        )
-    if (settings.format == PARALLEL and not targets) or (
-        targets and settings.format not in ("auto", PARALLEL)
-    ):
-        why = "targets are in files of their own" if targets else "there is no file with targets"
+    """Make sure that files of sources and of targets go together, and with the settings."""
+    for of_reference in targets:
+        if len(of_reference) != len(files):
+            raise UsageError(
+                f"{len(files)} files of sources and {len(of_reference)} of targets",
+                "each needs one",
+                "name as many with --target",
+            )
+    why = ""
+    if targets and settings.format not in ("auto", PARALLEL):
+        why = "targets are in files of their own"
+    if settings.format == PARALLEL and not targets:
+        why = "there is no file with targets"
+    if why:
         raise UsageError(
             f"format {settings.format}: {why}",
             hint="--input-format parallel and --target go together",
         )
     if not targets:
         return
-    if settings.format == "auto" and (
-        table := next(filter(tables.kind_of, (*files, *chain(*targets))), None)
-    ):
-        why = "targets are in files of their own, line by line"
+
+    # Whoever names tables, or columns, may not want them read line by line.
+    found = filter(tables.kind_of, (*files, *chain(*targets)))
+    table = next(found, None) if settings.format == "auto" else None
+    if table is not None:
         raise UsageError(
-            f"{table} is a table, {why}",
+            f"{table} is a table, targets are in files of their own, line by line",
             hint="--input-format parallel reads each of its lines as a text",
         )
     if settings.column or settings.target_column or settings.delimiter:
@@ -429,7 +430,7 @@ def _check(
 
 
 def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Columns, str]:
-    """Collect the pairs of tables. Returns the names of the columns, which are the same in all of
+    """Collect the pairs of tables. Return the names of the columns, which are the same in all of
     them, and the format of the first."""
     found: list[tuple[str, Columns, str]] = []
     for name in files:
@@ -438,11 +439,14 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Column
         if columns is None:
             continue
         found.append((name, columns, format))
-        first, of_first, _ = found[0]
-        if columns != of_first:
-            what = (
+        first, columns_of_first, _ = found[0]
+        if columns != columns_of_first:
+            raise TextError(
                 f"{name}: pairs of {' and '.join(columns)}, but those of {first} are "
-                f"{' and '.join(of_first)}"
+                f"{' and '.join(columns_of_first)}",
+                hint="name them with --column and --target-column",
             )
-            raise TextError(what, hint="name them with --column and --target-column")
-    return found[0][1:] if found else ((SOURCE, TARGET), "tsv")
+    if not found:
+        return (SOURCE, TARGET), "tsv"
+    _, columns, format = found[0]
+    return columns, format

@@ -140,12 +140,12 @@ class _ConlluWriter:
         first_word = filled[len(self.sentence.comments)]
         for name, label in text_labels.items():
             comment = f"# {name} = {on_one_line(label)}"
-            at = self._comment_at(filled, name)
-            if at is None:
+            old = self._comment_at(filled, name)
+            if old is None:
                 end = end_of(lines[first_word]) or "\n"
                 lines[first_word] = comment + end + lines[first_word]
             else:
-                lines[at] = comment + end_of(lines[at])
+                lines[old] = comment + end_of(lines[old])
         return "".join(lines)
 
     def _comment_at(self, filled: list[int], name: str) -> int | None:
