@@ -8,7 +8,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from rnnlm.errors import RnnlmError
 
@@ -32,9 +32,10 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
 
     Errors are those of :func:`open_decompressed`.
     """
-    if suffix in (".gz", ".bz2"):
-        library: Any = gzip if suffix == ".gz" else bz2
-        return library.open(stream, "rb")
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(stream, "rb"))
+    if suffix == ".bz2":
+        return cast(IO[bytes], bz2.open(stream, "rb"))
     if suffix == ".xz":
         frames = _Frames(
             stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0"

@@ -1,4 +1,4 @@
-"""What can be asked of a tokenizer."""
+"""Settings of tokenizers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rnnlm.text.normalisation import parse_forms
 
 @dataclass(frozen=True)
 class TokenizerSettings:
-    """Settings of all tokenizers; each uses those that concern it."""
+    """Settings of all tokenizers; each uses those that apply to it."""
 
     tokenizer: Annotated[
         Literal["word", "char", "byte", "sentencepiece"],
@@ -72,7 +72,7 @@ class TokenizerSettings:
     ] = False
 
     def __post_init__(self) -> None:
-        # in one spelling, whatever was asked for
+        # One spelling, however the forms were named.
         object.__setattr__(self, "normalise", parse_forms(self.normalise))
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError(
@@ -86,28 +86,29 @@ class TokenizerSettings:
             )
 
     def check_limits(self) -> None:
-        """Whether a new tokenizer can obey min_count and max_vocab; for stored settings nobody
-        asks, as older models hold limits that had no effect.
+        """Make sure that a new tokenizer can obey min_count and max_vocab. Stored settings are not
+        checked, as older models hold limits that had no effect.
 
         Raises:
             SettingsError: one is set for bytes or sentencepiece.
         """
-        idle = [
-            name
-            for name in ("min_count", "max_vocab")
-            if getattr(self, name) != getattr(type(self), name)
-        ]
-        if idle and self.tokenizer not in ("word", "char"):
-            what = f"{' and '.join(idle)}: not for the {self.tokenizer} tokenizer"
-            hint = (
-                "set vocab_size instead"
-                if self.tokenizer == "sentencepiece"
-                else f"leave {' and '.join(idle)} out"
+        if self.tokenizer in ("word", "char"):
+            return
+        limits = ("min_count", "max_vocab")
+        idle = [name for name in limits if getattr(self, name) != getattr(type(self), name)]
+        if idle:
+            names = " and ".join(idle)
+            hint = f"leave {names} out"
+            if self.tokenizer == "sentencepiece":
+                hint = "set vocab_size instead"
+            raise SettingsError(
+                f"{names}: not for the {self.tokenizer} tokenizer",
+                "these are settings of the word and char tokenizers",
+                hint,
             )
-            raise SettingsError(what, "these are settings of the word and char tokenizers", hint)
 
 
 def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` by name as files hold them: `reversed` only where it is set, so that all others
-    are as they were before there was any."""
+    """Return `settings` by name as files hold them: `reversed` only where it is set, so that all
+    others are as they were before it was introduced."""
     return {name: value for name, value in settings.items() if name != "reversed" or value}

@@ -1,12 +1,12 @@
-"""Word vectors by counting: positive pointwise mutual information of words and what stands beside
-them, and its truncated singular value decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2
-and 3).
+"""Word vectors by counting: positive pointwise mutual information of words and their neighbours,
+and its truncated singular value decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and
+3).
 
     PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75
         (their equation 3)
 
-The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI,
-0), a word's vector is its row of U S^0.5 (equation 6 with p = 0.5): S itself, as in the best
+The smoothed P_a corrects PMI's bias towards rare contexts. With M = PPMI = max(PMI, 0) = U S V^T, a
+word's vector is its row of U S^0.5 (equation 6 with p = 0.5): S itself, as in the best
 approximation of M, does worse in their comparison.
 """
 
@@ -39,15 +39,11 @@ def svd_vectors(
     seed: int = 1,
     progress: Progress = silent,
 ) -> np.ndarray:
-    """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and
-    seed, which draws the solver's start.
+    """Return vectors (V, width) float32 of the V = `size` words of a text. They are the same for
+    the same text and seed, which draws the solver's start.
 
     ids_N: of all lines. line_offsets: (lines + 1,) where each line begins, and the end. window:
     words on each side that count as context.
-
-    Raises:
-        SettingsError: there are no more words than `width`. TextError: no word stands beside
-            another one.
     """
     from scipy.sparse.linalg import svds
 
@@ -68,8 +64,11 @@ def svd_vectors(
     progress(f"singular values of {matrix_VV.nnz:,} numbers")
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
-    u_VE, s_E = u_VE[:, ::-1], np.maximum(s_E[::-1], 0)
-    # the sign of a singular vector is free
+
+    # The largest values come first; rounding may leave small ones below zero.
+    u_VE = u_VE[:, ::-1]
+    s_E = np.maximum(s_E[::-1], 0)
+    # The sign of a singular vector is arbitrary: its largest entry is made positive.
     largest_E = u_VE[np.abs(u_VE).argmax(axis=0), np.arange(width)]
     return np.ascontiguousarray(u_VE * np.sign(largest_E) * s_E**EIGENVALUE_POWER, dtype=np.float32)
 
@@ -83,7 +82,7 @@ def cooccurrences(
     *,
     by_distance: bool = False,
 ) -> Matrix:
-    """Count how often word c stands within `window` words of word w in the same line, (V, V),
+    """Count how often word c occurs within `window` words of word w in the same line, (V, V),
     symmetric. A pair counts 1, or with by_distance 1 / d where the words are d apart."""
     from scipy.sparse import coo_array, csr_array
 
@@ -92,6 +91,7 @@ def cooccurrences(
     for distance in range(1, window + 1):
         progress(f"words at distance {distance} of {window}")
         weight = 1 / distance if by_distance else 1
+        # A block at a time, so that memory does not grow with the text.
         for start in range(0, len(ids_N) - distance, BLOCK_WORDS):
             end = min(start + BLOCK_WORDS, len(ids_N) - distance)
             here, there = slice(start, end), slice(start + distance, end + distance)
@@ -103,8 +103,8 @@ def cooccurrences(
 
 
 def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
-    """Positive PMI of counts (words in rows, contexts in columns), natural logarithms, float64;
-    what is zero is not stored."""
+    """Return the positive PMI of counts (words in rows, contexts in columns), natural logarithms,
+    float64. Zeros are not stored."""
     from scipy.sparse import csr_array
 
     counts = counts_VV.tocoo()
@@ -120,10 +120,10 @@ def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
 
 # ---- Word vectors in the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
 #
-# Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a
-# word may have spaces inside. The file is read line by line; where only the words of a vocabulary
-# are asked for, the vectors of others are neither parsed nor kept. Words are compared as they are:
-# no other case is tried.
+# Each line is a word and its numbers, separated by spaces; the last `width` fields are the numbers,
+# so a word may have spaces inside. The file is read line by line; where only the words of a
+# vocabulary are asked for, the vectors of others are neither parsed nor kept. Words are compared as
+# they are: no other case is tried.
 
 FEW = 0.2  # share of the vocabulary below which vectors change little
 _HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
@@ -133,8 +133,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class FoundVectors:
-    """ids_K: int64, the words of the vocabulary that have a vector. values_KE: float32, the
-    vectors."""
+    """Vectors of words of a vocabulary. ids_K: int64, the words that have one. values_KE: float32,
+    the vectors."""
 
     ids_K: np.ndarray
     values_KE: np.ndarray
@@ -146,44 +146,29 @@ def read_vectors(
     width: int,
     encoding_errors: Literal["strict", "replace"] = "strict",
 ) -> FoundVectors:
-    """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz,
-    .xz, .bz2, .zst).
+    """Return the vectors of `symbols` (a tokenizer's) in the file at `path`, which may be
+    compressed (.gz, .xz, .bz2, .zst).
 
     Notices say how many symbols have one, and how many words occur several times (the first
-    counts).
-
-    Raises:
-        SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is
-            binary, not UTF-8 (and encoding_errors is not "replace"), cut off, or a vector is not
-            made of numbers.
+    counts). Raise SettingsError where the file's vectors are not `width` wide.
     """
     return _read(_Reader(str(path), symbols, width), encoding_errors).result()
 
 
 def check_text(path: str) -> None:
-    """Look at the beginning of a file of vectors, which costs nothing.
-
-    Raises:
-        TextError: it cannot be read, or is binary.
-    """
+    """Look at the beginning of a file of vectors, which costs nothing; refuse a binary one."""
     with naming_errors(path, TextError), open_decompressed(path) as stream:
         if b"\0" in stream.read(_FIRST_BYTES):
-            hint = "write it as text (gensim: save_word2vec_format(..., binary=False))"
             raise TextError(
                 f"{path} is a binary file",
                 "vectors are read from text files, as written by word2vec and GloVe",
-                hint,
+                "write it as text (gensim: save_word2vec_format(..., binary=False))",
             )
 
 
 def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """All words of the file at `path` but those with spaces inside, in its order, and their
-    vectors, (V, E) float32. A notice says how many words occur several times (the first counts).
-
-    Raises:
-        TextError: as :func:`read_vectors`. SettingsError: the first line says another width than
-            the vectors have.
-    """
+    """Return all words of the file at `path` but those with spaces inside, in its order, and their
+    vectors, (V, E) float32. A notice says how many words occur several times (the first counts)."""
     reader = _read(_Reader(str(path), None, None), None)
     if not reader.values:
         raise TextError(f"no vectors in {path}", "each of its words has spaces inside")
@@ -191,8 +176,8 @@ def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
 
 
 class _Reader:
-    """Takes line after line of a file. symbols: the words that are kept; None: all, as they come.
-    width: None: that of the file."""
+    """Takes the lines of a file one by one. symbols: the words that are kept; None: all words.
+    width: of the vectors; None: that of the file."""
 
     def __init__(self, path: str, symbols: Sequence[str] | None, width: int | None) -> None:
         self.path = path
@@ -200,18 +185,21 @@ class _Reader:
         self.takes_all = symbols is None
         self.ids = {symbol: id for id, symbol in enumerate(symbols or ())}
         self.values: dict[int, np.ndarray] = {}
-        self.promised: int | None = None  # vectors, by the first line
-        self.vectors = self.repeated = 0
+        self.promised: int | None = None  # how many vectors the first line announces
+        self.vectors = 0
+        self.repeated = 0
 
     def add(self, number: int, line: str) -> None:
-        """Line `number`, without spaces at its end."""
-        if number == 1 and (header := _HEADER.fullmatch(line)):
+        """Take line `number`, without spaces at its end."""
+        header = _HEADER.fullmatch(line) if number == 1 else None
+        if header:
             self.promised = int(header[1])
             self._check_width(number, int(header[2]))
         elif line:
             self._add_vector(number, line)
 
     def _add_vector(self, number: int, line: str) -> None:
+        # Fields are only split where something is unusual, or where the word is kept.
         spaces = line.count(" ")
         if self.width is None:
             self.width = spaces
@@ -220,6 +208,7 @@ class _Reader:
         self.vectors += 1
         if spaces > self.width:
             return  # no symbol has a space inside
+
         word, _, numbers = line.partition(" ")
         id = self.ids.setdefault(word, len(self.ids)) if self.takes_all else self.ids.get(word)
         if id is None:
@@ -230,16 +219,15 @@ class _Reader:
         self.values[id] = self._numbers(number, numbers.split(" "))
 
     def _check_fields(self, number: int, fields: list[str]) -> None:
-        """Of a first vector, or one with more or fewer fields than a word and `width` numbers:
-        whether it is a vector of another width, damaged, or of a word with spaces inside."""
+        """Check a first vector, or one with more or fewer fields than a word and `width` numbers:
+        is it a vector of another width, damaged, or of a word with spaces inside?"""
         assert self.width is not None
         found = len(fields) - 1
         are_numbers = list(map(_is_number, fields[1:]))
-        if (
-            found > self.width
-            and not all(are_numbers[: -self.width])
-            and all(are_numbers[-self.width :])
-        ):
+
+        # Words with spaces inside have other fields before the numbers.
+        has_longer_word = found > self.width and not all(are_numbers[: -self.width])
+        if has_longer_word and all(are_numbers[-self.width :]):
             return
         if not all(are_numbers):
             raise self._not_finite(number, fields[1:])
@@ -256,9 +244,10 @@ class _Reader:
         if self.width is None:
             self.width = found
         if found != self.width:
-            what = f"{self.path}, line {number}: vectors of width {found}"
             raise SettingsError(
-                what, f"embedding_size is {self.width}", f"set embedding_size={found}"
+                f"{self.path}, line {number}: vectors of width {found}",
+                f"embedding_size is {self.width}",
+                f"set embedding_size={found}",
             )
 
     def _numbers(self, number: int, fields: list[str]) -> np.ndarray:
@@ -285,11 +274,14 @@ class _Reader:
             )
 
     def result(self) -> FoundVectors:
-        found, size = len(self.values), len(self.ids)
+        """Return the vectors, and send a notice of how many words have one."""
+        found = len(self.values)
+        size = len(self.ids)
         if not found:
-            why = "its words are different ones, or written in another case"
             raise TextError(
-                f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase"
+                f"{self.path} has a vector for none of the {size:,} words",
+                "its words are different ones, or written in another case",
+                "see --lowercase",
             )
         message = (
             f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); "
@@ -301,10 +293,8 @@ class _Reader:
                 "(see --lowercase)"
             )
         notice(message)
-        return FoundVectors(
-            np.fromiter(self.values, dtype=np.int64, count=found),
-            np.stack(list(self.values.values())),
-        )
+        ids_K = np.fromiter(self.values, dtype=np.int64, count=found)
+        return FoundVectors(ids_K, np.stack(list(self.values.values())))
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:
         odd = next(field for field in fields if not _is_number(field))
@@ -319,7 +309,7 @@ class _Reader:
 
 
 def _read(reader: _Reader, encoding_errors: str | None) -> _Reader:
-    """The reader, which has read its file."""
+    """Have the reader read its file, and return it."""
     check_text(reader.path)
     for first, lines in numbered_lines(reader.path, encoding_errors):
         for number, line in enumerate(lines, start=first):
@@ -329,7 +319,7 @@ def _read(reader: _Reader, encoding_errors: str | None) -> _Reader:
 
 
 def _is_number(field: str) -> bool:
-    """Whether it is a number that single precision holds."""
+    """Return whether a field is a number that single precision holds."""
     try:
         return abs(float(field)) <= _LARGEST
     except ValueError:
