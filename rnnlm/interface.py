@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkabl
 if TYPE_CHECKING:  # what settings import must not wait for it
     import numpy as np
 
+    from rnnlm.inference.layer_outputs import LayerReader
+    from rnnlm.inference.prefixes import PrefixScorer
+    from rnnlm.neural.language_model import NeuralLanguageModel
+    from rnnlm.neural.words import WordRows
+    from rnnlm.ngram.model import NgramModel
+
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
 
@@ -301,30 +307,6 @@ class LanguageModel(Protocol[S]):
         """Return the weights, by name, as the model folder stores them."""
 
 
-class OptionalMethods(Protocol):
-    """What a model may offer beside, where its family can answer. Callers look for the method
-    first."""
-
-    description: str  # what it is, in a message: "an n-gram model"
-    order: int  # the number of words of its longest n-grams
-
-    def incremental(self) -> Any:
-        """Return a stepper that reads one word at a time, faster than `predict`."""
-
-    def check_tables(self) -> tuple[str, str]:
-        """Return what is wrong with its tables, or "", and what they hold."""
-
-    def contexts(
-        self, most: int, generator: "np.random.Generator"
-    ) -> "tuple[list[np.ndarray], bool]":
-        """Return at most `most` of the contexts after which its predictions differ, at random: ids
-        (S, T) by length, and whether these are all."""
-
-    def longest_matches(self, ids_N: "np.ndarray") -> "np.ndarray":
-        """Return how many words the longest of its n-grams has that ends at each token of a text,
-        (N,)."""
-
-
 @runtime_checkable
 class HiddenStateModel(LanguageModel[S], Protocol[S]):
     """A language model with hidden states, torch tensors, which caches and probes need."""
@@ -351,3 +333,114 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
 
     def exact_products(self) -> AbstractContextManager[None]:
         """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""
+
+
+class Answers:
+    """What the library asks of a model beside its protocol, with the answer of one that has
+    nothing to say.
+
+    All models of the library inherit this and answer for themselves; :func:`answers_of` has the
+    answers of any model, a user's, too.
+    """
+
+    task: str = "language-model"  # what it was trained for
+    description: str = "this model"  # what it is, in a message
+    # the folder that it was loaded from, and the device that was asked for
+    origin: tuple[str, str] | None = None
+    # its fingerprint vouches for its weights and words alone, as its folder was written before
+    # settings were sealed
+    is_weights_only: bool = False
+    # it gives probabilities of a line given its source, as the decoder of an encoder-decoder does
+    reads_sources: bool = False
+
+    @property
+    def model_kind(self) -> str:
+        """Its kind as config.json has it. One of which nothing is known gives probabilities of next
+        words, as n-grams do, and has nothing else to show."""
+        return "ngram"
+
+    @property
+    def stored_adaptation(self) -> dict[str, Any] | None:
+        """How it adapts itself, as the config.json of a mixture keeps it: kind, settings, also."""
+        return None
+
+    @property
+    def with_hidden_states(self) -> "HiddenStateModel | None":
+        """This model, where it has hidden states."""
+        return None
+
+    @property
+    def with_gradients(self) -> "NeuralLanguageModel | None":
+        """This model, where it is a network whose weights can follow what it reads."""
+        return None
+
+    @property
+    def with_ngrams(self) -> "NgramModel | None":
+        """This model, where it holds n-grams of several orders."""
+        return None
+
+    def incremental(self) -> "PrefixScorer | None":
+        """Return a stepper that reads one word at a time, where that is faster than `predict`."""
+        return None
+
+    def check_tables(self) -> tuple[str, str] | None:
+        """Return what is wrong with its tables, or "", and what they hold."""
+        return None
+
+    def contexts(
+        self, most: int, generator: "np.random.Generator"
+    ) -> "tuple[list[np.ndarray], bool] | None":
+        """Return at most `most` of the contexts after which its predictions differ, at random: ids
+        (S, T) by length, and whether these are all."""
+        return None
+
+    def longest_matches(self, ids_N: "np.ndarray") -> "tuple[np.ndarray, int] | None":
+        """Count the words of the longest of its n-grams that ends at each token of a text, (N,).
+        Return these numbers, and the longest that its n-grams are."""
+        return None
+
+    def states(self, sources: Sequence[str]) -> State | None:
+        """Return the states in which targets of these sources begin, a row for each; the boundary
+        is the first input."""
+        return None
+
+    def layer_reader(self) -> "LayerReader | None":
+        """Return what reads lines and gives what the layers of its network give."""
+        return None
+
+    def word_vectors(self, which: str) -> "WordRows | None":
+        """Return the vectors of its words: those that a network reads ("input"), or the weights of
+        its softmax ("output").
+
+        Raises:
+            UsageError: its output layer has no weights of single words.
+        """
+        return None
+
+
+class _AnswersOfAnother(Answers):
+    """The answers of a model that is not the library's: what it offers itself, else nothing."""
+
+    def __init__(self, model: object) -> None:
+        self._model = model
+        for name in OFFERED:
+            if hasattr(model, name):
+                vars(self)[name] = getattr(model, name)
+        self.reads_sources = hasattr(model, "states")
+
+    @property
+    def with_hidden_states(self) -> HiddenStateModel | None:
+        return self._model if isinstance(self._model, HiddenStateModel) else None
+
+
+# what a user's model may offer beside the protocol
+OFFERED = (
+    "task", "description", "origin", "incremental", "check_tables", "contexts", "longest_matches",
+    "states", "layer_reader", "word_vectors",
+)  # fmt: skip
+
+
+def answers_of(model: object) -> Answers:
+    """Return the answers of a model: its own, or those that complete a user's, which may keep the
+    protocol alone."""
+    return model if isinstance(model, Answers) else _AnswersOfAnother(model)

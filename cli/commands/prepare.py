@@ -68,7 +68,7 @@ def command(as_json: bool, **given: Any) -> None:
     depend on the number of workers. What is done stays when the work is cut off.
     """
     from rnnlm.config import parse_assignments
-    from rnnlm.text.prepared.preparation import Request, run
+    from rnnlm.text.prepared.preparation import Encoding, Request, run
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
@@ -81,7 +81,7 @@ def command(as_json: bool, **given: Any) -> None:
         for event in run(Request(**own, flags=flags)):
             if line := _announcement(event):
                 announce(line)
-            elif hasattr(event, "share"):
+            elif isinstance(event, Encoding):
                 advance(event)
     if as_json:
         terminal.print_json(dataclasses.asdict(event))

@@ -39,9 +39,8 @@ def is_in_torch(settings: NetworkSettings) -> bool:
     is_plain = settings.connections == "plain" and (
         len(set(settings.widths)) == 1 or settings.weight_drop > 0
     )
-    return is_plain and all(
-        getattr(settings.cell, name, forms[0]) in forms for name, forms in IN_TORCH.items()
-    )
+    cell = vars(settings.cell)
+    return is_plain and all(cell.get(name, forms[0]) in forms for name, forms in IN_TORCH.items())
 
 
 class _Network(nn.Module):

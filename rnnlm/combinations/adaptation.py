@@ -2,7 +2,7 @@
 by default."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import msgspec
 
 from rnnlm.arguments import check
 from rnnlm.combinations import companions
-from rnnlm.combinations.adapted_model import AdaptedModel, check_hidden
-from rnnlm.combinations.settings import KINDS, OF_RMS, describe
+from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
+from rnnlm.combinations.settings import KINDS, OF_RMS, AdaptationSettings, describe
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
-from rnnlm.interface import HiddenStateModel, LanguageModel
+from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import PART_ADAPTATIONS
@@ -48,7 +48,7 @@ def adapt(
         from rnnlm.combinations.unigram_cache import UnigramCache
 
         return UnigramCache(model, settings)
-    check_hidden(model, HiddenStateModel)
+    with_hidden_states(model)
     if kind == "cache":
         from rnnlm.combinations.neural_cache import NeuralCache
 
@@ -75,7 +75,7 @@ def adapter(
 
     def adapted(model: LanguageModel, folder: Path) -> LanguageModel:
         if kind != "unigram":
-            check_hidden(model, HiddenStateModel)
+            with_hidden_states(model)
         tuned, rule = companions.read_tuned(folder, kind), (given or {}).get("adaptation_rule")
         if tuned and rule and rule != tuned.settings["adaptation_rule"]:
             tuned = None  # rates of one rule mean nothing to the other
@@ -88,17 +88,19 @@ def adapter(
     return adapted
 
 
-def load_statistics(folder: Path, model: Any, settings: Any) -> Mapping[str, Any] | None:
+def load_statistics(
+    folder: Path, model: LanguageModel, settings: AdaptationSettings
+) -> Mapping[str, Any] | None:
     """The gradient statistics in the model's folder, if the settings need any and there are some.
 
     Raises:
         ModelError: they are damaged, or of other weights.
     """
-    if getattr(settings, "adaptation_rule", None) != "rms":
+    if not settings.needs_statistics:
         return None
     from rnnlm.combinations import dynamic_evaluation
 
-    return dynamic_evaluation.load_statistics(folder, model)
+    return dynamic_evaluation.load_statistics(folder, with_gradients(model))
 
 
 def settings_class(kind: str) -> type[Any]:
@@ -144,12 +146,7 @@ class PartAdaptation:
 
 def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     """The settings of a mixture that say how its parts adapt; none where none does."""
-    adaptations = [
-        PartAdaptation(part.kind, asdict(part.settings), part.also)
-        if isinstance(part, AdaptedModel)
-        else None
-        for part in parts
-    ]
+    adaptations = [answers_of(part).stored_adaptation for part in parts]
     return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
 
 
@@ -183,8 +180,8 @@ def _adapted(part: LanguageModel, its: PartAdaptation) -> LanguageModel:
     settings = from_stored(settings_class(its.kind), its.settings)
     folder = loading.find(part)
     model = adapt(part, its.kind, settings, load_statistics(folder, part, settings))
-    assert isinstance(model, AdaptedModel)
-    if model.also != its.also:
+    made = answers_of(model).stored_adaptation
+    if made is None or made["also"] != its.also:
         hint = "mix the models again"
         raise ModelError(
             f"the gradient statistics in {folder} are not those that it was mixed with",

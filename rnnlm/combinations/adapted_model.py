@@ -2,20 +2,23 @@
 stored."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from rnnlm.combinations.settings import describe, joined
 from rnnlm.errors import UsageError
-from rnnlm.interface import LanguageModel, keeps
-from rnnlm.models.model_folder import is_weights_only
+from rnnlm.interface import Answers, HiddenStateModel, LanguageModel, answers_of, keeps
+
+if TYPE_CHECKING:
+    from rnnlm.neural.language_model import NeuralLanguageModel
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 
 
 @keeps(LanguageModel)
-class AdaptedModel:
+class AdaptedModel(Answers):
     """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
 
     kind: ClassVar[str]
@@ -31,7 +34,7 @@ class AdaptedModel:
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
-        self.is_weights_only = is_weights_only(model)
+        self.is_weights_only = answers_of(model).is_weights_only
         # what results depend on beside model and settings, for signatures
         self.also: dict[str, str] = {}
 
@@ -43,23 +46,48 @@ class AdaptedModel:
     def adaptation(self) -> str:
         return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])
 
+    @property
+    def stored_adaptation(self) -> dict[str, Any]:
+        return {"kind": self.kind, "settings": asdict(self.settings), "also": self.also}
+
+    @property
+    def model_kind(self) -> str:
+        return answers_of(self.model).model_kind
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         return self.model.to_arrays()
 
 
-def check_hidden(model: LanguageModel, wanted: type) -> Any:
-    """`model` itself, which is `wanted`.
+def with_hidden_states(model: LanguageModel) -> HiddenStateModel:
+    """Return `model` itself, which has hidden states.
 
     Raises:
-        UsageError: it has no hidden states or no weights that gradients could change.
+        UsageError: it has none.
     """
-    if not isinstance(model, wanted):
-        what = f"{getattr(model, 'description', 'this model')} cannot be adapted so"
-        hint = "use the cache of words, which works for every model: --adapt unigram"
-        raise UsageError(
-            what, "that takes a neural network, with hidden states and gradients", hint
-        )
-    return model
+    found = answers_of(model).with_hidden_states
+    if found is None:
+        raise _cannot_adapt(model)
+    return found
+
+
+def with_gradients(model: LanguageModel) -> "NeuralLanguageModel":
+    """Return `model` itself, whose weights gradients can change.
+
+    Raises:
+        UsageError: it has no such weights.
+    """
+    found = answers_of(model).with_gradients
+    if found is None:
+        raise _cannot_adapt(model)
+    return found
+
+
+def _cannot_adapt(model: LanguageModel) -> UsageError:
+    return UsageError(
+        f"{answers_of(model).description} cannot be adapted so",
+        "that takes a neural network, with hidden states and gradients",
+        "use the cache of words, which works for every model: --adapt unigram",
+    )
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:

@@ -36,7 +36,7 @@ from torch import Tensor
 from rnnlm.arguments import check_shapes, check_state
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.combinations import companions
-from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden, one_row
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, one_row, with_gradients
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
@@ -89,7 +89,7 @@ class DynamicEvaluation(AdaptedModel):
         settings: DynamicSettings = DynamicSettings(),
         statistics: Statistics | None = None,
     ) -> None:
-        super().__init__(check_hidden(model, NeuralLanguageModel), settings)
+        super().__init__(with_gradients(model), settings)
         self.max_rows = 1
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
         self.start_P = torch.cat(

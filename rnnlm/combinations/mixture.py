@@ -24,8 +24,16 @@ from rnnlm.combinations import adaptation
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
-from rnnlm.models.model_folder import is_weights_only
+from rnnlm.interface import (
+    PADDING,
+    Array,
+    LanguageModel,
+    Shapes,
+    State,
+    Tokenizer,
+    answers_of,
+    keeps,
+)
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
@@ -85,7 +93,7 @@ class Mixture(PickledByOrigin):
         self.weights_K = np.asarray(weights_K, dtype=np.float64)
         self.kind = kind
         self.fingerprint = fingerprint
-        self.is_weights_only = any(map(is_weights_only, parts))
+        self.is_weights_only = any(answers_of(part).is_weights_only for part in parts)
         check_weights(self.weights_K, len(self.parts), kind)
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._counting = np.flatnonzero(self.weights_K).tolist()
@@ -97,6 +105,10 @@ class Mixture(PickledByOrigin):
             if self.origin
             else (Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint))
         )
+
+    @property
+    def model_kind(self) -> str:
+        return "mixture"
 
     @property
     def normalised(self) -> bool:

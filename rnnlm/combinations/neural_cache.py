@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from rnnlm import arrays
 from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
-from rnnlm.combinations.adapted_model import PART, AdaptedModel, check_hidden
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, with_hidden_states
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
 
@@ -73,7 +73,7 @@ class NeuralCache(AdaptedModel):
     def __init__(
         self, model: LanguageModel, settings: NeuralCacheSettings = NeuralCacheSettings()
     ) -> None:
-        super().__init__(check_hidden(model, HiddenStateModel), settings)
+        super().__init__(with_hidden_states(model), settings)
 
     def initial_state(self, rows: int) -> NeuralCacheState:
         def none(*shape: int, dtype: torch.dtype) -> Tensor:

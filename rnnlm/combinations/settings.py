@@ -15,8 +15,17 @@ if TYPE_CHECKING:
 CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 
 
+class AdaptationSettings:
+    """Settings of a way to adapt a model."""
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether gradient statistics, gathered on training text, are needed."""
+        return False
+
+
 @dataclass(frozen=True)
-class UnigramCacheSettings:
+class UnigramCacheSettings(AdaptationSettings):
     """Of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
@@ -26,7 +35,7 @@ class UnigramCacheSettings:
 
 
 @dataclass(frozen=True)
-class NeuralCacheSettings:
+class NeuralCacheSettings(AdaptationSettings):
     """Of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
@@ -43,7 +52,7 @@ class NeuralCacheSettings:
 
 
 @dataclass(frozen=True)
-class DynamicSettings:
+class DynamicSettings(AdaptationSettings):
     """Of :class:`rnnlm.combinations.dynamic_evaluation.DynamicEvaluation`."""
 
     segment_tokens: Annotated[
@@ -63,6 +72,10 @@ class DynamicSettings:
     adaptation_epsilon: Annotated[
         Positive, Meta(description="rule=rms: added to the root mean square")
     ] = 0.001
+
+    @property
+    def needs_statistics(self) -> bool:
+        return self.adaptation_rule == "rms"
 
 
 KINDS: dict[str, type] = {

@@ -18,7 +18,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
-from rnnlm.combinations.adapted_model import check_hidden
+from rnnlm.combinations.adapted_model import with_hidden_states
 from rnnlm.combinations.companions import TunedSettings
 from rnnlm.combinations.settings import OF_RMS
 from rnnlm.combinations.unigram_cache import UnigramCache
@@ -27,7 +27,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
 from rnnlm.inference import span_scoring
-from rnnlm.interface import Array, Device, HiddenStateModel, LanguageModel, State
+from rnnlm.interface import Array, Device, LanguageModel, State
 from rnnlm.models import loading, model_folder
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
@@ -98,7 +98,7 @@ def tune(
     with lock.held(folder, "tuning"):
         model, _ = model_folder.load(folder, device)
         if kind != "unigram":
-            check_hidden(model, HiddenStateModel)
+            with_hidden_states(model)
         encoded = on.encode(model.tokenizer)
         warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
         if statistics is not None:

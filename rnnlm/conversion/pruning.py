@@ -6,11 +6,13 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
+from rnnlm.interface import answers_of
 from rnnlm.models import card, loading, model_folder
 from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
@@ -90,8 +92,9 @@ def prune(
             f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
         )
     with model_folder.owned(output, overwrite, "pruning"):
-        model, manifest = model_folder.load(folder, "cpu")
-        assert isinstance(model, NgramModel)  # models of that kind are
+        loaded, manifest = model_folder.load(folder, "cpu")
+        model = answers_of(loaded).with_ngrams
+        assert model is not None  # models of that kind have them
         before = _size(model, manifest, on)
         pruned, threshold = _pruned(model, limits, counted)
         by = {
@@ -181,10 +184,10 @@ def _pruned(
 
 
 def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
-    tokenizer = model.tokenizer
-    if not isinstance(tokenizer, WordTokenizer):
-        what = f"the vocabulary of a {tokenizer.name} tokenizer cannot be limited"
+    if model.tokenizer.name != WordTokenizer.name:
+        what = f"the vocabulary of a {model.tokenizer.name} tokenizer cannot be limited"
         raise UsageError(what, "only words can be left out as a whole")
+    tokenizer = cast(WordTokenizer, model.tokenizer)
     kept_V = np.ones(tokenizer.size, dtype=bool)
     if limits.vocab is not None:
         kept_V &= _listed(tokenizer, limits.vocab)

@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import SENTENCE_START, Device, LanguageModel
+from rnnlm.interface import SENTENCE_START, Device, LanguageModel, answers_of
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
@@ -110,8 +110,9 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     if manifest.task in registry.TASKS:
         yield from registry.task_function(manifest.task, "evaluation:checks")(model, sample, seed)
         return
-    if hasattr(model, "check_tables"):
-        problem, detail = model.check_tables()
+    tables = answers_of(model).check_tables()
+    if tables is not None:
+        problem, detail = tables
         yield Check("tables", "failed" if problem else "ok", problem or detail)
         if problem:
             return
@@ -181,10 +182,10 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
     """The sum that is farthest from one."""
     size = model.tokenizer.size
     most = max(1, MOST_CELLS // size)
-    if hasattr(model, "contexts"):
-        contexts, are_all = model.contexts(sample or most, generator)
-    else:
-        contexts, are_all = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
+    listed = answers_of(model).contexts(sample or most, generator)
+    if listed is None:
+        listed = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
+    contexts, are_all = listed
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
     worst, where = -1.0, np.zeros(1, dtype=np.int64)
     for ids_BT in (

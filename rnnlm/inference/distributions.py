@@ -6,14 +6,13 @@ predict everywhere, a few tokens at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import check_scores
-from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State, answers_of
 from rnnlm.text.encoding import known_ids
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
@@ -35,10 +34,12 @@ def score_and_look(
     what spans begin with, as there.
     """
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
-    reader: Any = (
-        _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
-    )
-    tokens = model.call_tokens if isinstance(reader, _Hidden) else min(model.call_tokens, at_once)
+    network = answers_of(model).with_hidden_states
+    reader: _Hidden | _Predicting
+    if network is None:
+        reader, tokens = _Predicting(model), min(model.call_tokens, at_once)
+    else:
+        reader, tokens = _Hidden(network, at_once), model.call_tokens
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
     logprob_N = np.zeros(len(ids))
     places: list[np.ndarray] = []

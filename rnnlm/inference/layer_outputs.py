@@ -8,7 +8,7 @@ text, whatever direction a layer reads in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -86,14 +86,6 @@ class LayerReader(Protocol):
     ) -> list[LayerOutputs]:
         """What each of these layers gives for the lines of these numbers, which are read side by
         side."""
-
-
-@runtime_checkable
-class LayeredModel(Protocol):
-    """A model that has layers of a network to show."""
-
-    def layer_reader(self) -> LayerReader:
-        """What reads lines and gives what its layers give."""
 
 
 def words_of_lines(

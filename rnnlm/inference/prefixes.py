@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import MOST_CELLS, predict
 from rnnlm.inference.span_scoring import check_reads_forward
-from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
+from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State, answers_of
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
@@ -43,7 +43,11 @@ class PrefixScorer(Protocol[P]):
     gives."""
 
     order: int
-    model: LanguageModel
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model whose states :meth:`distribution` gives."""
+        ...
 
     def begin(self) -> P:
         """The prefix at the start of a line."""
@@ -79,8 +83,7 @@ def prefix_scorer(model: LanguageModel) -> PrefixScorer:
     """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
     predictions. UsageError: it reads from the end."""
     check_reads_forward(model.tokenizer, "score lines that grow word by word")
-    offered = getattr(model, "incremental", None)
-    return offered() if offered else CachedPrefixes(model)
+    return answers_of(model).incremental() or CachedPrefixes(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,15 +275,15 @@ class _Trie:
         compared_L: np.ndarray,
         is_likeliest_N: np.ndarray,
     ) -> None:
-        self.model: Any = model
+        self.model = model
+        self.network = answers_of(model).with_hidden_states
         self.ids = ids
         self.start_L, self.length_L = spans[:, 0], spans[:, 1] - spans[:, 0]
         lines = [ids[start:end] for start, end in spans.tolist()]
         self.shared_L = np.array(
             [0, *(_common(one, other) for one, other in itertools.pairwise(lines))]
         )
-        self.is_network = isinstance(model, HiddenStateModel)
-        self.joins_L = self.shared_L + self.is_network
+        self.joins_L = self.shared_L + (self.network is not None)
         self.joins_L[0] = 0
         self.compared_L, self.is_open_L, self.is_likeliest_N = (
             compared_L,
@@ -297,10 +300,10 @@ class _Trie:
             end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
             inputs_RT = stream[position_RT]
-            if self.is_network:
-                hidden_RTH, after = self.model.hidden(inputs_RT, state)
-                yield self._score_hidden(hidden_RTH, position_RT, rows, end)
-                predict = functools.partial(self._predict_hidden, hidden_RTH)
+            if self.network is not None:
+                hidden_RTH, after = self.network.hidden(inputs_RT, state)
+                yield self._score_hidden(self.network, hidden_RTH, position_RT, rows, end)
+                predict = functools.partial(_predict_hidden, self.network, hidden_RTH)
             else:
                 logprob_RT, after = self.model.score(inputs_RT, self.ids[position_RT], state)
                 yield position_RT, logprob_RT
@@ -339,7 +342,12 @@ class _Trie:
         )
 
     def _score_hidden(
-        self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int
+        self,
+        network: HiddenStateModel,
+        hidden_RTH: Array,
+        position_RT: np.ndarray,
+        rows: np.ndarray,
+        end: int,
     ) -> tuple[np.ndarray, Array]:
         """The scores of the rows' targets, and of the first own target of lines that branch off
         after the last input."""
@@ -351,7 +359,7 @@ class _Trie:
         hidden_EH = hidden_RTH[
             tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))
         ]
-        return position_E, self.model.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
+        return position_E, network.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
 
     def _compare(
         self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]
@@ -373,13 +381,14 @@ class _Trie:
         is_likeliest = likeliest_M[which] == known_ids(self.ids[position], self.model.tokenizer)
         self.is_likeliest_N[position] = self.is_open_L[lines] = is_likeliest
 
-    def _predict_hidden(self, hidden_RTH: Array, rows: np.ndarray) -> Array:
-        return self.model.predict_hidden(hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1])[
-            :, 0
-        ]
-
     def _predict(self, inputs_RT: np.ndarray, state: State, rows: np.ndarray) -> Array:
         return self.model.predict(inputs_RT[rows, :1], state.select(rows))[0][:, 0]
+
+
+def _predict_hidden(network: HiddenStateModel, hidden_RTH: Array, rows: np.ndarray) -> Array:
+    """Log-probabilities (nats), (M, V), of what follows the first input of each of `rows`, (M,)."""
+    hidden_M1H = hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1]
+    return network.predict_hidden(hidden_M1H)[:, 0]
 
 
 def _rows_of(lines: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ span may be of any length; the result depends neither on the batch nor on the or
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import LanguageModel, State, Tokenizer
+from rnnlm.interface import LanguageModel, State, Tokenizer, answers_of
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
@@ -233,32 +233,25 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
 # state of its source.
 
 
-class Decoder(LanguageModel[Any], Protocol):
-    """A language model of targets that are conditional on sources."""
-
-    def states(self, sources: Sequence[str | None]) -> State:
-        """The states in which targets of these sources begin, a row for each; the boundary is the
-        first input."""
-
-
 def reads_sources(model: LanguageModel) -> bool:
     """Whether the model gives probabilities of a line given its source, as the decoder of an
     encoder-decoder does."""
-    return hasattr(model, "states")
+    return answers_of(model).reads_sources
 
 
 def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initial | None:
     """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans`
     takes it; None: the model reads no sources. A source that several lines of a batch have is read
     once."""
-    if not reads_sources(model):
+    decoder = answers_of(model)
+    if not decoder.reads_sources:
         return None
-    decoder: Any = model
 
     def initial(lines: np.ndarray) -> State:
         numbers: dict[str | None, int] = {}
         rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
-        state: State = decoder.states(list(numbers))
+        state = decoder.states(cast("list[str]", list(numbers)))
+        assert state is not None  # as it reads sources
         return state if len(rows) == len(numbers) else state.select(rows)
 
     return initial

@@ -12,7 +12,7 @@ import rnnlm.corpora as corpora
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.interface import Device, LanguageModel
+from rnnlm.interface import Device, LanguageModel, answers_of
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import CLASSIFICATION, LANGUAGE_MODEL, SEQ2SEQ, TAGGING, WHAT, LabelModel
@@ -102,8 +102,9 @@ def subject(
         adapts, manifest = kind_of_adaptation is not None, read_manifest(loading.find(base))
         task, kind = manifest.task, manifest.model
     else:
-        base, adapts = shown, getattr(model, "adaptation", "none") != "none"
-        task, kind = loading.task_of(model), kind_in_memory(model)
+        answers = answers_of(model)
+        base, adapts = shown, answers.stored_adaptation is not None
+        task, kind = answers.task, answers.model_kind
     check_applies(what, shown, task, kind)
     if adapts and what not in OF_PROBABILITIES:
         raise UsageError(
@@ -120,25 +121,13 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
     Raises:
         UsageError: there is none, or `what` does not apply to one. Else as :func:`subject`.
     """
-    given = (
-        models if isinstance(models, Mapping) else dict(zip(_names(models), models, strict=True))
-    )
+    given = models
+    if not isinstance(given, Mapping):
+        names = names_of([str(loading.called(model) or "model") for model in given], None)
+        given = dict(zip(names, given, strict=True))
     if not given:
         raise UsageError(f"inspect {what} needs a model", "none is named")
     return [subject(what, model, device, name) for name, model in given.items()]
-
-
-def _names(models: Sequence[Model]) -> list[str]:
-    return names_of([str(loading.called(model) or "model") for model in models], None)
-
-
-def kind_in_memory(model: object) -> str:
-    """The kind of a model that is opened, as its config.json has it."""
-    if settings := getattr(getattr(model, "network", None), "settings", None):
-        return str(settings.model)
-    if hasattr(model, "parts"):
-        return "mixture"
-    return kind_in_memory(model.model) if hasattr(model, "model") else "ngram"
 
 
 # ---- The texts that looks read: sentences, files, bundled corpora by name, and the bundled English

@@ -18,7 +18,7 @@ from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
 from rnnlm.inspection.common import Models, Source, Subject, Table, plain, subjects
-from rnnlm.interface import Device, HiddenStateModel, LanguageModel
+from rnnlm.interface import Device, LanguageModel, answers_of
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
@@ -128,14 +128,15 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
     step = max(1, model.call_tokens // rows)
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
     state = model.initial_state(rows)
+    network = answers_of(model).with_hidden_states
     for start in range(0, length, step):
         read = slice(start, start + step)
-        if isinstance(model, HiddenStateModel):
-            last_BTH, state = model.hidden(inputs_BT[:, read], state)
+        if network is not None:
+            last_BTH, state = network.hidden(inputs_BT[:, read], state)
         else:
             last_BT, state = model.score(inputs_BT[:, read], targets_BT[:, read], state)
-    if isinstance(model, HiddenStateModel):
-        last_BT = model.score_hidden(last_BTH[:, -1:], targets_BT[:, -1:])
+    if network is not None:
+        last_BT = network.score_hidden(last_BTH[:, -1:], targets_BT[:, -1:])
     return arrays.as_numpy(last_BT)[:, -1].astype(np.float64)
 
 

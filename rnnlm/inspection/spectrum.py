@@ -21,8 +21,6 @@ from rnnlm.inspection.common import Models, Table, plain, subjects
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
-from rnnlm.neural.layers.names import BY_NAME
-from rnnlm.neural.settings import RecurrentSettings
 from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
@@ -148,17 +146,12 @@ def inspect_spectrum(
     found: list[MatrixSpectrum] = []
     given = subjects("spectrum", models, device)
     for subject in with_starts(given) if untrained else given:
-        network = subject.model.network
-        found += [
-            spectrum_of(each, subject.name, _steepest(network.settings))
-            for each in recurrent_matrices(network)
-        ]
+        matrices = recurrent_matrices(subject.model.network)
+        found += [spectrum_of(each, subject.name) for each in matrices]
     return SpectrumInspection(tuple(found))
 
 
-def spectrum_of(
-    matrix: RecurrentMatrix, model: str, steepest: float | None = None
-) -> MatrixSpectrum:
+def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
     """The spectrum of one matrix of the model called `model`."""
     W = matrix.values
     if not np.isfinite(W).all():
@@ -180,7 +173,7 @@ def spectrum_of(
         singular_values,
         eigenvalues,
         norms,
-        steepest,
+        matrix.steepest,
     )
 
 
@@ -188,15 +181,6 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         power = np.linalg.matrix_power(W, k)
     return float(np.linalg.norm(power, 2)) if np.isfinite(power).all() else math.inf
-
-
-def _steepest(settings: object) -> float | None:
-    """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones,
-    whose settings have none."""
-    if isinstance(settings, RecurrentSettings):
-        settings = settings.cell
-    activation = getattr(settings, "activation", None)
-    return None if activation is None else BY_NAME[activation].steepest
 
 
 def _finite(value: float) -> float | None:

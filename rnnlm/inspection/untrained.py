@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from rnnlm.inspection.common import Subject
+from rnnlm.interface import answers_of
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
 from rnnlm.neural import network as language_models
@@ -34,7 +35,7 @@ def at_start(subject: Subject) -> Subject:
     Raises:
         SettingsError: its output layer needs word counts, which the model does not hold.
     """
-    origin = getattr(subject.model, "origin", None)
+    origin = answers_of(subject.model).origin
     stored = {} if origin is None else read_manifest(Path(origin[0])).settings
     start = untrained(subject.model, subject.task, int(stored.get("seed", RunSettings.seed)))
     return Subject(f"{subject.name}, untrained", start, subject.task, subject.kind)

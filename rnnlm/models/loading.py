@@ -9,7 +9,7 @@ from typing import Any, cast
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.files.compression import without_suffix
-from rnnlm.interface import Device, LanguageModel, Tokenizer
+from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of
 from rnnlm.models import model_folder, registry
 from rnnlm.models.manifest import Manifest, part_folders, read_manifest
 from rnnlm.models.registry import LabelModel
@@ -91,7 +91,7 @@ def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
     """The name or folder of a model; None of one that was made in memory."""
     if isinstance(model, (str, os.PathLike)):
         return str(model)
-    origin = getattr(model, "origin", None)
+    origin = answers_of(model).origin
     return None if origin is None else str(origin[0])
 
 
@@ -99,7 +99,7 @@ def fingerprint_in_signature(model: Any) -> str:
     """What signatures call a model: its fingerprint, with `,weights` where it vouches for these
     alone; "unsaved" where it has none."""
     return (model.fingerprint or "unsaved") + (
-        ",weights" if model_folder.is_weights_only(model) else ""
+        ",weights" if answers_of(model).is_weights_only else ""
     )
 
 
@@ -111,7 +111,7 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
         ModelError: there is none of that name, or its config.json is damaged.
     """
     if not isinstance(model, (str, os.PathLike)):
-        return str(getattr(model, "task", registry.LANGUAGE_MODEL))
+        return answers_of(model).task
     return read_manifest(folder_of(model)).task
 
 

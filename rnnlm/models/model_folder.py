@@ -25,7 +25,7 @@ from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
-from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
+from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, answers_of
 from rnnlm.models import checkpoints, registry
 from rnnlm.models import manifest as model_parts
 from rnnlm.models.manifest import (
@@ -44,7 +44,7 @@ from rnnlm.models.metrics_log import METRICS, is_of_a_run
 from rnnlm.text import tokenizers
 
 __all__ = [
-    "Manifest", "check_output", "content", "damaged_files", "is_model", "is_weights_only", "load",
+    "Manifest", "check_output", "content", "damaged_files", "is_model", "load",
     "load_tokenizer", "owned", "read_manifest", "save", "save_results",
 ]  # fmt: skip
 
@@ -198,17 +198,13 @@ def load(
             manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
-        model.is_weights_only = not manifest.settings_sha256 or any(map(is_weights_only, parts))
+        model.is_weights_only = not manifest.settings_sha256 or any(
+            answers_of(part).is_weights_only for part in parts
+        )
         return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
-
-
-def is_weights_only(model: object) -> bool:
-    """Whether the fingerprint of a model vouches for its weights and words alone: its folder was
-    written before settings were sealed."""
-    return bool(getattr(model, "is_weights_only", False))
 
 
 def _load_parts(

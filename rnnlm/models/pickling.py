@@ -11,21 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from rnnlm.errors import ModelError, UsageError
+from rnnlm.interface import Answers
 from rnnlm.models import model_folder
 
 
-class PickledByOrigin:
-    """A model that pickles as the place it was loaded from.
+class PickledByOrigin(Answers):
+    """A model that pickles as the place it was loaded from: its `origin`, which
+    :func:`rnnlm.models.model_folder.load` sets. One that was made in memory has none."""
 
-    origin: its folder and the device that was asked for, set by
-    :func:`rnnlm.models.model_folder.load`; None: it was made in memory. is_weights_only: whether
-    its fingerprint vouches for its weights and words alone, as its folder was written before
-    settings were sealed.
-    """
-
-    origin: tuple[str, str] | None = None
     fingerprint: str | None
-    is_weights_only = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """Raises:

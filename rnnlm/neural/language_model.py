@@ -58,6 +58,18 @@ class NeuralLanguageModel(PickledByOrigin):
     forgets_at_boundary = False
     adaptation = "none"
 
+    @property
+    def model_kind(self) -> str:
+        return self.network.settings.model
+
+    @property
+    def with_hidden_states(self) -> "NeuralLanguageModel":
+        return self
+
+    @property
+    def with_gradients(self) -> "NeuralLanguageModel":
+        return self
+
     def __init__(
         self,
         network: Network,

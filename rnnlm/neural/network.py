@@ -17,6 +17,7 @@ from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.initialisation import activation_penalty, dropout, start_weights
 from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow
+from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
@@ -34,7 +35,7 @@ from rnnlm.neural.words import WordInput
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 
 
-class Network(nn.Module):
+class Network(LayeredNetwork):
     """A neural language model. A tied output (Press & Wolf 2017; Inan et al. 2017) uses the word
     vectors as its weights."""
 
@@ -140,9 +141,11 @@ class Network(nn.Module):
         """
         return trace(self, inputs_TB, state)
 
+    def bodies(self) -> dict[str, nn.Module]:
+        return {"": self.body}
+
     @property
     def feedback(self) -> tuple[FedBack, ...]:
-        """What else the body reads: a Jordan layer its last output."""
         if not isinstance(self.settings, JordanSettings):
             return ()
         return (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.neural.layers.kernels.mogrifier import by_round
@@ -18,8 +18,7 @@ from rnnlm.neural.layers.layers import (
     LstmLayer,
     MogrifierLayer,
 )
-from rnnlm.neural.layers.names import named_layers
-from rnnlm.neural.network import Network
+from rnnlm.neural.layers.names import BY_NAME, LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps
@@ -82,15 +81,17 @@ class RecurrentMatrix:
     """layer: its name, as :func:`named_layers` has it. name: the gate's, as in
     :class:`rnnlm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E, H)
     or (H, E). is_state_map: it takes the state to the state, so that it has eigenvalues and powers.
-    A Mogrifier's rounds have neither, not even where E and H happen to be equal."""
+    A Mogrifier's rounds have neither, not even where E and H happen to be equal. steepest: the
+    largest derivative of the activation that the product goes through, in layers without gates."""
 
     layer: str
     name: str
     values: np.ndarray
     is_state_map: bool = True
+    steepest: float | None = None
 
 
-def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
+def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     """The recurrent weights of a network of any task, layer by layer, the lowest first.
 
     rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled),
@@ -101,8 +102,10 @@ def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
     """
     found = []
     for layer_name, layer in named_layers(network).items():
+        steepest = _steepest(layer)
         if isinstance(layer, JordanLayer):
-            found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, _through_output(network)))
+            values = _through_output(network, layer_name)
+            found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, values, steepest=steepest))
         if isinstance(layer, MogrifierLayer):
             for number, factors in enumerate(
                 by_round(list(layer.mogrifier), layer.rounds), start=1
@@ -116,7 +119,7 @@ def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
                     )
                 )
         found += [
-            RecurrentMatrix(layer_name, name, _float64(block))
+            RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest)
             for name, block in recurrent_blocks(layer).items()
         ]
     return found
@@ -136,17 +139,25 @@ def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
     return dict(zip(names, layer.weight_hh.chunk(len(names)), strict=True))
 
 
-def _through_output(network: nn.Module) -> np.ndarray:
+def _steepest(layer: Layer) -> float | None:
+    if isinstance(layer, ElmanLayer | JordanLayer):
+        return BY_NAME[layer.activation].steepest
+    return None
+
+
+def _through_output(network: LayeredNetwork, layer_name: str) -> np.ndarray:
     """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the
     distribution of the output's biases."""
     twin = copy.deepcopy(network).double()
-    assert isinstance(twin, Network) and isinstance(twin.body, JordanLayer)
-    [fed_back], layer = twin.feedback, twin.body
+    [fed_back] = twin.feedback
+    layer = named_layers(twin)[layer_name]
+    assert layer.weight_hh is not None
+    weight_hh = layer.weight_hh
 
     def recurrent_part(h_H: Tensor) -> Tensor:
-        return F.linear(fed_back(h_H.unsqueeze(0)), layer.weight_hh)[0]
+        return F.linear(fed_back(h_H.unsqueeze(0)), weight_hh)[0]
 
-    zeros_H = layer.weight_hh.new_zeros(layer.width)
+    zeros_H = weight_hh.new_zeros(layer.width)
     return _float64(torch.autograd.functional.jacobian(recurrent_part, zeros_H))
 
 

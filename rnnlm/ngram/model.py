@@ -19,16 +19,7 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
-from rnnlm.interface import (
-    PADDING,
-    Array,
-    LanguageModel,
-    OptionalMethods,
-    Shapes,
-    State,
-    Tokenizer,
-    keeps,
-)
+from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.checks import longest_matches
@@ -64,7 +55,7 @@ class NgramState:
         return {"inputs": self.inputs_BN}
 
 
-@keeps(LanguageModel, OptionalMethods)
+@keeps(LanguageModel, Answers)
 class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
     p(w|h), log backoff, nats (the highest order has only the first).
@@ -189,14 +180,19 @@ class NgramModel(PickledByOrigin):
         logprob_BT[is_padding_BT] = 0.0
         return logprob_BT, last
 
+    @property
+    def with_ngrams(self) -> "NgramModel":
+        return self
+
     def check_tables(self) -> tuple[str, str]:
         return checks.examine(self)
 
     def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
         return checks.contexts(self, most, generator)
 
-    def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
-        return longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
+    def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:
+        matched_N = longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
+        return matched_N, self.order
 
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""

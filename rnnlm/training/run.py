@@ -63,11 +63,12 @@ LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to e
 
 @dataclass(frozen=True)
 class _Unsaved:
-    """The model of `step`, which is still to be saved."""
+    """The model of `step`, which is still to be saved. is_copy: training does not change it."""
 
     step: int
     seconds: float
     model: LanguageModel | ModelArrays
+    is_copy: bool = False
 
 
 class RunStorage:
@@ -171,8 +172,9 @@ class RunStorage:
             yield from self._written(state)
             self.save_signal.retry_at = None
         except OutputError as error:
-            if self.waiting and not isinstance(self.waiting.model, ModelArrays):
-                self.waiting = replace(self.waiting, model=_copied(self.waiting.model))
+            if self.waiting and not self.waiting.is_copy:
+                copied = _copied(self.waiting.model)
+                self.waiting = replace(self.waiting, model=copied, is_copy=True)
             self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
@@ -210,6 +212,7 @@ class RunStorage:
             step,
             state.facts["clock"]["seconds"],
             ModelArrays(self.plan.data.tokenizer, best or last),
+            is_copy=True,
         )
 
     def _is_of_the_folder(self) -> bool:
@@ -257,7 +260,7 @@ class RunStorage:
         )
 
 
-def _copied(model: LanguageModel) -> ModelArrays:
+def _copied(model: LanguageModel | ModelArrays) -> ModelArrays:
     return ModelArrays(
         model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()}
     )

@@ -15,13 +15,12 @@ from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.inference.layer_outputs import (
     FEATURES,
     EncodedLines,
-    LayeredModel,
     LayerOutputs,
     LayerReader,
     LineWords,
     Part,
 )
-from rnnlm.interface import Device
+from rnnlm.interface import Device, answers_of
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length, check_lengths
@@ -271,8 +270,8 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
         ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError:
             the device is not available.
     """
-    loaded = loading.opened(model, device)
-    if not isinstance(loaded, LayeredModel):
+    reader = answers_of(loading.opened(model, device)).layer_reader()
+    if reader is None:
         name = loading.called(model) or "this model"
         why = "n-gram models only count; mixtures and adapted models have no layers of their own"
         raise UsageError(
@@ -280,7 +279,7 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
             why,
             "name a network, such as demo or a part of the mixture",
         )
-    return loaded.layer_reader()
+    return reader
 
 
 def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.files import outputs
-from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel, answers_of
 from rnnlm.models import loading
 from rnnlm.models.registry import LabelModel
 from rnnlm.text.lines import WORD_SPACE
@@ -124,15 +124,14 @@ def word_vectors(
         return model
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
-    opened = loading.opened(model, "cpu")
+    rows = answers_of(loading.opened(model, "cpu")).word_vectors(which)
     name = _short(loading.called(model))
-    if not hasattr(opened, "word_vectors"):
+    if rows is None:
         why = (
             "networks have them; n-grams, mixtures and models that adapt themselves have "
             "none of their own"
         )
         raise UsageError(f"{name} has no word vectors", why, "name a network")
-    rows = opened.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
 
 

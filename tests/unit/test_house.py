@@ -329,6 +329,61 @@ def test_nobody_asks_for_the_family():
     assert found == []
 
 
+# Files that look whether something has an attribute, and what it is: never a model.
+LOOK_FOR_ATTRIBUTES = {
+    "rnnlm/arguments.py": "annotations and values of any kind",
+    "rnnlm/arrays.py": "arrays of numpy or torch",
+    "rnnlm/config.py": "annotations",
+    "rnnlm/files/outputs.py": "standard output",
+    "rnnlm/files/writing.py": "the operating system",
+    "rnnlm/inspection/common.py": "values that become JSON",
+    "rnnlm/interface.py": "the one place that completes a user's model",
+    "rnnlm/models/card.py": "a codec, which is still to answer",
+    "rnnlm/models/info.py": "a codec, which is still to answer",
+    "rnnlm/neural/device.py": "the processor, as torch knows it",
+    "rnnlm/ngram/counting/counts.py": "the operating system",
+    "rnnlm/scoring/pairs/accuracy.py": "labels of pairs",
+    "rnnlm/system.py": "the operating system, and errors of others",
+    "rnnlm/text/prepared/workers.py": "the operating system",
+    "rnnlm/text/tokenizers/vocabulary.py": "what a user gives for lines or ids",
+    "cli/main.py": "standard output and the operating system",
+    "cli/options.py": "options of click",
+    "cli/processes.py": "the operating system",
+    "cli/signals.py": "the operating system",
+}
+MODEL_CLASS = re.compile(
+    r"\b(\w*(Model|Network|Tokenizer|Codec)|Mixture|UnigramCache|NeuralCache|DynamicEvaluation)\b"
+)
+NO_MODELS = {
+    "rnnlm/integrations/pyctcdecode.py": "kenlm.Model",  # what a user gives for a name
+    "rnnlm/interface.py": "HiddenStateModel",  # whether a user's model is one
+}
+
+
+def calls_outside_tasks() -> Iterator[tuple[str, ast.Call, str]]:
+    """Each call of a plain name: its file, itself, the name."""
+    for path in [*LIBRARY, *COMMAND_LINE]:
+        if place(path).startswith("rnnlm/tasks/") or path.name == "registry.py":
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                yield place(path), node, node.func.id
+
+
+def test_models_answer_instead_of_being_looked_at():
+    """A model says what it can do (`rnnlm.interface.Answers`), and a network what it is made of."""
+    looks, classes = [], []
+    for file, call, name in calls_outside_tasks():
+        if name == "hasattr" or (name == "getattr" and len(call.args) == 3):
+            looks.append((file, f"{file}:{call.lineno}"))
+        if name == "isinstance":
+            asked = ast.unparse(call.args[1])
+            if MODEL_CLASS.search(asked) and NO_MODELS.get(file) != asked:
+                classes.append(f"{file}:{call.lineno}: {asked}")
+    assert [where for file, where in looks if file not in LOOK_FOR_ATTRIBUTES] == []
+    assert classes == []
+
+
 def test_nobody_tells_results_apart_by_their_keys():
     """What is stored is read by the class that measured it: `Manifest.evaluations`."""
     sniffs = re.compile(

@@ -549,19 +549,20 @@ def _tables(
     counts_V = units.counts_V
     ngrams: tuple[GroupRow, ...] = ()
     source = None
-    known = [(each.name, each.model) for each in sides if hasattr(each.model, "longest_matches")]
     alike = [
-        (name, model)
-        for name, model in known
-        if model.tokenizer.fingerprint == units.tokenizer.fingerprint
+        each for each in sides if each.model.tokenizer.fingerprint == units.tokenizer.fingerprint
     ]
     if train is not None:
         encoded, source = train.encode(units.tokenizer, report), ", ".join(train.sources)
         counts_V = difference_tables.counts_in(units, encoded) if counts_V is None else counts_V
         ngrams = difference_tables.by_ngram_in(units, encoded)
-    elif alike:
-        source, model = alike[0]
-        ngrams = difference_tables.by_ngram_of(units, model)
+    else:
+        # The first model that knows n-grams tells how much of each context it has seen.
+        for side in alike:
+            found = difference_tables.by_ngram_of(units, side.model)
+            if found is not None:
+                source, ngrams = side.name, found
+                break
     bands = () if counts_V is None else difference_tables.by_frequency(units, counts_V)
     return {
         "bands": bands,

@@ -8,13 +8,13 @@ of the text.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.inference.words import WordFinder
-from rnnlm.interface import BOUNDARY, Encoded, Tokenizer
+from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer, answers_of
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.counting.counts import count
 from rnnlm.text import encoding, tokenizers
@@ -227,14 +227,13 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
-def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
-    """By the longest n-gram of `model`, which offers `longest_matches`, that ends at the unit."""
-    return _by_match(
-        units,
-        model.longest_matches(units.ids_U),
-        model.order,
-        np.ones(units.tokenizer.size, dtype=bool),
-    )
+def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | None:
+    """By the longest n-gram of `model` that ends at the unit; None where it has no n-grams."""
+    matches = answers_of(model).longest_matches(units.ids_U)
+    if matches is None:
+        return None
+    matched_U, order = matches
+    return _by_match(units, matched_U, order, np.ones(units.tokenizer.size, dtype=bool))
 
 
 def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:

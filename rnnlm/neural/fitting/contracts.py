@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
+
+from rnnlm.neural.layers.names import LayeredNetwork
 
 # what one batch leaves to the next, (places, B, width); zeros where a row begins; () where nothing
 # is carried
@@ -109,7 +111,7 @@ class Objective(Protocol):
     """
 
     @property
-    def network(self) -> nn.Module: ...
+    def network(self) -> LayeredNetwork: ...
 
     @property
     def uniform_nats(self) -> float | None: ...

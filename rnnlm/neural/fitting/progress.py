@@ -21,7 +21,14 @@ from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Validation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.layers.layers import Layer
-from rnnlm.neural.layers.names import CELL, DOUBLED, HIDDEN, activations_of, named_layers
+from rnnlm.neural.layers.names import (
+    CELL,
+    DOUBLED,
+    HIDDEN,
+    LayeredNetwork,
+    activations_of,
+    named_layers,
+)
 from rnnlm.neural.layers.steps import Step
 from rnnlm.neural.outputs.softmax import OutputLayer
 from rnnlm.neural.spectrum import recurrent_blocks, spectral_radius
@@ -201,7 +208,7 @@ class LayerFigures:
     """
 
     def __init__(
-        self, network: nn.Module, validation: Validation | None, clock: BudgetClock
+        self, network: LayeredNetwork, validation: Validation | None, clock: BudgetClock
     ) -> None:
         self.network = network
         self.validation = validation

@@ -21,7 +21,7 @@ from rnnlm.neural.fitting.optimization import (
 )
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.layers.names import named_layers
+from rnnlm.neural.layers.names import LayeredNetwork, named_layers
 
 
 class TrainingStep:
@@ -187,7 +187,7 @@ PLAIN_USES = 3
 
 
 def records_steps(
-    settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int
+    settings: OptimizationSettings, network: LayeredNetwork, device: torch.device, processes: int
 ) -> bool:
     """Return whether training steps of `network` are recorded as CUDA graphs.
 

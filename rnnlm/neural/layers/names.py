@@ -1,6 +1,6 @@
 """Names that people are shown: those of layers and those of activations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import nn
 from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     ElmanLayer,
+    FedBack,
     GruLayer,
     JordanLayer,
     Layer,
@@ -25,36 +26,39 @@ from rnnlm.neural.layers.layers import (
 FORWARD, BACKWARD = " forward", " backward"
 
 
-def named_layers(network: nn.Module) -> dict[str, Layer]:
+class LayeredNetwork(nn.Module):
+    """A network of any task. feedback_layers: those of taggers that read the labels before."""
+
+    feedback_layers: Sequence[Layer] = ()
+
+    def bodies(self) -> dict[str, nn.Module]:
+        """What holds its layers, the lowest first, by what the layers' names begin with: nothing,
+        or "encoder " and "decoder "."""
+        return {}
+
+    @property
+    def feedback(self) -> tuple[FedBack, ...]:
+        """What else its body reads: a Jordan layer its last output."""
+        return ()
+
+
+def named_layers(network: LayeredNetwork) -> dict[str, Layer]:
     """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that
     reads from both ends "layer 1 forward", "layer 1 backward"; of an encoder-decoder "encoder layer
     1", ..., "decoder layer 1"; last the "label feedback" of taggers that have it. Empty where a
     network has none: bags of words, filters."""
-    encoder, decoder = getattr(network, "encoder", None), getattr(network, "decoder", None)
-    parts = (
-        {"": network}
-        if encoder is None
-        else {"": encoder}
-        if decoder is None
-        else {"encoder ": encoder, "decoder ": decoder}
-    )
-    found = {
-        prefix + name: layer
-        for prefix, part in parts.items()
-        for row in rows_of(getattr(part, "body", None))
-        for name, layer in row
-    }
-    feedback = [
-        head.feedback.layer for head in getattr(network, "heads", ()) if hasattr(head, "feedback")
-    ]
-    names = [
-        f"label feedback{f' {number}' if len(feedback) > 1 else ''}"
-        for number in range(1, len(feedback) + 1)
-    ]
-    return found | dict(zip(names, feedback, strict=True))
+    found = {}
+    for prefix, body in network.bodies().items():
+        for row in rows_of(body):
+            for name, layer in row:
+                found[prefix + name] = layer
+    feedback = network.feedback_layers
+    for number, layer in enumerate(feedback, start=1):
+        found[f"label feedback {number}" if len(feedback) > 1 else "label feedback"] = layer
+    return found
 
 
-def rows_of(body: nn.Module | None) -> Iterator[list[tuple[str, Layer]]]:
+def rows_of(body: nn.Module) -> Iterator[list[tuple[str, Layer]]]:
     """The layers of the body of a network by name, the lowest first; those that read the same from
     either end side by side."""
     if isinstance(body, Layer):

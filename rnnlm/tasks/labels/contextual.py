@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError, notice
-from rnnlm.interface import LanguageModel
+from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading, model_folder
 from rnnlm.models.manifest import part_folders
+from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layer_outputs import of_network
 from rnnlm.neural.layers.layers import RecurrentStack
@@ -38,18 +39,19 @@ class FrozenModels:
     def __init__(self, models: Sequence[LanguageModel], names: Sequence[str]) -> None:
         found = []
         for model, name in zip(models, names, strict=True):
-            if task := getattr(model, "task", ""):
+            answers = answers_of(model)
+            if answers.task != LANGUAGE_MODEL:
                 raise UsageError(
-                    f"--contextual {name}: it is not a language model", f"it is a model for {task}"
+                    f"--contextual {name}: it is not a language model",
+                    f"it is a model for {answers.task}",
                 )
-            if not isinstance(model, NeuralLanguageModel) or not isinstance(
-                model.network.body, RecurrentStack
-            ):
+            network = answers.with_gradients
+            if network is None or not isinstance(network.network.body, RecurrentStack):
                 raise UsageError(
                     f"--contextual {name}: it has no recurrent layers to read",
                     hint="train one with --model lstm, gru, rnn or qrnn",
                 )
-            found.append(model)
+            found.append(network)
         self.models = tuple(found)
         self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
 

@@ -193,6 +193,10 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         return self.network.settings.task
 
     @property
+    def model_kind(self) -> str:
+        return self.network.settings.model
+
+    @property
     def is_constrained(self) -> bool:
         """Whether the labels of spans keep to their scheme, unless something else is asked for."""
         settings = self.network.settings

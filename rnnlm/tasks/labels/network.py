@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import make_layer
+from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.labels.contextual import LayerMixture
 from rnnlm.tasks.labels.data import MULTI, WORD, Codec, LabelColumn
@@ -38,7 +39,7 @@ class Features(NamedTuple):
     lengths_B: Tensor
 
 
-class TaskNetwork(nn.Module):
+class TaskNetwork(LayeredNetwork):
     """A network that labels words, texts, or both at once: the layers are shared, each column has a
     head of its own."""
 
@@ -55,6 +56,9 @@ class TaskNetwork(nn.Module):
         else:
             self.encoder, self.pooling = make_text_encoder(settings, codec.tokenizer), None
         self.heads = nn.ModuleList(_head(settings, column) for column in codec.columns)
+        self.feedback_layers = [
+            head.feedback.layer for head in self.heads if isinstance(head, FeedbackHead)
+        ]
         self.context = LayerMixture(settings) if settings.context_models else None
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
@@ -78,6 +82,9 @@ class TaskNetwork(nn.Module):
         return Features(
             self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B
         )
+
+    def bodies(self) -> dict[str, nn.Module]:
+        return {"": self.encoder.body} if isinstance(self.encoder, Encoder) else {}
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """What the network reads of each token, (S, B, E), and, where it is recurrent, what each

@@ -21,6 +21,7 @@ from rnnlm.inference.layer_outputs import (
 )
 from rnnlm.interface import (
     PADDING,
+    Answers,
     Array,
     HiddenStateModel,
     LanguageModel,
@@ -182,7 +183,7 @@ def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
 
 
 @keeps(HiddenStateModel)
-class ConditionalModel:
+class ConditionalModel(Answers):
     """The decoder of an encoder-decoder. Scores in evaluation mode, without gradients. model: a
     :class:`rnnlm.tasks.seq2seq.model.Seq2SeqModel`, whose `states(sources)` this begins in."""
 
@@ -191,9 +192,19 @@ class ConditionalModel:
     call_tokens = 1 << 12
     forgets_at_boundary = False
     adaptation = "none"
+    reads_sources = True
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
+        self.is_weights_only = model.is_weights_only
+
+    @property
+    def model_kind(self) -> str:
+        return self.model.model_kind
+
+    @property
+    def with_hidden_states(self) -> "ConditionalModel":
+        return self
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -212,10 +223,6 @@ class ConditionalModel:
         self.model.fingerprint = value
 
     @property
-    def is_weights_only(self) -> bool:
-        return self.model.is_weights_only
-
-    @property
     def device(self) -> torch.device:
         return self.model.device
 
@@ -227,8 +234,6 @@ class ConditionalModel:
         return self.model.states([""]).select(np.zeros(rows, dtype=np.int64))
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
-        """The states in which targets of these sources begin, a row for each; `</s>` is the first
-        input."""
         state: ConditionalState = self.model.states(sources)
         return state
 
@@ -337,6 +342,10 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     """An encoder-decoder. codec: the tokenizers of both sides."""
 
     task = "seq2seq"
+
+    @property
+    def model_kind(self) -> str:
+        return self.network.settings.model
 
     @cached_property
     def decoder(self) -> ConditionalModel:

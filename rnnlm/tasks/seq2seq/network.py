@@ -23,6 +23,7 @@ from rnnlm.neural.layers.layers import (
     State,
     first_state,
 )
+from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.neural.words import WordInput
@@ -130,7 +131,7 @@ class Decoder(nn.Module):
 __all__ = ["DecoderState", "Memory", "Seq2SeqNetwork", "make_network"]
 
 
-class Seq2SeqNetwork(nn.Module):
+class Seq2SeqNetwork(LayeredNetwork):
     """Reads sources, then targets word by word. Where one vocabulary is tied on both sides the
     source has no vectors of its own."""
 
@@ -148,6 +149,9 @@ class Seq2SeqNetwork(nn.Module):
         self.output = SoftmaxOutput(
             target.size, settings.features_width, tied=bool(settings.tied_embeddings)
         )
+
+    def bodies(self) -> dict[str, nn.Module]:
+        return {"encoder ": self.encoder.body, "decoder ": self.decoder.body}
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
         """What the decoder sees of sources, and its state before the first word. The ids of padding

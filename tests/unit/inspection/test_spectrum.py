@@ -13,7 +13,7 @@ from support.tiny_models import fit
 
 
 def of(values: np.ndarray, steepest: float | None = None):
-    return spectrum_of(RecurrentMatrix("layer 1", "recurrent", values), "m", steepest)
+    return spectrum_of(RecurrentMatrix("layer 1", "recurrent", values, steepest=steepest), "m")
 
 
 def test_spectra_equal_numpys():

@@ -15,6 +15,7 @@ from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch, Loss, Verdict
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.neural.layers.names import LayeredNetwork
 
 
 def points(seed, rows=8):
@@ -50,12 +51,16 @@ class Points:
         self.read = state["read"]
 
 
+class PointNetwork(nn.Sequential, LayeredNetwork):
+    """Two units, without layers that have names."""
+
+
 class Classification:
     uniform_nats, is_exact = float(np.log(2)), True
 
     def __init__(self):
         torch.manual_seed(1)
-        self.network = nn.Sequential(nn.Dropout(0.1), nn.Linear(2, 2))
+        self.network = PointNetwork(nn.Dropout(0.1), nn.Linear(2, 2))
 
     def initial_carry(self, rows):
         return ()

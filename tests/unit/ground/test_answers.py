@@ -1,0 +1,125 @@
+"""What the library asks of models: its own answer for themselves, a user's is completed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.interface import Answers, HiddenStateModel, LanguageModel, answers_of
+from support.tiny_models import HELD_OUT, LINES, Lines, fit
+
+PROTOCOL = [name for name in vars(LanguageModel) if not name.startswith("_")]
+OF_HIDDEN_STATES = [name for name in vars(HiddenStateModel) if not name.startswith("_")]
+TEXT = Lines(HELD_OUT)
+
+
+class UsersModel:
+    """A model that has what its protocol says, and nothing else."""
+
+    def __init__(self, model, names):
+        for name in (*names, "fingerprint"):
+            setattr(self, name, getattr(model, name))
+
+
+def entropies(model):
+    scores = rnnlm.score_sentences(model, LINES, with_words=True, measures=["entropy"])
+    return [word.entropy_bits for score in scores for word in score.word_scores]
+
+
+def word_by_word(scorer):
+    state, found = scorer.begin(), []
+    for word in ("the", "cat", "sat"):
+        logprob, state = scorer.extend(state, word)
+        found.append(logprob)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trigrams():
+    return fit("ngram", order=3)
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    return fit("lstm")
+
+
+def test_protocols_alone_are_what_is_copied():
+    assert {"tokenizer", "score", "predict", "initial_state", "to_arrays"} <= {*PROTOCOL}
+    assert {"hidden", "score_hidden", "device"} <= {*OF_HIDDEN_STATES}
+    assert not {*PROTOCOL, *OF_HIDDEN_STATES} & {*vars(Answers)}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: rnnlm.evaluate(model, TEXT).ppl_token,
+        lambda model: [each.logprob_nats for each in rnnlm.score_sentences(model, LINES)],
+        lambda model: entropies(model),
+        lambda model: word_by_word(rnnlm.scorer(model)),
+        lambda model: [each.probability for each in rnnlm.next_words(model, "the ")],
+        lambda model: rnnlm.evaluate(rnnlm.adapt(model, "unigram"), TEXT).ppl_token,
+        lambda model: rnnlm.inspect_memory({"it": model}, TEXT).models[0].seen[-1].perplexity,
+    ],
+)
+@pytest.mark.parametrize("names", [PROTOCOL, [*PROTOCOL, *OF_HIDDEN_STATES]])
+def test_a_users_model_gives_the_same_numbers(ask, names, trigrams, lstm):
+    model = lstm if "hidden" in names else trigrams
+    assert ask(UsersModel(model, names)) == pytest.approx(ask(model), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: rnnlm.word_vectors(model), "this model has no word vectors"),
+        (lambda model: rnnlm.embed(model, ["the cat"]), "this model has no vectors of text"),
+        (lambda model: rnnlm.export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
+        (lambda model: rnnlm.adapt(model, "cache"), "this model cannot be adapted so"),
+        (lambda model: rnnlm.adapt(model, "dynamic"), "this model cannot be adapted so"),
+        (lambda model: [*rnnlm.audit(model)], "this model has no folder"),
+        (lambda model: rnnlm.tag(model, ["the cat"]), "this model is a language model"),
+    ],
+)
+def test_what_a_users_model_lacks_is_said(ask, message, trigrams):
+    with pytest.raises(rnnlm.RnnlmError, match=message):
+        ask(UsersModel(trigrams, PROTOCOL))
+
+
+def test_a_users_hidden_states_are_used(lstm):
+    theirs = UsersModel(lstm, [*PROTOCOL, *OF_HIDDEN_STATES])
+    cached = [rnnlm.evaluate(rnnlm.adapt(each, "cache"), TEXT).ppl_token for each in (theirs, lstm)]
+    assert cached[0] == pytest.approx(cached[1], rel=1e-5)
+    with pytest.raises(rnnlm.RnnlmError, match="this model cannot be adapted so"):
+        rnnlm.adapt(theirs, "dynamic")
+
+
+def test_what_a_users_model_offers_is_taken(trigrams):
+    class Offering(UsersModel):
+        description = "a table"
+        calls = 0
+
+        def incremental(self):
+            self.calls += 1
+            return trigrams.incremental()
+
+        def contexts(self, most, generator):
+            return [np.zeros((1, 1), dtype=np.int64)], True
+
+    theirs = Offering(trigrams, PROTOCOL)
+    rnnlm.scorer(theirs)
+    assert theirs.calls == 1 and answers_of(theirs).contexts(1, np.random.default_rng(0))[1]
+    with pytest.raises(rnnlm.RnnlmError, match="a table cannot be adapted so"):
+        rnnlm.adapt(theirs, "cache")
+
+
+def test_our_models_answer_for_themselves(trigrams, lstm):
+    mixture = fit("mixture", parts=(("lstm", {}), ("ngram", {"order": 2})), weights=(0.5, 0.5))
+    adapted = rnnlm.adapt(lstm, "unigram")
+    models = [trigrams, fit("unigram"), lstm, mixture, adapted]
+    assert [answers_of(model) for model in models] == models
+    kinds = ["ngram", "unigram", "lstm", "mixture", "lstm"]
+    assert [model.model_kind for model in models] == kinds
+    assert [model.with_ngrams for model in models] == [trigrams, None, None, None, None]
+    assert [model.with_gradients for model in models] == [None, None, lstm, None, None]
+    assert [model.stored_adaptation is None for model in models] == [True] * 4 + [False]
