@@ -8,7 +8,6 @@ first used.
 
 import functools
 import importlib
-import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -245,17 +244,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    if not isinstance(found, types.FunctionType):
-        return found
-    return _checked(_with_tokenizer_from(found) if name == "prepare" else found, name)
-
-
-@functools.cache
-def _checked(function: Any, name: str) -> Any:
-    """A public function, which checks the types of its arguments."""
-    from rnnlm.arguments import checked
-
-    return checked(function, name)
+    return _with_tokenizer_from(found) if name == "prepare" else found
 
 
 @functools.cache
@@ -283,6 +272,7 @@ def _with_tokenizer_from(prepare: Any) -> Any:
             }
         return prepare(*arguments, **request)
 
+    with_tokenizer_from.__module__ = "rnnlm"  # where pickle finds it
     return with_tokenizer_from
 
 

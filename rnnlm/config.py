@@ -50,12 +50,15 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        from rnnlm import arguments  # imports numpy, which help does not wait for
-
-        arguments.check_fields(self)
         own: Any = type(self)
         for name, kind in _bounded_fields(own).items():
             _converted(name, _plain_number(getattr(self, name)), kind, is_text=False)
+        for name, needed in _fields_without_text(own).items():
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise SettingsError(
+                    f"setting {name} = {shown(value)} is not valid", f"{needed} is needed"
+                )
 
 
 @dataclass(frozen=True)
@@ -422,6 +425,21 @@ def _bounded_fields(cls: Any) -> dict[str, Any]:
     choices."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {name: kind for name, kind in hints.items() if _is_bounded(kind)}
+
+
+@functools.cache
+def _fields_without_text(cls: Any) -> dict[str, str]:
+    """What is needed in the fields that hold no text but would take one for something else: for
+    true, or for a list of its letters."""
+    found = {}
+    for name, kind in typing.get_type_hints(cls).items():
+        is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+        kinds = typing.get_args(kind) if is_union else (kind,)
+        if bool in kinds:
+            found[name] = "true or false"
+        if any(typing.get_origin(each) is tuple for each in kinds):
+            found[name] = "a list"
+    return found
 
 
 def _is_bounded(kind: Any) -> bool:

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
+from rnnlm.errors import ArgumentTypeError, given
+
 if TYPE_CHECKING:  # what settings import must not wait for it
     import numpy as np
 
@@ -442,5 +444,13 @@ OFFERED = (
 
 def answers_of(model: object) -> Answers:
     """Return the answers of a model: its own, or those that complete a user's, which may keep the
-    protocol alone."""
-    return model if isinstance(model, Answers) else _AnswersOfAnother(model)
+    protocol alone.
+
+    Raises:
+        ArgumentTypeError: it is no model.
+    """
+    if isinstance(model, Answers):
+        return model
+    if isinstance(model, type) or not hasattr(model, "initial_state"):
+        raise ArgumentTypeError(f"a model must be a language model or its name, not {given(model)}")
+    return _AnswersOfAnother(model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rnnlm.arguments import check
+from rnnlm.checks import check_class
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
 from rnnlm.combinations.settings import KINDS, OF_RMS, AdaptationSettings, describe
@@ -42,7 +42,7 @@ def adapt(
             another class.
     """
     settings = settings or settings_class(kind)()
-    check("adapt", {"settings": settings}, {"settings": settings_class(kind)})
+    check_class(settings, settings_class(kind), "adapt: settings")
     model = language_model_of(model)
     if kind == "unigram":
         from rnnlm.combinations.unigram_cache import UnigramCache

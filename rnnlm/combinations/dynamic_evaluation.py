@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.arguments import check_shapes, check_state
 from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.checks import check_shapes, check_state
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, one_row, with_gradients
 from rnnlm.combinations.settings import DynamicSettings

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm.checks import several
 from rnnlm.combinations import adaptation
 from rnnlm.combinations.mixture import (
     Mixture,
@@ -213,7 +214,7 @@ def mix(
             ModelError: a model is missing or damaged. OutputError.
     """
     began = time.perf_counter()
-    output, called = Path(output), [loading.name_of(name) for name in names]
+    output, called = Path(output), [loading.name_of(name) for name in several(names, "names")]
     _check(called, on, kind, weights, context)
     folders = [loading.folder_of(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_shapes, check_state, token_ids
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.combinations import adaptation
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm import arrays
-from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, with_hidden_states
 from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.arguments import check_state, token_ids
 from rnnlm.arrays import strip_prefix, with_prefix
+from rnnlm.checks import check_state, token_ids
 from rnnlm.combinations.adapted_model import PART, AdaptedModel
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from rnnlm.checks import several
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.pairing import names_of
@@ -201,7 +202,7 @@ def plot_curves(
     plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
-    curves = [learning_curve(run) for name in runs for run in runs_of(name)]
+    curves = [learning_curve(run) for name in several(runs, "runs") for run in runs_of(name)]
     plotting.save(curves_figure(curves, by, training), Path(path))
     return curves
 

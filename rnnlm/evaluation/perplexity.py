@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 import rnnlm.corpora as corpora
+from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of
 from rnnlm.evaluation.resampling import (
@@ -415,9 +416,8 @@ def as_text(
     """A text, itself or by its path or paths; one that is prepared by its folder."""
     if isinstance(text, Text):
         return text
-    return open_text(
-        [text] if isinstance(text, (str, os.PathLike)) else text, settings or TextSettings()
-    )
+    names = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
+    return open_text(names, settings or TextSettings())
 
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:

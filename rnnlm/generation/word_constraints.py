@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnnlm.checks import items_of
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import check_reserved
@@ -89,7 +90,7 @@ class Ban:
         self.tokenizer = tokenizer
         always = set() if unknown or self.tokenizer.unk_id is None else {self.tokenizer.unk_id}
         self.banned: set[bytes] = set()
-        for word in banned:
+        for word in items_of(banned, str, "ban"):
             ids = words.ids(word)
             if words.are_tokens and (
                 ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import rnnlm.corpora as corpora
+from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
@@ -123,6 +124,7 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
     """
     given = models
     if not isinstance(given, Mapping):
+        given = several(given, "models")
         names = names_of([str(loading.called(model) or "model") for model in given], None)
         given = dict(zip(names, given, strict=True))
     if not given:

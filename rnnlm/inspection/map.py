@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.common import Model, Table
@@ -135,7 +136,8 @@ def inspect_map(
             no such model.
     """
     known = vectors_of("map", model, which)
-    chosen = tuple(dict.fromkeys(read_words(str(words)) if isinstance(words, Path) else words))
+    given = read_words(str(words)) if isinstance(words, Path) else several(words, "words")
+    chosen = tuple(dict.fromkeys(given))
     if len(chosen) < 3:
         raise UsageError(f"a map needs three words or more, not {len(chosen)}")
     matrix_NE = known.matrix_VE[[known.number(word) for word in chosen]].astype(np.float64)

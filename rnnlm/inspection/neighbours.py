@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnlm.checks import several
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.common import Model, Table, subject
@@ -95,6 +96,7 @@ def inspect_neighbours(
         UsageError: a word has no vector, no word is given, or the model has no such vectors.
             ModelError: there is no such model.
     """
+    words = several(words, "words")
     known = vectors_of("neighbours", model, which)
     if not words or count < 1:
         raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
@@ -191,6 +193,7 @@ def inspect_analogy(
         UsageError: there are not three words, one has no vector, or the model has no such vectors.
             ModelError: there is no such model.
     """
+    words = several(words, "words")
     known = vectors_of("analogy", model, which)
     if len(words) != 3 or count < 1:
         raise UsageError(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm.errors import ModelError, UsageError, nearest, notice
+from rnnlm.checks import several
+from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.files.compression import without_suffix
 from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of
 from rnnlm.models import model_folder, registry
@@ -36,6 +37,8 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
         ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so.
             DeviceError: `device` is not available.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ArgumentTypeError(f"load: the name must be a str or a path, not {given(name)}")
     base, kind = without_adaptation(str(name))
     if kind:
         return load_adapted(base, kind, device=device)
@@ -124,8 +127,9 @@ def models_by_name(
     Raises:
         As :func:`scoring_model_of`.
     """
-    named = models if isinstance(models, Mapping) else {str(name): name for name in models}
-    return {name: scoring_model_of(model) for name, model in named.items()}
+    if not isinstance(models, Mapping):
+        models = {str(name): name for name in several(models, "models")}
+    return {name: scoring_model_of(model) for name, model in models.items()}
 
 
 def load_adapted(

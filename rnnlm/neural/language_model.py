@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.arguments import check_shapes, check_state, token_ids
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings

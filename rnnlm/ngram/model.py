@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_shapes, check_state, token_ids
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin

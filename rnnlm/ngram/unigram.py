@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
-from rnnlm.arguments import check_shapes, check_state, token_ids
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps

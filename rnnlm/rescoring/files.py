@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnlm.checks import several
 from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
@@ -68,10 +69,10 @@ def read_nbest(
         read_espnet(builder)
     else:
         (_read_tsv if kind == "tsv" else _read_json)(builder)
-    utterances = _with_lines(
-        builder.finished(), list(map(str, references)), "reference", "--ref", settings
-    )
-    return _with_lines(utterances, list(map(str, sources)), "source", "--sources", settings)
+    reference_files = [str(file) for file in several(references, "references")]
+    source_files = [str(file) for file in several(sources, "sources")]
+    utterances = _with_lines(builder.finished(), reference_files, "reference", "--ref", settings)
+    return _with_lines(utterances, source_files, "source", "--sources", settings)
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:

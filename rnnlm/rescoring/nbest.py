@@ -13,7 +13,7 @@ import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rnnlm.arguments import check, hints_of
+from rnnlm.checks import check_class, items_of
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given, notice
 from rnnlm.rescoring.settings import ListSettings
 
@@ -57,7 +57,12 @@ class Utterance:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        check("Utterance", vars(self), hints_of(Utterance))
+        for name in ("utt", "where"):
+            check_class(getattr(self, name), str, f"Utterance: {name}")
+        for name in ("reference", "source"):
+            if getattr(self, name) is not None:
+                check_class(getattr(self, name), str, f"Utterance: {name}")
+        list(items_of(self.hypotheses, Hypothesis, "Utterance: hypotheses"))
         if not self.hypotheses:
             raise TextError(f"utterance {self.utt!r} has no hypotheses", hint="leave it out")
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, Signature, check_context, signature_of
 from rnnlm.events import never
@@ -98,7 +99,7 @@ def score_sentences(
         special_symbols, unscorable, split,
         tuple(measures), regions is not None,
     )  # fmt: skip
-    sentences, model = list(sentences), scoring_model_of(model)
+    texts, model = list(items_of(sentences, str, "sentences")), scoring_model_of(model)
     if sources is not None and not reads_sources(model):
         raise UsageError(
             "a language model reads no sources",
@@ -106,10 +107,10 @@ def score_sentences(
             "leave sources out",
         )
     before, of = (
-        _one_for_each(given, len(sentences), "given texts"),
-        _one_for_each(sources, len(sentences), "sources"),
+        _one_for_each(given, len(texts), "given texts"),
+        _one_for_each(sources, len(texts), "sources"),
     )
-    each = of_texts(sentences, before, regions, of)
+    each = of_texts(texts, before, regions, of)
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
 
@@ -119,7 +120,9 @@ def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> l
     Raises:
         UsageError: there are several, and not as many.
     """
-    each = [texts] * count if texts is None or isinstance(texts, str) else list(texts)
+    if texts is None or isinstance(texts, str):
+        return [texts] * count
+    each = list(items_of(texts, str, what))
     if len(each) != count:
         raise UsageError(
             f"{len(each)} {what} for {count} sentences", hint="give one for all, or one for each"
@@ -147,7 +150,8 @@ def score_chunks(
     """
     model = scoring_model_of(model)
     unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
-    lists = cut(sentences, most_lines or lines_per_chunk(model, settings))
+    each = items_of(sentences, Sentence, "sentences")
+    lists = cut(each, most_lines or lines_per_chunk(model, settings))
     return score_lists(model, lists, settings, skip, name, unseen_by)
 
 

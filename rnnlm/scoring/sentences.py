@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, shown_name, text_lines
@@ -187,6 +188,7 @@ def read_sentences(
             contradict each other.
     """
     settings.check()
+    names = tuple(several(names, "names"))
     warn_of_repeats(names)
     number, has_warned, carried, with_bars = 0, False, CarriedColumns(settings.keep), 0
     seen: set[int | str] = set()

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rnnlm.checks import items_of, several
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import Signature
@@ -63,15 +64,13 @@ def score_models(
             damaged, or its scores are not numbers. TextError: as :func:`rnnlm.score_sentences`,
             while iterating.
     """
-    named = (
-        models
-        if isinstance(models, Mapping)
-        else dict(zip(names_of(models, None), models, strict=True))
-    )
-    opened = {name: scoring_model_of(model, device) for name, model in named.items()}
+    if not isinstance(models, Mapping):
+        given = several(models, "models")
+        models = dict(zip(names_of(given, None), given, strict=True))
+    opened = {name: scoring_model_of(model, device) for name, model in models.items()}
     each = (
         Sentence(one, number) if isinstance(one, str) else one
-        for number, one in enumerate(sentences, start=1)
+        for number, one in enumerate(items_of(sentences, (str, Sentence), "sentences"), start=1)
     )
     chunks = score_chunks_of_models(opened, each, settings)
     return (scores for chunk in chunks for scores in chunk)

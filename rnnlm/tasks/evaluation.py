@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
+from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import comparison
@@ -217,6 +218,7 @@ def compare(
             what is given does not go with the models. TextError: a text cannot be read or is empty.
             ModelError: a model is missing or damaged. DeviceError.
     """
+    models = several(models, "models")
     tasks = dict.fromkeys(loading.task_of(model) for model in models)
     task = next(
         (each for each in tasks if each != registry.LANGUAGE_MODEL), registry.LANGUAGE_MODEL

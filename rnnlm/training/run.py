@@ -5,17 +5,18 @@ Knows no mathematics: the family's own fitting, found through the registry, yiel
 are passed on.
 """
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import arrays
-from rnnlm.arguments import check
+from rnnlm.checks import items_of
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, UsageError, notice
 from rnnlm.events import (
     Checkpoint,
@@ -272,10 +273,6 @@ _SEVERAL = (
     "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
     "test_target", "contextual",
 )  # fmt: skip
-_PATHS = {
-    **dict.fromkeys(_SEVERAL, str | Path | Sequence[str | Path] | None),
-    **dict.fromkeys(("output", "config", "tokenizer_from", *STARTS), str | Path | None),
-}
 FAR = 1.25  # between two ways of reading one text
 
 
@@ -314,7 +311,7 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
     Raises:
         UsageError: the list of texts is empty.
     """
-    texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
+    texts = () if text is None else _paths(text, "text")
     if text is not None and not texts:
         raise UsageError(
             "no text is given",
@@ -322,16 +319,20 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
             "name a file, or leave text out for the bundled corpus",
         )
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
-    check("train", known, get_type_hints(Request) | _PATHS)
     for name in _SEVERAL:
-        if isinstance(known.get(name), (str, Path)):
-            known[name] = (known[name],)
-        known[name] = tuple(str(path) for path in known.get(name) or ())
+        known[name] = _paths(known.get(name) or (), name)
     for name in ("output", "config"):
         if known.get(name) is not None:
             known[name] = Path(known[name])
     flags = {**known.pop("flags", {}), **request}
-    return Request(text=tuple(str(path) for path in texts), flags=flags, **known)
+    return Request(text=texts, flags=flags, **known)
+
+
+def _paths(given: str | Path | Sequence[str | Path], what: str) -> tuple[str, ...]:
+    """One path or several, as strings."""
+    if isinstance(given, (str, os.PathLike)):
+        return (str(given),)
+    return tuple(str(path) for path in items_of(given, (str, os.PathLike), what))
 
 
 def run(

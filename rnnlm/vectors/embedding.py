@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.checks import items_of
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.inference.layer_outputs import (
     FEATURES,
@@ -175,7 +176,7 @@ class Embedder:
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
         """The vectors of lines, chunk by chunk."""
         first = 1
-        for chunk in self._cut(lines):
+        for chunk in self._cut(items_of(lines, str, "lines")):
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=self.settings.words)
             check_lengths(encoded.lengths_L, first)

@@ -113,7 +113,7 @@ def data_of(model: object, name: str) -> object:
     """What a model of :func:`build` is measured on, as it reads it."""
     if name == "fra":
         return pairs.opened(model, tiny_translators.parallel_text(PAIRS))
-    if hasattr(model, "task"):
+    if model.task != "language-model":
         text = tiny_tasks.labelled(tiny_tasks.VALID, model.task, name == "slots")
         return labels.opened(model, text)
     return tiny_models.Lines(TEXT).encode(model.tokenizer)

@@ -12,7 +12,7 @@ from typing import Any
 import rnnlm
 import rnnlm.kenlm
 import rnnlm.neural.language_model
-from rnnlm.arguments import hints_of as annotations_of
+from support.annotations import annotations_of
 
 PUBLIC = [getattr(rnnlm, name) for name in rnnlm.__all__ if name != "__version__"]
 PROTOCOLS = {

@@ -331,8 +331,8 @@ def test_nobody_asks_for_the_family():
 
 # Files that look whether something has an attribute, and what it is: never a model.
 LOOK_FOR_ATTRIBUTES = {
-    "rnnlm/arguments.py": "annotations and values of any kind",
     "rnnlm/arrays.py": "arrays of numpy or torch",
+    "rnnlm/checks.py": "tables and arrays that a user gives",
     "rnnlm/config.py": "annotations",
     "rnnlm/files/outputs.py": "standard output",
     "rnnlm/files/writing.py": "the operating system",
@@ -349,6 +349,7 @@ LOOK_FOR_ATTRIBUTES = {
     "cli/main.py": "standard output and the operating system",
     "cli/options.py": "options of click",
     "cli/processes.py": "the operating system",
+    "cli/setting_options.py": "options of click",
     "cli/signals.py": "the operating system",
 }
 MODEL_CLASS = re.compile(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.checks import several
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import score_and_look
@@ -186,7 +187,7 @@ def score_pairs(
         UsageError: there is no such scoring, or the model reads lines from their end and parts are
             to be compared. ModelError: there is no such model, or its scores are not numbers.
     """
-    model = language_model_of(model)
+    pairs, model = several(pairs, "pairs"), language_model_of(model)
     if any((scoring or pair.scoring) != FULL for pair in pairs):
         check_reads_forward(
             model.tokenizer,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import rnnlm.corpora as corpora
+from rnnlm.checks import several
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import UsageError, notice
 from rnnlm.models.manifest import read_manifest
@@ -57,7 +58,7 @@ def open_data(
         _files(paths),
         settings,
         cast(Task, model.task),
-        [fspath(each) for each in labels],
+        [fspath(each) for each in several(labels, "labels")],
         aligned=not settings.align,
     )
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, cast
 
+from rnnlm.checks import several
 from rnnlm.errors import UsageError, notice
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
@@ -78,6 +79,7 @@ def tag(
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is
             no such model, or it is damaged.
     """
+    sentences = several(sentences, "sentences")
     tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
     if is_of_letters(tagger.model.codec) and not tokenised:
@@ -258,6 +260,7 @@ def classify(
         UsageError: the model is no classifier. ModelError: there is no such model, or it is
             damaged.
     """
+    texts = several(texts, "texts")
     return list(classified(model_for("classify", model, device), texts))
 
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from rnnlm.checks import items_of
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files import tables
 from rnnlm.files.reading import shown_name
@@ -287,7 +288,7 @@ def translate(
             no such model, or it is damaged. TextError: a source holds a newline.
     """
     translator = Translator(encoder_decoder(model, device), settings, sampling, num)
-    return list(translator.translate(sources))
+    return list(translator.translate(items_of(sources, str, "sources")))
 
 
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:

@@ -11,6 +11,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import arrays
+from rnnlm.checks import several
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
@@ -69,6 +70,7 @@ def open_pairs(
             target. UsageError: the targets are not as many as the files. ModelError: the model's
             folder is damaged.
     """
+    target = several(target, "target")
     if len(target) % len(paths):
         why = f"there are {len(paths)} of sources and {len(target)} of targets"
         raise UsageError(

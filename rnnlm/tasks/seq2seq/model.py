@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.arguments import check_shapes, check_state, token_ids
+from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.inference.layer_outputs import (
     EncodedLines,
     LayerOutputs,

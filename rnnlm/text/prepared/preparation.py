@@ -2,16 +2,17 @@
 an event, a frozen value."""
 
 import itertools
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rnnlm import system
-from rnnlm.arguments import check
+from rnnlm.checks import several
 from rnnlm.config import Layer, Resolved, resolve, warn_of_idle
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.files import lock
@@ -252,9 +253,9 @@ def prepare(
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
             written, a worker died.
     """
-    names = (str(text),) if isinstance(text, (str, Path)) else tuple(map(str, text))
+    given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
+    names = tuple(map(str, given))
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
-    check("prepare", known, get_type_hints(Request))
     flags = {**known.pop("flags", {}), **request}
     if isinstance(tokenizer, str):
         flags["tokenizer"] = tokenizer

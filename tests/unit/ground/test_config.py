@@ -26,7 +26,7 @@ from rnnlm.config import (
     part,
     resolve,
 )
-from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError
+from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files.reading import read_toml
 from rnnlm.ngram.settings import NgramSettings
 
@@ -274,5 +274,5 @@ def test_all_public_settings_check_themselves():
 def test_numbers_of_numpy_are_settings_too():
     made = rnnlm.SamplingSettings(top_k=np.int64(3), temperature=np.float32(0.5))
     assert (made.top_k, made.temperature) == (3, 0.5)
-    with pytest.raises(ArgumentTypeError, match="top_k must be an int or None, not a str"):
+    with pytest.raises(SettingsError, match="top_k = '3' is not valid; a whole number"):
         rnnlm.SamplingSettings(top_k="3")

@@ -331,7 +331,7 @@ UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
         (lambda: Utterance("u", ("a", "b")), TypeError,
          "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
         (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError,
-         "Utterance: reference must be a str or None, not an int"),
+         "Utterance: reference must be a str, not an int"),
         (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
     ],
 )  # fmt: skip

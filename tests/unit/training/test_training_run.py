@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import rnnlm
-from rnnlm.errors import ArgumentTypeError, RnnlmWarning
+from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Started, Validated
 from rnnlm.models import checkpoints
 from rnnlm.models.model_folder import read_manifest
@@ -141,5 +141,5 @@ def test_a_run_that_nobody_started_warns(begin):
 
 
 def test_wrong_arguments_are_refused_at_the_call():
-    with pytest.raises(ArgumentTypeError):
+    with pytest.raises(TypeError):
         rnnlm.train("text.txt", output=5)

@@ -157,9 +157,7 @@ def test_n_best_are_written_differently_without_constraints(tagger, treebank_tag
 
 def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
-    with pytest.raises(
-        ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"
-    ):
+    with pytest.raises(ArgumentTypeError, match="sentences must be a list, not a str"):
         rnnlm.tag(model, "fly me")
     with pytest.raises(UsageError, match="is a classifier of texts"):
         rnnlm.tag(classifier.folder, ["fly me"])

@@ -1,30 +1,25 @@
-"""Arguments of public functions: of a wrong type, they are named at once; models and texts may be
-given by name."""
+"""What users give: a wrong type is named where it would do harm; models and texts may be given by
+name."""
 
-import dataclasses
 import inspect
 import pickle
 import re
-import typing
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm import arguments
-from rnnlm.arguments import checked, hints_of
-from rnnlm.models.registry import LabelModel
+from rnnlm.checks import items_of, several
+from rnnlm.errors import ArgumentTypeError
+from support.annotations import annotations_of
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {
     name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))
 }
-
-
-class Odd:
-    """Nothing that any function takes."""
+ONE = "must be a list, not a str; put it in a list, even if it is the only one"
+NO_MODEL = "a model must be a language model or its name, not "
 
 
 class Frame:
@@ -44,124 +39,116 @@ def folder(tmp_path_factory):
     return place
 
 
-def example(hint, model):
-    """Something of the type of an annotation."""
-    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Literal:
-        return arguments[0]
-    if arguments and not (isinstance(kind, type) and issubclass(kind, Iterable)):  # of a union
-        return example(arguments[0], model)
-    if getattr(kind, "__name__", "") in ("LanguageModel", "LabelModel"):
-        return model
-    if dataclasses.is_dataclass(kind):
-        hints = hints_of(kind)
-        return kind(*(example(hints[field.name], model) for field in dataclasses.fields(kind)))
-    if kind in (str, int, float, bool, Path):
-        return kind("1")
-    if kind is np.ndarray:
-        return np.zeros((1, 1), dtype=np.float32)
-    return {} if isinstance(kind, type) and issubclass(kind, Mapping) else ()
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_wrong_type_error_names_argument_expected_and_given(name, folder):
-    function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
-    hints = hints_of(function)
-    parameters = [
-        each
-        for each in inspect.signature(function).parameters.values()
-        if each.kind is not each.VAR_KEYWORD
-    ]
-    needed = {
-        each.name: example(hints[each.name], model)
-        for each in parameters
-        if each.default is each.empty
-    }
-    for parameter in [each.name for each in parameters if hints[each.name] is not typing.Any]:
-        with pytest.raises(TypeError) as raised:
-            function(**needed | {parameter: Odd()})
-        assert isinstance(raised.value, rnnlm.RnnlmError)
-        assert re.fullmatch(rf"{name}: {parameter} must be .+, not an Odd", str(raised.value))
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
+        # One text where several are meant.
+        (lambda model: rnnlm.score_sentences(model, "one"), f"sentences {ONE}"),
+        (lambda model: rnnlm.score_sentences(model, {"one": 1}),
+         "sentences must be a list, not a dict"),
+        (lambda model: rnnlm.score_sentences(model, Frame()),
+         "sentences must be a list, not a Frame"),
+        (lambda model: rnnlm.score_sentences(model, 3), "sentences must be a list, not an int"),
+        (lambda model: next(rnnlm.score_chunks(model, "one")), f"sentences {ONE}"),
+        (lambda model: next(rnnlm.score_models([model], "one")), f"sentences {ONE}"),
+        (lambda model: rnnlm.embed("demo", "one"), f"lines {ONE}"),
+        (lambda model: next(rnnlm.embed_chunks("demo", "one")), f"lines {ONE}"),
+        (lambda model: next(rnnlm.generate(model, ban="the")), f"ban {ONE}"),
+        (lambda model: rnnlm.likeliest(model, ban="the"), f"ban {ONE}"),
+        (lambda model: rnnlm.inspect_neighbours("demo", "the"), f"words {ONE}"),
+        (lambda model: rnnlm.inspect_analogy("demo", "the"), f"words {ONE}"),
+        (lambda model: rnnlm.inspect_map("demo", "the"), f"words {ONE}"),
+        (lambda model: rnnlm.read_sentences("text.txt").__next__(), f"names {ONE}"),
+        (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
+        # Items that are no text.
         (lambda model: rnnlm.score_sentences(model, [None]),
-         "score_sentences: sentences[0] must be a str, not None"),
+         "sentences[0] must be a str, not None"),
         (lambda model: rnnlm.score_sentences(model, iter(["a", 3.0])),
-         "score_sentences: sentences[1] must be a str, not a float"),
+         "sentences[1] must be a str, not a float"),
         (lambda model: rnnlm.score_sentences(model, ["a", b"b"]),
          "sentences[1] must be a str, not a bytes; decode the bytes first"),
-        (lambda model: rnnlm.score_sentences(model, "one"),
-         "sentences must be a list of str, not a str; put it in a list"),
-        (lambda model: rnnlm.score_sentences(model, {"one": 1}),
-         "sentences must be a list of str, not a dict"),
-        (lambda model: rnnlm.score_sentences(model, Frame()),
-         "sentences must be a list of str, not a Frame"),
         (lambda model: rnnlm.score_sentences(model, ["a"], given=[None]),
-         "given[0] must be a str, not None"),
+         "given texts[0] must be a str, not None"),
         (lambda model: next(rnnlm.score_chunks(model, iter(["a"]))),
          "sentences[0] must be a Sentence, not a str"),
-        (lambda model: rnnlm.evaluate([model], "x"),
-         "evaluate: model must be a language model or its name, not a list"),
-        (lambda model: rnnlm.evaluate(rnnlm.LanguageModel, "x"),
-         "model must be a language model or its name, not the class LanguageModel"),
-        (lambda model: rnnlm.evaluate(model, [3]),
-         "evaluate: text[0] must be a name or path, not an int"),
-        (lambda model: rnnlm.evaluate(model, "x", context=3),
-         "context must be one of 'carry', 'reset' or None, not an int"),
-        (lambda model: rnnlm.load(model), "load: name must be a name or path, not a NgramModel"),
-        (lambda model: rnnlm.load(None), "load: name must be a name or path, not None"),
-        (lambda model: rnnlm.generate(model, ban="the"),
-         "ban must be a list of str, not a str; put it in a list"),
-        (lambda model: rnnlm.generate(model, settings=rnnlm.SamplingSettings(top_k="3")),
-         "settings.top_k must be an int or None, not a"),
-        (lambda model: rnnlm.generate(model, settings=rnnlm.BeamSettings()),
-         "settings must be a SamplingSettings, not a BeamSettings"),
+        (lambda model: next(rnnlm.score_models([model], ["a", 3])),
+         "sentences[1] must be a str or a Sentence, not an int"),
+        (lambda model: rnnlm.embed("demo", ["a", 3]), "lines[1] must be a str, not an int"),
+        # What is no model, and one where several are meant.
+        (lambda model: rnnlm.evaluate([model], "x"), f"{NO_MODEL}a list"),
+        (lambda model: rnnlm.evaluate(3, "x"), f"{NO_MODEL}an int"),
+        (lambda model: rnnlm.evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
+        (lambda model: rnnlm.score_sentences(None, ["a"]), f"{NO_MODEL}None"),
+        (lambda model: rnnlm.word_vectors(3), f"{NO_MODEL}an int"),
+        (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a NgramM"),
+        (lambda model: rnnlm.load(None), "load: the name must be a str or a path, not None"),
+        (lambda model: rnnlm.compare("demo", "x"), f"models {ONE}"),
+        (lambda model: rnnlm.compare([model, 3], "x"), f"{NO_MODEL}an int"),
+        (lambda model: rnnlm.mix("demo"), f"names {ONE}"),
+        (lambda model: next(rnnlm.score_models("demo", ["a"])), f"models {ONE}"),
+        (lambda model: rnnlm.inspect_memory("demo"), f"models {ONE}"),
+        (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
+        (lambda model: rnnlm.tune_weights([utterance()], model),
+         "models must be a list, not a NgramModel"),
+        # Settings of something else, and items that are something else.
         (lambda model: rnnlm.adapt(model, "unigram", rnnlm.BeamSettings()),
-         "adapt: settings must be a UnigramCacheSettings, not a Beam"),
-        (lambda model: rnnlm.compare([model, 3], "x"),
-         "compare: models[1] must be a language model or its name, not an int"),
-        (lambda model: rnnlm.rescore([], {"a": 3}, {}),
-         "rescore: models['a'] must be a language model or its name, not an int"),
-        (lambda model: rnnlm.tune_weights([], model),
-         "must be a dict of language models or their names or a list of names or paths, not"),
-        (lambda model: rnnlm.mix("demo"),
-         "mix: names must be a list of language models or their names, not a str; put it in"),
-        (lambda model: rnnlm.mix(["a", "b"], weights=["1", "2"]),
-         "mix: weights[0] must be a number, not a str"),
+         "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),
+        (lambda model: rnnlm.train(["a.txt", 3]), "text[1] must be a str or a PathLike, not an int"),
+        (lambda model: rnnlm.train("a.txt", valid=[3]),
+         "valid[0] must be a str or a PathLike, not an int"),
         (lambda model: rnnlm.scorer(model).extend(None, "a"),
          "the state must be a WordPrefix, not None; begin with begin()"),
         (lambda model: (scorer := rnnlm.scorer(model)).extend(scorer.begin(), 3),
          "the word must be a str, not an int"),
-        (lambda model: rnnlm.pair_accuracies([3]),
-         "pair_accuracies: scores[0] must be a Judged, not an int"),
     ],
 )  # fmt: skip
-def test_message_names_the_wrong_part_of_an_argument(call, message, folder):
-    with pytest.raises(TypeError) as raised:
+def test_a_wrong_type_is_named(call, message, folder):
+    with pytest.raises(ArgumentTypeError) as raised:
         call(rnnlm.load(folder / "trigrams"))
-    assert message in str(raised.value)
+    assert str(raised.value).startswith(message)
+
+
+def test_settings_take_no_text_for_true():
+    for wrong, message in (
+        ({"running": "no"}, "setting running = 'no' is not valid; true or false is needed"),
+        ({"top_k": "3"}, "setting top_k = '3' is not valid; a whole number"),
+    ):
+        with pytest.raises(rnnlm.RnnlmError, match=message):
+            rnnlm.SamplingSettings(**wrong)
+    with pytest.raises(rnnlm.RnnlmError, match="setting measures = 'entropy' is not valid; a list"):
+        rnnlm.ScoringSettings(measures="entropy")
+    assert rnnlm.SamplingSettings(running=np.bool_(True)).running
 
 
 def test_pythons_own_errors_keep_their_wording():
-    with pytest.raises(
-        TypeError, match=r"score_sentences\(\) missing 1 required positional argument: 'sentences'"
+    for call, message in (
+        (lambda: rnnlm.score_sentences("demo"), "missing 1 required positional argument: 'senten"),
+        (lambda: rnnlm.score_sentences("demo", [], word=1), "unexpected keyword argument 'word'"),
+        (lambda: rnnlm.evaluate("demo", [3]), "not 'int'|not int"),
+        (lambda: rnnlm.train("text.txt", output=5), "not int|not 'int'"),
     ):
-        rnnlm.score_sentences("demo")
+        with pytest.raises(TypeError, match=message):
+            call()
 
 
-def test_values_equivalent_to_the_annotation_are_accepted():
-    def function(
-        count: int, share: float, place: Path, several: typing.Sequence[str], is_so: bool = False
-    ) -> tuple:
-        return count, share, place, several, is_so
+def test_iterators_are_taken_like_lists(folder):
+    model = rnnlm.load(folder / "trigrams")
+    whole = rnnlm.score_sentences(model, LINES)
+    assert rnnlm.score_sentences(model, iter(LINES)) == whole
+    assert rnnlm.score_sentences(model, np.array(LINES)) == whole
+    text = folder / "text.txt"
+    whole_ppl = rnnlm.evaluate(model, [text]).ppl_token
+    assert rnnlm.evaluate(model, iter([text])).ppl_token == whole_ppl
+    pairs = [rnnlm.Pair("order", "the cat sat", "cat the sat")]
+    assert rnnlm.score_pairs(model, iter(pairs)) == rnnlm.score_pairs(model, pairs)
 
-    taken = checked(function, "function")(
-        np.int64(3), np.float32(0.5), Path("x"), (str(n) for n in range(2)), is_so=np.bool_(True)
-    )
-    assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
+
+def test_items_are_checked_as_they_come():
+    items = items_of(iter(["a", 3]), str, "lines")
+    assert next(items) == "a"
+    with pytest.raises(ArgumentTypeError, match=r"lines\[1\] must be a str, not an int"):
+        next(items)
+    assert several((number for number in range(2)), "numbers") == [0, 1]
 
 
 def test_notice_points_to_the_calling_line(folder):
@@ -171,28 +158,6 @@ def test_notice_points_to_the_calling_line(folder):
     with pytest.warns(rnnlm.RnnlmWarning, match="default settings") as told_deeper:
         rnnlm.load(f"{folder / 'trigrams'}+unigram")
     assert [each.filename for each in (*told, *told_deeper)] == [__file__] * 2
-
-
-def test_annotations_only_for_type_checkers_are_not_checked():
-    def function(count: int, figure: "Figure | None" = None) -> "Figure | None":  # noqa: F821
-        return figure
-
-    assert checked(function, "function")(1, figure="anything") == "anything"
-    with pytest.raises(TypeError, match="function: count must be an int, not a str"):
-        checked(function, "function")("1")
-
-
-def test_any_union_order_accepts_another_tasks_model():
-    class Tagger:
-        task = "tagging"
-
-    for hint in (
-        rnnlm.LanguageModel | LabelModel | str,
-        LabelModel | rnnlm.LanguageModel | str,
-        rnnlm.LanguageModel | str,  # the function says what it is, and what takes it
-    ):
-        arguments._alternatives.cache_clear()
-        assert arguments._mismatch(Tagger(), hint, "model") is None
 
 
 def test_public_functions_can_be_pickled():
@@ -244,7 +209,7 @@ def test_functions_taking_a_model_accept_its_name():
     taken = [
         (name, hint)
         for name, function in FUNCTIONS.items()
-        for each, hint in hints_of(function).items()
+        for each, hint in annotations_of(function).items()
         if each != "return"
     ]
     or_its_name = re.compile(

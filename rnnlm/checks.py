@@ -1,0 +1,138 @@
+"""What users give from Python, checked at the doors where a wrong type would do harm.
+
+One text where several are meant would be read letter by letter, a table by the names of its
+columns; kernels would read beyond the end of a state of another model, or of ids of another shape.
+Elsewhere Python says itself what is wrong.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rnnlm.errors import ArgumentTypeError, UsageError, given, with_article
+from rnnlm.interface import Array
+
+T = TypeVar("T")
+
+
+def several(values: Iterable[T], what: str) -> list[T]:
+    """Return `values` as a list. what: what they are, in the message.
+
+    Raises:
+        ArgumentTypeError: it is one text or path instead, or a table.
+    """
+    return list(_iterable(values, what))
+
+
+def items_of(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
+    """Return `values` one by one, each checked to be of a class as it comes.
+
+    Raises:
+        ArgumentTypeError: it is one text instead, or a table; while iterating: an item is of
+            another class.
+    """
+    return _checked_items(_iterable(values, what), kind, what)
+
+
+def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
+    is_one = isinstance(values, (str, bytes, bytearray, os.PathLike))
+    is_table = isinstance(values, Mapping) or hasattr(values, "columns")
+    if is_one or is_table or not isinstance(values, Iterable):
+        raise ArgumentTypeError(
+            f"{what} must be a list, not {given(values)}",
+            hint="put it in a list, even if it is the only one" if is_one else "",
+        )
+    return values
+
+
+def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
+    for index, value in enumerate(values):
+        if not isinstance(value, kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            wanted = " or ".join(with_article(each.__name__) for each in kinds)
+            is_bytes = isinstance(value, bytes) and str in kinds
+            raise ArgumentTypeError(
+                f"{what}[{index}] must be {wanted}, not {given(value)}",
+                hint="decode the bytes first" if is_bytes else "",
+            )
+        yield value
+
+
+def check_class(value: object, kind: type, what: str) -> None:
+    """Check that `value` is of a class. what: what it is, in the message.
+
+    Raises:
+        ArgumentTypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise ArgumentTypeError(f"{what} must be {with_article(kind.__name__)}, not {given(value)}")
+
+
+# ---- What models read: ids, their shapes, states.
+
+
+def token_ids(ids_BT: Any) -> Array:
+    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in
+    each of B rows.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if not hasattr(ids_BT, "dtype"):
+        with contextlib.suppress(ValueError):  # lists of different lengths
+            ids_BT = np.asarray(ids_BT)
+    numbers_are = getattr(ids_BT, "dtype", None)
+    is_whole = (
+        numbers_are.kind in "iu"
+        if isinstance(numbers_are, np.dtype)
+        else str(numbers_are).startswith(("torch.int", "torch.uint"))
+    )
+    if is_whole and ids_BT.ndim == 2:
+        return ids_BT
+    found = (
+        given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
+    )
+    raise ArgumentTypeError(
+        "token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not "
+        f"{found}"
+    )
+
+
+def check_state(state: object, kind: type) -> None:
+    """Check that a model was given a state of its own kind.
+
+    Raises:
+        ArgumentTypeError: it was not.
+    """
+    if not isinstance(state, kind):
+        what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
+        raise ArgumentTypeError(
+            what,
+            hint="the first one is model.initial_state(rows), the next ones are what score "
+            "and predict return",
+        )
+
+
+def check_shapes(
+    inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None
+) -> None:
+    """Check that a model scores as many targets as it reads, and reads as many rows as its state
+    has: kernels take that for granted.
+
+    Raises:
+        UsageError: it would not.
+    """
+    if targets_BT is not None and inputs_BT.shape != targets_BT.shape:
+        shapes = f"{tuple(inputs_BT.shape)} and {tuple(targets_BT.shape)}"
+        raise UsageError(
+            f"inputs and targets have different shapes, {shapes}",
+            "each input has one target, the token after it",
+        )
+    if rows is not None and len(inputs_BT) != rows:
+        what = f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}"
+        raise UsageError(
+            what, hint="begin with model.initial_state(rows), or choose its rows with select"
+        )
