@@ -180,7 +180,7 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
 
     marks: Counter[str] = Counter()
     for part in parts:
-        marks += Counter(part.marks)
+        marks.update(part.marks)
     counts = {name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS}
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),

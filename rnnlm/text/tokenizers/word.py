@@ -250,7 +250,12 @@ def split_punctuation(text: str) -> str:
     marks = ""
     if not text.isascii():
         marks = "".join(filter(_is_mark_beyond_ascii, sorted(set(text))))
-    return _punctuation(marks).sub(r" \g<0> ", text)
+    # A function replaces matches faster than a template.
+    return _punctuation(marks).sub(_spaced, text)
+
+
+def _spaced(match: re.Match[str]) -> str:
+    return f" {match[0]} "
 
 
 def _is_mark_beyond_ascii(character: str) -> bool:
