@@ -130,6 +130,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for cls in classes:
         kinds |= _kinds(cls)
 
+    # Later layers win, and are the origin of what they bring.
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
@@ -409,6 +410,7 @@ class Budget:
                 f"{name} {text!r} is not understood",
                 hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps",
             )
+        # A number of steps must be whole; of time and epochs, parts will do.
         number, unit = float(match[1]), match[2]
         if unit in _UNITS:
             return cls(seconds=number * _UNITS[unit])

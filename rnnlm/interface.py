@@ -38,6 +38,7 @@ def keeps(*protocols: type) -> Callable[[C], C]:
 
     def documented(cls: C) -> C:
         for name, part in vars(cls).items():
+            # Attributes that are plain values have no docstring.
             can_be_documented = callable(part) or isinstance(part, property)
             if can_be_documented and not part.__doc__:
                 text = first_docstring(name)

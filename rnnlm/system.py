@@ -237,6 +237,7 @@ def bind_device(name: str) -> str:
         )
     import torch
 
+    # Each rank takes the GPU of its own number.
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():

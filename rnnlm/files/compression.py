@@ -122,6 +122,7 @@ class _Frames(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        # Some input gives no text, such as padding or the header of a frame.
         while not self.text:
             if not self.rest:
                 self.rest = memoryview(self.compressed.read(CHUNK_BYTES))

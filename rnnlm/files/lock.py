@@ -73,6 +73,7 @@ def held(folder: Path, work: str) -> Iterator[None]:
         with _owned(folder, folder / OWNER, work):
             yield
     finally:
+        # The deepest folder comes first; a folder that holds something stays.
         with contextlib.suppress(OSError):
             for path in made:
                 path.rmdir()
@@ -195,6 +196,7 @@ def _seconds_since_touched(stream: IO[bytes]) -> float:
 @contextlib.contextmanager
 def _touching(path: Path) -> Iterator[None]:
     """Touch the file now and then in this context."""
+    # A thread of its own, as the work may take hours between two touches.
     over = threading.Event()
 
     def touch() -> None:

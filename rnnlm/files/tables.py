@@ -352,6 +352,7 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     except TextError as error:
         if not reports:
             raise
+        # The row names its place itself.
         reason = error.what.removeprefix(f"{source}, ")
         if error.why:
             reason += f" ({error.why})"

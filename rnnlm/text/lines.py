@@ -192,6 +192,7 @@ def lines_of(
 ) -> list[str]:
     """Return the lines of one of the :func:`whole_lines` of `source`, which begins with line
     `first_line`."""
+    # Records are texts already, and may hold several lines.
     if isinstance(whole, bytes):
         text = decode(whole, source, first_line, errors)
         if first_line == 1:

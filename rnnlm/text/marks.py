@@ -75,6 +75,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     tokenizers: by the names of their models."""
     if not marks:
         return
+    # Collect what at least one model does not know, and which models these are.
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items():

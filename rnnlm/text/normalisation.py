@@ -57,6 +57,7 @@ Traced = list[tuple[str, int, int]]
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:
     """Return the FORMS that `forms` name, in their order, with commas between them; None: none.
     "all" names each of them."""
+    # Names come as one text, several texts, or not at all.
     names: list[Any] = [forms or ""]
     if isinstance(forms, str):
         names = forms.split(",")

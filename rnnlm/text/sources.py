@@ -324,6 +324,7 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
         raise TextError(
             f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names)
         )
+    # Two usual columns are rarely both the text, so say which one is read.
     usual = [name for name in tables.USUAL_COLUMNS if name in names]
     if len(usual) > 1:
         notice(f"{where}: the column {usual[0]} is read; --column {usual[1]} reads the other one")
@@ -447,6 +448,7 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
 
     The path stands in for the hash of a file that cannot be read, which reading it will say.
     """
+    # Large files that are equal in all of these pieces count as the same text.
     found = hashlib.sha256()
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:

@@ -77,6 +77,7 @@ def apply(script: str, form: str) -> str:
     if cased is None:
         return edits[0].text
     word = cased(form)
+    # Edits are in order, so whatever lies between them is kept as it is.
     parts = []
     done = 0
     for start, end, text, from_end in edits:

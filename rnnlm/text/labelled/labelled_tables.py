@@ -153,6 +153,7 @@ def _example(
 
 def text_label(value: object, where: str, column: str, settings: LabelledSettings) -> str:
     """Return the label of a text, or its labels, joined."""
+    # A list, from JSON or Parquet: each of its texts is a label.
     if isinstance(value, list):
         labels = [text_of(label, where, column) for label in value]
         if not settings.multi_label:
@@ -163,6 +164,7 @@ def text_label(value: object, where: str, column: str, settings: LabelledSetting
     if value is None and settings.multi_label:
         return ""
 
+    # A text holds one label, or several with the separator between them.
     label = text_of(value, where, column).strip()
     if settings.multi_label:
         parts = map(str.strip, label.split(LABEL_SEPARATOR))

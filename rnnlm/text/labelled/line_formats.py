@@ -104,6 +104,7 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     if count == 1:
         raise TextError(f"{where}: one column", "words need labels beside them")
 
+    # The words are in the first column, the labels in the last, unless others are named.
     word_column = place_of(settings.column or "1", count, where)
     names = settings.label_columns
     if not names:
@@ -260,6 +261,7 @@ def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
         where = f"{source}, line {number}"
         if is_blank(line):
             continue
+        # The first line decides whether a tab or a space follows the label.
         if has_tabs is None:
             has_tabs = "\t" in line
         if has_tabs and "\t" not in line:

@@ -158,6 +158,7 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
         return format_of(kind)
 
+    # The name says nothing, so look at the beginning.
     sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
     lines = [without_end(line) for _, line in sample]
     found = _by_lines(lines, settings, task)

@@ -46,6 +46,7 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     if scheme == NONE:
         return []
     letters = LETTERS[scheme]
+    # I and B continue and begin spans in IOB1, too, whose letters are all I.
     begins = {"B", letters[_SINGLE]} - {"I"}
     ends = {letters[_END], letters[_SINGLE]} - {"B", "I"}
 

@@ -67,6 +67,7 @@ class Encoder:
         waiting: deque[tuple[Piece, Future[EncodedPiece]]] = deque()
         try:
             for piece in pieces:
+                # Pieces are handed out in order, however long each takes.
                 if len(waiting) == ahead:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -195,6 +196,7 @@ class Collector:
         last = int(end_L[stop - 1])
         self.bytes += last - at
         self.text_bytes += last - at
+        # Between two borders the lines are hashed at once.
         for border in borders:
             upto = int(end_L[border - 1]) if border else 0
             self.hash.update_data(data[at:upto])
@@ -206,6 +208,7 @@ class Collector:
         """End the current shard. Yield it where it does not exist yet."""
         self.bytes = 0
         found = self.hash.hexdigest()
+        # A shard that exists must hold the same lines.
         if self.kept:
             if self.kept.popleft().lines_hash != found:
                 raise _other_text()

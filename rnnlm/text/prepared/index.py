@@ -319,6 +319,7 @@ def check(
 ) -> None:
     """Make sure that `arrays` can be those of a shard with so many lines and tokens. Nothing but
     their types and lengths is read."""
+    # The other arrays follow from these where they are left out.
     missing = {"ids", "oov", "tokens", "bytes"} - arrays.keys()
     if missing:
         raise ModelError("the shard is damaged", f"it has no array {min(missing)!r}")

@@ -45,6 +45,7 @@ def load(folder: Path) -> "PreparedText":
     index = read_index(folder)
     tokenizer = load_tokenizer(folder, index)
     settings = from_stored(TextSettings, index.text_settings)
+    # A shard that is missing is to be an error here, not in the middle of training.
     shards = Shards(folder, index, compact_type(tokenizer))
     shards.check()
     return PreparedText(folder, index, tokenizer, settings, shards, 0, index.counts.lines)
@@ -451,6 +452,7 @@ def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
         is_as_recorded = all(found[name] == recorded[name] for name in found)
         if not is_as_recorded or not _is_sound(lines, index.vocabulary_size):
             return f"{shard.name} does not hold what the index says"
+        # All shards are checked in turn, and need not be in memory together.
         drop_pages(lines.ids_N)
     except ModelError as error:
         return error.why

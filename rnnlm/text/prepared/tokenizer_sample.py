@@ -45,6 +45,7 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
     end."""
     left = wanted
     for piece in every:
+        # Of the last piece a part is enough, if a line ends in it.
         if isinstance(piece.whole, bytes) and len(piece.whole) > left:
             end = piece.whole.rfind(b"\n", 0, left) + 1
             if end:

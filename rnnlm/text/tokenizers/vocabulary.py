@@ -58,6 +58,7 @@ class Vocabulary:
         if max_size is not None:
             frequent = frequent[: max(0, max_size - len(specials))]
 
+        # Whatever is left out is unknown.
         totals = dict(specials)
         if "<unk>" in totals:
             totals["<unk>"] += sum(counts.values()) - sum(count for _, count in frequent)
