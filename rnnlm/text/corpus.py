@@ -259,7 +259,7 @@ def open_text(
 ) -> Text:
     """Return the text of these names: sources, read as the settings say, or one folder with a
     prepared text. A notice names sources that are the same text."""
-    prepared = [name for name in names if is_prepared(name)]
+    prepared = list(filter(is_prepared, names))
     if not prepared:
         plain = tuple(map(str, names))
         warn_of_repeats(plain)

@@ -135,7 +135,7 @@ class PairCollector:
                 "a pair needs words on both sides",
                 "--skip-empty leaves such pairs out",
             )
-        filled = [reference for reference in references if reference]
+        filled = list(filter(None, references))
         if not (source and filled):
             self.pairs_left_out += 1
             return ()
@@ -367,7 +367,7 @@ def read_pairs(
     line by line: for each reference as many files as `paths`.
     """
     files = _expanded(paths)
-    target_files = [_expanded(each) for each in targets]
+    target_files = list(map(_expanded, targets))
     _check(files, target_files, settings)
 
     collector = PairCollector(settings)

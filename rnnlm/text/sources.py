@@ -337,7 +337,7 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
     """Yield the text of each row, from the column that the first row decides on."""
     for row in rows:
         check_length(row)
-        names = [str(name) for name in row.values]
+        names = list(map(str, row.values))
         column = column_of(names, row.where, settings)
         settings = replace(settings, column=column)
         yield _as_text(row.values[column], row.where, column)

@@ -222,7 +222,7 @@ def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     for chunk in chunks(lines, lambda line: True):
         number, line = next(each for each in chunk if not is_blank(without_end(each[1])))
         tokens = split_words(line)
-        pairs = [line_formats.parse(token) for token in tokens]
+        pairs = list(map(line_formats.parse, tokens))
         have_tags = all(pairs)
         words = tuple(pair[0] for pair in pairs if pair) if have_tags else tuple(tokens)
         yield Sentence(
@@ -288,13 +288,13 @@ def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
     a column or behind a slash."""
     if not rows or not labels:
         return RAW
-    parsed = [line_formats.parse(token) for token in chain.from_iterable(rows)]
+    parsed = list(map(line_formats.parse, chain.from_iterable(rows)))
     tagged = sum(pair is not None and pair[1] in labels for pair in parsed)
     if tagged >= LABELLED * len(parsed):
         return "slashes"
 
     # A single line says nothing of columns, nor do lines of several lengths.
-    if len(rows) == 1 or len({len(row) for row in rows}) > 1:
+    if len(rows) == 1 or len(set(map(len, rows))) > 1:
         return RAW
     for column in list(zip(*rows, strict=True))[1:]:
         if sum(cell in labels for cell in column) >= LABELLED * len(rows):

@@ -160,7 +160,7 @@ class LabelledSettings:
 def names_in(joined: str | None) -> tuple[str, ...]:
     """Return the names that are joined by commas."""
     names = map(str.strip, (joined or "").split(","))
-    return tuple(name for name in names if name)
+    return tuple(filter(None, names))
 
 
 # ---- Blocks of lines between blank ones, and the errors for sentences whose words have no labels.

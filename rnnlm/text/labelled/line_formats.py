@@ -229,7 +229,7 @@ def read_slashes(source: str, settings: LabelledSettings) -> LabelledText:
     examples = []
     for number, line in lines_with_ends(source, settings.encoding_errors):
         tokens = split_words(line)
-        pairs = [parse(token) for token in tokens]
+        pairs = list(map(parse, tokens))
         if None in pairs:
             token = tokens[pairs.index(None)]
             raise TextError(

@@ -199,15 +199,15 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
         return "label-first" if "\t" in first else None
 
     # Words with their tags.
-    if all(_is_tagged(line) for line in filled):
+    if all(map(_is_tagged, filled)):
         return "slashes"
     rows = [split_words(line) for line in filled if not is_document_start(line)]
-    is_one_word_a_line = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+    is_one_word_a_line = len(set(map(len, rows))) == 1 and len(rows[0]) > 1
     return "columns" if "\t" in first or is_one_word_a_line else None
 
 
 def _is_tagged(line: str) -> bool:
-    return all(line_formats.parse(token) for token in split_words(line))
+    return all(map(line_formats.parse, split_words(line)))
 
 
 def is_word_of_conllu(line: str) -> bool:

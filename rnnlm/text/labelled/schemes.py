@@ -105,7 +105,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
 
     # Labels that no scheme could write are no spans; nor is a single letter that says nothing.
     symbols = {label for _, label in pairs}
-    letters = {_letter(label) for label in symbols}
+    letters = set(map(_letter, symbols))
     if None in letters or len(symbols) < 2:
         return NONE
     inside = {letter for letter in letters if letter and letter != OUTSIDE}

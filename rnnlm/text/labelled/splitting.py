@@ -367,7 +367,7 @@ def _in_case_of(form: str, parts: tuple[str, ...]) -> tuple[str, ...]:
 
     # Otherwise capitalise them like the form.
     if len(form) > 1 and form.isupper():
-        return tuple(part.upper() for part in parts)
+        return tuple(map(str.upper, parts))
     if form[:1].isupper():
         first, *others = parts
         return (first[:1].upper() + first[1:], *others)

@@ -36,7 +36,7 @@ class Position:
     """How far reading is, in bytes on disk. total: None where it is not known."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.sizes = [size_of(name) for name in names]
+        self.sizes = list(map(size_of, names))
         known = [size for size in self.sizes if size is not None]
         self.total = sum(known) if len(known) == len(self.sizes) else None
         self.read = 0

@@ -54,7 +54,7 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         self._model = model
         self.segmentation = hashlib.sha256(model).hexdigest()
         self._processor = _processor(model)
-        self._bytes = [_piece_bytes(piece) for piece in vocabulary.symbols]
+        self._bytes = list(map(_piece_bytes, vocabulary.symbols))
         self._bytes[self.boundary_id] = b"\n"
         self._byte_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in range(256)]
         literal = f"{UNKNOWN}|" if settings.literal_unk == "symbol" else ""
@@ -117,8 +117,8 @@ class SentencePieceTokenizer(VocabularyTokenizer):
     def _encode(self, lines: Sequence[str]) -> Encoded:
         # Only lines with <unk> or U+2581 need care, which takes longer.
         prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
-        if any(self._special.search(line) for line in prepared):
-            encoded = [self._encode_line(line) for line in prepared]
+        if any(map(self._special.search, prepared)):
+            encoded = list(map(self._encode_line, prepared))
         else:
             encoded = self._processor.encode(prepared, out_type=int)
         # To sentencepiece a newline is a byte piece like any other.

@@ -323,7 +323,7 @@ def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str
     lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")
     if not settings.remove_punctuation:
         return lines
-    return [normalisation.remove_punctuation(line) for line in lines]
+    return list(map(normalisation.remove_punctuation, lines))
 
 
 def check_lines(lines: Sequence[str]) -> None:
