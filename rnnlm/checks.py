@@ -1,8 +1,8 @@
-"""What users give from Python, checked at the doors where a wrong type would do harm.
+"""Checks of arguments from Python, at the doors where a wrong type would do harm.
 
 One text where several are meant would be read letter by letter, a table by the names of its
-columns; kernels would read beyond the end of a state of another model, or of ids of another shape.
-Elsewhere Python says itself what is wrong.
+columns; kernels would read beyond the end of another model's state, or of ids of another shape.
+Elsewhere Python itself says what is wrong.
 """
 
 import contextlib
@@ -49,9 +49,9 @@ def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
 
 
 def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
     for index, value in enumerate(values):
-        if not isinstance(value, kind):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds):
             wanted = " or ".join(with_article(each.__name__) for each in kinds)
             is_bytes = isinstance(value, bytes) and str in kinds
             raise ArgumentTypeError(
@@ -71,30 +71,32 @@ def check_class(value: object, kind: type, what: str) -> None:
         raise ArgumentTypeError(f"{what} must be {with_article(kind.__name__)}, not {given(value)}")
 
 
-# ---- What models read: ids, their shapes, states.
+# ---- Ids that models read, their shapes, and states.
 
 
 def token_ids(ids_BT: Any) -> Array:
-    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in
-    each of B rows.
+    """Return `ids_BT`, an array of numpy or torch that holds token ids, T in each of B rows; lists
+    become an array of numpy.
 
     Raises:
-        ArgumentTypeError: it does not.
+        ArgumentTypeError: it holds something else.
     """
     if not hasattr(ids_BT, "dtype"):
         with contextlib.suppress(ValueError):  # lists of different lengths
             ids_BT = np.asarray(ids_BT)
-    numbers_are = getattr(ids_BT, "dtype", None)
-    is_whole = (
-        numbers_are.kind in "iu"
-        if isinstance(numbers_are, np.dtype)
-        else str(numbers_are).startswith(("torch.int", "torch.uint"))
-    )
+
+    # torch has no kinds of types, so its types are known by their names.
+    dtype = getattr(ids_BT, "dtype", None)
+    if isinstance(dtype, np.dtype):
+        is_whole = dtype.kind in "iu"
+    else:
+        is_whole = str(dtype).startswith(("torch.int", "torch.uint"))
     if is_whole and ids_BT.ndim == 2:
         return ids_BT
-    found = (
-        given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
-    )
+
+    found = given(ids_BT)
+    if dtype is not None:
+        found = f"{ids_BT.ndim}-dimensional ones of {dtype}"
     raise ArgumentTypeError(
         "token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not "
         f"{found}"
@@ -108,9 +110,8 @@ def check_state(state: object, kind: type) -> None:
         ArgumentTypeError: it was not.
     """
     if not isinstance(state, kind):
-        what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
         raise ArgumentTypeError(
-            what,
+            f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}",
             hint="the first one is model.initial_state(rows), the next ones are what score "
             "and predict return",
         )
@@ -126,13 +127,13 @@ def check_shapes(
         UsageError: it would not.
     """
     if targets_BT is not None and inputs_BT.shape != targets_BT.shape:
-        shapes = f"{tuple(inputs_BT.shape)} and {tuple(targets_BT.shape)}"
         raise UsageError(
-            f"inputs and targets have different shapes, {shapes}",
+            f"inputs and targets have different shapes, {tuple(inputs_BT.shape)} and "
+            f"{tuple(targets_BT.shape)}",
             "each input has one target, the token after it",
         )
     if rows is not None and len(inputs_BT) != rows:
-        what = f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}"
         raise UsageError(
-            what, hint="begin with model.initial_state(rows), or choose its rows with select"
+            f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}",
+            hint="begin with model.initial_state(rows), or choose its rows with select",
         )

@@ -431,8 +431,8 @@ def _bounded_fields(cls: Any) -> dict[str, Any]:
 
 @functools.cache
 def _fields_without_text(cls: Any) -> dict[str, str]:
-    """What is needed in the fields that hold no text but would take one for something else: for
-    true, or for a list of its letters."""
+    """Return what is needed, by name, in the fields that hold no text but would take one for
+    something else: for true, or for a list of its letters."""
     found = {}
     for name, kind in typing.get_type_hints(cls).items():
         is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
