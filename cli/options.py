@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from rnnlm.errors import ModelError, TextError, UsageError, nearest, visible
 
 from . import terminal
-from .setting_options import SettingOption
+from .setting_options import LABELS, LINES, SOURCES, SettingOption, options_of
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -189,26 +189,11 @@ settings_option = click.option(
     metavar="name=value",
     help="A setting of --adapt; may be repeated.",
 )
-special_symbols_option = click.option(
-    "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
-    help="What to do with <s> and </s> in the text.  [default: error]",
-)  # fmt: skip
-column_option = click.option(
-    "--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."
-)
-delimiter_option = click.option(
-    "--delimiter",
-    metavar="CHARACTER",
-    help="What separates the cells of a table; tab for tabs.  [default: as its header has it]",
-)
-encoding_option = click.option(
-    "--encoding-errors",
-    type=click.Choice(["strict", "replace"]),
-    help="Bad UTF-8: an error, or U+FFFD.  [default: strict]",
-)
-split_option = click.option(
-    "--split", metavar="NAME", help="Split of a data set.  [default: train]"
-)
+special_symbols_option = options_of(LINES, "special_symbols")  # fmt: skip
+column_option = options_of(SOURCES, "column", metavar="NAME")
+delimiter_option = options_of(SOURCES, "delimiter", metavar="CHARACTER")
+encoding_option = options_of(LINES, "encoding_errors")
+split_option = options_of(SOURCES, "split", metavar="NAME")
 source_options = stacked(column_option, delimiter_option, split_option, encoding_option)
 text_options = section(
     "Text",
@@ -223,31 +208,21 @@ text_options = section(
 _LABELS = "Labels, of taggers and classifiers"
 label_options = section(
     _LABELS,
-    click.option(
-        "--input-format",
-        "format",
-        metavar="FORMAT",
-        help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
-    ),
-    click.option(
-        "--label-column", metavar="NAME,...", help="Columns of the gold labels, by name or number."
-    ),
-    click.option(
-        "--sentence-label-column",
+    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
+    options_of(
+        LABELS,
+        "label_column",
+        help="Columns of the gold labels, by name or number.",
         metavar="NAME,...",
-        help="Of a tagger: columns of gold labels of the whole sentence.",
     ),
+    options_of(LABELS, "sentence_label_column", before="Of a tagger: ", metavar="NAME,..."),
     click.option(
         "--labels",
         multiple=True,
         metavar="FILE",
         help="Gold labels of TEXT, in a file of their own; line by line.",
     ),
-    click.option(
-        "--scheme",
-        metavar="SCHEME",
-        help="How gold labels write spans: none, iob1, bio, bioes, ...",
-    ),
+    options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     click.option(
         "--mode",
         type=click.Choice(["conlleval", "strict"]),

@@ -24,6 +24,14 @@ NGRAMS = "rnnlm.ngram.settings:NgramSettings"
 RUN = "rnnlm.neural.fitting.settings:RunSettings"
 SAMPLING = "rnnlm.generation.settings:SamplingSettings"
 BEAM = "rnnlm.generation.settings:BeamSettings"
+COMPARISON = "rnnlm.evaluation.comparison.settings:ComparisonSettings"
+SENTENCES = "rnnlm.scoring.settings:SentenceSettings"
+SCORING = "rnnlm.scoring.settings:ScoringSettings"
+LISTS = "rnnlm.rescoring.settings:ListSettings"
+MAPPING = "rnnlm.rescoring.settings:TextMapping"
+RESCORING = "rnnlm.rescoring.settings:RescoreSettings"
+LEARNING = "rnnlm.vectors.settings:LearningSettings"
+EMBEDDING = "rnnlm.vectors.settings:EmbeddingSettings"
 DECODING = "rnnlm.tasks.seq2seq.settings:DecodingSettings"
 
 
@@ -42,7 +50,7 @@ class SettingOption:
         field = setting(resolve_name(self.settings), self.name)
         more = dict(self.more)
         names = self.declared or [f"--{self.name.replace('_', '-')}"]
-        about = more.pop("help", None) or _sentence(field.description)
+        about = more.pop("help", None) or _sentence(more.pop("before", "") + field.description)
         option = click.Option(
             [self.name, *names],
             help=about + _default(field, more.pop("default_is", None)),
@@ -59,9 +67,9 @@ def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more:
     """Make an option of each of these fields, as one decorator.
 
     An option that is not given is None. settings: one of the classes above. declared: what the
-    option is called, if not as the field. default_is: what `--help` says of the default, if not
-    what the field does; "" is nothing. more: of :class:`click.Option`, where it is to differ from
-    the field.
+    option is called, if not as the field. before: what `--help` says before the description.
+    default_is: what it says of the default, if not what the field does; "" is nothing. more: of
+    :class:`click.Option`, where it is to differ from the field.
     """
     assert len(names) == 1 or not declared
 
@@ -84,10 +92,9 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
     if "type" in more or "callback" in more:
         return more
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
-    choices = [each for schema in schemas for each in schema.get("enum", ())]
     kinds = {schema["type"] for schema in schemas if "type" in schema}
-    if choices:
-        return {"type": click.Choice([each for each in choices if each is not None]), **more}
+    if field.choices:
+        return {"type": click.Choice(field.choices), **more}
     if kinds == {"boolean"}:
         return {"is_flag": True, **more}
     kind: click.ParamType = click.STRING

@@ -15,6 +15,7 @@ from .options import (
     section,
     settings_of,
 )
+from .setting_options import DECODING, PAIRS, options_of
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
 pair_options = section(
@@ -22,24 +23,14 @@ pair_options = section(
     click.option("--target", multiple=True, metavar="FILE",
                  help="What is to be written for each line of TEXT; several are several "
                  "references."),
-    click.option("--target-column", metavar="NAME",
-                 help="Column of what is to be written; --column is what is read."),
-    click.option("--skip-empty", is_flag=True, default=None,
-                 help="Pairs with an empty side are left out."),
-)  # fmt: skip
+    options_of(PAIRS, "target_column", metavar="NAME"),
+    options_of(PAIRS, "skip_empty"),
+    )  # fmt: skip
 decoding_options = section(
     _DECODING,
-    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N",
-                 help="Lines kept at each step.  [default: 1, greedy search]"),
-    click.option("--length-power", type=click.FloatRange(0), metavar="A",
-                 help="Lines are ranked by log p / ((5 + tokens) / 6)^A.  [default: 1; 0 for "
-                      "greedy search]"),
-    click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
-                 help="A line has at most X times the tokens of its source, and 10 more.  "
-                      "[default: 2]"),
-    click.option("--copy-unknown", is_flag=True, default=None,
-                 help="Where <unk> is likeliest, write the word of the source that attention "
-                      "points at."),
+    options_of(DECODING, "beam", default_is="1"),
+    options_of(DECODING, "length_power", metavar="A"),
+    options_of(DECODING, "max_length", "copy_unknown"),
     click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
 )  # fmt: skip
 output_option = section(

@@ -258,9 +258,10 @@ def from_stored(
 @dataclass(frozen=True)
 class Setting:
     """One setting as its class declares it. schemas: the alternatives of its type, as JSON
-    schemas."""
+    schemas. choices: the texts that it can be, if there are only some."""
 
     schemas: list[dict[str, Any]]
+    choices: tuple[str, ...]
     default: object
     description: str
 
@@ -268,7 +269,18 @@ class Setting:
 def setting(cls: type, name: str) -> Setting:
     """Return what a settings class says about one of its fields."""
     kind = _kinds(cls)[name]
-    return Setting(_schemas(kind), _defaults([cls])[name], _description(kind))
+    return Setting(
+        _schemas(kind), tuple(_choices(kind)), _defaults([cls])[name], _description(kind)
+    )
+
+
+def _choices(kind: Any) -> Iterator[str]:
+    """Yield the texts of a type that is a list of texts, in the order in which it names them."""
+    if typing.get_origin(kind) is Literal:
+        yield from (each for each in typing.get_args(kind) if isinstance(each, str))
+    elif typing.get_origin(kind) in (Annotated, typing.Union, types.UnionType):
+        for part in typing.get_args(kind):
+            yield from _choices(part)
 
 
 def describe(cls: type) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`rnnlm compare`: models on one text, side by side."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ..options import (
     text_flags,
     text_options,
 )
+from ..setting_options import COMPARISON, options_of
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import ModelComparison
@@ -43,27 +45,8 @@ _OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "top")
 )  # fmt: skip
 @section(
     "Intervals and tests",
-    click.option(
-        "--block",
-        "block_lines",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Lines resampled together.  [default: 1, more from 10,000 lines on]",
-    ),
-    click.option(
-        "--resamples",
-        type=click.IntRange(1, 10_000_000),
-        metavar="N",
-        help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Of the resampling.",
-    ),
+    options_of(COMPARISON, "block_lines", declared=["--block"]),
+    options_of(COMPARISON, "resamples", "seed"),
 )
 @label_options
 @translation_options.pair_options
@@ -76,8 +59,7 @@ _OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "top")
     click.option("--plot", type=PATH, metavar="FILE",
                  help="Draw the differences with their intervals: .svg, .png or .pdf."),
     click.option("--overwrite", is_flag=True, help="Replace the report or plot that is there."),
-    click.option("--top", type=click.IntRange(0), metavar="N",
-                 help="Lines and words listed for each model.  [default: 3; report and JSON 20]"),
+    options_of(COMPARISON, "top", default_is="3; report and JSON 20"),
     json_option,
 )  # fmt: skip
 def command(
@@ -113,14 +95,13 @@ def command(
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)
-    task, resampling = _task_of(models), {name: given[name] for name in ("resamples", "seed")}
+    task, resampling = _task_of(models), _given(given, ("resamples", "seed"))
     if translation_options.check_task(task, models[0], _OF_LANGUAGE_MODELS):
         result = _compare_pairs(models, on, resampling | translation_options.take(given), device)
     elif check_task(task, models[0], _OF_LANGUAGE_MODELS):
         result = _compare_labels(models, on, resampling | take_label_options(given), device)
     else:
-        names = ("context", "block_lines", "resamples", "seed")
-        settings = {name: given.pop(name) for name in names} | {"top": top}
+        settings = resampling | _given(given, ("context", "block_lines")) | {"top": top}
         result = _compare(models, on, train, report, settings, text_flags(given), device)
 
     from ..metrics import show_comparison
@@ -136,6 +117,12 @@ def command(
         _draw(plot, result)
     if report:
         terminal.say(f"the report is in {report}")
+
+
+def _given(given: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Take the options of these names out of `given`. Return those that somebody gave."""
+    values = {name: given.pop(name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _draw(plot: Path, result: Any) -> None:

@@ -16,20 +16,18 @@ from ..options import (
     text_flags,
     text_options,
 )
+from ..setting_options import TOKENIZER, options_of
 
 DEFAULT_ORDER = 3
 
 tokenizer_options = section(
     "Tokenizer",
-    click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]),
-                 help="What is counted.  [default: word]"),
-    click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS",
-                 help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
-    click.option("--split-punctuation", is_flag=True,
-                 help="Punctuation marks are words of their own."),
-    click.option("--remove-punctuation", is_flag=True,
-                 help="Punctuation becomes a space, but for apostrophes inside words."),
+    options_of(
+        TOKENIZER, "tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted."
+    ),
+    options_of(TOKENIZER, "lowercase"),
+    options_of(TOKENIZER, "normalise", metavar="FORMS"),
+    options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
     one_model_option("Count the tokens of this model's tokenizer."),
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import click
 
 from .. import options, terminal
 from ..options import Command
+from ..setting_options import EMBEDDING, options_of
 
 input_options = options.section(
     "Input",
@@ -20,17 +21,10 @@ input_options = options.section(
 )  # fmt: skip
 vector_options = options.section(
     "Vectors",
-    click.option("--pooling", type=click.Choice(["last", "mean", "max"]),
-                 help="The vector of a line: the one after its last token, or the mean or maximum "
-                      "over its tokens.  [default: last; of the "
-                      "features of a classifier, its own]"),
-    click.option("--layer", metavar="LAYER",
-                 help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or "
-                      "features (what the output layer reads).  "
-                      "[default: features]"),
-    click.option("--words", is_flag=True,
-                 help="A vector of each word in its context instead of one of each line."),
-)  # fmt: skip
+    options_of(EMBEDDING, "pooling"),
+    options_of(EMBEDDING, "layer", metavar="LAYER"),
+    options_of(EMBEDDING, "words"),
+    )  # fmt: skip
 output_options = options.section(
     "Output",
     click.option("--output", "-o", type=options.PATH, required=True, metavar="FILE",
@@ -75,9 +69,9 @@ def command(
         overwrite and output == options.STANDARD_OUTPUT,
         "--overwrite is about a file: name it with --output.",
     )
-    check_path(output, given["words"], overwrite)
+    check_path(output, bool(given["words"]), overwrite)
     check_apart([output], sources.expand(inputs))
-    settings = EmbeddingSettings(given["pooling"], given["layer"], given["words"])
+    settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
     embedder = Embedder(options.or_demo(model_name), settings, device)
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)

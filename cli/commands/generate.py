@@ -9,6 +9,7 @@ import click
 
 from .. import options, terminal
 from ..options import Command
+from ..setting_options import BEAM, SAMPLING, options_of
 
 CHECKED_SAMPLES = 500
 NOT_SAMPLING = {
@@ -43,50 +44,25 @@ _OF_TYPING = {"interactive", "prompt"}
         metavar="N",
         help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]",
     ),
-    click.option(
-        "--max-tokens",
-        type=int,
-        metavar="N",
-        default=100,
-        show_default=True,
-        help="Tokens per sample at most.",
-    ),
-    click.option(
-        "--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences."
-    ),
-    click.option(
-        "--seed",
-        type=int,
-        metavar="N",
-        default=1,
-        show_default=True,
-        help="The same seed and number give the same sample.",
-    ),
+    options_of(SAMPLING, "max_tokens", "running", "seed"),
 )
 @options.section(
     "What is drawn",
-    click.option("--temperature", type=float, metavar="X", default=1.0, show_default=True,
-                 help="Below 1: safer; 0: always the likeliest."),
-    click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
-    click.option("--top-p", type=float, metavar="P",
-                 help="Draw from the fewest tokens that hold probability P."),
-    click.option("--min-p", type=float, metavar="P",
-                 help="Draw from tokens at least P times as likely as the likeliest."),
-    click.option("--typical-p", type=float, metavar="P",
-                 help="Draw from the tokens nearest to the entropy that hold probability P."),
-    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, metavar="R",
-                 help="Multiplies the log-probability of tokens that are there already."),
+    options_of(SAMPLING, "temperature"),
+    options_of(SAMPLING, "top_k", metavar="K"),
+    options_of(SAMPLING, "top_p", "min_p", "typical_p", metavar="P"),
+    options_of(SAMPLING, "repetition_penalty", metavar="R"),
     click.option("--ban", multiple=True, metavar="WORD",
                  help="A word not to be written; may be repeated."),
     click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file."),
-    click.option("--unknown", is_flag=True, help="<unk> may be drawn."),
+    options_of(SAMPLING, "unknown"),
 )  # fmt: skip
 @options.section(
     "Instead of samples",
-    click.option("--beam", type=int, metavar="K",
-                 help="The likeliest texts, by a beam of width K."),
-    click.option("--length-power", type=float, metavar="A",
-                 help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]"),
+    options_of(
+        BEAM, "beam", metavar="K", help="The likeliest texts, by a beam of width K.", default_is=""
+    ),
+    options_of(BEAM, "length_power", before="With --beam: ", metavar="A"),
     click.option("--interactive", is_flag=True,
                  help="Type, and see the likeliest next words and continuations."),
     click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",

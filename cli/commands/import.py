@@ -5,16 +5,15 @@ from pathlib import Path
 import click
 
 from .. import terminal
-from ..options import PATH, refuse_if
+from ..options import PATH, Command, refuse_if
+from ..setting_options import TOKENIZER, options_of
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
 @click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Model folder.")
-@click.option("--lowercase", is_flag=True, help="The file's words are lower-cased.")
-@click.option(
-    "--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there."
-)
+@options_of(TOKENIZER, "lowercase", help="The file's words are lower-cased.")
+@options_of(TOKENIZER, "split_punctuation", help="Punctuation marks are words of their own there.")
 @click.option(
     "--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model."
 )
@@ -22,8 +21,8 @@ from ..options import PATH, refuse_if
 def command(
     file: Path,
     output: Path,
-    lowercase: bool,
-    split_punctuation: bool,
+    lowercase: bool | None,
+    split_punctuation: bool | None,
     tokenizer_from: str | None,
     overwrite: bool,
 ) -> None:
@@ -43,7 +42,9 @@ def command(
     from rnnlm.ngram.arpa import writing
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-    settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
+    settings = TokenizerSettings(
+        lowercase=bool(lowercase), split_punctuation=bool(split_punctuation)
+    )
     model = writing.import_arpa(
         file,
         output,

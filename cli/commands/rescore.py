@@ -20,14 +20,19 @@ from ..options import (
     one_on_stdout,
     refuse_if,
     section,
-    special_symbols_option,
+    settings_of,
 )  # fmt: skip
+from ..setting_options import LISTS, MAPPING, RESCORING, options_of
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
     "Format of the lists",
-    click.option("--input-format", "format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
-                 help="Format of the lists.  [default: by content]"),
+    options_of(
+        LISTS,
+        "format",
+        declared=["--input-format"],
+        type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
+    ),
     click.option("--ref", "references", multiple=True, metavar="FILE",
                  help="References, `utt words...` a line; may be repeated."),
     click.option("--sources", multiple=True, metavar="FILE",
@@ -35,23 +40,12 @@ list_options = section(
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
                  help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
                       "several add up."),
-    click.option("--costs", is_flag=True, help="Scores are costs: the lower, the better."),
-    click.option("--skip-incomplete", is_flag=True,
-                 help="Leave out utterances without hypotheses or reference, instead of an error."),
-    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]), default="strict",
-                 show_default=True,
-                 help="Bad UTF-8: an error, or U+FFFD."),
-)  # fmt: skip
+    options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
+    )  # fmt: skip
 mapping_options = section(
     "Text",
-    click.option("--lowercase", is_flag=True, help="The models read lower case."),
-    click.option("--remove-punctuation", is_flag=True,
-                 help="The models read no punctuation; it becomes a space, apostrophes inside "
-                      "words stay."),
-    click.option("--normalise-wer", is_flag=True,
-                 help="Errors are counted on texts as --lowercase and --remove-punctuation change "
-                      "them."),
-    special_symbols_option,
+    options_of(MAPPING, "lowercase", "remove_punctuation", "normalise_wer", "special_symbols"),
+
 )  # fmt: skip
 tuning_options = section(
     "Weights",
@@ -60,12 +54,8 @@ tuning_options = section(
                  help="No weight for the number of words unknown to a model."),
     click.option("--each", is_flag=True,
                  help="Also with the first model alone, the first two, and so on: what each adds."),
-    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True,
-                 metavar="N",
-                 help="Random starts of the search for weights."),
-    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N",
-                 help="Of restarts and resampling."),
-)  # fmt: skip
+    options_of(RESCORING, "restarts", "seed"),
+    )  # fmt: skip
 
 
 @click.command(cls=Command)
@@ -209,9 +199,8 @@ def _read(source: str, given: dict[str, Any]) -> list[Any]:
     from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.settings import ListSettings
 
-    settings = ListSettings(
-        given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"]
-    )
+    names = ("format", "costs", "skip_incomplete", "encoding_errors")
+    settings = settings_of(ListSettings, names, given)
     utterances = read_nbest(
         source,
         settings,
@@ -239,12 +228,8 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
 def _mapping(given: dict[str, Any]) -> Any:
     from rnnlm.rescoring.settings import TextMapping
 
-    return TextMapping(
-        given["lowercase"],
-        given["remove_punctuation"],
-        given["special_symbols"] or "error",
-        given["normalise_wer"],
-    )
+    names = ("lowercase", "remove_punctuation", "special_symbols", "normalise_wer")
+    return settings_of(TextMapping, names, given)
 
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
@@ -273,9 +258,8 @@ def _applied(
     weights = _fixed_weights(weights_file, given)
     utterances = _read(given["apply_to"], given)
     models = {name: scoring_model_of(name, device) for name in names}
-    return weights, rescore(
-        utterances, models, weights, seed=given["seed"], report=terminal.Progress()
-    )
+    seed = 1 if given["seed"] is None else given["seed"]
+    return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
 
 
 def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
@@ -285,13 +269,9 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     from rnnlm.rescoring.rescorer import cross_validate, tune_and_rescore
     from rnnlm.rescoring.settings import RescoreSettings
 
-    settings = RescoreSettings(
-        _mapping(given),
-        not given["no_words"],
-        not given["no_oov"],
-        given["restarts"],
-        given["seed"],
-        given["skip_incomplete"],
+    settings = settings_of(RescoreSettings, ("restarts", "seed", "skip_incomplete"), given)
+    settings = dataclasses.replace(
+        settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
     )
     tune_on = _read(given["tune_on"], given)
     apply_to = _read(given["apply_to"], given) if given["apply_to"] else tune_on

@@ -17,6 +17,7 @@ from rnnlm.errors import RnnlmWarning, notice
 from .. import options, terminal
 from ..options import Command, list_of, refuse_if, section
 from ..pairs import pairs_options, show_pairs, take_request
+from ..setting_options import SCORING, SENTENCES, options_of
 
 # ---- The sources of `rnnlm score` with an encoder-decoder: where they stand, and what goes with
 # them.
@@ -28,9 +29,7 @@ source_options = section(
     click.option("--target", "targets", multiple=True, metavar="FILE",
                  help="Targets, line by line, of the sources in --input. May be repeated, as often "
                       "as --input."),
-    click.option("--target-column", metavar="NAME",
-                 help="Column of a table that holds the targets; --column is that of the sources.  "
-                      "[default: as rnnlm train finds them]"),
+    options_of(SENTENCES, "target_column", metavar="NAME"),
 )  # fmt: skip
 _NAMES = {"source": "--source", "targets": "--target", "target_column": "--target-column"}
 _OF_TABLES = {
@@ -130,46 +129,37 @@ input_options = options.section(
     options.delimiter_option,
     options.split_option,
     options.encoding_option,
-    click.option("--id-column", metavar="NAME",
-                 help="Column of a table that names its rows.  [default: id, if there; else their "
-                      "number]"),
-    click.option("--keep", metavar="A,B,...", callback=_names,
-                 help="Columns of a table to carry into the result; or all, or none.  [default: "
-                      "all; for a ranked table none]"),
-    click.option("--regions", "region_mark", metavar="MARK",
-                 help='Mark that separates regions in the text, such as "|".'),
-    click.option("--region-columns", metavar="A,B,...", callback=_names,
-                 help="Columns of a table that hold the regions; joined, they are the text."),
-    click.option("--given", default="", metavar="TEXT",
-                 help="Text that comes before each sentence: the score is conditional on it."),
-    click.option("--given-column", metavar="NAME",
-                 help="Column of a table that holds the given text."),
+    options_of(SENTENCES, "id_column", metavar="NAME"),
+    options_of(
+        SENTENCES,
+        "keep",
+        metavar="A,B,...",
+        callback=_names,
+        default_is="all; for a ranked table none",
+    ),
+    options_of(SENTENCES, "region_mark", declared=["--regions"], metavar="MARK"),
+    options_of(SENTENCES, "region_columns", metavar="A,B,...", callback=_names),
+    options_of(SENTENCES, "given", metavar="TEXT", default=""),
+    options_of(SENTENCES, "given_column", metavar="NAME"),
     options.special_symbols_option,
     click.option("--strict", is_flag=True,
                  help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
 result_options = options.section(
     "Scores",
-    click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
-    click.option("--words", "with_words", is_flag=True,
-                 help="Each word's surprisal, in bits, whatever the model's tokens are."),
+    options_of(SCORING, "with_tokens", declared=["--tokens"]),
+    options_of(SCORING, "with_words", declared=["--words"]),
     click.option("--word-split", type=click.Choice(_SPLITS),
                  help="Words are those between white space (whitespace) or those of the tokenizer, "
                       "marks apart (tokens).  [default: whitespace]"),
-    click.option("--with", "measures", metavar="NAME,...", callback=_measures,
-                 help="Also, for each word, the entropy of the prediction or its frequency in "
-                      "training (log10)."),
-    click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact",
-                 show_default=True,
-                 help="For models of subwords, characters or bytes: exact counts that the word "
-                      "ends there; naive adds up its pieces."),
-    click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K",
-                 help="The K likeliest words at each place."),
+    options_of(
+        SCORING, "measures", declared=["--with"], metavar="NAME,...", callback=_measures
+    ),
+    options_of(SCORING, "word_surprisal", default="exact"),
+    options_of(SCORING, "next_words", declared=["--next"], metavar="K", default=0, default_is=""),
     click.option("--no-eos", "eos", flag_value=False, default=True, type=bool,
                  help="Score sentences without their end."),
-    click.option("--context", type=click.Choice(["reset", "carry"]), default="reset",
-                 show_default=True,
-                 help="Each line alone, or all lines as one stream."),
+    options_of(SCORING, "context", default="reset"),
     click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
                  help="What the table is sorted by: log-probability, or that by word or token.  "
                       "[default: logprob]"),
@@ -405,7 +395,7 @@ def _settings(given: dict[str, Any], split: Any) -> Any:
     from rnnlm.scoring.settings import ScoringSettings
 
     return ScoringSettings(
-        given["with_tokens"], given["with_words"] or given["next_words"] > 0,
+        bool(given["with_tokens"]), bool(given["with_words"] or given["next_words"]),
         given["word_surprisal"], given["next_words"], given["eos"],
         given["context"], given["special_symbols"] or "error",
         "raise" if given["strict"] else "null", split,

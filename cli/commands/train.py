@@ -11,6 +11,7 @@ from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
 from ..options import PATH, Command, json_option, refuse_if, section, text_flags, text_options
+from ..setting_options import LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -21,16 +22,8 @@ task_options = section(
         metavar="TASK",
         help="tagging, classification or seq2seq instead of a language model.",
     ),
-    click.option(
-        "--label-column",
-        metavar="NAME,...",
-        help="Columns of the labels that are learned, by name or number.",
-    ),
-    click.option(
-        "--sentence-label-column",
-        metavar="NAME,...",
-        help="With tagging: columns of labels of the whole sentence.",
-    ),
+    options_of(LABELS, "label_column", metavar="NAME,..."),
+    options_of(LABELS, "sentence_label_column", before="With tagging: ", metavar="NAME,..."),
     click.option(
         "--labels",
         multiple=True,
@@ -39,29 +32,10 @@ task_options = section(
     ),
     click.option("--valid-labels", multiple=True, metavar="FILE", help="Those of --valid."),
     click.option("--test-labels", multiple=True, metavar="FILE", help="Those of --test."),
-    click.option(
-        "--input-format",
-        "format",
-        metavar="FORMAT",
-        help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
-    ),
-    click.option(
-        "--scheme",
-        metavar="SCHEME",
-        help="How labels write spans: none, iob1, bio, bioes, ...  [default: told by the labels]",
-    ),
-    click.option(
-        "--multi-label",
-        is_flag=True,
-        default=None,
-        help="With classification: a text has any number of labels, joined by |.",
-    ),
-    click.option(
-        "--align",
-        is_flag=True,
-        default=None,
-        help="With tagging: labels are the sounds of letters, and are aligned first.",
-    ),
+    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
+    options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
+    options_of(LABELS, "multi_label", before="With classification: "),
+    options_of(LABELS, "align", before="With tagging: "),
     click.option(
         "--target",
         multiple=True,
@@ -75,17 +49,8 @@ task_options = section(
         help="That of --valid; several are several references.",
     ),
     click.option("--test-target", multiple=True, metavar="FILE", help="That of --test."),
-    click.option(
-        "--target-column",
-        metavar="NAME",
-        help="With seq2seq: column of what is to be written; --column is what is read.",
-    ),
-    click.option(
-        "--skip-empty",
-        is_flag=True,
-        default=None,
-        help="With seq2seq: pairs with an empty side are left out.",
-    ),
+    options_of(PAIRS, "target_column", before="With seq2seq: ", metavar="NAME"),
+    options_of(PAIRS, "skip_empty", before="With seq2seq: "),
 )
 model_options = section(
     "Model",
@@ -148,55 +113,34 @@ model_options = section(
 )
 tokenizer_options = section(
     "Tokenizer",
-    click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]),
-                 help="How text becomes tokens."),
-    click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS",
-                 help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all. [default: "
-                      "none]"),
-    click.option("--split-punctuation/--keep-punctuation", default=None,
-                 help="Punctuation marks are words of their own."),
-    click.option("--remove-punctuation", is_flag=True, default=None,
-                 help="Punctuation becomes a space; apostrophes inside words stay, and become "
-                      "straight."),
-    click.option("--min-count", type=int, metavar="N",
-                 help="Rarer words, or characters, become <unk>."),
-    click.option("--max-vocab", type=int, metavar="N",
-                 help="Largest vocabulary of words or characters, </s> and <unk> included."),
-    click.option("--literal-unk", type=click.Choice(["symbol", "spell"]),
-                 help="What <unk> in the text is."),
+    options_of(TOKENIZER, "tokenizer", default_is=""),
+    options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
+    options_of(TOKENIZER, "normalise", metavar="FORMS"),
+    options_of(
+        TOKENIZER,
+        "split_punctuation",
+        declared=["--split-punctuation/--keep-punctuation"],
+    ),
+    options_of(TOKENIZER, "remove_punctuation"),
+    options_of(TOKENIZER, "min_count", "max_vocab", "literal_unk", default_is=""),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
 )  # fmt: skip
 ngram_options = section(
     "N-grams",
-    click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
-    click.option(
-        "--smoothing",
-        metavar="NAME",
-        help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle.",
-    ),
-    click.option(
-        "--prune",
-        metavar="0,0,1",
-        help="N-grams seen at most so often are left out, by order; the last repeats.",
-    ),
-    click.option(
-        "--discounts",
-        type=click.Choice(["exact", "lmplz"]),
-        help="Of mkn: the paper's, or exactly lmplz's.",
-    ),
-    click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
+    options_of(NGRAMS, "order"),
+    options_of(NGRAMS, "smoothing", type=str, metavar="NAME"),
+    options_of(NGRAMS, "prune", metavar="0,0,1"),
+    options_of(NGRAMS, "discounts"),
+    options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
 )
 run_options = section(
     "Run",
-    click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
-    click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
-    click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
+    options_of(RUN, "budget", metavar="BUDGET", default_is=""),
+    options_of(RUN, "device", metavar="DEVICE", default_is=""),
+    options_of(RUN, "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
                  help="Show every setting with its origin, sizes and tokens; train nothing."),
-    click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]),
-                 help="Of the products in training."),
-    click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
+    options_of(RUN, "precision", "threads", default_is=""),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
                  help="Processes on this machine that share the work, each with batch_rows streams "
                       "and its share of GPUs or CPU threads."),
@@ -211,8 +155,7 @@ saving_options = section(
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
                  help="Go on with the run in DIR; its budget counts from its start. auto: if there "
                       "is one, else start."),
-    click.option("--save-every", metavar="INTERVAL",
-                 help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
+    options_of(RUN, "save_every", metavar="INTERVAL"),
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
 from ..options import Command
+from ..setting_options import DECODING, PAIRS, SAMPLING, options_of
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # any asks for samples
@@ -46,9 +47,9 @@ input_options = options.section(
                  default="auto", metavar="NAME",
                  help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix "
                       "and content]"),
-    click.option("--column", metavar="NAME",
-                 help="Column of the sources in a table.  [default: as in the training data, or as "
-                      "usual]"),
+    options_of(
+        PAIRS, "column", metavar="NAME", default_is="as in the training data, or as usual"
+    ),
     options.delimiter_option,
     options.encoding_option,
     click.option("--interactive", is_flag=True,
@@ -56,18 +57,10 @@ input_options = options.section(
 )  # fmt: skip
 search_options = options.section(
     "Search",
-    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N",
-                 help="Lines that are kept at each step; 1 is greedy search.  "
-                 "[default: 1, or as many as --nbest]"),
-    click.option("--length-power", type=click.FloatRange(0), metavar="A",
-                 help="With --beam: lines are ranked by log p / ((5 + tokens) / 6)^A, so 0 favours "
-                      "short ones.  [default: 1]"),
-    click.option("--nbest", type=click.IntRange(1), metavar="N",
-                 help="The N best lines for each source, with their log-probabilities."),
-    click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
-                 help="A line has at most X times the tokens of its source, and 10 more.  "
-                      "[default: 2]"),
-)  # fmt: skip
+    options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
+    options_of(DECODING, "length_power", before="With --beam: ", metavar="A"),
+    options_of(DECODING, "nbest", "max_length"),
+    )  # fmt: skip
 sampling_options = options.section(
     "Samples, instead of a search",
     click.option("--sample", is_flag=True, help="Draw lines. Any option of this section does so."),
@@ -77,59 +70,17 @@ sampling_options = options.section(
         metavar="N",
         help="How many samples for each source.  [default: 1]",
     ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        metavar="N",
-        help="The same seed, line and number give the same sample.  [default: 1]",
-    ),
-    click.option(
-        "--temperature",
-        type=click.FloatRange(0),
-        metavar="X",
-        help="Below 1: safer; 0: always the likeliest.  [default: 1]",
-    ),
-    click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
-    click.option(
-        "--top-p",
-        type=float,
-        metavar="P",
-        help="Draw from the fewest tokens that hold probability P.",
-    ),
-    click.option(
-        "--min-p",
-        type=float,
-        metavar="P",
-        help="Draw from tokens at least P times as likely as the likeliest.",
-    ),
-    click.option(
-        "--typical-p",
-        type=float,
-        metavar="P",
-        help="Draw from the tokens nearest to the entropy that hold probability P.",
-    ),
-    click.option(
-        "--repetition-penalty",
-        type=float,
-        metavar="R",
-        help="Multiplies the log-probability of tokens that are there already.",
-    ),
+    options_of(SAMPLING, "seed", help="The same seed, line and number give the same sample."),
+    options_of(SAMPLING, "temperature"),
+    options_of(SAMPLING, "top_k", metavar="K"),
+    options_of(SAMPLING, "top_p", "min_p", "typical_p", metavar="P"),
+    options_of(SAMPLING, "repetition_penalty", metavar="R"),
 )
-unknown_options = options.section(
-    "Unknown words",
-    click.option("--unknown", is_flag=True, help="<unk> may be written."),
-    click.option(
-        "--copy-unknown",
-        is_flag=True,
-        help="Where <unk> is chosen, write the word of the source that attention points at.",
-    ),
-)
+unknown_options = options.section("Unknown words", options_of(DECODING, "unknown", "copy_unknown"))
 output_options = options.section(
     "Output",
     options.json_option,
-    click.option(
-        "--attention", is_flag=True, help="With --json: what each token of a line looked at."
-    ),
+    options_of(DECODING, "attention", help="With --json: what each token of a line looked at."),
     click.option(
         "--attention-plot",
         "plot",

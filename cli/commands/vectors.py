@@ -8,6 +8,7 @@ import click
 
 from .. import terminal
 from ..options import PATH, STANDARD_OUTPUT, Command, section, text_flags, text_options
+from ..setting_options import LEARNING, TOKENIZER, options_of
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -16,75 +17,15 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @click.argument("text", nargs=-1)
 @section(
     "Vectors",
-    click.option(
-        "--method",
-        type=click.Choice(["svd", "glove", "skipgram", "cbow"]),
-        default="svd",
-        show_default=True,
-        help="Singular vectors of counts, GloVe, skip-gram or CBOW.",
-    ),
-    click.option("--width", type=int, metavar="N", help="Numbers of a vector.  [default: 100]"),
-    click.option(
-        "--window",
-        type=int,
-        default=5,
-        show_default=True,
-        metavar="N",
-        help="Words on each side that are its context, at most.",
-    ),
-    click.option(
-        "--min-count",
-        type=int,
-        default=5,
-        show_default=True,
-        metavar="K",
-        help="Rarer words get no vector.",
-    ),
-    click.option(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help="How often GloVe goes through its counts, skip-gram and CBOW read the text.  "
-        "[default: 15; 5]",
-    ),
-    click.option(
-        "--negative",
-        type=int,
-        metavar="N",
-        help="Noise words for each pair of skip-gram and CBOW.  [default: 5]",
-    ),
-    click.option(
-        "--learning-rate",
-        type=float,
-        metavar="X",
-        help="Of GloVe; of skip-gram and CBOW at the start.  [default: 0.05; 0.025]",
-    ),
-    click.option(
-        "--seed",
-        type=int,
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="The same seed gives the same vectors on the same number of threads.",
-    ),
-    click.option("--threads", type=int, metavar="N", help="Of all but svd.  [default: 1]"),
+    options_of(LEARNING, "method", "width", "window"),
+    options_of(LEARNING, "min_count", metavar="K"),
+    options_of(LEARNING, "epochs", "negative", "learning_rate", "seed", "threads"),
 )
 @section(
     "Words",
-    click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
-    click.option(
-        "--normalise",
-        metavar="FORMS",
-        help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all.",
-    ),
-    click.option(
-        "--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."
-    ),
-    click.option(
-        "--remove-punctuation",
-        is_flag=True,
-        help="Punctuation becomes a space, but for apostrophes inside words.",
-    ),
+    options_of(TOKENIZER, "lowercase"),
+    options_of(TOKENIZER, "normalise", metavar="FORMS"),
+    options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
 )
 @text_options
 @section(
@@ -119,7 +60,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from ..options import corpus_of, refuse_given
 
     flags = text_flags(given)
-    if given["method"] == "svd":
+    if given["method"] in (None, "svd"):
         refuse_given(
             ("epochs", "negative", "learning_rate", "threads"),
             "not for --method svd, which counts once.",

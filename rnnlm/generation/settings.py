@@ -16,27 +16,34 @@ class SamplingSettings(Checked):
     """How the next token is drawn, and how long a text may be."""
 
     temperature: Annotated[
-        NonNegative, Meta(description="divides the log-probabilities; 0 takes the likeliest")
+        NonNegative,
+        Meta(
+            description="divides the log-probabilities: below 1 is safer, 0 always takes the "
+            "likeliest"
+        ),
     ] = 1.0
-    top_k: Annotated[Count | None, Meta(description="only the k likeliest tokens")] = None
+    top_k: Annotated[Count | None, Meta(description="draw from the k likeliest tokens only")] = None
     top_p: Annotated[
-        _Share | None, Meta(description="only the fewest tokens that hold this probability")
+        _Share | None, Meta(description="draw from the fewest tokens that hold this probability")
     ] = None
     min_p: Annotated[
-        _Share | None, Meta(description="only tokens this many times as likely as the likeliest")
+        _Share | None,
+        Meta(description="draw from tokens at least this many times as likely as the likeliest"),
     ] = None
     typical_p: Annotated[
         _Share | None,
-        Meta(description="only the tokens of most typical information that hold this probability"),
+        Meta(description="draw from the tokens nearest to the entropy that hold this probability"),
     ] = None
     repetition_penalty: Annotated[
         Annotated[float, Meta(ge=1)],
-        Meta(description="multiplies the log-probability of tokens that are in the text already"),
+        Meta(description="multiplies the log-probability of tokens that are there already"),
     ] = 1.0
     max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
-    seed: Annotated[Natural, Meta(description="of the random streams")] = 1
+    seed: Annotated[Natural, Meta(description="the same seed and number give the same sample")] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
-    running: Annotated[bool, Meta(description="go on over line ends, up to max_tokens")] = False
+    running: Annotated[
+        bool, Meta(description="running text instead of sentences: it goes on over line ends")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class SearchSettings(Checked):
     ] = 5
     length_power: Annotated[
         LengthPower,
-        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
+        Meta(description="0 ranks by probability, which favours short texts, 1 nearly per token"),
     ] = 1.0
     nbest: Annotated[
         Count, Meta(description="texts to give back, at most as many as the beam is wide")
@@ -67,7 +74,7 @@ class BeamSettings(Checked):
     ] = 8
     length_power: Annotated[
         LengthPower,
-        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
+        Meta(description="0 ranks by probability, which favours short texts, 1 nearly per token"),
     ] = 0.0
     max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False

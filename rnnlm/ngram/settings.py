@@ -31,7 +31,11 @@ class NgramSettings:
         int, Meta(ge=1, le=64, description="longest n-gram: N - 1 words of context and the next")
     ] = 5
     smoothing: Annotated[
-        SmoothingName, Meta(description="the estimator; see rnnlm/ngram/smoothing")
+        SmoothingName,
+        Meta(
+            description="the estimator: mkn, kn, katz, witten-bell, absolute, additive, "
+            "jelinek-mercer, stupid or mle"
+        ),
     ] = "mkn"
     interpolate: Annotated[
         bool | None,
@@ -49,7 +53,10 @@ class NgramSettings:
     ] = "0"
     discounts: Annotated[
         Literal["exact", "lmplz"],
-        Meta(description="of mkn: as the paper has them, or as KenLM's lmplz counts them"),
+        Meta(
+            description="discounts of mkn: those of the paper (exact), or exactly those of "
+            "KenLM's lmplz"
+        ),
     ] = "exact"
     additive_k: Annotated[
         Positive | None,
@@ -81,7 +88,7 @@ class NgramSettings:
     memory: Annotated[
         str | None,
         Meta(
-            description="how much memory counting may take, such as 500M or 2G; none: as much as "
+            description="most memory that counting may take, such as 500M or 2G; none: as much as "
             "it needs"
         ),
     ] = None

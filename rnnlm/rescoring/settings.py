@@ -52,7 +52,7 @@ class TextMapping(Checked):
         ),
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
     ] = "error"
     normalise_wer: Annotated[
         bool,

@@ -145,17 +145,17 @@ class ScoringSettings(Checked):
     word_surprisal: Annotated[
         Literal["exact", "naive"],
         Meta(
-            description="of models of subwords, characters or bytes: exact counts that the word "
+            description="for models of subwords, characters or bytes: exact counts that the word "
             "ends there; naive adds up its pieces"
         ),
     ] = "exact"
     next_words: Annotated[Natural, Meta(description="the K likeliest words at each place")] = 0
     eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
     context: Annotated[
-        Literal["carry", "reset"], Meta(description="all lines as one stream, or each line alone")
+        Literal["reset", "carry"], Meta(description="each line alone, or all lines as one stream")
     ] = "reset"
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
     ] = "error"
     unscorable: Annotated[
         Literal["raise", "null"],

@@ -42,7 +42,7 @@ class TextSettings(Checked):
         Meta(description="blank lines: skipped, one </s> each, or document borders"),
     ] = "skip"
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
     ] = "error"
 
 

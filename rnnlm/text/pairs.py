@@ -45,10 +45,15 @@ class ParallelSettings:
 
     format: Annotated[
         Format,
-        Meta(description="how pairs are written; auto: told by the name and content of the file"),
+        Meta(
+            description="how pairs are written; auto: inferred from the name and content of "
+            "the file"
+        ),
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the sources")] = None
-    target_column: Annotated[str | None, Meta(description="column of the targets")] = None
+    target_column: Annotated[
+        str | None, Meta(description="column of what is to be written; --column is what is read")
+    ] = None
     skip_empty: Annotated[
         bool, Meta(description="pairs whose source or target is empty are left out")
     ] = False
@@ -57,11 +62,14 @@ class ParallelSettings:
     ] = "strict"
     delimiter: Annotated[
         str | None,
-        Meta(description="what separates the cells of a table; none: as its header has it"),
+        Meta(
+            description="what separates the cells of a table, tab for tabs; none: as its "
+            "header has it"
+        ),
     ] = None
     special_symbols: Annotated[
         Literal["error", "drop", "replace"],
-        Meta(description="<s> or </s> in the text: error, dropped, or <unk>"),
+        Meta(description="<s> or </s> in the text: an error, dropped, or <unk>"),
     ] = "error"
 
     def __post_init__(self) -> None:

@@ -55,7 +55,10 @@ class SourceSettings(Checked):
     split: Annotated[str, Meta(description="split of a data set")] = "train"
     delimiter: Annotated[
         str | None,
-        Meta(description="what separates the cells of a table; none: as its header has it"),
+        Meta(
+            description="what separates the cells of a table, tab for tabs; none: as its "
+            "header has it"
+        ),
     ] = None
 
     def __post_init__(self) -> None:

@@ -21,19 +21,19 @@ class TokenizerSettings:
     ] = "word"
     lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
     split_punctuation: Annotated[
-        bool, Meta(description="word: punctuation marks are tokens of their own")
+        bool, Meta(description="punctuation marks are words of their own")
     ] = False
     min_count: Annotated[
         Count,
         Meta(
-            description="word, char: rarer symbols become <unk>",
+            description="rarer words, or characters, become <unk>",
             extra=needs(tokenizer=("word", "char")),
         ),
     ] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
         Meta(
-            description="word, char: largest vocabulary, special symbols included",
+            description="largest vocabulary of words or characters, </s> and <unk> included",
             extra=needs(tokenizer=("word", "char")),
         ),
     ] = None
@@ -56,12 +56,14 @@ class TokenizerSettings:
     ] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
-        Meta(
-            description="what is written in one form: quotes, dashes, spaces, entities, nfc, or all"
-        ),
+        Meta(description="make uniform any of quotes,dashes,spaces,entities,nfc, or all"),
     ] = None
     remove_punctuation: Annotated[
-        bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")
+        bool,
+        Meta(
+            description="punctuation becomes a space; apostrophes inside words stay, and "
+            "become straight"
+        ),
     ] = False
     reversed: Annotated[
         bool,

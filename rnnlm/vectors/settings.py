@@ -82,7 +82,8 @@ class EmbeddingSettings(Checked):
     layer: Annotated[
         str | int | None,
         Meta(
-            description="input (what is read of each token), 1 (the lowest layer), 2 and so on, "
+            description="which layer: input (what is read of each token), 1 (the lowest "
+            "layer), 2 and so on, "
             "or features (what the output layer reads); none: features"
         ),
     ] = None
@@ -90,5 +91,5 @@ class EmbeddingSettings(Checked):
         bool, Meta(description="a vector of each word in its context instead of one of each line")
     ] = False
     special_symbols: Annotated[
-        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
     ] = "error"

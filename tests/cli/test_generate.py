@@ -57,7 +57,7 @@ CONTRADICTIONS = {
     "beam and check": (["--beam", 4, "--check"], "--beam does not go with --check"),
     "power without beam": (["--length-power", 1], "--length-power is for --beam"),
     "negative power": (["--beam", 2, "--length-power", -1],
-                       "setting length_power = -1.0 is not valid"),
+                       "'--length-power': -1.0 is not in the range 0<=x<=10"),
     "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
     "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
     "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),

@@ -74,6 +74,13 @@ def test_long_option_lists_have_sections_without_gaps():
     ] == []
 
 
+def test_options_of_settings_are_made_and_described():
+    parameters = [each for command in COMMANDS.values() for each in command.params]
+    assert [each for each in parameters if not isinstance(each, click.Parameter)] == []
+    options = [each for each in parameters if isinstance(each, click.Option)]
+    assert [each.opts for each in options if len(each.help or "") < len("Run.")] == []
+
+
 def test_train_options_are_sectioned_most_used_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help").out)
     assert list(shown) == [

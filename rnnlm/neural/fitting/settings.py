@@ -430,16 +430,18 @@ class RunSettings:
     budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = (
         "20epochs"
     )
-    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N, mps")] = "auto"
+    device: Annotated[str, Meta(description="where to compute: auto, cpu, cuda, cuda:N or mps")] = (
+        "auto"
+    )
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
-        Meta(description="of the matrix products in training; auto: bf16 where fast"),
+        Meta(description="precision of the matrix products in training; auto: bf16 where fast"),
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=4096)] | None,
-        Meta(description="CPU threads; none: torch's choice"),
+        Meta(description="CPU threads, of each process; none: torch's choice"),
     ] = None
-    seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
+    seed: Annotated[Seed, Meta(description="seed of the weights and of dropout")] = 1
     save_every: Annotated[
         str,
         Meta(

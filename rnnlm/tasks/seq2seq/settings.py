@@ -306,16 +306,18 @@ class DecodingSettings(Checked):
 
     beam: Annotated[
         BeamWidth | None,
-        Meta(description="lines kept at each step; none: nbest of them; 1: greedy search"),
+        Meta(description="lines kept at each step, 1 is greedy search; none: as many as nbest"),
     ] = None
     length_power: Annotated[
         LengthPower | None,
         Meta(
-            description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: "
-            "1, for greedy search 0"
+            description="lines are ranked by log p / ((5 + tokens) / 6)^A (Wu et al. 2016), "
+            "so 0 favours short ones; none: 1, for greedy search 0"
         ),
     ] = None
-    nbest: Annotated[Count, Meta(description="lines for each source")] = 1
+    nbest: Annotated[
+        Count, Meta(description="the N best lines for each source, with their log-probabilities")
+    ] = 1
     max_length: Annotated[
         LengthFactor,
         Meta(
@@ -327,11 +329,11 @@ class DecodingSettings(Checked):
     copy_unknown: Annotated[
         bool,
         Meta(
-            description="where <unk> is chosen, the source's word that attention points at stands "
-            "for it"
+            description="where <unk> is chosen, write the word of the source that attention "
+            "points at"
         ),
     ] = False
-    attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False
+    attention: Annotated[bool, Meta(description="what each token of a line looked at")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -100,32 +100,36 @@ class LabelledSettings:
 
     format: Annotated[
         Format,
-        Meta(description="how labels are written; auto: inferred from the content of the file"),
+        Meta(
+            description="how the data are written: conllu, columns, slashes, tsv, csv, jsonl,"
+            " parquet, label-first or fasttext; auto: inferred from the content"
+        ),
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the words or the text")] = None
     label_column: Annotated[
-        str | None, Meta(description="column of what is learned; several are joined by commas")
-    ] = None
-    sentence_label_column: Annotated[
         str | None,
         Meta(
-            description="tagging: column of what is learned about the sentence as a whole; "
-            "several are joined by commas"
+            description="columns of the labels that are learned, by name or number, joined by"
+            " commas"
         ),
+    ] = None
+    sentence_label_column: Annotated[
+        str | None, Meta(description="columns of labels of the whole sentence, joined by commas")
     ] = None
     scheme: Annotated[
         SchemeName | None,
         Meta(
-            description="how labels write spans; auto: inferred from the labels; none: they do not"
+            description="how labels write spans: none, iob1, bio, bioes, bilou, bmewo or "
+            "bmes; auto: inferred from the labels"
         ),
     ] = "auto"
     multi_label: Annotated[
-        bool, Meta(description="classification: a text has any number of labels, joined by |")
+        bool, Meta(description="a text has any number of labels, joined by |")
     ] = False
     align: Annotated[
         bool,
         Meta(
-            description="tagging: labels are the sounds of letters, as many as there are; each "
+            description="labels are the sounds of letters, as many as there are; each "
             "letter is given those it stands for"
         ),
     ] = False
@@ -134,7 +138,10 @@ class LabelledSettings:
     ] = "strict"
     delimiter: Annotated[
         str | None,
-        Meta(description="what separates the cells of a table; none: as its header has it"),
+        Meta(
+            description="what separates the cells of a table, tab for tabs; none: as its "
+            "header has it"
+        ),
     ] = None
 
     def __post_init__(self) -> None:

@@ -40,12 +40,12 @@ NUMBERS = {
     "budget: other digits": (f"{TRAIN} --budget ٣m", "budget '٣m' is not understood"),
     "threads: a billion": (
         f"{TRAIN} --threads 1000000000",
-        "setting threads = 1000000000 is not valid",
+        "Invalid value for '--threads': 1000000000 is not in the range 1<=x<=4096",
     ),
     "seed: NaN": (f"{TRAIN} --seed nan", "Invalid value for '--seed'"),
     "order: a billion": (
         "train {text} --model ngram --order 1000000000 -o out",
-        "setting order = 1000000000 is not valid",
+        "Invalid value for '--order': 1000000000 is not in the range 1<=x<=64",
     ),
     "prune: -1": ("train {text} --model ngram --prune 0,-1 -o out", ""),
     "min-count: of sentencepiece": (
@@ -64,17 +64,20 @@ NUMBERS = {
     ),
     "generate, temperature: -1": (
         "generate -m {unigram} --temperature -1",
-        "setting temperature = -1.0 is not valid",
+        "Invalid value for '--temperature': -1.0 is not in the range x>=0",
     ),
-    "generate, top-p: 2": ("generate -m {unigram} --top-p 2", "setting top_p = 2.0 is not valid"),
+    "generate, top-p: 2": (
+        "generate -m {unigram} --top-p 2",
+        "Invalid value for '--top-p': 2.0 is not in the range 0<x<=1",
+    ),
     "generate, num: -1": ("generate -m {unigram} --num -1", ""),
     "generate, max-tokens: 0": (
         "generate -m {unigram} --max-tokens 0",
-        "setting max_tokens = 0 is not valid",
+        "Invalid value for '--max-tokens': 0 is not in the range x>=1",
     ),
     "generate, beam: a trillion": (
         "generate -m {unigram} --beam 1000000000000",
-        "setting beam = 1000000000000 is not valid",
+        "Invalid value for '--beam': 1000000000000 is not in the range 1<=x<=65536",
     ),
     "generate, seed: 30 digits": (f"generate -m {{unigram}} --seed {'9' * 30}", "seed = 999"),
     "generate, penalty: NaN": (
