@@ -1,16 +1,17 @@
-"""The commands of `rnnlm inspect`, one for each look, and what they share: which vectors, how
-results are shown."""
+"""The looks of `rnnlm inspect`, as one table: what finds each, and which options it has beside
+those of all looks."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.core import ParameterSource
 
 from . import options, terminal
 from .options import (
     PATH,
     Command,
+    Decorator,
     check_plot,
     device_option,
     json_option,
@@ -20,13 +21,84 @@ from .options import (
     or_demo,
     plot_option,
     refuse_given,
+    section,
     stacked,
 )
+from .setting_options import LABELS, options_of
 
 if TYPE_CHECKING:
     from rnnlm.inspection.common import Inspection
+    from rnnlm.vectors.word_vectors import WordVectors
 
-# ---- What all `rnnlm inspect WHAT` share: how figures are shown.
+# ---- What all looks have: a model or several, a device, --plot and --json; and how they are shown.
+
+LOOKS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
+Looked = Literal["nothing", "one model", "models", "vectors"]  # what a look is at
+
+vectors_options = stacked(
+    model_or_demo_option,
+    click.option(
+        "--which",
+        type=click.Choice(["input", "output"]),
+        default="input",
+        show_default=True,
+        help="Of a model: what it reads for a word, or the word's weights in its softmax.",
+    ),
+    click.option(
+        "--file",
+        "vectors_file",
+        type=PATH,
+        metavar="FILE",
+        help="Instead of a model: a file of word vectors, text of word2vec or GloVe.",
+    ),
+)
+_AT: dict[Looked, Decorator] = {
+    "nothing": stacked(),
+    "one model": section("Model", model_or_demo_option, device_option),
+    "models": section("Models", models_or_demo_option, device_option),
+    "vectors": section("Vectors", vectors_options),
+}
+
+
+def look(
+    name: str, at: Looked, *own: Decorator, verdict_first: bool = False
+) -> Callable[[Callable[..., "Inspection"]], click.Command]:
+    """Make a command of the function that finds what a look shows, and enter it among LOOKS.
+
+    name: the word after `rnnlm inspect`. at: what the look is at; the function is given it as
+    `model` (a name, or vectors) or `models`, with `device` or `which`. own: arguments and options
+    of this look alone. verdict_first: the tables are long.
+    """
+
+    def enter(find: Callable[..., "Inspection"]) -> click.Command:
+        def run(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+            check_plot(plot, overwrite)
+            if at == "one model":
+                given["model"] = or_demo(given.pop("model_name"))
+            elif at == "models":
+                given["models"] = models_or_demo(given.pop("model_names"))
+            elif at == "vectors":
+                file = given.pop("vectors_file")
+                given["model"] = _vectors(given.pop("model_name"), file)
+            show(find(**given), as_json, plot, verdict_first)
+
+        run.__doc__ = find.__doc__
+        output = section("Output", plot_option, json_option)
+        parts = [_AT[at], section("Details", *own), output]
+        LOOKS[name] = click.command(name, cls=Command)(stacked(*parts)(run))
+        return LOOKS[name]
+
+    return enter
+
+
+def _vectors(model_name: str | None, vectors_file: Path | None) -> "WordVectors | str":
+    """The vectors of --file, or the name of the model."""
+    if vectors_file is None:
+        return or_demo(model_name)
+    refuse_given(("model_name", "which"), "for vectors of a model; --file brings its own.")
+    from rnnlm.vectors.word_vectors import read_vectors
+
+    return read_vectors(vectors_file)
 
 
 def show(
@@ -82,76 +154,66 @@ def _cell(value: Any) -> str:
     return terminal.cell(value, digits)
 
 
-# ---- What the looks at word vectors share: which vectors, of a model or a file.
+# ---- Options of several looks.
 
-vectors_options = stacked(
-    model_or_demo_option,
-    click.option(
-        "--which",
-        type=click.Choice(["input", "output"]),
-        default="input",
-        show_default=True,
-        help="Of a model: what it reads for a word, or the word's weights in its softmax.",
-    ),
-    click.option(
-        "--file",
-        "vectors_file",
-        type=PATH,
-        metavar="FILE",
-        help="Instead of a model: a file of word vectors, text of word2vec or GloVe.",
-    ),
+
+def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
+    """A whole number of `least` or more, which has a default."""
+    kind = click.INT if least is None else click.IntRange(least)
+    return click.option(
+        *declared, type=kind, default=default, show_default=True, metavar="N", help=help
+    )
+
+
+def texts_option(name: str) -> Decorator:
+    """`--on TEXT`, as often as there are texts."""
+    return click.option(
+        "--on",
+        name,
+        multiple=True,
+        metavar="TEXT",
+        help="Text; may be repeated.  [default: the bundled English, test part]",
+    )
+
+
+untrained_option = click.option(
+    "--untrained", is_flag=True, help="Beside each model, the same network before training."
 )
-
-
-def vectors_or_model(model_name: str | None, vectors_file: Path | None) -> Any:
-    """The vectors of --file, or the name of the model."""
-    if vectors_file is None:
-        return or_demo(model_name)
-    refuse_given(("model_name", "which"), "for vectors of a model; --file brings its own.")
-    from rnnlm.vectors.word_vectors import read_vectors
-
-    return read_vectors(vectors_file)
 
 
 # ---- `rnnlm inspect gradients`: how much of the past a step feels.
 
+
 OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained", "seed")
 
 
-@click.command(cls=Command)
-@options.section("Models", options.models_or_demo_option, options.device_option)
-@options.section(
-    "Positions of a text",
-    click.option("--on", "texts", multiple=True, metavar="TEXT",
-                 help="Text; may be repeated.  [default: the bundled English, test part]"),
-    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N",
-                 help="Largest lag, in tokens."),
-    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True,
-                 metavar="N", help="Positions in the text."),
-    click.option("--probes", type=click.IntRange(1), default=4, show_default=True, metavar="N",
-                 help="Random vectors for each position, in layers of more than 64 units; smaller "
-                      "ones are exact."),
-    click.option("--exponents", type=click.IntRange(0), default=3, show_default=True, metavar="N",
-                 help="Lyapunov exponents of each layer."),
-    click.option("--untrained", is_flag=True,
-                 help="Beside each model, the same network before training."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
-                 help="Seed of positions and random vectors."),
-)  # fmt: skip
-@options.section(
-    "One sentence",
-    click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."),
+@look(
+    "gradients",
+    "models",
+    section(
+        "Positions of a text",
+        texts_option("texts"),
+        number_option("--lags", default=100, help="Largest lag, in tokens."),
+        number_option("--positions", default=1000, help="Positions in the text."),
+        number_option(
+            "--probes",
+            default=4,
+            help="Random vectors for each position, in layers of more than 64 units; smaller ones "
+            "are exact.",
+        ),
+        number_option("--exponents", default=3, help="Lyapunov exponents of each layer.", least=0),
+        untrained_option,
+        number_option("--seed", default=0, help="Seed of positions and random vectors.", least=0),
+    ),
+    section(
+        "One sentence",
+        click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."),
+    ),
+    verdict_first=True,
 )
-@options.section("Output", options.json_option, plot_option)
-def show_gradients(
-    model_names: tuple[str, ...],
-    device: str,
-    sentence: str | None,
-    as_json: bool,
-    plot: Path | None,
-    overwrite: bool,
-    **given: Any,
-) -> None:
+def find_gradients(
+    models: tuple[str, ...], device: str, sentence: str | None, texts: tuple[str, ...], **given: Any
+) -> "Inspection":
     """How far gradients flow back through time, by lag.
 
     \b
@@ -166,54 +228,24 @@ def show_gradients(
     W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in
     between. --sentence shows how much the prediction of each token depends on each token before it.
     """
-    context = click.get_current_context()
-    idle = [
-        name
-        for name in OF_POSITIONS
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    called = ", ".join("--on" if name == "texts" else f"--{name}" for name in idle)
-    options.refuse_if(
-        sentence is not None and idle,
-        f"{called}: this is about positions of a text, not about --sentence.",
-    )
-    check_plot(plot, overwrite)
-    models = options.models_or_demo(model_names)
-    found: Inspection
-    if sentence is not None:
-        from rnnlm import inspect_sensitivity
-
-        found = inspect_sensitivity(
-            models, options.checked_utf8(sentence, "--sentence"), device=device
-        )
-    else:
+    if sentence is None:
         from rnnlm import inspect_gradients
 
-        texts = list(given.pop("texts")) or None
         with terminal.Progress() as said:
-            found = inspect_gradients(models, texts, **given, device=device, progress=said)
-    show(found, as_json, plot, verdict_first=True)
+            return inspect_gradients(
+                models, list(texts) or None, **given, device=device, progress=said
+            )
+    refuse_given(OF_POSITIONS, "this is about positions of a text, not about --sentence.")
+    from rnnlm import inspect_sensitivity
+
+    return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
 
 
 # ---- `rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights.
 
 
-@click.command()
-@models_or_demo_option
-@click.option(
-    "--untrained", is_flag=True, help="Beside each model, the same network before training."
-)
-@plot_option
-@json_option
-@device_option
-def show_spectrum(
-    model_names: tuple[str, ...],
-    untrained: bool,
-    plot: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    device: str,
-) -> None:
+@look("spectrum", "models", untrained_option)
+def find_spectrum(**given: Any) -> "Inspection":
     """Eigenvalues and singular values of recurrent weights.
 
     \b
@@ -226,12 +258,7 @@ def show_spectrum(
     """
     from rnnlm.inspection.spectrum import inspect_spectrum
 
-    check_plot(plot, overwrite)
-    show(
-        inspect_spectrum(models_or_demo(model_names), untrained=untrained, device=device),
-        as_json,
-        plot,
-    )
+    return inspect_spectrum(**given)
 
 
 # ---- `rnnlm inspect gates`: gates, cells and hidden states at each word of a sentence.
@@ -244,31 +271,19 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
         raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
 
 
-@click.command()
-@click.argument("sentence")
-@model_or_demo_option
-@click.option(
-    "--units",
-    metavar="N,...",
-    callback=_units,
-    help="Units to draw, numbered from 0.  [default: those that vary most]",
+@look(
+    "gates",
+    "one model",
+    click.argument("sentence"),
+    click.option(
+        "--units",
+        metavar="N,...",
+        callback=_units,
+        help="Units to draw, numbered from 0.  [default: those that vary most]",
+    ),
+    number_option("--unit-count", default=16, help="How many of these to draw."),
 )
-@click.option(
-    "--unit-count",
-    type=click.IntRange(1),
-    default=16,
-    show_default=True,
-    metavar="N",
-    help="How many of these to draw.",
-)
-@plot_option
-@json_option
-@device_option
-def show_gates(
-    sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int,
-    plot: Path | None, overwrite: bool, as_json: bool,
-    device: str,
-) -> None:  # fmt: skip
+def find_gates(**given: Any) -> "Inspection":
     """What the gates of a model do at each token of SENTENCE.
 
     \b
@@ -283,52 +298,29 @@ def show_gates(
     """
     from rnnlm.inspection.gates import inspect_gates
 
-    check_plot(plot, overwrite)
-    show(
-        inspect_gates(
-            or_demo(model_name), sentence, units=units, unit_count=unit_count, device=device
-        ),
-        as_json,
-        plot,
-    )
+    return inspect_gates(**given)
 
 
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.
 
 
-@click.command(cls=Command)
-@options.section("Model", options.models_or_demo_option, options.device_option)
-@options.section(
-    "Text",
-    click.option(
-        "--on",
-        "text",
-        multiple=True,
-        metavar="TEXT",
-        help="Text; may be repeated.  [default: the bundled English, test part]",
+@look(
+    "memory",
+    "models",
+    section("Text", texts_option("text"), options.context_option, options.text_options),
+    section(
+        "Measuring",
+        number_option("--positions", default=2000, help="Tokens to predict.", least=2),
+        number_option(
+            "--window",
+            default=200,
+            help="Tokens read where those further back than k are shuffled.",
+            least=101,
+        ),
+        number_option("--seed", default=0, help="Seed of positions and shuffling.", least=0),
     ),
-    options.context_option,
-    options.text_options,
 )
-@options.section(
-    "Measuring",
-    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True,
-                 metavar="N", help="Tokens to predict."),
-    click.option("--window", type=click.IntRange(101), default=200, show_default=True, metavar="N",
-                 help="Tokens read where those further back than k are shuffled."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
-                 help="Seed of positions and shuffling."),
-)  # fmt: skip
-@options.section("Output", plot_option, options.json_option)
-def show_memory(
-    model_names: tuple[str, ...],
-    device: str,
-    text: tuple[str, ...],
-    plot: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) -> "Inspection":
     """How far back language models remember.
 
     \b
@@ -349,31 +341,15 @@ def show_memory(
     from rnnlm.inspection.common import sources_of
     from rnnlm.inspection.memory import inspect_memory
 
-    check_plot(plot, overwrite)
-    names = options.models_or_demo(model_names)
     corpus = options.corpus_of(sources_of(text), options.text_flags(given))
-    show(
-        inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given),
-        as_json,
-        plot,
-    )
+    return inspect_memory(models, corpus, progress=terminal.Progress(), **given)
 
 
 # ---- `rnnlm inspect cloze`: the word that belongs into a gap.
 
 
-@click.command(cls=Command)
-@click.argument("file", required=False, metavar="[FILE]")
-@options.section("Model", options.models_or_demo_option, options.device_option)
-@options.section("Output", plot_option, options.json_option)
-def show_cloze(
-    file: str | None,
-    model_names: tuple[str, ...],
-    device: str,
-    plot: Path | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
+@look("cloze", "models", click.argument("file", required=False, metavar="[FILE]"))
+def find_cloze(**given: Any) -> "Inspection":
     """How well language models fill the gaps of FILE.
 
     \b
@@ -391,33 +367,19 @@ def show_cloze(
     """
     from rnnlm.inspection.cloze import inspect_cloze
 
-    check_plot(plot, overwrite)
-    names = options.models_or_demo(model_names)
-    show(inspect_cloze(names, file, device=device), as_json, plot)
+    return inspect_cloze(**given)
 
 
 # ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's.
 
 
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="WORD...")
-@vectors_options
-@click.option(
-    "-n",
-    "--count",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Neighbours of each word.",
+@look(
+    "neighbours",
+    "vectors",
+    click.argument("words", nargs=-1, required=True, metavar="WORD..."),
+    number_option("-n", "--count", default=10, help="Neighbours of each word."),
 )
-@plot_option
-@json_option
-def show_neighbours(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
-    count: int, plot: Path | None,
-    overwrite: bool, as_json: bool,
-) -> None:  # fmt: skip
+def find_neighbours(**given: Any) -> "Inspection":
     """The words that lie nearest to WORD.
 
     \b
@@ -428,37 +390,21 @@ def show_neighbours(
     Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right
     angles.
     """
-    import rnnlm
+    from rnnlm.inspection.neighbours import inspect_neighbours
 
-    check_plot(plot, overwrite)
-    found = rnnlm.inspect_neighbours(
-        vectors_or_model(model_name, vectors_file), words, which=which, count=count
-    )
-    show(found, as_json, plot)
+    return inspect_neighbours(**given)
 
 
 # ---- `rnnlm inspect analogy`: king - man + woman.
 
 
-@click.command()
-@click.argument("words", nargs=3, metavar="A B C")
-@vectors_options
-@click.option(
-    "-n",
-    "--count",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Answers.",
+@look(
+    "analogy",
+    "vectors",
+    click.argument("words", nargs=3, metavar="A B C"),
+    number_option("-n", "--count", default=10, help="Answers."),
 )
-@plot_option
-@json_option
-def show_analogy(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
-    count: int, plot: Path | None,
-    overwrite: bool, as_json: bool,
-) -> None:  # fmt: skip
+def find_analogy(**given: Any) -> "Inspection":
     """The words that lie nearest to A - B + C.
 
     \b
@@ -469,36 +415,25 @@ def show_analogy(
     Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of them would have come
     first.
     """
-    import rnnlm
+    from rnnlm.inspection.neighbours import inspect_analogy
 
-    check_plot(plot, overwrite)
-    show(
-        rnnlm.inspect_analogy(
-            vectors_or_model(model_name, vectors_file), words, which=which, count=count
-        ),
-        as_json,
-        plot,
-    )
+    return inspect_analogy(**given)
 
 
 # ---- `rnnlm inspect analogies`: how many analogies of a test set come out.
 
 
-@click.command()
-@click.argument("file", metavar="FILE")
-@vectors_options
-@click.option(
-    "--columns",
-    metavar="TYPE,A,B,C,D",
-    help="Columns of a table, by name or number; TYPE may be left out.",
+@look(
+    "analogies",
+    "vectors",
+    click.argument("file", metavar="FILE"),
+    click.option(
+        "--columns",
+        metavar="TYPE,A,B,C,D",
+        help="Columns of a table, by name or number; TYPE may be left out.",
+    ),
 )
-@plot_option
-@json_option
-def show_analogies(
-    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None,
-    plot: Path | None, overwrite: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+def find_analogies(**given: Any) -> "Inspection":
     """How many analogies of FILE come out right, by type.
 
     \b
@@ -510,45 +445,32 @@ def show_analogies(
     word nearest to B - A + C, these three left out. Questions with a word that has no vector are
     left out and counted.
     """
-    import rnnlm
+    from rnnlm.inspection.test_sets import inspect_analogies
 
-    check_plot(plot, overwrite)
-    model = vectors_or_model(model_name, vectors_file)
-    show(rnnlm.inspect_analogies(model, file, which=which, columns=columns), as_json, plot)
+    return inspect_analogies(**given)
 
 
 # ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do?
 
 
-@click.command()
-@click.argument("file", metavar="FILE")
-@vectors_options
-@click.option(
-    "--columns",
-    metavar="WORD1,WORD2,SCORE",
-    help="Columns of FILE by name or number.  [default: the first two of words, and the "
-    "first of numbers behind them]",
+@look(
+    "similarity",
+    "vectors",
+    click.argument("file", metavar="FILE"),
+    click.option(
+        "--columns",
+        metavar="WORD1,WORD2,SCORE",
+        help="Columns of FILE by name or number.  [default: the first two of words, and the first "
+        "of numbers behind them]",
+    ),
+    click.option(
+        "--strip-tags",
+        is_flag=True,
+        help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.",
+    ),
+    number_option("--seed", default=1, help="Seed of the interval's resamples.", least=0),
 )
-@click.option(
-    "--strip-tags",
-    is_flag=True,
-    help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seed of the interval's resamples.",
-)
-@plot_option
-@json_option
-def show_similarity(
-    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None,
-    strip_tags: bool, seed: int,
-    plot: Path | None, overwrite: bool, as_json: bool,
-) -> None:  # fmt: skip
+def find_similarity(**given: Any) -> "Inspection":
     """Whether vectors rank pairs of words as people do.
 
     \b
@@ -560,29 +482,16 @@ def show_similarity(
     header or without; or JSON-lines, or Parquet. Pairs with a word that has no vector are left out
     and counted. The interval is a bootstrap over pairs, 95 %.
     """
-    import rnnlm
+    from rnnlm.inspection.test_sets import inspect_similarity
 
-    check_plot(plot, overwrite)
-    model = vectors_or_model(model_name, vectors_file)
-    found = rnnlm.inspect_similarity(
-        model, file, which=which, columns=columns, strip_tags=strip_tags, seed=seed
-    )
-    show(found, as_json, plot)
+    return inspect_similarity(**given)
 
 
 # ---- `rnnlm inspect map`: word vectors on a plane.
 
 
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="WORD...|FILE")
-@vectors_options
-@plot_option
-@json_option
-def show_map(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
-    plot: Path | None, overwrite: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+@look("map", "vectors", click.argument("words", nargs=-1, required=True, metavar="WORD...|FILE"))
+def find_map(words: tuple[str, ...], **given: Any) -> "Inspection":
     """Draw words on the plane of their two principal components.
 
     \b
@@ -592,56 +501,52 @@ def show_map(
     FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table:
     their coordinates.
     """
-    import rnnlm
+    from rnnlm.inspection.map import inspect_map
 
-    check_plot(plot, overwrite)
     path = Path(words[0])
     names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
-    show(
-        rnnlm.inspect_map(
-            vectors_or_model(model_name, vectors_file), path if names_file else words, which=which
-        ),
-        as_json,
-        plot,
-    )
+    return inspect_map(words=path if names_file else words, **given)
 
 
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
 
-data_options = options.section(
-    "Data",
-    click.option("--label-column", metavar="NAME",
-                 help="Column of the labels.  [default: the only one]"),
-    click.option("--test-data", multiple=True, metavar="FILE",
-                 help="Data to test on. May be repeated.  [default: the test part of a bundled "
-                      "corpus; else a fifth of the sentences]"),
-    click.option("--texts", is_flag=True, help="The labels belong to whole texts, not to words."),
-    click.option("--input-format", "format", metavar="FORMAT",
-                 help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
-    click.option("--column", metavar="NAME", help="Column of the words or the text."),
-    options.encoding_option,
-    click.option("--most-items", type=click.IntRange(1), default=5000, show_default=True,
-                 metavar="N",
-                 help="Most words (or texts) of each part; of more, sentences are drawn."),
-    click.option("--seed", type=int, default=1, show_default=True, metavar="N",
-                 help="Seed of drawing, control labels and the untrained network."),
-)  # fmt: skip
 
-
-@click.command(cls=Command)
-@click.argument("data", default="words-and-tags", metavar="[DATA]")
-@options.section("Model", options.model_or_demo_option, options.device_option)
-@data_options
-@options.section("Output", options.json_option, plot_option)
-def show_probe(
-    data: str,
-    model_name: str | None,
-    device: str,
-    as_json: bool,
-    plot: Path | None,
-    overwrite: bool,
-    **given: Any,
-) -> None:
+@look(
+    "probe",
+    "one model",
+    click.argument("data", default="words-and-tags", metavar="[DATA]"),
+    section(
+        "Data",
+        click.option(
+            "--label-column", metavar="NAME", help="Column of the labels.  [default: the only one]"
+        ),
+        click.option(
+            "--test-data",
+            multiple=True,
+            metavar="FILE",
+            help="Data to test on. May be repeated.  [default: the test part of a bundled corpus; "
+            "else a fifth of the sentences]",
+        ),
+        click.option(
+            "--texts", is_flag=True, help="The labels belong to whole texts, not to words."
+        ),
+        options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
+        options_of(LABELS, "column", metavar="NAME"),
+        options.encoding_option,
+        number_option(
+            "--most-items",
+            default=5000,
+            help="Most words (or texts) of each part; of more, sentences are drawn.",
+        ),
+        number_option(
+            "--seed",
+            default=1,
+            help="Seed of drawing, control labels and the untrained network.",
+            least=None,
+        ),
+    ),
+)
+def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) -> "Inspection":
     """What each layer knows of labels, by linear probes.
 
     \b
@@ -656,76 +561,73 @@ def show_probe(
     """
     from rnnlm.inspection.probing import Level, inspect_probe
 
-    check_plot(plot, overwrite)
     names = ("format", "column", "encoding_errors")
-    reading = {name: value for name in names if (value := given.pop(name)) is not None}
-    level: Level | None = "text" if given.pop("texts") else None
+    values = {name: given.pop(name) for name in names}
+    reading = {name: value for name, value in values.items() if value is not None}
+    level: Level | None = "text" if texts else None
     with terminal.Progress() as say:
-        found = inspect_probe(
-            options.or_demo(model_name),
-            data,
-            level=level,
-            reading=reading,
-            device=device,
-            progress=say,
-            **given,
+        return inspect_probe(
+            model, data, level=level, reading=reading, device=device, progress=say, **given
         )
-    show(found, as_json, plot)
 
 
 # ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
 
+
 PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
 
 
-@click.command()
-@click.option(
-    "--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w."
+@look(
+    "surface",
+    "nothing",
+    click.option(
+        "--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w."
+    ),
+    click.option(
+        "--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b."
+    ),
+    click.option(
+        "--grid",
+        type=int,
+        default=200,
+        show_default=True,
+        metavar="N",
+        help="Grid lines in each direction.",
+    ),
+    click.option(
+        "--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit."
+    ),
+    click.option(
+        "--target",
+        type=float,
+        default=0.7,
+        show_default=True,
+        help="Output it is to give after these steps.",
+    ),
+    click.option(
+        "--initial", type=float, default=0.5, show_default=True, help="State before them."
+    ),
+    click.option(
+        "--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts."
+    ),
+    click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate."),
+    click.option(
+        "--clip",
+        type=float,
+        default=0.5,
+        show_default=True,
+        help="Norm that longer gradients of the clipped path get.",
+    ),
+    click.option(
+        "--updates",
+        type=int,
+        default=200,
+        show_default=True,
+        metavar="N",
+        help="Updates of gradient descent.",
+    ),
 )
-@click.option(
-    "--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b."
-)
-@click.option(
-    "--grid",
-    type=int,
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Grid lines in each direction.",
-)
-@click.option(
-    "--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit."
-)
-@click.option(
-    "--target",
-    type=float,
-    default=0.7,
-    show_default=True,
-    help="Output it is to give after these steps.",
-)
-@click.option("--initial", type=float, default=0.5, show_default=True, help="State before them.")
-@click.option(
-    "--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts."
-)
-@click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate.")
-@click.option(
-    "--clip",
-    type=float,
-    default=0.5,
-    show_default=True,
-    help="Norm that longer gradients of the clipped path get.",
-)
-@click.option(
-    "--updates",
-    type=int,
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Updates of gradient descent.",
-)
-@plot_option
-@json_option
-def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def find_surface(**given: Any) -> "Inspection":
     """The error surface of one recurrent unit, with its walls.
 
     \b
@@ -737,62 +639,37 @@ def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any
     start at the same point; on one, long gradients are scaled down (Pascanu, Mikolov & Bengio 2013,
     figure 6). No model is needed. --json holds the whole grid.
     """
-    check_plot(plot, overwrite)
     from rnnlm.inspection.surface import inspect_surface
 
-    show(inspect_surface(**given), as_json, plot)
+    return inspect_surface(**given)
 
 
 # ---- `rnnlm inspect gradcheck`: gradients beside difference quotients.
 
 
-@click.command()
-@model_or_demo_option
-@click.option(
-    "--on",
-    "text",
-    metavar="TEXT",
-    multiple=True,
-    help="Text or data; may be repeated.  [default: a bundled test part]",
+@look(
+    "gradcheck",
+    "one model",
+    click.option(
+        "--on",
+        "text",
+        metavar="TEXT",
+        multiple=True,
+        help="Text or data; may be repeated.  [default: a bundled test part]",
+    ),
+    number_option("--weights", default=6, help="Weights drawn from each matrix.", least=None),
+    click.option(
+        "--step",
+        type=float,
+        default=1e-5,
+        show_default=True,
+        metavar="H",
+        help="Step h of the difference quotients.",
+    ),
+    number_option("--tokens", default=40, help="Tokens of the text whose loss is f.", least=None),
+    number_option("--seed", default=0, help="Seed of the draws.", least=None),
 )
-@click.option(
-    "--weights",
-    type=int,
-    default=6,
-    show_default=True,
-    metavar="N",
-    help="Weights drawn from each matrix.",
-)
-@click.option(
-    "--step",
-    type=float,
-    default=1e-5,
-    show_default=True,
-    metavar="H",
-    help="Step h of the difference quotients.",
-)
-@click.option(
-    "--tokens",
-    type=int,
-    default=40,
-    show_default=True,
-    metavar="N",
-    help="Tokens of the text whose loss is f.",
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the draws."
-)
-@device_option
-@plot_option
-@json_option
-def show_gradcheck(
-    model_name: str | None,
-    text: tuple[str, ...],
-    plot: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspection":
     """Gradients checked against (f(w + h) - f(w - h)) / 2h.
 
     \b
@@ -803,7 +680,6 @@ def show_gradcheck(
     draw the same noise words each time. Half of the weights drawn have a gradient that is not zero.
     With the largest relative difference of each matrix, and the numbers of one weight step by step.
     """
-    check_plot(plot, overwrite)
     from rnnlm.inspection.gradcheck import inspect_gradcheck
 
-    show(inspect_gradcheck(or_demo(model_name), list(text) or None, **given), as_json, plot)
+    return inspect_gradcheck(model, list(text) or None, **given)

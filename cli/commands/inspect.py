@@ -1,7 +1,5 @@
 """`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of cli/looks.py."""
 
-import importlib
-
 import click
 
 from ..options import CommandGroup
@@ -21,10 +19,9 @@ class _Looks(CommandGroup):
     groups, unknown = GROUPS, "there is nothing to inspect called"
 
     def load(self, name: str) -> click.Command:
-        command: click.Command = getattr(
-            importlib.import_module("...looks", __name__), f"show_{name}"
-        )
-        return command
+        from ..looks import LOOKS
+
+        return LOOKS[name]
 
 
 @click.group(cls=_Looks)
