@@ -1,12 +1,15 @@
 """`rnnlm bench cells`: recurrent cells with equal parameters, time and trials."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import terminal
 from .options import device_option, json_option, list_of
+
+if TYPE_CHECKING:
+    from rnnlm.benchmarks.cells import Result
 
 
 @click.command("cells")
@@ -119,7 +122,7 @@ def cells(
     terminal.print_records([_record(result) for result in done], left=["cell"])
 
 
-def _record(result: Any) -> dict[str, str]:
+def _record(result: "Result") -> dict[str, str]:
     low, high = terminal.number(result.low, 1), terminal.number(result.high, 1)
     return {
         "cell": result.cell, "width": f"{result.width:,}", "parameters": f"{result.parameters:,}",

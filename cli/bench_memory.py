@@ -2,12 +2,15 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import terminal
 from .options import check_plot, device_option, json_option, list_of, plot_option
+
+if TYPE_CHECKING:
+    from rnnlm.benchmarks.memory import Reach, Trained
 
 
 @click.command("memory")
@@ -116,7 +119,7 @@ def memory(
     click.echo(f"\n{verdict_of(done)}")
 
 
-def _line(trained: Any) -> str:
+def _line(trained: "Trained") -> str:
     ended = "solved" if trained.solved else "not solved"
     return (
         f"{trained.task}, {trained.cell}, lag {trained.lag}: {ended} after {trained.steps:,} "
@@ -124,7 +127,7 @@ def _line(trained: Any) -> str:
     )
 
 
-def _show(reaches: list[Any]) -> None:
+def _show(reaches: "list[Reach]") -> None:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
     records = [
@@ -144,7 +147,7 @@ def _show(reaches: list[Any]) -> None:
         )
 
 
-def _figure(trained: Any) -> str:
+def _figure(trained: "Trained") -> str:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
     task = TASKS[trained.task]

@@ -4,7 +4,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import UsageError
 
@@ -12,9 +12,13 @@ from . import terminal
 from .live import announce_counting, display_for
 from .signals import Signals, saving_ignored
 
+if TYPE_CHECKING:
+    from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
+    from rnnlm.training.request import Request
+
 
 def train_grid(
-    request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool
+    request: "Request", grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool
 ) -> int:
     """Plan and train a grid, or show what it would be; the exit code."""
     from rnnlm.training.grid import plan_grid
@@ -56,7 +60,7 @@ def _notes_once() -> Iterator[None]:
         yield
 
 
-def _announce(planned: Any) -> None:
+def _announce(planned: "GridPlan") -> None:
     """What is going to be trained, and in what the runs are not alike."""
     terminal.say(
         f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on "
@@ -66,7 +70,7 @@ def _announce(planned: Any) -> None:
         terminal.say(line)
 
 
-def _differences(planned: Any) -> list[str]:
+def _differences(planned: "GridPlan") -> list[str]:
     from rnnlm.config import as_text
 
     lines = []
@@ -88,7 +92,7 @@ def _differences(planned: Any) -> list[str]:
     return lines
 
 
-def _by_value(planned: Any, values: dict[str, str]) -> str:
+def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
     """Each value of a setting with the runs that have it: by the setting of the grid that it
     follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
@@ -106,7 +110,7 @@ def _by_value(planned: Any, values: dict[str, str]) -> str:
     return "; ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
 
 
-def _train(planned: Any) -> tuple[Any, bool, int]:
+def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
     """The end of the grid, whether a run failed, and the signal that ended it, or 0."""
     from rnnlm.events import Evaluating
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
@@ -138,7 +142,7 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
     raise AssertionError("run_grid ends with GridFinished")
 
 
-def _left(event: Any, seconds: float) -> str:
+def _left(event: "GridRunStarted", seconds: float) -> str:
     """What is over already, or about how long the rest will take."""
     if event.plan.finished:
         return " has ended already"
@@ -151,7 +155,7 @@ def _left(event: Any, seconds: float) -> str:
     )
 
 
-def _say_ended(event: Any) -> None:
+def _say_ended(event: "GridRunEnded") -> None:
     if event.error:
         terminal.show_error(
             f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint
@@ -166,7 +170,7 @@ def _say_ended(event: Any) -> None:
 
 
 @contextlib.contextmanager
-def _going_on_explained(planned: Any) -> Iterator[None]:
+def _going_on_explained(planned: "GridPlan") -> Iterator[None]:
     """A signal that ends a run at once ends the grid, too: what is to be done to go on."""
     try:
         yield
@@ -176,7 +180,7 @@ def _going_on_explained(planned: Any) -> Iterator[None]:
         raise
 
 
-def _say_how_to_go_on(planned: Any) -> None:
+def _say_how_to_go_on(planned: "GridPlan") -> None:
     without = " without --overwrite" if planned.request.request.overwrite else ""
     terminal.say(
         f"the grid in {planned.folder} is not complete; to go on: run the same command "
@@ -184,7 +188,7 @@ def _say_how_to_go_on(planned: Any) -> None:
     )
 
 
-def _show_plan(planned: Any, as_json: bool) -> None:
+def _show_plan(planned: "GridPlan", as_json: bool) -> None:
     states = [
         "ended" if plan.finished else "goes on" if plan.request.resume else "new"
         for plan in planned.plans
@@ -212,7 +216,7 @@ def _show_plan(planned: Any, as_json: bool) -> None:
         terminal.say(line)
 
 
-def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
+def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) -> None:
     if finished.stopped == "request":
         _say_how_to_go_on(planned)
     if as_json:
@@ -231,7 +235,7 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         )
 
 
-def _row(result: Any, texts: list[str], main: str) -> dict[str, str]:
+def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     """main: what the table calls the metric that counts."""
     from rnnlm.evaluation.metrics import shown
 
@@ -251,7 +255,7 @@ def _row(result: Any, texts: list[str], main: str) -> dict[str, str]:
     return row
 
 
-def _settings(planned: Any) -> dict[str, Any]:
+def _settings(planned: "GridPlan") -> dict[str, Any]:
     return {
         "shared": dict(planned.shared),
         "differing": {name: dict(values) for name, values in planned.differing.items()},

@@ -9,13 +9,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from rnnlm.errors import RnnlmWarning, TextError
 
 from . import terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from rnnlm.generation.settings import SamplingSettings
+    from rnnlm.inference.next_word import NextWord
+    from rnnlm.interface import LanguageModel
 
 WORDS, CONTINUATIONS, CONTINUATION_TOKENS = 10, 3, 12
 OTHER_LINES = 5  # beside words and continuations
@@ -28,7 +35,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|O.|.)?")  # arrows and the like, w
 ReadKeys = Callable[[float | None], str]
 
 
-def run_interactive(model: Any, prompt: str, settings: Any) -> None:
+def run_interactive(model: "LanguageModel", prompt: str, settings: "SamplingSettings") -> None:
     """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout."""
     from rich.console import Console
 
@@ -47,11 +54,11 @@ def run_interactive(model: Any, prompt: str, settings: Any) -> None:
 class Desk:
     """What is typed, and what the model makes of it."""
 
-    model: Any
-    settings: Any
+    model: "LanguageModel"
+    settings: "SamplingSettings"
     text: str = ""
     is_ended: bool = False
-    words: list[Any] | None = None
+    words: "list[NextWord] | None" = None
     continuations: list[str] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -103,7 +110,7 @@ class Desk:
         return self.text + key if key.isprintable() else self.text
 
 
-def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
+def work(desk: Desk, console: "Console", read_keys: ReadKeys) -> None:
     """Draws the desk, and reads keys, until the text is ended. Keys that wait are read before more
     is worked out."""
     from rich.live import Live
@@ -118,7 +125,7 @@ def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
                 desk.press(read_keys(None))
 
 
-def drawn(desk: Desk, width: int, height: int) -> Any:
+def drawn(desk: Desk, width: int, height: int) -> "RenderableType":
     """The text, the words with their probabilities, the continuations, cut to the terminal's width
     and height."""
     from rich.table import Table

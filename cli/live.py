@@ -6,13 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm import events
 from rnnlm.models.registry import LANGUAGE_MODEL, Kind
 from rnnlm.neural.fitting.settings import COUNTED
 
 from . import terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from rnnlm.training.plan import Plan
 
 PLAIN_SECONDS = 15.0
 
@@ -36,7 +41,7 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         yield display
 
 
-def announce_counting(plan: Any) -> None:
+def announce_counting(plan: "Plan") -> None:
     """Say that a run counts word vectors before its first step, if it does: a long text takes a
     while."""
     begins = not plan.finished and not plan.request.resume
@@ -113,7 +118,7 @@ class LiveDisplay:
     """A progress bar with the figures below it, redrawn in place until the run is trained. How far
     the exact evaluation is then stands below, line by line."""
 
-    def __init__(self, console: Any, task: str = LANGUAGE_MODEL) -> None:
+    def __init__(self, console: "Console", task: str = LANGUAGE_MODEL) -> None:
         from rich.live import Live
 
         self.console, self.task = console, task
@@ -141,7 +146,7 @@ class LiveDisplay:
         elif isinstance(event, events.Fitted) and event.stopped == "budget" and self.step:
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
-    def _panel(self) -> Any:
+    def _panel(self) -> "RenderableType":
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -252,7 +257,7 @@ def seconds_left(event: events.Step) -> float:
     return event.seconds * (1 - event.progress) / event.progress
 
 
-def in_words(value: Any) -> str:
+def in_words(value: object) -> str:
     """A list or a table on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {each}" for key, each in value.items())

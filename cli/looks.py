@@ -1,7 +1,7 @@
 """The looks of `rnnlm inspect`, as one table: what finds each, and which options it has beside
 those of all looks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,12 +133,12 @@ def show(
         click.echo(f"\n{inspection.verdict}")
 
 
-def _is_numeric(values: Any) -> bool:
+def _is_numeric(values: Iterable[object]) -> bool:
     found = [value for value in values if value is not None]
     return bool(found) and all(isinstance(value, int | float) for value in found)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     """Text as it is; numbers with four figures that count."""
     if isinstance(value, str):
         return value

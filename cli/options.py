@@ -5,7 +5,7 @@ import io
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -17,7 +17,9 @@ from .setting_options import LABELS, LINES, SOURCES, SettingOption, options_of
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
+    from rnnlm.text.corpus import Text
 
+T = TypeVar("T")
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
 Decorator = Callable[[Callable], Callable]
@@ -65,7 +67,7 @@ def renamed_option(error: click.NoSuchOption) -> tuple[str, str, str]:
     return f"no option {error.option_name}", why, f"use {' or '.join(here)}" if here else ""
 
 
-def refuse_if(wrong: Any, why: str) -> None:
+def refuse_if(wrong: object, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
         raise click.UsageError(why)
@@ -314,7 +316,7 @@ def settings_of(
     return resolve([kind], [Layer("the command line", values)]).make(kind)
 
 
-def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
+def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     """The text of these sources, read as `flags` say, or the one that is prepared in a folder,
     which was read before."""
     from rnnlm.config import Layer, resolve
@@ -558,13 +560,13 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
 # ---- Options that take a list: parts between commas.
 
 
-def list_of(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...] | None]:
+def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] | None]:
     """What reads an option as a list of `kind`; `what` names its parts in a message. None where the
     option is not given."""
 
     def parse(
         context: click.Context, option: click.Parameter, text: str | None
-    ) -> tuple[Any, ...] | None:
+    ) -> tuple[T, ...] | None:
         if text is None:
             return None
         try:

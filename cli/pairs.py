@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,14 @@ from rnnlm.errors import RnnlmWarning, notice
 from . import terminal
 from .options import PATH, one_on_stdout, refuse_if, section
 from .side_by_side import Cell, own, print_columns, shared
+
+if TYPE_CHECKING:
+    from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet
+    from rnnlm.scoring.pairs.scoring import PairScore
+    from rnnlm.scoring.pairs.suites import PredictionScore
+
+    Scores = dict[str, list[PairScore | PredictionScore]]  # by model
+    Accuracies = dict[str, list[PairAccuracy]]
 
 pairs_options = section(
     "Minimal pairs",
@@ -120,7 +128,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
         )
 
 
-def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_json: bool) -> None:
+def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
     if len(scores) > 1:
         (print_records if as_json else print_tables)(scores, accuracies)
         return
@@ -131,7 +139,7 @@ def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_js
         _show(only)
 
 
-def _scores(models: dict[str, Any], test_set: Any, request: PairsRequest) -> dict[str, list[Any]]:
+def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) -> "Scores":
     """The scores of a set by each model. What is to be said of them is said once, with the models
     that it is about, unless of all."""
     from rnnlm.scoring.pairs.accuracy import score_set
@@ -167,7 +175,7 @@ def _check_files(request: PairsRequest) -> None:
         plotting.check_path(request.plot)
 
 
-def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
+def _write_details(path: Path, scores: "Scores") -> None:
     from rnnlm.files.outputs import save_file
     from rnnlm.scoring.pairs.accuracy import record_of, record_of_models
 
@@ -183,7 +191,7 @@ def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
     save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))
 
 
-def _show(accuracies: Sequence[Any]) -> None:
+def _show(accuracies: "Sequence[PairAccuracy]") -> None:
     columns = [
         "by",
         "group",
@@ -219,12 +227,14 @@ def share(value: float | None) -> str:
     return terminal.cell(value, ".1%")
 
 
-def interval(accuracy: Any) -> str:
+def interval(accuracy: "PairAccuracy") -> str:
     """The bounds of an accuracy's interval."""
-    return "-" if accuracy.low is None else f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}"
+    if accuracy.low is None or accuracy.high is None:
+        return "-"
+    return f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}"
 
 
-def unknown_share(accuracy: Any) -> float | None:
+def unknown_share(accuracy: "PairAccuracy") -> float | None:
     """The share of the pairs of a group that hold an unknown word."""
     return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
 
@@ -240,7 +250,7 @@ _OWN: dict[str, Cell] = {"accuracy": lambda each: share(each.accuracy), "95 % in
 _WITHOUT: dict[str, Cell] = {"accuracy without": lambda each: share(each.known_accuracy)}
 
 
-def print_records(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]) -> None:
+def print_records(scores: "Scores", accuracies: "Accuracies") -> None:
     """A line of JSON for each group: what each model gets, and how each differs from the first."""
     differences = _differences(scores)
     for number, group in enumerate(zip(*accuracies.values(), strict=True)):
@@ -259,7 +269,7 @@ def print_records(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]
         )
 
 
-def print_tables(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]) -> None:
+def print_tables(scores: "Scores", accuracies: "Accuracies") -> None:
     """A row for each group with the columns of each model; a row for each group and model less the
     first."""
     has_unknown = any(each.oov_pairs for its in accuracies.values() for each in its)
@@ -273,12 +283,14 @@ def print_tables(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]])
     _print_differences(scores)
 
 
-def _print_differences(scores: dict[str, list[Any]]) -> None:
+def _print_differences(scores: "Scores") -> None:
     columns = ["difference", "by", "group", "pairs", "accuracy", "95 % interval", "p"]
     rows = []
     for (first, second), its in _differences(scores).items():
         for each in its:
-            bounds = "-" if each.low is None else f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
+            bounds = "-"
+            if each.low is not None and each.high is not None:
+                bounds = f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
             figures = [
                 f"{each.pairs:,}",
                 terminal.cell(each.difference, "+.1%"),
@@ -289,7 +301,7 @@ def _print_differences(scores: dict[str, list[Any]]) -> None:
     terminal.print_table(columns, rows, right=columns[3:])
 
 
-def _differences(scores: dict[str, list[Any]]) -> dict[tuple[str, str], list[Any]]:
+def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":
     """By the names of two models, how the second differs from the first, group by group."""
     from rnnlm.scoring.pairs.accuracy import accuracy_differences
 
@@ -297,5 +309,5 @@ def _differences(scores: dict[str, list[Any]]) -> dict[tuple[str, str], list[Any
     return {(first, other): accuracy_differences(scores[first], scores[other]) for other in others}
 
 
-def _without_group(figures: Any) -> dict[str, Any]:
+def _without_group(figures: "PairAccuracy | AccuracyDifference") -> dict[str, Any]:
     return {name: value for name, value in asdict(figures).items() if name not in ("by", "group")}

@@ -5,9 +5,9 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,18 +16,29 @@ from rnnlm.events import never
 from rnnlm.files import tables
 from rnnlm.files.reading import standard_input_waits
 from rnnlm.files.tables import cell_text
-from rnnlm.scoring.rows import MEASURES
+from rnnlm.scoring.rows import MEASURES, SideBySide
 
 from . import terminal
 from .side_by_side import Cell, own, print_columns, shared
 
+if TYPE_CHECKING:
+    from rnnlm.inference.next_word import NextWord
+    from rnnlm.scoring.records import SentenceScore, TokenScore, Unit
+    from rnnlm.scoring.rows import BelowEachOther
+    from rnnlm.scoring.sentences import Sentence
+    from rnnlm.scoring.settings import ScoringSettings
+    from rnnlm.scoring.several_models import ModelsChunk
+    from rnnlm.scoring.word_scores import RegionScore, WordScore
+
+    Layout = SideBySide | BelowEachOther
+
 
 def show(
     models: dict[str, Any],
-    sentences: Iterator[Any],
-    settings: Any,
+    sentences: "Iterator[Sentence]",
+    settings: "ScoringSettings",
     form: str,
-    rank: str,
+    rank: "Unit",
     with_ids: bool,
     has_region_names: bool,
     is_long: bool = False,
@@ -69,8 +80,8 @@ def show(
 def write(
     path: Path,
     models: dict[str, Any],
-    sentences: Iterator[Any],
-    settings: Any,
+    sentences: "Iterator[Sentence]",
+    settings: "ScoringSettings",
     form: str,
     resume: bool,
     overwrite: bool,
@@ -112,8 +123,8 @@ def write(
 def _write_parquet(
     path: Path,
     models: dict[str, Any],
-    sentences: Iterator[Any],
-    settings: Any,
+    sentences: "Iterator[Sentence]",
+    settings: "ScoringSettings",
     overwrite: bool,
     has_region_names: bool,
     is_long: bool = False,
@@ -142,11 +153,11 @@ def _write_parquet(
 
 def _layout(
     models: dict[str, Any],
-    sentences: Iterator[Any],
-    settings: Any,
+    sentences: "Iterator[Sentence]",
+    settings: "ScoringSettings",
     has_region_names: bool,
     is_long: bool,
-) -> tuple[Any, Iterator[Any]]:
+) -> "tuple[Layout, Iterator[Sentence]]":
     """The layout of the table, and the sentences, of which the first ones were read."""
     from rnnlm.scoring.rows import BelowEachOther, SideBySide, layout
     from rnnlm.scoring.sentences import first_columns
@@ -160,7 +171,7 @@ class _About:
     """What is said below the scores: how many sentences have none, and the signature, of each
     model; and the error if no line could be scored."""
 
-    def __init__(self, models: dict[str, Any], settings: Any) -> None:
+    def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
         from rnnlm.scoring.scorer import signature_before
 
         self.signatures = {
@@ -170,7 +181,7 @@ class _About:
         self.lines_with_words = 0
         self.first_reason: str | None = None
 
-    def observe(self, chunk: Any) -> None:
+    def observe(self, chunk: "ModelsChunk") -> None:
         self.signatures = chunk.signatures
         for scores in chunk:
             self.lines_with_words += any(its.is_read and its.words for its in scores.values())
@@ -207,7 +218,11 @@ def _say_written(sentences: int, path: Path) -> None:
 
 
 def show_table(
-    scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]
+    scores: "list[SentenceScore]",
+    settings: "ScoringSettings",
+    unit: "Unit",
+    with_ids: bool,
+    carried: Sequence[str],
 ) -> None:
     """Print the scores, ranked by their log-probability as a whole, by word or by token. carried:
     columns of the input."""
@@ -249,7 +264,7 @@ def show_table(
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 
-def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
+def _cells(score: "SentenceScore", unit: "Unit", eos: bool) -> dict[str, str]:
     return {
         "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
         "logprob_nats": terminal.number(score.logprob_nats),
@@ -265,7 +280,7 @@ def rank(logprob_nats: float | None) -> float:
     return -math.inf if logprob_nats is None else logprob_nats
 
 
-def _show_surprisals(score: Any, settings: Any) -> None:
+def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> None:
     measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, items, more in (
         ("token", score.token_scores, []),
@@ -285,12 +300,12 @@ def _show_surprisals(score: Any, settings: Any) -> None:
         _show_regions(score.region_scores)
 
 
-def _item(item: Any, unit: str, measures: list[str]) -> list[str]:
+def _item(item: "TokenScore | WordScore", unit: str, measures: list[str]) -> list[str]:
     figures = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *measures)]
     return [getattr(item, unit), *figures, "unknown" if item.is_oov else ""]
 
 
-def _show_regions(regions: Any) -> None:
+def _show_regions(regions: "Sequence[RegionScore]") -> None:
     rows = [
         [region.name or str(region.index), region.text, str(region.words),
          terminal.number(region.surprisal_bits),
@@ -302,12 +317,12 @@ def _show_regions(regions: Any) -> None:
     terminal.print_table(["region", "text", *right, ""], rows, right)
 
 
-def words_there(likeliest: Sequence[Any]) -> str:
+def words_there(likeliest: "Sequence[NextWord]") -> str:
     """The likeliest words at one place, with their probabilities."""
     return ", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest)
 
 
-def odds(better: Any, worse: Any, eos: bool) -> str | None:
+def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:
     """How many times likelier the first of two sentences is, in total and per word; None where one
     has no score, or another source."""
     from rnnlm.scoring.records import likelihood_ratio
@@ -343,13 +358,14 @@ def times(log10: float) -> str:
 # empty cell, and the last column says why.
 
 # what stands before all scores, and what makes the text of a sentence
-Form = tuple[str, Callable[[Any], str]]
+Form = tuple[str, Callable[["Scores"], str]]
 
 
-def form_of(name: str, settings: Any, layout: Any) -> Form:
+def form_of(name: str, settings: "ScoringSettings", layout: "Layout") -> Form:
     """How `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: rows of a
     table, and records."""
     if name == "jsonl":
+        assert isinstance(layout, SideBySide)  # the other one is of rows alone
         return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
     lines = _tsv_lines if name == "tsv" else _csv_lines
     return lines([layout.columns]), lambda scores: lines(
@@ -357,17 +373,17 @@ def form_of(name: str, settings: Any, layout: Any) -> Form:
     )
 
 
-def _tsv_lines(rows: Iterable[Iterable[Any]]) -> str:
+def _tsv_lines(rows: Iterable[Iterable[object]]) -> str:
     return "".join(["\t".join(map(tables.quoted, map(_cell, row))) + "\n" for row in rows])
 
 
-def _csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     """A value as a cell, control characters but tabs and line ends written out, as it may end on a
     terminal."""
     if type(value) is float or type(value) is int:
@@ -379,11 +395,15 @@ def _cell(value: Any) -> str:
 # ---- Scores of several models as tables for people: the columns of each model beside those of the
 # others.
 
-Scores = dict[str, Any]  # of one sentence, by model
+Scores = Mapping[str, "SentenceScore"]  # of one sentence, by model
 
 
 def show_side_by_side(
-    scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]
+    scores: list[Scores],
+    settings: "ScoringSettings",
+    unit: "Unit",
+    with_ids: bool,
+    carried: Sequence[str],
 ) -> None:
     """Print the scores, ranked by the first model: its log-probability as a whole, by word or by
     token. carried: columns of the input."""
@@ -418,15 +438,15 @@ def show_side_by_side(
                 click.echo(f"{name}: {said}")
 
 
-def _first(scores: Scores) -> Any:
+def _first(scores: Scores) -> "SentenceScore":
     return next(iter(scores.values()))
 
 
-def _rank(score: Any, unit: Any, eos: bool) -> float:
+def _rank(score: "SentenceScore", unit: "Unit", eos: bool) -> float:
     return rank(score.logprob_by(unit, eos))
 
 
-def _figures(unit: str, eos: bool) -> dict[str, Cell]:
+def _figures(unit: "Unit", eos: bool) -> dict[str, Cell]:
     per = (
         {}
         if unit == "logprob"
@@ -438,7 +458,7 @@ def _figures(unit: str, eos: bool) -> dict[str, Cell]:
     }  # fmt: skip
 
 
-def _show_surprisals_side_by_side(scores: Scores, settings: Any) -> None:
+def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -> None:
     measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)

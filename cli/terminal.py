@@ -328,7 +328,7 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
 
 
-def cell(value: Any, fractions: int | str = 2, whole: str = ",") -> str:
+def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
     """A value of any type in a table: fractions with so many digits or in such a format, whole
     numbers in the format `whole`, a dash for none."""
     if isinstance(value, list):

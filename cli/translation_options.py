@@ -2,7 +2,7 @@
 models."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from .options import (
     settings_of,
 )
 from .setting_options import DECODING, PAIRS, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
 pair_options = section(
@@ -94,7 +97,7 @@ def take(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(values: dict[str, Any]) -> Any:
+def _settings(values: dict[str, Any]) -> "DecodingSettings":
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
     return settings_of(DecodingSettings, values, values)

@@ -1,6 +1,7 @@
 """`rnnlm bench`: how fast this machine is, beside bare references in the same run; how long layers
 remember; which cell is best."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from ..options import (
 
 if TYPE_CHECKING:
     from rnnlm.benchmarks.growth import NgramGrowth
+    from rnnlm.benchmarks.training import Round, Summary
+    from rnnlm.benchmarks.translating import WritingSpeed
 
 
 @click.group()
@@ -132,7 +135,7 @@ def _bench_loops(
 ) -> None:
     import tempfile
 
-    from rnnlm.benchmarks.training import Round, bench_training
+    from rnnlm.benchmarks.training import Round, Summary, bench_training
     from rnnlm.training.plan import Request, plan
 
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +144,9 @@ def _bench_loops(
     if as_json:
         terminal.print_json(asdict(results[-1]))
         return
-    _show([result for result in results if isinstance(result, Round)], results[-1])
+    summary = results[-1]
+    assert isinstance(summary, Summary)
+    _show([result for result in results if isinstance(result, Round)], summary)
 
 
 def _bench_pairs(
@@ -419,7 +424,7 @@ def translate(
     )
 
 
-def _show_translating(done: list[Any], as_json: bool) -> None:
+def _show_translating(done: "list[WritingSpeed]", as_json: bool) -> None:
     records = [
         {"beam": str(s.beam), "lines at once": str(s.at_once), "lines": f"{s.lines:,}",
          "tokens": f"{s.tokens:,}",
@@ -455,7 +460,7 @@ def _show_growth(sizes: "list[NgramGrowth]", sort_speed: float | None) -> None:
         click.echo(f"calibration: numpy sorts {speed}{beside}")
 
 
-def _show(rounds: list[Any], summary: Any) -> None:
+def _show(rounds: "list[Round]", summary: "Summary") -> None:
     columns = [
         "round",
         "rnnlm tokens/s",
@@ -464,37 +469,19 @@ def _show(rounds: list[Any], summary: Any) -> None:
         "time over products",
         "ratio to plain",
     ]
-    rows = [
-        [
-            str(r.number),
-            r.ours,
-            r.products,
-            r.plain,
-            r.products / r.ours,
-            r.plain and r.ours / r.plain,
-        ]
-        for r in rounds
-    ]
+
+    def row(name: str, speeds: Iterable[float | None], ratios: Iterable[float | None]) -> list[str]:
+        whole = ["-" if speed is None else f"{speed:,.0f}" for speed in speeds]
+        return [name, *whole, *(terminal.number(ratio, 3) for ratio in ratios)]
+
+    rows = []
+    for r in rounds:
+        ratio = r.plain and r.ours / r.plain
+        rows.append(row(str(r.number), (r.ours, r.products, r.plain), (r.products / r.ours, ratio)))
     s = summary
-    rows.append(
-        [
-            "median",
-            s.tokens_per_second,
-            s.products_tokens_per_second,
-            s.plain_tokens_per_second,
-            s.ratio_products,
-            s.ratio_plain,
-        ]
-    )
-    cells = [
-        [
-            row[0],
-            *("-" if v is None else f"{v:,.0f}" for v in row[1:4]),
-            *(terminal.number(v, 3) for v in row[4:]),
-        ]
-        for row in rows
-    ]
-    terminal.print_table(columns, cells, right=columns[1:])
+    speeds = (s.tokens_per_second, s.products_tokens_per_second, s.plain_tokens_per_second)
+    rows.append(row("median", speeds, (s.ratio_products, s.ratio_plain)))
+    terminal.print_table(columns, rows, right=columns[1:])
     click.echo(f"peak memory of our loop: {summary.peak_bytes / 1e6:,.0f} MB")
     if summary.kernel_share is not None:
         click.echo(f"of its time kernels ran: {summary.kernel_share:.0%}")

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,10 @@ from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
 from ..options import Command
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.labels.files import Row, Text
+    from rnnlm.tasks.labels.results import ClassifiedText
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -99,7 +103,7 @@ _ABOUT_INPUT = {
 }
 
 
-def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
+def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
     from rnnlm.tasks.labels.files import Text
 
     for number, text in enumerate(texts, start=1):
@@ -114,7 +118,7 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
     return (Text(text, {"text": text}) for text in texts)
 
 
-def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[Any]]:
+def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text]]":
     """The format in which the texts are to be written, and the texts."""
     from rnnlm.tasks.labels.files import TextFileSettings, detect_text_format, read_texts
 
@@ -128,7 +132,9 @@ def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[A
     return form if form in ("csv", "jsonl") else "tsv", read_texts(source, form, settings)
 
 
-def _counted(found: Iterable[Any]) -> Iterator[Any]:
+def _counted(
+    found: "Iterable[tuple[Text, ClassifiedText]]",
+) -> "Iterator[tuple[Text, ClassifiedText]]":
     """What is found, while stderr says how far it is, and in the end how many texts have no
     label."""
     empty = 0
@@ -144,7 +150,7 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
         )
 
 
-def _show(rows: list[Any]) -> None:
+def _show(rows: "list[Row]") -> None:
     from rnnlm.tasks.labels.files import cell
 
     columns = [*rows[0]]

@@ -125,7 +125,7 @@ def _given(given: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _draw(plot: Path, result: Any) -> None:
+def _draw(plot: Path, result: "ModelComparison") -> None:
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.comparison.verdict import figure_of
 

@@ -1,7 +1,7 @@
 """`rnnlm count`: n-gram counts as text, and sums of them."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,10 @@ from ..options import (
     text_options,
 )
 from ..setting_options import TOKENIZER, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.interface import Tokenizer
+    from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 DEFAULT_ORDER = 3
 
@@ -123,7 +127,7 @@ def command(
         click.echo(part, nl=False)
 
 
-def _tokenizer(given: dict[str, Any]) -> Any:
+def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     """The tokenizer of `-m`, or the settings of the one that the options name."""
     name = given.pop("model_name")
     flags = {option: value for option, value in given.items() if value}

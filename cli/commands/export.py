@@ -1,12 +1,15 @@
 """`rnnlm export`: a model, or its word vectors, for other programs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import terminal
 from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, refuse_if
+
+if TYPE_CHECKING:
+    from rnnlm.vectors.word_vectors import Which
 
 
 @click.command()
@@ -43,7 +46,7 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 def command(
     model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,
-    which: str | None, overwrite: bool,
+    which: "Which | None", overwrite: bool,
 ) -> None:  # fmt: skip
     """Write an ARPA file, a compact network, or word vectors.
 
@@ -82,7 +85,7 @@ def command(
             terminal.say(f"written to {file}")
 
 
-def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
+def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> None:
     from rnnlm.files.outputs import check_file
     from rnnlm.vectors.word_vectors import save_vectors, word_vectors
 

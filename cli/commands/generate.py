@@ -3,13 +3,17 @@
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options, terminal
 from ..options import Command
 from ..setting_options import BEAM, SAMPLING, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.generation.drawing import Sample
+    from rnnlm.interface import LanguageModel
 
 CHECKED_SAMPLES = 500
 NOT_SAMPLING = {
@@ -139,7 +143,7 @@ class _Plan:
         names = SamplingSettings.__dataclass_fields__
         self.sampling = options.settings_of(SamplingSettings, names, given)
 
-    def texts(self, model: Any) -> Iterable[Any]:
+    def texts(self, model: "LanguageModel") -> "Iterable[Sample]":
         """The samples, or the likeliest texts."""
         if self.beams:
             from rnnlm.generation.search import likeliest
@@ -198,7 +202,7 @@ def _listed(file: str | None) -> list[str]:
     )
 
 
-def _show(samples: Iterable[Any], as_json: bool, is_running: bool) -> None:
+def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
     for sample in samples:
         if as_json:
             terminal.print_json(asdict(sample))
@@ -210,7 +214,9 @@ def _show(samples: Iterable[Any], as_json: bool, is_running: bool) -> None:
             click.echo(terminal.visible(sample.text))
 
 
-def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) -> None:
+def _show_check(
+    samples: "Iterable[Sample]", text: str, model: "LanguageModel", as_json: bool
+) -> None:
     """Statistics of samples and of a text, side by side."""
     from rnnlm import corpora
     from rnnlm.generation.statistics import QUANTILES, compare

@@ -1,7 +1,7 @@
 """`rnnlm mix`: several models as one."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from ..options import (
     text_flags,
     text_options,
 )
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.perplexity import TextEvaluation
 
 
 def _numbers(text: str) -> list[float]:
@@ -123,5 +126,5 @@ def command(
     terminal.say(f"the mixture is in {mixed.folder}")
 
 
-def _perplexity(evaluation: Any) -> str:
+def _perplexity(evaluation: "TextEvaluation | None") -> str:
     return terminal.number(evaluation.ppl_token if evaluation else None, 4)

@@ -4,13 +4,16 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import terminal
 from ..options import PATH, Command, json_option, section, text_flags, text_options
 from .train import tokenizer_options
+
+if TYPE_CHECKING:
+    from rnnlm.text.prepared.preparation import Encoding
 
 
 @click.command(cls=Command)
@@ -79,7 +82,8 @@ def command(as_json: bool, **given: Any) -> None:
     flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
     with _saying_what_stays(own["output"]), _display() as (announce, advance):
         for event in run(Request(**own, flags=flags)):
-            if line := _announcement(event):
+            line = _announcement(event)
+            if line:
                 announce(line)
             elif isinstance(event, Encoding):
                 advance(event)
@@ -105,7 +109,7 @@ def _saying_what_stays(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
+def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Encoding], None]]]":
     """What shows a line, and how far the work is: a bar on a terminal, plain lines now and then
     elsewhere."""
     from rich.console import Console
@@ -124,7 +128,7 @@ def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
     ) as bar:
         task = bar.add_task("starting ...", total=None)
 
-        def advance(event: Any) -> None:
+        def advance(event: "Encoding") -> None:
             bar.update(
                 task,
                 description=_how_far(event),
@@ -138,7 +142,7 @@ def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
         )
 
 
-def _announcement(event: Any) -> str | None:
+def _announcement(event: object) -> str | None:
     """What is said of an event that stands on its own."""
     from rnnlm.text.prepared.preparation import Sampled, Sampling
 
@@ -158,7 +162,7 @@ def _announcement(event: Any) -> str | None:
     return None
 
 
-def _how_far(event: Any) -> str:
+def _how_far(event: "Encoding") -> str:
     doing = "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens"
     known = [] if event.share is None else [f"{event.share:.0%}"]
     left = [] if event.seconds_left is None else [f"{terminal.duration(event.seconds_left)} left"]

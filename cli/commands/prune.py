@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from ..options import (
     text_flags,
     text_options,
 )
+
+if TYPE_CHECKING:
+    from rnnlm.conversion.pruning import Size
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -122,7 +125,7 @@ def command(
     terminal.say(f"the smaller model is in {reduction.folder}")
 
 
-def _figures(size: Any) -> dict[str, Any]:
+def _figures(size: "Size") -> dict[str, Any]:
     """The rows of the table; an order that is no longer there has no n-grams."""
     figures = {f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)}
     figures |= {
@@ -138,7 +141,7 @@ def _figures(size: Any) -> dict[str, Any]:
     return figures
 
 
-def _as_json(size: Any) -> dict[str, Any]:
+def _as_json(size: "Size") -> dict[str, Any]:
     evaluation = size.evaluation.to_dict() if size.evaluation else None
     return {
         "ngrams": list(size.ngrams),

@@ -4,7 +4,7 @@ does to the word-error rate."""
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,12 @@ from ..options import (
     settings_of,
 )  # fmt: skip
 from ..setting_options import LISTS, MAPPING, RESCORING, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.rescoring.mert import Weights
+    from rnnlm.rescoring.nbest import Utterance
+    from rnnlm.rescoring.rescorer import Rescored, Stage, WordErrorRate
+    from rnnlm.rescoring.settings import TextMapping
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
@@ -133,8 +139,9 @@ def command(
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
     beside = one_on_stdout(outputs.values(), as_json)
+    stages: list[Stage] = []
+    weights: Weights | None
     if weights_file:
-        stages: list[Any] = []
         weights, rescored = _applied(weights_file, dict.fromkeys(names), device, given)
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
@@ -195,7 +202,7 @@ def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]
     return outputs
 
 
-def _read(source: str, given: dict[str, Any]) -> list[Any]:
+def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
     from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.settings import ListSettings
 
@@ -225,14 +232,14 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
             terminal.say(f"{what} written to {path}")
 
 
-def _mapping(given: dict[str, Any]) -> Any:
+def _mapping(given: dict[str, Any]) -> "TextMapping":
     from rnnlm.rescoring.settings import TextMapping
 
     names = ("lowercase", "remove_punctuation", "special_symbols", "normalise_wer")
     return settings_of(TextMapping, names, given)
 
 
-def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
+def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
     """The weights in a file, which say what the models read; options must not say otherwise."""
     from rnnlm.rescoring.mert import read_weights
     from rnnlm.rescoring.settings import TextMapping
@@ -250,7 +257,7 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
 
 def _applied(
     weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]
-) -> tuple[Any, Any]:
+) -> "tuple[Weights, Rescored]":
     """The weights in the file, and the list rescored with them."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.rescorer import rescore
@@ -262,7 +269,9 @@ def _applied(
     return weights, rescore(utterances, models, weights, seed=seed, report=terminal.Progress())
 
 
-def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
+def _tuned(
+    names: dict[str, None], device: str, given: dict[str, Any]
+) -> "tuple[list[Stage], Rescored]":
     """The stages of tuning, and the last result; with folds, that alone."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.nbest import even_and_odd
@@ -286,7 +295,7 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     return stages, stages[-1].rescored
 
 
-def _save(outputs: dict[str, Path], rescored: Any, weights: Any) -> None:
+def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | None") -> None:
     from rnnlm.rescoring.files import save_best, save_nbest
     from rnnlm.rescoring.mert import save_weights
 
@@ -294,7 +303,8 @@ def _save(outputs: dict[str, Path], rescored: Any, weights: Any) -> None:
         save_best(rescored, path)
     if path := outputs.get("nbest_output"):
         save_nbest(rescored, path)
-    if path := outputs.get("weights_output"):
+    path = outputs.get("weights_output")
+    if path and weights is not None:
         save_weights(weights, path)
 
 
@@ -313,13 +323,14 @@ _COLUMNS = [
 ]
 
 
-def print_tables(stages: list[Any], rescored: Any, weights: Any) -> None:
+def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
     """Word-error rates, then weights, for people."""
     if rescored.rates:
         rates = rescored.rates
         results = [
             ("with " + " + ".join(stage.models), stage.rescored.rates.rescored, stage.gain)
             for stage in stages
+            if stage.rescored.rates
         ]
         results = results or [("rescored", rates.rescored, rates.gain)]
         rows = [
@@ -347,7 +358,7 @@ def print_tables(stages: list[Any], rescored: Any, weights: Any) -> None:
             )
 
 
-def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
+def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
     """The same as one object."""
     rates = rescored.rates
     terminal.print_json({
@@ -368,7 +379,7 @@ def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
     })  # fmt: skip
 
 
-def _rate(rate: Any) -> dict[str, Any]:
+def _rate(rate: "WordErrorRate") -> dict[str, Any]:
     return {**dataclasses.asdict(rate), "errors": rate.errors}
 
 

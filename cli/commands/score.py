@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,12 @@ from .. import options, terminal
 from ..options import Command, list_of, refuse_if, section
 from ..pairs import pairs_options, show_pairs, take_request
 from ..setting_options import SCORING, SENTENCES, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.inference.words import Split
+    from rnnlm.scoring.records import Unit
+    from rnnlm.scoring.sentences import Sentence
+    from rnnlm.scoring.settings import ScoringSettings
 
 # ---- The sources of `rnnlm score` with an encoder-decoder: where they stand, and what goes with
 # them.
@@ -205,7 +211,7 @@ _ABOUT_INPUT = {
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             device: str, form: str | None,
-            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None,
+            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: "Unit | None",
             **given: Any) -> None:  # fmt: skip
     """Score sentences, or targets given their sources.
 
@@ -309,7 +315,7 @@ def _check_files(
 
 
 def _check_side_by_side(
-    models: dict[str, Any], settings: Any, form: str, plot: Path | None
+    models: dict[str, Any], settings: "ScoringSettings", form: str, plot: Path | None
 ) -> None:
     """Make sure that what several models have a row for is the same for all: tokens are, where
     their tokenizers are."""
@@ -391,7 +397,7 @@ def _check_split(split: str | None) -> None:
     )
 
 
-def _settings(given: dict[str, Any], split: Any) -> Any:
+def _settings(given: dict[str, Any], split: "Split") -> "ScoringSettings":
     from rnnlm.scoring.settings import ScoringSettings
 
     return ScoringSettings(
@@ -405,7 +411,7 @@ def _settings(given: dict[str, Any], split: Any) -> Any:
 
 def _sentences(
     sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str
-) -> Iterator[Any]:
+) -> "Iterator[Sentence]":
     from rnnlm.scoring.sentences import of_texts, read_sentences
     from rnnlm.scoring.settings import SentenceSettings
 
@@ -432,14 +438,16 @@ def _sentences(
 # ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.
 
 
-def keeping(sentences: Iterator[Any], plot: Path | None) -> tuple[Iterator[Any], list[Any]]:
+def keeping(
+    sentences: "Iterator[Sentence]", plot: Path | None
+) -> "tuple[Iterator[Sentence], list[Sentence]]":
     """All of `sentences`, and a list that holds the first of them, as many as the plot needs to
     know, as soon as they are read."""
-    kept: list[Any] = []
+    kept: list[Sentence] = []
     return (_keeping(sentences, kept), kept) if plot else (sentences, kept)
 
 
-def _keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
+def _keeping(sentences: "Iterator[Sentence]", kept: "list[Sentence]") -> "Iterator[Sentence]":
     from rnnlm.scoring.plots import MOST_SENTENCES
 
     for sentence in sentences:
@@ -448,7 +456,9 @@ def _keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
         yield sentence
 
 
-def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> None:
+def draw(
+    path: Path, models: dict[str, Any], kept: "list[Sentence]", settings: "ScoringSettings"
+) -> None:
     """Plot the sentences that were kept. They are scored once more: a run that goes on where
     another one stopped has only the rest."""
     from rnnlm.scoring.plots import plot_surprisals

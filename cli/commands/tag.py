@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,12 @@ from rnnlm.errors import TextError, notice
 from .. import options, terminal
 from ..options import Command
 
+if TYPE_CHECKING:
+    from rnnlm.tasks.labels.data import Codec
+    from rnnlm.tasks.labels.files import Document
+    from rnnlm.tasks.labels.results import TaggedSentence
+
+T = TypeVar("T")
 FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
 _SUFFIXES = {
     ".conllu": "conllu",
@@ -146,12 +152,12 @@ _NAMES = {"--input-format": "form", "--column": "column", "--encoding-errors": "
 
 
 def _document(
-    codec: Any,
+    codec: "Codec",
     sentences: tuple[str, ...],
     source: str | None,
     output: Path | None,
     given: dict[str, Any],
-) -> Any:
+) -> "Document":
     """What is to be tagged, and the format it is to be written in."""
     from rnnlm.tasks.labels import files
 
@@ -180,7 +186,7 @@ def _document(
     return files.of_texts(codec, sentences, settings)
 
 
-def _counted(found: Iterable[Any]) -> Iterator[Any]:
+def _counted(found: Iterable[T]) -> Iterator[T]:
     """What is found, while stderr says how far it is."""
     with terminal.Progress() as said:
         for number, each in enumerate(found, start=1):
@@ -193,7 +199,9 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
 DIGITS = 4
 
 
-def show(sentences: Sequence[Any], codec: Any, with_probabilities: bool, is_nbest: bool) -> None:
+def show(
+    sentences: "Sequence[TaggedSentence]", codec: "Codec", with_probabilities: bool, is_nbest: bool
+) -> None:
     """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. One sentence
     alone has no number."""
     from rnnlm.tasks.labels.splitting import is_of_letters
@@ -215,7 +223,7 @@ def show(sentences: Sequence[Any], codec: Any, with_probabilities: bool, is_nbes
 
 
 def _words(
-    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
     rows = []
     for place, word in enumerate(found.words):
@@ -237,7 +245,7 @@ def _words(
 
 
 def _nbest(
-    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
     rows = []
     for name, best in found.nbest.items():
@@ -266,7 +274,7 @@ def _ranked(number: int, column: str, rank: int, probability: float, labels: str
 
 
 def _of_letters(
-    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+    found: "TaggedSentence", number: int, with_probabilities: bool, is_nbest: bool
 ) -> list[dict[str, str]]:
     word = found.text if found.text is not None else " ".join(found.words)
     rows = []

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,13 @@ from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 from .. import terminal
 from ..options import PATH, Command, json_option, refuse_if, section, text_flags, text_options
 from ..setting_options import LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.events import Finished
+    from rnnlm.training.plan import Destination, Plan
+    from rnnlm.training.request import Request
+
+    from ..signals import Signals
 
 # ---- The options of `rnnlm train`, by section.
 
@@ -282,7 +289,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
     try:
         finished = _train(plan, signals, speaks=not here.rank)
-        if not here.rank:
+        if finished is not None:
             _show_results(plan, finished, as_json, bool(signals.ending))
     except TrainingError as error:
         if not signals.ending:
@@ -292,7 +299,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         context.exit(128 + signals.ending)
 
 
-def _announce(destination: Any) -> None:
+def _announce(destination: "Destination") -> None:
     """Say where the run saves, before its texts are read."""
     why = f"; {destination.passed_over} is taken" if destination.passed_over else ""
     terminal.say(f"the model goes to {destination.folder}{why}")
@@ -309,7 +316,7 @@ def _is_to_launch(count: int) -> bool:
     return count > 1 and LAUNCHED not in os.environ
 
 
-def _request(given: dict[str, Any]) -> Any:
+def _request(given: dict[str, Any]) -> "Request":
     from rnnlm.config import parse_assignments
     from rnnlm.training.request import Request
 
@@ -320,11 +327,11 @@ def _request(given: dict[str, Any]) -> Any:
     return Request(**own, flags=flags)
 
 
-def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
-    """Run the plan under the display, if this process is the one that `speaks`; the last event.
+def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished | None":
+    """Run the plan under the display, if this process is the one that `speaks`; its last event.
     Signals are handled from the first step on, before which there is nothing to save, until the
     exact evaluation at the end, by when all is saved: it may be cut off."""
-    from rnnlm.events import Evaluating, Started
+    from rnnlm.events import Evaluating, Finished, Started, TrainingState
     from rnnlm.training import run as training
 
     from ..live import announce_counting, display_for
@@ -332,14 +339,13 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     if not speaks:
         with contextlib.ExitStack() as trained:
             for event in training.run(plan, signals.wants_end, signals.wants_saving):
-                last = event  # and keep no other: some hold what a checkpoint holds
                 if isinstance(event, Started):
                     trained.enter_context(signals)
-        return last
+        return None
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
-    elif plan.request.resume:
+    elif plan.request.resume and isinstance(plan.initial, TrainingState):
         terminal.say(
             f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}"
         )
@@ -355,10 +361,13 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
                 trained.enter_context(signals)
             if isinstance(event, Evaluating):
                 signals.restore()
+    assert isinstance(event, Finished)
     return event
 
 
-def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = False) -> None:
+def _show_results(
+    plan: "Plan", finished: "Finished", as_json: bool, signalled: bool = False
+) -> None:
     from rnnlm.config import Budget
 
     if finished.stopped == "request" or signalled:
@@ -396,7 +405,7 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
     show_results(plan.kind.evaluations(finished.results))
 
 
-def _show_plan(plan: Any, as_json: bool) -> None:
+def _show_plan(plan: "Plan", as_json: bool) -> None:
     sizes = {
         "model": plan.kind.name,
         "parameters": plan.parameters(),

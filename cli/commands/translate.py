@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,13 @@ from rnnlm.errors import TextError, notice
 from .. import options, terminal
 from ..options import Command
 from ..setting_options import DECODING, PAIRS, SAMPLING, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.generation.settings import SamplingSettings
+    from rnnlm.tasks.seq2seq.data import PairCodec
+    from rnnlm.tasks.seq2seq.decoding import Translator
+    from rnnlm.tasks.seq2seq.results import TranslatedLine
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # any asks for samples
@@ -136,7 +143,7 @@ def command(
     if given["interactive"]:
         _converse(translator, as_json, given)
         return
-    kept: list[Any] = []
+    kept: list[TranslatedLine] = []
     found = _counted(
         translator.translate(
             _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
@@ -221,7 +228,7 @@ def _check_outputs(
         outputs.check_apart([plot, *([output] if output else [])], [source] if source else [])
 
 
-def _settings(given: dict[str, Any]) -> tuple[Any, Any]:
+def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
     """Those of the search, and those of samples, None where nobody asks for any."""
     from rnnlm.generation.settings import SamplingSettings
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
@@ -246,7 +253,7 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     return iter(lines)
 
 
-def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[str]:
+def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> Iterator[str]:
     from rnnlm.tasks.labels.files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
@@ -261,14 +268,16 @@ def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[
     return read_sources("-" if source is None else source, settings, usual)
 
 
-def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
+def _converse(translator: "Translator", as_json: bool, given: dict[str, Any]) -> None:
     """Answers each line as it is typed."""
     make = translation_as_json if as_json else as_lines
     for number, line in enumerate(lines(given["encoding_errors"] or "strict"), start=1):
         options.put(make(translator.translate([line], number)), None)
 
 
-def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
+def _counted(
+    found: "Iterable[TranslatedLine]", kept: "list[TranslatedLine]"
+) -> "Iterator[TranslatedLine]":
     """What is found, while stderr says how far it is, and in the end which lines are not what one
     would expect. kept: takes the first two of those that have words."""
     empty = cut = 0
@@ -294,7 +303,7 @@ def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
         terminal.say(f"note: {cut:,} {what} greatest length (--max-length)")
 
 
-def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
+def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) -> None:
     """The plot of the first line that was translated."""
     from rnnlm.tasks.seq2seq.results import plot_attention
 
@@ -305,7 +314,9 @@ def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
         notice(f"{plot} shows line {kept[0].number}, the first one with words")
     looking = replace(translator, settings=replace(translator.settings, attention=True))
     [line] = looking.translate([kept[0].source], kept[0].number)
-    plot_attention(line.hypotheses[0].attention, plot)
+    attention = line.hypotheses[0].attention
+    assert attention is not None  # it was asked for
+    plot_attention(attention, plot)
 
 
 # ---- Lines as somebody types them, each of which is answered before the next one is read.
@@ -359,24 +370,24 @@ def _typed() -> str:
 DIGITS = 4
 
 
-def as_lines(found: Iterable[Any]) -> Iterator[str]:
+def as_lines(found: "Iterable[TranslatedLine]") -> Iterator[str]:
     """The best line for each source."""
     return (f"{each.text}\n" for each in found)
 
 
-def translation_as_json(found: Iterable[Any]) -> Iterator[str]:
+def translation_as_json(found: "Iterable[TranslatedLine]") -> Iterator[str]:
     """All that is known of each source's lines."""
     return (terminal.json_text(each.to_dict()) + "\n" for each in found)
 
 
-def as_rows(found: Iterable[Any], is_drawn: bool) -> Iterator[str]:
+def as_rows(found: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:
     """A row of TSV for each of several lines of a source, below a header."""
     yield terminal.tsv_line(_columns(is_drawn))
     for each in found:
         yield "".join(map(terminal.tsv_line, _rows(each, is_drawn)))
 
 
-def show(found: Sequence[Any], is_drawn: bool) -> None:
+def show(found: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
     """Print the rows of :func:`as_rows` as a table; of a single source they have no number."""
     first = 0 if len(found) > 1 else 1
     columns = _columns(is_drawn)[first:]
@@ -395,7 +406,7 @@ def _columns(is_drawn: bool) -> list[str]:
     )
 
 
-def _rows(line: Any, is_drawn: bool) -> list[list[str]]:
+def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
     rows = []
     for number, each in enumerate(line.hypotheses, start=1):
         figures = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]

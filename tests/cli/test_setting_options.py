@@ -83,7 +83,7 @@ def test_values_out_of_range_are_wrong_usage(here):
         given(command_of(ALL), "--leaf", "red")
 
 
-def test_a_command_can_say_things_in_its_own_way(here):
+def test_a_command_may_differ_from_the_field(here):
     command = command_of(
         options_of(HERE, "sweet", declared=["--bitter"], flag_value=False, help="No sugar."),
         options_of(HERE, "minutes", before="With --leaf: ", metavar="M", default_is="it depends"),

@@ -32,10 +32,12 @@ GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 class Judged(Protocol):
     """What has a point: a pair or a prediction, scored."""
 
-    point: float | None
+    @property
+    def point(self) -> float | None:
+        """1 where it is right, 0 where not; None where that is not known."""
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> object:
         """What it is grouped by, as attributes: `kind`, `phenomenon` and so on."""
 
     @property
