@@ -460,7 +460,7 @@ def test_killed_run_resumes_to_the_same_file(
     (here / "text.jsonl").write_text(
         "".join(
             json.dumps({"text": line, "item": number}) + "\n"
-            for number, line in enumerate((corpus_lines * 10)[:4_000])
+            for number, line in enumerate((corpus_lines * 30)[:9_000])  # three chunks
         )
     )
     command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
