@@ -15,16 +15,16 @@ import string
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
+from rnnlm.errors import ArgumentTypeError, given
 from rnnlm.interface import UNKNOWN
 from rnnlm.text.lines import WORD_SPACE, split_words
+from rnnlm.text.tokenizer_settings import ALL, parse_forms
 
 if TYPE_CHECKING:
     import numpy as np
 
-ALL = "all"
 QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'") | dict.fromkeys(
     "\u201c\u201d\u201e\u201f\u2033", '"'
 )
@@ -40,7 +40,6 @@ _CHARACTERS = {
     "dashes": DASHES,
     "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " "),
 }
-FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LONGEST_ENTITY = 34
 _SPECIAL = re.compile(r"<(?:/?s|unk)>", re.IGNORECASE)
@@ -52,30 +51,6 @@ _WORD_ENDS = f"{WORD_SPACE}\n"  # the empty text is part of it, too
 
 # characters, each with the bounds in the original of what it was made from
 Traced = list[tuple[str, int, int]]
-
-
-def parse_forms(forms: str | Iterable[str] | None) -> str | None:
-    """Return the FORMS that `forms` name, in their order, with commas between them; None: none.
-    "all" names each of them."""
-    # Names come as one text, several texts, or not at all.
-    names: list[Any] = [forms or ""]
-    if isinstance(forms, str):
-        names = forms.split(",")
-    elif isinstance(forms, Iterable):
-        names = list(forms)
-    for name in names:
-        if not isinstance(name, str):
-            raise ArgumentTypeError(f"the name of a form must be a str, not {given(name)}")
-
-    asked = {name.strip() for name in names} - {"", "none"}
-    unknown = sorted(asked - {*FORMS, ALL})
-    if unknown:
-        raise SettingsError(
-            f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL])
-        )
-    if ALL in asked:
-        return ",".join(FORMS)
-    return ",".join(form for form in FORMS if form in asked) or None
 
 
 def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:

@@ -1,14 +1,16 @@
 """Settings of tokenizers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from rnnlm.config import Count, needs
-from rnnlm.errors import SettingsError
-from rnnlm.text.normalisation import parse_forms
+from rnnlm.errors import ArgumentTypeError, SettingsError, given, nearest
+
+ALL = "all"
+FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")  # of rnnlm.text.normalisation
 
 
 @dataclass(frozen=True)
@@ -114,3 +116,27 @@ def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` by name as files hold them: `reversed` only where it is set, so that all
     others are as they were before it was introduced."""
     return {name: value for name, value in settings.items() if name != "reversed" or value}
+
+
+def parse_forms(forms: str | Iterable[str] | None) -> str | None:
+    """Return the FORMS that `forms` name, in their order, with commas between them; None: none.
+    "all" names each of them."""
+    # Names come as one text, several texts, or not at all.
+    names: list[Any] = [forms or ""]
+    if isinstance(forms, str):
+        names = forms.split(",")
+    elif isinstance(forms, Iterable):
+        names = list(forms)
+    for name in names:
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"the name of a form must be a str, not {given(name)}")
+
+    asked = {name.strip() for name in names} - {"", "none"}
+    unknown = sorted(asked - {*FORMS, ALL})
+    if unknown:
+        raise SettingsError(
+            f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL])
+        )
+    if ALL in asked:
+        return ",".join(FORMS)
+    return ",".join(form for form in FORMS if form in asked) or None

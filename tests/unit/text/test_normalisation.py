@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import SettingsError
 from rnnlm.text.normalisation import (
-    FORMS,
     normalise,
-    parse_forms,
     remove_punctuation,
     trace,
     trace_without_punctuation,
     untraced,
 )
+from rnnlm.text.tokenizer_settings import FORMS, parse_forms
 
 HOSTILE = [
     "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>",
