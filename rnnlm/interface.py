@@ -368,6 +368,11 @@ class Answers:
         return None
 
     @property
+    def decoder(self) -> "LanguageModel | None":
+        """What gives the probabilities of lines, where that is a part of this model."""
+        return None
+
+    @property
     def with_hidden_states(self) -> "HiddenStateModel | None":
         """This model, where it has hidden states."""
         return None

@@ -11,7 +11,15 @@ import msgspec
 from rnnlm.checks import check_class
 from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
-from rnnlm.combinations.settings import KINDS, OF_RMS, AdaptationSettings, describe
+from rnnlm.combinations.settings import (
+    KINDS,
+    OF_RMS,
+    AdaptationSettings,
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+    describe,
+)
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import LanguageModel, answers_of
@@ -23,7 +31,7 @@ from rnnlm.models.manifest import PART_ADAPTATIONS
 def adapt(
     model: LanguageModel | str | Path,
     kind: str,
-    settings: Any = None,
+    settings: AdaptationSettings | None = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
     """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache;
@@ -44,17 +52,18 @@ def adapt(
     settings = settings or settings_class(kind)()
     check_class(settings, settings_class(kind), "adapt: settings")
     model = language_model_of(model)
-    if kind == "unigram":
+    if isinstance(settings, UnigramCacheSettings):
         from rnnlm.combinations.unigram_cache import UnigramCache
 
         return UnigramCache(model, settings)
     with_hidden_states(model)
-    if kind == "cache":
+    if isinstance(settings, NeuralCacheSettings):
         from rnnlm.combinations.neural_cache import NeuralCache
 
         return NeuralCache(model, settings)
     from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation
 
+    assert isinstance(settings, DynamicSettings)  # as the kind has no others
     return DynamicEvaluation(model, settings, statistics)
 
 
@@ -103,7 +112,7 @@ def load_statistics(
     return dynamic_evaluation.load_statistics(folder, with_gradients(model))
 
 
-def settings_class(kind: str) -> type[Any]:
+def settings_class(kind: str) -> type[AdaptationSettings]:
     """The class of the settings of a kind of adaptation.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rnnlm.combinations.settings import describe, joined
+from rnnlm.combinations.settings import AdaptationSettings, describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import Answers, HiddenStateModel, LanguageModel, answers_of, keeps
 
@@ -25,7 +25,7 @@ class AdaptedModel(Answers):
     description = "a model that adapts itself already"
     forgets_at_boundary = False
 
-    def __init__(self, model: LanguageModel, settings: Any) -> None:
+    def __init__(self, model: LanguageModel, settings: AdaptationSettings) -> None:
         self.model = model
         self.settings = settings
         self.tokenizer = model.tokenizer

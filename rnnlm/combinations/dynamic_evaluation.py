@@ -82,6 +82,7 @@ class DynamicEvaluation(AdaptedModel):
 
     kind = "dynamic"
     model: NeuralLanguageModel
+    settings: DynamicSettings
 
     def __init__(
         self,

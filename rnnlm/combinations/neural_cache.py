@@ -69,6 +69,7 @@ class NeuralCache(AdaptedModel):
 
     kind = "cache"
     model: HiddenStateModel
+    settings: NeuralCacheSettings
 
     def __init__(
         self, model: LanguageModel, settings: NeuralCacheSettings = NeuralCacheSettings()

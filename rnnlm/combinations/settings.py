@@ -3,18 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from rnnlm.config import Count, NonNegative, Positive, Probability
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 
 
+@dataclass(frozen=True)
 class AdaptationSettings:
     """Settings of a way to adapt a model."""
 
@@ -78,7 +76,7 @@ class DynamicSettings(AdaptationSettings):
         return self.adaptation_rule == "rms"
 
 
-KINDS: dict[str, type] = {
+KINDS: dict[str, type[AdaptationSettings]] = {
     "dynamic": DynamicSettings,
     "cache": NeuralCacheSettings,
     "unigram": UnigramCacheSettings,
@@ -92,7 +90,7 @@ OF_RMS = {
 
 
 def describe(
-    kind: str, settings: "DataclassInstance", more: Mapping[str, str] = MappingProxyType({})
+    kind: str, settings: AdaptationSettings, more: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """Kind and settings, and what else results depend on, as a signature names them:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""

@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
-from rnnlm.combinations.adapted_model import with_hidden_states
+from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
 from rnnlm.combinations.companions import TunedSettings
-from rnnlm.combinations.settings import OF_RMS
+from rnnlm.combinations.settings import OF_RMS, AdaptationSettings, DynamicSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
@@ -33,6 +33,9 @@ from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
+
+if TYPE_CHECKING:
+    from rnnlm.neural.language_model import NeuralLanguageModel
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
 LARGEST_WEIGHT, BISECTIONS = 0.999, 40
@@ -102,9 +105,10 @@ def tune(
         encoded = on.encode(model.tokenizer)
         warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
         if statistics is not None:
+            assert isinstance(settings, DynamicSettings)  # as no other kind uses any
             _save_statistics(
                 folder,
-                model,
+                with_gradients(model),
                 as_text(statistics).encode(model.tokenizer).ids,
                 settings.segment_tokens,
                 report,
@@ -116,7 +120,8 @@ def tune(
             logprob_N, shares = (_unigram if kind == "unigram" else _cache)(model, ids)
             measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
         span_scoring.check_scores(logprob_N)
-        ladders = LADDERS[settings.adaptation_rule if kind == "dynamic" else kind]
+        of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
+        ladders = LADDERS[of]
         best = yield from descend(
             {key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure
         )
@@ -130,7 +135,7 @@ def tune(
 
 
 def descend(
-    ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure
+    ladders: Mapping[str, tuple[float, ...]], settings: AdaptationSettings, measure: Measure
 ) -> Generator[Trial, None, Trial]:
     """Coordinate descent: up and down each ladder while perplexity falls, until a whole round
     changes nothing.
@@ -178,7 +183,7 @@ def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
 
 def _start(
     kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool
-) -> Any:
+) -> AdaptationSettings:
     """The settings that are tried first."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
@@ -205,13 +210,14 @@ def _start(
 
 def _save_statistics(
     folder: Path,
-    model: Any,
+    model: "NeuralLanguageModel",
     ids: np.ndarray,
     segment_tokens: int,
     report: Callable[[int, int], None] | None,
 ) -> None:
     from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
+    assert model.fingerprint is not None  # as it lies in a folder
     found = gather_statistics(model, ids, segment_tokens, report)
     companions.save_statistics(
         folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint
@@ -242,10 +248,11 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
     )[0]
 
 
-def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
+def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
     from rnnlm.combinations.neural_cache import NeuralCache
 
+    model = with_hidden_states(given)
     inputs_1T, targets_1T = (
         with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64),
         ids[None].astype(np.int64),

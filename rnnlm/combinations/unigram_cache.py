@@ -43,6 +43,7 @@ class UnigramCache(AdaptedModel):
     """Around any model; numbers are of its type, on its device."""
 
     kind = "unigram"
+    settings: UnigramCacheSettings
 
     def __init__(
         self, model: LanguageModel, settings: UnigramCacheSettings = UnigramCacheSettings()

@@ -56,7 +56,7 @@ def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -
     return cast(LanguageModel, opened(model, device))
 
 
-def opened(model: ScoringModel, device: str | Device = "auto") -> Any:
+def opened(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
     """The same of a model of any task.
 
     Raises:
@@ -85,9 +85,9 @@ def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> Lang
     Raises:
         As :func:`load`. UsageError: it is a model of labels.
     """
-    registry.check_use("score", task := task_of(model), called(model))
+    registry.check_use("score", task_of(model), called(model))
     found = opened(model, device)
-    return cast(LanguageModel, found.decoder if task == registry.SEQ2SEQ else found)
+    return answers_of(found).decoder or cast(LanguageModel, found)
 
 
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
@@ -98,7 +98,7 @@ def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
     return None if origin is None else str(origin[0])
 
 
-def fingerprint_in_signature(model: Any) -> str:
+def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
     """What signatures call a model: its fingerprint, with `,weights` where it vouches for these
     alone; "unsaved" where it has none."""
     return (model.fingerprint or "unsaved") + (

@@ -326,6 +326,10 @@ class LabelModel(Protocol):
     def task(self) -> str:
         """What it was trained for: "tagging", "classification" or "seq2seq"."""
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Of weights and codec, once saved."""
+
 
 TAGGING, CLASSIFICATION, SEQ2SEQ = "tagging", "classification", "seq2seq"
 ANY = (LANGUAGE_MODEL, TAGGING, CLASSIFICATION, SEQ2SEQ)
