@@ -150,5 +150,5 @@ def _show(reaches: "list[Reach]") -> None:
 def _figure(trained: "Trained") -> str:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
-    task = TASKS[trained.task]
-    return f"error {trained.figure:.4f}" if task.classes is None else f"{trained.figure:.1%}"
+    puzzle = TASKS[trained.task]
+    return f"error {trained.figure:.4f}" if puzzle.classes is None else f"{trained.figure:.1%}"

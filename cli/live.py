@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import events
-from rnnlm.models.registry import LANGUAGE_MODEL, Kind
+from rnnlm.models import registry
+from rnnlm.models.registry import Kind
 from rnnlm.neural.fitting.settings import COUNTED
 
 from . import terminal
@@ -31,12 +32,13 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         return
     from rich.console import Console
 
+    is_of_text = registry.task(kind.task).loss_is_of_text
     console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
-            yield PlainDisplay(progress, kind.task)
+            yield PlainDisplay(progress, is_of_text)
         return
-    display = LiveDisplay(console, kind.task)
+    display = LiveDisplay(console, is_of_text)
     with display.live:
         yield display
 
@@ -55,10 +57,10 @@ class PlainDisplay:
     evaluating: called with how far the exact evaluation is.
     """
 
-    def __init__(self, progress: terminal.Progress, task: str = LANGUAGE_MODEL) -> None:
+    def __init__(self, progress: terminal.Progress, is_of_text: bool = True) -> None:
         self.progress = progress
         self.evaluating = terminal.Estimate(progress)
-        self.task = task
+        self.is_of_text = is_of_text
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
@@ -79,7 +81,7 @@ class PlainDisplay:
             left = terminal.duration(seconds_left(event))
             self.progress.say(
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
-                f"{training_figure(event, self.task)}, "
+                f"{training_figure(event, self.is_of_text)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
             )
 
@@ -118,10 +120,10 @@ class LiveDisplay:
     """A progress bar with the figures below it, redrawn in place until the run is trained. How far
     the exact evaluation is then stands below, line by line."""
 
-    def __init__(self, console: "Console", task: str = LANGUAGE_MODEL) -> None:
+    def __init__(self, console: "Console", is_of_text: bool = True) -> None:
         from rich.live import Live
 
-        self.console, self.task = console, task
+        self.console, self.is_of_text = console, is_of_text
         self.step: events.Step | None = None
         self.latest: dict[type, Any] = {}  # the last event of each kind
         self.live = Live(
@@ -170,7 +172,7 @@ class LiveDisplay:
             f"epoch {step.epoch:.2f}",
             f"{step.tokens_per_second:,.0f} tokens/s",
         ]
-        train = f"train {training_figure(step, self.task).removeprefix('perplexity ')}"
+        train = f"train {training_figure(step, self.is_of_text).removeprefix('perplexity ')}"
         validated, saved, checkpoint = (
             self.latest.get(kind)
             for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved)
@@ -187,7 +189,7 @@ class LiveDisplay:
         kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
         return [
             ", ".join([*progress, *speed]),
-            ("perplexity: " if step.is_exact and self.task == LANGUAGE_MODEL else "")
+            ("perplexity: " if step.is_exact and self.is_of_text else "")
             + ", ".join([train, *valid, *saved, *kept]),
         ]
 
@@ -243,10 +245,10 @@ def news(event: events.Event) -> str:
     )
 
 
-def training_figure(event: events.Step, task: str = LANGUAGE_MODEL) -> str:
+def training_figure(event: events.Step, is_of_text: bool = True) -> str:
     """The perplexity since the last report; the loss itself where it is on noise words, or of
     labels."""
-    if not event.is_exact or task != LANGUAGE_MODEL:
+    if not (event.is_exact and is_of_text):
         return f"loss {event.loss_nats:.3f}"
     return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"
 

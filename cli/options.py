@@ -241,41 +241,6 @@ confusion_options = section(
                  help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
-LABEL_OPTIONS = ("format", "label_column", "sentence_label_column", "labels", "scheme", "mode")
-CONFUSION_OPTIONS = ("confusions", "plot", "overwrite")
-_OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents", "special_symbols")
-
-
-def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `label_options`, and of `text_options`, out of `given`: keywords of
-    :func:`rnnlm.evaluate` for labelled data."""
-    labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
-    reading = {
-        name: given.pop(name)
-        for name in (*LABEL_OPTIONS, "column", "delimiter", "encoding_errors")
-        if name in given
-    }
-    for name in _OF_PLAIN_TEXT:
-        given.pop(name)
-    return {"labels": labels, "mode": mode, "reading": reading}
-
-
-def check_task(
-    task: str, name: str, others: Collection[str], labelled: Collection[str] = ()
-) -> bool:
-    """Whether models are of another task than language modelling; options that do not go with them
-    are wrong usage. name: of one of them. others: options of the command that are for language
-    models, beside those for reading text; labelled: those that are for others."""
-    if task == "language-model":
-        refuse_given(
-            (*LABEL_OPTIONS, *labelled),
-            f"{name} is a language model, and this is for models of labels.",
-        )
-        return False
-    refuse_given(
-        (*_OF_PLAIN_TEXT, *others), f"{name} is a model of {task}, and this is for language models."
-    )
-    return True
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

@@ -48,12 +48,6 @@ TASKS = {
     "travel": ("tagging", "classification"),
     "words-and-tags": ("tagging",),
 }
-USUAL = {  # of each task, where no text is named
-    "language-model": "english",
-    "tagging": "travel",
-    "classification": "opinions",
-    "seq2seq": "dates",
-}
 # of a corpus with labels: the column that is read, those that label each word, those that label the
 # whole text
 COLUMNS = {
@@ -156,19 +150,13 @@ def paired(name: str) -> Paired | None:
     return Paired(*_parts(name), *PAIRS[name], TASKS[name])
 
 
-def suiting(task: str, text: Sequence[str]) -> dict[str, Any]:
-    """The settings that suit a text where it is a bundled corpus of pairs: its columns, and those
-    of its network. A file of that name comes first. text: as it is named; nothing stands for the
-    corpus that is usual for the task."""
-    name = text[0] if text else USUAL.get(task, "")
-    corpus = paired(name)
-    if corpus is None or task not in corpus.tasks or Path(name).is_file():
-        return {}
-    return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
-
-
 def _parts(name: str) -> tuple[Path, Path, Path]:
     return part(name, "train"), part(name, "valid"), part(name, "test")
+
+
+def of_plain_text() -> list[str]:
+    """The names of the corpora that hold text alone, neither labels nor pairs."""
+    return [name for name in names() if name not in COLUMNS and name not in PAIRS]
 
 
 def named(name: str) -> str:

@@ -1,35 +1,33 @@
 """`rnnlm compare`: models on one text, side by side."""
 
-from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from .. import terminal, translation_options
+from .. import task_options, terminal, translation_options
 from ..options import (
     PATH,
     Command,
     check_plot,
-    check_task,
     context_option,
-    corpus_of,
     device_option,
     json_option,
     label_options,
     refuse_if,
     section,
-    take_label_options,
-    text_flags,
     text_options,
 )
 from ..setting_options import COMPARISON, options_of
 
 if TYPE_CHECKING:
+    from rnnlm.evaluation.comparison.comparison import Comparison
     from rnnlm.evaluation.comparison.pairing import ModelComparison
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.tasks.task import AnyTask
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
-_OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "top")
 
 
 @click.command(cls=Command)
@@ -95,16 +93,31 @@ def command(
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)
-    task, resampling = _task_of(models), _given(given, ("resamples", "seed"))
-    if translation_options.check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        result = _compare_pairs(models, on, resampling | translation_options.take(given), device)
-    elif check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        result = _compare_labels(models, on, resampling | take_label_options(given), device)
-    else:
-        settings = resampling | _given(given, ("context", "block_lines")) | {"top": top}
-        result = _compare(models, on, train, report, settings, text_flags(given), device)
+    task = _task_of(models)
+    task_options.check(task, models[0], comparing=True, common=("plot", "overwrite"))
+
+    from rnnlm.evaluation.comparison import report as comparison_report
+    from rnnlm.files import outputs
+    from rnnlm.text import sources
 
     from ..metrics import show_comparison
+
+    # A report has more than what is printed.
+    given |= {"top": top, "report": report}
+    given["train"] = task_options.data_of(task, train, given) if train else None
+    settings = _settings(task, given)
+    if report:
+        outputs.check_apart([report], sources.expand((*on, *train)))
+        settings = replace(settings, calibration_tokens=comparison_report.CALIBRATION_TOKENS)
+    result = task.compare(
+        models,
+        task_options.data_of(task, on, given),
+        task_options.options_of(task, given, comparing=True),
+        settings,
+        device=device,
+    )
+    if report:
+        comparison_report.write(report, cast("Comparison", result))
 
     # The verdict comes first, then what it rests on.
     verdicts = [each.verdict for each in result.contrasts]
@@ -117,12 +130,6 @@ def command(
         _draw(plot, result)
     if report:
         terminal.say(f"the report is in {report}")
-
-
-def _given(given: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Take the options of these names out of `given`. Return those that somebody gave."""
-    values = {name: given.pop(name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _draw(plot: Path, result: "ModelComparison") -> None:
@@ -144,57 +151,19 @@ def _check(report: Path, overwrite: bool) -> None:
     check(report, overwrite)
 
 
-def _task_of(models: tuple[str, ...]) -> str:
+def _task_of(models: tuple[str, ...]) -> "AnyTask":
     """What the models were trained for, all of them the same."""
+    from rnnlm.models import registry
     from rnnlm.models.loading import task_of
 
     tasks = {name: task_of(name) for name in models}
-    if len(set(tasks.values())) > 1:
-        from rnnlm.models.registry import check_same_task
-
-        check_same_task(tasks)
-    return tasks[models[0]]
+    registry.check_same_task(tasks)
+    return registry.task(tasks[models[0]])
 
 
-def _compare_labels(
-    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
-) -> "ModelComparison":
-    from rnnlm.tasks.labels.comparison import compare
+def _settings(task: "AnyTask", given: dict[str, Any]) -> "ComparisonSettings":
+    """The settings of the comparison that say something of models of this task."""
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
-    return compare(models, on, device=device, **given)
-
-
-def _compare_pairs(
-    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
-) -> "ModelComparison":
-    from rnnlm.tasks.seq2seq.comparison import compare
-
-    return compare(models, on, device=device, **given)
-
-
-def _compare(
-    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
-    given: dict[str, Any],
-    flags: dict[str, Any], device: str,
-) -> "ModelComparison":  # fmt: skip
-    """Language models side by side, with the report if one is asked for."""
-    progress = terminal.Progress()
-    corpus = corpus_of(on, flags)
-    trained_on = corpus_of(train, flags) if train else None
-    from rnnlm.evaluation.comparison import comparison
-    from rnnlm.evaluation.comparison import report as comparison_report
-    from rnnlm.evaluation.comparison.settings import TOP, ComparisonSettings
-    from rnnlm.files import outputs
-    from rnnlm.text import sources
-
-    if report:
-        outputs.check_apart([report], sources.expand((*on, *train)))
-        given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
-    given["top"] = TOP if given["top"] is None else given["top"]
-    settings = ComparisonSettings(**given)
-    result = comparison.compare(
-        models, corpus, train=trained_on, settings=settings, device=device, report=progress
-    )
-    if report:
-        comparison_report.write(report, result)
-    return result
+    asked = {name: given.get(name) for name in task.compares_by}
+    return ComparisonSettings(**{name: value for name, value in asked.items() if value is not None})

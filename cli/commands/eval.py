@@ -1,18 +1,16 @@
 """`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders
 BLEU, and theirs."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from .. import options, terminal, translation_options
+from .. import options, task_options, terminal, translation_options
 from ..options import Command, check_plot
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation
-
-_OF_LANGUAGE_MODELS = ("context", "kind", "settings")
+    from rnnlm.evaluation.label_evaluation import LabelEvaluation
+    from rnnlm.evaluation.pair_evaluation import PairEvaluation
 
 
 @click.command(cls=Command)
@@ -62,71 +60,42 @@ def command(
     are against the nearest of all references that the source has. Perplexity is that of the
     references given their sources.
     """
+    from rnnlm.models import registry
     from rnnlm.models.loading import task_of
 
-    from ..metrics import show_evaluation
-
-    name, confusions = options.named(model_name), given["confusions"]
-    task = task_of(name)
-    if translation_options.check_task(task, name, _OF_LANGUAGE_MODELS):
-        evaluate = _evaluate_pairs
-    elif options.check_task(task, name, _OF_LANGUAGE_MODELS, options.CONFUSION_OPTIONS):
-        evaluate = _evaluate_labels
-    else:
-        evaluate = _evaluate_language_model
-    found = evaluate(name, text, given, device)
-    if as_json:
-        terminal.print_json(found.with_details(confusions))
-    else:
-        show_evaluation(found, confusions)
-
-
-def _evaluate_language_model(
-    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
-) -> "Evaluation":
-    """given: how the text is read, and how the model adapts itself."""
-    corpus = options.corpus_of(text, options.text_flags(given))
-    model = options.load_model(name, device, given["kind"], given["settings"])
-    from rnnlm.evaluation.perplexity import evaluate
-
-    return evaluate(model, corpus, context=given["context"], progress=terminal.Progress())
-
-
-def _evaluate_labels(
-    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
-) -> "Evaluation":
-    """given: how the data are read, and where confusions are drawn."""
     from .. import metrics
 
-    plot: Path | None = given.pop("plot")
-    overwrite = given.pop("overwrite")
-    given.pop("confusions")
-    check_plot(plot, overwrite)
-    from rnnlm.tasks.labels.evaluation import evaluate
-
-    found = evaluate(name, text, device=device, **options.take_label_options(given))
-    if plot:
-        metrics.draw(found, plot, overwrite)
-    return found
-
-
-def _evaluate_pairs(
-    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
-) -> "Evaluation":
-    """given: how the data are read and decoded, and where what it writes goes."""
-    asked, output = translation_options.take(given), given["output"]
+    # Options that other tasks have, and files that are in the way, are wrong usage.
+    name, confusions = options.named(model_name), given["confusions"]
+    plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
+    task = registry.task(task_of(name))
+    task_options.check(task, name)
     options.refuse_if(
-        output and not asked["decode"],
+        output and given["no_decode"],
         "--no-decode: nothing is written, and -o has nothing to take.",
     )
     options.refuse_if(
         output == options.STANDARD_OUTPUT, "standard output takes the figures: name a FILE with -o."
     )
-    options.check_output(output, given["overwrite"], None)
-    from rnnlm.tasks.seq2seq.evaluation import evaluate
+    options.refuse_if(
+        overwrite and not (plot or output), "--overwrite is for a file: name it with --plot or -o."
+    )
+    check_plot(plot, overwrite and plot is not None)
+    options.check_output(output, overwrite and output is not None, None)
 
-    found = evaluate(name, text, device=device, **asked)
-    if output and found.written is not None:
-        options.put((f"{line}\n" for line in found.written.lines), output)
-        terminal.say(f"saved in {output}")
-    return found
+    data = task_options.data_of(task, text, given)
+    asked = task_options.options_of(task, given)
+    model = options.load_model(name, device, given["kind"], given["settings"])
+    found = task.evaluate(model, data, asked)
+
+    if plot:
+        metrics.draw(cast("LabelEvaluation", found), plot, overwrite)
+    if output:
+        written = cast("PairEvaluation", found).written
+        if written is not None:
+            options.put((f"{line}\n" for line in written.lines), output)
+            terminal.say(f"saved in {output}")
+    if as_json:
+        terminal.print_json(found.with_details(confusions))
+    else:
+        metrics.show_evaluation(found, confusions)

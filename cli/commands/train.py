@@ -352,8 +352,7 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    display_of_run = display_for(plan.kind)
-    with contextlib.ExitStack() as trained, display_of_run as display:
+    with contextlib.ExitStack() as trained, display_for(plan.kind) as display:
         wishes = signals.wants_end, signals.wants_saving
         for event in training.run(plan, *wishes, display.evaluating):
             display.show(event)
@@ -400,9 +399,11 @@ def _show_results(
         return
     if not finished.results:
         return
+    from rnnlm.models import registry
+
     from ..metrics import show_results
 
-    show_results(plan.kind.evaluations(finished.results))
+    show_results(registry.task(plan.kind.task).evaluations(finished.results))
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:

@@ -133,15 +133,17 @@ def verdict_of(reaches: Sequence[Reach]) -> str:
     """For each task which layers solve the longest lag, in one sentence, and what is to be kept in
     mind."""
     said = []
-    for task in dict.fromkeys(reach.task for reach in reaches):
-        own = [reach for reach in reaches if reach.task == task]
+    by_task: dict[str, list[Reach]] = {}
+    for reach in reaches:
+        by_task.setdefault(reach.task, []).append(reach)
+    for name, own in by_task.items():
         longest = max(reach.longest for reach in own)
         best = [reach.cell for reach in own if reach.longest == longest]
         tried = min(reach.failed.lag for reach in own if reach.failed) if not longest else 0
         said.append(
-            f"{task}, {longest} steps ({' and '.join(best)})"
+            f"{name}, {longest} steps ({' and '.join(best)})"
             if longest
-            else f"{task}, none (not even {tried} steps)"
+            else f"{name}, none (not even {tried} steps)"
         )
     return (
         f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer "
@@ -214,12 +216,12 @@ class Reader(nn.Module):
     """A layer of `width` units of one of CELLS, which reads a task's sequences from a state of
     zeros."""
 
-    def __init__(self, task: MemoryTask, cell: str, width: int) -> None:
+    def __init__(self, puzzle: MemoryTask, cell: str, width: int) -> None:
         super().__init__()
-        self.task = task
-        settings = replace(CELLS[cell], embedding_size=task.width, hidden_size=width)
+        self.puzzle = puzzle
+        settings = replace(CELLS[cell], embedding_size=puzzle.width, hidden_size=width)
         self.body = RecurrentStack(settings)
-        self.output = nn.Linear(width, task.classes or 1)
+        self.output = nn.Linear(width, puzzle.classes or 1)
         nn.init.zeros_(self.output.bias)
         start_weights(settings, self.body.matrices(), [self.output.weight], None)
 
@@ -235,14 +237,14 @@ class Reader(nn.Module):
     def loss(self, x_TBI: Tensor, answers_AB: Tensor) -> Tensor:
         """Cross-entropy (nats) of the answers, or their mean squared error."""
         given_ABC = self(x_TBI, len(answers_AB))
-        if self.task.classes is None:
+        if self.puzzle.classes is None:
             return F.mse_loss(given_ABC[..., 0], answers_AB)
         return F.cross_entropy(given_ABC.flatten(0, 1), answers_AB.flatten())
 
     @torch.no_grad()
     def figure(self, x_TBI: Tensor, answers_AB: Tensor) -> float:
         """The share of right answers, or the mean squared error."""
-        if self.task.classes is None:
+        if self.puzzle.classes is None:
             return float(self.loss(x_TBI, answers_AB))
         return float((self(x_TBI, len(answers_AB)).argmax(dim=2) == answers_AB).double().mean())
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.models import registry
 from rnnlm.system import peak_bytes
 from rnnlm.text.encoding import EncodedText
 from rnnlm.training.plan import Plan, plan
@@ -227,12 +227,15 @@ def _products_loop(trainer: "Trainer", batches: Batches) -> Loop:
 def _plain_loop(plan: Plan, trainer: "Trainer", batches: Batches, rows: int) -> Loop | None:
     """The loop of the textbooks; None where torch has no such layers. For language models at `rows`
     rows, over as many windows of the same text; for others over the same batches."""
-    if plan.kind.task == LANGUAGE_MODEL:
-        return _plain_language_model(plan, trainer, len(batches), rows)
-    return _plain_pairs(plan, trainer, batches) if plan.kind.task == "seq2seq" else None
+    name = registry.task(plan.kind.task).textbook_loop
+    if name is None:
+        return None
+    loop: Loop | None = resolve_name(name)(plan, trainer, batches, rows)
+    return loop
 
 
-def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
+def plain_language_model(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop | None:
+    """The loop of the textbooks for a language model, over as many windows of `rows` rows."""
     from rnnlm.benchmarks.textbook import is_in_torch, make_loop
     from rnnlm.neural.fitting.language_modelling import TextStreams
 
@@ -248,18 +251,20 @@ def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Lo
         trainer.device,
         multiple=trainer.source.multiple,
     )
-    batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
+    windows = islice(streams.windows(), len(batches))
+    read = [streams.batch(window).tensors for _, window in windows]
     return make_loop(
         settings,
         plan.data.tokenizer.size,
         trainer.settings.learning_rate,
-        batches,
+        read,
         trainer.precision,
         trainer.device,
     )
 
 
-def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
+def plain_pairs(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop | None:
+    """The loop of the textbooks for an encoder-decoder, over the same batches."""
     from rnnlm.benchmarks.textbook import TextbookPairs, are_pairs_in_torch, make_pairs_loop
 
     settings, codec = trainer.network.settings, plan.data.tokenizer

@@ -2,13 +2,10 @@
 bits."""
 
 from pathlib import Path
-from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.perplexity import as_text
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models.manifest import ModelArrays
-from rnnlm.tasks.evaluation import evaluate
 from rnnlm.text.corpus import Text
 
 BEFORE = "test, before"  # what the figures of the model that is written in compact form are called
@@ -41,8 +38,9 @@ def compact(
         )
     with model_folder.owned(output, overwrite, "export"):
         model, manifest = model_folder.load(folder, "cpu")
+        task = registry.task(manifest.task)
         # whether it can be read shows before anything is written
-        data = None if test is None else _opened(model, test)
+        data = None if test is None else task.read(model, test)
         if not manifest.kind.trains_in_steps:
             hint = "write its parts in compact form, and mix them"
             if manifest.kind.is_counted:
@@ -61,10 +59,10 @@ def compact(
             output, weights, manifest.model, manifest.settings, step, training, bits=bits
         )
         if data is not None:
-            results = {"test": evaluate(loading.load(output, "cpu"), data).to_dict()}
+            results = {"test": task.measured(loading.load(output, "cpu"), data).to_dict()}
             # which is also decoded, where a small change of weights can make a large one
-            if manifest.task == registry.SEQ2SEQ:
-                results = {BEFORE: evaluate(model, data).to_dict()} | results
+            if task.is_decoded:
+                results = {BEFORE: task.measured(model, data).to_dict()} | results
             stored = model_folder.save_results(output, stored, results, training)
         card.write(output, stored, model.tokenizer)
     return {
@@ -72,11 +70,3 @@ def compact(
         for path in sorted(output.rglob("*"))
         if path.is_file()
     }
-
-
-def _opened(model: Any, test: str | Path | Text) -> Any:
-    """A text as the model reads it; of a model of labels, data that are read as its training data
-    were."""
-    if (task := loading.task_of(model)) != registry.LANGUAGE_MODEL:
-        return registry.task_function(task, "evaluation:opened")(model, test)
-    return as_text(test).encode(model.tokenizer)

@@ -3,7 +3,7 @@ and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rnnlm.evaluation.labels import (
     ClassFigures,
@@ -63,6 +63,11 @@ class LabelEvaluation(Evaluation):
     columns together. signature: of the first column. predictions, measures: of each column, what
     the metrics were computed from; none of an evaluation that was stored.
     """
+
+    order_of_json: ClassVar[tuple[str, ...]] = (
+        "accuracy", "accuracy_known", "accuracy_unknown", "precision", "recall", "f1", "macro_f1",
+        "exact_match", "ece", "word_error_rate", "symbol_error_rate",
+    )  # fmt: skip
 
     task: str
     sentences: int

@@ -13,6 +13,7 @@ from rnnlm.errors import UsageError, nearest, shown
 from rnnlm.evaluation import plotting, translation
 from rnnlm.evaluation.metrics import FigureSignature
 from rnnlm.evaluation.resampling import Counts, Measure, ratio
+from rnnlm.text.labelled.example import Level
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -513,23 +514,24 @@ def _check(labels: Sequence[str], parts: Sequence[tuple[str, str]], scheme: str)
 # ---- The figures of a column of labels: all that applies to it, as `rnnlm eval` prints them, and
 # the measures they come from.
 
-Task = Literal["tagging", "classification"]
+_LEARNED: Mapping[Level, str] = {"word": "tagging", "text": "classification"}
 
 
 @dataclass(frozen=True)
 class Predictions:
     """A column of labels as the data and a model have it, and what else is known of it.
 
-    gold, predicted: of each sentence the labels of its words; of each text its label, as a list of
-    one, or its labels (`multi_label`). column: its name. scheme: none, or that of spans: iob1, bio
-    or bioes. mode: how spans are counted. known: of each word, whether training knew it.
+    level: what the labels are of. gold, predicted: of each sentence the labels of its words; of
+    each text its label, as a list of one, or its labels (`multi_label`). column: its name. scheme:
+    none, or that of spans: iob1, bio or bioes. mode: how spans are counted. known: of each word,
+    whether training knew it.
     training_labels: those that training saw. probabilities: of each predicted label; not of several
     labels of a text. references, symbols: of letters to sounds, the references of each word and the
     symbols that were predicted for it; `gold` and `predicted` are then the labels of letters, or
     empty where the data does not say which letter bears which symbol.
     """
 
-    task: Task
+    level: Level
     gold: Labels
     predicted: Labels
     column: str = ""
@@ -543,11 +545,9 @@ class Predictions:
     symbols: Sequence[Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
-        if self.task not in ("tagging", "classification"):
-            raise UsageError(
-                f"task {self.task} has no figures of labels", hint="tagging or classification"
-            )
-        if self.multi_label and self.task == "tagging":
+        if self.level not in _LEARNED:
+            raise UsageError(f"labels of a {self.level} have no figures", hint="word or text")
+        if self.multi_label and self.level == "word":
             raise UsageError(
                 "a word has one label in each column",
                 "several labels are of texts",
@@ -626,14 +626,15 @@ def report(predictions: Predictions, measured: Mapping[str, Measure] | None = No
         UsageError: the labels are not of the same words, or not of their scheme.
     """
     found = measures(predictions) if measured is None else measured
-    is_tagging, known = predictions.task == "tagging", predictions.known
+    is_tagging, known = predictions.level == "word", predictions.known
     names = {field.name for field in dataclasses.fields(LabelFigures)}
     figures: dict[str, Any] = dict.fromkeys(names) | {
         name: measure.value for name, measure in found.items()
     }
     unseen = _unseen(predictions)
     return LabelFigures(**figures | {
-        "task": predictions.task, "column": predictions.column, "scheme": predictions.scheme,
+        "task": _LEARNED[predictions.level], "column": predictions.column,
+        "scheme": predictions.scheme,
         "mode": predictions.mode if _has_spans(predictions) else None,
         "sentences": len(predictions.gold) or len(predictions.references or ()),
         "words": sum(map(len, predictions.gold)) if is_tagging else None,
@@ -653,7 +654,7 @@ def joint_exact_match(columns: Sequence[Predictions]) -> Measure:
 
 
 def _has_spans(predictions: Predictions) -> bool:
-    return predictions.task == "tagging" and predictions.scheme != "none"
+    return predictions.level == "word" and predictions.scheme != "none"
 
 
 def _of_words(predictions: Predictions) -> dict[str, Measure]:
@@ -668,7 +669,7 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
         found |= _by_class(span_counts(gold, predicted, predictions.scheme, predictions.mode))
     else:
         found["macro_f1"] = Measure(label_counts(gold, predicted), macro_f1)
-    if predictions.task == "tagging":
+    if predictions.level == "word":
         found["exact_match"] = joint_exact_match([predictions])
     if predictions.probabilities is not None:
         its = calibration_counts(gold, predicted, predictions.probabilities)

@@ -121,6 +121,8 @@ class Evaluation(ABC):
     # counts that a summary names, and what a reader must know about a count
     brief_counts: ClassVar[tuple[str, ...]] = ()
     count_notes: ClassVar[Mapping[str, str]] = {}
+    # the order in which --json of comparisons has the metrics, where it is not that of `metrics`
+    order_of_json: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -216,6 +218,43 @@ class Evaluation(ABC):
     def metric(self, name: str, column: str = "") -> Metric | None:
         """Return the metric of that name and column; None where it does not apply."""
         return next((m for m in self.metrics if (m.column, m.name) == (column, name)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredEvaluation(Evaluation):
+    """The metrics of a task that has no details to tell. counts: what was counted, by name."""
+
+    counts: Mapping[str, int]
+    metrics: tuple[Metric, ...] = ()
+
+    brief_counts = ("sentences",)
+
+    @property
+    def mains(self) -> tuple[Metric, ...]:
+        return self.metrics
+
+    def counts_of(self, column: str = "") -> Mapping[str, int | None]:
+        return self.counts
+
+    def to_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {**self.counts}
+        for each in self.metrics:
+            interval = self.intervals.get((each.column, each.name)) or each.interval
+            found[each.name] = each.value
+            if interval is not None:
+                found |= {f"{each.name}_low": interval.low, f"{each.name}_high": interval.high}
+        signatures = {each.name: each.signature for each in self.metrics}
+        return {**found, "signatures": signatures, "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        metrics = tuple(
+            Metric(name, stored[name], signature, interval=interval_of(stored, name, f"{name}_"))
+            for name, signature in stored["signatures"].items()
+        )
+        counts = {name: stored[name] for name in ("sentences", "words") if name in stored}
+        signature = metrics[0].signature
+        return cls(signature=signature, seconds=stored["seconds"], counts=counts, metrics=metrics)
 
 
 def with_intervals(evaluation: E) -> E:

@@ -372,7 +372,7 @@ def evaluate(
     """
     began = time.perf_counter()
     check_context(context)
-    text = _bundled_test(model) if text is None else text
+    text = bundled_test(model) if text is None else text
     model = language_model_of(model)
     if isinstance(text, EncodedText):
         encoded = text
@@ -385,7 +385,7 @@ def evaluate(
     return summary(model, logprob_N, encoded, context, began, keeps_lines)
 
 
-def _bundled_test(model: LanguageModel | str | Path) -> Path:
+def bundled_test(model: LanguageModel | str | Path) -> Path:
     """The test part of the bundled corpus that the model of this name was trained on.
 
     Raises:

@@ -530,9 +530,7 @@ def _told(
 
 def _defaults(manifest: Manifest) -> dict[str, Any]:
     kind = registry.kind_of(manifest.model, manifest.task)
-    classes = dict.fromkeys(
-        [*kind.settings_classes(), *kind.text_settings, TextSettings, TokenizerSettings]
-    )
+    classes = dict.fromkeys([*kind.all_settings, TextSettings, TokenizerSettings])
     return dict(resolve(classes, []).values)
 
 

@@ -107,9 +107,14 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
         "arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
     )
     yield _numbers(stored, manifest.kind.is_counted)
-    if manifest.task in registry.TASKS:
-        yield from registry.task_function(manifest.task, "evaluation:checks")(model, sample, seed)
-        return
+    yield from registry.task(manifest.task).checks(model, sample, seed)
+
+
+def probabilities_sum_to_one(
+    model: LanguageModel, sample: int | None, seed: int
+) -> Iterator[Check]:
+    """Yield what is found of the probabilities of a language model, and of the tables that they
+    are read from. sample: how many contexts are drawn."""
     tables = answers_of(model).check_tables()
     if tables is not None:
         problem, detail = tables

@@ -3,7 +3,7 @@ a verdict, JSON, a picture."""
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,9 +14,9 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Device, LanguageModel, answers_of
-from rnnlm.models import loading
+from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
-from rnnlm.models.registry import CLASSIFICATION, LANGUAGE_MODEL, SEQ2SEQ, TAGGING, WHAT, LabelModel
+from rnnlm.models.registry import LabelModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import TextSettings, check_reserved
 
@@ -166,57 +166,22 @@ def checked_sentence(sentence: str) -> str:
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     """The sources that names of texts stand for: that of a bundled corpus of plain text for its
     test part, unless there is a file of that name; none for that of the bundled English."""
-    plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
-    return corpora.sources(names or ("english",), "test", plain)
+    return corpora.sources(names or ("english",), "test", corpora.of_plain_text())
 
 
-# ---- Which look applies to which kind of model and task, and why the others have nothing to see
-# there: data, and one check.
+# ---- Which look applies to which kind of model, and why the others have nothing to see there.
 #
-# docs/insight.md shows the same table; a test compares the two.
+# Each task says which of its kinds a look applies to (`Task.looks`). docs/insight.md shows the same
+# table; a test compares the two.
 
-RECURRENT = ("rnn", "gru", "lstm", "qrnn")
-WITH_JORDAN = (*RECURRENT, "jordan")
-NEURAL = (*WITH_JORDAN, "ffnn")
-ALL = (*NEURAL, "ngram", "unigram", "mixture")
-TEXT_KINDS = ("bag", "cnn")  # of classifiers without recurrent layers
-
-
-@dataclass(frozen=True)
-class Applies:
-    """kinds: of each task those that a look applies to. lacks: what the other models do not
-    have."""
-
-    kinds: Mapping[str, Collection[str]]
-    lacks: str
-
-
-def _every_task(
-    language_models: Collection[str], texts: Collection[str] = ()
-) -> dict[str, Collection[str]]:
-    labelling = {TAGGING: RECURRENT, CLASSIFICATION: (*RECURRENT, *texts), SEQ2SEQ: RECURRENT}
-    return {LANGUAGE_MODEL: language_models, **labelling}
-
-
-APPLIES: Mapping[str, Applies] = {
-    "gradients": Applies({LANGUAGE_MODEL: WITH_JORDAN}, "recurrent layers of a language model"),
-    "spectrum": Applies(
-        _every_task(("rnn", "gru", "lstm", "jordan"))
-        | {TAGGING: RECURRENT[:3], CLASSIFICATION: RECURRENT[:3], SEQ2SEQ: RECURRENT[:3]},
-        ("recurrent weights"),
-    ),
-    "gates": Applies(_every_task(WITH_JORDAN), "gates and no hidden state"),
-    "memory": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
-    "cloze": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
-    "neighbours": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "analogy": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "analogies": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "similarity": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "map": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "probe": Applies(
-        {LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT}, "layers with a state for each word"
-    ),
-    "gradcheck": Applies(_every_task(NEURAL, TEXT_KINDS), "weights that are trained by gradients"),
+LACKS = {  # what a model does not have that a look shows
+    "gradients": "recurrent layers of a language model",
+    "spectrum": "recurrent weights",
+    "gates": "gates and no hidden state",
+    **dict.fromkeys(("memory", "cloze"), "probabilities of next words"),
+    **dict.fromkeys(("neighbours", "analogy", "analogies", "similarity", "map"), "word vectors"),
+    "probe": "layers with a state for each word",
+    "gradcheck": "weights that are trained by gradients",
 }
 
 
@@ -226,16 +191,17 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
     Raises:
         UsageError: it does not; the hint names the kinds that it does apply to.
     """
-    applies = APPLIES[what]
-    if kind in applies.kinds.get(task, ()):
+    learned = registry.task(task)
+    if kind in learned.looks.get(what, ()):
         return
-    is_task = task in applies.kinds
-    model = f"a model of kind {kind}" if task == LANGUAGE_MODEL or is_task else WHAT[task]
-    taken = "; ".join(
-        f"{WHAT[task]}: {', '.join(kinds)}" for task, kinds in applies.kinds.items() if kinds
-    )
+    model = f"a model of kind {kind}" if what in learned.looks else learned.what
+    taken = [
+        f"{each.what}: {', '.join(each.looks[what])}"
+        for each in registry.all_tasks()
+        if what in each.looks
+    ]
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
-        f"{model} has no {applies.lacks}",
-        f"it applies to {taken}",
+        f"{model} has no {LACKS[what]}",
+        f"it applies to {'; '.join(taken)}",
     )

@@ -11,29 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection import common
 from rnnlm.inspection.common import Model, Subject, Table, plain, subjects
 from rnnlm.interface import Device
+from rnnlm.models import registry
 from rnnlm.models.loading import SHIPPED
-from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.tasks.batches import batch_tensors, label_tensors
-from rnnlm.tasks.bundled_data import bundled_corpus_of
-from rnnlm.tasks.labels.evaluation import opened
-from rnnlm.tasks.seq2seq.batches import pair_tensors
-from rnnlm.tasks.seq2seq.evaluation import open_pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from rnnlm.neural.language_model import NeuralLanguageModel
-    from rnnlm.neural.network import Network
-    from rnnlm.tasks.labels.model import TaskModel
-    from rnnlm.tasks.labels.network import TaskNetwork
-    from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-    from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 
 
 # ---- Gradients beside difference quotients: (f(w + h) - f(w - h)) / 2h, weight by weight.
@@ -218,64 +204,10 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
     if subject.model.device.type == "mps":  # which has no float64
         network = network.cpu()
     network = network.double().eval().requires_grad_()
-    makers: dict[str, MakeLoss] = {"tagging": _labels, "classification": _labels, "seq2seq": _pairs}
-    make_loss = makers.get(subject.task, _words)
-    compute, count = make_loss(subject.model, network, data, tokens)
+    task = registry.task(subject.task)
+    examples = task.read(subject.model, data)
+    compute, count = task.loss_of_first(subject.model, network, examples, tokens)
     return FixedLoss(network, compute, count, seed)
-
-
-def _words(
-    model: "NeuralLanguageModel", network: "Network", data: Data, tokens: int
-) -> tuple[Callable[[], Tensor], int]:
-    ids = np.asarray(common.opened(data).encode(model.tokenizer).ids[:tokens], dtype=np.int64)
-    targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
-    inputs_T1 = torch.cat(
-        (torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1])
-    )
-
-    def compute() -> Tensor:
-        loss, penalty, _ = network.loss(inputs_T1, targets_T1, network.initial_state(1))
-        return loss + penalty
-
-    return compute, len(ids)
-
-
-def _labels(
-    model: "TaskModel", network: "TaskNetwork", data: Data, tokens: int
-) -> tuple[Callable[[], Tensor], int]:
-    examples = opened(model, data)
-    words_E = np.diff(examples.words_encoded.word_offsets)
-    chosen_B, device = _first(words_E, tokens), _device(network)
-    inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
-    labels = label_tensors(examples, chosen_B, device)
-    count = int(words_E[chosen_B].sum()) if model.codec.word_columns else len(chosen_B)
-    return lambda: torch.stack(list(network.losses(network(inputs), labels))).sum() / count, count
-
-
-def _pairs(
-    model: "Seq2SeqModel", network: "Seq2SeqNetwork", data: Data, tokens: int
-) -> tuple[Callable[[], Tensor], int]:
-    pairs = open_pairs(model, [data] if isinstance(data, (str, Path)) else data)
-    chosen_B = _first(pairs.target_lengths, tokens)
-    sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
-        pairs, chosen_B, model.codec.target.boundary_id, _device(network)
-    )
-    return lambda: network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB), int(
-        pairs.target_lengths[chosen_B].sum()
-    )
-
-
-def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
-    """The numbers of the first examples, as many as reach `tokens`, or all."""
-    return np.arange(min(len(lengths_E), int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device
 
 
 # ---- gradcheck
@@ -422,13 +354,10 @@ def inspect_gradcheck(
     return GradientCheck(checked.name, loss().item(), loss.targets, found)
 
 
-def _bundled(subject: Subject) -> str:
-    """The test part of the bundled corpus of running text, or of the one that the model of a task
-    was trained on."""
-    if subject.task == LANGUAGE_MODEL:
-        return str(corpora.part("english", "test"))
+def _bundled(subject: Subject) -> Data:
+    """The test part of the bundled corpus that models of its task are looked at with."""
     try:
-        return bundled_corpus_of(subject.model, "")
+        return registry.task(subject.task).usual_test(subject.model)
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(

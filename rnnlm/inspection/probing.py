@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
 from rnnlm.inspection.common import Model, Table, plain, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Task
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
 
@@ -131,7 +131,6 @@ def _minimum(
 # ---- The words or texts that a probe labels: read as training data for labels are, a part to fit
 # on and a part to test on.
 
-Level = Literal["word", "text"]
 Paths = Sequence[str | PathLike[str]]
 TEST_SHARE = 0.2  # of the sentences, where no test data are named
 
@@ -253,8 +252,7 @@ def _read(
     settings = resolve([LabelledSettings], [Layer("the command line", dict(values))]).make(
         LabelledSettings
     )
-    task: Task = "tagging" if level == "word" else "classification"
-    text = read_labelled(paths, replace(settings, label_column=column), task)
+    text = read_labelled(paths, replace(settings, label_column=column), level)
     names = text.word_columns if level == "word" else text.text_columns
     if len(names) != 1:
         raise UsageError(
@@ -555,18 +553,18 @@ def inspect_probe(
     if most_items < 1:
         raise UsageError("no items to probe with", f"most_items is {most_items}")
     found = read_items(fspath(data), test_data, label_column, level, most_items, seed, reading)
-    task = _Task.of(found, seed)
+    coded = _CodedLabels.of(found, seed)
     networks = ((TRAINED, looked.model), (UNTRAINED, untrained(looked.model, looked.task, seed)))
     answers = [
         each
         for name, network in networks
-        for each in _answers(name, network.layer_reader(), found, task, progress)
+        for each in _answers(name, network.layer_reader(), found, coded, progress)
     ]
-    return _inspection(looked.name, found, task, answers, seed)
+    return _inspection(looked.name, found, coded, answers, seed)
 
 
 @dataclass(frozen=True)
-class _Task:
+class _CodedLabels:
     """Labels as numbers; -1 in the test part for one that training lacks. control: of the word
     types, for labels of words."""
 
@@ -577,7 +575,7 @@ class _Task:
     control_test_N: np.ndarray | None
 
     @classmethod
-    def of(cls, data: ProbeData, seed: int) -> "_Task":
+    def of(cls, data: ProbeData, seed: int) -> "_CodedLabels":
         counts = Counter(data.train.labels)
         labels = {label: number for number, (label, _) in enumerate(counts.most_common())}
         if len(labels) < 2:
@@ -610,7 +608,7 @@ class _Task:
 
 
 def _answers(
-    network: str, reader: LayerReader, data: ProbeData, task: _Task, progress: Progress
+    network: str, reader: LayerReader, data: ProbeData, coded: _CodedLabels, progress: Progress
 ) -> Iterable[_Answers]:
     layers = [
         layer for layer in reader.layers if data.level == "text" or layer not in reader.text_layers
@@ -625,11 +623,13 @@ def _answers(
         seen.append(test_NH)
         name = {INPUT: EMBEDDINGS, FEATURES: FEATURES}.get(layer, f"layer {layer}")
         progress(f"{network} network, {name}")
-        probe = fit_probe(train_NH, task.train_N, data.train.sentences_N, task.count)
-        right_N, control_N = probe.predict(test_NH) == task.test_N, None
-        if task.control_train_N is not None:
-            control = fit_probe(train_NH, task.control_train_N, data.train.sentences_N, task.count)
-            control_N = control.predict(test_NH) == task.control_test_N
+        probe = fit_probe(train_NH, coded.train_N, data.train.sentences_N, coded.count)
+        right_N, control_N = probe.predict(test_NH) == coded.test_N, None
+        if coded.control_train_N is not None:
+            control = fit_probe(
+                train_NH, coded.control_train_N, data.train.sentences_N, coded.count
+            )
+            control_N = control.predict(test_NH) == coded.control_test_N
         yield _Answers((network, name), train_NH.shape[1], probe.l2, right_N, control_N)
 
 
@@ -647,7 +647,7 @@ def _vectors(
 
 
 def _inspection(
-    name: str, data: ProbeData, task: _Task, answers: Sequence[_Answers], seed: int
+    name: str, data: ProbeData, coded: _CodedLabels, answers: Sequence[_Answers], seed: int
 ) -> ProbeInspection:
     sentences_N = data.test.sentences_N
 
@@ -677,9 +677,9 @@ def _inspection(
         for part, count in data.drawn.items()
     ]
     return ProbeInspection(
-        name, data.name, data.column, data.level, len(task.train_N), len(task.test_N), task.count,
-        float((task.test_N == 0).mean()),
-        _by_word(data, task), tuple(probes), gain,
+        name, data.name, data.column, data.level, len(coded.train_N), len(coded.test_N),
+        coded.count, float((coded.test_N == 0).mean()),
+        _by_word(data, coded), tuple(probes), gain,
         interval(best.right_N.astype(float) - start.right_N), tuple(notes),
     )  # fmt: skip
 
@@ -691,20 +691,20 @@ def _best(answers: Sequence[_Answers], network: str) -> _Answers:
     )
 
 
-def _by_word(data: ProbeData, task: _Task) -> float | None:
+def _by_word(data: ProbeData, coded: _CodedLabels) -> float | None:
     """Accuracy of each word's most frequent label in training, of unseen words of the most frequent
     one."""
     if data.level == "text":
         return None
     counts: dict[str, Counter[int]] = {}
-    for word, label in zip(data.train.words, task.train_N.tolist(), strict=True):
+    for word, label in zip(data.train.words, coded.train_N.tolist(), strict=True):
         counts.setdefault(word, Counter())[label] += 1
     usual = {word: its.most_common(1)[0][0] for word, its in counts.items()}
     return float(
         np.mean(
             [
                 usual.get(word, 0) == label
-                for word, label in zip(data.test.words, task.test_N.tolist(), strict=True)
+                for word, label in zip(data.test.words, coded.test_N.tolist(), strict=True)
             ]
         )
     )

@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from rnnlm.inspection.common import Subject
 from rnnlm.interface import answers_of
+from rnnlm.models import registry
 from rnnlm.models.manifest import read_manifest
-from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
-from rnnlm.neural import network as language_models
 from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.tasks.labels import network as labellers
-from rnnlm.tasks.seq2seq import network as encoder_decoders
 
 
 def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
@@ -51,15 +47,6 @@ def untrained(model: Any, task: str, seed: int) -> Any:
     twin.__dict__.pop("decoder", None)  # which an encoder-decoder keeps for its weights
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.manual_seed(seed)
-        twin.network = _network(model, task).to(model.device).eval()
+        twin.network = registry.task(task).new_network(model).to(model.device).eval()
     twin.fingerprint = twin.origin = None
     return twin
-
-
-def _network(model: Any, task: str) -> nn.Module:
-    settings = model.network.settings
-    if task == LANGUAGE_MODEL:
-        return language_models.make_network(settings, model.tokenizer)
-    if task == SEQ2SEQ:
-        return encoder_decoders.make_network(settings, model.codec.source, model.codec.target)
-    return labellers.make_network(settings, model.codec)

@@ -8,31 +8,14 @@ from typing import TYPE_CHECKING, Any
 from rnnlm.errors import visible
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
+from rnnlm.models import registry
 from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
-from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ, summary_table
+from rnnlm.models.registry import summary_table
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
-_WHAT = {
-    LANGUAGE_MODEL: "A language model",
-    "tagging": "A tagger of words",
-    "classification": "A classifier of texts",
-    SEQ2SEQ: "An encoder-decoder",
-}
-_USE = {
-    LANGUAGE_MODEL: (
-        'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
-        "rnnlm eval -m {name} TEXT",
-        "rnnlm generate -m {name}",
-    ),
-    "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
-    "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
-    SEQ2SEQ: ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA"),
-}
-# else labels
-_FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 # what a run may take its first weights from, as its training is stored
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
@@ -51,10 +34,12 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
 
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     """The card as Markdown."""
+    task = registry.task(manifest.task)
+    what = task.what[0].upper() + task.what[1:]
     lines = [
         f"# {name}",
         "",
-        f"{_WHAT[manifest.task]} of kind `{manifest.model}`, {_origin(manifest.training)}.",
+        f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.",
         "",
         "| | |",
         "|---|---|",
@@ -64,11 +49,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "## How to use it",
         "",
         "```",
-        *(
-            each
-            for each in commands(manifest.task, name)
-            if not (_is_reversed(manifest) and "generate" in each)
-        ),
+        *commands(task.usage, name, manifest),
         "```",
         "",
         "## Settings",
@@ -100,9 +81,12 @@ def _is_reversed(manifest: Manifest) -> bool:
     return bool(manifest.tokenizer.get("reversed"))
 
 
-def commands(task: str, name: str) -> Iterator[str]:
-    """What is done with a model of a task that is called `name`."""
-    return (command.format(name=name) for command in _USE[task])
+def commands(usage: Sequence[str], name: str, manifest: Manifest) -> Iterator[str]:
+    """Yield the lines of `usage` for the model that is called `name`: one that reads lines from
+    their end writes no text."""
+    for line in usage:
+        if not (_is_reversed(manifest) and "generate" in line):
+            yield line.format(name=name)
 
 
 def _origin(training: dict[str, Any]) -> str:
@@ -115,10 +99,10 @@ def _origin(training: dict[str, Any]) -> str:
     )
 
 
-def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
+def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     """What a model is made of and how, each with what it is called; what people and files call
     things stands between backticks."""
-    training = manifest.training
+    training, task = manifest.training, registry.task(manifest.task)
     if "mixed" in training:
         for number, (part, mixed) in enumerate(
             zip(manifest.parts, training["mixed"], strict=True), start=1
@@ -133,12 +117,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             )
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        of = {"tagging": "sentences", "classification": "texts", SEQ2SEQ: "pairs"}.get(
-            manifest.task, "lines"
-        )
-        text = (
-            f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
-        )
+        words, examples = (training.get(f"train_{each}", 0) for each in ("words", "sentences"))
+        text = f"{words:,} words, {examples:,} {task.examples}"
         yield "recipe", training.get("recipe") or "-"
         yield (
             "training text",
@@ -159,8 +139,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
                 "lines in the training text, too",
                 ", ".join(f"{name} {share:.0%}" for name, share in repeated.items()),
             )
-    yield from labels(tokenizer)
-    for what, each in tokenizers(tokenizer).items():
+    yield from task.facts(tokenizer)
+    for what, each in task.tokenizers(tokenizer).items():
         yield what, f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
     if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
@@ -175,42 +155,6 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"
     yield "model", f"`{manifest.fingerprint}`"
-
-
-def tokenizers(codec: Any) -> dict[str, Tokenizer]:
-    """The tokenizers of a model by what they are called: one, or those of both sides of an
-    encoder-decoder."""
-    if not hasattr(codec, "is_shared"):
-        return {"tokenizer": codec}
-    return (
-        {"tokenizer of both sides": codec.source}
-        if codec.is_shared
-        else {"source tokenizer": codec.source, "target tokenizer": codec.target}
-    )
-
-
-def labels(codec: Any) -> Iterator[tuple[str, str]]:
-    """The labels of each column that a model of another task than language modelling has learned:
-    how many, and examples."""
-    for column in getattr(codec, "columns", ()):
-        of = "of each " + ("letter" if column.form == "sounds" else column.level)
-        types = (
-            sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
-            if column.scheme != "none"
-            else []
-        )
-        if types:
-            count = f"{len(types):,} type" + ("s" if types[1:] else "")
-            yield (
-                f"labels {column.name}",
-                f"{of}, spans of {count} in {column.scheme}: {listed(types)}",
-            )
-        else:
-            what = _FORMS.get(column.form, "labels")
-            yield (
-                f"labels {column.name}",
-                f"{of}, {len(column.symbols):,} {what}: {listed(list(column.symbols))}",
-            )
 
 
 def _numbers(evaluations: "dict[str, Evaluation]") -> list[str]:

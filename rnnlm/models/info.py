@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError
-from rnnlm.interface import Tokenizer
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
@@ -52,34 +51,11 @@ def describe(name: str) -> dict[str, Any]:
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, codec, shapes = model_folder.content(folder, manifest)
     tokenizer: Any = codec  # of a task with what the model writes
-    labels = [
-        {
-            "column": each.name,
-            "level": each.level,
-            "scheme": each.scheme,
-            "form": each.form,
-            "labels": list(each.symbols),
-        }
-        for each in getattr(tokenizer, "columns", ())
-    ]
-    of_task: dict[str, Any] = (
-        {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
-    )
-    if kind.task == registry.SEQ2SEQ:
-        of_sides = {
-            what.replace(" ", "_"): _tokenizer(each)
-            for what, each in card.tokenizers(tokenizer).items()
-        }
-        of_task = {
-            "task": kind.task,
-            "shared_vocabulary": tokenizer.is_shared,
-            "spelled": tokenizer.spelled,
-            **of_sides,
-        }
-    return of_task | {
+    task = registry.task(kind.task)
+    return task.described(codec) | {
         "folder": str(folder),
         "model": manifest.model,
-        "about": kind.about,
+        "about": task.about_kind(kind),
         "fingerprint": manifest.fingerprint,
         "hash": "unchecked" if kind.mapped else "checked when it is loaded",
         "format_version": manifest.format_version,
@@ -94,10 +70,6 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "settings": card.settings_of(manifest),
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
-
-
-def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
-    return {"kind": tokenizer.name, "size": tokenizer.size, "fingerprint": tokenizer.fingerprint}
 
 
 def summary(name: str) -> list[tuple[str, str]]:
@@ -138,17 +110,9 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield from _run(manifest)
     yield from _settings(manifest)
     yield from _results(manifest.evaluations)
-    yield from (("use it", command) for command in _commands(manifest, called))
-
-
-def _commands(manifest: model_folder.Manifest, called: str) -> Iterator[str]:
-    if (task := manifest.task) != registry.LANGUAGE_MODEL:
-        yield from card.commands(task, called)
-        yield f"rnnlm compare {called} OTHER --on DATA"
-        return
-    generating = [] if manifest.tokenizer.get("reversed") else [f"generate -m {called}"]
-    for command in (f"eval -m {called} TEXT", f"score -m {called} --input TEXT", *generating):
-        yield f"rnnlm {command}"
+    usage = registry.task(manifest.task).usage_in_brief
+    for command in card.commands(usage, called, manifest):
+        yield "use it", command
 
 
 def _size(count: int) -> str:
@@ -162,7 +126,7 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
         yield "imported from", source
     codec = model_folder.content(folder, manifest)[1]
     told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
-    for what, tokenizer in card.tokenizers(codec).items():
+    for what, tokenizer in registry.task(manifest.task).tokenizers(codec).items():
         changed = _changed(
             tokenizer.to_settings() if what.startswith("target") else manifest.tokenizer,
             TokenizerSettings,
@@ -206,9 +170,7 @@ def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     kind = registry.kind_of(manifest.model, manifest.task)
     own = kind.model_settings()
     others = kind.settings_classes()[len(own) :]
-    of_texts: list[type] = [TextSettings]
-    if kind.task != registry.LANGUAGE_MODEL:
-        of_texts = [each for each in kind.text_settings if not issubclass(each, TokenizerSettings)]
+    of_texts = registry.task(kind.task).told_text_settings
     for what, classes in (("settings", own), ("trained with", [*others, *of_texts])):
         if told := [
             each

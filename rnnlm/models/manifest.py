@@ -21,7 +21,7 @@ from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
-from rnnlm.models.registry import LANGUAGE_MODEL, TASKS, Kind, kind_of
+from rnnlm.models.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
@@ -82,7 +82,7 @@ class Manifest:
 
     @property
     def task(self) -> str:
-        """What the model was trained for: "language-model", or one of the registry's TASKS."""
+        """What the model was trained for: "language-model", or another of the registry's TASKS."""
         return str(self.settings.get("task", LANGUAGE_MODEL))
 
     @property
@@ -101,7 +101,7 @@ class Manifest:
         Raises:
             KeyError, TypeError, AttributeError: the results are of another form.
         """
-        return self.kind.evaluations(self.results)
+        return task(self.task).evaluations(self.results)
 
     @property
     def is_unfinished(self) -> bool:
@@ -158,7 +158,7 @@ def read_manifest(folder: Path) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
-    if manifest.task not in (LANGUAGE_MODEL, *TASKS):
+    if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
     today = dataclasses.replace(manifest, settings=renamed(manifest.settings))
     if not manifest.settings_sha256:

@@ -232,9 +232,9 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
                 "the kind of model is not clear",
                 f"{CONFIG} names {manifest.model} in one place and another kind in another",
             )
-        tokenizer = load_tokenizer(folder, manifest)
-        if kind.labels:
-            tokenizer = kind.codec(tokenizer, _tokenizer_files(folder, manifest))
+        files = _tokenizer_files(folder, manifest)
+        tokenizer = tokenizers.load(manifest.tokenizer, files)
+        tokenizer = registry.task(kind.task).codec(tokenizer, files)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
             shapes = kind.array_shapes(

@@ -246,7 +246,7 @@ def estimate(
     )
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
-        order = _estimate_order(_OrderTask(n, counts, smoothing, threshold, below, workspace))
+        order = _estimate_order(_OrderJob(n, counts, smoothing, threshold, below, workspace))
         if n > 1:
             yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
         below = order
@@ -285,7 +285,7 @@ class _ContextBlock:
     end: int
 
 
-class _OrderTask:
+class _OrderJob:
     """All that it takes to work through order n."""
 
     def __init__(
@@ -339,16 +339,16 @@ class _OrderTask:
         return CountsOfCounts(counts_R, tally_C[counts_R])
 
 
-def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
-    task.smoothing.begin_order(task.n, task.tally())
-    below, workspace = task.below, task.workspace
-    is_whole = task.kept_M is None and below.kept_M is None
-    keys_M = task.level.keys_M if is_whole else workspace.empty(task.kept, np.uint64)
-    prob_M = workspace.empty(task.kept, np.float64)
-    values_MK = workspace.empty((task.kept, 1 if task.is_highest else 2), np.float32)
+def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
+    job.smoothing.begin_order(job.n, job.tally())
+    below, workspace = job.below, job.workspace
+    is_whole = job.kept_M is None and below.kept_M is None
+    keys_M = job.level.keys_M if is_whole else workspace.empty(job.kept, np.uint64)
+    prob_M = workspace.empty(job.kept, np.float64)
+    values_MK = workspace.empty((job.kept, 1 if job.is_highest else 2), np.float32)
     context = end = 0
     for keys, prob, backoff in in_threads(
-        lambda block: _estimate_block(task, block), task.blocks(), workspace.threads
+        lambda block: _estimate_block(job, block), job.blocks(), workspace.threads
     ):
         start, end = end, end + len(prob)
         prob_M[start:end] = prob
@@ -359,50 +359,50 @@ def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
         below.values_MK[context : context + len(backoff), 1] = _log(backoff)
         context += len(backoff)
         workspace.release(
-            task.level.keys_M,
-            task.level.suffixes_M,
-            task.level.counts_M,
+            job.level.keys_M,
+            job.level.suffixes_M,
+            job.level.counts_M,
             keys_M,
             prob_M,
             values_MK,
             below.values_MK,
         )
-    return _EstimatedOrder(keys_M, prob_M, task.kept_M, values_MK)
+    return _EstimatedOrder(keys_M, prob_M, job.kept_M, values_MK)
 
 
 def _estimate_block(
-    task: _OrderTask, block: _ContextBlock
+    job: _OrderJob, block: _ContextBlock
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Keys and probabilities of the n-grams kept, and the backoff weights of the contexts kept."""
-    below, here = task.below, slice(block.start, block.end)
-    contexts_M, words_M = split_keys(task.level.keys_M[here], task.size)
+    below, here = job.below, slice(block.start, block.end)
+    contexts_M, words_M = split_keys(job.level.keys_M[here], job.size)
     seen = OrderCounts(
-        task.n, task.counts_M[here], contexts_M - block.first, block.last - block.first, block.first
+        job.n, job.counts_M[here], contexts_M - block.first, block.last - block.first, block.first
     )
-    shares = task.smoothing.shares(seen)
+    shares = job.smoothing.shares(seen)
     share_M, left_H, suffixes_M, of_M = (
         shares.seen_M,
         shares.left_H,
-        task.level.suffixes_M[here],
+        job.level.suffixes_M[here],
         seen.contexts_M,
     )
-    if task.kept_M is not None:
-        kept_M = task.kept_M[here]
-        if task.smoothing.join != "fixed weight":
+    if job.kept_M is not None:
+        kept_M = job.kept_M[here]
+        if job.smoothing.join != "fixed weight":
             left_H = left_H + np.bincount(of_M[~kept_M], share_M[~kept_M], minlength=seen.contexts)
         share_M, suffixes_M, of_M, contexts_M, words_M = (
             each[kept_M] for each in (share_M, suffixes_M, of_M, contexts_M, words_M)
         )
     prob_M, backoff_H = _join(
-        task.smoothing, share_M, left_H, of_M, below.prob_M[below.renumbered(suffixes_M)]
+        job.smoothing, share_M, left_H, of_M, below.prob_M[below.renumbered(suffixes_M)]
     )
-    if task.n == 1:
-        prob_M[task.size] = 1.0  # <s> is given; by custom its log-probability is 0
+    if job.n == 1:
+        prob_M[job.size] = 1.0  # <s> is given; by custom its log-probability is 0
     if below.kept_M is not None:
         backoff_H = backoff_H[below.kept_M[block.first : block.last]]
-    if task.kept_M is None and below.kept_M is None:
+    if job.kept_M is None and below.kept_M is None:
         return None, prob_M, backoff_H
-    return make_keys(below.renumbered(contexts_M), words_M, task.size), prob_M, backoff_H
+    return make_keys(below.renumbered(contexts_M), words_M, job.size), prob_M, backoff_H
 
 
 def _join(

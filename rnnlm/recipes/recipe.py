@@ -130,13 +130,14 @@ class Recipe:
     gpu: tuple[GpuSpeed, ...] = ()
     gpu_run: GpuRun | None = None
     uses_gpu: bool = True
+    learns_pairs: bool = False  # of lines, from a table or two files
 
     def command(self) -> str:
         """Return the command that trains it on a person's own text, or on the bundled one."""
         figures = self._figures()
         if figures and figures[0].on.startswith("bundled"):
             return f"rnnlm train --recipe {self.name}"
-        file = "my.tsv" if self._learns_pairs() else "my.txt"
+        file = "my.tsv" if self.learns_pairs else "my.txt"
         return f"rnnlm train {file} --recipe {self.name}"
 
     def command_of_figure(self) -> str | None:
@@ -147,12 +148,9 @@ class Recipe:
             return None
         text = _TEXTS[figures[0].on.split()[0]]
         # Encoder-decoders take as targets what others learn as labels.
-        if self._learns_pairs():
+        if self.learns_pairs:
             text = text.replace("labels", "target")
         return f"rnnlm train {text}{self.options_of_figure()}"
-
-    def _learns_pairs(self) -> bool:
-        return self.settings.get("task") == "seq2seq"
 
     def options_of_figure(self) -> str:
         """Return the options of that command, after the texts."""

@@ -1,11 +1,16 @@
-"""What a task needs to know of a request to train: the data, and the models to begin with."""
+"""What a task needs to know of a request to train, and what it makes of it: the data, read and
+encoded."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from rnnlm.config import Resolved
 
 
 class TrainingRequest(Protocol):
-    """The part of :class:`rnnlm.training.request.Request` that tasks read."""
+    """The part of :class:`rnnlm.training.request.Request` that tasks read: the data, and the models
+    to begin with."""
 
     @property
     def text(self) -> tuple[str, ...]:
@@ -74,3 +79,77 @@ class TrainingRequest(Protocol):
     @property
     def resume(self) -> bool | Literal["auto"]:
         """Whether the run in that folder goes on."""
+
+
+class CountedText(Protocol):
+    """A text that a model is trained or evaluated on, whatever the task."""
+
+    @property
+    def lines_hash(self) -> str:
+        """By which a run knows its text again."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """How many a network reads."""
+        ...
+
+    @property
+    def words(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def sentences(self) -> int:
+        """How many lines or examples."""
+        ...
+
+
+class Data(Protocol):
+    """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the
+    training text, what is held out."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """What makes words into ids."""
+        ...
+
+    @property
+    def train(self) -> CountedText:
+        """What the weights are learned from."""
+        ...
+
+    @property
+    def valid(self) -> CountedText | None:
+        """What chooses the best weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Of `lines` that count, so many are in the training text. is_same: the texts are line by line
+    the same."""
+
+    lines: int
+    repeated: int
+    is_same: bool = False
+
+    @property
+    def share(self) -> float:
+        """The share of its lines that is repeated, 0 to 1."""
+        return self.repeated / self.lines if self.lines else 0.0
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is trained on and evaluated on.
+
+    resolved: the settings with what the texts brought. valid_is: the validation text in words.
+    overlaps: how much of the text called valid or test is in the training text.
+    """
+
+    resolved: Resolved
+    data: Data
+    valid_is: str
+    test: CountedText | None
+    overlaps: dict[str, Overlap] = field(default_factory=dict)

@@ -18,9 +18,9 @@ from rnnlm.config import Layer, Resolved, as_text, names_of, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
+from rnnlm.tasks.line_texts import CORPUS, TEXT_SETTINGS
 from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.training.request import DEMO_CORPUS, Request, resolve_request
-from rnnlm.training.texts import TEXT_SETTINGS
+from rnnlm.training.request import Request, resolve_request
 
 ORIGIN = "--grid"
 FIRST = "the first run of the grid"
@@ -180,7 +180,7 @@ def folder_name(name: str) -> str:
 
 def usual_folder(request: Request) -> Path:
     """./checkpoints/NAME-grid, after the text."""
-    first = Path(request.text[0]).name.partition(".")[0] if request.text else DEMO_CORPUS
+    first = Path(request.text[0]).name.partition(".")[0] if request.text else CORPUS
     name = re.sub(r"[^\w-]+", "-", first).strip("-") or "text"
     return Path("checkpoints") / f"{name}-grid"
 

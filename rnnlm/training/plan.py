@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import Resolved, as_text, describe, warn_of_idle
+from rnnlm.config import Resolved, describe, warn_of_idle
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
-from rnnlm.models import checkpoints, loading, model_folder, registry
+from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
+from rnnlm.tasks.language_model import DEMO_RECIPE
+from rnnlm.tasks.line_texts import CORPUS as DEMO_CORPUS
+from rnnlm.tasks.line_texts import held_out_share
+from rnnlm.tasks.request import CountedText, Data, Overlap
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
-from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, Request, resolve_request
-from rnnlm.training.texts import CountedText, Data, Opener, Overlap, held_out_share
+from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.texts import Opener
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def plan(
     if request.resume:
         request = _of_the_run(request)
     recipe, kind, resolved = resolve_request(request)
-    _check_helpers(request, kind)
+    task = registry.task(kind.task)
     warn_of_idle(
         resolved,
         str(request.config),
@@ -116,7 +120,7 @@ def plan(
     lock.check(output)
     model_folder.check_output(output, is_there_allowed)
 
-    texts = (opener or kind.open_texts)(request, resolved, kind, progress)
+    texts = (opener or task.open_texts)(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
     run = run_of(recipe, resolved, data)
     done = None
@@ -132,7 +136,7 @@ def plan(
     elif request.resume:
         initial = resuming.state_of(output, run, resolved.former_defaults, done)
     if initial is None and not request.resume:
-        initial = _initial_weights(request, kind, resolved, data)
+        initial = task.initial_weights(request, kind, resolved, data)
     return Plan(
         request,
         recipe,
@@ -146,26 +150,6 @@ def plan(
         done,
         texts.overlaps,
     )
-
-
-_WHY_NOT = {
-    registry.LANGUAGE_MODEL: "a language model reads text in one direction, and nothing beside it",
-    **dict.fromkeys(
-        ("tagging", "classification"), "a network that labels words or texts writes no text"
-    ),
-    "seq2seq": "an encoder-decoder learns no labels; it reads a line and writes another",
-}
-_INSTEAD = {
-    "seq2seq": {
-        "init_from": (
-            "start its sides from language models: --init-encoder-from MODEL, "
-            "--init-decoder-from MODEL"
-        ),
-        "labels": "name the lines that it is to write with --target",
-        "valid_labels": "name the lines that it is to write with --valid-target",
-        "test_labels": "name the lines that it is to write with --test-target",
-    }
-}
 
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
@@ -184,25 +168,6 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
             f"for the same words, the vectors of embeddings = {file} replace those of "
             f"--{name.replace('_', '-')} {source}"
         )
-
-
-def _check_helpers(request: Request, kind: registry.Kind) -> None:
-    """Raises UsageError: something is asked for that networks of this task do not have."""
-    for name, tasks in OF_TASKS.items():
-        if getattr(request, name) and kind.task not in tasks:
-            option, others = "--" + name.replace("_", "-"), " or ".join(tasks)
-            hint = f"add --task {others}, or leave {option} out"
-            if kind.task in _INSTEAD and name in _INSTEAD[kind.task]:
-                hint = _INSTEAD[kind.task][name]
-            elif kind.task != registry.LANGUAGE_MODEL:
-                hint = f"leave it out; it is for --task {others}"
-            what = (
-                f"{option} is for tasks"
-                if kind.task == registry.LANGUAGE_MODEL
-                else f"{option} is not for {kind.task}"
-            )
-            why = "an encoder-decoder has two sides" if name == "init_from" else _WHY_NOT[kind.task]
-            raise UsageError(what, why, hint)
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: Data) -> Run:
@@ -257,45 +222,6 @@ def _of_the_run(request: Request) -> Request:
         recipe=request.recipe or run.recipe,
         tokenizer_from=request.tokenizer_from or str(request.output),
     )
-
-
-def _initial_weights(
-    request: Request, kind: registry.Kind, resolved: Resolved, data: Data
-) -> dict[str, np.ndarray] | None:
-    """The weights of `--init-from`, if they fit."""
-    if kind.task != registry.LANGUAGE_MODEL:
-        return kind.initial_weights(request, resolved, data)
-    if request.init_from is None:
-        return None
-    model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
-    arrays = model.to_arrays()
-    shapes = kind.array_shapes(resolved.values, data.tokenizer)
-    if shapes is None:
-        raise UsageError(
-            f"--init-from: a model of kind {kind.name} is made of counts and has no weights "
-            "to start from"
-        )
-    found = {name: tuple(array.shape) for name, array in arrays.items()}
-    wanted = {name: shape for name, (_, shape) in shapes.items()}
-    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
-    why = ""
-    if manifest.model != kind.name:
-        why = f"it is of kind {manifest.model}, not {kind.name}"
-    elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
-        its = model.tokenizer.is_reversed
-        why = (
-            f"it reads lines from their {'end' if its else 'beginning'}: --set "
-            f"reversed={as_text(its)}"
-        )
-    elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
-        why = "its tokenizer is another one"
-    elif differing:
-        name = differing[0]
-        why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"
-    if why:
-        hint = f"use its settings, and --tokenizer-from {request.init_from}"
-        raise UsageError(f"--init-from {request.init_from}: its weights do not fit", why, hint)
-    return arrays
 
 
 def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:

@@ -2,33 +2,21 @@
 named flags."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple
 
-import rnnlm.corpora as corpora
 from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.recipes import recipe as recipes
+from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training import resume as resuming
 
-_OF_LABELS = ("tagging", "classification")
-OF_TASKS = {  # what only the requests for some tasks have
-    "init_from": (registry.LANGUAGE_MODEL, *_OF_LABELS),
-    "init_from_reversed": (*_OF_LABELS, "seq2seq"),
-    **dict.fromkeys(("contextual", "labels", "valid_labels", "test_labels"), _OF_LABELS),
-    **dict.fromkeys(
-        ("target", "valid_target", "test_target", "init_encoder_from", "init_decoder_from"),
-        ("seq2seq",),
-    ),
-}
 # flags of all runs: where a kind of model has no such setting, a notice says so
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
-DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL], "demo", "lstm"
 
 
 @dataclass(frozen=True)
@@ -100,23 +88,23 @@ def resolve_request(request: Request) -> Settled:
     chosen = [*from_recipe, *chosen]
 
     # What is learned, and what suits the text, if that is a bundled corpus.
-    task = _topmost(chosen, "task") or registry.LANGUAGE_MODEL
+    task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     from_corpus: list[Layer] = []
     if not request.resume:
-        suiting = corpora.suiting(task, request.text)
+        suiting = task.suiting(request.text)
         values = _with_tokenizer(suiting, _topmost(chosen, "tokenizer"))
         from_corpus.append(Layer("the bundled corpus", values))
 
     # The kind of model, and what its weights need if they start as those of language models.
-    name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task)
-    kind = registry.trained_kind(str(name or DEFAULT_RECIPE), task)
+    name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
+    kind = registry.trained_kind(str(name or task.usual_model), task.name)
     starts = _starts(request, kind)
     from_starts = [start.layer for start in starts]
 
     # All layers, the lowest first, without what has no meaning for this kind.
     layers = [*from_corpus, *from_recipe, *from_starts, *stored, *said]
-    if kind.task == registry.LANGUAGE_MODEL:
-        _check_no_labels(request)
+    _check_fields(request, task)
+    if "task" not in names_of(kind.all_settings):
         layers = [_without(layer, {"task"}) for layer in layers]
     layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
     _check_names(layers, kind)
@@ -171,8 +159,7 @@ def _said_layers(request: Request) -> list[Layer]:
 
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
-    """The name of the recipe: the one that is asked for, or the one that is called like the model,
-    or the default. The last two are recipes of language models."""
+    """The name of the recipe: the one that is asked for, or the usual one of the task."""
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
@@ -180,11 +167,8 @@ def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
         )
     if request.recipe:
         return request.recipe
-    if _topmost(chosen, "task") not in (None, registry.LANGUAGE_MODEL):
-        return None
-    if model is None:
-        return DEFAULT_RECIPE if request.text else DEMO_RECIPE
-    return model if model in recipes.names() else None
+    task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
+    return task.usual_recipe(model, bool(request.text))
 
 
 def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
@@ -234,20 +218,20 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
     """The kind of the language model that a task's network starts from, if that task has such
     networks."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
-    if name is None or task == registry.LANGUAGE_MODEL:
+    if name is None:
         return None
     model = model_folder.read_manifest(loading.find(name)).model
-    kinds = [kind.name for kind in registry.TASK_KINDS if kind.task == task]
+    kinds = registry.kinds_of(task)
     return model if model in kinds else None
 
 
 def _starts(request: Request, kind: registry.Kind) -> list[_Start]:
     """What a task's network takes over of the settings of language models."""
-    if request.resume or kind.task == registry.LANGUAGE_MODEL:
+    if request.resume:
         return []
     return [
         _Start(option, Layer(f"language model {name}", values))
-        for option, name, values in kind.initial_settings(request, kind)
+        for option, name, values in registry.task(kind.task).initial_settings(request, kind)
     ]
 
 
@@ -272,15 +256,15 @@ def _check_starts(resolved: Resolved, starts: list[_Start]) -> None:
 # ---- What a model of this kind does not have.
 
 
-def _check_no_labels(request: Request) -> None:
-    """Raises UsageError: files of labels are given, and a language model learns none."""
-    for name in ("labels", "valid_labels", "test_labels"):
-        if getattr(request, name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} is of no use to a language model",
-                "it learns no labels",
-                "add --task tagging",
-            )
+def _check_fields(request: Request, task: AnyTask) -> None:
+    """Raises UsageError: something is asked for that only other tasks have."""
+    tasks = registry.all_tasks()
+    of_some = frozenset[str]().union(*(each.request_fields for each in tasks))
+    lacking = of_some - task.request_fields
+    for each in fields(request):
+        if each.name in lacking and getattr(request, each.name):
+            others = [other.name for other in tasks if each.name in other.request_fields]
+            raise task.refusal_of_field(each.name, others)
 
 
 def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
@@ -296,7 +280,7 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
     """Raises SettingsError: other kinds of models than this one have a setting of that name."""
     others = [other for other in (*registry.KINDS.values(), *registry.TASK_KINDS) if other.fitting]
     owners = [other for other in others if name in names_of(other.all_settings)]
-    alike = [other.name for other in owners if other.task == kind.task]
+    alike = [name for name, other in registry.kinds_of(kind.task).items() if other in owners]
     if alike:
         raise SettingsError(
             f"a model of kind {kind.name} has no setting {name!r} ({origin})",
@@ -304,7 +288,5 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
             f"add --model {alike[0]}",
         )
     if owners:
-        whose = f"a model for {kind.task}" if kind.task in registry.TASKS else "a language model"
-        tasks = list(dict.fromkeys(other.task for other in owners))
-        why, hint = resolve_name("rnnlm.tasks.refusals:of_setting")(name, tasks)
-        raise SettingsError(f"{whose} has no setting {name!r} ({origin})", why, hint)
+        tasks = [registry.task(name) for name in dict.fromkeys(each.task for each in owners)]
+        raise registry.task(kind.task).refusal_of_setting(name, origin, tasks)

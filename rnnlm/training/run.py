@@ -37,17 +37,16 @@ from rnnlm.events import (
 )
 from rnnlm.files import lock
 from rnnlm.interface import LanguageModel
-from rnnlm.models import card, checkpoints, loading, model_folder
+from rnnlm.models import card, checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
+from rnnlm.tasks.request import CountedText
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import as_stored
 from rnnlm.training.plan import Plan, plan, run_of
 from rnnlm.training.request import Request
-from rnnlm.training.texts import CountedText
 from rnnlm.training.training_run import TrainingRun, Work
 
 # ---- What a training run writes while it lasts: the best model, checkpoints to go on from, the log
@@ -226,7 +225,7 @@ class RunStorage:
         if self.plan.request.contextual and not self._is_of_the_folder():
             return [loading.find(name) for name in self.plan.request.contextual]
         there = (
-            self.plan.kind.task != LANGUAGE_MODEL
+            registry.task(self.plan.kind.task).holds_models
             and self._is_of_the_folder()
             and model_folder.is_model(self.folder)
         )
@@ -482,7 +481,7 @@ def _results(
 ) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
-    measure = plan.kind.measure
+    measure = registry.task(plan.kind.task).measure
     return {
         name: measure(model, text, plan.has_intervals, name, progress).to_dict()
         for name, text in texts.items()
@@ -504,10 +503,10 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
 
 
 def _texts(plan: Plan) -> dict[str, Any]:
-    train = plan.data.train
+    train, usual = plan.data.train, registry.task(plan.kind.task).usual_corpus
     return {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [corpora.named(corpora.USUAL[plan.kind.task])],
+        "text": list(plan.request.text) or [corpora.named(usual)],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,

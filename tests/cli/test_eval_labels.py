@@ -167,9 +167,9 @@ def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--context", "reset"),
-     "--context: {model} is a model of tagging, and this is for language models"),
-    (("--adapt", "cache"), "--adapt: {model} is a model of tagging"),
-    (("--documents",), "--documents: {model} is a model of tagging"),
+     "--context: {model} is a tagger of words, and this is for language models"),
+    (("--adapt", "cache"), "--adapt: {model} is a tagger of words"),
+    (("--documents",), "--documents: {model} is a tagger of words"),
     (("--plot", "x.txt"), "x.txt does not have a plot suffix"),
     (("--mode", "loose"), "'loose' is not one of"),
     (("--label-column", "1,2", "--scheme", "none"), "they are 1, 2, and it has learned 2"),

@@ -201,7 +201,7 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
 
 @pytest.mark.parametrize("options, message", [
     (("--mode", "strict"),
-     "--mode: {model} is an encoder-decoder, and this is for models of labels"),
+     "--mode: {model} is an encoder-decoder, and this is for taggers and classifiers"),
     (("--context", "reset"),
      "--context: {model} is an encoder-decoder, and this is for language models"),
     (("--no-decode", "--beam", "2"), "--beam is about how"),

@@ -122,9 +122,9 @@ def data_of(model: object, name: str) -> object:
 def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
     """The results that a run of this model stores; its folder has them then."""
     model, manifest = model_folder.load(place / name, "cpu")
-    kind = registry.kind_of(STORED[name], manifest.task)
+    task = registry.task(manifest.task)
     valid = data_of(model, name)
-    found = {"valid": kind.measure(model, valid, has_intervals, "valid", silent).to_dict()}
+    found = {"valid": task.measure(model, valid, has_intervals, "valid", silent).to_dict()}
     model_folder.save_results(place / name, manifest, found, {})
     return found
 

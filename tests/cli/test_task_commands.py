@@ -9,9 +9,12 @@ import click
 import pytest
 
 from rnnlm.cli.main import COMMANDS, cli
-from rnnlm.models.registry import ANY, INSTEAD, USES
+from rnnlm.models import registry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+TASKS = registry.all_tasks()
+USED = {command: None for task in TASKS for command in task.commands}
+USED_BY_TAGGERS = registry.task("tagging").commands
 # parameters that name models
 TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}
 
@@ -20,12 +23,13 @@ def test_page_and_code_agree_on_each_command():
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in PAGE.splitlines()
-        if re.match(r"\| `\w+` \|", line) and line.count("|") == 2 + len(ANY)
+        if re.match(r"\| `\w+` \|", line) and line.count("|") == 2 + len(TASKS)
     ]
-    assert rows == [
-        [f"`{command}`", *(does.get(task, f"no: `rnnlm {INSTEAD[task]}`") for task in ANY)]
-        for command, does in USES.items()
-    ]
+    instead = {task.name: f"no: `rnnlm {task.own_command}`" for task in TASKS}
+    assert {row[0]: row[1:] for row in rows} == {
+        f"`{command}`": [task.commands.get(command, instead[task.name]) for task in TASKS]
+        for command in USED
+    }
 
 
 def test_every_command_taking_a_model_is_in_table():
@@ -36,7 +40,7 @@ def test_every_command_taking_a_model_is_in_table():
         for name, command in found.items()
         if {each.name for each in _parameters(command)} & TAKE_MODELS
     }
-    assert taking == set(USES)
+    assert taking == set(USED)
 
 
 def _parameters(command):
@@ -62,8 +66,8 @@ REFUSED = {
     "command",
     [
         name
-        for name in USES
-        if name not in ("tag", "classify", "translate") and "tagging" not in USES[name]
+        for name in USED
+        if name not in ("tag", "classify", "translate") and name not in USED_BY_TAGGERS
     ],
 )
 def test_refused_language_model_command_names_the_right_one(rnnlm, tagger, classifier, command):

@@ -74,8 +74,8 @@ REFUSED = [
      "the words that it is to predict", "--task"),
     (["--set", "label_column=2"], "a language model has no setting 'label_column'",
      "tagging and classification", "add --task tagging"),
-    (["--labels", "valid.conll"], "--labels is of no use to a language model",
-     "it learns no labels", "add --task tagging"),
+    (["--labels", "valid.conll"], "--labels needs --task tagging or classification",
+     "a language model reads text in one direction", "add --task tagging"),
     (["--model", "bag"], "--model bag is no language model", "reads all words",
      "add --task classification"),
     (["--model", "cnn"], "--model cnn is no language model", "reads all words",
@@ -123,7 +123,7 @@ def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, w
 
 @pytest.mark.parametrize("given, what", [
     ({"bidirectional": True}, "a language model has no setting 'bidirectional'"),
-    ({"labels": "valid.conll"}, "--labels is of no use"),
+    ({"labels": "valid.conll"}, "--labels needs --task tagging"),
     ({"task": "tagging", "model": "jordan"}, "--model jordan is not for tagging"),
     ({"model": "bag"}, "is no language model"),
     ({"task": "poetry"}, "unknown task 'poetry'"),

@@ -64,8 +64,8 @@ def test_any_labelled_text(place, data, choices):
     settings = LabelledSettings(
         format=format, multi_label=choices.draw(st.booleans()), encoding_errors="replace"
     )
-    for task in ("tagging", "classification"):
-        found = value_or_error(partial(read_labelled, [path], settings, task))
+    for level in ("word", "text"):
+        found = value_or_error(partial(read_labelled, [path], settings, level))
         if not isinstance(found, RnnlmError):
             assert all(example.words and all(example.words) for example in found.examples)
             assert all(
@@ -74,9 +74,7 @@ def test_any_labelled_text(place, data, choices):
                 for row in each.word_labels
             )
     value_or_error(
-        lambda: read_labelled(
-            [path], LabelledSettings(encoding_errors="replace"), "tagging", [path]
-        )
+        lambda: read_labelled([path], LabelledSettings(encoding_errors="replace"), "word", [path])
     )
     value_or_error(lambda: learn_splitter([path], settings))
 

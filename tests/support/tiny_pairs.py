@@ -30,7 +30,7 @@ def settings_of(name: str, **settings: Any) -> Resolved:
     """All settings of a tiny network of this kind."""
     kind = registry.kind_of(name, "seq2seq")
     values = {"model": name, "task": "seq2seq", **SMALL, **settings}
-    return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
+    return resolve(kind.all_settings, [Layer("test", values)])
 
 
 def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None) -> PairTrainingData:

@@ -217,7 +217,7 @@ def settings_of(task: str, name: str, **settings: Any) -> Resolved:
     """All settings of a tiny network of a kind of model for a task."""
     kind = registry.kind_of(name, task)
     values = {"model": name, "task": task, "budget": "6steps", **small(task, **settings)}
-    return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
+    return resolve(kind.all_settings, [Layer("test", values)])
 
 
 def data_of(

@@ -11,11 +11,12 @@ import sys
 
 import pytest
 
+# One of the rooms is tasks: what is learned answers there, for language models too, in two modules.
 ROOMS_AT_MOST = {
-    "train": 6, "train an n-gram model": 6, "eval": 5, "score": 6, "tag": 6, "inspect gates": 6,
+    "train": 7, "train an n-gram model": 7, "eval": 6, "score": 7, "tag": 6, "inspect gates": 6,
 }  # fmt: skip
-MODULES_AT_MOST = {"train": 50, "eval": 28, "score": 34, "tag": 34, "inspect gates": 26}
-FUNCTIONS_AT_MOST = {"train": 550, "eval": 225, "score": 220, "tag": 220, "inspect gates": 150}
+MODULES_AT_MOST = {"train": 54, "eval": 30, "score": 34, "tag": 35, "inspect gates": 26}
+FUNCTIONS_AT_MOST = {"train": 555, "eval": 245, "score": 225, "tag": 225, "inspect gates": 155}
 # The settings of a task extend those of a network, and a registry of tasks calls them by name.
 CALLED_BACK = {"tag"}
 WALK = """

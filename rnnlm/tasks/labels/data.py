@@ -3,7 +3,7 @@ each word or text."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from rnnlm.errors import ModelError, TextError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.text.labelled import edit_scripts, schemes
-from rnnlm.text.labelled.example import Example, LabelledText, labels_in
+from rnnlm.text.labelled.example import Example, LabelledText, Level, labels_in
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.contextual import FrozenModels, WordStates
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FILE = "labels.json"
 WORD, TEXT = "word", "text"
+# what the labels are of that each task learns
+LEVELS: Mapping[str, Level] = {"tagging": "word", "classification": "text"}
 PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
 
 _Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETTERS))})$")]

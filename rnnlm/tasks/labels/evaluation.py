@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,11 +24,10 @@ from rnnlm.evaluation.labels import (
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
-from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Device, Tokenizer
+from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Tokenizer
 from rnnlm.models import loading
 from rnnlm.neural.fitting.contracts import Verdict
 from rnnlm.tasks.batches import label_tensors
-from rnnlm.tasks.bundled_data import bundled_corpus_of
 from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, WORD, LabelColumn, LabelledData
 from rnnlm.tasks.labels.evaluation_data import labelled_data, open_data
 from rnnlm.tasks.labels.model import (
@@ -194,7 +193,7 @@ def _of_words(
     known = [is_known_W[start:end].tolist() for start, end in itertools.pairwise(offsets.tolist())]
     seen = None if column.form == EDIT else column.labels_in(scheme)
     return Predictions(
-        "tagging", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen
+        "word", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen
     )
 
 
@@ -214,7 +213,7 @@ def _of_sounds(
     }
     words = list(references)
     return Predictions(
-        "tagging",
+        "word",
         [],
         [],
         column.name,
@@ -244,9 +243,8 @@ def _of_texts(
             for each in found.predictions
         ]
     )
-    task: Literal["classification"] = "classification"
     return Predictions(
-        task,
+        "text",
         gold,
         predicted,
         column.name,
@@ -261,31 +259,6 @@ def _of_texts(
 Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 
-def evaluate(
-    model: TaskModel | str | Path, data: Labelled | None = None, *,
-    labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
-    reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
-) -> LabelEvaluation:  # fmt: skip
-    """The figures of a model, itself or by its name, on labelled data: files, which are read as its
-    training data were, or examples.
-
-    data: None stands for the test part of the bundled corpus that the model was trained on. labels:
-    for each file one with its labels, where these are in files of their own. mode: how spans are
-    counted, "conlleval" or "strict". reading: those of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are to differ from the training
-    data's.
-
-    Raises:
-        TextError: a file cannot be read. UsageError: the data do not have the labels that the model
-            has learned. ModelError: there is no such model, or it is damaged. DeviceError: `device`
-            is not available.
-    """
-    if data is None:
-        data = bundled_corpus_of(model, "test.conllu")
-    its = cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device))
-    return measure(its, opened(its, data, labels, reading), mode)
-
-
 def opened(
     model: TaskModel,
     data: Labelled,
@@ -293,7 +266,8 @@ def opened(
     reading: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> LabelledData:
-    """Labelled data as `model` reads them; what is given is as for :func:`evaluate`. called: the
+    """Labelled data as `model` reads them; what is given is as for
+    :func:`rnnlm.evaluate`. called: the
     model, in notices, where there are several."""
     if isinstance(data, LabelledData):
         return data

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import several
@@ -16,6 +16,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import (
     EDIT,
+    LEVELS,
     MULTI,
     SOUNDS,
     Codec,
@@ -26,7 +27,7 @@ from rnnlm.tasks.labels.data import (
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Task, labels_in
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 
 MOST_NAMED = 5  # labels in a notice
@@ -57,7 +58,7 @@ def open_data(
     text = read_labelled(
         _files(paths),
         settings,
-        cast(Task, model.task),
+        LEVELS[model.task],
         [fspath(each) for each in several(labels, "labels")],
         aligned=not settings.align,
     )

@@ -18,7 +18,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.batches import ExampleBatches, batch_tensors
-from rnnlm.tasks.labels import contextual, evaluation, transfer
+from rnnlm.tasks.labels import contextual, evaluation
 from rnnlm.tasks.labels.data import MULTI, LabelColumn, LabelledData, TaskData, every
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.network import make_network
@@ -84,9 +84,6 @@ def make_trainer(
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
-
-
-initial_settings, initial_weights = transfer.settings, transfer.weights
 
 
 # ---- The objective and the validation of a task: the joint loss of all label columns, and

@@ -36,7 +36,7 @@ def details_of(
         treebanks = [
             name
             for name in sources.expand(tuple(files))
-            if detect_format(name, settings, "tagging") == "conllu"
+            if detect_format(name, settings, "word") == "conllu"
         ]
         details[SPLITTER] = learn_splitter(treebanks, settings).to_dict()
     return details

@@ -1,9 +1,9 @@
 """The data of a task's training run: examples read, labels made into columns, all of it as numbers;
 and the figures at the end."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -11,27 +11,17 @@ from msgspec import Meta
 import rnnlm.corpora as corpora
 from rnnlm.config import Count, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.evaluation.label_evaluation import LabelEvaluation
-from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
-from rnnlm.tasks.labels import contextual, evaluation, sounds, splitting
+from rnnlm.tasks.labels import contextual, sounds, splitting
 from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels.data import (
-    Codec,
-    LabelColumn,
-    LabelledData,
-    TaskData,
-    encode_examples,
-    one_token,
-)
+from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
-from rnnlm.tasks.labels.model import TaskModel
-from rnnlm.tasks.request import TrainingRequest
+from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task, labels_in
+from rnnlm.text.labelled.example import LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, Progress
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -56,17 +46,6 @@ class TaskTokenizerSettings(TokenizerSettings):
 
 
 TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What is trained on and evaluated on, as :class:`rnnlm.training.texts.Texts` has it."""
-
-    resolved: Resolved
-    data: TaskData
-    valid_is: str
-    test: LabelledData | None
-    overlaps: dict[str, Any] = field(default_factory=dict)
 
 
 def open_texts(
@@ -125,16 +104,6 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
         )
 
 
-def measure(
-    model: TaskModel, data: LabelledData, has_intervals: bool, name: str, progress: Progress
-) -> LabelEvaluation:
-    """Evaluate a model on data of that name. has_intervals: with 95 % intervals of the metrics that
-    count."""
-    progress(f"{name}: evaluating {data.sentences:,} lines")
-    found = evaluation.measure(model, data)
-    return with_intervals(found) if has_intervals else found
-
-
 def _read(
     names: dict[str, tuple[str, ...]],
     part: str,
@@ -144,7 +113,7 @@ def _read(
 ) -> LabelledText:
     labels = request.labels if part == "train" else getattr(request, f"{part}_labels")
     return read_labelled(
-        names[part], settings, cast(Task, kind.task), labels, aligned=not settings.align
+        names[part], settings, LEVELS[kind.task], labels, aligned=not settings.align
     )
 
 
@@ -154,7 +123,7 @@ def _parts(
     """Return the files of each part, and the settings: those that are named, or those of a bundled
     corpus with its columns."""
     names = {
-        "train": request.text or (corpora.USUAL[kind.task],),
+        "train": request.text or (registry.task(kind.task).usual_corpus,),
         "valid": request.valid,
         "test": request.test,
     }

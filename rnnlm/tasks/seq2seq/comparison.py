@@ -35,6 +35,7 @@ from rnnlm.evaluation.comparison.pairing import (
     compare_models,
     shown_interval,
 )
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import Table, unit_of
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
@@ -46,9 +47,9 @@ from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData
-from rnnlm.tasks.seq2seq.evaluation import GREEDY, Pairs, Pathname, opened, references_of
+from rnnlm.tasks.seq2seq.evaluation import Pairs, opened, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import PairOptions
 
 
 class ComparedTranslator(ComparedModel[PairEvaluation]):
@@ -138,26 +139,26 @@ class PairComparison(ModelComparison):
 
 
 def compare(
-    models: Sequence[Seq2SeqModel | str | Path], data: Pairs, *, names: Sequence[str] | None = None,
-    target: Sequence[Pathname] = (),
-    decode: bool = True, decoding: DecodingSettings | None = None,
-    reading: Mapping[str, Any] | None = None, resamples: int | None = None,
-    seed: int = 1, device: str | Device = "auto",
-) -> PairComparison:  # fmt: skip
-    """Compare models, themselves or by their names, on pairs; what is given is as for
-    :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
+    models: Sequence[Seq2SeqModel | str | Path],
+    data: Pairs,
+    options: PairOptions,
+    settings: ComparisonSettings | None = None,
+    names: Sequence[str] | None = None,
+    device: str | Device = "auto",
+) -> PairComparison:
+    """Compare models, themselves or by their names, on pairs. Of `settings` it uses `resamples` and
+    `seed`.
 
-    names: what models are called in the result. resamples: of bootstrap and randomisation test
-    (None: RESAMPLES and PERMUTATIONS).
+    names: what models are called in the result.
 
     Raises:
         UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
             do not read the same pairs, or nothing of them compares. TextError, ModelError,
-            DeviceError: as for :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
+            DeviceError.
     """
-    how = (decoding or GREEDY) if decode else None
-    comparing = _Comparing(data, target, reading, how)
-    trials = Trials(resamples, seed)
+    settings = settings or ComparisonSettings()
+    comparing = _Comparing(data, options)
+    trials = Trials(settings.resamples, settings.seed)
     return compare_models(models, comparing, names=names, trials=trials, device=device)
 
 
@@ -167,19 +168,12 @@ _Side = Side[Seq2SeqModel, PairedData]
 class _Comparing:
     """Encoder-decoders on the same pairs."""
 
-    def __init__(
-        self,
-        data: Pairs,
-        target: Sequence[Pathname],
-        reading: Mapping[str, Any] | None,
-        decoding: DecodingSettings | None,
-    ) -> None:
+    def __init__(self, data: Pairs, options: PairOptions) -> None:
         self.began = time.perf_counter()
-        self.data, self.target, self.reading, self.decoding = data, target, reading, decoding
-        self.lowercase = False
+        self.data, self.options, self.lowercase = data, options, False
 
     def read(self, model: Seq2SeqModel, called: str) -> PairedData:
-        return opened(model, self.data, self.target, self.reading, called)
+        return opened(model, self.data, self.options.target, self.options.reading, called)
 
     def comparable(self, sides: Sequence[_Side]) -> Comparable:
         if len({each.data.lines_hash for each in sides}) > 1:
@@ -221,12 +215,12 @@ class _Comparing:
         try:
             return find_comparable(subjects, any(UNKNOWN in its.lower() for its in references))
         except ComparisonError as error:
-            if self.decoding is None:
+            if self.options.search is None:
                 raise
             return Comparable((), "", (Refused("perplexity", None, error.why),))
 
     def measure(self, side: _Side) -> PairEvaluation:
-        return evaluation.measure(side.model, side.data, self.decoding, self.lowercase)
+        return evaluation.measure(side.model, side.data, self.options.search, self.lowercase)
 
     def result(self, sides: Sequence[_Side], outcome: Outcome[PairEvaluation]) -> PairComparison:
         compared = tuple(

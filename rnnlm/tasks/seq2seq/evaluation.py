@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -32,14 +32,13 @@ from rnnlm.events import never
 from rnnlm.generation.drawing import Starts
 from rnnlm.generation.search import search
 from rnnlm.generation.settings import SearchSettings
-from rnnlm.interface import Device, Tokenizer
+from rnnlm.interface import Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
-from rnnlm.tasks.bundled_data import bundled_corpus_of
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import GREEDY, DecodingSettings
 from rnnlm.text.encoding import EncodedText, as_bytes, encode_block, joined
 from rnnlm.text.lines import Block
 from rnnlm.text.marks import count_marks, tell_unseen
@@ -143,7 +142,6 @@ def _settings(
 
 # ---- What a model writes for the sources that it is measured on.
 
-GREEDY = DecodingSettings()
 LINES = 256  # decoded between two looks at whether to stop
 
 
@@ -284,36 +282,6 @@ def _signatures(
 Pairs = Pathname | Sequence[Pathname] | ParallelText | PairedData
 
 
-def evaluate(
-    model: Seq2SeqModel | str | Path, data: Pairs | None = None, *, target: Sequence[Pathname] = (),
-    decode: bool = True,
-    decoding: DecodingSettings | None = None, reading: Mapping[str, Any] | None = None,
-    device: str | Device = "auto",
-) -> PairEvaluation:  # fmt: skip
-    """The figures of a model, itself or by its name, on pairs: files, which are read as its
-    training data were, or pairs that were read.
-
-    data: None stands for the test part of the bundled corpus that the model was trained on. target:
-    for each file one with its targets, where these are in files of their own; as many again for
-    each further reference. decode: whether the sources are decoded; else perplexity is all that is
-    found. decoding: how; None: greedily. reading: those of
-    :class:`~rnnlm.text.pairs.ParallelSettings` that are to differ from the training data's.
-
-    Raises:
-        TextError: a file cannot be read, lacks a column, or has another number of lines than its
-            target. UsageError: the targets are not as many as the files, or the model cannot decode
-            so. ModelError: there is no such model, or it is damaged. DeviceError: `device` is not
-            available.
-    """
-    data = bundled_corpus_of(model, "test.tsv") if data is None else data
-    its = cast(
-        Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device)
-    )
-    return measure(
-        its, opened(its, data, target, reading), (decoding or GREEDY) if decode else None
-    )
-
-
 def opened(
     model: Seq2SeqModel,
     data: Pairs,
@@ -321,7 +289,8 @@ def opened(
     reading: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> PairedData:
-    """Pairs as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in
+    """Pairs as `model` reads them; what is given is as for
+    :func:`rnnlm.evaluate`. called: the model, in
     notices, where there are several."""
     if isinstance(data, PairedData):
         return data

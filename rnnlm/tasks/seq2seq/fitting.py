@@ -323,7 +323,6 @@ def make_trainer(
 
 
 check = functools.partial(fitting.check, has_text=False)
-initial_settings, initial_weights = settings, weights
 
 
 # ---- The objective and the validation of an encoder-decoder: cross-entropy of the target, and

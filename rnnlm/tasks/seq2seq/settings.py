@@ -5,8 +5,9 @@ The inherited settings of recurrent layers are those of the encoder; connections
 cell hold for the decoder, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -358,3 +359,27 @@ class DecodingSettings(Checked):
     def limit(self, source_tokens: int) -> int:
         """How many tokens a line may have whose source has so many, `</s>` counted in both."""
         return int(self.max_length * source_tokens) + LONGER
+
+
+GREEDY = DecodingSettings()
+
+
+@dataclass(frozen=True)
+class PairOptions(Checked):
+    """How pairs are read, and their sources decoded.
+
+    target: for each file one with its targets, where these are in files of their own; as many again
+    for each further reference. decode: whether sources are decoded (None: yes); else perplexity is
+    all that is found. decoding: how; None: greedily. reading: settings of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that are not to be those of the training data.
+    """
+
+    target: Sequence[str | Path] = ()
+    decode: bool | None = None
+    decoding: DecodingSettings | None = None
+    reading: Mapping[str, Any] | None = None
+
+    @property
+    def search(self) -> DecodingSettings | None:
+        """How sources are decoded; None: not at all."""
+        return None if self.decode is False else self.decoding or GREEDY

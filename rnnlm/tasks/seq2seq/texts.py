@@ -1,22 +1,17 @@
 """The data of an encoder-decoder's training run: pairs read, held out, and encoded; and the figures
 at the end."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Resolved
 from rnnlm.errors import TextError, UsageError, notice
-from rnnlm.evaluation.metrics import with_intervals
-from rnnlm.evaluation.pair_evaluation import PairEvaluation
 from rnnlm.models import registry
-from rnnlm.tasks.request import TrainingRequest
-from rnnlm.tasks.seq2seq import evaluation
+from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.tasks.seq2seq.data import (
-    PairedData,
     PairTrainingData,
     SourceTokenizerSettings,
     TargetTokenizerSettings,
@@ -24,7 +19,6 @@ from rnnlm.tasks.seq2seq.data import (
     encode_pairs,
     make_codec,
 )
-from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.lines import Progress
@@ -36,17 +30,6 @@ TEXT_SETTINGS = (
     ParallelSettings,
     HoldoutSettings,
 )
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What is trained on and evaluated on, as :class:`rnnlm.training.texts.Texts` has it."""
-
-    resolved: Resolved
-    data: PairTrainingData
-    valid_is: str
-    test: PairedData | None
-    overlaps: dict[str, Any] = field(default_factory=dict)
 
 
 def open_texts(
@@ -89,16 +72,6 @@ def open_texts(
     return Texts(resolved, PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
 
 
-def measure(
-    model: Seq2SeqModel, data: PairedData, has_intervals: bool, name: str, progress: Progress
-) -> PairEvaluation:
-    """Evaluate a model on data of that name. has_intervals: with 95 % intervals of the metrics that
-    count."""
-    progress(f"{name}: evaluating {data.sentences:,} lines")
-    found = evaluation.measure(model, data)
-    return with_intervals(found) if has_intervals else found
-
-
 def is_spelled(text: ParallelText) -> bool:
     """Whether the sources are spelled: letters split by spaces."""
     return all(len(each) == 1 for pair in text.pairs for each in pair.source.split()) and any(
@@ -126,7 +99,7 @@ def _read(
 def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
     """The files of each part: those that are named, or those of a bundled corpus."""
     names = {
-        "train": request.text or (corpora.USUAL["seq2seq"],),
+        "train": request.text or (registry.task("seq2seq").usual_corpus,),
         "valid": request.valid,
         "test": request.test,
     }

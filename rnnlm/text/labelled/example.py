@@ -76,7 +76,7 @@ def joined_labels(labels: Iterable[str]) -> str:
 
 # ---- Settings for reading labelled texts.
 
-Task = Literal["tagging", "classification"]
+Level = Literal["word", "text"]  # what each label is of: tagging, classification
 Format = Literal[
     "auto",
     "conllu",

@@ -17,7 +17,7 @@ from rnnlm.text.labelled.example import (
     Example,
     LabelledSettings,
     LabelledText,
-    Task,
+    Level,
     joined_labels,
     no_words,
     unequal,
@@ -28,8 +28,8 @@ from rnnlm.text.named_columns import cell, no_column, read_rows, text_of, usual_
 USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
 USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
 USUAL_LABELS = {
-    "tagging": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
-    "classification": ("label", "labels", "class", "intent"),
+    "word": ("labels", "tags", "slots", "upos", "ner_tags", "pos_tags"),
+    "text": ("label", "labels", "class", "intent"),
 }
 
 
@@ -44,7 +44,7 @@ class Columns:
 
 
 def read(
-    source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True
+    source: str, settings: LabelledSettings, level: Level, kind: str, aligned: bool = True
 ) -> LabelledText:
     """Return the examples of a table of one of the KINDS. aligned: whether each word has one
     label."""
@@ -56,39 +56,41 @@ def read(
     for row in read_rows(source, kind, settings, asked, only_asked=is_all):
         # The first row decides on the columns.
         if columns is None:
-            columns = columns_of(list(map(str, row.values)), row.where, settings, task)
+            columns = columns_of(list(map(str, row.values)), row.where, settings, level)
         examples.append(_example(row, columns, settings, source, aligned))
     columns = columns or Columns("", (), ())
     return LabelledText(tuple(examples), columns.words, columns.texts, kind)
 
 
-def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, task: Task) -> Columns:
+def columns_of(
+    names: Sequence[str], where: str, settings: LabelledSettings, level: Level
+) -> Columns:
     """Return which columns to read from a table that has those `names`."""
-    text = text_column(names, where, settings, task)
+    text = text_column(names, where, settings, level)
     labels = settings.label_columns
     sentence_labels = settings.sentence_label_columns
 
     # Without a named column, the usual one; but to classification both kinds of label are one.
-    if not labels and not (task == "classification" and sentence_labels):
+    if not labels and not (level == "text" and sentence_labels):
         others = [name for name in names if name not in (text, *sentence_labels)]
-        labels = (usual_column(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
+        labels = (usual_column(others, USUAL_LABELS[level], where, "the labels", "--label-column"),)
     for name in (*labels, *sentence_labels):
         if name not in names:
             raise no_column(where, name, names)
-    if task == "tagging":
+    if level == "word":
         return Columns(text, labels, sentence_labels)
     return Columns(text, (), (*labels, *sentence_labels))
 
 
 def text_column(
-    names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging"
+    names: Sequence[str], where: str, settings: LabelledSettings, level: Level = "word"
 ) -> str:
     """Return the column of the text; for tagging rather one in which it is split into words."""
     if settings.column:
         if settings.column not in names:
             raise no_column(where, settings.column, names)
         return settings.column
-    usual = USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1]
+    usual = USUAL_TEXT if level == "word" else USUAL_TEXT[::-1]
     return usual_column(names, usual, where, "the text", "--column")
 
 

@@ -13,7 +13,7 @@ from rnnlm.text.labelled.example import (
     Example,
     LabelledSettings,
     LabelledText,
-    Task,
+    Level,
     blocks,
     joined_labels,
     no_words,
@@ -323,7 +323,7 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
 
 
 def read_parallel(
-    source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True
+    source: str, labels: str, settings: LabelledSettings, level: Level, aligned: bool = True
 ) -> LabelledText:
     """Return the examples of the text `source` with the labels of the file `labels`. aligned:
     whether each word has one label."""
@@ -337,7 +337,7 @@ def read_parallel(
 
         # Labels of words are split as words are; that of a text is the whole line.
         where = f"{labels}, line {number}"
-        if task != "tagging":
+        if level != "word":
             text_labels = (text_label(label_line, where, names[0], settings),)
             examples.append(Example(words, (), text_labels, number, source))
             continue
@@ -346,6 +346,6 @@ def read_parallel(
         if is_unequal:
             raise unequal(where, len(row), len(words), names[0])
         examples.append(Example(words, (row,), (), number, source))
-    if task == "tagging":
+    if level == "word":
         return LabelledText(tuple(examples), names, (), "parallel")
     return LabelledText(tuple(examples), (), names, "parallel")

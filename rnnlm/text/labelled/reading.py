@@ -9,7 +9,7 @@ from rnnlm.errors import TextError, UsageError, shown
 from rnnlm.files import tables
 from rnnlm.text import sources
 from rnnlm.text.labelled import conllu, labelled_tables, line_formats
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Task
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
 from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
 from rnnlm.text.labelled.line_formats import PREFIX, is_document_start
 from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
@@ -25,7 +25,7 @@ _OF_TEXTS = {"label-first": line_formats.read_label_first, "fasttext": line_form
 
 
 def read_labelled(
-    paths: Iterable[str | PathLike[str]], settings: LabelledSettings, task: Task,
+    paths: Iterable[str | PathLike[str]], settings: LabelledSettings, level: Level,
     labels: Sequence[str | PathLike[str]] = (), aligned: bool = True,
 ) -> LabelledText:  # fmt: skip
     """Return the examples of some files, in order.
@@ -38,13 +38,13 @@ def read_labelled(
     label_files = sources.expand_files(labels, "labels", ".conllu")
     _check(files, label_files, settings)
     if not label_files:
-        parts = [_read(source, settings, task, aligned) for source in files]
+        parts = [_read(source, settings, level, aligned) for source in files]
         return _joined(files, parts, settings)
 
-    _check_columns(label_files[0], "parallel", settings, task)
+    _check_columns(label_files[0], "parallel", settings, level)
     parts = []
     for source, label_file in zip(files, label_files, strict=True):
-        part = line_formats.read_parallel(source, label_file, settings, task, aligned)
+        part = line_formats.read_parallel(source, label_file, settings, level, aligned)
         parts.append(part)
     return _joined(files, parts, settings)
 
@@ -68,29 +68,29 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
         )
 
 
-def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) -> LabelledText:
-    format = detect_format(source, settings, task)
-    _check_columns(source, format, settings, task)
+def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) -> LabelledText:
+    format = detect_format(source, settings, level)
+    _check_columns(source, format, settings, level)
     if format in _OF_WORDS:
-        if task != "tagging":
+        if level != "word":
             raise UsageError(
                 f"{source}: format {format} labels words",
-                f"{task} learns labels of texts",
+                "classification learns labels of texts",
                 "use --task tagging",
             )
         return _OF_WORDS[format](source, settings)
     if format in _OF_TEXTS:
-        if task == "tagging":
+        if level == "word":
             raise UsageError(
                 f"{source}: format {format} labels texts",
                 "tagging learns labels of words",
                 "use --task classification",
             )
         return _OF_TEXTS[format](source, settings)
-    return labelled_tables.read(source, settings, task, format, aligned)
+    return labelled_tables.read(source, settings, level, format, aligned)
 
 
-def _check_columns(source: str, format: str, settings: LabelledSettings, task: Task) -> None:
+def _check_columns(source: str, format: str, settings: LabelledSettings, level: Level) -> None:
     """Refuse columns that a format does not have: most hold words and one label of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
     has_one_label = format in ("slashes", "parallel", *_OF_TEXTS)
@@ -100,7 +100,7 @@ def _check_columns(source: str, format: str, settings: LabelledSettings, task: T
             f"{source}: {what}, but format {format} has words and one label",
             hint="name none, or another --input-format",
         )
-    has_no_sentence_label = format in ("slashes", "columns", "parallel") and task == "tagging"
+    has_no_sentence_label = format in ("slashes", "columns", "parallel") and level == "word"
     if has_no_sentence_label and settings.sentence_label_columns:
         raise UsageError(
             f"{source}: no label of the whole sentence",
@@ -150,7 +150,7 @@ def _joined(
 SAMPLE_LINES = 100
 
 
-def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
+def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
     """Return the format of a file, as :class:`LabelledSettings` calls it."""
     if settings.format != "auto":
         return settings.format
@@ -161,11 +161,11 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     # The name says nothing, so look at the beginning.
     sample = islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
     lines = [without_end(line) for _, line in sample]
-    found = _by_lines(lines, settings, task)
+    found = _by_lines(lines, settings, level)
     if found:
         return found
     first = next((line for line in lines if not is_blank(line)), "")
-    if task == "classification":
+    if level == "text":
         which = "label-first is for lines that begin with their label"
     else:
         which = "--labels names a file that holds only labels"
@@ -176,12 +176,12 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     )
 
 
-def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str | None:
+def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str | None:
     """Return the format of a file that begins with these lines; None where it cannot be told."""
     filled = [line for line in lines if not is_blank(line)]
     if not filled:
         # Of an empty file any format will do: reading it says that it is empty.
-        return "label-first" if task == "classification" else "columns"
+        return "label-first" if level == "text" else "columns"
 
     # Formats of any task.
     first = filled[0]
@@ -193,7 +193,7 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
         return "tsv"
 
     # Lines that hold a text and its label.
-    if task == "classification":
+    if level == "text":
         if any(word.startswith(PREFIX) for word in split_words(first)):
             return "fasttext"
         return "label-first" if "\t" in first else None

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from rnnlm import corpora
+from rnnlm.models import registry
 
 PARTS = ("train", "valid", "test")
 MADE = sorted([*corpora.COLUMNS, "dates"])
@@ -76,7 +77,7 @@ def test_pair_corpora_have_parts_columns_and_settings():
         corpora.paired("travel") is corpora.paired("no-such") is corpora.labelled("dates") is None
     )
     dates = corpora.paired("dates")
-    assert (dates.train, dates.tasks, corpora.USUAL["seq2seq"]) == (
+    assert (dates.train, dates.tasks, registry.task("seq2seq").usual_corpus) == (
         corpora.part("dates", "train"),
         ("seq2seq",),
         "dates",

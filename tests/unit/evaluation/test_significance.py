@@ -27,7 +27,7 @@ def system(
     probabilities = [[rng.random() for _ in row] for row in gold]
     known = [[rng.random() < 0.8 for _ in row] for row in gold]
     return Predictions(
-        "tagging", gold, predicted, scheme="bio", known=known, probabilities=probabilities,
+        "word", gold, predicted, scheme="bio", known=known, probabilities=probabilities,
         references=[[row, row[:1]] for row in gold], symbols=predicted,
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ def repeated(predictions: Predictions, times: list[int]) -> Predictions:
         ]
         for name in columns
     }
-    return Predictions("tagging", scheme="bio", **rows)
+    return Predictions("word", scheme="bio", **rows)
 
 
 def test_resampled_figure_equals_that_of_repeated_sentences():

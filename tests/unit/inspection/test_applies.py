@@ -8,14 +8,12 @@ import pytest
 
 from rnnlm.cli.commands.inspect import WHATS
 from rnnlm.errors import UsageError
-from rnnlm.inspection.common import APPLIES, check_applies
-from rnnlm.models.registry import ANY, KINDS, LANGUAGE_MODEL, TASK_KINDS
+from rnnlm.inspection.common import LACKS, check_applies
+from rnnlm.models import registry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "insight.md").read_text(encoding="utf-8")
 WITHOUT_MODEL = {"surface"}
-EXISTING = {LANGUAGE_MODEL: set(KINDS)} | {
-    task: {kind.name for kind in TASK_KINDS if kind.task == task} for task in ANY[1:]
-}
+TASKS = registry.all_tasks()
 
 
 def test_page_and_code_list_the_same_kinds():
@@ -27,29 +25,27 @@ def test_page_and_code_list_the_same_kinds():
     found = {
         row[0].strip("`"): [set(re.findall(r"\w+", cell)) for cell in row[1:]]
         for row in rows
-        if len(row) == 1 + len(ANY)
+        if len(row) == 1 + len(TASKS)
     }
-    assert found == {
-        what: [set(applies.kinds.get(task, ())) for task in ANY]
-        for what, applies in APPLIES.items()
-    }
+    assert found == {what: [set(task.looks.get(what, ())) for task in TASKS] for what in LACKS}
 
 
 def test_every_inspection_is_listed_with_existing_kinds():
-    assert set(APPLIES) == set(WHATS) - WITHOUT_MODEL
-    for applies in APPLIES.values():
-        for task, kinds in applies.kinds.items():
-            assert set(kinds) <= EXISTING[task]
+    assert set(LACKS) == set(WHATS) - WITHOUT_MODEL
+    for task in TASKS:
+        assert set(task.looks) <= set(LACKS)
+        for kinds in task.looks.values():
+            assert set(kinds) <= set(registry.kinds_of(task.name))
 
 
-@pytest.mark.parametrize("what", APPLIES)
+@pytest.mark.parametrize("what", LACKS)
 def test_model_with_nothing_to_inspect_is_refused_briefly(what):
-    for task in ANY:
-        for kind in EXISTING[task]:
-            if kind in APPLIES[what].kinds.get(task, ()):
-                check_applies(what, "mine", task, kind)
+    for task in TASKS:
+        for kind in registry.kinds_of(task.name):
+            if kind in task.looks.get(what, ()):
+                check_applies(what, "mine", task.name, kind)
             else:
                 with pytest.raises(
                     UsageError, match=f"inspect {what} has nothing to show for mine"
                 ):
-                    check_applies(what, "mine", task, kind)
+                    check_applies(what, "mine", task.name, kind)

@@ -11,7 +11,7 @@ import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection import probing
-from rnnlm.inspection.probing import _Answers, _inspection, _Task, read_items
+from rnnlm.inspection.probing import _Answers, _CodedLabels, _inspection, read_items
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 
@@ -78,7 +78,7 @@ def test_control_labels_are_fixed_per_word(tmp_path):
     lines = [f"w{number % 900} {'ABBB'[number % 4]}\n\n" for number in range(2700)]
     (tmp_path / "a.txt").write_text("".join(lines))
     data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
-    task = _Task.of(data, seed=1)
+    task = _CodedLabels.of(data, seed=1)
     labels = {}
     parts = ((data.train, task.control_train_N), (data.test, task.control_test_N))
     for word, label in (
@@ -96,7 +96,7 @@ def test_label_missing_in_training_always_counts_as_missed(tmp_path):
     (tmp_path / "a.txt").write_text("the X\ncat Y\n\n" * 4)
     (tmp_path / "b.txt").write_text("the X\ncat Z\nsat X\n\n" * 30)
     data = read_items(str(tmp_path / "a.txt"), [tmp_path / "b.txt"], None, None, 9000, 1)
-    task = _Task.of(data, seed=1)
+    task = _CodedLabels.of(data, seed=1)
     assert task.test_N.tolist() == 30 * [0, -1, 0]
     right_N = np.repeat(np.arange(30) % 3 > 0, 3)  # of a sentence all words or none
     answers = [

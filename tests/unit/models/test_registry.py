@@ -1,7 +1,11 @@
 """Every kind of model by name, its functions found when asked for and not before."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
+from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import pytest
@@ -100,3 +104,35 @@ def test_n_gram_models_are_reached_without_torch(name):
         "registry.kind_of('lstm').settings_classes(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+LIBRARY = Path(registry.__file__).parents[1]
+
+
+def names_of_objects():
+    """All texts in the code that name an object of the library by its module."""
+    texts = [
+        node.value
+        for path in LIBRARY.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return sorted({text for text in texts if re.fullmatch(r"rnnlm(\.\w+)+:\w+", text)})
+
+
+def test_every_object_named_in_a_text_exists():
+    names = names_of_objects()
+    assert set(registry.TASKS.values()) < set(names)
+    assert all(resolve_name(name) is not None for name in names)
+
+
+def test_every_kind_has_what_its_modules_promise():
+    for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
+        assert kind.settings_classes() and kind.array_shapes and kind.from_arrays
+        if kind.fitting:
+            assert all(resolve_name(f"{kind.fitting}:{name}") for name in ("check", "fit"))
+
+
+def test_an_unknown_task_suggests_the_nearest():
+    with pytest.raises(SettingsError, match="unknown task 'taging'; did you mean 'tagging'"):
+        registry.task("taging")

@@ -235,3 +235,9 @@ def trains_on_labels(name, output):
 def test_an_unknown_recipe_suggests_the_nearest():
     with pytest.raises(SettingsError, match="unknown recipe 'lstm-chr'; did you mean 'lstm-char'"):
         recipes.load("lstm-chr")
+
+
+def test_recipes_of_pairs_say_that_they_are():
+    found = [recipes.load(name) for name in recipes.names()]
+    pairs = [each.name for each in found if each.settings.get("task") == "seq2seq"]
+    assert pairs and [each.name for each in found if each.learns_pairs] == pairs

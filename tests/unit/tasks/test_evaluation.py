@@ -51,11 +51,7 @@ def test_figures_are_those_of_the_predictions(model):
     ]
     expected = report(
         Predictions(
-            "tagging",
-            [example.word_labels[0] for example in text.examples],
-            predicted,
-            "slots",
-            "bio",
+            "word", [example.word_labels[0] for example in text.examples], predicted, "slots", "bio"
         )
     )
     assert (found.columns[0].f1, found.columns[0].accuracy, found.columns[0].by_type) == (
@@ -140,7 +136,9 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
         with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
             rnnlm.evaluate(model, text, **{name: value})
     for name, value in (("mode", "conlleval"), ("labels", "x"), ("reading", {"column": "x"})):
-        with pytest.raises(UsageError, match=f"{name}= needs a tagger or classifier"):
+        with pytest.raises(
+            UsageError, match=f"{name}= needs a tagger of words or a classifier of texts"
+        ):
             rnnlm.evaluate("demo", "none", **{name: [value] if name == "labels" else value})
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare([model, model], text, train="none", names=["a", "b"])

@@ -7,9 +7,9 @@ import pytest
 
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
+from rnnlm.models import registry
 from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
 from rnnlm.tasks.labels.settings import KINDS, TaggingSettings, network_settings, stored
-from rnnlm.tasks.refusals import refusal
 
 
 @pytest.mark.parametrize("task, model", KINDS)
@@ -63,6 +63,11 @@ def test_a_setting_without_effect_is_named():
     assert "dropout_latent" not in str(caught[0].message)
 
 
+def refusal(task: str, model: str) -> SettingsError:
+    """Why a task has no such kind, and what to do instead."""
+    return registry.task(task).refusal_of_kind(model, list(registry.kinds_of(task)))
+
+
 @pytest.mark.parametrize("task, model, why, hint", [
     ("tagging", "jordan", "its prediction of that word", "--model rnn --set label_feedback=true"),
     ("classification", "jordan", "its prediction of that word",
@@ -74,14 +79,16 @@ def test_a_setting_without_effect_is_named():
     ("tagging", "bag", "not one for each word", "--model rnn, gru, lstm or qrnn"),
     ("tagging", "cnn", "not one for each word", "lstm"),
     ("tagging", "lsmt", "there are rnn, gru, lstm, qrnn", "did you mean 'lstm'?"),
-    ("language modelling", "bag", "must not read what it is to predict", "--task classification"),
+    ("language-model", "bag", "must not read what it is to predict", "--task classification"),
 ])  # fmt: skip
 def test_kinds_senseless_for_a_task_are_refused(task, model, why, hint):
-    what, reason, way_out = refusal(task, model)
-    assert model in what and why in reason and hint in way_out
+    error = refusal(task, model)
+    assert model in error.what and why in error.why and hint in error.hint
 
 
 def test_every_kind_suits_its_task_or_is_refused():
     for task in ("tagging", "classification"):
         for model in {*LANGUAGE_MODELS, "ngram", "unigram", "bag", "cnn"}:
-            assert (refusal(task, model) is None) == ((task, model) in KINDS)
+            is_known = model in registry.kinds_of(task)
+            assert is_known == ((task, model) in KINDS)
+            assert is_known or refusal(task, model).why

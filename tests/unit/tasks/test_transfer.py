@@ -9,7 +9,7 @@ import torch
 from rnnlm.errors import UsageError
 from rnnlm.models import loading
 from rnnlm.tasks.batches import batch_tensors
-from rnnlm.tasks.labels import fitting
+from rnnlm.tasks.labels import transfer
 from rnnlm.tasks.labels.data import Codec, TaskData, encode_words
 from rnnlm.tasks.labels.network import TaskNetwork
 from rnnlm.tasks.labels.settings import KINDS
@@ -41,7 +41,7 @@ def started(request):
     )
     data = TaskData(codec, codec_of.train, None)
     network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
-    weights = fitting.initial_weights(request, resolved, data)
+    weights = transfer.weights(request, resolved, data)
     network.load_state_dict(
         {name: torch.from_numpy(array) for name, array in weights.items()}, strict=False
     )
@@ -148,7 +148,7 @@ def test_a_bag_of_words_takes_the_words_alone(tmp_path):
     _, _, resolved = resolve_request(request)
     data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
     codec = Codec(model.tokenizer, data.tokenizer.columns)
-    weights = fitting.initial_weights(request, resolved, TaskData(codec, data.train, None))
+    weights = transfer.weights(request, resolved, TaskData(codec, data.train, None))
     assert {name.removeprefix("encoder.") for name in weights} == {
         name for name in model.to_arrays() if name.startswith("input.")
     }

@@ -13,7 +13,7 @@ from rnnlm.text.pairs import ParallelSettings, read_pairs
 
 READERS = {
     "labels": lambda path: read_labelled(
-        [path], LabelledSettings(format="tsv", column="text", label_column="label"), "tagging"
+        [path], LabelledSettings(format="tsv", column="text", label_column="label"), "word"
     ),
     "documents": lambda path: list(read_table(str(path), LabelledSettings(column="text"), "tsv")),
     "pairs": lambda path: read_pairs(
@@ -75,5 +75,5 @@ def test_parquet_columns_that_nobody_needs_stay_unread(tmp_path, monkeypatch):
         lambda name, columns=None: read.append(columns) or real(name, columns),
     )
     settings = LabelledSettings(column="text", label_column="label")
-    assert read_labelled([path], settings, "tagging").examples[0].words == ("a", "b")
+    assert read_labelled([path], settings, "word").examples[0].words == ("a", "b")
     assert read == [["text", "label"]]

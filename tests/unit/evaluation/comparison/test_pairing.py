@@ -13,8 +13,8 @@ from rnnlm.evaluation.resampling import Trials
 from rnnlm.evaluation.translation import TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
-FIRST = Predictions("tagging", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
-SECOND = Predictions("tagging", GOLD, GOLD, scheme="bio", probabilities=[[0.9, 0.9]] * 12)
+FIRST = Predictions("word", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")
+SECOND = Predictions("word", GOLD, GOLD, scheme="bio", probabilities=[[0.9, 0.9]] * 12)
 F1 = LabelSignature("f1", mode="conlleval", scheme="bio", data="d1", model="m1")
 BLEU = TranslationSignature("bleu", case="kept", data="d1", beam="1", model="m1")
 NAMES = ("a", "b")

@@ -7,24 +7,21 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import Predictions, joint_exact_match, measures, report
 
 SLOTS = Predictions(
-    "tagging", gold=["B-city I-city O".split(), "O B-day".split()],
+    "word", gold=["B-city I-city O".split(), "O B-day".split()],
     predicted=["B-city I-city O".split(), "O B-city".split()],
     column="slots", scheme="bio", known=[[True, True, True], [True, False]],
     training_labels=["O", "B-city", "I-city"],
     probabilities=[[0.9, 0.9, 0.9], [0.9, 0.9]],
 )  # fmt: skip
 INTENT = Predictions(
-    "classification",
-    gold=[["flight"], ["fare"]],
-    predicted=[["flight"], ["flight"]],
-    column="intent",
+    "text", gold=[["flight"], ["fare"]], predicted=[["flight"], ["flight"]], column="intent"
 )
 TOPICS = Predictions(
-    "classification", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
+    "text", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
     multi_label=True, training_labels=["b", "c"]
 )  # fmt: skip
 SOUNDS = Predictions(
-    "tagging",
+    "word",
     [],
     [],
     references=[[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]],
@@ -85,7 +82,7 @@ def test_letters_to_sounds_have_error_rates():
         "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
     aligned = Predictions(
-        "tagging",
+        "word",
         [["K", "AE", "T"]],
         [["K", "_", "T"]],
         references=[[["K", "AE", "T"]]],
@@ -97,7 +94,7 @@ def test_letters_to_sounds_have_error_rates():
 def test_joint_exact_match_requires_slots_and_intent_right():
     assert joint_exact_match([SLOTS, INTENT]).value == 1 / 2
     assert math.isclose(measures(SLOTS)["exact_match"].value, 1 / 2)
-    swapped = Predictions("classification", INTENT.gold[::-1], INTENT.predicted)
+    swapped = Predictions("text", INTENT.gold[::-1], INTENT.predicted)
     assert joint_exact_match([SLOTS, swapped]).value == 0
     with pytest.raises(UsageError, match="not of the same sentences"):
         joint_exact_match([SLOTS, TOPICS])
@@ -106,9 +103,9 @@ def test_joint_exact_match_requires_slots_and_intent_right():
 
 
 @pytest.mark.parametrize("given, message", [
-    ({"task": "scoring"}, "task scoring"),
-    ({"task": "tagging", "multi_label": True}, "one label in each column"),
-    ({"task": "tagging", "symbols": [["a"]]}, "error rates need"),
+    ({"level": "page"}, "labels of a page"),
+    ({"level": "word", "multi_label": True}, "one label in each column"),
+    ({"level": "word", "symbols": [["a"]]}, "error rates need"),
 ])  # fmt: skip
 def test_what_does_not_fit_together_is_an_error(given, message):
     with pytest.raises(UsageError, match=message):

@@ -11,7 +11,7 @@ import torch
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.fitting import initial_weights, make_trainer
+from rnnlm.tasks.seq2seq.fitting import make_trainer, weights
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.training.request import Request, resolve_request
 from support.networks import as_stored
@@ -49,7 +49,7 @@ def started(task="seq2seq", **given) -> Started:
     )
     _, _, resolved = resolve_request(request)
     data, resolved = opened(request, resolved, PAIRS)
-    trainer = make_trainer(resolved, data, initial_weights(request, resolved, data))
+    trainer = make_trainer(resolved, data, weights(request, resolved, data))
     trainer.network.eval()
     return Started(trainer.objective.model(), resolved)
 

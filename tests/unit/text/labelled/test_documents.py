@@ -48,7 +48,7 @@ def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
     readable.write_text(
         content.replace("# newdoc\n\n", "").replace("\n# the end", ""), encoding="utf-8", newline=""
     )
-    gold = read_labelled([readable], settings, "tagging").examples
+    gold = read_labelled([readable], settings, "word").examples
     names = columns.split(",")
     written = [
         sentence.with_labels(dict(zip(names, each.word_labels, strict=True)))
@@ -145,7 +145,7 @@ def test_raw_text_is_written_in_any_format(tmp_path):
         path.write_text(content)
         column = {"columns": "2", "slashes": "tag"}.get(format, "upos")
         (found,) = read_labelled(
-            [path], LabelledSettings(format=format, label_column=column), "tagging"
+            [path], LabelledSettings(format=format, label_column=column), "word"
         ).examples
         assert (found.words, found.word_labels) == (parts.words, (tuple(labels["upos"]),))
     (found, other) = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")

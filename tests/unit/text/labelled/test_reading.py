@@ -29,7 +29,7 @@ TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row
 
 @pytest.fixture
 def read(tmp_path):
-    def of(content, task="tagging", name="data.txt", labels=None, aligned=True, **settings):
+    def of(content, task="word", name="data.txt", labels=None, aligned=True, **settings):
         files = []
         for file, text in (
             (name, content),
@@ -93,7 +93,7 @@ def test_formats_of_word_labels_are_detected_by_content(read, content, format):
     ],
 )
 def test_formats_of_text_labels_are_detected_by_content(read, content, format, name):
-    text = read(content, "classification", name)
+    text = read(content, "text", name)
     found = [(each.words, each.word_labels, each.text_labels) for each in text.examples]
     assert found == [(("a", "text"), (), ("b",)), (("other", "text"), (), ("a",))]
     assert text.format == format
@@ -105,10 +105,10 @@ def test_words_named_like_columns_make_no_table(read):
 
 def test_the_label_first_format_must_be_named(read):
     with pytest.raises(TextError, match="cannot tell.*label-first"):
-        read("1 good\n0 bad\n", "classification")
+        read("1 good\n0 bad\n", "text")
     assert [
         each.text_labels
-        for each in read("1 good\n0 bad film\n", "classification", format="label-first").examples
+        for each in read("1 good\n0 bad film\n", "text", format="label-first").examples
     ] == [("1",), ("0",)]
 
 
@@ -172,7 +172,7 @@ def test_slots_stand_beside_intents_in_every_table(read, tmp_path, name):
     )
     assert [each.text_labels for each in text.examples] == [("flight",), ("a#b",)]
     assert text.examples[0].word_labels == (("O", "O", "B-city"),)
-    intents = read(content, "classification", name=name.removesuffix(".gz"), label_column="intent")
+    intents = read(content, "text", name=name.removesuffix(".gz"), label_column="intent")
     assert [(each.word_labels, each.text_labels) for each in intents.examples] == [
         ((), ("flight",)),
         ((), ("a#b",)),
@@ -182,7 +182,7 @@ def test_slots_stand_beside_intents_in_every_table(read, tmp_path, name):
 def test_labels_in_a_file_of_their_own(read):
     (example,) = read("a b\n", labels="x y\n").examples
     assert (example.words, example.word_labels) == (("a", "b"), (("x", "y"),))
-    assert read("a b\nc\n", "classification", labels="x y\nz\n").examples[0].text_labels == ("x y",)
+    assert read("a b\nc\n", "text", labels="x y\nz\n").examples[0].text_labels == ("x y",)
     assert read("s c h u h\n", labels="S U\n", aligned=False).examples[0].word_labels == (
         ("S", "U"),
     )
@@ -190,19 +190,15 @@ def test_labels_in_a_file_of_their_own(read):
 
 def test_a_text_may_have_several_labels_on_request(read):
     assert [
-        each.text_labels[0]
-        for each in read("b|a|b\tx\n\ty\n", "classification", multi_label=True).examples
+        each.text_labels[0] for each in read("b|a|b\tx\n\ty\n", "text", multi_label=True).examples
     ] == ["b|a", ""]
     fast = "__label__b __label__a x\n"
-    assert read(fast, "classification", multi_label=True).examples[0].text_labels == ("b|a",)
+    assert read(fast, "text", multi_label=True).examples[0].text_labels == ("b|a",)
     row = '{"text": "x", "labels": ["b", "a"]}'
-    assert labels_in(read(row, "classification", multi_label=True).examples[0].text_labels[0]) == (
-        "b",
-        "a",
-    )
+    assert labels_in(read(row, "text", multi_label=True).examples[0].text_labels[0]) == ("b", "a")
     for content in (fast, row):
         with pytest.raises(TextError, match="line 1: 2 labels of one text.*multi-label"):
-            read(content, "classification")
+            read(content, "text")
 
 
 FAULTS = [  # content, what the message holds, settings
@@ -258,13 +254,13 @@ def test_label_files_must_match_the_texts(read, tmp_path):
         read("a b\n", labels="X\n")
     with pytest.raises(UsageError, match="2 files of text and 1 of labels"):
         read_labelled(
-            [tmp_path / "data.txt"] * 2, LabelledSettings(), "tagging", [tmp_path / "labels.txt"]
+            [tmp_path / "data.txt"] * 2, LabelledSettings(), "word", [tmp_path / "labels.txt"]
         )
 
 
 def test_what_does_not_go_together_is_wrong_usage(read):
     with pytest.raises(UsageError, match="conllu labels words.*--task tagging"):
-        read(CONLLU, "classification", format="conllu")
+        read(CONLLU, "text", format="conllu")
     with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
         read("__label__a b", format="fasttext")
     with pytest.raises(
@@ -272,7 +268,7 @@ def test_what_does_not_go_together_is_wrong_usage(read):
     ):
         read("a/X", label_column="x,y")
     with pytest.raises(UsageError, match="column 'text', but format label-first has"):
-        read("a\tb c", "classification", column="text", format="label-first")
+        read("a\tb c", "text", column="text", format="label-first")
     with pytest.raises(
         UsageError,
         match="no label of the whole sentence; there is none in format columns.*CoNLL-U comments",

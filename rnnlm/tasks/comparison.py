@@ -1,0 +1,198 @@
+"""Models of one task on the same data: metrics with intervals, and paired differences, of any task
+whose metrics are counted line by line."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from rnnlm.evaluation.comparison.pairing import (
+    Comparable,
+    ComparedModel,
+    Key,
+    ModelComparison,
+    Outcome,
+    Side,
+    compare_models,
+    shown_interval,
+)
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.comparison.verdict import Contrast, in_points
+from rnnlm.evaluation.metrics import Evaluation, Table
+from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
+from rnnlm.interface import Device
+from rnnlm.models import loading
+from rnnlm.models.loading import ScoringModel
+from rnnlm.tasks.request import CountedText
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.task import Given, Task
+
+M = TypeVar("M")
+D = TypeVar("D", bound=CountedText)
+C = TypeVar("C")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ComparedByMetrics(ComparedModel[Evaluation]):
+    """One of the models."""
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Of each column of labels the intervals of its metrics, by name."""
+        return _by_column(self.evaluation, self.found)
+
+
+@dataclass(frozen=True)
+class MetricDifferences:
+    """By how much the metrics of the second model differ from those of the first: of each column of
+    labels, by name."""
+
+    first: str
+    second: str
+    figures: dict[str, dict[str, FigureDifference]]
+
+
+@dataclass(frozen=True)
+class MetricComparison(ModelComparison):
+    """Models on the same data, and the differences of each pair."""
+
+    task: str
+    sentences: int
+    models: tuple[ComparedByMetrics, ...]
+    differences: tuple[MetricDifferences, ...]
+    seconds: float
+
+    @property
+    def compared(self) -> tuple[ComparedByMetrics, ...]:
+        return self.models
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The differences of all pairs by the main metric of the first column of labels."""
+        main = self.models[0].evaluation.mains[0]
+        return tuple(
+            Contrast(
+                each.first,
+                each.second,
+                f"points of {main.name}",
+                in_points(each.figures[main.column].get(main.name)),
+                higher_is_better=main.higher_is_better,
+            )
+            for each in self.differences
+        )
+
+    def difference_table(self) -> Table:
+        rows = []
+        evaluation = self.models[0].evaluation
+        has_columns = len(evaluation.column_names) > 1
+        for each in self.differences:
+            for metric in (*evaluation.metrics, *evaluation.joint):
+                its = each.figures.get(metric.column, {}).get(metric.name)
+                if its is not None:
+                    label = metric.label if has_columns else metric.name
+                    points = shown_interval(its.interval, "+.2f", scale=100)
+                    rows.append([f"{each.second} - {each.first}", label, points, f"{its.p:.4f}"])
+        return Table(["difference", "measure", "points", "p"], rows, left=2)
+
+    def to_dict(self) -> dict[str, object]:
+        """In JSON's types."""
+        shown = []
+        for each in self.models:
+            intervals = {
+                column: {name: vars(its) for name, its in found.items()}
+                for column, found in each.intervals.items()
+            }
+            evaluation = each.evaluation.to_dict()
+            shown.append(
+                {
+                    "name": each.name,
+                    "folder": each.folder,
+                    "evaluation": evaluation,
+                    "intervals": intervals,
+                }
+            )
+        return {
+            "task": self.task,
+            "sentences": self.sentences,
+            "models": shown,
+            "differences": [dataclasses.asdict(each) for each in self.differences],
+            "seconds": self.seconds,
+        }
+
+
+def compare(
+    task: "Task[M, D, C, K]",
+    models: Sequence[M | str | Path],
+    data: "Given | D",
+    options: K | None = None,
+    settings: ComparisonSettings | None = None,
+    names: Sequence[str] | None = None,
+    device: str | Device = "auto",
+) -> MetricComparison:
+    """Compare models of a task, themselves or by their names.
+
+    names: what models are called in the result.
+
+    Raises:
+        UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
+            or have not learned the same. TextError, ModelError, DeviceError.
+    """
+    settings = settings or ComparisonSettings()
+    comparing = _Comparing(task, data, options)
+    trials = Trials(settings.resamples, settings.seed)
+    return compare_models(models, comparing, names=names, trials=trials, device=device)
+
+
+class _Comparing(Generic[M, D, C, K]):
+    """Models of a task on the same data."""
+
+    def __init__(self, task: "Task[M, D, C, K]", data: "Given | D", options: K | None) -> None:
+        self.began = time.perf_counter()
+        self.task, self.data, self.options = task, data, options
+        self.models: dict[str, M] = {}
+
+    def read(self, model: M, called: str) -> D:
+        # What models have learned is compared before what they have not learned is noticed.
+        self.models[called] = model
+        self.task.check_alike(self.models)
+        return self.task.read(model, self.data, self.options, called)
+
+    def comparable(self, sides: Sequence[Side[M, D]]) -> Comparable:
+        return Comparable(self.task.compared, "", differing=self.task.compared)
+
+    def measure(self, side: Side[M, D]) -> Evaluation:
+        return self.task.measured(side.model, side.data, self.options)
+
+    def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[Evaluation]) -> MetricComparison:
+        compared = tuple(
+            ComparedByMetrics(side.name, loading.called(cast(ScoringModel, side.model)), its, found)
+            for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True)
+        )
+        differences = tuple(
+            MetricDifferences(
+                sides[i].name, sides[j].name, _by_column(compared[i].evaluation, _drawn(found))
+            )
+            for (i, j), found in outcome.differences.items()
+        )
+        seconds = time.perf_counter() - self.began
+        sentences = sides[0].data.sentences
+        return MetricComparison(self.task.name, sentences, compared, differences, seconds)
+
+
+def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict[str, V]]:
+    """Return what was found of each metric by column, then by name, in the order in which --json
+    has them."""
+    columns: dict[str, dict[str, V]] = {name: {} for name in evaluation.column_names}
+    order = [*evaluation.order_of_json, *(name for _, name in found)]
+    for (column, name), value in sorted(found.items(), key=lambda pair: order.index(pair[0][1])):
+        columns.setdefault(column, {})[name] = value
+    return columns
+
+
+def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, FigureDifference]:
+    """The differences of metrics that are counted line by line."""
+    return {key: its for key, its in found.items() if isinstance(its, FigureDifference)}

@@ -1,0 +1,80 @@
+"""The loss that training minimises, of the first examples of some data: what the gradients of each
+task's networks are checked with.
+
+Each function gives what computes it, and how many targets it is a mean over.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rnnlm.tasks.batches import batch_tensors, label_tensors
+from rnnlm.tasks.seq2seq.batches import pair_tensors
+
+if TYPE_CHECKING:
+    from rnnlm.neural.language_model import NeuralLanguageModel
+    from rnnlm.neural.network import Network
+    from rnnlm.tasks.labels.data import LabelledData
+    from rnnlm.tasks.labels.model import TaskModel
+    from rnnlm.tasks.labels.network import TaskNetwork
+    from rnnlm.tasks.seq2seq.data import PairedData
+    from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+    from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
+    from rnnlm.text.encoding import EncodedText
+
+FirstLoss = tuple[Callable[[], Tensor], int]
+
+
+def of_lines(
+    model: "NeuralLanguageModel", network: "Network", data: "EncodedText", tokens: int
+) -> FirstLoss:
+    ids = np.asarray(data.ids[:tokens], dtype=np.int64)
+    targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
+    inputs_T1 = torch.cat(
+        (torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1])
+    )
+
+    def compute() -> Tensor:
+        loss, penalty, _ = network.loss(inputs_T1, targets_T1, network.initial_state(1))
+        return loss + penalty
+
+    return compute, len(ids)
+
+
+def of_labels(
+    model: "TaskModel", network: "TaskNetwork", examples: "LabelledData", tokens: int
+) -> FirstLoss:
+    words_E = np.diff(examples.words_encoded.word_offsets)
+    chosen_B, device = _first(words_E, tokens), _device(network)
+    inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
+    labels = label_tensors(examples, chosen_B, device)
+    count = int(words_E[chosen_B].sum()) if model.codec.word_columns else len(chosen_B)
+    return lambda: torch.stack(list(network.losses(network(inputs), labels))).sum() / count, count
+
+
+def of_pairs(
+    model: "Seq2SeqModel", network: "Seq2SeqNetwork", pairs: "PairedData", tokens: int
+) -> FirstLoss:
+    chosen_B = _first(pairs.target_lengths, tokens)
+    sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
+        pairs, chosen_B, model.codec.target.boundary_id, _device(network)
+    )
+    return lambda: network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB), int(
+        pairs.target_lengths[chosen_B].sum()
+    )
+
+
+def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
+    """The numbers of the first examples, as many as reach `tokens`, or all."""
+    return np.arange(min(len(lengths_E), int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

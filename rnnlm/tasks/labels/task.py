@@ -1,0 +1,264 @@
+"""Tagging and classification as tasks: labels of words, or of whole texts, are learned."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from rnnlm.config import Checked
+from rnnlm.errors import ComparisonError
+from rnnlm.evaluation.label_evaluation import METRICS
+from rnnlm.tasks.request import Data, Texts, TrainingRequest
+from rnnlm.tasks.task import RECURRENT, Given, Task, looks_at_networks
+from rnnlm.text.labelled.example import LabelledSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from rnnlm.config import Resolved
+    from rnnlm.evaluation.label_evaluation import LabelEvaluation
+    from rnnlm.evaluation.soundness import Check
+    from rnnlm.interface import Tokenizer
+    from rnnlm.models.registry import Kind
+    from rnnlm.tasks.fixed_loss import FirstLoss
+    from rnnlm.tasks.labels.data import Codec, LabelledData, TaskData
+    from rnnlm.tasks.labels.evaluation import Labelled
+    from rnnlm.tasks.labels.model import TaskModel
+    from rnnlm.tasks.labels.network import TaskNetwork
+    from rnnlm.text.lines import Progress
+
+_COUNTS = "it counts which words follow each other, and learns no labels"
+# what a column holds where it does not hold one label of each word or text
+_FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
+
+
+@dataclass(frozen=True)
+class LabelOptions(Checked):
+    """How labelled data are read and counted.
+
+    labels: for each file one with its labels, where these are in files of their own. mode: how
+    spans are counted; None: conlleval. reading: settings of
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are not to be those of the training
+    data.
+    """
+
+    labels: Sequence[str | Path] = ()
+    mode: Literal["conlleval", "strict"] | None = None
+    reading: Mapping[str, Any] | None = None
+
+
+class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
+    """What both have in common."""
+
+    why_not: ClassVar[Mapping[str, str]] = {**Task.why_not, "generate": "writes labels, not text"}
+    commands: ClassVar[Mapping[str, str]] = {
+        **Task.commands,
+        "info": "kind, size, labels, texts, settings, figures",
+        "doctor": "files, arrays, sums of probabilities, padding",
+        "export": "compact form, word vectors",
+    }
+    request_fields = frozenset(
+        {"init_from", "init_from_reversed", "contextual", "labels", "valid_labels", "test_labels"}
+    )
+    why_no_field = "a network that labels words or texts writes no text"
+    why_no_kind: ClassVar[Mapping[str, str]] = {
+        "ngram": _COUNTS,
+        "unigram": _COUNTS,
+        "jordan": "what it reads again at the next word is its prediction of that word",
+        "ffnn": "it reads a few words before the one to be predicted, and none after them",
+    }
+    holds_models = True
+
+    @property
+    def text_settings(self) -> tuple[type, ...]:
+        from rnnlm.tasks.labels.texts import TEXT_SETTINGS
+
+        return TEXT_SETTINGS
+
+    def open_texts(
+        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: "Progress"
+    ) -> Texts:
+        from rnnlm.tasks.labels.texts import open_texts
+
+        return open_texts(request, resolved, kind, progress)
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        from rnnlm.tasks.labels.transfer import settings
+
+        return settings(request, kind)
+
+    def initial_weights(
+        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
+    ) -> "dict[str, np.ndarray] | None":
+        from rnnlm.tasks.labels.transfer import weights
+
+        return weights(request, resolved, cast("TaskData", data))
+
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Codec":
+        from rnnlm.tasks.labels.data import codec
+
+        return codec(tokenizer, files)
+
+    def facts(self, codec: "Codec") -> Iterator[tuple[str, str]]:
+        """Yield the labels of each column: how many, and examples."""
+        from rnnlm.models.card import listed
+
+        for column in codec.columns:
+            of = "of each " + ("letter" if column.form == "sounds" else column.level)
+            types: list[str] = []
+            if column.scheme != "none":
+                types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
+            if types:
+                count = f"{len(types):,} type" + ("s" if types[1:] else "")
+                found = f"spans of {count} in {column.scheme}: {listed(types)}"
+            else:
+                what = _FORMS.get(column.form, "labels")
+                found = f"{len(column.symbols):,} {what}: {listed(list(column.symbols))}"
+            yield f"labels {column.name}", f"{of}, {found}"
+
+    def described(self, codec: "Codec") -> dict[str, Any]:
+        labels = [
+            {
+                "column": each.name,
+                "level": each.level,
+                "scheme": each.scheme,
+                "form": each.form,
+                "labels": list(each.symbols),
+            }
+            for each in codec.columns
+        ]
+        return {"task": self.name, "labels": labels}
+
+    # ---- Measuring.
+
+    @property
+    def evaluation(self) -> "type[LabelEvaluation]":
+        from rnnlm.evaluation.label_evaluation import LabelEvaluation
+
+        return LabelEvaluation
+
+    options = LabelOptions
+    reading = (LabelledSettings,)
+    offers = frozenset({"confusions"})
+    compared = METRICS
+    example_file = "test.conllu"
+
+    def check_alike(self, models: "Mapping[str, TaskModel]") -> None:
+        columns = {
+            name: [(each.name, each.level, each.form) for each in model.codec.columns]
+            for name, model in models.items()
+        }
+        if any(its != others for its in columns.values() for others in columns.values()):
+            learned = [
+                f"{name} has learned {', '.join(column for column, _, _ in its)}"
+                for name, its in columns.items()
+            ]
+            raise ComparisonError(
+                "models of different labels do not compare",
+                ", ".join(learned),
+                "name models that have learned the same columns",
+            )
+
+    def read(
+        self,
+        model: "TaskModel",
+        data: "Given | LabelledData",
+        options: LabelOptions | None = None,
+        called: str = "",
+    ) -> "LabelledData":
+        from rnnlm.tasks.labels.evaluation import opened
+
+        asked = options or LabelOptions()
+        return opened(model, cast("Labelled", data), asked.labels, asked.reading, called)
+
+    def measured(
+        self, model: "TaskModel", data: "LabelledData", options: LabelOptions | None = None
+    ) -> "LabelEvaluation":
+        from rnnlm.tasks.labels.evaluation import measure
+
+        mode = options.mode if options is not None else None
+        return measure(model, data, mode or "conlleval")
+
+    def new_network(self, model: "TaskModel") -> "nn.Module":
+        from rnnlm.tasks.labels.network import make_network
+
+        return make_network(model.network.settings, model.codec)
+
+    def loss_of_first(
+        self, model: "TaskModel", network: "nn.Module", data: "LabelledData", tokens: int
+    ) -> "FirstLoss":
+        from rnnlm.tasks.fixed_loss import of_labels
+
+        return of_labels(model, cast("TaskNetwork", network), data, tokens)
+
+    def checks(self, model: "TaskModel", sample: int | None, seed: int) -> "Iterator[Check]":
+        from rnnlm.tasks.labels.evaluation import checks
+
+        yield from checks(model, sample, seed)
+
+
+class Tagging(Labelling):
+    """Labels of words, and beside them labels of the whole sentence."""
+
+    name = "tagging"
+    what = "a tagger of words"
+    plural = "taggers"
+    about = "tags words"
+    examples = "sentences"
+    own_command = "tag"
+    others_lack = "it has learned no labels of words"
+    commands: ClassVar[Mapping[str, str]] = {
+        **Labelling.commands,
+        "eval": "accuracy, F1 of spans and by type, error rates of sounds, confusions",
+        "tag": "labels of words",
+        "embed": "vectors of lines and words",
+        "inspect": "spectrum, gates, word vectors, probes, a check of gradients",
+    }
+    usage = ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA")
+    usual_corpus = "travel"
+    settings_of_data = frozenset({"output_layer", "constrained"})  # how labels write spans inside
+    looks: ClassVar[Mapping[str, Sequence[str]]] = {
+        **looks_at_networks(RECURRENT),
+        "probe": RECURRENT,
+    }
+    why_no_kind: ClassVar[Mapping[str, str]] = {
+        **Labelling.why_no_kind,
+        "bag": "it makes one vector of all words of a text, not one for each word",
+        "cnn": "it makes one vector of all words of a text, not one for each word",
+    }
+    instead_of_kind: ClassVar[Mapping[str, str]] = {
+        "jordan": (
+            "use --model rnn --set label_feedback=true, which reads the label of the word before"
+        )
+    }
+
+
+class Classification(Labelling):
+    """Labels of whole texts."""
+
+    name = "classification"
+    what = "a classifier of texts"
+    plural = "classifiers"
+    about = "classifies texts"
+    examples = "texts"
+    own_command = "classify"
+    others_lack = "it has learned no labels of whole texts"
+    commands: ClassVar[Mapping[str, str]] = {
+        **Labelling.commands,
+        "eval": "accuracy, macro F1 and by label, calibration error, confusions",
+        "classify": "labels of texts",
+        "embed": "vectors of texts and words",
+        "inspect": "spectrum, gates, word vectors, a check of gradients",
+    }
+    usage = ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA")
+    usual_corpus = "opinions"
+    looks = looks_at_networks((*RECURRENT, "bag", "cnn"))
+    instead_of_kind: ClassVar[Mapping[str, str]] = {
+        "ffnn": "use --model bag or cnn, which have no recurrence either"
+    }
+
+
+TAGGING, CLASSIFICATION = Tagging(), Classification()

@@ -1,0 +1,423 @@
+"""What is learned, as one object: all that commands, training and model folders ask of a task.
+
+Language modelling is a task like the others. A model's config.json holds the name of its task;
+:func:`rnnlm.models.registry.task` gives the object. Whoever has a model before them asks that
+object, and never which task it is.
+"""
+
+import shlex
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+
+from rnnlm.config import Checked
+from rnnlm.errors import SettingsError, UsageError, nearest
+from rnnlm.tasks.request import CountedText, Data, Texts, TrainingRequest
+from rnnlm.text.corpus import Text
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.labelled.example import LabelledText
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.pairs import ParallelText
+from rnnlm.text.sources import SourceSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from rnnlm.config import Resolved
+    from rnnlm.evaluation.comparison.pairing import ModelComparison
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation
+    from rnnlm.evaluation.resampling import Measure
+    from rnnlm.evaluation.soundness import Check
+    from rnnlm.interface import Device, LanguageModel, Tokenizer
+    from rnnlm.models.loading import ScoringModel
+    from rnnlm.models.registry import Kind, LabelModel
+    from rnnlm.tasks.fixed_loss import FirstLoss
+    from rnnlm.text.lines import Progress
+
+# data that a model is evaluated on: by their names, or as they were read
+Given = str | Path | Sequence[str | Path] | Text | EncodedText | LabelledText | ParallelText
+M = TypeVar("M")  # a model of the task
+D = TypeVar("D", bound=CountedText)  # data that it is trained or evaluated on, as it reads them
+C = TypeVar("C")  # what encodes its data: its tokenizer and, of some tasks, the labels
+K = TypeVar("K")  # the keywords of its evaluation, as a settings class
+
+
+@dataclass(frozen=True)
+class LineOptions(Checked):
+    """How lines that a model is evaluated on are read."""
+
+    text_settings: TextSettings | None = None
+
+
+class Task(ABC, Generic[M, D, C, K]):
+    """What is learned: its models in words, what each command does with them, how they are trained,
+    measured and looked at.
+
+    A subclass says what its models are called and measures them. Whatever else a task may have is
+    nothing unless it says so, and its texts are lines, as those of language models.
+    """
+
+    # ---- What its models are called and do.
+
+    name: ClassVar[str]  # "tagging"
+    what: ClassVar[str]  # "a tagger of words"
+    plural: ClassVar[str]  # "taggers"
+    about: ClassVar[str]  # "tags words"
+    examples: ClassVar[str] = "lines"  # what its data consist of
+    own_command: ClassVar[str] = "eval"  # what its models are made for
+    # what models of other tasks have not learned, which its own command needs
+    others_lack: ClassVar[str] = ""
+    # why its models do nothing in commands for language models: in some, and in all others
+    why_not: ClassVar[Mapping[str, str]] = {
+        "generate": "writes no text",
+        "prune": "has no n-grams",
+        "tune": "does not adapt itself to what it reads",
+    }
+    has_no_text: ClassVar[str] = "gives no probabilities of text"
+    # what each command does with its models; others refuse them
+    commands: ClassVar[Mapping[str, str]] = {
+        "eval": "its metrics",
+        "compare": "differences with intervals and p-values",
+        "plot": "curves of the validation figure",
+        "info": "kind, size, texts, settings, figures",
+        "doctor": "files, arrays",
+        "count": "n-grams of its tokenizer's tokens",
+    }
+    # command lines that use a model called {name}, for its card
+    usage: ClassVar[tuple[str, ...]] = ("rnnlm eval -m {name} DATA",)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    @property
+    def usage_in_brief(self) -> tuple[str, ...]:
+        """The command lines that `rnnlm info` shows."""
+        return (*self.usage, "rnnlm compare {name} OTHER --on DATA")
+
+    @property
+    def option(self) -> str:
+        """What asks for it on the command line; "" where nothing needs to."""
+        return f"--task {self.name}"
+
+    def does(self, command: str) -> bool:
+        """Whether a command does anything with its models."""
+        return command in self.commands
+
+    def refusal(self, command: str, name: str | None, lack: str = "") -> UsageError:
+        """Say why a command does nothing with the model called `name` (None: one in memory).
+
+        lack: what it has not learned; "" where the command is for language models.
+        """
+        called = name or "this model"
+        hint = f"rnnlm {self.own_command}"
+        if name is not None:
+            hint += f" -m {shlex.quote(name)}"
+        if lack:
+            return UsageError(f"{called} is {self.what}", lack, hint)
+        why = f"it is {self.what}, and {self.why_not.get(command, self.has_no_text)}"
+        if self.own_command != "eval":
+            hint += ", or rnnlm eval"
+        return UsageError(f"{called} is not a language model", why, hint)
+
+    # ---- What a request to train may ask for.
+
+    usual_model: ClassVar[str] = "lstm"
+    usual_corpus: ClassVar[str] = "english"  # which is read where no text is named
+    # fields of a request that only some tasks have: those that this one has
+    request_fields: ClassVar[frozenset[str]] = frozenset()
+    why_no_field: ClassVar[str] = "it learns from lines alone"
+    # what to ask for instead of a field that it lacks
+    instead_of_field: ClassVar[Mapping[str, str]] = {}
+    # why kinds of models that other tasks have are not for this one, and what to ask for instead
+    why_no_kind: ClassVar[Mapping[str, str]] = {}
+    instead_of_kind: ClassVar[Mapping[str, str]] = {}
+
+    def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
+        """Return the recipe that is taken where none is named; None: none is."""
+        return None
+
+    def suiting(self, text: Sequence[str]) -> dict[str, Any]:
+        """Return the settings that suit a text, if that is a bundled corpus that has some. text:
+        as it is named; nothing is the usual corpus."""
+        return {}
+
+    def refusal_of_field(self, name: str, others: Sequence[str]) -> UsageError:
+        """Say why nothing may be asked for in a field of a request. others: tasks that have it."""
+        option = "--" + name.replace("_", "-")
+        hint = f"leave it out; it is for --task {' or '.join(others)}"
+        hint = self.instead_of_field.get(name, hint)
+        return UsageError(f"{option} is not for {self.name}", self.why_no_field, hint)
+
+    def refusal_of_kind(self, model: str, kinds: Sequence[str]) -> SettingsError:
+        """Say why a kind of model that other tasks have is not for this one. kinds: its own."""
+        if model not in self.why_no_kind:
+            what = f"unknown model {model!r} for {self.name}"
+            return SettingsError(what, f"there are {', '.join(kinds)}", nearest(model, kinds))
+        hint = self.instead_of_kind.get(model, f"use --model {_alternatives(kinds)}")
+        return SettingsError(
+            f"--model {model} is not for {self.name}", self.why_no_kind[model], hint
+        )
+
+    def refusal_of_setting(
+        self, name: str, origin: str, others: "Sequence[AnyTask]"
+    ) -> SettingsError:
+        """Say why models of this task have no setting of that name. others: tasks that have it."""
+        what = f"a model for {self.name} has no setting {name!r} ({origin})"
+        return SettingsError(what, *whose_setting(others))
+
+    # ---- The texts that it is trained on.
+
+    # names of settings of the network and of its training on which the data depend
+    settings_of_data: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def text_settings(self) -> tuple[type, ...]:
+        """The classes of settings that say how what it is trained on is read."""
+        from rnnlm.tasks.line_texts import TEXT_SETTINGS
+
+        return TEXT_SETTINGS
+
+    @property
+    def told_text_settings(self) -> list[type]:
+        """Those of which `rnnlm info` tells what is not the default."""
+        from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+        return [each for each in self.text_settings if not issubclass(each, TokenizerSettings)]
+
+    def open_texts(
+        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: "Progress"
+    ) -> Texts:
+        """Read and encode what a request asks for."""
+        from rnnlm.tasks.line_texts import open_texts
+
+        return open_texts(request, resolved, kind, progress)
+
+    # ---- What its models begin with, and hold beside weights.
+
+    holds_models: ClassVar[bool] = False  # whether other models may be parts of one of its models
+
+    def initial_settings(
+        self, request: TrainingRequest, kind: "Kind"
+    ) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return the settings that a network has of the models that it starts from: (option, name
+        of the model, settings)."""
+        return []
+
+    def initial_weights(
+        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
+    ) -> "dict[str, np.ndarray] | None":
+        """Return the weights that a network starts from, by name; None where all are random."""
+        return None
+
+    def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> C:
+        """Return what encodes a model's data: its tokenizer and, of some tasks, the labels that its
+        folder's `files` hold."""
+        return cast(C, tokenizer)
+
+    # ---- What its models are made of.
+
+    def tokenizers(self, codec: C) -> "dict[str, Tokenizer]":
+        """Return the tokenizers of a model by what they are called."""
+        return {"tokenizer": cast("Tokenizer", codec)}
+
+    def facts(self, codec: C) -> Iterator[tuple[str, str]]:
+        """Yield what else the codec of a model holds, for its card: what it is and its text."""
+        yield from ()
+
+    def described(self, codec: C) -> dict[str, Any]:
+        """Return what `rnnlm info --json` tells of the task and of the codec of a model."""
+        return {"task": self.name}
+
+    def about_kind(self, kind: "Kind") -> str:
+        """Return what a kind of its models is and does, in words."""
+        return f"{self.about}: {kind.about}"
+
+    # ---- Measuring.
+
+    @property
+    def evaluation(self) -> "type[Evaluation]":
+        """The class of what is measured of its models."""
+        from rnnlm.evaluation.metrics import MeasuredEvaluation
+
+        return MeasuredEvaluation
+
+    def evaluation_of(
+        self, model: M, data: D, measures: "Mapping[str, Measure]", began: float
+    ) -> "MeasuredEvaluation":
+        """Return what was measured of a model, by name, with signatures. began: when, as
+        `time.perf_counter` says."""
+        from rnnlm.evaluation.metrics import MeasuredEvaluation, Metric
+        from rnnlm.models.loading import fingerprint_in_signature
+
+        of = f"data:{data.lines_hash}|model:{fingerprint_in_signature(cast('LabelModel', model))}"
+        metrics = tuple(
+            Metric(name, its.value, f"{name}|{of}", counts=its) for name, its in measures.items()
+        )
+        counts = {"sentences": data.sentences, "words": data.words}
+        return MeasuredEvaluation(
+            signature=metrics[0].signature,
+            seconds=time.perf_counter() - began,
+            counts=counts,
+            metrics=metrics,
+        )
+
+    # whether its models write something, which a small change of weights can change much
+    is_decoded: ClassVar[bool] = False
+
+    # the keywords of :func:`rnnlm.evaluate`, and those of :func:`rnnlm.compare` where they differ
+    options: ClassVar[type] = LineOptions
+    options_of_comparison: ClassVar[type | None] = None
+    # the settings by which its data are read
+    reading: ClassVar[tuple[type, ...]] = (TextSettings, SourceSettings)
+    # what `rnnlm eval` and `rnnlm compare` have to offer beside: "adaptation", "confusions", ...
+    offers: ClassVar[frozenset[str]] = frozenset()
+    # the settings of comparisons that have an effect
+    compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
+    # the metrics by which models compare, which are counted line by line
+    compared: ClassVar[tuple[str, ...]] = ()
+    example_file: ClassVar[str] = "test.txt"  # that data could be in
+
+    @property
+    def reads_lines(self) -> bool:
+        """Whether its data are lines of text, and nothing beside them."""
+        return TextSettings in self.reading
+
+    def evaluate(
+        self,
+        model: M | str | Path,
+        data: Given | D | None,
+        options: K | None = None,
+        device: "str | Device" = "auto",
+    ) -> "Evaluation":
+        """Evaluate a model, itself or by its name. data: None: the test part of the bundled corpus
+        that it was trained on."""
+        from rnnlm.models import loading
+        from rnnlm.tasks.bundled_data import bundled_corpus_of
+
+        named = cast("ScoringModel", model)
+        if data is None:
+            data = bundled_corpus_of(named, self.example_file)
+        opened = cast(M, loading.opened(named, device))
+        return self.measured(opened, self.read(opened, data, options), options)
+
+    def compare(
+        self,
+        models: Sequence[M | str | Path],
+        data: Given | D,
+        options: K | None = None,
+        settings: "ComparisonSettings | None" = None,
+        names: Sequence[str] | None = None,
+        device: "str | Device" = "auto",
+    ) -> "ModelComparison":
+        """Compare models, themselves or by their names. names: what they are called in the
+        result."""
+        from rnnlm.tasks.comparison import compare
+
+        return compare(self, models, data, options, settings, names, device)
+
+    def check_alike(self, models: Mapping[str, M]) -> None:
+        """Make sure that models, by their names, have learned the same.
+
+        Raises:
+            ComparisonError: they have not.
+        """
+
+    def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:
+        """Return data, as they are named or opened, as a model reads them. called: the model, in
+        notices, where there are several."""
+        from rnnlm.evaluation.perplexity import as_text
+
+        if isinstance(data, EncodedText):
+            return cast(D, data)
+        text = as_text(cast("Text", data), getattr(options, "text_settings", None))
+        return cast(D, text.encode(cast("LanguageModel", model).tokenizer))
+
+    @abstractmethod
+    def measured(self, model: M, data: D, options: K | None = None) -> "Evaluation":
+        """Evaluate a model on data as it reads them."""
+
+    def measure(
+        self, model: M, data: D, has_intervals: bool, name: str, progress: "Progress"
+    ) -> "Evaluation":
+        """Evaluate a trained model on data of that name. has_intervals: with 95 % intervals of its
+        main metrics."""
+        from rnnlm.evaluation.metrics import with_intervals
+
+        progress(f"{name}: evaluating {data.sentences:,} lines")
+        found = self.measured(model, data)
+        return with_intervals(found) if has_intervals else found
+
+    def evaluations(self, results: Mapping[str, Mapping[str, Any]]) -> "dict[str, Evaluation]":
+        """Read the results that a manifest holds, by the names of their texts."""
+        return {name: self.evaluation.from_dict(stored) for name, stored in results.items()}
+
+    def checks(self, model: M, sample: int | None, seed: int) -> "Iterator[Check]":
+        """Yield what `rnnlm doctor` finds of a model whose arrays are whole. sample: how many
+        examples are made up."""
+        yield from ()
+
+    # ---- Looking at its networks.
+
+    # the kinds of its models that each look of `rnnlm inspect` applies to
+    looks: ClassVar[Mapping[str, Sequence[str]]] = {}
+    # makes the loop of the textbooks, which training is timed beside: see `rnnlm bench train`
+    textbook_loop: ClassVar[str | None] = None
+    # whether the exponential of the loss in training is a perplexity
+    loss_is_of_text: ClassVar[bool] = False
+
+    def usual_test(self, model: M) -> str | Path:
+        """Return the data that a model is looked at with where none are named.
+
+        Raises:
+            UsageError: it was trained on other data than a bundled corpus.
+        """
+        from rnnlm.tasks.bundled_data import bundled_corpus_of
+
+        return bundled_corpus_of(cast("LabelModel", model), self.example_file)
+
+    def new_network(self, model: M) -> "nn.Module":
+        """Return a network of a model's settings, with random weights."""
+        raise NotImplementedError(self.what)
+
+    def loss_of_first(self, model: M, network: "nn.Module", data: D, tokens: int) -> "FirstLoss":
+        """Return what computes the loss of a network like a model's on the first examples, as many
+        as have so many tokens, and over how many targets it is a mean."""
+        raise NotImplementedError(self.what)
+
+
+RECURRENT = ("rnn", "gru", "lstm", "qrnn")
+_OF_WORD_VECTORS = ("neighbours", "analogy", "analogies", "similarity", "map")
+
+
+def looks_at_networks(
+    with_vectors: Sequence[str], recurrent: Sequence[str] = RECURRENT
+) -> dict[str, Sequence[str]]:
+    """Return the looks that apply to networks of any task. with_vectors: the kinds that have word
+    vectors; recurrent: those that have gates or hidden states."""
+    return {
+        "spectrum": [name for name in recurrent if name != "qrnn"],
+        "gates": recurrent,
+        **dict.fromkeys((*_OF_WORD_VECTORS, "gradcheck"), with_vectors),
+    }
+
+
+AnyTask: TypeAlias = Task[Any, Any, Any, Any]
+
+
+def whose_setting(tasks: "Sequence[AnyTask]") -> tuple[str, str]:
+    """Say that a setting belongs to models for these tasks, and what to ask for to have it."""
+    asked_for = [each for each in tasks if each.option]
+    if not asked_for:
+        return "it belongs to language models", "leave it out"
+    names = " and ".join(each.name for each in asked_for)
+    return f"it belongs to models for {names}", f"add {asked_for[0].option}"
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    """Return the names as "a, b or c"."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
