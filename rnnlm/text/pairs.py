@@ -108,8 +108,7 @@ class PairCollector:
         if len(texts) < 2 or not all(texts):
             texts = self._filled(texts, places)
         if texts:
-            source, *references = texts
-            self.pairs.append(Pair(source, tuple(references), line, file))
+            self.pairs.append(Pair(texts[0], tuple(texts[1:]), line, file))
 
     def tell_of_empty(self) -> None:
         """Send a notice of what was left out, if anything was."""
