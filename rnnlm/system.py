@@ -208,7 +208,7 @@ class Rank:
 
 
 def current_rank() -> Rank:
-    """Return this process's rank as the environment has it, in torchrun's names."""
+    """Return this process's rank, which torchrun's variables in the environment name."""
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
         return Rank()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")

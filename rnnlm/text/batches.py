@@ -51,7 +51,7 @@ NO_BORDER = np.iinfo(np.int64).max
 
 
 class Borders(Protocol):
-    """Positions in the ids at which the state starts anew."""
+    """Positions in the ids at which the state is initial again."""
 
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
         """Return for each row the border where a window of at most `length` tokens from its

@@ -56,8 +56,8 @@ class SourceSettings(Checked):
     delimiter: Annotated[
         str | None,
         Meta(
-            description="what separates the cells of a table, tab for tabs; none: as its "
-            "header has it"
+            description="what separates the cells of a table, tab for tabs; none: "
+            "inferred from the header"
         ),
     ] = None
 

@@ -212,7 +212,7 @@ def _check(pairs: Sequence[Pair]) -> None:
             if symbol in ("", NOTHING) or PLUS in symbol:
                 raise TextError(
                     f"pair {number:,} holds the symbol {symbol!r}, which cannot be part of a label",
-                    f"{NOTHING} is the label of a letter that bears no symbol, and {PLUS} joins "
+                    f"{NOTHING} is the label of a letter without a symbol, and {PLUS} joins "
                     "several",
                     "write it as another symbol",
                 )

@@ -163,7 +163,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
             )
         examples.append(Example(words, labels, text_labels, sentence.line, source))
 
-    # A column that nobody has filled in is hardly the one that is meant.
+    # A column that nobody filled in cannot be the one that is meant.
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
         found: set[str] = set()

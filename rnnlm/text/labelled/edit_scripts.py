@@ -63,7 +63,7 @@ def script(form: str, lemma: str) -> str:
     assert best is not None
     _, casing, word, edits = best
 
-    # Where hardly anything of the word is left, the edits would say nothing of other words.
+    # Edits that keep little of the word say nothing about other words.
     kept = len(word) - sum(edit.end - edit.start for edit in edits)
     if kept < max(len(lemma) / 2, min(len(lemma), 2)) or not lemma:
         return f"={_escaped(lemma)}"

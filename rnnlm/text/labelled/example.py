@@ -130,7 +130,7 @@ class LabelledSettings:
         bool,
         Meta(
             description="labels are the sounds of letters, as many as there are; each "
-            "letter is given those it stands for"
+            "letter is given those that it spells"
         ),
     ] = False
     encoding_errors: Annotated[
@@ -139,8 +139,8 @@ class LabelledSettings:
     delimiter: Annotated[
         str | None,
         Meta(
-            description="what separates the cells of a table, tab for tabs; none: as its "
-            "header has it"
+            description="what separates the cells of a table, tab for tabs; none: "
+            "inferred from the header"
         ),
     ] = None
 

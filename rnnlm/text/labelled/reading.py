@@ -220,7 +220,7 @@ def is_word_of_conllu(line: str) -> bool:
 
 def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
     """Return whether the first of the lines holds the names of columns."""
-    # Without a header, columns have numbers, so whoever asks for a name says that there is one.
+    # Without a header, columns have numbers: a name that is asked for says that there is one.
     asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
     if any(name and not name.isdigit() for name in asked):
         return True

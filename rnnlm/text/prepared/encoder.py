@@ -225,5 +225,5 @@ def _other_text() -> UsageError:
     return UsageError(
         "the text is not the one that was prepared so far",
         "its lines differ",
-        "begin anew with --overwrite",
+        "start again with --overwrite",
     )

@@ -398,7 +398,9 @@ def describe(folder: Path) -> dict[str, Any]:
     where it is not finished."""
     is_finished = (folder / INDEX).is_file()
     index = read_index(folder, INDEX if is_finished else JOURNAL)
-    progress = "finished" if is_finished else "cut off: go on with rnnlm prepare ... --resume"
+    progress = (
+        "finished" if is_finished else "interrupted: continue with rnnlm prepare ... --resume"
+    )
     return {
         "folder": str(folder),
         "prepared text": progress,

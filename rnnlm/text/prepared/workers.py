@@ -21,7 +21,7 @@ from rnnlm import system
 from rnnlm.errors import RnnlmError
 
 Result = TypeVar("Result")
-HINT = "what is done is kept: go on with --resume, perhaps with fewer --workers"
+HINT = "what is done is kept: continue with --resume, perhaps with fewer --workers"
 
 
 class Inline(Executor):

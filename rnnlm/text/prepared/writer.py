@@ -65,7 +65,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         )
     raise OutputError(
         f"{folder} holds a text that is prepared in part",
-        hint="go on with --resume, or begin anew with --overwrite",
+        hint="continue with --resume, or start again with --overwrite",
     )
 
 
@@ -101,9 +101,9 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
         key = min(differing)
         there, asked = _text(index.request.get(key)), _text(request.get(key))
         raise UsageError(
-            f"--resume goes on with what was begun in {folder}, and with nothing else",
+            f"--resume continues what was begun in {folder}, and nothing else",
             f"{key} is {there} there, {asked} was asked for",
-            "begin anew with --overwrite",
+            "start again with --overwrite",
         )
     if name == INDEX:
         return index

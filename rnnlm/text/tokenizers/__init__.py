@@ -27,7 +27,7 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
     lines = (block.lines for block in blocks)
     tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, lines)
 
-    # A model can be trained on a text without known words, but hardly anybody wants to.
+    # A model can be trained on a text without known words, but few people want that.
     has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()
     if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
