@@ -249,8 +249,8 @@ def __getattr__(name: str) -> Any:
 
 @functools.cache
 def _with_tokenizer_from(prepare: Any) -> Any:
-    """`prepare` that also takes the name of a model instead of its tokenizer, as before, for one
-    release."""
+    """Return a `prepare` that also takes the name of a model instead of its tokenizer, as it did
+    before, for one release."""
 
     @functools.wraps(prepare)
     def with_tokenizer_from(

@@ -54,6 +54,7 @@ def mixed(logprob: Array, share: Array, weight: float) -> Array:
 
     The result is an array of the type that :func:`same_dtype` gives both.
     """
+    # A share of zero is no error: its logarithm is minus infinity, which adds nothing.
     logprob, share = same_dtype([logprob, share])
     xp = library(logprob)
     with np.errstate(divide="ignore"):

@@ -50,9 +50,11 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
+        # Ranges and choices hold for whatever type of number is given.
         own: Any = type(self)
         for name, kind in _bounded_fields(own).items():
             _converted(name, _plain_number(getattr(self, name)), kind, is_text=False)
+        # A text would pass for true, or for the list of its letters.
         for name, needed in _fields_without_text(own).items():
             value = getattr(self, name)
             if isinstance(value, str):
@@ -85,6 +87,7 @@ class Resolved:
     found: tuple[Layer, ...] = ()  # what texts and models brought, in order
 
     def __post_init__(self) -> None:
+        # A frozen class alone would let everyone change what its tables hold.
         object.__setattr__(self, "values", types.MappingProxyType(dict(self.values)))
         object.__setattr__(self, "origins", types.MappingProxyType(dict(self.origins)))
 
@@ -130,7 +133,6 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for cls in classes:
         kinds |= _kinds(cls)
 
-    # Later layers win, and are the origin of what they bring.
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
@@ -147,6 +149,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
 def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
     """Check `values` together, by making each class of them. Return them as the classes spell
     them."""
+    # A class may write a setting in another way, such as names in a fixed order.
     spelled = dict(values)
     for cls in classes:
         made: Any = _made(cls, values, classes)
@@ -245,6 +248,7 @@ def from_stored(
 ) -> Settings:
     """Return settings of `cls` as a model folder stores them: unknown names are ignored, missing
     ones take the default. parts: the classes of its parts."""
+    # Other versions of rnnlm may know other settings.
     classes = [cls, *parts]
     names = names_of(classes)
     known = {name: value for name, value in values.items() if name in names}

@@ -117,6 +117,7 @@ class RnnlmWarning(UserWarning):
 def notice(message: str) -> None:
     """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the
     line outside of rnnlm that led to it."""
+    # Go up to the first frame that is not ours: Python shows each place's warnings once.
     level = 2
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
@@ -153,6 +154,7 @@ def with_article(name: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown `name`: the nearest of the `known` ones, or all of them if none
     is near."""
+    # The same hint whatever order they come in.
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:

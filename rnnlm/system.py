@@ -76,6 +76,7 @@ def import_path() -> list[str]:
     """
     here = os.path.realpath(os.curdir)
     own = os.path.realpath(Path(__file__).parents[1])
+    # "" is the current folder, too.
     folders = [folder for folder in sys.path if folder]
     if here == own:
         return folders
@@ -209,6 +210,7 @@ class Rank:
 
 def current_rank() -> Rank:
     """Return this process's rank, which torchrun's variables in the environment name."""
+    # Only together do they say that the run has several processes: a cluster may set one of them.
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
         return Rank()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")

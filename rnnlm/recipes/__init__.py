@@ -1,1 +1,1 @@
-"""Settings shipped as TOML: named recipes and what each of them reached."""
+"""Named settings, shipped as TOML files with the results that they aim at and reached."""

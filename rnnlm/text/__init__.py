@@ -1,1 +1,1 @@
-"""From lines to token ids: sources, corpora, encoding, batches."""
+"""Text as token ids: sources, lines, corpora, tokenizers, encoding, batches."""

@@ -1,1 +1,1 @@
-"""Text with labels: readers, schemes of spans, alignment."""
+"""Text with labels: readers of its formats, schemes of spans, alignment, splitting into words."""
