@@ -1,7 +1,6 @@
-"""Scores of a text, and what is seen of whole distributions at chosen places of it, in bounded
-memory.
+"""Score a text and look at whole distributions at chosen places of it, in bounded memory.
 
-A network runs once; its output layer is worked out in full at the chosen places alone. Other models
+A network runs once; its output layer is computed in full at the chosen places alone. Other models
 predict everywhere, a few tokens at a time.
 """
 
@@ -26,13 +25,16 @@ def score_and_look(
     state: State | None = None,
     initial: span_scoring.Initial | None = None,
 ) -> tuple[np.ndarray, np.ndarray, State | None]:  # fmt: skip
-    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees
-    of the distribution of the token at each place (within the spans), in the order of places; and
-    the state after the last token.
+    """Score `ids` as :func:`rnnlm.inference.span_scoring.score_spans` does, and apply `look` to the
+    distribution of the token at each place (within the spans).
 
-    state: what a single span begins with; None: its initial state, and none is given back. initial:
-    what spans begin with, as there.
+    Return the scores, what `look` returned in the order of places, and the state after the last
+    token.
+
+    state: where a single span begins; None: in its initial state, and no state is returned.
+    initial: where spans begin, as in `score_spans`.
     """
+    # A network shows its hidden vectors; of other models, all that a call predicts is in memory.
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
     network = answers_of(model).with_hidden_states
     reader: _Hidden | _Predicting
@@ -41,30 +43,33 @@ def score_and_look(
     else:
         reader, tokens = _Hidden(network, at_once), model.call_tokens
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
+    step = carried.step if carried else reader.step
+
     logprob_N = np.zeros(len(ids))
     places: list[np.ndarray] = []
     seen: list[np.ndarray] = []
-    step = carried.step if carried else reader.step
     for start_B, end_B, (logprob_BT, read) in span_scoring.windows(
         model, ids, spans, step, tokens, initial
     ):
         position_BT, inside_BT = span_scoring.positions(start_B, end_B)
         logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
+        # Padding may lie behind the last token, where there is no place.
         chosen_BT = inside_BT & is_place_N[np.minimum(position_BT, len(ids) - 1)]
         if chosen_BT.any():
             places.append(position_BT[chosen_BT])
-            seen.extend(map(look, reader.distributions(read, *np.nonzero(chosen_BT))))
-    if not places:
-        return logprob_N, np.zeros(0), carried.state if carried else None
-    return (
-        logprob_N,
-        np.concatenate(seen)[np.argsort(np.concatenate(places))],
-        carried.state if carried else None,
-    )
+            rows_M, times_M = np.nonzero(chosen_BT)
+            for distributions_MV in reader.distributions(read, rows_M, times_M):
+                seen.append(look(distributions_MV))
+
+    # Spans are read by length: bring what was seen into the order of the text.
+    seen_M = np.zeros(0)
+    if places:
+        seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))]
+    return logprob_N, seen_M, carried.state if carried else None
 
 
 class _Hidden:
-    """Reads by way of hidden vectors, (B, T, H)."""
+    """Reader that goes by hidden vectors, (B, T, H)."""
 
     def __init__(self, model: HiddenStateModel, at_once: int) -> None:
         self.model = model
@@ -80,15 +85,14 @@ class _Hidden:
         self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
         for start in range(0, len(rows_M), self.at_once):
-            chosen = (
-                arrays.as_array_of(each[start : start + self.at_once], hidden_BTH)
-                for each in (rows_M, times_M)
-            )
-            yield self.model.predict_hidden(hidden_BTH[tuple(chosen)][None])[0]
+            part = slice(start, start + self.at_once)
+            rows = arrays.as_array_of(rows_M[part], hidden_BTH)
+            times = arrays.as_array_of(times_M[part], hidden_BTH)
+            yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]
 
 
 class _Predicting:
-    """Reads by predicting, (B, T, V)."""
+    """Reader that goes by predictions, (B, T, V)."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
@@ -98,26 +102,22 @@ class _Predicting:
     ) -> tuple[tuple[Array, Array], State]:
         predicted_BTV, state = self.model.predict(inputs_BT, state)
         known_BT = np.maximum(known_ids(targets_BT, self.model.tokenizer), 0)
-        rows_B1, times_T = np.arange(len(known_BT))[:, None], np.arange(known_BT.shape[1])
-        return (
-            predicted_BTV[
-                tuple(
-                    arrays.as_array_of(each, predicted_BTV) for each in (rows_B1, times_T, known_BT)
-                )
-            ],
-            predicted_BTV,
-        ), state
+        rows_B1 = arrays.as_array_of(np.arange(len(known_BT))[:, None], predicted_BTV)
+        times_T = arrays.as_array_of(np.arange(known_BT.shape[1]), predicted_BTV)
+        targets_BT = arrays.as_array_of(known_BT, predicted_BTV)
+        return (predicted_BTV[rows_B1, times_T, targets_BT], predicted_BTV), state
 
     def distributions(
         self, predicted_BTV: Array, rows_M: np.ndarray, times_M: np.ndarray
     ) -> Iterator[Array]:
-        yield predicted_BTV[
-            tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_M, times_M))
-        ]
+        rows = arrays.as_array_of(rows_M, predicted_BTV)
+        times = arrays.as_array_of(times_M, predicted_BTV)
+        yield predicted_BTV[rows, times]
 
 
 def log_sum(logprob_MV: Array) -> np.ndarray:
-    """log of the sum over V of the probabilities, (M,), float64, nats; -inf where that is 0."""
+    """Return the log of the sum over V of the probabilities, (M,), float64, nats; -inf where the
+    sum is 0."""
     xp = arrays.library(logprob_MV)
     largest_M = xp.amax(logprob_MV, -1)
     shift_M = xp.where(xp.isinf(largest_M), xp.zeros_like(largest_M), largest_M)
@@ -127,45 +127,44 @@ def log_sum(logprob_MV: Array) -> np.ndarray:
 
 
 def entropy_bits(logprob_MV: Array) -> np.ndarray:
-    """The entropy of each distribution, (M,), float64, bits; one that does not sum to one is
-    divided by its sum before."""
+    """Return the entropy of each distribution, (M,), float64, bits; one that does not sum to one is
+    divided by its sum first."""
     xp = arrays.library(logprob_MV)
     p_MV = xp.exp(logprob_MV)
     weighted_MV = p_MV * xp.where(p_MV > 0, logprob_MV, xp.zeros_like(logprob_MV))
-    mean_M, total_M = (
-        arrays.as_numpy(each_MV.sum(-1)).astype(np.float64) for each_MV in (weighted_MV, p_MV)
-    )
-    # after a context in which nothing is possible
+    mean_M = arrays.as_numpy(weighted_MV.sum(-1)).astype(np.float64)
+    total_M = arrays.as_numpy(p_MV.sum(-1)).astype(np.float64)
+    # After an impossible context the sum is 0 and the entropy NaN.
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
 
 
 def side_by_side(looks: Sequence[Look]) -> Look:
-    """What all of `looks` see, as the columns of one array, (M, columns)."""
-    return lambda logprob_MV: np.concatenate(
-        [look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks], axis=1
-    )
+    """Return a look that puts what all of `looks` return into the columns of one array, (M,
+    columns)."""
+
+    def look_at_all(logprob_MV: Array) -> np.ndarray:
+        columns = [look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks]
+        return np.concatenate(columns, axis=1)
+
+    return look_at_all
 
 
 def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
-    """The `count` likeliest tokens of each distribution, likeliest first, (M, count, 2): their ids,
-    their log-probabilities."""
+    """Return the `count` likeliest tokens of each distribution, likeliest first, (M, count, 2):
+    their ids and log-probabilities."""
     logprob_MV = arrays.as_numpy(logprob_MV)
     count = min(count, logprob_MV.shape[1])
-    top_MK = np.argpartition(-logprob_MV, count - 1, axis=1)[:, :count]
-    its_MK = np.take_along_axis(logprob_MV, top_MK, axis=1)
-    order_MK = np.lexsort((top_MK, -its_MK), axis=1)
-    return np.stack(
-        [np.take_along_axis(each, order_MK, axis=1) for each in (top_MK, its_MK)], axis=2
-    )
+    ids_MK = np.argpartition(-logprob_MV, count - 1, axis=1)[:, :count]
+    top_MK = np.take_along_axis(logprob_MV, ids_MK, axis=1)
+    order_MK = np.lexsort((ids_MK, -top_MK), axis=1)
+    sorted_ids_MK = np.take_along_axis(ids_MK, order_MK, axis=1)
+    sorted_top_MK = np.take_along_axis(top_MK, order_MK, axis=1)
+    return np.stack([sorted_ids_MK, sorted_top_MK], axis=2)
 
 
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    """The distribution after one more token in each row, (B, V), and the state there.
-
-    Raises:
-        ModelError: it is not made of numbers.
-    """
+    """Return the distribution after one more token in each row, (B, V), and the state there."""
     predicted, state = model.predict(input_B[:, None], state)
     logprob_BV = arrays.as_numpy(predicted)[:, -1]
     check_scores(logprob_BV.max(axis=1))  # the largest of a row that holds a NaN is one

@@ -1,8 +1,8 @@
-"""What the layers of a network give for lines of text: what every neural model, of whatever task,
-offers beside its own work.
+"""What the layers of a network output for lines of text: every neural model offers it, whatever its
+task.
 
-A model's `layer_reader()` gives a :class:`LayerReader`. It encodes lines, or lists of words, and
-reads batches of them, each line alone from the initial state. All places stand in the order of the
+A model's `layer_reader()` returns a :class:`LayerReader`. It encodes lines, or lists of words, and
+reads batches of them, each line alone from the initial state. Positions run in the order of the
 text, whatever direction a layer reads in.
 """
 
@@ -19,8 +19,8 @@ INPUT, FEATURES = "input", "features"
 
 
 class Part(NamedTuple):
-    """What one direction of a layer gives for B lines, (T, B, W). is_backward: it reads from the
-    end of the line, so that a word is read whole at its first token. last_B: the place at which the
+    """What one direction of a layer outputs for B lines, (T, B, W). is_backward: it reads from the
+    end of the line, so a word is read whole at its first token. last_B: the position at which the
     direction has read all of each line."""
 
     values_TBW: Array
@@ -30,8 +30,8 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """What one layer gives for B lines, its parts side by side. begins_B, ends_B: the places of
-    each line's tokens, one at least."""
+    """What one layer outputs for B lines, its parts side by side. begins_B, ends_B: the positions
+    of each line's tokens, one at least."""
 
     parts: tuple[Part, ...]
     begins_B: np.ndarray
@@ -40,8 +40,8 @@ class LayerOutputs:
 
 @dataclass(frozen=True)
 class LineWords:
-    """The W words of a line. spans: the characters of each, first and behind the last. tokens_W2:
-    its first token, and the one behind its last, among those of the line."""
+    """The W words of a line. spans: the characters of each, first and one past the last. tokens_W2:
+    its first token and the one past its last, among those of the line."""
 
     words: tuple[str, ...]
     spans: tuple[Span, ...]
@@ -59,43 +59,38 @@ class EncodedLines:
 
 
 class LayerReader(Protocol):
-    """Reads lines and gives what the layers of one network give."""
+    """Reads lines and returns what the layers of one network output."""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """ "input", what the network reads of each token; "1" and so on, its layers, the lowest
-        first; "features", what its output layer reads."""
+        """Names of the layers: "input", what the network reads of each token; "1" and so on, from
+        the lowest; "features", what its output layer reads."""
 
     @property
     def text_layers(self) -> tuple[str, ...]:
-        """Those of the layers that have one vector a line, and none of its tokens."""
+        """Those of the layers that have one vector a line, and none for its tokens."""
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
-        """Lines of text. Their words are those between white space, or as the training data of a
-        model of labels split a text.
-
-        Raises:
-            TextError: a line holds a newline.
-        """
+        """Encode lines of text. Their words are split at white space, or as the model's training
+        data split a text into words."""
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already, with their words."""
+        """Encode texts that are already split into words, with their words."""
 
     def read(
         self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
-        """What each of these layers gives for the lines of these numbers, which are read side by
-        side."""
+        """Return what each of `layers` outputs for the lines `chosen_B`, read side by side."""
 
 
 def words_of_lines(
     lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokenizer
 ) -> tuple[LineWords, ...]:
-    """The words of lines, those between white space; as :func:`line_words`."""
+    """Return the words of lines, split at white space; as :func:`line_words`."""
     spans = [word_spans(line) for line in lines]
-    words = [
-        [line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)
-    ]
+    words = []
+    for line, spans_of_line in zip(lines, spans, strict=True):
+        words.append([line[start:end] for start, end in spans_of_line])
     return line_words(lines, words, spans, lengths, tokenizer)
 
 
@@ -106,27 +101,29 @@ def line_words(
     lengths: np.ndarray,
     tokenizer: Tokenizer,
 ) -> tuple[LineWords, ...]:
-    """The words of lines that a tokenizer encodes as they are, from their first tokens to their
-    last.
+    """Return the words of lines that a tokenizer encodes as they are, with the tokens of each.
 
     spans: the characters of each word. lengths: the tokens of each line, without `</s>`. A word of
-    which no token is left, such as a mark that the tokenizer removes, stands at the token before
-    it.
+    which no token is left, such as a mark that the tokenizer removes, gets the token before it.
     """
+    # Where every token is a word, there is nothing to look for.
     reads = tokenizer.normalise(lines)
     is_plain = tokenizer.name == "word"
     found: list[LineWords | None] = []
     for line, read, its, places, length in zip(
         lines, reads, words, spans, lengths.tolist(), strict=True
     ):
-        is_same = is_plain and length == len(its) and read == line
-        found.append(LineWords(tuple(its), tuple(places), _one_each(length)) if is_same else None)
+        if is_plain and length == len(its) and read == line:
+            found.append(LineWords(tuple(its), tuple(places), _one_each(length)))
+        else:
+            found.append(None)
+
+    # Elsewhere words and tokens meet by the characters that both hold.
     others = [number for number, each in enumerate(found) if each is None]
-    of_tokens = token_spans([lines[number] for number in others], tokenizer)
-    for number, spans_T2 in zip(others, of_tokens, strict=True):
-        found[number] = LineWords(
-            tuple(words[number]), tuple(spans[number]), _tokens_of(spans[number], spans_T2)
-        )
+    spans_of_tokens = token_spans([lines[number] for number in others], tokenizer)
+    for number, spans_T2 in zip(others, spans_of_tokens, strict=True):
+        tokens_W2 = _tokens_of(spans[number], spans_T2)
+        found[number] = LineWords(tuple(words[number]), tuple(spans[number]), tokens_W2)
     return tuple(each for each in found if each is not None)
 
 
@@ -136,11 +133,11 @@ def _one_each(words: int) -> np.ndarray:
 
 
 def _tokens_of(spans: Sequence[Span], spans_T2: np.ndarray) -> np.ndarray:
-    """The first token of each word and the one behind its last, (W, 2), by characters that both
-    hold."""
+    """Return the first token of each word and the one past its last, (W, 2), by the characters that
+    both hold."""
     bounds_W2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    end_W = np.maximum(
-        np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left"), min(1, len(spans_T2))
-    )
+    end_W = np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left")
+    end_W = np.maximum(end_W, min(1, len(spans_T2)))
     first_W = np.searchsorted(spans_T2[:, 1], bounds_W2[:, 0], side="right")
-    return np.stack([np.maximum(np.minimum(first_W, end_W - 1), 0), np.maximum(end_W, 1)], axis=1)
+    first_W = np.maximum(np.minimum(first_W, end_W - 1), 0)
+    return np.stack([first_W, np.maximum(end_W, 1)], axis=1)

@@ -1,11 +1,11 @@
 """The likeliest next words at each place of a sentence, whatever a model's tokens are.
 
 Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole
-words are built piece by piece, the likeliest beginning first: P(w|c) as
-:mod:`rnnlm.inference.words` has it. A beginning is at least as likely as each word that goes on
-from it, so what is found first is the likeliest: exactly so where the model sums to one and no more
-than MOST_TRIED beginnings had to be tried; else it is the best that was found. A word is counted as
-the tokenizer cuts it, not in other pieces.
+words are built piece by piece, the likeliest beginning first; P(w|c) is defined in
+:mod:`rnnlm.inference.words`. A beginning is at least as likely as each word that continues it, so
+what is found first is the likeliest: exactly so where the model sums to one and no more than
+MOST_TRIED beginnings had to be tried; otherwise it is the best that was found. A word counts as the
+tokenizer cuts it, not in other pieces.
 """
 
 import heapq
@@ -39,11 +39,7 @@ class NextWord:
 
 
 def check_count(count: int) -> None:
-    """Check how many words are asked for.
-
-    Raises:
-        ArgumentTypeError: `count` is no whole number. UsageError: it is below 0.
-    """
+    """Check how many words are asked for."""
     if not isinstance(count, Integral):
         raise ArgumentTypeError(f"count must be an int, not {given(count)}")
     if count < 0:
@@ -51,21 +47,21 @@ def check_count(count: int) -> None:
 
 
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
-    """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are
-    none."""
-    return tuple(
-        NextWord(symbols[int(id)], math.exp(logprob_nats))
-        for id, logprob_nats in top_K2.tolist()
-        if logprob_nats > -math.inf
-    )
+    """Return the likeliest tokens, given by id and log-probability (nats), as words, without
+    impossible ones."""
+    words = []
+    for id, logprob_nats in top_K2.tolist():
+        if logprob_nats > -math.inf:
+            words.append(NextWord(symbols[int(id)], math.exp(logprob_nats)))
+    return tuple(words)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """The pieces of a word so far, what they cost (nats) after the context, and the state behind
-    all of them: a row of `state_B`.
+    """The pieces of a word so far, their cost (nats) after the context, and the state after all of
+    them: a row of `state_B`.
 
-    logprob_V: of the next piece. order: the pieces that may go on from here, likeliest first.
+    logprob_V: of the next piece. order: the pieces that may continue it, likeliest first.
     """
 
     ids: tuple[int, ...]
@@ -78,8 +74,8 @@ class _Beginning:
 
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """The pieces of a whole word (`beginning` is None), or of a beginning with one more: that of
-    its `order` at `rank`."""
+    """The pieces of a whole word (`beginning` is None), or those of a beginning and one more: the
+    piece at `rank` of its `order`."""
 
     cost_nats: float
     number: int  # of equally likely ones the earlier comes first
@@ -89,12 +85,10 @@ class _Candidate:
 
 
 class WordSearch:
-    """Finds likely words, piece by piece where the tokens of `model` are pieces of words."""
+    """Find likely words, piece by piece where the tokens of `model` are pieces of words."""
 
     def __init__(self, model: LanguageModel, finder: WordFinder) -> None:
-        """Raises:
-        UsageError: the model reads lines from their end.
-        """
+        """Prepare the search; refuse a model that reads lines from their end."""
         check_reads_forward(model.tokenizer, "say which words come next")
         self.model = model
         self.finder = finder
@@ -108,32 +102,30 @@ class WordSearch:
     def at_places(
         self, ids_T: np.ndarray, places: Sequence[int], begun: str = "", state: State | None = None
     ) -> Iterator[Iterator[NextWord]]:
-        """The words at each of the ascending `places` of a line, before the token there, likeliest
-        first.
+        """Yield the words at each of the ascending `places` of a line, before the token there,
+        likeliest first.
 
-        begun: what each begins with, as the tokenizer writes it. state: what the line begins with;
-        None: the model's initial state.
-
-        Raises:
-            ModelError: the model's scores are not numbers.
+        begun: what each word begins with, as the tokenizer writes it. state: where the line begins;
+        None: in the model's initial state.
         """
         inputs_T = np.concatenate([[self.model.tokenizer.boundary_id], ids_T]).astype(np.int64)
-        state, read = self.model.initial_state(1) if state is None else state, 0
+        if state is None:
+            state = self.model.initial_state(1)
+        read = 0
         for place in places:
-            state, read = read_on(self.model, inputs_T[None, read : place + 1], state), place
+            state = read_on(self.model, inputs_T[None, read : place + 1], state)
+            read = place
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
             yield self.after(logprob_V, after, place == 0, begun)
 
     def after(
         self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: str = ""
     ) -> Iterator[NextWord]:
-        """The words that may come next, likeliest first, where `logprob_V` (nats) is the
+        """Yield the words that may come next, likeliest first, where `logprob_V` (nats) is the
         distribution of the next token and `state` the model's state there."""
-        return (
-            self._tokens(logprob_V, begun)
-            if self.tokens_are_words
-            else self._words(logprob_V, state, is_line_start, begun.encode())
-        )
+        if self.tokens_are_words:
+            return self._tokens(logprob_V, begun)
+        return self._words(logprob_V, state, is_line_start, begun.encode())
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
         for id in _sorted(logprob_V, self.finder.starters).tolist():
@@ -143,17 +135,23 @@ class WordSearch:
     def _words(
         self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes
     ) -> Iterator[NextWord]:
-        """Words after a context, likeliest first."""
-        first = np.arange(len(logprob_V)) if is_line_start else self.finder.starters
-        log_boundary = 0.0 if is_line_start else float(self.finder.log_boundary(logprob_V[None])[0])
-        number, seen, tried = itertools.count(), set(), 0
-        heap = list(
-            self._next(
-                _Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)),
-                0,
-                number,
-            )
-        )
+        """Yield words after a context, likeliest first."""
+        # At the start of a line every piece begins a word; elsewhere one that does not would
+        # continue the word before.
+        first = self.finder.starters
+        log_boundary = 0.0
+        if is_line_start:
+            first = np.arange(len(logprob_V))
+        else:
+            log_boundary = float(self.finder.log_boundary(logprob_V[None])[0])
+        order = _sorted(logprob_V, first)
+        root = _Beginning((), log_boundary, state, 0, logprob_V, order)
+
+        # Best first: a whole word on top of the heap is likelier than all that is still to come.
+        number = itertools.count()
+        heap = list(self._next(root, 0, number))
+        seen: set[str] = set()
+        tried = 0
         while heap and heap[0].cost_nats < math.inf:
             if heap[0].beginning is None:
                 found = heapq.heappop(heap)
@@ -162,6 +160,8 @@ class WordSearch:
                     seen.add(word)
                     yield NextWord(word, math.exp(-found.cost_nats))
                 continue
+            # Else continue the likeliest beginnings, many at once; when too many have been tried,
+            # the whole words found so far are the answer.
             chosen = self._likeliest(heap, number, begun)
             tried += len(chosen)
             for candidate in self._longer(chosen, number):
@@ -172,7 +172,7 @@ class WordSearch:
     def _next(
         self, beginning: _Beginning, rank: int, number: Iterator[int]
     ) -> Iterator[_Candidate]:
-        """The beginning with the piece of that rank, if it has so many."""
+        """Yield the beginning with the piece of that rank, if there is one."""
         if rank < len(beginning.order):
             piece = int(beginning.order[rank])
             cost_nats = beginning.cost_nats - float(beginning.logprob_V[piece])
@@ -181,15 +181,13 @@ class WordSearch:
     def _likeliest(
         self, heap: list[_Candidate], number: Iterator[int], begun: bytes
     ) -> list[_Candidate]:
-        """Takes the beginnings to try next from the heap: those likelier than any whole word
+        """Take the beginnings to try next from the heap: those likelier than any whole word
         there."""
         chosen: list[_Candidate] = []
-        while (
-            heap
-            and len(chosen) < self.at_once
-            and (beginning := heap[0].beginning) is not None
-            and heap[0].cost_nats < math.inf
-        ):
+        while heap and len(chosen) < self.at_once:
+            beginning = heap[0].beginning
+            if beginning is None or heap[0].cost_nats == math.inf:
+                break
             candidate = heapq.heappop(heap)
             for following in self._next(beginning, candidate.rank + 1, number):
                 heapq.heappush(heap, following)
@@ -199,33 +197,38 @@ class WordSearch:
         return chosen
 
     def _longer(self, chosen: list[_Candidate], number: Iterator[int]) -> Iterator[_Candidate]:
-        """What is made of beginnings once they have been read: whole words, and beginnings to go on
-        from."""
-        ends = [each for each in chosen if each.ids[-1] == self.model.tokenizer.boundary_id]
-        yield from (_Candidate(each.cost_nats, next(number), each.ids) for each in ends)
-        chosen = [each for each in chosen if each not in ends]
-        if not chosen:
+        """Read the chosen beginnings side by side. Yield the whole words that they make, and the
+        first continuation of each."""
+        # `</s>` is a whole word; nothing follows it.
+        boundary_id = self.model.tokenizer.boundary_id
+        unfinished = []
+        for each in chosen:
+            if each.ids[-1] == boundary_id:
+                yield _Candidate(each.cost_nats, next(number), each.ids)
+            else:
+                unfinished.append(each)
+        if not unfinished:
             return
-        beginnings = [each.beginning for each in chosen if each.beginning is not None]
-        state = self.model.concat_states(
-            [beginning.state_B.select([beginning.row]) for beginning in beginnings]
-        )
-        logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
+
+        states = []
+        for each in unfinished:
+            if each.beginning is not None:
+                states.append(each.beginning.state_B.select([each.beginning.row]))
+        state = self.model.concat_states(states)
+        logprob_BV, state_B = self._predict([each.ids[-1] for each in unfinished], state)
         log_boundary_B = self.finder.log_boundary(logprob_BV)
-        for row, each in enumerate(chosen):
+        for row, each in enumerate(unfinished):
+            # White space alone is no word yet, and any piece may follow it.
             is_space = bool(self.finder.is_space_V[list(each.ids)].all())
-            if not is_space:
-                yield _Candidate(
-                    each.cost_nats - float(log_boundary_B[row]), next(number), each.ids
-                )
-            order = _sorted(
-                logprob_BV[row], np.arange(logprob_BV.shape[1]) if is_space else self.others
-            )
-            yield from self._next(
-                _Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order),
-                0,
-                number,
-            )
+            followers = self.others
+            if is_space:
+                followers = np.arange(logprob_BV.shape[1])
+            else:
+                cost_nats = each.cost_nats - float(log_boundary_B[row])
+                yield _Candidate(cost_nats, next(number), each.ids)
+            order = _sorted(logprob_BV[row], followers)
+            beginning = _Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order)
+            yield from self._next(beginning, 0, number)
 
     def _predict(self, ids_B: Sequence[int], state: State) -> tuple[np.ndarray, State]:
         logprob_BV, state = predict(self.model, np.array(ids_B), state)
@@ -235,15 +238,19 @@ class WordSearch:
         return b"".join(self.token_bytes[id] for id in ids).lstrip(_SPACE)
 
     def _spelled(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
-        """How a word reads; None where it begins otherwise, or the tokenizer would cut it
-        otherwise: with other white space, too."""
+        """Return how a word reads; None where it does not begin as asked, or the tokenizer would
+        cut it in another way: with other white space, too."""
         tokenizer = self.model.tokenizer
         if ids[-1] == tokenizer.boundary_id:
             return BOUNDARY
         word = tokenizer.decode(ids).strip(WORD_SPACE)
-        line = word if is_line_start else f"{_BEFORE} {word}"
-        cut = tokenizer.encode([line]).ids[0 if is_line_start else self.tokens_before : -1]
-        return word if tuple(cut.tolist()) == ids and self._text(ids).startswith(begun) else None
+        line, first = f"{_BEFORE} {word}", self.tokens_before
+        if is_line_start:
+            line, first = word, 0
+        cut = tokenizer.encode([line]).ids[first:-1]
+        if tuple(cut.tolist()) == ids and self._text(ids).startswith(begun):
+            return word
+        return None
 
 
 def _sorted(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@ common beginnings are read once.
 
 Decoders ask token by token, and their next question depends on the answer. A prefix is a value that
 they pass around. A model may offer a scorer of its own (`incremental`, as n-gram models do). For
-all others the distribution after a prefix is cached, so that many tokens can be asked for there at
-the price of one; a prefix is read only when something after it is asked for.
+all others the distribution after a prefix is cached, so that further tokens there cost nothing; a
+prefix is read only when something after it is asked for.
 
 The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all
 its rows side by side.
@@ -38,9 +38,9 @@ _LINE_END = b"\xff" * 4  # sorts behind every token: a line stands behind those 
 
 
 class PrefixScorer(Protocol[P]):
-    """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where
-    the model makes no difference between two prefixes. model: whose states :meth:`distribution`
-    gives."""
+    """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where the
+    model makes no difference between two prefixes. model: the one whose states
+    :meth:`distribution` returns."""
 
     order: int
 
@@ -50,37 +50,37 @@ class PrefixScorer(Protocol[P]):
         ...
 
     def begin(self) -> P:
-        """The prefix at the start of a line."""
+        """Return the prefix at the start of a line."""
         ...
 
     def null(self) -> P:
-        """The prefix of which nothing is known."""
+        """Return the prefix of which nothing is known."""
         ...
 
     def extend(self, prefix: P, token: int) -> tuple[float, int, P]:
-        """log p (nats) of a token, the length of the n-gram that gave it, and the prefix with the
-        token."""
+        """Return log p (nats) of a token, the length of the n-gram that gave it, and the prefix
+        with the token."""
         ...
 
     def extend_all(
         self, prefixes: Sequence[P], tokens: Sequence[int]
     ) -> list[tuple[float, int, P]]:
-        """:meth:`extend` of each prefix with its token, side by side where that is quicker; equal
-        to rounding."""
+        """Extend each prefix with its token, side by side where that is quicker; equal to
+        :meth:`extend` to rounding."""
         ...
 
     def line(self, prefix: P, tokens: Sequence[int]) -> list[tuple[float, int]]:
-        """The same for each of `tokens`, from the start of a line or the null prefix, without the
-        prefixes."""
+        """Return log p and n-gram length of each of `tokens`, from the start of a line or the null
+        prefix, without the prefixes."""
         ...
 
     def distribution(self, prefix: P) -> tuple[np.ndarray, State]:
-        """log p (nats) of every token after `prefix`, (V,), and the model's state there."""
+        """Return log p (nats) of every token after `prefix`, (V,), and the model's state there."""
         ...
 
 
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:
-    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
+    """Return the fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
     predictions. UsageError: it reads from the end."""
     check_reads_forward(model.tokenizer, "score lines that grow word by word")
     return answers_of(model).incremental() or CachedPrefixes(model)
@@ -88,16 +88,15 @@ def prefix_scorer(model: LanguageModel) -> PrefixScorer:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """All tokens that were read, the boundary first; and the model's state before the last of
-    them."""
+    """All tokens read so far, the boundary first, and the model's state before the last of them."""
 
     words: tuple[int, ...]
     before: State = field(compare=False, repr=False)
 
 
 class CachedPrefixes:
-    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as
-    nothing is forgotten by rule."""
+    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as no
+    rule says what is forgotten."""
 
     order = UNBOUNDED
 
@@ -113,7 +112,8 @@ class CachedPrefixes:
         return self._begin
 
     def null(self) -> Prefix:
-        """The start of a line, with a notice: such a model has learnt nothing without one."""
+        """Return the start of a line, with a notice: such a model has learnt nothing without
+        one."""
         if not self._has_warned:
             self._has_warned = True
             notice(
@@ -123,72 +123,75 @@ class CachedPrefixes:
         return self._begin
 
     def extend(self, prefix: Prefix, token: int) -> tuple[float, int, Prefix]:
-        """After the boundary the next line begins, with nothing remembered.
-
-        Raises:
-            ModelError: the model's scores are not numbers.
-        """
+        """Score one token; after the boundary the next line begins, with nothing remembered."""
         return self._extended(prefix, token, *self.distribution(prefix))
 
     def extend_all(
         self, prefixes: Sequence[Prefix], tokens: Sequence[int]
     ) -> list[tuple[float, int, Prefix]]:
-        """The prefixes that are not in the cache are read side by side."""
+        """Extend each prefix; those that are not in the cache are read side by side."""
+        # Bounded in rows of state, and in cells of distributions.
         at_once = min(
             LINES_AT_ONCE,
             max(1, MOST_CELLS // self.model.tokenizer.size),
             self.model.max_rows or LINES_AT_ONCE,
         )
         if len(prefixes) > at_once:
-            blocks = [slice(first, first + at_once) for first in range(0, len(prefixes), at_once)]
-            return [
-                each for block in blocks for each in self.extend_all(prefixes[block], tokens[block])
-            ]
-        known = {prefix.words: found for prefix in prefixes if (found := self._cached(prefix))}
-        if new := list(
-            {prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values()
-        ):
-            state = self.model.concat_states([prefix.before for prefix in new])
-            logprob_BV, after_B = predict(
-                self.model, np.array([prefix.words[-1] for prefix in new]), state
-            )
-            for row, prefix in enumerate(new):
-                known[prefix.words] = self._keep(
-                    prefix, logprob_BV[row].copy(), after_B.select([row])
-                )
-        return [
-            self._extended(prefix, token, *known[prefix.words])
-            for prefix, token in zip(prefixes, tokens, strict=True)
-        ]
+            extended = []
+            for first in range(0, len(prefixes), at_once):
+                block = slice(first, first + at_once)
+                extended.extend(self.extend_all(prefixes[block], tokens[block]))
+            return extended
+
+        # Read each prefix once, however often it occurs. What is found is kept here, too: the cache
+        # may drop it before it is used.
+        known: dict[tuple[int, ...], tuple[np.ndarray, State]] = {}
+        new: dict[tuple[int, ...], Prefix] = {}
+        for prefix in prefixes:
+            found = self._cached(prefix)
+            if found is None:
+                new[prefix.words] = prefix
+            else:
+                known[prefix.words] = found
+        if new:
+            state = self.model.concat_states([prefix.before for prefix in new.values()])
+            last_B = np.array([words[-1] for words in new])
+            logprob_BV, after_B = predict(self.model, last_B, state)
+            for row, prefix in enumerate(new.values()):
+                after = after_B.select([row])
+                known[prefix.words] = self._keep(prefix, logprob_BV[row].copy(), after)
+
+        extended = []
+        for prefix, token in zip(prefixes, tokens, strict=True):
+            extended.append(self._extended(prefix, token, *known[prefix.words]))
+        return extended
 
     def _extended(
         self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State
     ) -> tuple[float, int, Prefix]:
         tokenizer = self.model.tokenizer
-        logprob = float(logprob_V[token if token < len(logprob_V) else tokenizer.unk_id])
-        is_end = token == tokenizer.boundary_id
-        return (
-            logprob,
-            len(prefix.words) + 1,
-            self._begin if is_end else Prefix((*prefix.words, token), after),
-        )
+        is_known = token < len(logprob_V)  # else it is a word that is only spelled
+        logprob = float(logprob_V[token if is_known else tokenizer.unk_id])
+        following = self._begin
+        if token != tokenizer.boundary_id:
+            following = Prefix((*prefix.words, token), after)
+        return logprob, len(prefix.words) + 1, following
 
     def line(self, prefix: Prefix, tokens: Sequence[int]) -> list[tuple[float, int]]:
-        """All at once."""
+        """Score all tokens at once."""
         ids = np.asarray(tokens, dtype=np.int64)
-        bounds = np.unique(
-            [0, *(np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1), len(ids)]
-        )
+        line_ends = np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1
+        bounds = np.unique([0, *line_ends, len(ids)])
         logprob_N = span_scoring.score_spans(self.model, ids, span_scoring.spans_between(bounds))
         span_scoring.check_scores(logprob_N)
-        position_N = (
-            np.arange(len(ids))
-            - bounds[np.searchsorted(bounds, np.arange(len(ids)), side="right") - 1]
-        )
-        return list(zip(logprob_N.tolist(), (position_N + 2).tolist(), strict=True))
+        number_N = np.arange(len(ids))
+        start_N = bounds[np.searchsorted(bounds, number_N, side="right") - 1]
+        length_N = number_N - start_N + 2  # with the boundary and the token itself
+        return list(zip(logprob_N.tolist(), length_N.tolist(), strict=True))
 
     def distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
-        if found := self._cached(prefix):
+        found = self._cached(prefix)
+        if found is not None:
             return found
         [logprob_V], after = predict(self.model, np.array([prefix.words[-1]]), prefix.before)
         return self._keep(prefix, logprob_V, after)
@@ -203,12 +206,12 @@ class CachedPrefixes:
         self, prefix: Prefix, logprob_V: np.ndarray, after: State
     ) -> tuple[np.ndarray, State]:
         with self._lock:
+            # The first one shows how large they are; with dynamic evaluation a state is a whole
+            # model.
             if not self._cache:
-                # with dynamic evaluation, a whole model
                 state_bytes = sum(array.nbytes for array in after.to_arrays().values())
-                self._most_cached = max(
-                    FEWEST_CACHED, CACHED_BYTES // (logprob_V.nbytes + state_bytes)
-                )
+                each = logprob_V.nbytes + state_bytes
+                self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // each)
             self._cache[prefix.words] = logprob_V, after
             if len(self._cache) > self._most_cached:
                 self._cache.popitem(last=False)
@@ -216,8 +219,8 @@ class CachedPrefixes:
 
 
 def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """As :func:`rnnlm.inference.span_scoring.score_spans`, to rounding, but beginnings that several
-    spans share are read once.
+    """Score spans as :func:`rnnlm.inference.span_scoring.score_spans` does, to rounding, but read
+    beginnings that several spans share once.
 
     Networks read each of them once; a mixture reads the token before a branch once for each branch.
     Models that adapt themselves or forget at a boundary (n-grams, which are fastest on a stream)
@@ -231,12 +234,26 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
 def score_and_compare(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest
-    of all at their place.
+    """Return the scores of :func:`score_trie`, whatever the model, and whether each token is the
+    likeliest of all at its place.
 
     compared_S: from which of its tokens on each span is compared, up to the first that is not the
     likeliest; false elsewhere.
     """
+    logprob_N = np.zeros(len(ids))
+    is_likeliest_N = np.zeros(len(ids), dtype=bool)
+
+    # Sort the lines, so that those with a common beginning are neighbours.
+    keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
+    order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
+
+    # A model that adapts itself gives the same result only in batches as large as elsewhere.
+    at_once = LINES_AT_ONCE
+    if model.adaptation != "none":
+        at_once = max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
+    at_once = min(at_once, model.max_rows or at_once)
+
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
     logprob_N, is_likeliest_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
     order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
@@ -250,7 +267,7 @@ def score_and_compare(
     for first in range(0, len(order), at_once):
         lines = order[first : first + at_once]
         trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
-        # they are copied from the device once all is computed
+        # Copied from the device once all is computed.
         for position_E, logprob_E in list(trie.read(stream)):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)
@@ -262,7 +279,7 @@ class _Trie:
     reads for all of them.
 
     shared_L: how many tokens each has in common with the line before it. joins_L: the depth from
-    which it may be a row: those of a network branch after the last shared input, as its hidden
+    which it may be a row: lines of a network branch after the last shared input, as its hidden
     vectors are good for every target; those of other models before it. is_open_L: whether it is
     still compared with the likeliest tokens.
     """
@@ -278,25 +295,27 @@ class _Trie:
         self.model = model
         self.network = answers_of(model).with_hidden_states
         self.ids = ids
-        self.start_L, self.length_L = spans[:, 0], spans[:, 1] - spans[:, 0]
+        self.start_L = spans[:, 0]
+        self.length_L = spans[:, 1] - spans[:, 0]
         lines = [ids[start:end] for start, end in spans.tolist()]
-        self.shared_L = np.array(
-            [0, *(_common(one, other) for one, other in itertools.pairwise(lines))]
-        )
+        shared = [0]
+        for one, other in itertools.pairwise(lines):
+            shared.append(_common(one, other))
+        self.shared_L = np.array(shared)
         self.joins_L = self.shared_L + (self.network is not None)
         self.joins_L[0] = 0
-        self.compared_L, self.is_open_L, self.is_likeliest_N = (
-            compared_L,
-            compared_L < self.length_L,
-            is_likeliest_N,
-        )
+        self.compared_L = compared_L
+        self.is_open_L = compared_L < self.length_L
+        self.is_likeliest_N = is_likeliest_N
 
     def read(self, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
-        """The positions of targets and their log-probabilities, (E,), each distinct beginning
+        """Yield the positions of targets and their log-probabilities, (E,), each distinct beginning
         once."""
-        depth, rows = 0, self._rows_at(0)
+        depth = 0
+        rows = self._rows_at(0)
         state = self.model.initial_state(len(rows))
         while len(rows):
+            # As many tokens in one call as no line ends, branches off or is compared within.
             end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
             inputs_RT = stream[position_RT]
@@ -309,13 +328,15 @@ class _Trie:
                 yield position_RT, logprob_RT
                 predict = functools.partial(self._predict, inputs_RT, state)
             self._compare(depth, rows, predict)
+
+            # Lines that branch off here go on from the state of the row that read for them.
             following = self._rows_at(end)
             is_same = np.array_equal(following, rows) or not len(following)
             state = after if is_same else after.select(_rows_of(following, rows))
             rows, depth = following, end
 
     def copy_shared(self, logprob_N: np.ndarray) -> None:
-        """Gives each line the scores of what it shares with the line before it."""
+        """Copy to each line the scores of what it shares with the line before it."""
         starts = self.start_L.tolist()
         for (before, start), shared in zip(
             itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True
@@ -326,20 +347,19 @@ class _Trie:
         return np.flatnonzero((self.joins_L <= depth) & (self.length_L > depth))
 
     def _compared_at(self, depth: int) -> np.ndarray:
-        """The lines whose token at this depth is compared."""
+        """Return the lines whose token at this depth is compared."""
         return np.flatnonzero(self.is_open_L & (self.compared_L <= depth) & (self.length_L > depth))
 
     def _next_change(self, rows: np.ndarray, depth: int) -> int:
-        """How far the rows can be read in one call: to where a line ends, branches off, or is
-        compared."""
+        """Return how far the rows can be read in one call: to where a line ends, branches off, or
+        is compared."""
         if len(self._compared_at(depth)):
             return depth + 1
         changes = np.concatenate(
             [self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]]
         )
-        return min(
-            depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min())
-        )
+        next_change = int(changes[changes > depth].min())
+        return min(next_change, depth + max(1, self.model.call_tokens // len(rows)))
 
     def _score_hidden(
         self,
@@ -349,34 +369,35 @@ class _Trie:
         rows: np.ndarray,
         end: int,
     ) -> tuple[np.ndarray, Array]:
-        """The scores of the rows' targets, and of the first own target of lines that branch off
-        after the last input."""
+        """Score the rows' targets, and the first own target of lines that branch off after the last
+        input. Return positions and scores."""
         new = np.flatnonzero((self.joins_L == end) & (self.length_L >= end))
         count, length = position_RT.shape
         row_E = np.concatenate([np.repeat(np.arange(count), length), _rows_of(new, rows)])
         time_E = np.concatenate([np.tile(np.arange(length), count), np.full(len(new), length - 1)])
         position_E = np.concatenate([position_RT.ravel(), self.start_L[new] + self.shared_L[new]])
-        hidden_EH = hidden_RTH[
-            tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))
-        ]
-        return position_E, network.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
+        rows_E = arrays.as_array_of(row_E, hidden_RTH)
+        times_E = arrays.as_array_of(time_E, hidden_RTH)
+        hidden_1EH = hidden_RTH[rows_E, times_E][None]
+        return position_E, network.score_hidden(hidden_1EH, self.ids[position_E][None])[0]
 
     def _compare(
         self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]
     ) -> None:
-        """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes
-        rows, (M,), and gives (M, V)."""
+        """Compare the tokens of lines at this depth with the likeliest by `predict`, which takes
+        rows, (M,), and returns (M, V)."""
         lines = self._compared_at(depth)
         if not len(lines):
             return
+
+        # Predict once for each row, a few of them at a time.
         chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
         at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
-        parts = [
-            predict(chosen[first : first + at_once]) for first in range(0, len(chosen), at_once)
-        ]
-        likeliest_M = np.concatenate(
-            [arrays.as_numpy(arrays.library(part).argmax(part, -1)) for part in parts]
-        )
+        likeliest = []
+        for first in range(0, len(chosen), at_once):
+            logprob_MV = predict(chosen[first : first + at_once])
+            likeliest.append(arrays.library(logprob_MV).argmax(logprob_MV, -1))
+        likeliest_M = np.concatenate([arrays.as_numpy(each_M) for each_M in likeliest])
         position = self.start_L[lines] + depth
         is_likeliest = likeliest_M[which] == known_ids(self.ids[position], self.model.tokenizer)
         self.is_likeliest_N[position] = self.is_open_L[lines] = is_likeliest
@@ -392,12 +413,14 @@ def _predict_hidden(network: HiddenStateModel, hidden_RTH: Array, rows: np.ndarr
 
 
 def _rows_of(lines: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The row that reads for each of `lines`: the last that does not stand behind it."""
+    """Return the row that reads for each of `lines`: the last that does not come after it."""
     return np.searchsorted(rows, lines, side="right") - 1
 
 
 def _common(one: np.ndarray, other: np.ndarray) -> int:
-    """How many tokens two lines have in common at their beginnings."""
+    """Return how many tokens two lines have in common at their beginnings."""
     length = min(len(one), len(other))
     differ = one[:length] != other[:length]
-    return int(differ.argmax()) if differ.any() else length
+    if differ.any():
+        return int(differ.argmax())
+    return length

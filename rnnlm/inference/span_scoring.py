@@ -34,16 +34,18 @@ def score_spans(
     initial: Initial | None = None,
     report: Progress = silent,
 ) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S,
-    2) bounds); else 0.
+    """Return the log-probability (nats, float64) of each token of `ids` that lies in one of the
+    `spans` ((S, 2) bounds); 0 elsewhere.
 
-    initial: what spans begin with, such as the states of their conditions; None: the model's
+    initial: where spans begin, such as in the states of their conditions; None: in the model's
     initial state. report: called with how many tokens were read.
     """
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
-    scored, done, wanted = [], 0, int((spans[:, 1] - spans[:, 0]).sum())
+    scored = []
+    done = 0
+    wanted = int((spans[:, 1] - spans[:, 0]).sum())
     report(f"0 of {wanted:,} tokens scored")
     for window in windows(model, ids, spans, model.score, initial=initial):
         scored.append(window)  # copied from the device once all is computed
@@ -56,8 +58,8 @@ def score_spans(
 
 
 def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    """As :func:`score_spans`, of `ids` as the next part of a stream whose last token was a
-    boundary; and the state after them."""
+    """Score `ids` as :func:`score_spans` does, as the next part of a stream whose last token was a
+    boundary. Return the scores and the state after them."""
     carried = Carried(model.score, state)
     logprob_N = np.zeros(len(ids))
     for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
@@ -66,8 +68,8 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
 
 
 class Carried(Generic[Result]):
-    """A step that goes on from the state that the last one left, whatever state it is given: so one
-    stream is read in parts."""
+    """A step that continues from the state that the last one left, whatever state it is given: so
+    one stream is read in parts."""
 
     def __init__(self, step: Step[Result], state: State) -> None:
         self._step = step
@@ -76,47 +78,45 @@ class Carried(Generic[Result]):
     def step(
         self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
     ) -> tuple[Result, State]:
-        """What the step makes of the window, and the state after it."""
+        """Return what the step makes of the window, and the state after it."""
         result, self.state = self._step(inputs_BT, targets_BT, self.state)
         return result, self.state
 
 
 def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
-    """The state after all inputs but the last of each row, from `state` on; they may be of any
-    number."""
+    """Return the state after all inputs but the last of each row, from `state` on; there may be any
+    number of them."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, model.call_tokens // rows)
     for start in range(0, last, length):
         end = min(start + length, last)
-        _, state = model.score(inputs_BT[:, start:end], inputs_BT[:, start + 1 : end + 1], state)
+        targets_BT = inputs_BT[:, start + 1 : end + 1]
+        _, state = model.score(inputs_BT[:, start:end], targets_BT, state)
     return state
 
 
 def place(
     logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: object
 ) -> None:
-    """Each row's scores to their places."""
+    """Write each row's scores to their positions in `logprob_N`."""
     position_BT, inside_BT = positions(start_B, end_B)
     logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
 
 
 def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The position in the text of each cell of a window, (B, T), and whether it lies within its
-    row."""
+    """Return the position in the text of each cell of a window, (B, T), and whether it lies within
+    its row."""
     position_BT = start_B[:, None] + np.arange(int((end_B - start_B).max(initial=0)))
     return position_BT, position_BT < end_B[:, None]
 
 
 def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
-    """Spans that follow one upon the other, with a boundary between them, as one: which is faster
-    to read."""
+    """Join spans that follow one another with a boundary between them: one is faster to read."""
     if not len(spans):
         return spans
-    follows = (
-        (spans[1:, 0] == spans[:-1, 1])
-        & (spans[1:, 0] > 0)
-        & (ids[spans[1:, 0] - 1] == boundary_id)
-    )
+    begins, ends_before = spans[1:, 0], spans[:-1, 1]
+    follows = (begins == ends_before) & (begins > 0)
+    follows &= ids[begins - 1] == boundary_id
     starts = np.flatnonzero(np.append(True, ~follows))
     ends = np.append(starts[1:], len(spans)) - 1
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
@@ -127,8 +127,8 @@ class SpanWindow:
     """One window over spans that are read side by side: row b has the targets
     `ids[start_B[b]:end_B[b]]`.
 
-    spans: the numbers of the rows' spans. rows_before: of the window before, of which these are the
-    first ones and go on from its state; 0: they begin from the initial state.
+    spans: the numbers of the rows' spans. rows_before: how many rows the window before had, of
+    which these are the first and continue from its state; 0: they begin in the initial state.
     """
 
     spans: np.ndarray
@@ -146,20 +146,16 @@ def span_windows(
     call_tokens: int,
     max_rows: int | None = None,
 ) -> Iterator[SpanWindow]:
-    """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows`
-    rows. Rows that have come to their end are read no further."""
+    """Yield the windows in which all of `spans` are read, of at most `call_tokens` tokens and
+    `max_rows` rows. Rows that have come to their end are read no further."""
     stream = with_boundary(ids, boundary_id)
     rows = max(1, call_tokens // TOKENS_PER_ROW)
     for batch in span_batches(spans, min(rows, max_rows or rows)):
         reading = 0
         for start_B, end_B in batch.windows(call_tokens):
-            yield SpanWindow(
-                batch.spans[: len(start_B)],
-                start_B,
-                end_B,
-                *gather(ids, stream, start_B, end_B),
-                reading,
-            )
+            inputs_BT, targets_BT = gather(ids, stream, start_B, end_B)
+            numbers = batch.spans[: len(start_B)]
+            yield SpanWindow(numbers, start_B, end_B, inputs_BT, targets_BT, reading)
             reading = len(start_B)
 
 
@@ -171,8 +167,8 @@ def windows(
     call_tokens: int | None = None,
     initial: Initial | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the
-    state carried.
+    """Yield (start_B, end_B, what `step(inputs_BT, targets_BT, state)` returned) for each window,
+    carrying the state.
 
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in
     :func:`score_spans`.
@@ -190,11 +186,7 @@ def windows(
 
 
 def check_scores(logprob: np.ndarray) -> None:
-    """Make sure that log-probabilities are numbers; -inf is the one of zero.
-
-    Raises:
-        ModelError: they are not.
-    """
+    """Make sure that log-probabilities are numbers; -inf is the one of zero."""
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
         raise ModelError(
             "the model's scores are not numbers",
@@ -206,23 +198,24 @@ def check_scores(logprob: np.ndarray) -> None:
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:
-    """The one span of a text read as one stream."""
+    """Return the one span of a text read as one stream."""
     return np.array([[0, len(ids)]], dtype=np.int64)
 
 
 def spans_between(offsets: np.ndarray) -> np.ndarray:
-    """(S, 2) spans between consecutive `offsets`."""
+    """Return the spans between consecutive `offsets`, (S, 2)."""
     return np.stack([offsets[:-1], offsets[1:]], axis=1)
 
 
 def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
-    """The perplexity of a text read as one stream; infinite where a token has probability zero."""
+    """Return the perplexity of a text read as one stream; infinite where a token has probability
+    zero."""
     total = score_spans(model, ids, whole_text(ids)).sum(dtype=np.float64)
     return perplexity(total, len(ids)) or math.inf
 
 
 def perplexity(logprob_nats: float, count: int) -> float | None:
-    """exp(-logprob_nats / count), or None where that is not a finite number."""
+    """Return exp(-logprob_nats / count), or None where that is not a finite number."""
     if count <= 0 or not math.isfinite(logprob_nats):
         return None
     mean = -logprob_nats / count
@@ -234,22 +227,23 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
 
 
 def reads_sources(model: LanguageModel) -> bool:
-    """Whether the model gives probabilities of a line given its source, as the decoder of an
+    """Return whether the model gives probabilities of a line given its source, as the decoder of an
     encoder-decoder does."""
     return answers_of(model).reads_sources
 
 
 def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initial | None:
-    """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans`
-    takes it; None: the model reads no sources. A source that several lines of a batch have is read
-    once."""
+    """Return where lines of these sources begin, as :func:`score_spans` takes it; None: the model
+    reads no sources. A source that several lines of a batch share is read once."""
     decoder = answers_of(model)
     if not decoder.reads_sources:
         return None
 
     def initial(lines: np.ndarray) -> State:
         numbers: dict[str | None, int] = {}
-        rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
+        rows = []
+        for line in lines.tolist():
+            rows.append(numbers.setdefault(sources[line], len(numbers)))
         state = decoder.states(cast("list[str]", list(numbers)))
         assert state is not None  # as it reads sources
         return state if len(rows) == len(numbers) else state.select(rows)
@@ -262,11 +256,7 @@ def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initi
 
 def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
     """Make sure that a model of `tokenizer` reads lines from their beginning. task: what it is
-    asked for, after "it cannot".
-
-    Raises:
-        UsageError: it reads them from their end.
-    """
+    asked for, after "it cannot"."""
     if tokenizer.is_reversed:
         raise UsageError(
             f"this model reads each line from its end: it cannot {task}",

@@ -13,12 +13,11 @@ from rnnlm.inference.distributions import log_sum
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, Tokenizer
 from rnnlm.text.lines import WORD_SPACE, split_words
 
-# ---- Where the tokens of a line stand in the line itself, in code points, whatever a tokenizer
-# makes of it.
+# ---- The characters of a line that each token was made of, whatever a tokenizer makes of the line.
 #
 # Everything that shows words or places of a line goes through :func:`token_spans`.
 
-Span = tuple[int, int]  # first character, and the one behind the last
+Span = tuple[int, int]  # first character, and one past the last
 
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 # tokenizers whose tokens are bytes of the line; the others' are characters
@@ -26,7 +25,7 @@ _OF_BYTES = ("byte", "sentencepiece")
 
 
 def word_spans(text: str) -> list[Span]:
-    """Where the white-space words of `text` (:func:`rnnlm.text.lines.split_words`) stand."""
+    """Return the spans of the words of `text` as :func:`rnnlm.text.lines.split_words` splits it."""
     spans, end = [], -1
     for word in text.translate(_TO_SPACE).split(" "):
         start = end + 1
@@ -37,41 +36,45 @@ def word_spans(text: str) -> list[Span]:
 
 
 def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
-    """For each line (T, 2), the characters that each of its tokens was made of, `</s>` left out.
+    """Return for each line (T, 2), the characters that each of its tokens was made of, without
+    `</s>`.
 
     The white space between words belongs to no token of a word tokenizer, nor do marks that a
-    tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" is in
-    lower case, what an entity stands for) have the same span.
+    tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" becomes
+    in lower case, what an entity means) have the same span.
     """
     reads = tokenizer.normalise(lines)
-    spans = (
-        _spans_by_size(reads, tokenizer)
-        if tokenizer.name in _OF_BYTES
-        else _spans_by_text(reads, tokenizer)
-    )
+    if tokenizer.name in _OF_BYTES:
+        spans = _spans_by_size(reads, tokenizer)
+    else:
+        spans = _spans_by_text(reads, tokenizer)
     if not tokenizer.rewriting:
         return spans
-    return [
-        its_T2
-        if read == line
-        else _before_rewriting(its_T2, *tokenizer.normalise_with_offsets(line))
-        for line, read, its_T2 in zip(lines, reads, spans, strict=True)
-    ]
+
+    # Spans are of what the tokenizer read: lead them back to the line as it was.
+    for index, (line, read) in enumerate(zip(lines, reads, strict=True)):
+        if read != line:
+            origin = tokenizer.normalise_with_offsets(line)
+            spans[index] = _before_rewriting(spans[index], *origin)
+    return spans
 
 
 def _before_rewriting(
     spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray
 ) -> np.ndarray:
-    """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each
-    character that was read was made. Of the white space before a piece, its last character alone
-    belongs to it: others may end a written word, such as U+200B."""
+    """Turn spans of what was read into spans of the line before rewriting; begin_N, end_N: the
+    characters that each character read was made of.
+
+    Of the white space before a piece, only the last character belongs to it: others may end a
+    written word, such as U+200B.
+    """
     if not read:
         return spans_T2
-    begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
-    begin_T = begin_N[np.minimum(spans_T2[:, 0], len(read) - 1)]
-    end_T = np.where(
-        spans_T2[:, 0] < spans_T2[:, 1], end_N[np.maximum(spans_T2[:, 1] - 1, 0)], begin_T
-    )
+    is_space_N = [character == " " for character in read]
+    begin_N = np.where(is_space_N, end_N - 1, begin_N)
+    first_T, behind_T = spans_T2[:, 0], spans_T2[:, 1]
+    begin_T = begin_N[np.minimum(first_T, len(read) - 1)]
+    end_T = np.where(first_T < behind_T, end_N[np.maximum(behind_T - 1, 0)], begin_T)
     return np.stack([begin_T, end_T], axis=1)
 
 
@@ -86,58 +89,58 @@ def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarra
 def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     size_V = np.array([len(data) for data in tokenizer.token_bytes()], dtype=np.int64)
     encoded = tokenizer.encode(lines)
-    bounds = zip(encoded.offsets[:-1].tolist(), (encoded.offsets[1:] - 1).tolist(), strict=True)
     prefix = int(tokenizer.name == "sentencepiece")  # it reads a space before the line
-    return [
-        _of_bytes(line, size_V[encoded.ids[start:end]], tokenizer.keeps_case, prefix)
-        for line, (start, end) in zip(lines, bounds, strict=True)
-    ]
+    spans = []
+    for line, (start, end) in zip(lines, itertools.pairwise(encoded.offsets.tolist()), strict=True):
+        size_T = size_V[encoded.ids[start : end - 1]]
+        spans.append(_of_bytes(line, size_T, tokenizer.keeps_case, prefix))
+    return spans
 
 
 def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.ndarray:
     read = line if keeps_case else line.lower()
     spans, end = [], 0
-    for token in tokens:  # nothing but white space stands before it
+    for token in tokens:  # only white space comes before each
         start = read.find(token, end)
         end = start + len(token)
         spans.append((start, end))
     spans_T2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
     if len(read) == len(line):
         return spans_T2
-    return _at_origin(
-        spans_T2, np.repeat(np.arange(len(line)), [len(character.lower()) for character in line])
-    )
+    # A letter in lower case may be several characters.
+    lengths = [len(character.lower()) for character in line]
+    return _at_origin(spans_T2, np.repeat(np.arange(len(line)), lengths))
 
 
 def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
     end_T = np.cumsum(size_T)
-    characters = [character if keeps_case else character.lower() for character in line]
-    origin = np.repeat(
-        np.arange(len(line)), [len(character.encode("utf-8")) for character in characters]
-    )
-    return _at_origin(
-        np.stack([end_T - size_T, end_T], axis=1), np.concatenate([np.full(prefix, -1), origin])
-    )
+    characters = list(line) if keeps_case else [character.lower() for character in line]
+    lengths = [len(character.encode("utf-8")) for character in characters]
+    origin = np.repeat(np.arange(len(line)), lengths)
+    spans_T2 = np.stack([end_T - size_T, end_T], axis=1)
+    return _at_origin(spans_T2, np.concatenate([np.full(prefix, -1), origin]))
 
 
 def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Spans of what was read, as spans of the line; origin: the character that each unit of what
-    was read comes from, -1 for none."""
-    return np.stack([np.maximum(origin[spans_T2[:, 0]], 0), origin[spans_T2[:, 1] - 1] + 1], axis=1)
+    """Turn spans of what was read into spans of the line; origin: the character that each unit read
+    comes from, -1 for none."""
+    begin_T = np.maximum(origin[spans_T2[:, 0]], 0)
+    end_T = origin[spans_T2[:, 1] - 1] + 1
+    return np.stack([begin_T, end_T], axis=1)
 
 
 # ---- Surprisals of whole words under models of pieces: bytes, characters, subwords (Pimentel &
 # Meister 2024; Oh & Schuler 2024).
 #
-# That w is the next word after the words c includes that the piece behind it begins another one.
-# Along the tokenizer's own segmentation, with B(x) the sum of P(v|x) over the pieces v that begin a
-# word (`</s>` among them):
+# For w to be the next word after the words c, the piece after it must begin another one. Along the
+# tokenizer's own segmentation, with B(x) the sum of P(v|x) over the pieces v that begin a word
+# (`</s>` among them):
 #
 #     P(w|c) = P(pieces of w | c) B(c w) / B(c),   B = 1 at the start of a line
 #
 # `</s>` is an item of its own, P(</s>|c) / B(c): the factors B cancel, and the surprisals of a
-# line's words and of its end add up to the line's. White space belongs to the word behind it, at
-# the end of a line to `</s>`. Of tokenizers whose every token is a word, B is 1.
+# line's words and of its end add up to the line's. White space belongs to the word after it, at the
+# end of a line to `</s>`. For tokenizers whose every token is a word, B is 1.
 
 ROUNDING_NATS = 1e-5
 
@@ -147,8 +150,8 @@ class WordSpans:
     """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item
     of its own.
 
-    line_bounds: (lines + 1,) the items of line i are those from `line_bounds[i]` to `line_bounds[i
-    + 1]`. is_place_N: where B is needed, before the token there is read.
+    line_bounds: (lines + 1,) the items of line i run from `line_bounds[i]` to `line_bounds[i + 1]`.
+    is_place_N: where B is needed, before the token there is read.
     """
 
     starts: np.ndarray
@@ -166,28 +169,28 @@ class WordFinder:
         self.tokens_are_words = bool(self.starts_word_V.all())
         self.is_space_V = np.zeros(tokenizer.size, dtype=bool)
         if not self.tokens_are_words:
-            candidates = [id for id in self.starters.tolist() if id != tokenizer.boundary_id]
-            self.is_space_V[
-                [id for id in candidates if not tokenizer.decode([id]).strip(WORD_SPACE)]
-            ] = True
+            for id in self.starters.tolist():
+                if id != tokenizer.boundary_id:
+                    self.is_space_V[id] = not tokenizer.decode([id]).strip(WORD_SPACE)
 
     def log_boundary(self, logprob_MV: Array) -> np.ndarray:
-        """log B (nats), (M,) float64, of distributions over the next token."""
+        """Return log B (nats), (M,) float64, of distributions over the next token."""
         return log_sum(logprob_MV[:, self.starters])
 
     def find(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
-        """The words of the lines, each read from its token `begins` on: what stands before is
+        """Find the words of the lines, each read from its token `begins` on: what comes before is
         given."""
         if self.tokens_are_words:
             return self._each_token(encoded, begins)
+        # White space is a piece of the word that follows it.
         is_start_N = self.starts_word_V[encoded.ids]
         is_start_N[1:] &= ~self.is_space_V[encoded.ids[:-1]]
         is_start_N[begins] = True
         starts = np.flatnonzero(is_start_N & _within(encoded, begins))
-        line_starts = encoded.offsets[:-1]
+        # B is 1 at the start of a line.
         is_place_N = np.zeros(len(encoded.ids), dtype=bool)
         is_place_N[starts] = True
-        is_place_N[line_starts] = False
+        is_place_N[encoded.offsets[:-1]] = False
         return _words(encoded, starts, is_place_N)
 
     def _each_token(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
@@ -196,7 +199,7 @@ class WordFinder:
 
 
 def _within(encoded: Encoded, begins: np.ndarray) -> np.ndarray:
-    """Which tokens do not stand before their line's `begins`."""
+    """Return which tokens do not come before their line's `begins`."""
     return np.arange(len(encoded.ids)) >= np.repeat(begins, np.diff(encoded.offsets))
 
 
@@ -210,30 +213,28 @@ def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> Word
 def surprisals(
     words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float
 ) -> np.ndarray:
-    """-log2 p of each item, (W,); infinite or NaN where it or what stands before it is impossible.
+    """Return -log2 p of each item, (W,); infinite or NaN where it or what comes before it is
+    impossible.
 
     log_boundary: log B (nats) at the places of `words`, in their order.
     """
     log_boundary_N = np.zeros(len(logprob_N) + 1)
     log_boundary_N[:-1][words.is_place_N] = log_boundary
     after_W = log_boundary_N[words.ends]
-    # behind `</s>`; with a given text there may be a place at the next line's begin
+    # After `</s>` B is 1; with a given text there may be a place where the next line begins.
     after_W[words.line_bounds[1:] - 1] = 0.0
     with np.errstate(invalid="ignore"):
-        cost_W = -(
-            np.add.reduceat(logprob_N, words.starts)
-            if _is_gapless(words)
-            else _sums(words, logprob_N)
-        )
+        cost_W = -_sums(words, logprob_N)
         cost_W = cost_W - after_W + log_boundary_N[words.starts]
-    return np.where((cost_W < 0) & (cost_W > -ROUNDING_NATS), 0.0, cost_W) / np.log(2)
-
-
-def _is_gapless(words: WordSpans) -> bool:
-    return len(words.starts) > 0 and bool((words.ends[:-1] == words.starts[1:]).all())
+    is_rounding_W = (cost_W < 0) & (cost_W > -ROUNDING_NATS)
+    return np.where(is_rounding_W, 0.0, cost_W) / np.log(2)
 
 
 def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
+    """Return the log-probability of each item's tokens together."""
+    if len(words.starts) and (words.ends[:-1] == words.starts[1:]).all():
+        return np.add.reduceat(logprob_N, words.starts)
+    # Between items lie tokens that are given: every second sum is of these.
     bounds = np.stack([words.starts, words.ends], axis=1).ravel()
     return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
 
@@ -242,8 +243,8 @@ def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
 # those of the tokenizer.
 #
 # A written word may be several words of the tokenizer (marks that are split off), and each of these
-# several tokens. What a model of pieces takes for one word may be several written ones, where white
-# space is unknown to it: then the second of them begins with that white space.
+# several tokens. What a model of pieces takes for one word may be several written ones, where it
+# does not know some white space: then the second of them begins with that white space.
 
 Split = Literal["whitespace", "tokens"]
 
@@ -253,9 +254,9 @@ class ShownWords:
     """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the
     end of each line.
 
-    places: for each line, where its words stand in the text that is scored. before: how many words
-    of the line are given. numbers: of the words of a line and its `</s>` in the text, from 0, where
-    not all written words are shown on their own.
+    places: for each line, the spans of its words in the text that is scored. before: how many words
+    of the line are given. numbers: those of the words of a line and its `</s>` in the text, from 0,
+    where not all written words are shown on their own.
     """
 
     items: WordSpans
@@ -273,34 +274,38 @@ def shown_words(
     lines: Sequence[str],
     tokenizer: Tokenizer,
 ) -> ShownWords:
-    """The words of `texts`, each of which stands at the end of its line.
+    """Return the words to show of `texts`, each of which ends its line.
 
-    words: those of the tokenizer in the lines from the tokens `begins` on
-    (:class:`rnnlm.inference.words.WordFinder`).
+    words: those of the tokenizer in the lines from the tokens `begins` on (:class:`WordFinder`).
     """
     places = [word_spans(text) for text in texts]
     bounds = words.line_bounds.tolist()
+
+    # How many words are given: to a tokenizer of words that is asked for its own, its tokens.
     given = (begins - encoded.offsets[:-1]).tolist()
-    are_tokens = split == "tokens" and tokenizer.name == "word"
-    before = (
-        given
-        if are_tokens
-        else [
-            _words_before(*each) if its else 0
-            for its, *each in zip(given, lines, texts, strict=True)
-        ]
-    )
+    if split == "tokens" and tokenizer.name == "word":
+        before = given
+    else:
+        before = [0] * len(lines)
+        for index, (line, text) in enumerate(zip(lines, texts, strict=True)):
+            if given[index]:
+                before[index] = len(split_words(line[: len(line) - len(text)]))
+
+    # In most lines the words of the tokenizer are those that are written.
     reads = tokenizer.normalise(lines)
-    differing = [
-        index
-        for index, its in enumerate(places)
-        if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
-    ]
+    differing = []
+    for index, spans in enumerate(places):
+        items = bounds[index + 1] - bounds[index] - 1
+        if len(spans) != items or reads[index] != lines[index]:
+            differing.append(index)
+
+    # In the others characters decide: find the written words among the tokens, or the other way
+    # round.
     starts, numbers = {}, {}
-    for index, spans_T2 in zip(
-        differing, token_spans([lines[index] for index in differing], tokenizer), strict=True
-    ):
-        spans_T2 = np.maximum(spans_T2[given[index] :] - (len(lines[index]) - len(texts[index])), 0)
+    spans_of_tokens = token_spans([lines[index] for index in differing], tokenizer)
+    for index, spans_T2 in zip(differing, spans_of_tokens, strict=True):
+        text_start = len(lines[index]) - len(texts[index])
+        spans_T2 = np.maximum(spans_T2[given[index] :] - text_start, 0)
         if split == "tokens":
             starts_W = words.starts[bounds[index] : bounds[index + 1]] - begins[index]
             places[index] = [
@@ -311,15 +316,14 @@ def shown_words(
             starts_W, numbers[index] = _written(places[index], spans_T2)
             starts[index] = starts_W + begins[index]
             places[index] = _joined(places[index], numbers[index])
-    return ShownWords(_with_starts(words, starts) if starts else words, places, before, numbers)
-
-
-def _words_before(line: str, text: str) -> int:
-    return len(split_words(line[: len(line) - len(text)]))
+    if starts:
+        words = _with_starts(words, starts)
+    return ShownWords(words, places, before, numbers)
 
 
 def _without_space(text: str, spans_T2: np.ndarray) -> Span:
-    """Where the word stands that is made of these tokens, without the white space around it."""
+    """Return the span of the word that is made of these tokens, without the white space around
+    it."""
     start, end = int(spans_T2[0, 0]), int(spans_T2[-1, 1])
     word = text[start:end]
     start += len(word) - len(word.lstrip(WORD_SPACE))
@@ -327,50 +331,54 @@ def _without_space(text: str, spans_T2: np.ndarray) -> Span:
 
 
 def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The first tokens of written words, then of `</s>`, and the numbers of these words, from 0.
-    White space belongs to the word behind it. A word without tokens of its own, of marks that were
-    removed or for which it shares one with the word before, is a part of that."""
+    """Return the first tokens of written words, then of `</s>`, and the numbers of these words,
+    from 0.
+
+    White space belongs to the word after it. A word without tokens of its own, of marks that were
+    removed or because it shares one with the word before, is a part of that word.
+    """
     if not len(spans_T2):
         return np.zeros(1, dtype=np.int64), [len(places)]
     ends = [end for _, end in places]
-    # the first token that reaches behind each word
-    behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()
+
+    def is_of_word_before(token: int, last_end: int) -> bool:
+        return token < len(spans_T2) and spans_T2[token, 0] < last_end
+
+    # A word begins with the first token that reaches beyond the word before, or with the next one
+    # if that holds white space of the word before.
     firsts, numbers = [0], [0]
-    for number, ((start, end), last_end, first) in enumerate(
-        zip(places[1:], ends, behind, strict=False), start=1
-    ):
-        # a token of the last word: it holds white space
-        if first < len(spans_T2) and spans_T2[first, 0] < last_end:
+    beyond = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()
+    for number in range(1, len(places)):
+        start, end = places[number]
+        first = beyond[number - 1]
+        if is_of_word_before(first, ends[number - 1]):
             first += 1
-        if (
-            firsts[-1] < first < len(spans_T2)
-            and spans_T2[first - 1, 1] <= start
-            and spans_T2[first, 0] < end
-        ):
+        has_own_token = firsts[-1] < first < len(spans_T2)
+        if has_own_token and spans_T2[first - 1, 1] <= start and spans_T2[first, 0] < end:
             firsts.append(first)
             numbers.append(number)
-    last = behind[-1]
-    last += bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])
-    # a line of white space alone has it for its word
-    return np.array([*firsts, max(last, firsts[-1] + 1)]), [*numbers, len(places)]
+
+    last = beyond[-1]
+    if is_of_word_before(last, ends[-1]):
+        last += 1
+    # White space alone is the one word of its line.
+    last = max(last, firsts[-1] + 1)
+    return np.array([*firsts, last]), [*numbers, len(places)]
 
 
 def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
-    """The spans of the words that begin with those of these numbers, up to the next one."""
-    return [
-        (places[first][0], places[behind - 1][1]) for first, behind in itertools.pairwise(numbers)
-    ]
+    """Return the spans of the words that begin with those of these numbers, up to the next one."""
+    pairs = itertools.pairwise(numbers)
+    return [(places[first][0], places[behind - 1][1]) for first, behind in pairs]
 
 
 def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
-    """`words` with other items in some of the lines, which begin at these tokens."""
-    bounds = words.line_bounds.tolist()
-    by_line = [
-        starts.get(index, words.starts[first:last])
-        for index, (first, last) in enumerate(itertools.pairwise(bounds))
-    ]
+    """Return `words` with other items in some of the lines, which begin at these tokens."""
+    by_line = []
+    for index, (first, last) in enumerate(itertools.pairwise(words.line_bounds.tolist())):
+        by_line.append(starts.get(index, words.starts[first:last]))
     starts_W = np.concatenate(by_line)
-    line_bounds = np.concatenate([[0], np.cumsum([len(each) for each in by_line])])
+    line_bounds = np.cumsum([0, *map(len, by_line)])
     ends = np.append(starts_W[1:], words.ends[-1])
     ends[line_bounds[1:] - 1] = words.ends[words.line_bounds[1:] - 1]
     is_place_N = np.zeros_like(words.is_place_N)
@@ -381,30 +389,30 @@ def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
 # ---- The tokens of single words, for callers that ask a model word by word.
 
 CACHED_WORDS = 1 << 17
-SPACED = ("char", "byte")  # tokenizers to which the space before a word is a token of that word
+SPACED = ("char", "byte")  # tokenizers for which the space before a word is a token of that word
 
 
 class WordTokens:
-    """The tokens of single words, as in a line in which one space stands between two."""
+    """The tokens of single words, as in a line with one space between words."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.is_spaced = tokenizer.name in SPACED
         self.is_closed = tokenizer.name == "word"
         self._tokenizer = tokenizer
-        self._unknown = () if tokenizer.unk_id is None else (tokenizer.unk_id,)
+        self._unknown: tuple[int, ...] = ()
+        if tokenizer.unk_id is not None:
+            self._unknown = (tokenizer.unk_id,)
         self._is_plain = self.is_closed and tokenizer.keeps_text and not tokenizer.spells
         self._id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
         self.of = functools.lru_cache(CACHED_WORDS)(self._of)
 
     def _of(self, word: str, is_first: bool = False) -> tuple[tuple[int, ...], bool]:
-        """The ids of `word`, and whether the model knows it; `is_first`: nothing stands before it
-        in its line.
+        """Return the ids of `word`, and whether the model knows it; `is_first`: it is the first
+        word of its line.
 
         `</s>` is the boundary; the empty word is unknown where words can be unknown.
-
-        Raises:
-            TextError: it is `<s>`, which nothing predicts.
         """
+        # The special symbols, and words that a look into the vocabulary settles.
         tokenizer = self._tokenizer
         if word == SENTENCE_START:
             raise TextError(
@@ -415,10 +423,17 @@ class WordTokens:
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True
         if self._is_plain:
-            ids = (self._id_of[word],) if word in self._id_of else self._unknown
+            if word not in self._id_of:
+                return self._unknown, False
+            ids = (self._id_of[word],)
             return ids, ids != self._unknown
         if not word:
             return (self._unknown, False) if self.is_closed else ((), True)
-        encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
+
+        # All others are encoded as in a line.
+        if self.is_spaced and not is_first:
+            encoded = tokenizer.encode([f" {word}"])
+        else:
+            encoded = tokenizer.encode([word])
         is_unknown = len(encoded.oov) or (word == UNKNOWN and tokenizer.literal_unk == "symbol")
         return tuple(encoded.ids[:-1].tolist()), not is_unknown
