@@ -24,11 +24,7 @@ TOLERANCE = 1e-5  # of a probability of 1, in fp32
 
 
 def check_tables(model: "NgramModel") -> None:
-    """Make sure that the tables are sound.
-
-    Raises:
-        ModelError: they are not.
-    """
+    """Make sure that the tables are sound."""
     for found in disorders(model):
         raise ModelError(
             "the tables of the model are damaged", found, "make it again; rnnlm doctor says more"
@@ -36,28 +32,26 @@ def check_tables(model: "NgramModel") -> None:
 
 
 def examine(model: "NgramModel") -> tuple[str, str]:
-    """What is wrong with the tables, or nothing; and what they hold."""
+    """Return what is wrong with the tables, "" if nothing, and what they hold."""
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
-    return "; ".join(
-        disorders(model)
-    ), f"{ngrams} n-grams, sorted, each after one of the order below"
+    holds = f"{ngrams} n-grams, sorted, each after one of the order below"
+    return "; ".join(disorders(model)), holds
 
 
 def disorders(model: "NgramModel") -> Iterator[str]:
-    """What is wrong: keys that are not sorted or point nowhere, values that are not numbers,
+    """Yield what is wrong: keys that are not sorted or point nowhere, values that are not numbers,
     probabilities above 1."""
     for n, values in enumerate(model.values, start=1):
         if n > 1:
             yield from _odd_keys(model, n)
-        at = np.flatnonzero(np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1))
+        is_odd_M = np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1)
+        at = np.flatnonzero(is_odd_M)
         if len(at):
             yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
         at = np.flatnonzero(values[:, 0] > TOLERANCE)
         if len(at):
-            yield (
-                f"a {n}-gram has a probability above 1, first at {at[0]:,}: "
-                f"{np.exp(values[at[0], 0]):.6g}"
-            )
+            largest = np.exp(values[at[0], 0])
+            yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {largest:.6g}"
 
 
 def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
@@ -75,42 +69,50 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
 def contexts(
     model: "NgramModel", most: int, generator: np.random.Generator
 ) -> tuple[list[np.ndarray], bool]:
-    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all:
-    the n-grams that another continues, and a word that nothing continues, if there is one, after
-    which the unigrams stand alone."""
-    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [
-        np.zeros(0, dtype=np.int64)
-    ]
+    """Draw at most `most` contexts of an n-gram model. Return their ids by length, (S, T), and
+    whether they are all there are.
+
+    Contexts are the n-grams that another one continues, and one word that nothing continues, if
+    there is one, after which the unigrams are left alone.
+    """
+    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys]
+    if not numbers:
+        numbers = [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
     numbers[0] = np.append(alone, numbers[0])
-    known = sum(map(len, numbers))
+
+    # Draw among the contexts of all lengths together.
+    lengths = [len(numbers_S) for numbers_S in numbers]
+    known = sum(lengths)
     is_chosen = np.zeros(known, dtype=bool)
     is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
-    parts = np.split(is_chosen, np.cumsum([len(of_length) for of_length in numbers])[:-1])
-    drawn = [of_length[part] for of_length, part in zip(numbers, parts, strict=True)]
-    return [
-        _words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)
-    ], most >= known
+    parts = np.split(is_chosen, np.cumsum(lengths)[:-1])
+    ids = []
+    for length, (numbers_S, part_S) in enumerate(zip(numbers, parts, strict=True), start=1):
+        ids.append(_words(model, length, numbers_S[part_S]))
+    return ids, most >= known
 
 
 def _different(sorted_M: np.ndarray) -> np.ndarray:
-    """The different ones of sorted numbers; np.unique takes much longer."""
+    """Return sorted numbers without repetitions; np.unique takes much longer."""
     return sorted_M[np.diff(sorted_M, prepend=-1) > 0]
 
 
 def _words(model: "NgramModel", length: int, numbers: np.ndarray) -> np.ndarray:
-    """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
+    """Return the ids of the n-grams of that length with these numbers; `<s>` is read as the
+    boundary."""
     words_BT = np.stack(model.words(length, numbers), axis=1)
     return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
 
 
-# ---- The perplexity of validation text under a model of this family, which is asked itself: one
-# stream, one row.
+# ---- The perplexity of validation text under a model of this family: one stream, one row.
 
 
 def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
-    """Of a text read as one stream; infinite where a token has probability zero."""
-    stream, state = with_boundary(ids, model.tokenizer.boundary_id), model.initial_state(1)
+    """Return the perplexity of a text read as one stream; infinite where a token has probability
+    zero."""
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    state = model.initial_state(1)
     logprob_N = np.zeros(len(ids))
     for start in range(0, len(ids), model.call_tokens):
         end = min(start + model.call_tokens, len(ids))
@@ -120,15 +122,15 @@ def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
     return perplexity(float(logprob_N.sum()), len(ids)) or math.inf
 
 
-# ---- The longest n-gram of a table that ends at each token of a text: whether a model, or a
-# training text, has met it.
+# ---- The longest n-gram of a table that ends at each token of a text: how much of the context a
+# model, or a training text, knows.
 
 
 def longest_matches(
     ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int
 ) -> np.ndarray:
-    """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the
-    line counted as one; 1 where not even two.
+    """Return how many words the longest n-gram has that ends at each token, (N,) int64; the start
+    of the line counts as one. It is 1 where not even a bigram is there.
 
     ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n +
     2 (:mod:`rnnlm.ngram.tables`).
@@ -138,6 +140,7 @@ def longest_matches(
     starts_N = inputs_N == boundary_id
     contexts_N = np.where(starts_N, size, inputs_N)
     matched_N = np.ones(len(words_N), dtype=np.int64)
+    # Each n-gram found is the context of the next word's (n + 1)-gram.
     for n, keys_M in enumerate(keys, start=2):
         numbers_N = find_many(keys_M, make_keys(np.maximum(contexts_N, 0), words_N, size))
         numbers_N[contexts_N < 0] = NOWHERE

@@ -24,7 +24,7 @@ class NgramContext(NamedTuple):
     """What of the words so far can change what comes next; equal where the model makes no
     difference.
 
-    words: their ids, latest last; `<s>` is V. numbers, costs: of the contexts made of the last 1,
+    words: their ids, latest last; `<s>` is V. numbers, costs: for the contexts made of the last 1,
     2, ... words, the number of that n-gram in the model, and what giving it up costs (nats).
     """
 
@@ -39,8 +39,8 @@ NULL = NgramContext((), (), ())
 class _OrderIndex(NamedTuple):
     """The n-grams of one order, above the first.
 
-    width: how many values each has: log p and, but for the highest order, cost. starts: of the
-    n-grams after each context.
+    width: how many values each has: log p and, but for the highest order, cost. starts: where the
+    n-grams after each context begin.
     """
 
     n: int
@@ -67,56 +67,46 @@ class IncrementalScorer:
         keys, values = model.keys[n - 2], model.values[n - 1]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
-        starts = np.searchsorted(keys, contexts).astype(
-            np.uint32 if len(keys) < 1 << 32 else np.uint64
-        )
+        index = np.uint32 if len(keys) < 1 << 32 else np.uint64
+        starts = np.searchsorted(keys, contexts).astype(index)
         return _OrderIndex(n, keys.data, values.reshape(-1).data, values.shape[1], starts.data)
 
     def begin(self) -> NgramContext:
-        """The start of a line."""
+        """Return the start of a line."""
         if self.order == 1:
             return NULL
         return NgramContext((self._size,), (self._size,), (self._words[2 * self._size + 1],))
 
     def null(self) -> NgramContext:
-        """Nothing is known of what came before, not even that a line began."""
+        """Return the context of which nothing is known, not even that a line began."""
         return NULL
 
     def extend(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
-        """log p(word | context), the length of the longest n-gram of the model that ends with
-        `word` there, and the context after it.
-
-        Raises:
-            ModelError: the tables of the model are damaged.
-        """
+        """Return log p(word | context), the length of the longest n-gram of the model that ends
+        with `word` there, and the context after it."""
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
         return logprob, length, self._after((*context.words, word), numbers, costs)
 
     def extend_all(
         self, contexts: Sequence[NgramContext], words: Sequence[int]
     ) -> list[tuple[float, int, NgramContext]]:
-        """One after the other."""
+        """Extend one context after the other."""
         return [self.extend(context, word) for context, word in zip(contexts, words, strict=True)]
 
     def distribution(self, context: NgramContext) -> tuple[np.ndarray, State]:
-        """log p of every word after `context`, (V,), and the model's state there.
-
-        Raises:
-            ModelError: the tables of the model are damaged.
-        """
+        """Return log p of every word after `context`, (V,), and the model's state there."""
         state = self.model.initial_state(1)
         if not context.words:
             return self.model.values[0][: self._size, 0], state
-        *before, last = (
-            self.model.tokenizer.boundary_id if word == self._size else word
-            for word in context.words
-        )
+        words = np.array(context.words)
+        words[words == self._size] = self.model.tokenizer.boundary_id
+        *before, last = words
         state.inputs_BN[0, self.order - 1 - len(before) :] = before
         logprob_11V, state = self.model.predict(np.array([[last]]), state)
         return logprob_11V[0, 0], state
 
     def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
-        """What :meth:`extend` answers for one word after the other, without the contexts."""
+        """Return what :meth:`extend` does for one word after the other, without the contexts."""
         answers = []
         numbers: Sequence[int] = context.numbers
         costs: Sequence[float] = context.costs
@@ -128,10 +118,10 @@ class IncrementalScorer:
     def _read(
         self, numbers: Sequence[int], costs: Sequence[float], word: int
     ) -> tuple[float, int, list[int], list[float]]:
-        """What :meth:`extend` answers, with numbers and costs of the contexts after `word` in place
-        of what they make up.
+        """Return what :meth:`extend` does, with numbers and costs of the contexts after `word` in
+        place of the context.
 
-        Decoders ask it for each word: one loop, without calls.
+        Decoders ask for each word: one loop, without calls.
         """
         try:
             logprob, length = self._words[word * self._width], 1
@@ -140,6 +130,7 @@ class IncrementalScorer:
             for (n, keys, values, width, starts), number, cost in zip(
                 self._orders, numbers, costs, strict=False
             ):
+                # The n-gram made of the context and the word, if it is in the model.
                 place = NOWHERE
                 if number >= 0:
                     key, end = number << self._bits | word, starts[number + 1]
@@ -155,6 +146,8 @@ class IncrementalScorer:
                     costs_after.append(values[2 * place + 1] if place >= 0 else self._unseen)
         except IndexError:
             raise damaged() from None
+
+        # Contexts that are not in the model and cost nothing make no difference.
         while after and after[-1] < 0 and not costs_after[-1]:
             after.pop()
             costs_after.pop()
@@ -163,8 +156,8 @@ class IncrementalScorer:
     def _after(
         self, words: tuple[int, ...], numbers: list[int], costs: list[float]
     ) -> NgramContext:
-        """The context, without what lies before the longest n-gram that something follows or that
-        costs something to give up."""
+        """Return the context, without what lies before the longest n-gram that something follows or
+        that costs something to give up."""
         kept = len(numbers)
         while kept and not costs[kept - 1] and not self._is_followed(kept - 1, numbers[kept - 1]):
             kept -= 1
@@ -173,5 +166,6 @@ class IncrementalScorer:
         return NgramContext(words[-kept:], tuple(numbers[:kept]), tuple(costs[:kept]))
 
     def _is_followed(self, at: int, number: int) -> bool:
-        """Whether longer n-grams begin with the n-gram of order at + 1 of that number."""
-        return number >= 0 and self._orders[at].starts[number] < self._orders[at].starts[number + 1]
+        """Return whether longer n-grams begin with the n-gram of order at + 1 of that number."""
+        starts = self._orders[at].starts
+        return number >= 0 and starts[number] < starts[number + 1]

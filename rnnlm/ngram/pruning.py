@@ -22,13 +22,13 @@ from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 CELLS = 1 << 20  # contexts times words looked up at a time
-ROUNDING = 1e-6  # of a backoff weight: where nothing is seen and it is 1 but for that, it is 1
+ROUNDING = 1e-6  # a backoff weight after which nothing is seen and that is so near to 1 is 1
 
 
 @dataclass(frozen=True)
 class Backing:
-    """How the M n-grams of an order stand on the orders below. H contexts, M n-grams hw; h' is h
-    without its first word.
+    """What the M n-grams of an order have below them. H contexts, M n-grams hw; h' is h without its
+    first word.
 
     lower_M: log p(w|h'). seen_H: sum of p(w|h) over the n-grams. unseen_H: sum of p(w|h') over all
     words that make none.
@@ -40,22 +40,16 @@ class Backing:
 
 
 def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
-    """`model` without the n-grams of which leaving out each by itself raises perplexity by less
-    than that share of it."""
+    """Return `model` without the n-grams that matter least: leaving out one of them by itself
+    raises perplexity by less than `threshold`, relatively."""
     levels, backings = _surveyed(model)
-    kept = [
-        worth_M >= threshold for worth_M in _worths(levels, backings, model.tokenizer.boundary_id)
-    ]
-    return _without(model, levels, backings, kept)
+    worths = _worths(levels, backings, model.tokenizer.boundary_id)
+    return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths])
 
 
 def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
-    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that.
-    Unigrams stay.
-
-    Raises:
-        UsageError: so few cannot be had.
-    """
+    """Return `model` pruned by entropy to at most `ngrams` of all orders, and the threshold for
+    that. Unigrams stay. UsageError: so few cannot be had."""
     levels, backings = _surveyed(model)
     worths = _worths(levels, backings, model.tokenizer.boundary_id)
     surplus = sum(map(len, levels)) - max(ngrams, len(levels[0]))
@@ -70,39 +64,38 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
             "ask for more n-grams",
         )
     threshold = float(np.nextafter(cheapest, np.inf))
-    return _without(
-        model, levels, backings, [worth_M >= threshold for worth_M in worths]
-    ), threshold
+    kept = [worth_M >= threshold for worth_M in worths]
+    return _without(model, levels, backings, kept), threshold
 
 
 def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
-    """`model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0 leaves
-    an order whole. As thresholds do not decrease, whatever stays has its prefixes: they occur as
-    often."""
+    """Return `model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0
+    leaves an order whole. As thresholds do not decrease, whatever stays has its prefixes: they
+    occur as often."""
     levels, backings = _surveyed(model)
-    kept = [
-        occurrences_M > threshold if threshold else np.ones(len(occurrences_M), dtype=bool)
-        for occurrences_M, threshold in zip(
-            _occurrences(levels, counts, model.size), thresholds[1:], strict=True
-        )
-    ]
+    kept = []
+    occurrences = _occurrences(levels, counts, model.size)
+    for occurrences_M, threshold in zip(occurrences, thresholds[1:], strict=True):
+        is_whole = not threshold
+        kept.append((occurrences_M > threshold) | is_whole)
     return _without(model, levels, backings, kept)
 
 
 def by_order(model: NgramModel, order: int) -> NgramModel:
-    """The lowest orders of `model` up to `order`."""
+    """Return the lowest orders of `model` up to `order`."""
     return _like(model, list(model.levels())[:order], model.tokenizer)
 
 
 def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -> NgramModel:
-    """`model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order. What
-    the others had as unigrams goes to `<unk>`."""
+    """Return `model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order.
+    What the others had as unigrams goes to `<unk>`."""
     levels, backings = _surveyed(model)
     kept = [np.append(kept_V, True)]  # <s> stays
     for level in levels[1:]:
         kept.append(kept[-1][level.contexts_M] & kept[0][level.words_M])
     cut = _cut(levels, kept)
-    lost, logprob_M = levels[0].logprob_M[:-1][~kept_V].astype(np.float64), cut[0].logprob_M
+    lost = levels[0].logprob_M[:-1][~kept_V].astype(np.float64)
+    logprob_M = cut[0].logprob_M
     logprob_M[tokenizer.unk_id] = np.logaddexp.reduce(lost, initial=logprob_M[tokenizer.unk_id])
     return _handing_down(model, cut, _left(levels, backings, kept), tokenizer)
 
@@ -113,8 +106,8 @@ def _without(
     backings: Sequence[Backing],
     wanted: Sequence[np.ndarray],
 ) -> NgramModel:
-    """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their
-    prefixes."""
+    """Return the unigrams of `model` and the n-grams `wanted` of the higher orders, among them all
+    their prefixes."""
     kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
     return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)
 
@@ -122,8 +115,8 @@ def _without(
 def _handing_down(
     model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer
 ) -> NgramModel:
-    """The model of the n-grams `cut` from `model`, whose contexts hand down what is `left`; stupid
-    backoff keeps its weights."""
+    """Return the model of the n-grams `cut` from `model`, whose contexts leave `left` to the lower
+    order; stupid backoff keeps its weights."""
     cut = [level for level in cut if len(level)]
     if not model.unseen_context_logprob:
         _reweight(cut, left, tokenizer.size)
@@ -135,7 +128,7 @@ def _like(model: NgramModel, levels: Sequence[BackoffLevel], tokenizer: Tokenize
 
 
 def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
-    """The orders of a model, and how those from the bigrams on stand on the ones below."""
+    """Return the orders of a model, and what those from the bigrams on have below them."""
     check_tables(model)
     unigrams, *longer = model.levels()
     stack = _Stack(unigrams, model.size)
@@ -144,8 +137,8 @@ def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
 
 
 class _Stack:
-    """The orders of a model put upon one another from below; the weights of an order may still be
-    set when the next lies on it.
+    """The orders of a model, added from below; the weights of an order may still be set when the
+    next one is added.
 
     links[n]: of each n-gram of length n the longest of its suffixes that is in the model, as length
     and number (the failure links of Aho & Corasick 1975): mostly that of length n - 1, but pruned
@@ -162,70 +155,72 @@ class _Stack:
         self.top: Backing | None = None
 
     def put(self, level: BackoffLevel) -> Backing:
-        """Lay an order upon those that are there."""
+        """Add the next order."""
+        # The weights of the order before last are known now, and so are its sums.
         if self.top is not None:
-            self.totals.append(
-                self.top.seen_H + _exp(self.levels[-2].logbackoff_M) * self.top.unseen_H
-            )
+            weight_H = _exp(self.levels[-2].logbackoff_M)
+            self.totals.append(self.top.seen_H + weight_H * self.top.unseen_H)
+
         lower_M, links = self._lower(level)
         contexts = len(self.levels[-1])
-        seen_H, seen_below_H = (
-            np.bincount(level.contexts_M, _exp(values_M), minlength=contexts)
-            for values_M in (level.logprob_M, lower_M)
-        )
+        seen_H = np.bincount(level.contexts_M, _exp(level.logprob_M), minlength=contexts)
+        seen_below_H = np.bincount(level.contexts_M, _exp(lower_M), minlength=contexts)
         self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
         self.levels.append(level)
         self.links.append(links)
         return self.top
 
     def _unseen(self, level: BackoffLevel, seen_below_H: np.ndarray) -> np.ndarray:
-        """The sum of p(w|h') over the words unseen after h: all less the seen ones, but word by
-        word where little is left."""
+        """Return the sum of p(w|h') over the words unseen after h: all less the seen ones, but word
+        by word where little is left."""
         unseen_H = self._totals_below() - seen_below_H
         words_H = np.bincount(level.contexts_M, minlength=len(unseen_H))
         unseen_H[words_H == self.size] = 0.0
+
+        # A small difference has lost its digits: add up over the whole vocabulary instead.
         near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
         at_once = max(1, CELLS // self.size)
-        for contexts in (near[start : start + at_once] for start in range(0, len(near), at_once)):
-            keys_C = make_keys(
-                np.repeat(contexts, self.size),
-                np.tile(np.arange(self.size), len(contexts)),
-                self.size,
-            )
-            everything = BackoffLevel(
-                self.size, keys_C, np.zeros((len(keys_C), 1), dtype=np.float32)
-            )
-            prob_C = np.where(
-                find(level.keys_M, keys_C) == NOWHERE, _exp(self._lower(everything)[0]), 0.0
-            )
+        for start in range(0, len(near), at_once):
+            contexts = near[start : start + at_once]
+            contexts_C = np.repeat(contexts, self.size)
+            words_C = np.tile(np.arange(self.size), len(contexts))
+            keys_C = make_keys(contexts_C, words_C, self.size)
+            values_C1 = np.zeros((len(keys_C), 1), dtype=np.float32)
+            lower_C, _ = self._lower(BackoffLevel(self.size, keys_C, values_C1))
+            is_unseen_C = find(level.keys_M, keys_C) == NOWHERE
+            prob_C = np.where(is_unseen_C, _exp(lower_C), 0.0)
             unseen_H[contexts] = prob_C.reshape(len(contexts), self.size).sum(axis=1)
         return unseen_H
 
     def _lower(self, level: BackoffLevel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """log p(w|h') of the n-grams of the next order, and their links: h' is shortened until hw
-        is in the model."""
-        lengths_M, numbers_M = (link[level.contexts_M] for link in self.links[-1])
+        """Return log p(w|h') of the n-grams of the next order, and their links: h' is shortened
+        until hw is in the model."""
+        link_lengths, link_numbers = self.links[-1]
+        lengths_M, numbers_M = link_lengths[level.contexts_M], link_numbers[level.contexts_M]
         logprob_M = np.zeros(len(level))
         for length in range(len(self.levels) - 1, -1, -1):
             at = np.flatnonzero(lengths_M == length)
             contexts = numbers_M[at]
-            found = find_many(
-                self.levels[length].keys_M, make_keys(contexts, level.words_M[at], self.size)
-            )
+            keys = make_keys(contexts, level.words_M[at], self.size)
+            found = find_many(self.levels[length].keys_M, keys)
+
+            # Where the n-gram is in the model, it gives the probability and is the link.
             is_there = found != NOWHERE
             there, contexts = at[is_there], contexts[~is_there]
             lengths_M[there], numbers_M[there] = length + 1, found[is_there]
             logprob_M[there] += self.levels[length].logprob_M[found[is_there]]
+
+            # Elsewhere its context is given up, and a shorter one takes its place.
             if len(contexts):
                 shortened = at[~is_there]
                 logprob_M[shortened] += self.levels[length - 1].logbackoff_M[contexts]
-                lengths_M[shortened], numbers_M[shortened] = (
-                    link[contexts] for link in self.links[length]
-                )
+                link_lengths, link_numbers = self.links[length]
+                lengths_M[shortened] = link_lengths[contexts]
+                numbers_M[shortened] = link_numbers[contexts]
         return logprob_M, (lengths_M, numbers_M)
 
     def _totals_below(self) -> np.ndarray:
-        """The sum over all words after h', for each h of the order on top."""
+        """Return the sum over all words after h', for each h of the highest order."""
         lengths_H, numbers_H = self.links[-1]
         total_H = np.empty(len(lengths_H))
         for length, totals in enumerate(self.totals):
@@ -237,8 +232,8 @@ class _Stack:
 def _worths(
     levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int
 ) -> list[np.ndarray]:
-    """By how much, relatively, perplexity rises without each n-gram, or without the most valuable
-    of those that it begins."""
+    """Return by how much, relatively, perplexity rises without each n-gram, or without the most
+    valuable of those that it begins."""
     worths = _perplexity_increases(levels, backings, boundary_id)
     for n in range(len(levels) - 1, 1, -1):
         np.maximum.at(worths[n - 2], levels[n].contexts_M, worths[n - 1])
@@ -248,8 +243,8 @@ def _worths(
 def _perplexity_increases(
     levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int
 ) -> list[np.ndarray]:
-    """exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on (Stolcke
-    1998, eq. 3 to 6).
+    """Return exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on
+    (Stolcke 1998, eq. 3 to 6).
 
     D = -P(h) { p(w|h) [log p(w|h') + log a'(h) - log p(w|h)] + left(h) [log a'(h) - log a(h)] }
     with backoff weights a, and left(h) = a(h) unseen(h), what h leaves to words unseen after it.
@@ -260,15 +255,17 @@ def _perplexity_increases(
     increases = []
     for contexts, level, backing in zip(levels, levels[1:], backings, strict=False):
         logprob_M, of_M = level.logprob_M.astype(np.float64), level.contexts_M
+        prob_M = np.exp(logprob_M)
         left_H = _exp(contexts.logbackoff_M) * backing.unseen_H
         with np.errstate(divide="ignore", invalid="ignore"):
-            logweight_M = np.log(left_H[of_M] + np.exp(logprob_M)) - np.log(
-                backing.unseen_H[of_M] + np.exp(backing.lower_M)
-            )
-            of_ngram_M = _times(np.exp(logprob_M), backing.lower_M + logweight_M - logprob_M)
+            # a'(h): what is left with p(w|h), over what is unseen with p(w|h').
+            left_without_M = left_H[of_M] + prob_M
+            unseen_without_M = backing.unseen_H[of_M] + np.exp(backing.lower_M)
+            logweight_M = np.log(left_without_M) - np.log(unseen_without_M)
+            of_ngram_M = _times(prob_M, backing.lower_M + logweight_M - logprob_M)
             of_others_M = _times(left_H[of_M], logweight_M - contexts.logbackoff_M[of_M])
             divergence_M = -_times(np.exp(loghistory_H[of_M]), of_ngram_M + of_others_M)
-        # nothing below would take the word's place
+        # Nothing below would take the word's place.
         divergence_M[np.isneginf(backing.lower_M)] = np.inf
         increases.append(np.expm1(np.maximum(divergence_M, 0)))
         loghistory_H = loghistory_H[of_M] + logprob_M
@@ -278,7 +275,7 @@ def _perplexity_increases(
 def _occurrences(
     levels: Sequence[BackoffLevel], counts: Sequence[Level], size: int
 ) -> Iterator[np.ndarray]:
-    """How often the n-grams of each order from 2 on were counted."""
+    """Yield how often the n-grams of each order from 2 on were counted."""
     numbers_M = np.arange(size + 1)
     for level, counted in itertools.zip_longest(levels[1:], counts[1 : len(levels)]):
         contexts_M = numbers_M[level.contexts_M]
@@ -294,23 +291,20 @@ def _occurrences(
 def _left(
     levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """What the contexts kept leave to words that are not, or no longer, seen after them; from the
-    bigrams on."""
-    return [
-        (
-            _exp(contexts.logbackoff_M) * backing.unseen_H
-            + np.bincount(
-                level.contexts_M[~kept_M], _exp(level.logprob_M[~kept_M]), minlength=len(contexts)
-            )
-        )[kept_H]
-        for contexts, level, backing, kept_H, kept_M in zip(
-            levels, levels[1:], backings, kept, kept[1:], strict=False
-        )
-    ]
+    """Return what the contexts kept leave to words that are not, or no longer, seen after them;
+    from the bigrams on."""
+    left = []
+    for n, backing in enumerate(backings):
+        contexts, level, removed_M = levels[n], levels[n + 1], ~kept[n + 1]
+        removed_prob = _exp(level.logprob_M[removed_M])
+        removed_H = np.bincount(level.contexts_M[removed_M], removed_prob, minlength=len(contexts))
+        left_H = _exp(contexts.logbackoff_M) * backing.unseen_H + removed_H
+        left.append(left_H[kept[n]])
+    return left
 
 
 def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[BackoffLevel]:
-    """The n-grams kept, renumbered, as copies."""
+    """Return the n-grams kept, renumbered, as copies."""
     words = np.cumsum(kept[0]) - 1
     size = int(words[-1])  # <s> is the last
     cut, numbers = [], np.zeros(1, dtype=np.int64)  # of the contexts
@@ -342,5 +336,5 @@ def _exp(logarithms: np.ndarray) -> np.ndarray:
 
 
 def _times(probability_M: np.ndarray, logarithms_M: np.ndarray) -> np.ndarray:
-    """Their product, where 0 times anything is 0."""
+    """Return their product, where 0 times anything is 0."""
     return np.where(probability_M == 0, 0.0, probability_M * logarithms_M)

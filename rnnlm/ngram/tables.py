@@ -44,11 +44,9 @@ class BackoffLevel:
     @property
     def logbackoff_M(self) -> np.ndarray:
         """Log of the weight of the lower order; 0 at the highest order."""
-        return (
-            self.values_MK[:, 1]
-            if self.values_MK.shape[1] > 1
-            else np.zeros(len(self), dtype=np.float32)
-        )
+        if self.values_MK.shape[1] > 1:
+            return self.values_MK[:, 1]
+        return np.zeros(len(self), dtype=np.float32)
 
     @cached_property
     def contexts_M(self) -> np.ndarray:
@@ -61,12 +59,12 @@ class BackoffLevel:
 
 
 def word_bits(size: int) -> int:
-    """Bits of a word in a key; `<s>` is word `size`."""
+    """Return the bits of a word in a key; `<s>` is word `size`."""
     return int(size).bit_length()
 
 
 def make_keys(contexts_M: np.ndarray, words_M: np.ndarray, size: int) -> np.ndarray:
-    """context << bits of a word | word, uint64."""
+    """Return the keys context << bits of a word | word, uint64."""
     keys_M = contexts_M.astype(np.uint64)
     keys_M <<= np.uint64(word_bits(size))
     keys_M |= words_M.astype(np.uint64)
@@ -74,7 +72,7 @@ def make_keys(contexts_M: np.ndarray, words_M: np.ndarray, size: int) -> np.ndar
 
 
 def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """contexts_M and words_M of keys, int64."""
+    """Return contexts_M and words_M of keys, int64."""
     bits = np.uint64(word_bits(size))
     words_M = keys_M & ((np.uint64(1) << bits) - np.uint64(1))
     return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
@@ -83,10 +81,11 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 def renumbered(
     levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int
 ) -> list[BackoffLevel]:
-    """The same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and stands in
-    no longer n-gram, is left out."""
+    """Return the same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and
+    occurs in no longer n-gram, is left out."""
     number_of = np.append(number_V, size)  # <s> is the last
-    result, numbers_M = [], np.zeros(1, dtype=np.int64)  # of the contexts
+    result = []
+    numbers_M = np.zeros(1, dtype=np.int64)  # of the contexts
     for level in levels:
         kept = np.flatnonzero(number_of[level.words_M] != NOWHERE)
         keys_M = make_keys(numbers_M[level.contexts_M[kept]], number_of[level.words_M[kept]], size)
@@ -98,21 +97,22 @@ def renumbered(
 
 
 def find(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """The number of each wanted key among the sorted `keys_M`, NOWHERE where it is not."""
+    """Return the number of each wanted key among the sorted `keys_M`, NOWHERE where it is not."""
     return _if_there(keys_M, wanted_Q, np.searchsorted(keys_M, wanted_Q))
 
 
 def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """As :func:`find`, for many keys in any order: looked up in sorted order, their positions
-    carried in the bits to spare."""
+    """Return what :func:`find` returns, for many keys in any order: they are looked up in sorted
+    order, their positions carried in the spare bits."""
     position_bits = max(0, len(wanted_Q) - 1).bit_length()
     spare = min(64 - int(wanted_Q.max(initial=1)).bit_length(), position_bits)
-    if len(wanted_Q) < WORTH_SORTING or (1 << spare) < WORTH_SORTING:
+    at_once = 1 << spare
+    if len(wanted_Q) < WORTH_SORTING or at_once < WORTH_SORTING:
         return find(keys_M, wanted_Q)
-    parts = (
-        wanted_Q[start : start + (1 << spare)] for start in range(0, len(wanted_Q), 1 << spare)
-    )
-    return np.concatenate([_find_sorting(keys_M, np.uint64(spare), part) for part in parts])
+    found = []
+    for start in range(0, len(wanted_Q), at_once):
+        found.append(_find_sorting(keys_M, np.uint64(spare), wanted_Q[start : start + at_once]))
+    return np.concatenate(found)
 
 
 def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) ->
 
 
 def _search_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """numpy.searchsorted of keys that are sorted themselves: a block of them lies within a few
+    """Run numpy.searchsorted on keys that are sorted themselves: a block of them lies within a few
     pages of `keys_M`."""
     first = np.searchsorted(keys_M, wanted_Q[::SEARCH_BLOCK]).tolist()
     places_Q = np.empty(len(wanted_Q), dtype=np.int64)
@@ -139,7 +139,7 @@ def _search_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
 
 
 def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) -> np.ndarray:
-    """The places where the wanted keys are, NOWHERE for others."""
+    """Return the places where the wanted keys are, NOWHERE for others."""
     if not len(keys_M):
         return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
     places_Q[places_Q == len(keys_M)] = 0
@@ -149,12 +149,8 @@ def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) ->
 
 @contextlib.contextmanager
 def naming_damage() -> Iterator[None]:
-    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows
-    in use.
-
-    Raises:
-        ModelError: an index in them points to what is not there.
-    """
+    """Turn an IndexError into the error for damaged tables. Tables mapped into memory are not read
+    when a model is opened: what is wrong with them shows in use."""
     try:
         yield
     except IndexError:
@@ -162,7 +158,7 @@ def naming_damage() -> Iterator[None]:
 
 
 def damaged() -> ModelError:
-    """The error for tables that point to what is not there."""
+    """Return the error for tables that point to what is not there."""
     why = "an n-gram points to one that is not there"
     return ModelError(
         "the tables of the model are damaged", why, "make it again; rnnlm doctor says more"

@@ -60,7 +60,7 @@ class UnigramModel(PickledByOrigin):
 
     @classmethod
     def from_counts(cls, counts_V: np.ndarray, k: float, tokenizer: Tokenizer) -> "UnigramModel":
-        """Additive smoothing of `counts_V` with `k` for every token of the vocabulary."""
+        """Smooth `counts_V` additively, with `k` for every token of the vocabulary."""
         smoothed_V = counts_V.astype(np.float64) + k
         return cls(np.log(smoothed_V) - np.log(smoothed_V.sum()), tokenizer)
 
@@ -70,17 +70,18 @@ class UnigramModel(PickledByOrigin):
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: EmptyState
     ) -> tuple[np.ndarray, EmptyState]:
-        """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
+        """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy, float64."""
         check_state(state, EmptyState)
         check_shapes(token_ids(inputs_BT), token_ids(targets_BT), state.rows)
         targets = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
-        """:meth:`rnnlm.LanguageModel.predict` in numpy, float64; one read-only row stands for all
-        places."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy, float64; one read-only row
+        serves all places."""
+        inputs = token_ids(inputs_BT)
         check_state(state, EmptyState)
-        check_shapes(inputs := token_ids(inputs_BT), None, state.rows)
+        check_shapes(inputs, None, state.rows)
         return np.broadcast_to(self.logprob_V, (*inputs.shape, len(self.logprob_V))), state
 
     @property
@@ -88,12 +89,10 @@ class UnigramModel(PickledByOrigin):
         return "unigram"
 
     def incremental(self) -> IncrementalScorer:
-        """One word at a time, for callers whose next question depends on the last answer."""
-        return IncrementalScorer(
-            NgramModel(
-                [], [np.append(self.logprob_V, 0.0)[:, None]], self.tokenizer, normalised=True
-            )
-        )
+        """Return a scorer of one word at a time, for callers whose next question depends on the
+        last answer."""
+        values_M1 = np.append(self.logprob_V, 0.0)[:, None]
+        return IncrementalScorer(NgramModel([], [values_M1], self.tokenizer, normalised=True))
 
     def concat_states(self, states: Sequence[EmptyState]) -> EmptyState:
         return EmptyState(sum(state.rows for state in states))
@@ -106,7 +105,7 @@ class UnigramModel(PickledByOrigin):
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
-    """Counting needs no device."""
+    """Accept all settings: counting needs no device."""
 
 
 def fit(
@@ -124,9 +123,8 @@ def fit(
         "unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64"
     )
     counts_V = np.bincount(known_ids(data.train.ids, data.tokenizer), minlength=size)
-    model = UnigramModel.from_counts(
-        counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer
-    )
+    k = resolved.make(UnigramSettings).additive_k
+    model = UnigramModel.from_counts(counts_V, k, data.tokenizer)
     ppl = None
     if valid:
         ppl = stream_perplexity(model, valid.ids)
@@ -137,7 +135,7 @@ def fit(
 def array_shapes(
     settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes:
-    """Name to (safetensors type, shape) of the model's arrays."""
+    """Return (safetensors type, shape) of the model's arrays by name."""
     return {"logprob": ("F64", (tokenizer.size,))}
 
 
@@ -148,5 +146,5 @@ def from_arrays(
     device: str,
     fingerprint: str | None,
 ) -> UnigramModel:
-    """The model whose `to_arrays()` gave `arrays`; `device` does not matter."""
+    """Make the model whose `to_arrays()` returned `arrays`; `device` does not matter."""
     return UnigramModel(arrays["logprob"], tokenizer, fingerprint)

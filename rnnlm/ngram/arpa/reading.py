@@ -1,14 +1,14 @@
 """Reading the ARPA format: tolerant of what programs write, strict about damage, which is reported
 with its line.
 
-Accepted as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights
-left out, entries in any order, -inf, contexts that were pruned away. -99 is the number it is, as
-for KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its log10 probability is -100; where
-`<s>` is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or `</s>`
-not last, are left out.
+Accepted are tabs or spaces, CRLF, blank lines, text before `\\data\\`, missing backoff weights,
+entries in any order, -inf, and contexts that were pruned away. -99 is the number it is, as for
+KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its log10 probability is -100; where `<s>`
+is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or `</s>` not
+last, are left out.
 
 Programs that prune may leave out the context of an n-gram that they keep. It is put in with the
-probability that backing off gives it and backoff weight 1: no score changes by that.
+probability that backing off gives it and backoff weight 1, which changes no score.
 """
 
 import contextlib
@@ -28,8 +28,7 @@ from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 from rnnlm.text.lines import Progress, silent
 
-# ---- The lines of an ARPA file: numbered, read a block at a time, and what each of them says,
-# checked.
+# ---- The lines of an ARPA file: numbered, read a block at a time, and their fields, checked.
 #
 # No more than a block is held, however long a line claims to be.
 
@@ -55,7 +54,7 @@ class ArpaLines:
         self._at = 0
 
     def next(self) -> bytes | None:
-        """The next line, without white space around it; None at the end."""
+        """Return the next line, without white space around it; None at the end."""
         if not self._fill():
             return None
         end = self._data.index(b"\n", self._at)
@@ -66,28 +65,33 @@ class ArpaLines:
         return line.strip(_BLANK)
 
     def marker(self) -> bytes | None:
-        """The next line that is not blank if it begins with a backslash, b"" at the end; it is not
-        taken. None: it is neither."""
-        while self._fill() and (blank := _BLANK_LINES.match(self._data, self._at)):
+        """Look at the next line that is not blank without taking it. Return the line if it begins
+        with a backslash, b"" at the end, None for any other line."""
+        while True:
+            if not self._fill():
+                return b""
+            blank = _BLANK_LINES.match(self._data, self._at)
+            if blank is None:
+                break
             self.number += self._data.count(b"\n", self._at, blank.end())
             self._at = blank.end()
-        if not self._fill():
-            return b""
+        if not self._data.startswith(b"\\", self._at):
+            return None
         end = self._data.index(b"\n", self._at)
-        return (
-            self._data[self._at : end].strip(_BLANK)
-            if self._data.startswith(b"\\", self._at)
-            else None
-        )
+        return self._data[self._at : end].strip(_BLANK)
 
     def entries(self) -> "Fields | None":
-        """The fields of the lines up to the next that begins with a backslash, or of as many as a
-        block holds; None: no more."""
+        """Return the fields of the lines up to the next that begins with a backslash, or of as many
+        as a block holds; None: no more."""
         if self.marker() is not None:
             return None
-        marker = self._data.find(b"\n\\", self._at)
-        end = (marker if marker >= 0 else self._data.rindex(b"\n")) + 1
-        block, self._at = self._data[self._at : end], end
+
+        # Take whole lines; the rest of the block is kept for the next call.
+        newline = self._data.find(b"\n\\", self._at)
+        if newline < 0:
+            newline = self._data.rindex(b"\n")
+        block = self._data[self._at : newline + 1]
+        self._at = newline + 1
         first_line = self.number + 1
         self._check_utf8(block, first_line)
         newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
@@ -102,13 +106,15 @@ class ArpaLines:
         return ModelError(f"{self.name}, line {line}: {what}", why, hint)
 
     def _fill(self) -> bool:
-        """Makes sure that a whole line is at hand; whether there is one."""
+        """Read on until a whole line is at hand. Return whether there is one."""
         while self._data.find(b"\n", self._at) < 0:
             rest = self._data[self._at :]
             if len(rest) > LONGEST_LINE:
                 raise self._too_long(self.number + 1)
             more = self._stream.read(BLOCK_BYTES)
-            self._data, self._at = rest + (more or b"\n" if rest else more), 0
+            if rest and not more:
+                more = b"\n"  # the last line may end without one
+            self._data, self._at = rest + more, 0
             if not self._data:
                 return False
         return True
@@ -147,17 +153,14 @@ class Fields:
         self.first_L = (after_line - counts)[is_filled]
 
     def take(self, fields: np.ndarray) -> pa.Array:
-        """The text of the fields of these numbers."""
+        """Return the text of the fields of these numbers."""
         return self.text.take(pa.array(fields))
 
 
 @contextlib.contextmanager
 def opened(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
-    """The lines of the file at `path`, or of standard input: `-`.
-
-    Raises:
-        ModelError: it cannot be read, or its compression is damaged.
-    """
+    """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
+    its compression is damaged."""
     with naming_errors(path, ModelError):
         if path == "-":
             if sys.stdin is None:
@@ -179,13 +182,10 @@ class Entries:
 
 
 def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> Iterator[Entries]:
-    """The section of n-grams of order n, a block at a time; a section that is to be empty need not
-    be there.
-
-    Raises:
-        ModelError: a line is not understood, or the section does not hold as many n-grams as
-            promised.
-    """
+    """Yield the section of n-grams of order n, a block at a time; an empty section may be missing.
+    ModelError: a line is not understood, or the section does not hold as many n-grams as
+    promised."""
+    # A section begins with its marker.
     marker, wanted = lines.marker(), b"\\%d-grams:" % n
     if marker == wanted:
         lines.next()
@@ -195,8 +195,10 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
             f"no {wanted.decode()} here",
             shown(marker) if marker else "the file is cut off",
         )
+
+    # Count along, so that a file that promises too little is refused before all of it is read.
     count = 0
-    while fields := lines.entries():
+    for fields in iter(lines.entries, None):
         count += len(fields.lines_L)
         if count > promised:
             raise lines.error(
@@ -217,38 +219,32 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
 
 
 def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> Entries:
-    lines_L, has_backoff_L = fields.lines_L, fields.counts_L == n + 2
+    """Turn the fields of lines into n-grams; refuse lines that are none."""
+    # A log-probability, n words, and maybe a backoff weight.
+    lines_L = fields.lines_L
+    has_backoff_L = fields.counts_L == n + 2
     is_odd_L = (fields.counts_L != n + 1) & ~has_backoff_L
-    refuse(
-        lines,
-        lines_L,
-        is_odd_L,
-        f"not a {n}-gram",
-        f"there should be a log-probability, {n} words, and maybe a backoff weight",
-    )
+    expected = f"there should be a log-probability, {n} words, and maybe a backoff weight"
+    refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", expected)
+
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     refuse(lines, lines_L, logprob_L > 0, "a positive log-probability", "no probability is above 1")
     at = np.flatnonzero(has_backoff_L)
+    weights = fields.take(fields.first_L[at] + n + 1)
     logbackoff_L = np.zeros(len(lines_L))
-    logbackoff_L[at] = _numbers(
-        lines, lines_L[at], fields.take(fields.first_L[at] + n + 1), "backoff weight"
-    )
+    logbackoff_L[at] = _numbers(lines, lines_L[at], weights, "backoff weight")
     values_L2 = nats(np.stack([logprob_L, logbackoff_L], axis=1))
     refuse(lines, lines_L, np.isposinf(values_L2[:, 1]), "an infinite backoff weight")
     if is_highest:
-        refuse(
-            lines,
-            lines_L,
-            logbackoff_L != 0,
-            f"a backoff weight after a {n}-gram",
-            f"{n} is the highest order",
-        )
+        what = f"a backoff weight after a {n}-gram"
+        refuse(lines, lines_L, logbackoff_L != 0, what, f"{n} is the highest order")
+
     words = fields.take((fields.first_L[:, None] + np.arange(1, n + 1)).ravel())
     return Entries(lines_L, words, values_L2)
 
 
 def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -> np.ndarray:
-    """The numbers in `text`, float64."""
+    """Return the numbers in `text`, float64."""
     try:
         numbers_L = pc.cast(text, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
@@ -256,12 +252,10 @@ def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -
             raise lines.error(
                 int(lines_L[0]), f"not a {what}", f"{text[0].as_py()!r:.80} is not a number"
             ) from None
+        # Halve the text until the one that is not a number is found.
         half = len(text) // 2
-        parts = [
-            _numbers(lines, lines_L[part], text[part], what)
-            for part in (slice(half), slice(half, None))
-        ]
-        return np.concatenate(parts)
+        first_L = _numbers(lines, lines_L[:half], text[:half], what)
+        return np.concatenate([first_L, _numbers(lines, lines_L[half:], text[half:], what)])
     refuse(lines, lines_L, np.isnan(numbers_L), f"not a {what}", "it is NaN")
     return numbers_L
 
@@ -269,17 +263,17 @@ def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -
 def refuse(
     lines: ArpaLines, lines_L: np.ndarray, is_wrong_L: np.ndarray, what: str, why: str = ""
 ) -> None:
-    """Raises the error of the first line in which something is wrong, if there is one."""
+    """Raise an error for the first line in which something is wrong, if there is one."""
     if is_wrong_L.any():
         raise lines.error(int(lines_L[is_wrong_L].min()), what, why)
 
 
 def shown(line: bytes) -> str:
-    """The beginning of a line, to be shown."""
+    """Return the beginning of a line, to be shown."""
     return repr(line[:60].decode("utf-8", "backslashreplace"))
 
 
-# ---- reading
+# ---- Vocabulary, counts and tables.
 
 HIGHEST_ORDER = 64
 BOUNDARY_ID = 0
@@ -292,26 +286,24 @@ class ArpaTables:
 
     def __init__(self, unigram_values_M2: np.ndarray) -> None:
         self.size = len(unigram_values_M2) - 1
-        self.levels = [
-            BackoffLevel(self.size, np.arange(self.size + 1, dtype=np.uint64), unigram_values_M2)
-        ]
+        keys_M = np.arange(self.size + 1, dtype=np.uint64)
+        self.levels = [BackoffLevel(self.size, keys_M, unigram_values_M2)]
 
     def add(self, keys_M: np.ndarray, values_M2: np.ndarray) -> None:
-        """The next order; keys are sorted."""
+        """Add the next order; keys are sorted."""
         self.levels.append(BackoffLevel(self.size, keys_M, values_M2))
 
     def numbers(self, ids_MK: np.ndarray) -> np.ndarray:
-        """The number of each K-gram, NOWHERE where it is not there."""
+        """Return the number of each K-gram, NOWHERE where it is not there."""
         numbers_M = ids_MK[:, 0].astype(np.int64)
         for at in range(1, ids_MK.shape[1]):
-            numbers_M = find_many(
-                self.levels[at].keys_M, make_keys(numbers_M, ids_MK[:, at], self.size)
-            )
+            keys_M = make_keys(numbers_M, ids_MK[:, at], self.size)
+            numbers_M = find_many(self.levels[at].keys_M, keys_M)
         return numbers_M
 
     def insert(self, ids_QK: np.ndarray) -> np.ndarray:
-        """Put in the K-grams that are not there, with all that they begin with; the numbers of
-        K-grams before which they went."""
+        """Put in the K-grams that are not there, with all that they begin with. Return the numbers
+        of the K-grams before which they went."""
         places = np.zeros(0, dtype=np.int64)
         for n in range(2, ids_QK.shape[1] + 1):
             ids_QN = ids_QK[:, :n]
@@ -322,37 +314,35 @@ class ArpaTables:
         return places
 
     def _backed_off(self, ids_QK: np.ndarray) -> np.ndarray:
-        """log p of each last word after the words before it, as a model with these tables gives
-        it."""
+        """Return log p of each last word after the words before it, as a model with these tables
+        gives it."""
+        length = ids_QK.shape[1]
         logprob_Q, is_open_Q = np.zeros(len(ids_QK)), np.ones(len(ids_QK), dtype=bool)
-        for first in range(ids_QK.shape[1]):
-            level, numbers_Q = (
-                self.levels[ids_QK.shape[1] - first - 1],
-                self.numbers(ids_QK[:, first:]),
-            )
+        for first in range(length):
+            # An n-gram that is there gives its probability.
+            level = self.levels[length - first - 1]
+            numbers_Q = self.numbers(ids_QK[:, first:])
             is_hit_Q = is_open_Q & (numbers_Q >= 0)
             logprob_Q[is_hit_Q] += level.logprob_M[numbers_Q[is_hit_Q]]
             is_open_Q &= ~is_hit_Q
             if not is_open_Q.any():
                 break
-            below, contexts_Q = (
-                self.levels[ids_QK.shape[1] - first - 2],
-                self.numbers(ids_QK[:, first:-1]),
-            )
+
+            # For the others the context is shortened, at the cost of its backoff weight.
+            below = self.levels[length - first - 2]
+            contexts_Q = self.numbers(ids_QK[:, first:-1])
             gives_up_Q = is_open_Q & (contexts_Q >= 0)
             logprob_Q[gives_up_Q] += below.logbackoff_M[contexts_Q[gives_up_Q]]
         return logprob_Q
 
     def _put_in(self, n: int, keys_A: np.ndarray, logprob_A: np.ndarray) -> np.ndarray:
-        """Insert n-grams of order n and renumber what follows them; before which numbers they
-        went."""
+        """Insert n-grams of order n and renumber what follows them. Return before which numbers
+        they went."""
         level = self.levels[n - 1]
         places = np.searchsorted(level.keys_M, keys_A)
         values_A2 = np.stack([logprob_A, np.zeros(len(keys_A))], axis=1)
-        keys_M, values_M2 = (
-            np.insert(level.keys_M, places, keys_A),
-            np.insert(level.values_MK, places, values_A2, axis=0),
-        )
+        keys_M = np.insert(level.keys_M, places, keys_A)
+        values_M2 = np.insert(level.values_MK, places, values_A2, axis=0)
         self.levels[n - 1] = BackoffLevel(self.size, keys_M, values_M2)
         if n < len(self.levels):
             after = self.levels[n]
@@ -362,11 +352,10 @@ class ArpaTables:
 
 
 def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
-    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables
-    of the model. report: called with the progress of reading.
+    """Read the symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the
+    tables of the model. report: called with the progress of reading.
 
-    Raises:
-        ModelError: the file cannot be read, or is damaged: where, and how.
+    ModelError: the file cannot be read, or is damaged: where, and how.
     """
     with opened(path, report) as lines:
         promised = _header(lines)
@@ -379,15 +368,19 @@ def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[Bac
 
 
 def _header(lines: ArpaLines) -> list[int]:
-    """How many n-grams of each order there are to be."""
-    while (line := lines.next()) is not None and line.removeprefix(b"\xef\xbb\xbf") != b"\\data\\":
-        pass
-    if line is None:
+    """Return how many n-grams of each order are promised."""
+    for line in iter(lines.next, None):
+        if line.removeprefix(b"\xef\xbb\xbf") == b"\\data\\":
+            break
+    else:
         hint = "a binary of KenLM cannot be read: give the ARPA file it was made from"
         raise ModelError(f"{lines.name} is not an ARPA file", "it has no line \\data\\", hint)
+
+    # One line for each order, in order, up to the first marker.
     promised: list[int] = []
     while lines.marker() is None:
-        found = _COUNT.fullmatch(line := lines.next() or b"")
+        line = lines.next() or b""
+        found = _COUNT.fullmatch(line)
         if line and not found:
             raise lines.error(
                 lines.number,
@@ -395,9 +388,11 @@ def _header(lines: ArpaLines) -> list[int]:
                 shown(line),
                 "\\data\\ is followed by lines such as: ngram 1=5000",
             )
-        if found and int(found[1]) != len(promised) + 1:
-            raise lines.error(lines.number, f"the count of {len(promised) + 1}-grams is missing")
-        promised += [int(found[2])] if found else []
+        if found:
+            if int(found[1]) != len(promised) + 1:
+                what = f"the count of {len(promised) + 1}-grams is missing"
+                raise lines.error(lines.number, what)
+            promised.append(int(found[2]))
     has_unigrams = bool(promised and promised[0])
     if not has_unigrams or len(promised) > HIGHEST_ORDER:
         what = f"a model of order {len(promised)}" if has_unigrams else "there are no unigrams"
@@ -408,34 +403,39 @@ def _header(lines: ArpaLines) -> list[int]:
 def _unigrams(
     lines: ArpaLines, promised: int, is_highest: bool
 ) -> tuple[list[str], list[str], ArpaTables]:
-    """The symbols by id, how the file spells them and, last, `<s>`; the tables begun."""
-    sections = list(read_entries(lines, 1, promised, is_highest))
-    words = [word for section in sections for word in section.words.to_pylist()]
-    number_of = {word: number for number, word in reversed([*enumerate(words)])}
+    """Read the unigrams. Return the symbols by id, how the file spells them and, last, `<s>`, and
+    the tables begun."""
+    words, lines_of_words, values = [], [], []
+    for section in read_entries(lines, 1, promised, is_highest):
+        words.extend(section.words.to_pylist())
+        lines_of_words.append(section.lines_L)
+        values.append(section.values_L2)
+    number_of: dict[str, int] = {}
+    for number, word in enumerate(words):
+        number_of.setdefault(word, number)
     if len(number_of) < len(words):
-        again = np.array([number_of[word] != number for number, word in enumerate(words)])
-        refuse(
-            lines,
-            np.concatenate([section.lines_L for section in sections]),
-            again,
-            "a duplicate word",
-        )
-    # some programs' spelling
-    unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN
+        is_again = [number_of[word] != number for number, word in enumerate(words)]
+        refuse(lines, np.concatenate(lines_of_words), np.array(is_again), "a duplicate word")
+
+    # The special symbols, which a file may lack; some programs spell <unk> in capitals.
+    unknown = UNKNOWN
+    if UNKNOWN not in number_of and "<UNK>" in number_of:
+        unknown = "<UNK>"
     specials = (BOUNDARY, unknown, SENTENCE_START)
-    for missing in [word for word in specials if word not in number_of]:
-        taken = (
-            "backoff weight is 0"
-            if missing == SENTENCE_START
-            else f"probability is {MISSING_LOG10:.0f}"
-        )
-        notice(f"{lines.name} has no {missing}: its log10 {taken}")
+    for special in specials:
+        if special not in number_of:
+            taken = f"probability is {MISSING_LOG10:.0f}"
+            if special == SENTENCE_START:
+                taken = "backoff weight is 0"
+            notice(f"{lines.name} has no {special}: its log10 {taken}")
+
+    # Order the values by id; `<s>` is given, whatever the file says of its probability.
     ordinary = [word for word in words if word not in specials]
     spellings = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
     at = np.array([number_of.get(word, NOWHERE) for word in spellings])
-    values_M2 = np.concatenate([section.values_L2 for section in sections])[at]
+    values_M2 = np.concatenate(values)[at]
     values_M2[at == NOWHERE] = nats(MISSING_LOG10), 0
-    values_M2[-1, 0] = 0  # <s> is given, whatever the file says
+    values_M2[-1, 0] = 0
     return [BOUNDARY, UNKNOWN, *ordinary], spellings, ArpaTables(values_M2)
 
 
@@ -450,11 +450,15 @@ def _add_order(
     """Read the n-grams of order n into the tables, and put in the contexts that are not there."""
     order = _read_order(lines, n, promised, is_highest, vocabulary, tables)
     lines_M, contexts_M, words_M, values_M2, lost_QN = order
+
+    # What is put in below moves the numbers of the other contexts.
     if len(lost_QN):
         is_lost_M = contexts_M == NOWHERE
         places = tables.insert(lost_QN)
         contexts_M[~is_lost_M] = moved(contexts_M[~is_lost_M], places)
         contexts_M[is_lost_M] = tables.numbers(lost_QN)
+
+    # Entries may come in any order.
     keys_M = make_keys(contexts_M, words_M, tables.size)
     if (keys_M[1:] <= keys_M[:-1]).any():
         by_key = np.argsort(keys_M, kind="stable")
@@ -471,57 +475,54 @@ def _read_order(
     vocabulary: pa.Array,
     tables: ArpaTables,
 ) -> list[np.ndarray]:
-    """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log
-    backoff. Then the words of the contexts that are nowhere."""
-    nothing = (
-        (np.int64, ()),
-        (np.int64, ()),
-        (np.int32, ()),
-        (np.float32, (2,)),
-        (np.int32, (n - 1,)),
-    )
-    parts = [tuple(np.zeros((0, *shape), kind) for kind, shape in nothing)]
+    """Read the n-grams of order n: line, number of the context (or NOWHERE), last word, log p(w|h)
+    and log backoff of each; then the words of the contexts that are nowhere."""
+    # So that a section without n-grams has arrays, too.
+    parts = [
+        (
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int32),
+            np.zeros((0, 2), np.float32),
+            np.zeros((0, n - 1), np.int32),
+        )
+    ]
     for entries in read_entries(lines, n, promised, is_highest):
-        ids_LN = (
-            pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE).to_numpy().reshape(-1, n)
-        )
+        ids = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE)
+        ids_LN = ids.to_numpy().reshape(-1, n)
         _refuse_unknown(lines, entries, ids_LN)
-        occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(
-            axis=1
-        )
+
+        # n-grams that no sentence can hold.
+        is_start_L = (ids_LN[:, 1:] == tables.size).any(axis=1)
+        is_end_L = (ids_LN[:, :-1] == BOUNDARY_ID).any(axis=1)
+        occurs_L = ~is_start_L & ~is_end_L
         if not occurs_L.all():
             line = int(entries.lines_L[~occurs_L][0])
             why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
             notice(f"{lines.name}, line {line}: {why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
+        lines_L, values_L2 = entries.lines_L[occurs_L], entries.values_L2[occurs_L]
+
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
-        parts.append(
-            (
-                entries.lines_L[occurs_L],
-                contexts_L,
-                ids_LN[:, -1].copy(),
-                entries.values_L2[occurs_L],
-                lost_QN,
-            )
-        )
+        parts.append((lines_L, contexts_L, ids_LN[:, -1].copy(), values_L2, lost_QN))
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def _end(lines: ArpaLines) -> None:
-    """`\\end\\`, and nothing after it."""
-    if (found := lines.marker()) != b"\\end\\":
-        raise lines.error(
-            lines.number + 1, "no \\end\\ here", shown(found) if found else "the file is cut off"
-        )
+    """Read `\\end\\`; refuse anything after it."""
+    found = lines.marker()
+    if found != b"\\end\\":
+        why = shown(found) if found else "the file is cut off"
+        raise lines.error(lines.number + 1, "no \\end\\ here", why)
     lines.next()
-    while (line := lines.next()) is not None:
+    for line in iter(lines.next, None):
         if line:
             raise lines.error(lines.number, "text after \\end\\", shown(line))
 
 
 def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> None:
-    """Raises an error if a word of an n-gram is not among the unigrams."""
+    """Refuse an n-gram with a word that is not among the unigrams."""
     if (ids_LN == NOWHERE).any():
         at = int((ids_LN == NOWHERE).argmax())
         word = entries.words[at].as_py()
@@ -530,11 +531,11 @@ def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> N
 
 
 def moved(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """What `numbers_M` become where n-grams were put in before the numbers `places`."""
+    """Return what `numbers_M` become where n-grams were put in before the numbers `places`."""
     return numbers_M + np.searchsorted(places, numbers_M, side="right")
 
 
-# ---- The ARPA format, in which n-gram programs exchange models (SRILM's ngram-format(5)); what
+# ---- The ARPA format, in which n-gram programs exchange models (SRILM's ngram-format(5)): what
 # reading and writing share.
 #
 # \data\
@@ -549,6 +550,6 @@ MISSING_LOG10 = -100.0  # what KenLM takes for <unk> where a file has none
 
 
 def nats(log10: np.ndarray | float) -> np.ndarray:
-    """Natural logarithms of the same numbers, float32."""
+    """Return log10 numbers as natural logarithms, float32."""
     with np.errstate(over="ignore"):
         return (np.asarray(log10) * np.log(10)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Writing the ARPA format, such that KenLM's build_binary and SRILM read it and nothing is lost to
+"""Writing the ARPA format so that KenLM's build_binary and SRILM read it and nothing is lost to
 rounding.
 
 `<s>` is printed with probability 0, as lmplz does; zero probabilities are written as -99. Memory is
@@ -37,11 +37,9 @@ _WHITE_SPACE = re.compile("[\0\t\n\r ]")
 
 
 def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
-    """The file, piece by piece. White space within symbols is spelled visibly, with a notice.
+    """Yield the file, piece by piece. White space within symbols is spelled visibly, with a notice.
 
-    Raises:
-        OutputError: that spelling is a symbol of its own. ModelError: the model's tables are
-            damaged.
+    OutputError: that spelling is a symbol of its own. ModelError: the model's tables are damaged.
     """
     check_tables(model)
     if model.unseen_context_logprob:
@@ -61,30 +59,27 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
 
 
 def spelled(symbols: Sequence[str]) -> list[str]:
-    """`symbols` without white space, which would end a word: a space is written as U+2581, others,
-    or if that is a symbol of its own, as `<0x20>`.
-
-    Raises:
-        OutputError: that is a symbol of its own, too.
-    """
+    """Return `symbols` without white space, which would end a word: a space is written as U+2581,
+    others, or if that is a symbol of its own, as `<0x20>`. OutputError: that is a symbol, too."""
+    # The first spelling that no other symbol has.
     spellings: dict[str, str] = {}
     taken = {*symbols, SENTENCE_START}
     for symbol in filter(_WHITE_SPACE.search, symbols):
-        plain = (_WHITE_SPACE.sub(spell, symbol) for spell in (_visible, _by_number))
-        spelling = next((each for each in plain if each not in taken), None)
-        if spelling is None:
+        spelling = _WHITE_SPACE.sub(_visible, symbol)
+        if spelling in taken:
+            spelling = _WHITE_SPACE.sub(_by_number, symbol)
+        if spelling in taken:
             why = "ARPA has no white space in words, and its spellings are symbols themselves"
             raise OutputError(f"the symbol {symbol!r} cannot be written", why)
         spellings[symbol] = spelling
         taken.add(spelling)
+
     if spellings:
-        examples = ", ".join(
-            f"{symbol!r} as {spelling}" for symbol, spelling in [*spellings.items()][:5]
-        )
-        notice(
-            f"ARPA has no white space in words: {examples}"
-            + (" and so on" if len(spellings) > 5 else "")
-        )
+        examples = [f"{symbol!r} as {spelling}" for symbol, spelling in spellings.items()]
+        shown = ", ".join(examples[:5])
+        if len(examples) > 5:
+            shown += " and so on"
+        notice(f"ARPA has no white space in words: {shown}")
     return [spellings.get(symbol, symbol) for symbol in symbols]
 
 
@@ -97,24 +92,26 @@ def _by_number(white_space: re.Match[str]) -> str:
 
 
 def _lines(model: NgramModel, names: pa.Array, n: int, block: slice) -> memoryview:
-    """log10 probability TAB words TAB log10 backoff of a block of the n-grams of order n; no
-    backoff at the highest order."""
+    """Return a block of the n-grams of order n as text: log10 probability TAB words TAB log10
+    backoff; no backoff at the highest order."""
     values = model.values[n - 1][block]
     parts = [_decimals(np.minimum(values[:, 0], 0)), "\t"]  # a rounding above 0 would be refused
     for words in model.words(n, np.arange(len(model.values[n - 1]))[block]):
         parts += [names.take(pa.array(words)), " "]
     parts[-1] = "\t"
-    parts += [_decimals(values[:, 1]), "\n"] if n < model.order else []
+    if n < model.order:
+        parts += [_decimals(values[:, 1]), "\n"]
     parts[-1] = "\n"
-    # "" is what joins them
-    arrays = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in [*parts, ""]]
-    text = pc.binary_join_element_wise(*arrays)
+
+    # Join each line's parts, with nothing between them.
+    scalars = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in parts]
+    text = pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
     _, offsets, data = text.buffers()
     return memoryview(data)[: np.frombuffer(offsets, np.int64)[len(text)]]
 
 
 def _decimals(nats_M: np.ndarray) -> pa.Array:
-    """log10 of these logarithms in nats, as text: the shortest that reads back as the same
+    """Return log10 of these logarithms in nats, as text: the shortest that reads back as the same
     float32."""
     log10_M = nats_M.astype(np.float64) / np.log(10)
     log10_M[np.isneginf(log10_M)] = ZERO_LOG10
@@ -128,7 +125,7 @@ def _decimals(nats_M: np.ndarray) -> pa.Array:
     return pc.cast(pa.array(shortest_M), _TEXT)
 
 
-# ---- Models from and for other programs: n-gram models as ARPA files.
+# ---- n-gram models for and from other programs, as ARPA files.
 
 
 def export_arpa(
@@ -152,11 +149,8 @@ def export_arpa(
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
-    """The ARPA file of an n-gram model, piece by piece.
-
-    Raises:
-        UsageError: it is no n-gram model. OutputError: one of its symbols cannot be written.
-    """
+    """Return the ARPA file of an n-gram model, piece by piece. UsageError: it is no n-gram model.
+    OutputError: one of its symbols cannot be written."""
     ngrams = answers_of(model).with_ngrams
     if ngrams is None:
         raise UsageError(
@@ -182,7 +176,7 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
 def _with_progress(
     pieces: Iterator[bytes | memoryview], report: Progress
 ) -> Iterator[bytes | memoryview]:
-    """The pieces; `report` is called with the bytes written so far."""
+    """Yield the pieces; `report` is called with the bytes written so far."""
     written = 0
     for piece in pieces:
         yield piece
@@ -212,6 +206,7 @@ def import_arpa(
     began = time.perf_counter()
     output = Path(output)
     with model_folder.owned(output, overwrite, "import"):
+        # The ids are those of the file, or of the tokenizer that is named.
         symbols, levels = read_arpa(str(path), report)
         if tokenizer_from is None:
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
@@ -219,42 +214,38 @@ def import_arpa(
             tokenizer = loading.load_tokenizer(tokenizer_from)
             levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+
+        # Save it as if it had been trained here, with where it comes from.
         values = {"order": model.order, **tokenizer.to_settings()}
         resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
-        ngrams = [len(values) for values in model.values]
         facts = {
             "imported_from": str(path),
-            "ngrams": ngrams,
+            "ngrams": [len(values) for values in model.values],
             "seconds": round(time.perf_counter() - began, 1),
         }
-        settings_of_model = as_stored(resolved.values)
-        manifest = model_folder.save(
-            output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts
-        )
+        arrays = ModelArrays(tokenizer, model.to_arrays())
+        manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
         card.write(output, manifest, model.tokenizer)
         model.fingerprint = manifest.fingerprint
         return model
 
 
 def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
-    """The model of an ARPA file, in memory; its words are what stands between white space.
-
-    Raises:
-        ModelError: the file cannot be read, or is damaged.
-    """
+    """Return the model of an ARPA file, in memory; its words are what white space separates.
+    ModelError: the file cannot be read, or is damaged."""
     symbols, levels = read_arpa(str(path), report)
-    return NgramModel.from_levels(
-        levels,
-        WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None)),
-        normalised=False,
-    )
+    tokenizer = WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None))
+    return NgramModel.from_levels(levels, tokenizer, normalised=False)
 
 
 def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
-    """The id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an `<unk>`
-    that it does without."""
+    """Return the id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an
+    `<unk>` that it does without."""
     id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}
-    odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
+    differing = {*symbols} ^ id_of.keys()
+    if tokenizer.unk_id is None:
+        differing.discard(UNKNOWN)
+    odd = sorted(differing)
     if odd:
         raise ModelError(
             f"{path} has other words than the tokenizer",

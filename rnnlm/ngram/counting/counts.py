@@ -35,32 +35,26 @@ BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for t
 
 
 class Workspace:
-    """buffer_bytes: None, or how much memory there is for what one thread handles at the moment;
-    all else goes to files then. threads: how many parts are handled side by side; None: one for
-    each processor.
+    """Where large arrays go, and how much is handled at a time.
 
-    positions, ngrams: how many are to be handled at a time.
+    buffer_bytes: None, or how much memory there is for what one thread handles at the moment; all
+    else goes to files then. threads: how many parts are handled side by side; None: one for each
+    processor. positions, ngrams: how many are to be handled at a time.
     """
 
     def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
         self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
-        self.positions = max(
-            1,
-            POSITIONS // self.threads
-            if buffer_bytes is None
-            else buffer_bytes // BYTES_PER_POSITION,
-        )
-        self.ngrams = max(
-            1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM
-        )
+        if buffer_bytes is None:
+            positions, ngrams = POSITIONS // self.threads, NGRAMS // self.threads
+        else:
+            positions = buffer_bytes // BYTES_PER_POSITION
+            ngrams = buffer_bytes // BYTES_PER_NGRAM
+        self.positions = max(1, positions)
+        self.ngrams = max(1, ngrams)
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """An array of any content. Parts of it that are not written take no memory.
-
-        Raises:
-            OutputError: there is no room in the folder for temporary files.
-        """
+        """Return an array of any content. Parts of it that are not written take no memory."""
         length = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
         if not self.in_files or not length:
             return np.empty(shape, dtype)
@@ -76,7 +70,7 @@ class Workspace:
             ) from None  # fmt: skip
 
     def release(self, *arrays: np.ndarray) -> None:
-        """Arrays that are not needed for a while need not stay in memory; their content is kept."""
+        """Let go of the memory of arrays that are not needed for a while; their content is kept."""
         for array in arrays:
             drop_pages(array)
 
@@ -140,21 +134,20 @@ class NgramCounts:
         return len(self.levels)
 
     def adjusted(self, n: int) -> np.ndarray:
-        """Raw counts at the highest order and after `<s>`; elsewhere the number of different words
-        to the left; 0 for `<s>` (Heafield et al. 2013, section 2)."""
+        """Return raw counts at the highest order and after `<s>`; elsewhere the number of different
+        words to the left; 0 for `<s>` (Heafield et al. 2013, section 2)."""
         level = self.levels[n - 1]
         if n == self.order:
             return self.raw(n)
-        adjusted_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level)).astype(
-            level.counts_M.dtype
-        )
+        left_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level))
+        adjusted_M = left_M.astype(level.counts_M.dtype)
         adjusted_M[level.after_start :] = level.counts_M[level.after_start :]
         if n == 1:
             adjusted_M[self.size] = 0
         return adjusted_M
 
     def raw(self, n: int) -> np.ndarray:
-        """Counts as they are; 0 for `<s>`, which is never predicted."""
+        """Return counts as they are; 0 for `<s>`, which is never predicted."""
         counts_M = self.levels[n - 1].counts_M
         if n == 1:
             counts_M = np.append(counts_M[:-1], 0)
@@ -169,14 +162,12 @@ def count(
     watch: int = 0,
     workspace: Workspace = IN_MEMORY,
 ) -> Iterator[Level]:
-    """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no
-    line is that long (what is found then is the same: an n-gram that fills the longest line begins
-    with `<s>`, so its count is raw anyway).
+    """Yield the levels of orders 1 to `order` of a text whose lines end in `boundary_id`.
+
+    There are fewer where no line is that long. What is found then is the same: an n-gram that fills
+    the longest line begins with `<s>`, so its count is raw anyway.
 
     watch: a position of the text; the numbers of the n-grams that end there are kept.
-
-    Raises:
-        OutputError: memory is limited, and there is no room for temporary files.
     """
     counter = _Counter(ids_T, boundary_id, size, watch, workspace)
     for n in range(1, order + 1):
@@ -187,8 +178,8 @@ def count(
 
 
 class _Counter:
-    """Knows, for each position of the text, the number of the (n-1)-gram that ends there and of the
-    one before it."""
+    """What is known of each position of the text: the number of the (n-1)-gram that ends there and
+    of the one before it."""
 
     def __init__(
         self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace
@@ -203,6 +194,7 @@ class _Counter:
         np.equal(ids_T[:-1], boundary_id, out=self.is_first_T[1:])
 
     def unigrams(self) -> Level:
+        """Count the words, all of V and `<s>`."""
         counts_M = np.bincount(self.ids_T, minlength=self.size + 1)
         counts_M[self.size] = np.count_nonzero(self.is_first_T)
         self.numbers_T = self.ids_T.astype(self.index)
@@ -210,21 +202,17 @@ class _Counter:
         self.context_counts = counts_M
         self.after_start = self.size
         keys_M = np.arange(self.size + 1, dtype=np.uint64)
-        return Level(
-            self.size,
-            keys_M,
-            np.zeros(self.size + 1, self.index),
-            counts_M,
-            self.size,
-            int(self.numbers_T[self.watch]),
-        )
+        suffixes_M = np.zeros(self.size + 1, self.index)
+        watched = int(self.numbers_T[self.watch])
+        return Level(self.size, keys_M, suffixes_M, counts_M, self.size, watched)
 
     def longer(self) -> Level:
-        """The next order."""
+        """Count the next order."""
+        # There are no more different n-grams than positions where one ends.
         positions = int(np.count_nonzero(self.contexts_T != NOWHERE))
-        keys_M, suffixes_M, counts_M = (
-            self.workspace.empty(positions, kind) for kind in (np.uint64, self.index, self.index)
-        )
+        keys_M = self.workspace.empty(positions, np.uint64)
+        suffixes_M = self.workspace.empty(positions, self.index)
+        counts_M = self.workspace.empty(positions, self.index)
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
         end = 0
         for keys, suffixes, counts, at, numbers in in_threads(
@@ -235,24 +223,24 @@ class _Counter:
             keys_M[start:end], suffixes_M[start:end], counts_M[start:end] = keys, suffixes, counts
             self.workspace.release(keys_M, suffixes_M, counts_M)
         keys_M, suffixes_M, counts_M = keys_M[:end], suffixes_M[:end], counts_M[:end]
-        self.after_start = int(
-            np.searchsorted(keys_M, np.uint64(self.after_start) << np.uint64(word_bits(self.size)))
-        )
+
+        # What the order after this one needs.
+        first_key = np.uint64(self.after_start) << np.uint64(word_bits(self.size))
+        self.after_start = int(np.searchsorted(keys_M, first_key))
         self.numbers_T, self.contexts_T = numbers_T, self._before(numbers_T, at_start=NOWHERE)
         self.context_counts = counts_M
-        return Level(
-            self.size, keys_M, suffixes_M, counts_M, self.after_start, int(numbers_T[self.watch])
-        )
+        watched = int(numbers_T[self.watch])
+        return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, watched)
 
     def _before(self, numbers_T: np.ndarray, at_start: int) -> np.ndarray:
-        """The number at the position before, and `at_start` where a sentence starts."""
+        """Return the number at the position before, and `at_start` where a sentence starts."""
         before_T = np.empty_like(numbers_T)
         before_T[1:] = numbers_T[:-1]
         before_T[self.is_first_T] = at_start
         return before_T
 
     def _parts(self) -> list[tuple[int, int]]:
-        """Ranges of contexts, each of few enough positions to be sorted at a time with (key,
+        """Return ranges of contexts, each of few enough positions to be sorted at a time with (key,
         position) in 64 bits."""
         ends_H = np.cumsum(self.context_counts, dtype=np.int64)
         share = int(ends_H[-1]) // self.workspace.threads + 1
@@ -261,39 +249,41 @@ class _Counter:
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0
             stop = max(start + 1, int(np.searchsorted(ends_H, before + most, side="right")))
-            while (bits := self._bits(start, stop, int(ends_H[stop - 1]) - before)) > KEY_BITS:
+            bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
+            while bits > KEY_BITS:
                 stop = start + max(1, (stop - start) >> (bits - KEY_BITS))
+                bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
             parts.append((start, stop))
             start = stop
         self.workspace.release(self.context_counts)
         return parts
 
     def _bits(self, start: int, stop: int, positions: int) -> int:
-        return (
-            (stop - start - 1).bit_length()
-            + word_bits(self.size)
-            + max(0, positions - 1).bit_length()
-        )
+        context_bits = (stop - start - 1).bit_length()
+        position_bits = max(0, positions - 1).bit_length()
+        return context_bits + word_bits(self.size) + position_bits
 
     def _part(self, contexts: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        """keys, suffixes and counts of the n-grams after a range of contexts; their positions and
-        numbers there."""
+        """Count the n-grams after a range of contexts. Return their keys, suffixes and counts, and
+        their positions and numbers there."""
         start, stop = contexts
-        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop)).astype(
-            self.index
-        )
-        word, position = (
-            np.uint64(word_bits(self.size)),
-            np.uint64(max(0, len(at) - 1).bit_length()),
-        )
+        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop))
+        at = at.astype(self.index)
+
+        # Sort (context, word, position), packed into 64 bits each.
+        word = np.uint64(word_bits(self.size))
+        position = np.uint64(max(0, len(at) - 1).bit_length())
         keys = (self.contexts_T[at] - self.index(start)).astype(np.uint64)
         keys <<= word
         keys |= self.ids_T[at].astype(np.uint64)
         keys <<= position
         keys |= np.arange(len(at), dtype=np.uint64)
         keys.sort()
-        at = at[(keys & ((np.uint64(1) << position) - np.uint64(1))).astype(self.index)]
+        position_mask = (np.uint64(1) << position) - np.uint64(1)
+        at = at[(keys & position_mask).astype(self.index)]
         keys >>= position
+
+        # Equal keys lie side by side now: the first of each is the n-gram.
         is_new = np.empty(len(keys), dtype=bool)
         is_new[:1] = True
         np.not_equal(keys[1:], keys[:-1], out=is_new[1:])

@@ -45,45 +45,46 @@ def count_text(
     min_count: int = 1,
     report: Progress = silent,
 ) -> Iterator[NgramCount]:
-    """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count`
-    times, in byte order.
+    """Yield the n-grams of orders 1 to `order` of a text, or of that order alone, that occur
+    `min_count` times, in byte order.
 
-    tokenizer: one that is there, or the settings of one that is made from the text.
-
-    Raises:
-        TextError: the text cannot be read, holds no words, or a token that reads `<s>`.
+    tokenizer: an existing one, or settings to make one from the text.
     """
+    # Number the words in byte order, so that n-grams come out sorted.
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     ids_T = known_ids(text.encode(tokenizer, report).ids, tokenizer)
     names, number_V = _in_byte_order(tokenizer)
     start_rank = bisect(names, SENTENCE_START)
     names.append(SENTENCE_START)
+
     levels: list[_Kept] = []
     renumbered_M = np.zeros(1, dtype=np.int64)
-    for level in count(
-        number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order
-    ):
+    boundary = int(number_V[tokenizer.boundary_id])
+    for level in count(number_V[ids_T], boundary, tokenizer.size, order):
         report(f"order {len(levels) + 1}: {len(level):,} n-grams")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
         levels.append(kept)
-    trie = _Trie(names, levels, [n == order or not highest_only for n in range(1, len(levels) + 1)])
+    shown = [n == order or not highest_only for n in range(1, len(levels) + 1)]
+    trie = _Trie(names, levels, shown)
     for start, stop in trie.blocks(start_rank):
         yield from trie.read(start, stop)
 
 
 def visible_symbol(symbol: str) -> str:
-    """`symbol` without white space and control characters."""
+    """Return `symbol` with its white space and control characters escaped."""
     return _TO_ESCAPE.sub(_escaped, symbol)
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return "\\x20" if found[0] == " " else found[0].encode("unicode_escape").decode("ascii")
+    if found[0] == " ":
+        return "\\x20"
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
-    """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among
-    them."""
+    """Return the symbols, sorted (code points sort as their UTF-8 does), and the place of each id
+    among them."""
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
         raise TextError(
@@ -107,8 +108,8 @@ class _Kept:
 
 
 def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept, np.ndarray]:
-    """What occurs often enough, and the new number of each n-gram; no n-gram occurs more often than
-    its context."""
+    """Return the n-grams that occur often enough, and the new number of each; no n-gram occurs more
+    often than its context."""
     kept_M = level.counts_M >= max(1, min_count)
     index = level.contexts_M.dtype
     kept = _Kept(
@@ -120,29 +121,29 @@ def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept
 
 
 class _Trie:
-    """Counts of all orders, to be read depth first. `shown`: which orders are read."""
+    """Counts of all orders, to be read depth first. `shown`: the orders that are read."""
 
     def __init__(self, names: list[str], levels: list[_Kept], shown: list[bool]) -> None:
         self.names, self.levels, self.shown = names, levels, shown
-        self.total = sum(
-            len(level.words_M) for level, wanted in zip(levels, shown, strict=True) if wanted
-        )
+        sizes = [len(level.words_M) for level in levels]
+        self.total = sum(itertools.compress(sizes, shown))
         self.places = self._places()
 
     def _places(self) -> list[np.ndarray]:
-        """For each order, how many n-grams are read before each: those of its own order before it,
-        the contexts it begins with and all before them, and whatever is longer and begins with one
-        before it."""
+        """Return for each order how many n-grams are read before each: those of its own order
+        before it, the contexts it begins with and all before them, and whatever is longer and
+        begins with one before it."""
+        # From the highest order down: what is longer.
         deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
         places = [deeper_M[:-1]]
-        for level, child, wanted in zip(
-            self.levels[-2::-1], self.levels[:0:-1], self.shown[:0:-1], strict=True
-        ):
-            first_M = np.searchsorted(
-                child.contexts_M, np.arange(len(level.words_M) + 1, dtype=child.contexts_M.dtype)
-            )
-            deeper_M = deeper_M[first_M] + first_M * wanted
+        for n in range(len(self.levels) - 2, -1, -1):
+            level, child = self.levels[n], self.levels[n + 1]
+            numbers_M = np.arange(len(level.words_M) + 1, dtype=child.contexts_M.dtype)
+            first_M = np.searchsorted(child.contexts_M, numbers_M)
+            deeper_M = deeper_M[first_M] + first_M * self.shown[n + 1]
             places.insert(0, deeper_M[:-1])
+
+        # From the unigrams up: contexts, and n-grams of the same order.
         above_M = np.zeros(1, dtype=np.int64)
         for n, level in enumerate(self.levels):
             above_M = above_M[level.contexts_M]
@@ -155,8 +156,8 @@ class _Trie:
         return places
 
     def blocks(self, start_rank: int) -> Iterator[tuple[int, int]]:
-        """The places to read, in byte order: `<s>`, which has the last number, comes in where it
-        belongs."""
+        """Yield the places to read, in byte order: `<s>`, which has the last number, is put where
+        it belongs."""
         roots = self.levels[0].words_M
         before = [*self.places[0].tolist(), self.total]
         cut = before[int(np.searchsorted(roots, start_rank))]
@@ -166,19 +167,21 @@ class _Trie:
                 yield first, min(first + BLOCK_NGRAMS, stop)
 
     def read(self, start: int, stop: int) -> Iterator[NgramCount]:
-        """The n-grams from place `start` on, before place `stop`."""
+        """Return the n-grams from place `start` on, before place `stop`."""
         texts: list[str] = []
         base = 0
         found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
         for n, (first, end, own, own_end) in enumerate(self._needed(start, stop)):
+            # Spell the n-grams of this order, from those of the order below.
             level = self.levels[n]
             words = map(self.names.__getitem__, level.words_M[first:end].tolist())
-            contexts = (level.contexts_M[first:end] - base).tolist()
-            texts = (
-                [f"{texts[context]} {word}" for context, word in zip(contexts, words, strict=True)]
-                if n
-                else list(words)
-            )
+            if n:
+                before = map(texts.__getitem__, (level.contexts_M[first:end] - base).tolist())
+                texts = [f"{text} {word}" for text, word in zip(before, words, strict=True)]
+            else:
+                texts = list(words)
+
+            # Put those that are read into their places.
             places = self.places[n][own:own_end] - start
             found[places] = texts[own - first : own_end - first]
             counts[places] = level.counts_M[own:own_end]
@@ -186,21 +189,24 @@ class _Trie:
         return zip(found.tolist(), counts.tolist(), strict=True)
 
     def _needed(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
-        """For each order, the range of numbers whose words are needed, and that of those to be read
-        themselves."""
+        """Return for each order the range of numbers whose words are needed, and the range of those
+        to be read themselves."""
         needed: list[tuple[int, int, int, int]] = []
         contexts: list[int] = []
         for level, places_M, wanted in zip(
             self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True
         ):
-            own, own_end = np.searchsorted(places_M, (start, stop)).tolist() if wanted else (0, 0)
-            numbers = [*contexts, *((own, own_end) if own < own_end else ())]
-            first, end = (min(numbers), max(numbers)) if numbers else (0, 0)
-            contexts = (
-                [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1]
-                if numbers
-                else []
-            )
+            # The words of an n-gram are needed if it is read, or is the context of one that is.
+            own, own_end, numbers = 0, 0, contexts
+            if wanted:
+                own, own_end = np.searchsorted(places_M, (start, stop)).tolist()
+            if own < own_end:
+                numbers = [*contexts, own, own_end]
+            first = end = 0
+            contexts = []
+            if numbers:
+                first, end = min(numbers), max(numbers)
+                contexts = [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1]
             needed.append((first, end, own, own_end))
         return needed[::-1]
 
@@ -218,12 +224,8 @@ HINT = "make it with rnnlm count"
 
 
 def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
-    """The sums over files of counts, in byte order; a few megabytes of memory a file. A notice
-    names files that are the same.
-
-    Raises:
-        TextError: a file cannot be read, or a line is damaged or out of order.
-    """
+    """Yield the sums over files of counts, in byte order, in a few megabytes of memory a file. A
+    notice names files that are the same."""
     warn_of_repeats(files)
     merged = heapq.merge(*map(_read_counts, sources.expand(tuple(files))))
     for ngram, same in itertools.groupby(merged, itemgetter(0)):
@@ -233,28 +235,30 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCoun
 
 
 def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
-    """`counts` as lines, many at a time."""
-    counts, written = iter(counts), 0
-    while lines := [
-        f"{tables.quoted(ngram)}\t{count}\n"
-        for ngram, count in itertools.islice(counts, LINES_AT_ONCE)
-    ]:
+    """Yield `counts` as lines, many at a time."""
+    written = 0
+    for batch in _batches(counts):
+        lines = [f"{tables.quoted(ngram)}\t{count}\n" for ngram, count in batch]
         yield "".join(lines)
         written += len(lines)
         report(f"{written:,} n-grams written")
 
 
-def save(path: Path, texts: Iterable[str]) -> None:
-    """Write `texts` to a file, compressed as its suffix says, whole or not at all.
+def _batches(counts: Iterable[NgramCount]) -> Iterator[list[NgramCount]]:
+    remaining = iter(counts)
+    batch = list(itertools.islice(remaining, LINES_AT_ONCE))
+    while batch:
+        yield batch
+        batch = list(itertools.islice(remaining, LINES_AT_ONCE))
 
-    Raises:
-        OutputError: it cannot be written; what was there is there still.
-    """
+
+def save(path: Path, texts: Iterable[str]) -> None:
+    """Write `texts` to a file, compressed as its suffix says, whole or not at all."""
     save_file(path, (text.encode("utf-8") for text in texts))
 
 
 def _read_counts(file: str) -> Iterator[NgramCount]:
-    """The lines of a file of counts."""
+    """Yield the n-grams and counts of a file, checked."""
     before = ""
     for number, line in _numbered_lines(file):
         ngram, tab, digits = line.rpartition(b"\t")

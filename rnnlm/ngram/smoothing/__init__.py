@@ -47,11 +47,10 @@ class CountsOfCounts:
     tally_R: np.ndarray
 
     def first(self, largest: int) -> np.ndarray:
-        """t_0 (always 0) to t_largest."""
+        """Return t_0 (always 0) to t_largest."""
         small_R = self.counts_R <= largest
-        return np.bincount(
-            self.counts_R[small_R], self.tally_R[small_R], minlength=largest + 1
-        ).astype(np.int64)
+        counts, tally = self.counts_R[small_R], self.tally_R[small_R]
+        return np.bincount(counts, tally, minlength=largest + 1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,12 @@ class OrderCounts:
     first_context: int = 0
 
     def per_context(self, values_M: np.ndarray) -> np.ndarray:
-        """Sums over the words after each context, float64, shape (H,)."""
+        """Return sums over the words after each context, float64, shape (H,)."""
         return np.bincount(self.contexts_M, weights=values_M, minlength=self.contexts)
 
     def totals(self) -> np.ndarray:
-        """c(h), the sum of the counts after each context; 1 where nothing follows, so that it
-        divides. Shape (H,)."""
+        """Return c(h), the sum of the counts after each context; 1 where nothing follows, so that
+        it divides. Shape (H,)."""
         return np.maximum(self.per_context(self.counts_M), 1)
 
 
@@ -103,8 +102,8 @@ class HeldoutCounts:
 
 
 class Estimator:
-    """An estimator, made for the counts of the whole training text. Most are as the attributes say
-    here.
+    """An estimator, made for the counts of the whole training text. The attributes say what holds
+    for most.
 
     counts: what shares are made of. joins: how it goes with the lower order; the first is taken
     unless another is asked for. "fixed weight": what is left is the weight of the lower order
@@ -123,19 +122,21 @@ class Estimator:
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
     ) -> None:
         self.settings = settings
-        self.join: Join = self.joins[0] if settings.interpolate is None else _asked_for(settings)
+        self.join: Join = self.joins[0]
+        if settings.interpolate is not None:
+            self.join = _asked_for(settings)
         self.estimated: dict[str, Any] = {}
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Estimate what all n-grams of an order have in common, such as discounts; most estimators
-        look at each context alone. Comes before their shares are asked for."""
+        """Estimate what all n-grams of an order have in common, such as discounts; called before
+        their shares are asked for. Most estimators look at each context alone."""
 
     def shares(self, seen: OrderCounts) -> Shares:
-        """The shares after some of the contexts of the order begun last."""
+        """Return the shares after some of the contexts of the order begun last."""
         raise NotImplementedError
 
     def report(self) -> dict[str, Any]:
-        """What was estimated, to be shown: discounts, weights."""
+        """Return what was estimated, to be shown: discounts, weights."""
         return self.estimated
 
 
@@ -144,11 +145,7 @@ def _asked_for(settings: NgramSettings) -> Join:
 
 
 def check_join(settings: NgramSettings) -> None:
-    """Whether the estimator mixes in or backs off to the lower order as the settings say.
-
-    Raises:
-        SettingsError: it does not have that form.
-    """
+    """Make sure that the estimator mixes in or backs off to the lower order as the settings say."""
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:
         asked = str(settings.interpolate).lower()
@@ -159,5 +156,5 @@ def check_join(settings: NgramSettings) -> None:
 
 
 def estimator(name: str) -> type[Estimator]:
-    """The class of the estimator called `name`."""
+    """Return the class of the estimator called `name`."""
     return resolve_name(f"rnnlm.ngram.smoothing.{ESTIMATORS[name]}")

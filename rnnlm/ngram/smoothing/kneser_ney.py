@@ -37,14 +37,12 @@ class AbsoluteDiscounting(Estimator):
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.totals()
         discount_M = np.where(seen.counts_M > 0, self.discount, 0.0)
-        return Shares(
-            (seen.counts_M - discount_M) / total_H[seen.contexts_M],
-            seen.per_context(discount_M) / total_H,
-        )
+        share_M = (seen.counts_M - discount_M) / total_H[seen.contexts_M]
+        return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
 def discount_of(tally: CountsOfCounts, order: int) -> float:
-    """D of an order; where it does not exist, 1/2, and a notice."""
+    """Return D of an order; where it does not exist, 1/2, and give a notice."""
     _, once, twice = tally.first(2)
     if once and twice:
         return float(once / (once + 2 * twice))
@@ -115,28 +113,29 @@ class ModifiedKneserNey(Estimator):
         like_lmplz = self.settings.discounts == "lmplz"
         if like_lmplz:
             t = with_end_of_text(t, self.all_counts, order)
-        self.discounts = discounts_of(t, order, least=0.0 if like_lmplz else SMALLEST)
-        self.estimated[f"discounts of order {order}"] = [
-            round(float(value), 6) for value in self.discounts[1:]
-        ]
+        least = 0.0 if like_lmplz else SMALLEST
+        self.discounts = discounts_of(t, order, least)
+        reported = [round(value, 6) for value in self.discounts[1:].tolist()]
+        self.estimated[f"discounts of order {order}"] = reported
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.totals()
         discount_M = self.discounts[np.minimum(seen.counts_M, 3)]
-        return Shares(
-            (seen.counts_M - discount_M) / total_H[seen.contexts_M],
-            seen.per_context(discount_M) / total_H,
-        )
+        share_M = (seen.counts_M - discount_M) / total_H[seen.contexts_M]
+        return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
 def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.ndarray:
-    """D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist, fixed
-    ones, and a notice."""
+    """Return D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist,
+    fixed ones, and give a notice."""
     t = tally.astype(np.float64)
+    j = np.arange(4)
     with np.errstate(divide="ignore", invalid="ignore"):
         y = t[1] / (t[1] + 2 * t[2])
-        discounts = np.array([0.0, *(j - (j + 1) * y * t[j + 1] / t[j] for j in (1, 2, 3))])
-    if t[1:4].all() and all(least <= discounts[j] <= j for j in (1, 2, 3)):
+        discounts = j - (j + 1) * y * t[1:5] / t[:4]
+    discounts[0] = 0.0
+    is_sound = (least <= discounts[1:]) & (discounts[1:] <= j[1:])
+    if t[1:4].all() and is_sound.all():
         return discounts
     notice(
         f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are "
@@ -159,7 +158,7 @@ UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
 
 
 def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.ndarray:
-    """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at
+    """Change the counts of counts `tally` of `order` to what lmplz has. The n-grams that end at
     :func:`last_read` are those that :func:`rnnlm.ngram.counting.counts.count` watched."""
     number = counts.levels[order - 1].watched
     if number == NOWHERE:
@@ -174,12 +173,14 @@ def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.n
 def last_read(
     ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int, order: int
 ) -> int:
-    """The position in the text where the n-gram ends that lmplz reads last."""
+    """Return the position in the text where the n-gram ends that lmplz reads last."""
     lmplz_V = _lmplz_numbers(ids_T, boundary_id, unk_id, size)
     last_T = lmplz_V[ids_T]
     positions = np.flatnonzero(last_T == last_T.max())
     ends = np.flatnonzero(ids_T == boundary_id)
-    starts = np.concatenate(([0], ends + 1))[np.searchsorted(ends, positions)]
+    sentence_starts = np.concatenate(([0], ends + 1))
+    starts = sentence_starts[np.searchsorted(ends, positions)]
+    # Of the n-grams that are equal so far, those with the largest word further back come last.
     for back in range(1, order):
         inside = positions - back >= starts
         words = np.where(inside, lmplz_V[ids_T[np.maximum(positions - back, 0)]], START)
@@ -191,9 +192,9 @@ def last_read(
 def _lmplz_numbers(
     ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int
 ) -> np.ndarray:
-    """lmplz's number of each word of V."""
+    """Return lmplz's number of each word of V."""
+    # Written from the end, so that of several positions the first one stays.
     first_V = np.full(size, len(ids_T))
-    # of several positions the last one written stays: the first
     first_V[ids_T[::-1]] = np.arange(len(ids_T))[::-1]
     special = [boundary_id] if unk_id is None else [unk_id, boundary_id]
     first_V[special] = -1

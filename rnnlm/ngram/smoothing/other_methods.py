@@ -45,7 +45,8 @@ class Additive(Estimator):
     ) -> None:
         super().__init__(settings, counts, heldout)
         self.is_uniform = settings.additive_prior == "uniform"
-        if (k := settings.additive_k) is None:
+        k = settings.additive_k
+        if k is None:
             assert heldout is not None  # as `heldout` of the class asks for
             k = best_k(heldout, self.is_uniform)
         self.estimated["k"] = k
@@ -67,7 +68,8 @@ class Additive(Estimator):
 
 
 def _first_at_start(counts: NgramCounts) -> list[int]:
-    """Of each order the number of the first context that begins with <s>: they come last."""
+    """Return for each order the number of the first context that begins with <s>: they come
+    last."""
     first = [1, counts.size]  # unigrams have one context, which is empty; <s> is the last word
     bits = word_bits(counts.size)
     for level in counts.levels[1:-1]:
@@ -76,18 +78,19 @@ def _first_at_start(counts: NgramCounts) -> list[int]:
 
 
 def best_k(heldout: HeldoutCounts, is_uniform: bool) -> float:
-    """The k that makes the held-out text most probable, by ever finer steps in log k around the
-    best so far."""
+    """Return the k that makes the held-out text most probable, by ever finer steps in log k around
+    the best so far."""
     low, high = LOWEST, HIGHEST
     while high - low > SMALLEST_STEP:
         grid = np.linspace(low, high, STEPS + 1)
-        best = int(np.argmax([logprob(heldout, 10.0**exponent, is_uniform) for exponent in grid]))
+        logprobs = [logprob(heldout, 10.0**exponent, is_uniform) for exponent in grid]
+        best = int(np.argmax(logprobs))
         low, high = grid[max(0, best - 1)], grid[min(STEPS, best + 1)]
     return float(f"{10 ** ((low + high) / 2):.4g}")
 
 
 def logprob(heldout: HeldoutCounts, k: float, is_uniform: bool) -> float:
-    """Of the held-out text, in nats."""
+    """Return the log-probability of the held-out text, in nats."""
     added = k * heldout.size
     if is_uniform:
         longest_1T = heldout.longest_T[None] - 1
@@ -120,19 +123,20 @@ SIGNIFICANT = 1.65
 
 
 def simple_good_turing(counts_R: np.ndarray, tally_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """r* and the smoothed y(r) for the R >= 2 different counts r, ascending; `tally_R` things have
-    each."""
+    """Return r* and the smoothed y(r) for the R >= 2 different counts r, ascending; `tally_R`
+    things have each."""
     r_R, t_R = counts_R.astype(np.float64), tally_R.astype(np.float64)
     smoothed_R = r_R * (1 + 1 / r_R) ** (_slope(r_R, t_R) + 1)
     next_R = np.append(np.where(np.diff(r_R) == 1, t_R[1:], 0.0), 0.0)
     turing_R = (r_R + 1) * next_R / t_R
     deviation_R = (r_R + 1) / t_R * np.sqrt(next_R * (1 + next_R / t_R))
     differs_R = (next_R > 0) & (np.abs(turing_R - smoothed_R) > SIGNIFICANT * deviation_R)
-    return np.where(np.logical_and.accumulate(differs_R), turing_R, smoothed_R), smoothed_R
+    is_turing_R = np.logical_and.accumulate(differs_R)
+    return np.where(is_turing_R, turing_R, smoothed_R), smoothed_R
 
 
 def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
-    """b of the line through (log r, log Z_r)."""
+    """Return b of the line through (log r, log Z_r)."""
     before_R = np.append(0.0, r_R[:-1])
     after_R = np.append(r_R[1:], 2 * r_R[-1] - before_R[-1])
     x_R, y_R = np.log(r_R), np.log(2 * t_R / (after_R - before_R))
@@ -179,28 +183,30 @@ class JelinekMercer(Estimator):
     def shares(self, seen: OrderCounts) -> Shares:
         bucket_H = bucket(seen.per_context(seen.counts_M))
         weights_B = self.weights_NB[seen.order - 1]
-        occurring = [number for number in np.flatnonzero(np.bincount(bucket_H)).tolist() if number]
-        reported = self.estimated.setdefault(f"weights of order {seen.order}", {})
-        reported.update(
-            {str(2 ** (number - 1)): round(float(weights_B[number]), 4) for number in occurring}
-        )
         weight_H = weights_B[bucket_H]
-        return Shares((weight_H / seen.totals())[seen.contexts_M] * seen.counts_M, 1 - weight_H)
+
+        # Report the weights of the buckets that occur, as far as they have been seen.
+        reported = self.estimated.setdefault(f"weights of order {seen.order}", {})
+        for number in np.flatnonzero(np.bincount(bucket_H)).tolist():
+            if number:
+                reported[str(2 ** (number - 1))] = round(float(weights_B[number]), 4)
+        share_M = (weight_H / seen.totals())[seen.contexts_M] * seen.counts_M
+        return Shares(share_M, 1 - weight_H)
 
     def report(self) -> dict[str, Any]:
-        return {
-            name: dict(sorted(weights.items(), key=lambda item: int(item[0])))
-            for name, weights in self.estimated.items()
-        }
+        by_order = {}
+        for name, weights in self.estimated.items():
+            by_order[name] = dict(sorted(weights.items(), key=lambda item: int(item[0])))
+        return by_order
 
 
 def bucket(counts: np.ndarray) -> np.ndarray:
-    """Bits of a count: 0 for 0, 1 for 1, 2 for 2 to 3, 3 for 4 to 7, ..."""
+    """Return the bits of a count: 0 for 0, 1 for 1, 2 for 2 to 3, 3 for 4 to 7, ..."""
     return np.frexp(counts)[1]
 
 
 def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
-    """weights_NB by EM; bucket 0, contexts never seen, has weight 0."""
+    """Fit weights_NB by EM; bucket 0, contexts never seen, has weight 0."""
     buckets_NT = bucket(heldout.contexts_NT)
     relative_NT = heldout.ngrams_NT / np.maximum(heldout.contexts_NT, 1)
     weights_NB = np.full((len(buckets_NT), buckets), START)
@@ -212,6 +218,7 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
         weights_NB[:, 0] = 0
         if np.abs(weights_NB - previous_NB).max() < SMALLEST_CHANGE:
             break
+    # A bucket that no held-out word came to has a weight between its neighbours'.
     for weights_B, came_B in zip(weights_NB[:, 1:], came_NB[:, 1:], strict=True):
         known = np.flatnonzero(came_B)
         if len(known):
@@ -222,9 +229,10 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
 def _expected(
     weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out words expected to be drawn at each order and bucket, and to have come there."""
+    """Return how many held-out words are expected to be drawn at each order and bucket, and to have
+    come there."""
+    # From below: the probability that a word that came to an order was drawn there.
     orders, buckets = weights_NB.shape
-    # probability that a word that came to the order was drawn there
     drawn_NT = np.empty_like(relative_NT)
     prob_T = 1 / size
     for n in range(orders):
@@ -232,6 +240,8 @@ def _expected(
         here_T = weight_T * relative_NT[n]
         prob_T = here_T + (1 - weight_T) * prob_T
         drawn_NT[n] = here_T / prob_T
+
+    # From above: what is not drawn at an order comes to the one below.
     drawn_NB, came_NB = np.zeros_like(weights_NB), np.zeros_like(weights_NB)
     came_T = np.ones(relative_NT.shape[1])
     for n in reversed(range(orders)):
@@ -270,24 +280,21 @@ class Katz(Estimator):
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order)
-        first = zip(
-            self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist(), strict=True
-        )
-        self.estimated[f"counts of order {order}"] = {
-            str(count): round(worth, 6) for count, worth in first
-        }
+        counts, worths = self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist()
+        first = zip(counts, worths, strict=True)
+        reported = {str(count): round(worth, 6) for count, worth in first}
+        self.estimated[f"counts of order {order}"] = reported
 
     def shares(self, seen: OrderCounts) -> Shares:
         place_M = np.searchsorted(self.counts_R, seen.counts_M)
         worth_M = np.where(seen.counts_M > 0, self.worth_R[place_M], 0.0)
         total_H = seen.totals()
-        return Shares(
-            worth_M / total_H[seen.contexts_M], seen.per_context(seen.counts_M - worth_M) / total_H
-        )
+        left_H = seen.per_context(seen.counts_M - worth_M) / total_H
+        return Shares(worth_M / total_H[seen.contexts_M], left_H)
 
 
 def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
-    """r* for each of the different counts r of an order, 0 < r* < r."""
+    """Return r* for each of the different counts r of an order, 0 < r* < r."""
     counts_R = tally.counts_R
     if len(counts_R) < 2:
         notice(
