@@ -19,10 +19,10 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 
 
 def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) -> list[NextWord]:
-    """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin
-    like what is typed. Unknown ones are left out.
+    """Return the `count` likeliest next words after `text`, likeliest first; fewer where no more
+    begin like what is typed. Unknown ones are left out.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
+    model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
         TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0. ModelError:
@@ -31,22 +31,20 @@ def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) ->
     check_count(count)
     model = language_model_of(model)
     before, begun = _split(model, text)
+    if not model.tokenizer.keeps_case:
+        begun = begun.lower()
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
-    [found] = search.at_places(
-        ids, [len(ids)], begun if model.tokenizer.keeps_case else begun.lower()
-    )
+    [found] = search.at_places(ids, [len(ids)], begun)
     unk_id = model.tokenizer.unk_id
-    return list(
-        islice(
-            (each for each in found if unk_id is None or search.symbols[unk_id] not in each.word),
-            count,
-        )
-    )
+    if unk_id is not None:
+        unknown = search.symbols[unk_id]
+        found = (each for each in found if unknown not in each.word)
+    return list(islice(found, count))
 
 
 def with_word(model: LanguageModel, text: str, word: str) -> str:
-    """`text` with one of its :func:`next_words` in the place of what is begun of it."""
+    """Return `text` with one of its :func:`next_words` in place of the word that is begun."""
     before, _ = _split(model, text)
     return before if word == BOUNDARY else before + word
 
@@ -54,22 +52,23 @@ def with_word(model: LanguageModel, text: str, word: str) -> str:
 def continuations(
     model: LanguageModel, text: str, num: int, settings: SamplingSettings
 ) -> list[str]:
-    """`num` samples that begin with `text`; where tokens are words, one that is begun becomes the
-    likeliest that begins so, if there is one."""
+    """Return `num` samples that begin with `text`; where tokens are words, one that is begun
+    becomes the likeliest that begins so, if there is one."""
     _, begun = _split(model, text)
-    if begun and model.tokenizer.starts_word_V.all() and (found := next_words(model, text, 1)):
-        text = with_word(model, text, found[0].word)
+    if begun and model.tokenizer.starts_word_V.all():
+        found = next_words(model, text, 1)
+        if found:
+            text = with_word(model, text, found[0].word)
     return [sample.text for sample in generate(model, prompt=text, num=num, settings=settings)]
 
 
 def _split(model: LanguageModel, text: str) -> tuple[str, str]:
-    """The text as it is read, up to the word that is begun, and that word."""
+    """Return the text as it is read, up to the word that is begun, and that word."""
     text = model.tokenizer.normalise([text])[0]
     if not text or text[-1] in WORD_SPACE:
         return text, ""
-    begun = (
-        model.tokenizer.surface(text)[-2]
-        if model.tokenizer.starts_word_V.all()
-        else split_words(text)[-1]
-    )
+    if model.tokenizer.starts_word_V.all():
+        begun = model.tokenizer.surface(text)[-2]  # before `</s>`
+    else:
+        begun = split_words(text)[-1]
     return text[: len(text) - len(begun)], begun

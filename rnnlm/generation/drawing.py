@@ -32,8 +32,8 @@ class Starts:
 
     input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S:
     (S,) how many tokens a text may have at most, `</s>` counted. prompts: the tokens of each text
-    that were read before and belong to it, at which bans and the repetition penalty look, too; ():
-    none were.
+    that were read before and belong to it, which bans and the repetition penalty take into account;
+    (): none were.
 
     Raises:
         UsageError: inputs, limits and prompts are not of the same number, or a limit is below 1.
@@ -68,16 +68,18 @@ class Starts:
         return len(self.input_S)
 
     def prompt(self, number: int) -> np.ndarray:
-        """The tokens of one text that were read before, (T,)."""
-        return self.prompts[number] if self.prompts else np.zeros(0, dtype=np.int64)
+        """Return the tokens of one text that were read before, (T,)."""
+        if not self.prompts:
+            return np.zeros(0, dtype=np.int64)
+        return self.prompts[number]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
 
-    logprob_nats: the model's own. score: what it is ranked by; of a search the log-probability
-    divided by the length penalty, of a sample the log-probability itself.
+    logprob_nats: the model's own. score: what it is ranked by; for a search the log-probability
+    divided by the length penalty, for a sample the log-probability itself.
     """
 
     ids: tuple[int, ...]
@@ -87,23 +89,22 @@ class Found:
 
 
 def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Starts:
-    """The start of one text of at most `limit` further tokens: reads the boundary and the prompt,
-    which may be of any length, but for the last token."""
-    inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
+    """Read the boundary and the prompt, of any length, but for the last token. Return the start of
+    one text of at most `limit` further tokens."""
+    prompt_T = np.asarray(prompt_ids, dtype=np.int64)
+    inputs_T = np.append(model.tokenizer.boundary_id, prompt_T).astype(np.int64)
     state = read_on(model, inputs_T[None], model.initial_state(1))
-    return Starts(
-        state, inputs_T[-1:], np.array([limit]), (np.asarray(prompt_ids, dtype=np.int64),)
-    )
+    return Starts(state, inputs_T[-1:], np.array([limit]), (prompt_T,))
 
 
 # ---- The loop that draws texts from a model side by side: where one ends, the next takes its row.
 #
 # A text depends on its own random stream alone, not on how many are drawn nor on its neighbours, to
 # the last bit. A model gives the same bits for a row of few as for one of many only where its
-# products are summed in one order: so that is tried out first (`row_counts`), and where it is not
-# so, texts are drawn in tiles of a fixed number of rows, each in a row of its own.
+# products are summed in one order: that is tried first (`row_counts`), and where it is not so,
+# texts are drawn in tiles of a fixed number of rows, each in a row of its own.
 
-FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
+FEWEST_ROWS = 16  # in every call: a single text has idle neighbours
 ROW_COUNTS = (16, 32, 64, 128)
 MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
 TRIED_STEPS = 3
@@ -131,20 +132,15 @@ class DrawnText:
 
 
 def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
-    """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128
-    to each."""
+    """Return the random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011):
+    2^128 to each."""
+    key = np.array([seed, number], dtype=np.uint64)
     counter = np.array([0, 0, start, 0], dtype=np.uint64)
-    return np.random.Generator(
-        np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter)
-    )
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def check_streams(num: int, seed: int) -> None:
-    """Make sure that there are such streams.
-
-    Raises:
-        SettingsError: the number of samples is below 1, or the seed too large.
-    """
+    """Make sure that there are streams for these numbers."""
     if num < 1:
         raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
     if seed >= 1 << 64:
@@ -152,8 +148,8 @@ def check_streams(num: int, seed: int) -> None:
 
 
 def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
-    """How many rows calls may have for `num` texts, ascending, and whether a text may begin in a
-    row that has become free.
+    """Return how many rows calls may have for `num` texts, ascending, and whether a text may begin
+    in a row that has become free.
 
     Random tokens are read in different places of calls of each size, and all bits compared. How
     sums are ordered depends on shapes, not on values, so what holds for these holds for others. A
@@ -161,22 +157,28 @@ def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
     """
     if model.max_rows:
         return (min(FEWEST_ROWS, model.max_rows),), False
-    # a GPU has many rows done in the time of a few
+    # A GPU reads many rows in the time of a few.
     fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]
     if num <= fewest or model.adaptation != "none":
         return (fewest,), False
+
+    # Try larger calls for as long as they give the same bits.
     random = np.random.default_rng(1)
     inputs_BT = random.integers(0, model.tokenizer.size, (fewest, TRIED_STEPS))
     expected_BTV = _predict_steps(model, inputs_BT)
     agreeing: list[int] = []
-    for rows in (rows for rows in ROW_COUNTS if rows >= fewest):
+    for rows in ROW_COUNTS:
+        if rows < fewest:
+            continue
         if rows > fewest and (rows * model.tokenizer.size > MOST_CELLS or rows >= 2 * num):
             break
         order = random.permutation(rows) % fewest
         if not np.array_equal(_predict_steps(model, inputs_BT[order]), expected_BTV[order]):
             break
         agreeing.append(rows)
-    return (tuple(agreeing), True) if agreeing else ((fewest,), False)
+    if not agreeing:
+        return (fewest,), False
+    return tuple(agreeing), True
 
 
 def draw_texts(
@@ -187,19 +189,24 @@ def draw_texts(
     settings: SamplingSettings,
     ban: Ban,
 ) -> Iterator[DrawnText]:
-    """The `num` texts drawn to their end (`</s>`, or the limit of their start), as they finish."""
+    """Draw the `num` texts to their end (`</s>`, or the limit of their start). Yield each as it
+    finishes."""
+    # As many rows as all texts need, or else the most there may be.
     counts, may_refill = row_counts(model, num)
+    enough = [count for count in counts if count >= num]
+    rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
     waiting = iter(texts)
-    rows: list[DrawnText | None] = [None] * next(
-        (count for count in counts if count >= num), counts[-1]
-    )
     state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
     chooser = _Chooser(model, starts, settings, ban)
     while True:
+        # The next texts take the free rows: at once, or when all have become free.
         free = [row for row, text in enumerate(rows) if text is None]
-        fresh = list(islice(waiting, len(free))) if may_refill or len(free) == len(rows) else []
         is_begun = len(free) < len(rows)
-        # the row each was before; FRESH where a text begins
+        fresh = []
+        if may_refill or not is_begun:
+            fresh = list(islice(waiting, len(free)))
+
+        # Where each row was before; FRESH where a text begins.
         origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)
         for row, text in zip(free, fresh, strict=False):
             rows[row], origin_B[row] = text, FRESH
@@ -208,29 +215,26 @@ def draw_texts(
         active = {row: text for row, text in enumerate(rows) if text is not None}
         if not active:
             return
-        state, input_B = _arranged(
-            model,
-            starts,
-            state,
-            input_B,
-            origin_B,
-            np.array([text.start if text else 0 for text in rows]),
-        )
+        start_B = np.zeros(len(rows), dtype=np.int64)
+        for row, text in active.items():
+            start_B[row] = text.start
+        state, input_B = _arranged(model, starts, state, input_B, origin_B, start_B)
+
+        # Draw a token in each row; texts that end leave their rows.
         logprob_BV, state = predict(model, input_B, state)
         input_B = input_B.copy()  # the state may hold the array that was read
         for row, token, logprob_nats in chooser.choose(active, logprob_BV):
             text = active[row]
             text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
             input_B[row] = token
-            if (text.ended and not settings.running) or len(text.ids) == starts.limits_S[
-                text.start
-            ]:
+            has_ended = text.ended and not settings.running
+            if has_ended or len(text.ids) == starts.limits_S[text.start]:
                 rows[row] = None
                 yield text
 
 
 class _Chooser:
-    """Chooses the next token of each row that is going."""
+    """Chooses the next token of each active row."""
 
     def __init__(
         self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban
@@ -246,34 +250,33 @@ class _Chooser:
     def choose(
         self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray
     ) -> Iterator[tuple[int, int, float]]:
-        """(row, token, the model's log-probability of it) for each of the rows `active`, with the
-        texts that they draw."""
+        """Yield (row, token, the model's log-probability of it) for each of the rows `active`, with
+        the texts that they draw."""
         texts = list(active.values())
-        own_RV = logprob_BV if len(active) == len(logprob_BV) else logprob_BV[list(active)]
+        own_RV = logprob_BV
+        if len(active) < len(logprob_BV):
+            own_RV = logprob_BV[list(active)]
         allowed_RV = np.array(own_RV)
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:
             penalise(allowed_RV, self._seen(texts), self.settings.repetition_penalty)
-        token_R = draw(
-            allowed_RV, np.array([text.stream.random() for text in texts]), self.settings
-        )
+        uniform_R = np.array([text.stream.random() for text in texts])
+        token_R = draw(allowed_RV, uniform_R, self.settings)
         logprob_R = own_RV[np.arange(len(active)), token_R]
         yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
 
     def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
         allowed_RV[:, self.ban.always] = -np.inf
-        for row, text in enumerate(texts if self.ban.looks_back else ()):
+        if not self.ban.looks_back:
+            return
+        for row, text in enumerate(texts):
             is_last = len(text.ids) + 1 == self.starts.limits_S[text.start]
-            allowed_RV[
-                row,
-                self.ban.forbidden(
-                    [*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last
-                ),
-            ] = -np.inf
+            before = [*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]]
+            allowed_RV[row, self.ban.forbidden(before, is_last)] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
-        """Which tokens stand in each text, the boundary left out: a line must end some time, and as
-        it would; (R, V)."""
+        """Return which tokens occur in each text, (R, V), without the boundary: a line must end
+        some time, and as it would."""
         seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
         for row, text in enumerate(texts):
             seen_RV[row, self.in_prompts[text.start]] = True
@@ -285,15 +288,14 @@ class _Chooser:
 def _without_idle(
     rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
 ) -> tuple[list[DrawnText | None], np.ndarray]:
-    """The rows with a text in them, in as few as calls may have."""
+    """Return the rows with a text in them, in as few as calls may have."""
     active = [row for row, text in enumerate(rows) if text is not None]
-    fewer = next(count for count in counts if count >= len(active))
+    fewer = min(count for count in counts if count >= len(active))
     if fewer >= len(rows):
         return rows, origin_B
     idle = fewer - len(active)
-    return [*(rows[row] for row in active), *[None] * idle], np.append(
-        origin_B[active], np.full(idle, FRESH)
-    )
+    rows = [*(rows[row] for row in active), *[None] * idle]
+    return rows, np.append(origin_B[active], np.full(idle, FRESH))
 
 
 def _arranged(
@@ -304,23 +306,24 @@ def _arranged(
     origin_B: np.ndarray,
     start_B: np.ndarray,
 ) -> tuple[State, np.ndarray]:
-    """State and next input of the rows that come from those of `origin_B`, or where these say so
-    from the starts `start_B`."""
+    """Return state and next input of the rows that come from those of `origin_B`, or, where these
+    are FRESH, from the starts `start_B`."""
     if np.array_equal(origin_B, np.arange(len(input_B))):
         return state, input_B
     is_fresh_B = origin_B == FRESH
     if is_fresh_B.all():
         state = starts.state.select(start_B)
     else:
+        # Texts that begin are put after the rows of before, from where each row then comes.
         begun = starts.state.select(start_B[is_fresh_B])
-        state = model.concat_states([state, begun]).select(
-            np.where(is_fresh_B, len(input_B) - 1 + is_fresh_B.cumsum(), origin_B)
-        )
+        begun_B = len(input_B) - 1 + is_fresh_B.cumsum()
+        state = model.concat_states([state, begun])
+        state = state.select(np.where(is_fresh_B, begun_B, origin_B))
     return state, np.where(is_fresh_B, starts.input_S[start_B], input_B[origin_B])
 
 
 def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
-    """What the model predicts after each token, one at a time; (B, T, V)."""
+    """Return what the model predicts after each token, one at a time; (B, T, V)."""
     state, steps = model.initial_state(len(inputs_BT)), []
     for input_B in inputs_BT.T:
         predicted, state = model.predict(input_B[:, None], state)
@@ -329,13 +332,12 @@ def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
 
 
 def _is_on_host(model: LanguageModel) -> bool:
-    predicted, _ = model.predict(
-        np.full((1, 1), model.tokenizer.boundary_id), model.initial_state(1)
-    )
+    boundary_11 = np.full((1, 1), model.tokenizer.boundary_id)
+    predicted, _ = model.predict(boundary_11, model.initial_state(1))
     return isinstance(predicted, np.ndarray) or predicted.device.type == "cpu"
 
 
-# ---- generator
+# ---- Samples that begin with a prompt.
 
 
 @dataclass(frozen=True)
@@ -355,17 +357,17 @@ def generate(
     settings: SamplingSettings = SamplingSettings(),
     ban: Sequence[str] = (), as_finished: bool = False,
 ) -> Iterator[Sample]:  # fmt: skip
-    """`num` samples that begin with `prompt`, in the order of their numbers, or else as they
+    """Yield `num` samples that begin with `prompt`, in the order of their numbers, or else as they
     finish.
 
-    model: a language model, or the name of one, which is then loaded anew by each call. A sample is
-    a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a
+    model: a language model, or the name of one, which is then loaded by each call. A sample is a
+    sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a
     newline. ban: words that are not drawn (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a
             newline or `</s>`.
-        UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may
+        UsageError: a word to ban is not one word, or occurs in the prompt; nothing is left that may
             be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
@@ -376,23 +378,19 @@ def generate(
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
     undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
-    texts = draw_texts(
-        model, read_prompt(model, prompt_ids, settings.max_tokens), undrawn, num, settings, banned
-    )
-    for text in texts if as_finished else _in_order(texts):
+    start = read_prompt(model, prompt_ids, settings.max_tokens)
+    texts = draw_texts(model, start, undrawn, num, settings, banned)
+    if not as_finished:
+        texts = _in_order(texts)
+    for text in texts:
         decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
         yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
 
 
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
-    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a
-    notice.
-
-    Raises:
-        TextError: it holds a newline, `<s>` or `</s>`.
-    """
-    # some tokenizers begin every line with a piece of its own, which nobody asked to begin with
-    # here
+    """Return the prompt's tokens without a boundary at the end; words read as unknown ones are
+    named in a notice. TextError: it holds a newline, `<s>` or `</s>`."""
+    # Some tokenizers begin every line with a piece of its own, which nobody asked for here.
     if not prompt:
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
@@ -404,7 +402,7 @@ def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
 
 
 def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
-    """The texts by number, each as soon as those before it are there."""
+    """Yield the texts by number, each as soon as those before it are there."""
     early: dict[int, DrawnText] = {}
     number = 0
     for text in texts:
@@ -422,7 +420,7 @@ def draw_samples(
     settings: SamplingSettings = SamplingSettings(), ban: Ban | None = None,
     numbers: Sequence[int] | None = None,
 ) -> list[list[Found]]:  # fmt: skip
-    """For each text `num` samples, in the order of their numbers.
+    """Return `num` samples of each text, in the order of their numbers.
 
     Each sample has a random stream of its own, by the seed, the number of its text and its own
     number; so it does not depend on the texts beside it, as far as :mod:`rnnlm.generation.drawing`
@@ -432,25 +430,25 @@ def draw_samples(
     ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts
     are called in their streams, such as their places in a file of which these are a batch; None: 0,
     1 and so on.
-
-    Raises:
-        SettingsError: `num` is below 1, or the seed too large. UsageError: nothing is left that may
-            be drawn. ModelError: the model's scores are not numbers.
     """
     check_streams(num, settings.seed)
-    called = range(len(starts)) if numbers is None else numbers
     if not len(starts):
         return []
-    undrawn = (
-        DrawnText(number, stream(settings.seed, number, text), start)
-        for start, text in zip(range(len(starts)), called, strict=True)
-        for number in range(num)
-    )
-    banned = Ban(model.tokenizer, (), settings.unknown) if ban is None else ban
-    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, banned)
-    in_order = sorted(drawn, key=lambda text: (text.start, text.number))
-    found = [
-        Found(tuple(text.ids), text.logprob_nats, text.logprob_nats, text.ended)
-        for text in in_order
-    ]
-    return [found[first : first + num] for first in range(0, len(found), num)]
+    if numbers is None:
+        numbers = range(len(starts))
+    if ban is None:
+        ban = Ban(model.tokenizer, (), settings.unknown)
+    undrawn = _undrawn(starts, numbers, num, settings.seed)
+    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, ban)
+    samples: list[list[Found]] = [[] for _ in range(len(starts))]
+    for text in sorted(drawn, key=lambda text: (text.start, text.number)):
+        ids, logprob_nats = tuple(text.ids), text.logprob_nats
+        samples[text.start].append(Found(ids, logprob_nats, logprob_nats, text.ended))
+    return samples
+
+
+def _undrawn(starts: Starts, names: Sequence[int], num: int, seed: int) -> Iterator[DrawnText]:
+    """Yield `num` texts from each start, with the streams of the starts' names."""
+    for start, name in zip(range(len(starts)), names, strict=True):
+        for number in range(num):
+            yield DrawnText(number, stream(seed, number, name), start)

@@ -23,18 +23,15 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
 
 BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
-# so many are sorted; all of them only where these hold too little probability
+# sorted at first; all tokens only where these hold too little probability
 FIRST_CANDIDATES = 256
 
 
 def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:
-    """One token per row, by inverting the cumulative distribution at `uniform_B`, numbers in [0,
-    1); (B,) int64.
+    """Draw one token per row, by inverting the cumulative distribution at `uniform_B`, numbers in
+    [0, 1); (B,) int64.
 
     logprob_BV: nats; -inf where a token must not be drawn.
-
-    Raises:
-        UsageError: all tokens of a row are forbidden.
     """
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
@@ -45,12 +42,13 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
         )
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
-    p_BW = np.zeros(
-        (len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype
-    )
-    p_BV = p_BW[:, : logprob_BV.shape[1]]
+
+    # Probabilities relative to the largest, in whole blocks. At a temperature near 0 all but the
+    # likeliest become 0.
+    rows, size = logprob_BV.shape
+    p_BW = np.zeros((rows, -(-size // BLOCK) * BLOCK), dtype=logprob_BV.dtype)
+    p_BV = p_BW[:, :size]
     limits = np.finfo(p_BV.dtype)
-    # at a temperature near 0 all but the likeliest become -inf
     with np.errstate(over="ignore", under="ignore"):
         np.subtract(logprob_BV, highest_B1, out=p_BV)
         if settings.temperature != 1:
@@ -61,9 +59,11 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
 
 
 def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
-    """Multiply the log-probabilities where `seen_BV` is true, in place. Keskar et al. 2019 divide
-    positive logits of a softmax that need not sum to one; log-probabilities are never positive, so
-    there multiplying makes less likely."""
+    """Multiply the log-probabilities where `seen_BV` is true, in place.
+
+    Keskar et al. 2019 divide positive logits of a softmax that need not sum to one;
+    log-probabilities are never positive, so multiplying makes tokens less likely.
+    """
     np.multiply(logprob_BV, penalty, out=logprob_BV, where=seen_BV)
 
 
@@ -80,47 +80,50 @@ def _narrow(p_BV: np.ndarray, settings: SamplingSettings) -> None:
 
 
 def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
-    """Exactly the k largest of each row."""
+    """Mark exactly the k largest of each row."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     np.put_along_axis(mask_BV, np.argpartition(-p_BV, k - 1, axis=1)[:, :k], True, axis=1)
     return mask_BV
 
 
 def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
-    """| -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite where p is
-    0."""
+    """Return | -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite
+    where p is 0."""
     total_B1 = p_BV.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         information_BV = np.log(total_B1) - np.log(p_BV)
-        entropy_B1 = (
-            np.where(p_BV > 0, p_BV * information_BV, 0).sum(axis=1, keepdims=True) / total_B1
-        )
+        weighted_BV = np.where(p_BV > 0, p_BV * information_BV, 0)
+        entropy_B1 = weighted_BV.sum(axis=1, keepdims=True) / total_B1
     return np.abs(information_BV - entropy_B1)
 
 
 def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.ndarray:
-    """The fewest tokens, those of smallest key first, whose probabilities reach `share` of the
+    """Mark the fewest tokens, those of smallest key first, whose probabilities reach `share` of the
     sum."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     wanted_B = share * p_BV.sum(axis=1, dtype=np.float64)
     rows, candidates, size = np.arange(len(p_BV)), FIRST_CANDIDATES, p_BV.shape[1]
     while len(rows):
-        key_RV, p_RV = (key_BV, p_BV) if len(rows) == len(p_BV) else (key_BV[rows], p_BV[rows])
+        # The candidates of smallest key, sorted; of equals the lower token first.
+        key_RV, p_RV = key_BV, p_BV
+        if len(rows) < len(p_BV):
+            key_RV, p_RV = key_BV[rows], p_BV[rows]
         if candidates < size:
-            order = np.sort(np.argpartition(key_RV, candidates - 1, axis=1)[:, :candidates], axis=1)
+            ids_RC = np.sort(
+                np.argpartition(key_RV, candidates - 1, axis=1)[:, :candidates], axis=1
+            )
         else:
-            order = np.broadcast_to(np.arange(size), key_RV.shape)
-        order = np.take_along_axis(
-            order,
-            np.argsort(np.take_along_axis(key_RV, order, axis=1), axis=1, kind="stable"),
-            axis=1,
-        )
-        p_RC = np.take_along_axis(p_RV, order, axis=1).astype(np.float64)
+            ids_RC = np.broadcast_to(np.arange(size), key_RV.shape)
+        order_RC = np.argsort(np.take_along_axis(key_RV, ids_RC, axis=1), axis=1, kind="stable")
+        ids_RC = np.take_along_axis(ids_RC, order_RC, axis=1)
+
+        # Rows in which they hold enough are done; the others try more of them.
+        p_RC = np.take_along_axis(p_RV, ids_RC, axis=1).astype(np.float64)
         reached_RC = p_RC.cumsum(axis=1)
         is_kept_RC = reached_RC - p_RC < wanted_B[rows, None]
         is_enough_R = (reached_RC[:, -1] >= wanted_B[rows]) | (candidates >= size)
         for row, ids, kept in zip(
-            rows[is_enough_R], order[is_enough_R], is_kept_RC[is_enough_R], strict=True
+            rows[is_enough_R], ids_RC[is_enough_R], is_kept_RC[is_enough_R], strict=True
         ):
             mask_BV[row, ids[kept]] = True
         rows, candidates = rows[~is_enough_R], candidates * 8
@@ -128,7 +131,7 @@ def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.n
 
 
 def _inverted(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
-    """The token of each row in which the cumulative sum of unnormalised probabilities passes
+    """Return the token of each row in which the cumulative sum of unnormalised probabilities passes
     `uniform_B` of the total.
 
     p_BKW: (B, blocks, BLOCK).
@@ -144,5 +147,5 @@ def _inverted(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
 
 
 def _below(values_B: np.ndarray, total_B: np.ndarray) -> np.ndarray:
-    """`values_B`, where rounding brought them up to the total a bit less."""
+    """Return `values_B`, a bit less where rounding brought them up to the total."""
     return np.minimum(values_B, np.nextafter(total_B, 0))

@@ -1,16 +1,15 @@
-"""Beam search for the best continuations of many texts at once, from the states that they are
-given.
+"""Beam search for the best continuations of many texts at once, from given states.
 
 At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end
 are finished, the others go on. A text is settled when `beam` of its continuations are finished,
 when nothing alive can become one of the best `nbest` (its probability only falls, and no length
 divides it by more than the limit does), or at its limit, where those that did not end are ranked as
-they stand. A settled text leaves the batch.
+they are. A settled text leaves the batch.
 
 Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation
 14). Of equal continuations the one with the better beginning is taken, then the one with the lower
 token id; of equal texts the shorter, then the lower ids. With a beam of 1 that is greedy search.
-How :mod:`rnnlm.generation.search` differs is said there.
+:func:`likeliest` is another beam search, for a model's likeliest texts; it says how it differs.
 """
 
 import heapq
@@ -33,20 +32,18 @@ from rnnlm.models.loading import language_model_of
 
 # ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
 
-# at 10, texts of 10^30 tokens have a penalty still
-
 
 def length_penalty(tokens: int, length_power: float) -> float:
-    """What the log-probability of a text of so many tokens is divided by: ((5 + tokens) /
+    """Return what the log-probability of a text of so many tokens is divided by: ((5 + tokens) /
     6)^length_power (Wu et al. 2016, equation 14, without its coverage)."""
     return math.pow((5 + tokens) / 6, length_power)
 
 
 class Beams:
     """L texts that are alive, P rows for each, the best first; all have as many tokens. And what is
-    found of each of the S texts.
+    found for each of the S texts.
 
-    Rows stand in equal groups by text, so that a decoder's memory of a source serves its group: a
+    Rows come in equal groups by text, so that a decoder's memory of a source serves its group: a
     text of which fewer are alive has rows of no probability at the end of its group.
     """
 
@@ -54,62 +51,69 @@ class Beams:
         self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int
     ) -> None:
         """nbest: how many of each text will be wanted; what cannot be among them is not kept."""
-        self.starts, self.beam, self.length_power, self.nbest, self.boundary = (
-            starts,
-            beam,
-            length_power,
-            nbest,
-            boundary,
-        )
+        self.starts = starts
+        self.beam = beam
+        self.length_power = length_power
+        self.nbest = nbest
+        self.boundary = boundary
         self.limits_S = np.asarray(starts.limits_S)
-        self.highest_penalty_S = np.array(
-            [length_penalty(limit, length_power) for limit in self.limits_S.tolist()]
-        )
-        self.found_S: list[list[Found]] = [[] for _ in range(len(starts))]
-        # heaps of the nbest best
-        self._scores_S: list[list[float]] = [[] for _ in range(len(starts))]
-        self.number_S = np.zeros(len(starts), dtype=np.int64)  # of those that are finished
-        self.worst_S = np.full(len(starts), -np.inf)  # score of the last of the nbest best
-        self.text_L = np.arange(len(starts))
-        self.total_LP = np.zeros((len(starts), 1))
-        self.ids_RT = np.zeros((len(starts), 0), dtype=np.int64)  # R = L P
+        penalties = [length_penalty(limit, length_power) for limit in self.limits_S.tolist()]
+        self.highest_penalty_S = np.array(penalties)
+
+        # What is finished: the texts, a heap of the nbest best scores, how many there were, and the
+        # lowest score of the nbest best.
+        texts = len(starts)
+        self.found_S: list[list[Found]] = [[] for _ in range(texts)]
+        self._scores_S: list[list[float]] = [[] for _ in range(texts)]
+        self.number_S = np.zeros(texts, dtype=np.int64)
+        self.worst_S = np.full(texts, -np.inf)
+
+        # What is alive: its text, log-probability, and tokens so far (R = L P).
+        self.text_L = np.arange(texts)
+        self.total_LP = np.zeros((texts, 1))
+        self.ids_RT = np.zeros((texts, 0), dtype=np.int64)
 
     def forbidden(self, ban: Ban, row: int) -> list[int]:
-        """What must not come next in a row, beside what never may."""
+        """Return what must not come next in a row, beside what never may."""
         text, ids_T = int(self.text_L[row // self.total_LP.shape[1]]), self.ids_RT[row]
         before = [*self.starts.prompt(text)[-LOOK_BACK:].tolist(), *ids_T[-LOOK_BACK:].tolist()]
         return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Adds a token, out of those of each row, to the texts that go on: the rows that they come
-        from, and the tokens."""
+        """Add a token, out of those of each row, to the texts that go on. Return the rows that they
+        come from, and the tokens."""
         origin_LB, token_LB, total_LB = self._best(token_RK, logprob_RK)
-        is_possible_LB = total_LB > -np.inf
-        is_over_LB = (token_LB == self.boundary) | (
-            self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
-        )[:, None]
-        for slot, place in np.argwhere(is_possible_LB & is_over_LB).tolist():
+        is_at_limit_L = self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
+        is_over_LB = (token_LB == self.boundary) | is_at_limit_L[:, None]
+
+        # Keep the continuations that end here.
+        for slot, place in np.argwhere((total_LB > -np.inf) & is_over_LB).tolist():
             ids = (*self.ids_RT[origin_LB[slot, place]].tolist(), int(token_LB[slot, place]))
             self._add(int(self.text_L[slot]), ids, float(total_LB[slot, place]))
         total_LB = np.where(is_over_LB, -np.inf, total_LB)
+
+        # A text goes on while it lacks finished continuations and could find a better one.
         highest_L = total_LB.max(axis=1) / self.highest_penalty_S[self.text_L]
-        is_settled_L = (highest_L <= self.worst_S[self.text_L]) | (
-            self.number_S[self.text_L] >= self.beam
-        )
-        alive = np.flatnonzero(~is_settled_L)[:, None]
-        most = int((total_LB[alive[:, 0]] > -np.inf).sum(axis=1).max(initial=0))
-        # those that go on, then the others
-        order_LP = np.argsort(total_LB[alive[:, 0]] == -np.inf, axis=1, kind="stable")[:, :most]
-        origin_R, token_R = origin_LB[alive, order_LP].ravel(), token_LB[alive, order_LP].ravel()
-        self.text_L, self.total_LP = self.text_L[alive[:, 0]], total_LB[alive, order_LP]
+        is_beaten_L = highest_L <= self.worst_S[self.text_L]
+        is_settled_L = is_beaten_L | (self.number_S[self.text_L] >= self.beam)
+        alive = np.flatnonzero(~is_settled_L)
+        is_possible_LB = total_LB[alive] > -np.inf
+        most = int(is_possible_LB.sum(axis=1).max(initial=0))
+
+        # As many rows for each as the text with the most needs: those that go on, then the others.
+        order_LP = np.argsort(~is_possible_LB, axis=1, kind="stable")[:, :most]
+        alive_L1 = alive[:, None]
+        origin_R = origin_LB[alive_L1, order_LP].ravel()
+        token_R = token_LB[alive_L1, order_LP].ravel()
+        self.text_L, self.total_LP = self.text_L[alive], total_LB[alive_L1, order_LP]
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
 
     def _best(
         self, token_RK: np.ndarray, logprob_RK: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The `beam` best continuations of each text: row, token and log-probability, (L, B); -inf
-        where there is none."""
+        """Return the `beam` best continuations of each text: row, token and log-probability, (L,
+        B); -inf where there is none."""
         (texts, places), candidates = self.total_LP.shape, token_RK.shape[1]
         total_LPK = self.total_LP[:, :, None] + logprob_RK.reshape(texts, places, candidates)
         at_LB, total_LB = best_tokens(total_LPK.reshape(texts, -1), self.beam)
@@ -118,7 +122,7 @@ class Beams:
         return origin_LB, token_RK[origin_LB, candidate_LB], total_LB
 
     def _add(self, text: int, ids: tuple[int, ...], total: float) -> None:
-        """One of the continuations of a text is finished."""
+        """Keep a continuation of a text that is finished, if it can be one of the best."""
         score = total / length_penalty(len(ids), self.length_power)
         self.number_S[text] += 1
         if score < self.worst_S[text]:
@@ -133,7 +137,7 @@ class Beams:
             self.worst_S[text] = scores[0]
 
 
-# ---- search
+# ---- The search, step by step.
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
 FEW = 8  # tokens that are forbidden at every step, so many without a copy of the scores
@@ -145,15 +149,13 @@ def search(
     settings: SearchSettings = SearchSettings(),
     ban: Ban | None = None,
 ) -> list[list[Found]]:
-    """For each text its `nbest` best continuations, best first; fewer where no more are possible.
+    """Return for each text its `nbest` best continuations, best first; fewer where no more are
+    possible.
 
     What is found for a text depends on the others only as far as the model's rounding does. ban:
     what must not be written, beside <unk> where `settings` forbid it.
-
-    Raises:
-        UsageError: `nbest` is above the beam's width; the model reads one row at a time; nothing is
-            left to write. ModelError: the model's scores are not numbers.
     """
+    # What cannot be searched.
     if settings.nbest > settings.beam:
         raise UsageError(
             f"nbest = {settings.nbest} does not go with a beam of {settings.beam}",
@@ -166,10 +168,11 @@ def search(
             "its weights follow it",
             "search without --adapt dynamic",
         )
+
+    # All texts take a step at a time, until each is settled.
     reader = _Reader(model, settings, ban)
-    beams = Beams(
-        starts, settings.beam, settings.length_power, settings.nbest, model.tokenizer.boundary_id
-    )
+    boundary = model.tokenizer.boundary_id
+    beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, boundary)
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
         token_RK, logprob_RK, state = reader.read(input_R, state, beams)
@@ -182,32 +185,39 @@ def search(
             "every text has probability zero or is forbidden",
             "forbid less",
         )
-    return [
-        sorted(found, key=lambda text: (-text.score, len(text.ids), text.ids))[: settings.nbest]
-        for found in beams.found_S
-    ]
+
+    # Of equal texts the shorter one is better, then the one of lower ids.
+    best = []
+    for found in beams.found_S:
+        ranked = sorted(found, key=lambda text: (-text.score, len(text.ids), text.ids))
+        best.append(ranked[: settings.nbest])
+    return best
 
 
 class _Reader:
-    """Reads one token of each row, and gives the likeliest that may come next."""
+    """Reads one token of each row, and returns the likeliest that may come next."""
 
     def __init__(self, model: LanguageModel, settings: SearchSettings, ban: Ban | None) -> None:
-        self.model, self.ban, self.looks_back = model, ban, ban is not None and ban.looks_back
+        self.model = model
+        self.ban = ban
+        self.looks_back = ban is not None and ban.looks_back
         self.count = min(settings.beam, model.tokenizer.size)
         self.most_rows = max(1, MOST_CELLS // model.tokenizer.size)
+        always = set(ban.always.tolist()) if ban else set()
         unk_id = model.tokenizer.unk_id
-        forbidden = [] if settings.unknown or unk_id is None else [unk_id]
-        self.always = sorted({*forbidden, *(ban.always.tolist() if ban else ())})
+        if unk_id is not None and not settings.unknown:
+            always.add(unk_id)
+        self.always = sorted(always)
 
     def read(
         self, input_R: np.ndarray, state: State, beams: Beams
     ) -> tuple[np.ndarray, np.ndarray, State]:
-        """Tokens (R, K), their log-probabilities (R, K), and the state after the inputs."""
+        """Return tokens (R, K), their log-probabilities (R, K), and the state after the inputs."""
         tokens, logprobs, states = [], [], []
         for first in range(0, len(input_R), self.most_rows):
             rows = np.arange(first, min(first + self.most_rows, len(input_R)))
-            its_state = state if len(rows) == len(input_R) else state.select(rows)
-            predicted_R1V, after = self.model.predict(input_R[rows, None], its_state)
+            state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
+            predicted_R1V, after = self.model.predict(input_R[rows, None], state_of_rows)
             token_RK, logprob_RK = self._best(predicted_R1V[:, -1], beams, first)
             tokens.append(token_RK)
             logprobs.append(logprob_RK)
@@ -216,10 +226,13 @@ class _Reader:
         return np.concatenate(tokens), np.concatenate(logprobs), after
 
     def _best(self, logprob_RV: Array, beams: Beams, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `read`, of the rows from `first` on."""
+        """Return what `read` does, of the rows from `first` on."""
         if len(self.always) <= FEW and not self.looks_back:
             return best_tokens(logprob_RV, self.count, self.always)
-        logprob_RV = logprob_RV.copy() if isinstance(logprob_RV, np.ndarray) else logprob_RV.clone()
+        if isinstance(logprob_RV, np.ndarray):
+            logprob_RV = logprob_RV.copy()
+        else:
+            logprob_RV = logprob_RV.clone()
         logprob_RV[:, self.always] = -np.inf
         if self.ban and self.looks_back:
             for row in range(len(logprob_RV)):
@@ -227,16 +240,16 @@ class _Reader:
         return best_tokens(logprob_RV, self.count)
 
 
-# ---- Beam search: the likeliest texts, not typical ones. As many beginnings as the beam is wide
-# are kept at each step.
+# ---- A model's likeliest texts, not typical ones, by a beam search in which as many beginnings as
+# the beam is wide are kept at each step.
 #
 # Every beginning may end at every step, whatever its rank, so a beam as wide as the tree finds what
 # exhaustive search finds. Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power
 # (Wu et al. 2016, equation 14); at 0, by their probability.
 #
-# :mod:`rnnlm.generation.search` is the beam search of translation: there `</s>` takes a place in
-# the beam, and as many texts as that is wide are enough. It is no substitute: which of exactly
-# equal beginnings at the beam's edge are kept differs, and with it what n-gram models find.
+# :func:`search` is the beam search of translation: there `</s>` takes a place in the beam, and as
+# many texts as that is wide are enough. It is no substitute: which of exactly equal beginnings at
+# the beam's edge are kept differs, and with it what n-gram models find.
 
 ROWS_PER_CALL = 128
 
@@ -260,18 +273,19 @@ def likeliest(
     settings: BeamSettings = BeamSettings(),
     ban: Sequence[str] = (),
 ) -> list[Sample]:
-    """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
+    """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
     max_tokens are ranked with the others.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
+    model: a language model, or the name of one, which is then loaded by each call.
     ban: words that must not be there (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
         UsageError: `num` is above the beam's width or below 1; the model reads one row at a time;
-            what is banned is no word, or stands in the prompt; nothing is left to write. TextError:
+            what is banned is no word, or occurs in the prompt; nothing is left to write. TextError:
             the prompt holds a newline or `</s>`. ModelError: there is no such model, or its scores
             are not numbers.
     """
+    # What cannot be searched.
     if not 1 <= num <= settings.beam:
         raise UsageError(
             f"num = {num} does not go with a beam of {settings.beam}",
@@ -285,6 +299,7 @@ def likeliest(
             "its weights follow it",
             "search without --adapt dynamic",
         )
+
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
@@ -295,57 +310,50 @@ def likeliest(
             "every text has probability zero or is forbidden",
             "forbid less",
         )
-    decode = model.tokenizer.decode
-    return [
-        Sample(
-            number,
-            decode([*prompt_ids.tolist(), *each.ids]),
-            len(each.ids),
-            each.logprob_nats,
-            each.ended,
-        )
-        for number, each in enumerate(sorted(found, reverse=True)[:num])
-    ]
+    samples = []
+    for number, each in enumerate(sorted(found, reverse=True)[:num]):
+        text = model.tokenizer.decode([*prompt_ids.tolist(), *each.ids])
+        samples.append(Sample(number, text, len(each.ids), each.logprob_nats, each.ended))
+    return samples
 
 
 def _search(
     model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban
 ) -> list[_Found]:
-    start, boundary = (
-        read_prompt(model, prompt_ids, settings.max_tokens),
-        model.tokenizer.boundary_id,
-    )
+    start = read_prompt(model, prompt_ids, settings.max_tokens)
+    boundary = model.tokenizer.boundary_id
     prompt = prompt_ids.tolist()
-    state, input_B, live_B, texts = start.state.select([0]), start.input_S, np.zeros(1), [()]
+    state, input_B = start.state.select([0]), start.input_S
+    live_B = np.zeros(1)
+    texts: list[tuple[int, ...]] = [()]
     found: list[_Found] = []
     for length in range(1, settings.max_tokens + 1):
-        is_last, penalty = (
-            length == settings.max_tokens,
-            length_penalty(length, settings.length_power),
-        )
+        is_last = length == settings.max_tokens
+        penalty = length_penalty(length, settings.length_power)
         logprob_BV, state = _predict_in_parts(model, input_B, state)
         total_BV = live_B[:, None] + logprob_BV
         total_BV[:, ban.always] = -np.inf
         if ban.looks_back:
             for row, text in enumerate(texts):
                 total_BV[row, ban.forbidden([*prompt, *text], is_last)] = -np.inf
+
+        # Every beginning may end here.
         for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():
             total = float(total_BV[row, boundary])
-            _keep(
-                found,
-                _Found(total / penalty, -length, (*texts[row], boundary), total, True),
-                settings.beam,
-            )
+            ended = _Found(total / penalty, -length, (*texts[row], boundary), total, True)
+            _keep(found, ended, settings.beam)
         total_BV[:, boundary] = -np.inf
+
+        # The best of those that do not end go on; at the last step they are texts as they are.
         row_K, token_K = _best(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
-        texts = [
-            (*texts[row], token)
-            for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True)
-        ]
+        longer = []
+        for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True):
+            longer.append((*texts[row], token))
+        texts = longer
         if is_last:
-            for total, text in zip(live_B.tolist(), texts, strict=True):
-                _keep(found, _Found(total / penalty, -length, text, total, False), settings.beam)
+            for total, ids in zip(live_B.tolist(), texts, strict=True):
+                _keep(found, _Found(total / penalty, -length, ids, total, False), settings.beam)
         elif not len(texts) or _is_settled(found, float(live_B[0]), settings):
             break
         state, input_B = state.select(row_K), token_K
@@ -355,21 +363,24 @@ def _search(
 def _predict_in_parts(
     model: LanguageModel, input_B: np.ndarray, state: State
 ) -> tuple[np.ndarray, State]:
-    """`predict` for any number of rows, float64."""
+    """Run `predict` for any number of rows, float64."""
     parts, states = [], []
     for first in range(0, len(input_B), ROWS_PER_CALL):
         rows = np.arange(first, min(first + ROWS_PER_CALL, len(input_B)))
         logprob_BV, after = predict(model, input_B[rows], state.select(rows))
         parts.append(logprob_BV.astype(np.float64))
         states.append(after)
-    return np.concatenate(parts), states[0] if len(states) == 1 else model.concat_states(states)
+    after = states[0] if len(states) == 1 else model.concat_states(states)
+    return np.concatenate(parts), after
 
 
 def _best(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and token of the likeliest continuations that are possible, likeliest first; of equals,
-    the first."""
+    """Return row and token of the likeliest continuations that are possible, likeliest first; of
+    equals, the first."""
     flat = total_BV.ravel()
-    at = np.argpartition(-flat, count - 1)[:count] if count < len(flat) else np.arange(len(flat))
+    at = np.arange(len(flat))
+    if count < len(flat):
+        at = np.argpartition(-flat, count - 1)[:count]
     at = np.sort(at[flat[at] > -np.inf])
     at = at[np.argsort(-flat[at], kind="stable")]
     return np.divmod(at, total_BV.shape[1])
@@ -384,12 +395,12 @@ def _keep(found: list[_Found], text: _Found, count: int) -> None:
 
 
 def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
-    """Whether no beginning can become better than the worst of as many texts as are wanted: its
-    probability only falls, and no length divides it by more than max_tokens does."""
-    return (
-        len(found) == settings.beam
-        and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score
-    )
+    """Return whether no beginning can become better than the worst of as many texts as are wanted:
+    its probability only falls, and no length divides it by more than max_tokens does."""
+    if len(found) < settings.beam:
+        return False
+    highest = best_live / length_penalty(settings.max_tokens, settings.length_power)
+    return highest < found[0].score
 
 
 # ---- The likeliest tokens of each row, found on the device where the model left its scores; only
@@ -405,53 +416,49 @@ BLOCK = 64  # columns
 def best_tokens(
     logprob_RV: Array, count: int, without: Sequence[int] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` largest of each row, or all V where these are fewer, largest first: columns (R,
-    K) int64 and values (R, K) float64.
+    """Return the `count` largest of each row, or all V where these are fewer, largest first:
+    columns (R, K) int64 and values (R, K) float64.
 
     Of equals the lower column comes first. without: a few columns that count as -inf.
-
-    Raises:
-        ModelError: a row holds what is not a number.
     """
+    # One more than is needed, besides those that do not count, shows whether there are ties.
     width = logprob_RV.shape[1]
-    at_RK, value_RK = map(
-        arrays.as_numpy, _largest(logprob_RV, min(count + len(without) + 1, width))
-    )
+    largest = _largest(logprob_RV, min(count + len(without) + 1, width))
+    at_RK, value_RK = arrays.as_numpy(largest[0]), arrays.as_numpy(largest[1])
     check_scores(value_RK)  # a NaN counts as the largest of its row
     lowest_R = value_RK.min(axis=1)
     if len(without):
-        value_RK = np.where(
-            (at_RK[:, :, None] == np.asarray(without)).any(axis=2), -np.inf, value_RK
-        )
+        is_without_RK = (at_RK[:, :, None] == np.asarray(without)).any(axis=2)
+        value_RK = np.where(is_without_RK, -np.inf, value_RK)
     order_RK = np.lexsort((at_RK, -value_RK), axis=1)[:, :count]
-    at_RK, value_RK = (
-        np.take_along_axis(at_RK, order_RK, axis=1),
-        np.take_along_axis(value_RK, order_RK, axis=1),
-    )
+    at_RK = np.take_along_axis(at_RK, order_RK, axis=1)
+    value_RK = np.take_along_axis(value_RK, order_RK, axis=1)
+
+    # Where the lowest is tied, lower columns may not be among those taken.
     if count < width:
-        # with columns that may not be among those taken
         is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)
         for row in np.flatnonzero(is_tied_R).tolist():
-            at_RK[row] = _first_largest(
-                arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count
-            )
+            values_V = arrays.as_numpy(logprob_RV[row])
+            at_RK[row] = _first_largest(values_V, lowest_R[row], without, count)
     return at_RK, value_RK.astype(np.float64)
 
 
 def _first_largest(
     values_V: np.ndarray, lowest: float, without: Sequence[int], count: int
 ) -> np.ndarray:
-    """The columns of the `count` largest, none below `lowest`."""
+    """Return the columns of the `count` largest, none below `lowest`."""
     candidates = np.setdiff1d(np.flatnonzero(values_V >= lowest), without)
     return candidates[np.argsort(-values_V[candidates], kind="stable")[:count]]
 
 
 def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
-    """Columns and values of the `count` largest of each row, in any order."""
+    """Return columns and values of the `count` largest of each row, in any order."""
     rows, width = values_RV.shape
     blocks = width // BLOCK
     if blocks <= 2 * count:
         return _top(values_RV, count)
+
+    # Look through the blocks with the largest maxima, and the columns after the last whole block.
     xp, in_blocks = arrays.library(values_RV), blocks * BLOCK
     values_RBW = values_RV[:, :in_blocks].reshape(rows, blocks, BLOCK)
     block_RK, _ = _top(xp.amax(values_RBW, 2), count)
@@ -459,28 +466,29 @@ def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
     if in_blocks < width:
         chosen_RC = xp.concatenate([chosen_RC, values_RV[:, in_blocks:]], 1)
     at_RK, value_RK = _top(chosen_RC, count)
-    inside_RK = _along(block_RK, (at_RK // BLOCK).clip(0, count - 1)) * BLOCK + at_RK % BLOCK
-    return xp.where(at_RK < count * BLOCK, inside_RK, at_RK + in_blocks - count * BLOCK), value_RK
+
+    # Lead the places among these back to columns.
+    chosen = count * BLOCK
+    block_of_RK = _along(block_RK, (at_RK // BLOCK).clip(0, count - 1))
+    inside_RK = block_of_RK * BLOCK + at_RK % BLOCK
+    return xp.where(at_RK < chosen, inside_RK, at_RK + in_blocks - chosen), value_RK
 
 
 def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
-    """As :func:`_largest`, of rows that are looked through in one go."""
+    """Return what :func:`_largest` does, for rows that are looked through at once."""
     if not isinstance(values_RN, np.ndarray):
         value_RK, at_RK = values_RN.topk(count, dim=1, sorted=False)
         return at_RK, value_RK
     smallest = values_RN.shape[1] - count
-    at_RK = (
-        np.argpartition(values_RN, smallest, axis=1)[:, smallest:]
-        if smallest
-        else np.broadcast_to(np.arange(count), values_RN.shape)
-    )
+    if smallest:
+        at_RK = np.argpartition(values_RN, smallest, axis=1)[:, smallest:]
+    else:
+        at_RK = np.broadcast_to(np.arange(count), values_RN.shape)
     return at_RK, _along(values_RN, at_RK)
 
 
 def _along(values: Array, at: Array) -> Array:
-    """values[r, at[r, k]] at each r and k."""
-    return (
-        np.take_along_axis(values, at, axis=1)
-        if isinstance(values, np.ndarray)
-        else values.take_along_dim(at, dim=1)
-    )
+    """Return values[r, at[r, k]] at each r and k."""
+    if isinstance(values, np.ndarray):
+        return np.take_along_axis(values, at, axis=1)
+    return values.take_along_dim(at, dim=1)

@@ -1,10 +1,10 @@
 """Samples beside a text that people wrote: length of sentences, variety of words, what is new and
 what is copied.
 
-A tenth of the text's lines, spread over it, are held out and stand beside the samples; the others
-are what both are compared with. So a figure of samples may be read against the figure of real
-sentences, which are new to that text, too. A word is what is one to the model where its tokens are
-words (all that it doesn't know are one), and else what stands between white space.
+A tenth of the text's lines, spread over it, are held out and compared with the samples; the others
+are what both are checked against. So a number for samples can be read against the number for real
+sentences, which are new to that text, too. Words are the model's tokens where these are words (all
+unknown ones are one word), and otherwise what white space separates.
 """
 
 import itertools
@@ -25,7 +25,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True)
 class TextStatistics:
-    """Figures of one set of sentences. Shares are from 0 to 1; None where there is nothing to
+    """Statistics of one set of sentences. Shares are from 0 to 1; None where there is nothing to
     count.
 
     length_*: words in a sentence. types_per_token: different words over words, among the first
@@ -49,17 +49,12 @@ class TextStatistics:
 def compare(
     samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent
 ) -> tuple[TextStatistics, TextStatistics]:
-    """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`.
-
-    Raises:
-        TextError: the text cannot be read, or has fewer than two lines; the samples have no words.
-    """
-    lines = [
-        line
-        for block in watched(text.blocks(), progress)
-        for line in block.lines
-        if not is_blank(line)
-    ]
+    """Return statistics of `samples` (each line of one is a sentence) and of the held-out lines of
+    `text`. TextError: the text cannot be read, or has fewer than two lines; the samples have no
+    words."""
+    lines: list[str] = []
+    for block in watched(text.blocks(), progress):
+        lines.extend(line for line in block.lines if not is_blank(line))
     if not lines:
         raise no_text(text.sources)
     if len(lines) < 2:
@@ -68,22 +63,26 @@ def compare(
             "it has a single line",
             "name a longer one",
         )
-    drawn = [line for sample in samples for line in sample.split("\n")]
-    held_out, rest = (
-        lines[::HELD_OUT],
-        [line for number, line in enumerate(lines) if number % HELD_OUT],
-    )
-    sets_of_words = [list(each) for each in _numbered([drawn, held_out, rest], tokenizer)]
-    if not sum(map(len, sets_of_words[0])):
+
+    # The samples, the lines held out, and the rest, which both are checked against.
+    drawn = "\n".join(samples).split("\n") if samples else []
+    held_out = lines[::HELD_OUT]
+    rest = [line for number, line in enumerate(lines) if number % HELD_OUT]
+    ours, theirs, others = _numbered([drawn, held_out, rest], tokenizer)
+    if not sum(map(len, ours)):
         raise TextError("the samples have no words", "each is an empty line", "draw more of them")
-    compared = min(sum(map(len, words)) for words in sets_of_words[:2])
-    new = zip(*(_new_shares(sets_of_words, n) for n in range(1, LONGEST_NGRAM + 1)), strict=True)
-    known = {tuple(sentence) for sentence in sets_of_words[2]}
-    ours, theirs = (
-        _statistics(words, compared, known, tuple(shares))
-        for words, shares in zip(sets_of_words[:2], new, strict=True)
+
+    compared = min(sum(map(len, ours)), sum(map(len, theirs)))
+    known = {tuple(sentence) for sentence in others}
+    new_of_ours, new_of_theirs = [], []
+    for n in range(1, LONGEST_NGRAM + 1):
+        known_ngrams = set(_ngrams(others, n))
+        new_of_ours.append(_share_outside(known_ngrams, _ngrams(ours, n)))
+        new_of_theirs.append(_share_outside(known_ngrams, _ngrams(theirs, n)))
+    return (
+        _statistics(ours, compared, known, tuple(new_of_ours)),
+        _statistics(theirs, compared, known, tuple(new_of_theirs)),
     )
-    return ours, theirs
 
 
 def _statistics(
@@ -93,50 +92,54 @@ def _statistics(
     new: tuple[float | None, ...],
 ) -> TextStatistics:
     lengths = np.array([len(sentence) for sentence in sentences])
-    words = [word for sentence in sentences for word in sentence]
+    words = list(itertools.chain.from_iterable(sentences))
     as_tuples = [tuple(sentence) for sentence in sentences]
+    mean, sd = float(lengths.mean()), float(lengths.std())
+    quantiles = tuple(np.quantile(lengths, QUANTILES).tolist())
+    types_per_token = len(set(words[:compared])) / compared if compared else None
+    repeated = 1 - len(set(as_tuples)) / len(as_tuples)
+    copied = sum(sentence in known for sentence in as_tuples) / len(as_tuples)
     return TextStatistics(
         sentences=len(sentences),
         words=len(words),
-        length_mean=float(lengths.mean()),
-        length_sd=float(lengths.std()),
-        length_quantiles=tuple(np.quantile(lengths, QUANTILES).tolist()),
+        length_mean=mean,
+        length_sd=sd,
+        length_quantiles=quantiles,
         compared_words=compared,
-        types_per_token=len(set(words[:compared])) / compared if compared else None,
+        types_per_token=types_per_token,
         new_ngrams=new,
-        repeated=1 - len(set(as_tuples)) / len(as_tuples),
-        copied=sum(sentence in known for sentence in as_tuples) / len(as_tuples),
+        repeated=repeated,
+        copied=copied,
     )
 
 
 def _numbered(
     sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer
-) -> Iterator[Iterator[list[int]]]:
-    """The words of each line, as numbers that are the same in all sets."""
-    if np.all(tokenizer.starts_word_V):
-        for lines in sets_of_lines:
-            encoded = tokenizer.encode(["" if is_blank(line) else line for line in lines])
-            bounds = encoded.offsets.tolist()
-            yield (
-                encoded.ids[start : end - 1].tolist() for start, end in itertools.pairwise(bounds)
-            )
-        return
+) -> list[list[list[int]]]:
+    """Return the words of each line of each set, as numbers that are the same in all sets."""
+    sets_of_words = []
     numbers: dict[str, int] = {}
     for lines in sets_of_lines:
-        yield (
-            [numbers.setdefault(word, len(numbers)) for word in split_words(line)] for line in lines
-        )
+        sentences = []
+        if np.all(tokenizer.starts_word_V):
+            encoded = tokenizer.encode(["" if is_blank(line) else line for line in lines])
+            for start, end in itertools.pairwise(encoded.offsets.tolist()):
+                sentences.append(encoded.ids[start : end - 1].tolist())
+        else:
+            for line in lines:
+                words = split_words(line)
+                sentences.append([numbers.setdefault(word, len(numbers)) for word in words])
+        sets_of_words.append(sentences)
+    return sets_of_words
 
 
-def _new_shares(sets_of_words: Sequence[Sequence[Sequence[int]]], n: int) -> list[float | None]:
-    """Of the first two sets, the share of n-grams (within a sentence) that the last does not
-    have."""
-    ours, theirs, rest = (_ngrams(sentences, n) for sentences in sets_of_words)
-    known = set(rest)
-    are_new = [[ngram not in known for ngram in ngrams] for ngrams in (ours, theirs)]
-    return [sum(found) / len(found) if found else None for found in are_new]
+def _share_outside(known: set[tuple[int, ...]], ngrams: Iterator[tuple[int, ...]]) -> float | None:
+    """Return the share of n-grams that are not known."""
+    are_new = [ngram not in known for ngram in ngrams]
+    return sum(are_new) / len(are_new) if are_new else None
 
 
 def _ngrams(sentences: Sequence[Sequence[int]], n: int) -> Iterator[tuple[int, ...]]:
+    """Yield the n-grams within sentences."""
     for sentence in sentences:
         yield from zip(*(sentence[start:] for start in range(n)), strict=False)

@@ -2,8 +2,8 @@
 
 Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_`
 and characters beyond ASCII, as long as it goes: "cat" is a word of "a cat's tail", not of
-"category". A banned word is therefore kept from ending, not from beginning: after it stands
-written, only what makes a longer word of it may follow.
+"category". A banned word is therefore kept from ending, not from beginning: once it is written,
+only what makes a longer word of it may follow.
 """
 
 import re
@@ -38,18 +38,12 @@ class WordMatcher:
         self.token_bytes = [] if self.are_tokens else tokenizer.token_bytes()
 
     def ids(self, word: str) -> list[int]:
-        """The tokens of one word; where words are tokens, unk_id for one that is not known.
+        """Return the tokens of one word; where words are tokens, unk_id for one that is not known.
 
-        Raises:
-            UsageError: it is not one word of these texts. TextError: it is `<s>` or `</s>`.
+        UsageError: it is not one word of these texts. TextError: it is `<s>` or `</s>`.
         """
-        ids = (
-            self.tokenizer.encode(
-                [check_reserved(word, "the word to ban", "error", "leave it out")]
-            )
-            .ids[:-1]
-            .tolist()
-        )
+        line = check_reserved(word, "the word to ban", "error", "leave it out")
+        ids = self.tokenizer.encode([line]).ids[:-1].tolist()
         if self.are_tokens and len(ids) != 1:
             raise UsageError(
                 f"{word!r} is not one word",
@@ -65,16 +59,18 @@ class WordMatcher:
         return ids
 
     def key(self, word: str) -> bytes:
-        """What :meth:`found` calls this word: as the tokenizer writes it (lower-cased, perhaps)."""
+        """Return what :meth:`found` calls this word: as the tokenizer writes it (lower-cased,
+        perhaps)."""
         return self.tokenizer.decode(self.tokenizer.encode([word]).ids).encode("utf-8")
 
     def found(self, ids: Sequence[int]) -> set[bytes] | set[int]:
-        """The words that stand whole in a text: token ids where these are words, else their
-        bytes."""
-        return set(ids) if self.are_tokens else set(_RUN.findall(self._text(ids)))
+        """Return the whole words of a text: token ids where these are words, else their bytes."""
+        if self.are_tokens:
+            return set(ids)
+        return set(_RUN.findall(self._text(ids)))
 
     def last_run(self, ids: Sequence[int]) -> bytes:
-        """How much of a word stands at the end."""
+        """Return how much of a word is at the end."""
         return _last_run(self._text(ids[-LOOK_BACK:]))
 
     def _text(self, ids: Sequence[int]) -> bytes:
@@ -88,23 +84,22 @@ class Ban:
         """`unknown`: <unk> may be drawn. What is banned and not one word raises UsageError."""
         self.words = words = WordMatcher(tokenizer)
         self.tokenizer = tokenizer
-        always = set() if unknown or self.tokenizer.unk_id is None else {self.tokenizer.unk_id}
+        unk_id = tokenizer.unk_id
+        always = set() if unknown or unk_id is None else {unk_id}
         self.banned: set[bytes] = set()
         for word in items_of(banned, str, "ban"):
             ids = words.ids(word)
-            if words.are_tokens and (
-                ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size
-            ):
-                notice(f"the model does not know {word!r}, and would not draw it in any case")
-            elif words.are_tokens:
-                always.add(ids[0])
-            else:
+            if not words.are_tokens:
                 self.banned.add(words.key(word))
+            elif ids[0] == unk_id or ids[0] >= tokenizer.size:
+                notice(f"the model does not know {word!r}, and would not draw it in any case")
+            else:
+                always.add(ids[0])
         # ids by the part of a word that they end
         self._ending: defaultdict[bytes, list[int]] = defaultdict(list)
         # ids that are a part of a word and do not end it
         self._whole: defaultdict[bytes, list[int]] = defaultdict(list)
-        self._at_the_end: set[int] = set()  # ids after which a banned word stands at the end
+        self._at_the_end: set[int] = set()  # ids after which a banned word is at the end
         if self.banned:
             self._sort_tokens(always)
         self.always = np.array(sorted(always), dtype=np.int64)
@@ -115,18 +110,23 @@ class Ban:
         return bool(self.banned)
 
     def forbidden(self, ids: Sequence[int], is_last: bool) -> list[int]:
-        """The ids that must not follow `ids`, beside `always`. `is_last`: nothing will come
+        """Return the ids that must not follow `ids`, beside `always`. `is_last`: nothing will come
         after."""
         run = self.words.last_run(ids)
         found = list(self._at_the_end) if is_last else []
-        for rest in (word[len(run) :] for word in self.banned if word.startswith(run)):
-            found += [*self._ending.get(rest, []), *(self._whole.get(rest, []) if is_last else [])]
+        for word in self.banned:
+            if word.startswith(run):
+                rest = word[len(run) :]
+                found += self._ending.get(rest, [])
+                if is_last:
+                    found += self._whole.get(rest, [])
         return found
 
     def check_prompt(self, ids: Sequence[int]) -> None:
-        """Refuse a prompt in which a banned word stands."""
+        """Refuse a prompt that holds a banned word."""
         found = self.words.found(ids)
-        if self.banned & found or {*self.always.tolist()} & found - {self.tokenizer.unk_id}:
+        always = {*self.always.tolist()} - {self.tokenizer.unk_id}
+        if self.banned & found or always & found:
             raise UsageError(
                 "the prompt holds a banned word",
                 "every sample begins with the prompt",
@@ -134,7 +134,9 @@ class Ban:
             )
 
     def _sort_tokens(self, always: set[int]) -> None:
+        """Sort the tokens by what they do to a word: continue it, end it, or hold whole ones."""
         for id, text in enumerate(self.words.token_bytes):
+            # A token that is within a word has no other part.
             runs = _RUN.findall(text)
             begins_inside = bool(_RUN.match(text))
             first = runs.pop(0) if begins_inside else b""
@@ -144,6 +146,7 @@ class Ban:
             self._ending[first].append(id)
             ends_inside = bool(_last_run(text))
             last = runs.pop() if ends_inside else b""
+            # Words in its middle are whole.
             if self.banned & set(runs):
                 always.add(id)
             if last in self.banned:
