@@ -28,14 +28,14 @@ from rnnlm.text.batches import by_length, check_lengths
 from rnnlm.text.lines import check_reserved, is_blank
 from rnnlm.vectors.settings import EmbeddingSettings, Pooling
 
-# ---- From what a layer gives for the tokens of lines to one vector a line, or one a word.
+# ---- From what a layer outputs for the tokens of lines to one vector a line, or one a word.
 #
 # Shapes: T places, B lines, H width of the layer, W words of all lines together.
 
 
 def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
-    """(B, H) float32, on the layer's device: last, each direction where it has read all of the
-    line; or the mean or the largest number over the line's tokens."""
+    """Return (B, H) float32, on the layer's device. Pooling "last" takes each direction where it
+    has read all of the line, the others the mean or the largest number over the line's tokens."""
     return torch.cat([_pooled(part, outputs, pooling) for part in outputs.parts], dim=1).float()
 
 
@@ -43,13 +43,10 @@ def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
     values_TBW = part.values_TBW
     device = values_TBW.device
     if pooling == "last":
-        return values_TBW[
-            torch.from_numpy(part.last_B).to(device),
-            torch.arange(values_TBW.shape[1], device=device),
-        ]
-    begins_B, ends_B = (
-        torch.from_numpy(each).to(device) for each in (outputs.begins_B, outputs.ends_B)
-    )
+        last_B = torch.from_numpy(part.last_B).to(device)
+        return values_TBW[last_B, torch.arange(values_TBW.shape[1], device=device)]
+    begins_B = torch.from_numpy(outputs.begins_B).to(device)
+    ends_B = torch.from_numpy(outputs.ends_B).to(device)
     place_T1 = torch.arange(len(values_TBW), device=device).unsqueeze(1)
     is_token_TB1 = ((place_T1 >= begins_B) & (place_T1 < ends_B)).unsqueeze(2)
     if pooling == "max":
@@ -58,22 +55,21 @@ def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
 
 
 def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
-    """(W, H) float32, the words of the first line first: each direction where it has read all of
-    the word. tokens: of each line the first token of each word and the one behind its last, (W,
-    2)."""
+    """Return (W, H) float32, the words of the first line first, each direction where it has read
+    all of the word. tokens: for each line the first token of each word and the one past its last,
+    (W, 2)."""
     row_W = np.repeat(np.arange(len(tokens)), list(map(len, tokens)))
     tokens_W2 = np.concatenate(tokens) + outputs.begins_B[row_W, None]
     found = []
     for part in outputs.parts:
         at_W = tokens_W2[:, 0] if part.is_backward else tokens_W2[:, 1] - 1
         device = part.values_TBW.device
-        found.append(
-            part.values_TBW[torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)]
-        )
+        places_W, rows_W = torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)
+        found.append(part.values_TBW[places_W, rows_W])
     return torch.cat(found, dim=1).float()
 
 
-# ---- embedding
+# ---- Lines embedded, a chunk at a time.
 
 LINES_PER_CHUNK = 4096
 # without and with vectors of all words, which must fit in memory
@@ -99,14 +95,14 @@ def embed(
     layer: str | int | None = None, words: bool = False,
     device: str | Device = "auto",
 ) -> np.ndarray:  # fmt: skip
-    """Vectors of lines, (N, H) float32, in their order; a line without words has the vector of
-    `</s>` alone.
+    """Return vectors of lines, (N, H) float32, in their order; a line without words has the vector
+    of `</s>` alone.
 
     model: a network, or the name of one: a language model, a tagger, a classifier, or an
-    encoder-decoder, of which the encoder reads. pooling, layer: as :class:`EmbeddingSettings` has
-    them. words: one vector a word, the words of the first line first; words are split at white
-    space, by a model of labels as its training data are (:func:`embed_chunks` says which word each
-    row is). device: where a model given by name is loaded.
+    encoder-decoder, of which the encoder reads. pooling, layer: as in :class:`EmbeddingSettings`.
+    words: one vector a word, the words of the first line first; words are split at white space, by
+    a model of labels as its training data are (:func:`embed_chunks` says which word each row is
+    of). device: where a model given by name is loaded.
 
     Raises:
         TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
@@ -115,12 +111,9 @@ def embed(
             DeviceError: the device is not available.
     """
     embedder = Embedder(model, EmbeddingSettings(pooling, layer, words), device)
-    return np.concatenate(
-        [
-            np.empty((0, embedder.width), np.float32),
-            *(chunk.vectors_NH for chunk in embedder.chunks(lines)),
-        ]
-    )
+    vectors = [np.empty((0, embedder.width), np.float32)]
+    vectors.extend(chunk.vectors_NH for chunk in embedder.chunks(lines))
+    return np.concatenate(vectors)
 
 
 def embed_chunks(
@@ -130,7 +123,7 @@ def embed_chunks(
     *,
     device: str | Device = "auto",
 ) -> Iterator[EmbeddedLines]:
-    """Vectors of any number of lines, chunk by chunk, with the lines and their words.
+    """Yield vectors of any number of lines, chunk by chunk, with the lines and their words.
 
     Raises:
         As :func:`embed`; those about lines while iterating.
@@ -139,11 +132,7 @@ def embed_chunks(
 
 
 class Embedder:
-    """Makes vectors of lines. layer, pooling: those that are chosen.
-
-    Raises:
-        As :func:`embed`.
-    """
+    """Makes vectors of lines. layer, pooling: those that are chosen."""
 
     def __init__(
         self,
@@ -158,30 +147,35 @@ class Embedder:
             raise UsageError(
                 f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}"
             )
-        if settings.pooling and (settings.words or self.layer in self.reader.text_layers):
-            what = (
-                "words are not pooled"
-                if settings.words
-                else f"layer {self.layer} of this model has one vector a text"
+        if settings.pooling and settings.words:
+            what = "words are not pooled: a pooling has nothing to do"
+            raise UsageError(what, hint="leave it out")
+        if settings.pooling and self.layer in self.reader.text_layers:
+            raise UsageError(
+                f"layer {self.layer} of this model has one vector a text: a pooling has nothing to "
+                "do",
+                hint="leave it out, or choose another layer",
             )
-            hint = "leave it out" if settings.words else "leave it out, or choose another layer"
-            raise UsageError(f"{what}: a pooling has nothing to do", hint=hint)
         self.pooling: Pooling = settings.pooling or "last"
 
     @property
     def width(self) -> int:
-        """H."""
+        """H, the width of a vector."""
         return self._lines(self.reader.encode([""])).shape[1]
 
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
-        """The vectors of lines, chunk by chunk."""
+        """Yield the vectors of lines, chunk by chunk."""
+        with_words = self.settings.words
         first = 1
         for chunk in self._cut(items_of(lines, str, "lines")):
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
-            encoded = self.reader.encode(checked, with_words=self.settings.words)
+            encoded = self.reader.encode(checked, with_words=with_words)
             check_lengths(encoded.lengths_L, first)
-            words = encoded.words if self.settings.words else ()
-            vectors_NH = self._words(encoded) if self.settings.words else self._lines(encoded)
+            words: tuple[LineWords, ...] = ()
+            if with_words:
+                words, vectors_NH = encoded.words, self._words(encoded)
+            else:
+                vectors_NH = self._lines(encoded)
             if not np.isfinite(vectors_NH).all():
                 raise ModelError(
                     "the model's vectors are not numbers",
@@ -192,30 +186,26 @@ class Embedder:
             first += len(chunk)
 
     def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        most_characters = CHARACTERS_PER_CHUNK[self.settings.words]
         chunk: list[str] = []
         characters = 0
         for line in lines:
             chunk.append(line)
             characters += len(line)
-            if (
-                len(chunk) >= LINES_PER_CHUNK
-                or characters >= CHARACTERS_PER_CHUNK[self.settings.words]
-            ):
+            if len(chunk) >= LINES_PER_CHUNK or characters >= most_characters:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:
             yield chunk
 
     def _checked(self, line: str, number: int) -> str:
-        """The line as it is read, in which its words then stand."""
+        """Return the line as it is read; its words refer to that."""
         if "\n" in line:
             raise TextError(f"line {number} holds a newline", hint="give each line on its own")
+        if is_blank(line):
+            return ""
         hint = "remove it, or use --special-symbols drop or replace (special_symbols from Python)"
-        return (
-            ""
-            if is_blank(line)
-            else check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
-        )
+        return check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
 
     def _lines(self, encoded: EncodedLines) -> np.ndarray:
         return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
@@ -227,15 +217,14 @@ class Embedder:
 def lines_of_layers(
     reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling
 ) -> list[np.ndarray]:
-    """The vectors of lines, one at least, (L, H) float32 of each layer."""
+    """Return the vectors of lines, one at least, (L, H) float32 of each layer."""
     found: list[np.ndarray] = []
     for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
-        vectors = [
-            of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)
-        ]
-        found = found or [
-            np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors
-        ]
+        outputs = reader.read(encoded, chosen_B, layers)
+        vectors = [of_lines(each, pooling).cpu().numpy() for each in outputs]
+        if not found:
+            lines = len(encoded.lengths_L)
+            found = [np.empty((lines, each.shape[1]), np.float32) for each in vectors]
         for values_LH, vectors_BH in zip(found, vectors, strict=True):
             values_LH[chosen_B] = vectors_BH
     return found
@@ -244,33 +233,29 @@ def lines_of_layers(
 def words_of_layers(
     reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]
 ) -> list[np.ndarray]:
-    """The vectors of all words of the lines, (W, H) float32 of each layer, the words of the first
-    line first."""
+    """Return the vectors of all words of the lines, (W, H) float32 of each layer, the words of the
+    first line first."""
     words_L = np.array([len(each.words) for each in encoded.words])
-    starts_L = np.cumsum(words_L) - words_L
+    ends_L = np.cumsum(words_L)
+    starts_L = ends_L - words_L
     found: list[np.ndarray] = []
     for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
         outputs = reader.read(encoded, chosen_B, layers)
+        tokens = [encoded.words[line].tokens_W2 for line in chosen_B]
+        vectors = [of_words(each, tokens).cpu().numpy() for each in outputs]
         if not found:
-            widths = [sum(part.values_TBW.shape[2] for part in each.parts) for each in outputs]
-            found = [np.empty((int(words_L.sum()), width), np.float32) for width in widths]
-        at_W = np.concatenate(
-            [np.arange(starts_L[line], starts_L[line] + words_L[line]) for line in chosen_B]
-        )
-        for values_WH, each in zip(found, outputs, strict=True):
-            values_WH[at_W] = (
-                of_words(each, [encoded.words[line].tokens_W2 for line in chosen_B]).cpu().numpy()
-            )
+            found = [np.empty((int(words_L.sum()), each.shape[1]), np.float32) for each in vectors]
+
+        # Lines are read by length: put their words where they belong.
+        at_W = np.concatenate([np.arange(starts_L[line], ends_L[line]) for line in chosen_B])
+        for values_WH, vectors_WH in zip(found, vectors, strict=True):
+            values_WH[at_W] = vectors_WH
     return found
 
 
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
-    """What reads lines with the layers of a network.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError:
-            the device is not available.
-    """
+    """Return a reader of lines with the layers of a network. UsageError: it has no layers of its
+    own."""
     reader = answers_of(loading.opened(model, device)).layer_reader()
     if reader is None:
         name = loading.called(model) or "this model"
@@ -285,6 +270,7 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
 
 def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
     if settings.layer is None:
+        # The features of a classifier are of the whole text: there is no word in them.
         of_tokens = [layer for layer in reader.layers if layer not in reader.text_layers]
         return of_tokens[-1] if settings.words or settings.pooling else FEATURES
     layer = str(settings.layer)

@@ -1,14 +1,14 @@
 """Vectors of lines or words written to a file chunk by chunk, whole or not at all.
 
-.npy:     an array (N, H) of float32, the format of numpy; the words of its rows stand in
+.npy:     an array (N, H) of float32, the format of numpy; the words of its rows are in
           FILE.words.tsv beside it
 .parquet: a row each: line and text, or line, word_index, word, start and end; and the vector, a
-list of H numbers
-.jsonl:   the same columns, one JSON object a line; compressed where the name goes on (.jsonl.gz);
+          list of H numbers
+.jsonl:   the same columns, one JSON object a line; compressed by a further suffix (.jsonl.gz);
           `-` is standard output
 
 line counts from 1, word_index from 1 within the line; start and end are characters of the line,
-first and behind the last.
+first and one past the last.
 """
 
 import io
@@ -40,12 +40,11 @@ def save_vectors(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Write the vectors of `lines` to a file, in the format of its suffix; how many lines there
-    were. progress: called with how far it is.
+    """Write the vectors of `lines` to a file, in the format of its suffix. Return how many lines
+    there were. progress: called with how far it is.
 
-    Raises:
-        UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot
-            be written. As :func:`rnnlm.vectors.embedding.embed`.
+    UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot be
+    written.
     """
     kind = check_path(path, embedder.settings.words, overwrite)
     count = 0
@@ -60,6 +59,7 @@ def save_vectors(
     if kind == JSON_LINES:
         save_file(path, map(_json_lines, counted()))
         return count
+    # Of an array of words, a second file says whose its rows are.
     with writing(path), owned(path), replacing(path) as stream:
         if kind == PARQUET:
             _write_parquet(stream, counted(), embedder)
@@ -73,31 +73,30 @@ def save_vectors(
 
 
 def check_path(path: Path, words: bool, overwrite: bool) -> str:
-    """The format that the suffix of a file names, which may be written.
-
-    Raises:
-        As :func:`save_vectors`.
-    """
+    """Return the format that the suffix of a file names; make sure that it may be written."""
     if path == STANDARD_OUTPUT:
         return JSON_LINES
-    plain = Path(without_suffix(path.name)).suffix.lower()
-    suffix = JSON_LINES if plain == JSON_LINES else path.suffix.lower()
+    suffix = path.suffix.lower()
+    if Path(without_suffix(path.name)).suffix.lower() == JSON_LINES:
+        suffix = JSON_LINES
     if suffix not in SUFFIXES:
         raise UsageError(
             f"{path} is not a file of vectors by its suffix", hint=nearest(path.suffix, SUFFIXES)
         )
-    for each in (path, words_path(path)) if words and suffix == NPY else (path,):
-        check_file(each, overwrite)
+    check_file(path, overwrite)
+    if words and suffix == NPY:
+        check_file(words_path(path), overwrite)
     return suffix
 
 
 def words_path(path: Path) -> Path:
-    """The table of the words whose vectors are the rows of the .npy file `path`."""
+    """Return the path of the table of the words whose vectors are the rows of the .npy file
+    `path`."""
     return path.with_name(path.name + WORDS)
 
 
 def rows(chunk: EmbeddedLines) -> Iterator[dict[str, Any]]:
-    """What each vector is of: line and text; or line, word_index, word, start and end."""
+    """Yield what each vector is of: line and text; or line, word_index, word, start and end."""
     if not chunk.words:
         for number, line in enumerate(chunk.lines, start=chunk.first):
             yield {"line": number, "text": line}
@@ -113,8 +112,8 @@ def _json_lines(chunk: EmbeddedLines) -> bytes:
 
 
 def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) -> None:
-    """The header, which numpy pads so that the number of rows may grow, is written again when that
-    is known."""
+    """Write the rows of vectors. The header, which numpy pads so that the number of rows may grow,
+    is written again when that is known."""
     stream.write(_npy_header(0, width))
     count = 0
     for chunk in chunks:
@@ -126,18 +125,16 @@ def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) ->
 
 def _npy_header(count: int, width: int) -> bytes:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
-    )
+    facts = {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+    np.lib.format.write_array_header_1_0(header, facts)
     return header.getvalue()
 
 
 def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
     stream.write(tables.line(_WORD_COLUMNS).encode("utf-8"))
     for chunk in chunks:
-        stream.write(
-            "".join(tables.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8")
-        )
+        lines = [tables.line(map(str, row.values())) for row in rows(chunk)]
+        stream.write("".join(lines).encode("utf-8"))
         yield chunk
 
 
@@ -145,16 +142,20 @@ def _write_parquet(stream: BinaryIO, chunks: Iterable[EmbeddedLines], embedder: 
     import pyarrow
     import pyarrow.parquet
 
+    # The columns of the rows, and then the vector, which has the same length in all.
     width, of_words = embedder.width, embedder.settings.words
     names = _WORD_COLUMNS if of_words else ("line", "text")
-    types = [pyarrow.string() if name in ("word", "text") else pyarrow.int64() for name in names]
-    schema = pyarrow.schema(
-        [*zip(names, types, strict=True), ("vector", pyarrow.list_(pyarrow.float32(), width))]
-    )
+    columns = []
+    for name in names:
+        kind = pyarrow.string() if name in ("word", "text") else pyarrow.int64()
+        columns.append((name, kind))
+    columns.append(("vector", pyarrow.list_(pyarrow.float32(), width)))
+    schema = pyarrow.schema(columns)
+
+    # Vectors are arrays already: they do not go through lists of Python as the other columns do.
     with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
         for chunk in chunks:
             table = pyarrow.Table.from_pylist(list(rows(chunk)), schema=schema.remove(len(names)))
-            vectors = pyarrow.FixedSizeListArray.from_arrays(
-                pyarrow.array(chunk.vectors_NH.ravel()), width
-            )
+            numbers = pyarrow.array(chunk.vectors_NH.ravel())
+            vectors = pyarrow.FixedSizeListArray.from_arrays(numbers, width)
             writer.write_table(table.append_column(schema.field("vector"), vectors))

@@ -23,7 +23,7 @@ from rnnlm.text.vectors import cooccurrences, svd_vectors
 from rnnlm.vectors.settings import EPOCHS, LEARNING_RATES, WIDTH, LearningSettings, Method
 from rnnlm.vectors.word_vectors import WordVectors
 
-# ---- learning
+# ---- Vectors of the words of a text.
 
 CORPUS = "english"  # where no text is named
 
@@ -59,41 +59,43 @@ def learn_vectors(
     settings = LearningSettings(
         method, width, window, min_count, epochs, negative, learning_rate, seed, threads
     )
-    if not isinstance(text, Text):
-        text = named_text(
-            () if text is None else [text] if isinstance(text, (str, os.PathLike)) else text
-        )
+
+    # Whatever names a text becomes one.
+    if text is None:
+        text = named_text(())
+    elif isinstance(text, (str, os.PathLike)):
+        text = named_text([text])
+    elif not isinstance(text, Text):
+        text = named_text(text)
     opened = as_text(text, text_settings)
     if tokenizer is not None and opened.tokenizer is not None:
         raise UsageError(
             f"{opened.sources[0]} is a prepared text, which has its tokenizer",
             hint="leave the settings of a tokenizer out",
         )
+
+    # Count its words, then learn.
     began = time.monotonic()
     stream = word_stream(opened, tokenizer or TokenizerSettings(), min_count, progress)
     progress(
         f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in "
         f"{time.monotonic() - began:.0f}s"
     )
-    return WordVectors(
-        stream.words,
-        _learned(stream, settings, progress),
-        f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}",
-    )
+    vectors_VE = _learned(stream, settings, progress)
+    source = f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}"
+    return WordVectors(stream.words, vectors_VE, source)
 
 
 def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
-    """Texts by their names; a bundled corpus is its training part, unless there is a file of that
-    name. None: the usual one."""
-    return (
-        corpora.sources(names, "train", corpora.names())
-        if names
-        else (str(corpora.part(CORPUS, "train")),)
-    )
+    """Return texts by their names; a bundled corpus is its training part, unless there is a file of
+    that name. Without names it is the usual one."""
+    if not names:
+        return (str(corpora.part(CORPUS, "train")),)
+    return corpora.sources(names, "train", corpora.names())
 
 
 # ---- A text as the words that get a vector: rarer ones and special symbols are taken out of its
-# lines, before anything looks at what stands beside what (as word2vec does).
+# lines, before anything looks at what is beside what (as in word2vec).
 
 
 @dataclass(frozen=True)
@@ -110,19 +112,19 @@ class WordStream:
 def word_stream(
     text: Text, tokenizer: TokenizerSettings, min_count: int, progress: Progress = silent
 ) -> WordStream:
-    """The words of a text that occur `min_count` times or more. tokenizer: how it is split, unless
-    it is prepared with one.
-
-    Raises:
-        TextError: the text cannot be read, or holds fewer than two such words.
-    """
+    """Return the words of a text that occur `min_count` times or more. tokenizer: how it is split,
+    unless it is prepared with one. TextError: the text holds fewer than two such words."""
     made: Tokenizer = text.tokenizer or tokenizers.train(
         tokenizer, watched(text.blocks(), progress)
     )
     encoded = text.encode(made, progress)
     ids_N = known_ids(np.asarray(encoded.ids), made)
     symbols, counts_V = made.symbols(), np.bincount(ids_N, minlength=made.size)
-    counts_V[[made.boundary_id, *([] if made.unk_id is None else [made.unk_id])]] = 0
+
+    # Special symbols count as never seen; the others are kept by descending count.
+    counts_V[made.boundary_id] = 0
+    if made.unk_id is not None:
+        counts_V[made.unk_id] = 0
     order = np.argsort(-counts_V, kind="stable")
     kept = order[: int((counts_V >= min_count).sum())]
     if len(kept) < 2:
@@ -132,15 +134,16 @@ def word_stream(
             why,
             "lower --min-count, or name more text",
         )
+
+    # Number them anew, and move the lines' offsets to the words that are left.
     number_V = np.full(len(counts_V), -1, dtype=np.int32)
     number_V[kept] = np.arange(len(kept), dtype=np.int32)
     renumbered_N = number_V[ids_N]
     is_kept_N = renumbered_N >= 0
     before_N = np.concatenate(([0], np.cumsum(is_kept_N, dtype=np.int64)))
     offsets = before_N[np.asarray(encoded.line_offsets)]
-    return WordStream(
-        tuple(symbols[id] for id in kept), counts_V[kept], renumbered_N[is_kept_N], offsets
-    )
+    words = tuple(symbols[id] for id in kept)
+    return WordStream(words, counts_V[kept], renumbered_N[is_kept_N], offsets)
 
 
 # ---- Each method, given what it needs.

@@ -25,7 +25,7 @@ _LIKE = 60  # per cent of edits that leave a word alike, for hints
 class WordVectors:
     """Words, each with a vector. words: V different ones, the most frequent first where that is
     known. matrix_VE: float32. source: what they are, as messages call them. note: what else one
-    should know of them, or nothing."""
+    should know about them, or nothing."""
 
     words: tuple[str, ...]
     matrix_VE: np.ndarray
@@ -39,7 +39,7 @@ class WordVectors:
 
     @property
     def width_in_words(self) -> str:
-        """The same, for messages."""
+        """The width, for messages."""
         return "1 number each" if self.width == 1 else f"{self.width} numbers each"
 
     @cached_property
@@ -64,41 +64,42 @@ class WordVectors:
         return all(word == word.lower() for word in self.words)
 
     def number(self, word: str) -> int:
-        """The row of a word.
+        """Return the row of a word.
 
         Raises:
             UsageError: there is none; the hint names the word that is spelled most like it.
         """
-        if (number := self.numbers.get(word)) is not None:
+        number = self.numbers.get(word)
+        if number is not None:
             return number
         from rapidfuzz import fuzz, process
 
         found = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
-        alike = word.lower() if word.lower() in self.numbers else found[0] if found else None
-        raise UsageError(
-            f"unknown word {word!r}",
-            f"{self.source}: {len(self.words):,} words",
-            f"did you mean {alike!r}?" if alike else "",
-        )
+        hint = ""
+        if word.lower() in self.numbers:
+            hint = f"did you mean {word.lower()!r}?"
+        elif found:
+            hint = f"did you mean {found[0]!r}?"
+        what = f"unknown word {word!r}"
+        raise UsageError(what, f"{self.source}: {len(self.words):,} words", hint)
 
     def nearest(
         self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()
     ) -> list[tuple[str, float]]:
-        """The words whose vectors have the largest cosine with `vector_E`, largest first, with it;
-        special symbols are none of them. without: rows that are left out."""
+        """Return the words whose vectors have the largest cosine with `vector_E`, largest first,
+        with the cosine; special symbols are left out. without: rows that are left out, too."""
         length = float(np.linalg.norm(vector_E))
         cosine_V = self.unit_VE @ (vector_E / length if length else vector_E)
         cosine_V[~self.is_word_V] = -np.inf
         cosine_V[list(without)] = -np.inf
         best = np.argsort(-cosine_V, kind="stable")[:count]
-        return [
-            (self.words[row], float(cosine_V[row])) for row in best if np.isfinite(cosine_V[row])
-        ]
+        best = best[np.isfinite(cosine_V[best])]
+        return [(self.words[row], float(cosine_V[row])) for row in best]
 
 
 def read_vectors(path: str | Path) -> WordVectors:
-    """The vectors in a file of text as word2vec and GloVe write it, which may be compressed (.gz,
-    .xz, .bz2, .zst).
+    """Read the vectors in a file of text as word2vec and GloVe write it, which may be compressed
+    (.gz, .xz, .bz2, .zst).
 
     Raises:
         TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of
@@ -112,9 +113,9 @@ def word_vectors(
     model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED,
     which: Which = "input",
 ) -> WordVectors:
-    """The vectors that a network of any task has of the tokens of its vocabulary: those that it
-    reads ("input"), or the weights of its softmax ("output"). model: the network or its name;
-    vectors themselves are given back.
+    """Return the vectors that a network of any task has of the tokens of its vocabulary: those that
+    it reads ("input"), or the weights of its softmax ("output"). model: the network or its name;
+    vectors themselves are returned.
 
     Raises:
         UsageError: the model has no such vectors. ModelError: there is no model of that name, or it
@@ -148,8 +149,8 @@ _ROWS = 1000  # written at a time
 
 
 def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False) -> int:
-    """Write vectors to a file, compressed as its suffix says, or to standard output (`-`); how
-    many. A notice says how many symbols are left out: those with white space inside, which the
+    """Write vectors to a file, compressed as its suffix says, or to standard output (`-`). Return
+    how many. A notice says how many symbols are left out: those with white space inside, which the
     format cannot hold.
 
     Raises:
@@ -164,12 +165,11 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
         raise UsageError(
             "there are no vectors to write", f"{vectors.source}: no symbol without white space"
         )
-    if left := len(vectors.words) - len(rows):
-        which = (
-            "1 symbol with white space inside is"
-            if left == 1
-            else f"{left:,} symbols with white space inside are"
-        )
+    left = len(vectors.words) - len(rows)
+    if left:
+        which = f"{left:,} symbols with white space inside are"
+        if left == 1:
+            which = "1 symbol with white space inside is"
         notice(f"{which} left out: files of word2vec cannot hold them")
     outputs.save_file(path, _pieces(vectors, rows))
     return len(rows)
@@ -178,10 +178,8 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
 def _pieces(vectors: WordVectors, rows: list[int]) -> Iterator[bytes]:
     yield f"{len(rows)} {vectors.width}\n".encode()
     for start in range(0, len(rows), _ROWS):
-        chosen = rows[start : start + _ROWS]
-        numbers = vectors.matrix_VE[chosen].tolist()
-        lines = (
-            " ".join([vectors.words[row], *(f"{x:.9g}" for x in its)])
-            for row, its in zip(chosen, numbers, strict=True)
-        )
-        yield "".join(f"{line}\n" for line in lines).encode("utf-8")
+        lines = []
+        for row in rows[start : start + _ROWS]:
+            numbers = " ".join([f"{x:.9g}" for x in vectors.matrix_VE[row].tolist()])
+            lines.append(f"{vectors.words[row]} {numbers}\n")
+        yield "".join(lines).encode("utf-8")
