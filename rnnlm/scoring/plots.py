@@ -1,7 +1,7 @@
 """Surprisal by word as a figure: a panel a sentence, a line a model."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,8 @@ _ByModel = Mapping[str, Sequence[WordScore]]
 def plot_surprisals(
     scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None
 ) -> "Figure":
-    """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a
-    panel for each sentence, a line for each model.
+    """Return a matplotlib figure of the surprisal of each word, in bits, of sentences scored with
+    words: a panel for each sentence, a line for each model.
 
     scores: those of one model (:func:`rnnlm.score_sentences`), or by model
     (:func:`rnnlm.score_models`). The first 12 sentences are drawn, and the first 80 words of each,
@@ -46,10 +46,13 @@ def plot_surprisals(
     """
     if path is not None:
         plotting.check_path(Path(path))
-    by_sentence = [each if isinstance(each, Mapping) else {"": each} for each in scores]
-    drawn = [
-        (next(iter(each.values())).id, words) for each in by_sentence if (words := _words(each))
-    ]
+    # Sentences without words, such as those that could not be read, are not drawn.
+    drawn = []
+    for score in scores:
+        by_model = score if isinstance(score, Mapping) else {"": score}
+        words = _words(by_model)
+        if words:
+            drawn.append((next(iter(by_model.values())).id, words))
     if not drawn:
         raise UsageError(
             "there is nothing to plot",
@@ -64,14 +67,16 @@ def plot_surprisals(
 
 
 def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
-    """The words of a sentence by model, without its end; none where it has none or could not be
-    read."""
-    found = {
-        name: [each for each in score.word_scores if each.word != BOUNDARY]
-        for name, score in scores.items()
-    }
-    found = {name: words for name, words in found.items() if words}
-    if len({tuple(each.word for each in words) for words in found.values()}) > 1:
+    """Return the words of a sentence by model, without its end; empty where it has none or could
+    not be read."""
+    found = {}
+    for name, score in scores.items():
+        words = [each for each in score.word_scores if each.word != BOUNDARY]
+        if words:
+            found[name] = words
+    # The words are written once, below the lines of all models.
+    lines = [[each.word for each in words] for words in found.values()]
+    if any(line != lines[0] for line in lines):
         raise UsageError(
             "the words of these models cannot be drawn side by side",
             "they are not the same words",
@@ -83,7 +88,8 @@ def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
 def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
     if len(drawn) > MOST_SENTENCES:
         notice(f"the plot shows the first {MOST_SENTENCES} sentences")
-    longest = max(len(words) for by_model in drawn[:MOST_SENTENCES] for words in by_model.values())
+    lengths = [max(map(len, by_model.values())) for by_model in drawn[:MOST_SENTENCES]]
+    longest = max(lengths)
     if longest > MOST_WORDS:
         notice(
             f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has "
@@ -92,29 +98,31 @@ def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
 
 
 def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
-    shown = [
-        {name: words[:MOST_WORDS] for name, words in by_model.items()} for _, by_model in drawn
-    ]
-    labels = [[_label(each.word) for each in next(iter(by_model.values()))] for by_model in shown]
+    shown, labels = [], []
+    for _, by_model in drawn:
+        cut = {name: words[:MOST_WORDS] for name, words in by_model.items()}
+        shown.append(cut)
+        labels.append([_label(each.word) for each in next(iter(cut.values()))])
+
+    # As wide as the words need; where that is too wide, they are turned upright.
     most, closest = max(map(len, labels)), max(map(_letters_at_closest, labels))
     wanted = 1 + most * closest * INCHES_PER_LETTER
     width = max(NARROWEST, min(wanted, WIDEST), 1 + most * INCHES_PER_LINE)
-    # of words that are turned upright
-    longest = max(len(label) for its in labels for label in its) if wanted > width else 0
+    is_upright = wanted > width
+    longest = 0
+    if is_upright:
+        longest = max(map(len, itertools.chain.from_iterable(labels)))
     height = 0.4 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(drawn)
-    titles = [visible(id) if len(drawn) > 1 and isinstance(id, str) else "" for id, _ in drawn]
+
+    # One scale for all panels, which have the sentences' ids for titles.
+    titles = []
+    for id, _ in drawn:
+        titles.append(visible(id) if len(drawn) > 1 and isinstance(id, str) else "")
     figure, panels = plotting.new_panels(
         [(title, "", "surprisal (bits)") for title in titles], width, height, columns=1
     )
-    highest = max(
-        (
-            each.surprisal_bits or 0
-            for by_model in shown
-            for words in by_model.values()
-            for each in words
-        ),
-        default=0,
-    )
+    bits = [each.surprisal_bits or 0 for each in _all_words(shown)]
+    highest = max(bits, default=0)
     for axes, by_model, its in zip(panels, shown, labels, strict=True):
         _draw(axes, by_model)
         axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if longest else 0)
@@ -125,19 +133,15 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
 
 
 def _letters_at_closest(labels: Sequence[str]) -> float:
-    """How many letters' room a word needs, so that no two neighbours touch."""
+    """Return how many letters' room a word needs, so that no two neighbours touch."""
     return max((len(one) + len(other)) / 2 + 1 for one, other in itertools.pairwise([*labels, ""]))
 
 
 def _draw(axes: "Axes", by_model: _ByModel) -> None:
     for k, (name, words) in enumerate(by_model.items()):
-        colour, marker = (
-            plotting.COLOURS[k % len(plotting.COLOURS)],
-            plotting.MARKERS[k % len(plotting.MARKERS)],
-        )
-        bits_W = np.array(
-            [np.nan if each.surprisal_bits is None else each.surprisal_bits for each in words]
-        )
+        colour = plotting.COLOURS[k % len(plotting.COLOURS)]
+        marker = plotting.MARKERS[k % len(plotting.MARKERS)]
+        bits_W = np.array([each.surprisal_bits for each in words], dtype=np.float64)  # None is NaN
         axes.plot(
             bits_W,
             marker=marker,
@@ -145,7 +149,10 @@ def _draw(axes: "Axes", by_model: _ByModel) -> None:
             clip_on=False,
             label=plotting.short_name(name) or None,
         )
-        if unknown := [at for at, each in enumerate(words) if each.is_oov]:
+
+        # Over these, the hollow marks of unknown words.
+        unknown = np.flatnonzero([each.is_oov for each in words]).tolist()
+        if unknown:
             axes.plot(
                 unknown,
                 bits_W[unknown],
@@ -157,14 +164,21 @@ def _draw(axes: "Axes", by_model: _ByModel) -> None:
 
 
 def _name_marks(figure: "Figure", axes: "Axes", shown: Sequence[_ByModel]) -> None:
-    """A legend of the models, where there are several, and of the mark of unknown words, where
+    """Add a legend of the models, where there are several, and of the mark of unknown words, where
     there are any."""
-    if any(each.is_oov for by_model in shown for words in by_model.values() for each in words):
+    if any(each.is_oov for each in _all_words(shown)):
         axes.plot([], [], "o", color="grey", markerfacecolor="white", label="unknown word")
     if axes.get_legend_handles_labels()[1]:
         plotting.legend_above(figure, axes)
 
 
+def _all_words(shown: Sequence[_ByModel]) -> Iterator[WordScore]:
+    for by_model in shown:
+        yield from itertools.chain.from_iterable(by_model.values())
+
+
 def _label(word: str) -> str:
     word = visible(word)
-    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "\u2026"
+    if len(word) <= LONGEST_WORD:
+        return word
+    return word[: LONGEST_WORD - 1] + "\u2026"

@@ -1,4 +1,4 @@
-"""The record of a scored sentence, made of the scores of its tokens."""
+"""The record of a scored sentence, made from the scores of its tokens."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ class SentenceScore:
     words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where
     that is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), without `</s>`
     exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest
-    there. columns: of the table it comes from, by name. source: what it is the target of.
+    there. columns: those of the table it comes from, by name. source: what it is the target of.
     """
 
     text: str
@@ -61,13 +61,16 @@ class SentenceScore:
         return self.reason is None or self.tokens > 0
 
     def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
-        """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is
-        scored) or by the tokens."""
-        return None if self.logprob_nats is None else self.logprob_nats / self.units(unit, eos)
+        """Return the log-probability (nats) as a whole, or divided by the words (and `</s>`, where
+        that is scored) or by the tokens."""
+        if self.logprob_nats is None:
+            return None
+        return self.logprob_nats / self.units(unit, eos)
 
     def units(self, unit: Unit, eos: bool = True) -> int:
-        """What :meth:`logprob_by` divides by."""
-        return max(1, {"logprob": 1, "word": self.words + eos, "token": self.tokens}[unit])
+        """Return what :meth:`logprob_by` divides by."""
+        units = {"logprob": 1, "word": self.words + eos, "token": self.tokens}
+        return max(1, units[unit])
 
 
 @dataclass(frozen=True)
@@ -94,73 +97,94 @@ class ReadSentences:
     initial: Initial | None = None
 
     def records(self) -> Iterator[SentenceScore]:
-        """One record for each sentence, in their order."""
+        """Yield one record for each sentence, in their order."""
+        # Of all sentences at once: totals, words, and where the unknown tokens of each are.
+        settings = self.settings
         offsets, ends = self.encoded.offsets, self._ends
         total_S = np.add.reduceat(self._scored_N(), offsets[:-1]).tolist()
         words_S = (np.diff(self.words.line_bounds) - 1).tolist()
-        oov_bounds = np.searchsorted(
-            self.encoded.oov, np.stack([self.begins, ends], axis=1)
-        ).tolist()
-        surface = self._surfaces([
-            index for index, (first, last) in enumerate(oov_bounds)
-            if self.settings.with_tokens or last > first or total_S[index] == -math.inf
-        ])  # fmt: skip
-        columns = (
-            WordColumns(
-                self.shown, self.encoded, self._word_bits(self.shown), self.seen, self.frequency_W
-            )
-            if self.shown
-            else None
-        )
-        begins, ends = self.begins.tolist(), ends.tolist()
-        for index, sentence in enumerate(self.sentences):
+        bounds_S2 = np.stack([self.begins, ends], axis=1)
+        oov_bounds = np.searchsorted(self.encoded.oov, bounds_S2).tolist()
+
+        # How tokens read is found only where that is shown.
+        spelled = []
+        for index, (first, last) in enumerate(oov_bounds):
+            if settings.with_tokens or last > first or total_S[index] == -math.inf:
+                spelled.append(index)
+        surface = self._surfaces(spelled)
+        columns = None
+        if self.shown:
+            bits_W = self._word_bits(self.shown)
+            columns = WordColumns(self.shown, self.encoded, bits_W, self.seen, self.frequency_W)
+
+        for index, (sentence, begin, end) in enumerate(
+            zip(self.sentences, self.begins.tolist(), ends.tolist(), strict=True)
+        ):
             total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
-            shown = surface.get(index, [])
-            oov = (
-                tuple(shown[at - begins[index]] for at in self.encoded.oov[first:last].tolist())
-                if last > first
-                else ()
-            )
-            impossible = total == -math.inf
-            word_scores = columns.of(index, sentence.text, self.settings.eos) if columns else ()
+            tokens = surface.get(index, [])
+            oov: list[str] = []
+            if last > first:
+                oov = [tokens[at - begin] for at in self.encoded.oov[first:last].tolist()]
+
+            # What was not asked for is empty.
+            token_scores: tuple[TokenScore, ...] = ()
+            word_scores: tuple[WordScore, ...] = ()
+            next_words: tuple[tuple[NextWord, ...], ...] = ()
+            of_regions: tuple[RegionScore, ...] = ()
+            if settings.with_tokens:
+                token_scores = self._token_scores(index, tokens)
+            if columns:
+                word_scores = columns.of(index, sentence.text, settings.eos)
+            if self.shown and self.search:
+                next_words = self._next_words(index, self.shown.items, self.search)
+            if sentence.regions:
+                of_regions = region_scores(sentence.regions, word_scores)
+
+            logprob_nats, reason = total, None
+            if total == -math.inf:
+                logprob_nats, reason = None, self._why_impossible(index, tokens)
             yield SentenceScore(
-                sentence.text, None if impossible else total, ends[index] - begins[index], words,
-                oov,
-                perplexity(total, words + self.settings.eos),
-                self._token_scores(index, shown) if self.settings.with_tokens else (),
-                word_scores if self.settings.with_words else (),
-                self._next_words(index, self.shown.items,
-                                 self.search) if self.shown and self.search else (),
-                sentence.id, self._why_impossible(index, shown) if impossible else None,
-                region_scores(sentence.regions, word_scores) if sentence.regions else (),
-                sentence.columns, sentence.source,
-            )  # fmt: skip
+                text=sentence.text,
+                logprob_nats=logprob_nats,
+                tokens=end - begin,
+                words=words,
+                oov=tuple(oov),
+                ppl_word=perplexity(total, words + settings.eos),
+                token_scores=token_scores,
+                word_scores=word_scores if settings.with_words else (),
+                next_words=next_words,
+                id=sentence.id,
+                reason=reason,
+                region_scores=of_regions,
+                columns=sentence.columns,
+                source=sentence.source,
+            )
 
     @property
     def _ends(self) -> np.ndarray:
-        """Behind the last token of each line that is scored."""
+        """One past the last token of each line that is scored."""
         return self.encoded.offsets[1:] - (not self.settings.eos)
 
     def _scored_N(self) -> np.ndarray:
-        """The scores, 0 for tokens that do not count."""
+        """Return the scores, 0 for tokens that do not count."""
         scored_N = self.logprob_N
         if not self.settings.eos:
             scored_N = scored_N.copy()
             scored_N[self.encoded.offsets[1:] - 1] = 0.0
+        # Given tokens are read, but not scored.
         if (self.begins > self.encoded.offsets[:-1]).any():
-            is_given_N = np.arange(len(scored_N)) < np.repeat(
-                self.begins, np.diff(self.encoded.offsets)
-            )
-            scored_N = np.where(is_given_N, 0.0, scored_N)
+            given_N = np.repeat(self.begins, np.diff(self.encoded.offsets))
+            scored_N = np.where(np.arange(len(scored_N)) < given_N, 0.0, scored_N)
         return scored_N
 
     def _surfaces(self, indices: list[int]) -> dict[int, list[str]]:
-        """How the scored tokens of these lines read."""
+        """Return how the scored tokens of these lines read."""
         given = (self.begins - self.encoded.offsets[:-1]).tolist()
         surfaces = self.tokenizer.surfaces([self.lines[index] for index in indices])
-        return {
-            index: surface[given[index] :] for index, surface in zip(indices, surfaces, strict=True)
-        }
+        scored = {}
+        for index, surface in zip(indices, surfaces, strict=True):
+            scored[index] = surface[given[index] :]
+        return scored
 
     def _is_oov(self, start: int, end: int) -> np.ndarray:
         first, last = np.searchsorted(self.encoded.oov, [start, end])
@@ -168,15 +192,14 @@ class ReadSentences:
         is_oov_T[self.encoded.oov[first:last] - start] = True
         return is_oov_T
 
-    def _token_scores(self, index: int, shown: list[str]) -> tuple[TokenScore, ...]:
+    def _token_scores(self, index: int, tokens: list[str]) -> tuple[TokenScore, ...]:
         start, end = int(self.begins[index]), int(self._ends[index])
         bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
-        return tuple(
-            TokenScore(token, bits if math.isfinite(bits) else None, oov)
-            for token, bits, oov in zip(
-                shown, bits_T.tolist(), self._is_oov(start, end).tolist(), strict=False
-            )
-        )
+        is_oov_T = self._is_oov(start, end)
+        scores = []
+        for token, bits, is_oov in zip(tokens, bits_T.tolist(), is_oov_T.tolist(), strict=False):
+            scores.append(TokenScore(token, bits if math.isfinite(bits) else None, is_oov))
+        return tuple(scores)
 
     def _word_bits(self, shown: ShownWords) -> np.ndarray:
         is_exact = self.settings.word_surprisal == "exact" and shown.items.is_place_N.any()
@@ -185,35 +208,34 @@ class ReadSentences:
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch
     ) -> tuple[tuple[NextWord, ...], ...]:
-        """The likeliest words before each of the shown ones of a line."""
+        """Return the likeliest words before each of the shown ones of a line."""
         first, last = words.line_bounds[index : index + 2].tolist()
         items = slice(first, last - (not self.settings.eos))
+        # Seen while the line was read.
         if search.tokens_are_words:
-            return tuple(
-                tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen.likeliest[items]
-            )
+            likeliest = self.seen.likeliest[items]
+            return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in likeliest)
+        # Words made of pieces are searched for, place by place.
         start, end = self.encoded.offsets[index : index + 2].tolist()
         state = self.initial(np.array([index])) if self.initial else None
-        found = search.at_places(
-            self.encoded.ids[start:end], (words.starts[items] - start).tolist(), state=state
-        )
+        places = (words.starts[items] - start).tolist()
+        found = search.at_places(self.encoded.ids[start:end], places, state=state)
         return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
-    def _why_impossible(self, index: int, shown: list[str]) -> str:
+    def _why_impossible(self, index: int, tokens: list[str]) -> str:
         start, end = int(self.begins[index]), int(self._ends[index])
         at = int(np.flatnonzero(np.isneginf(self.logprob_N[start:end]))[0])
-        return f"token {at + 1}, {shown[at]}, has probability zero"
+        return f"token {at + 1}, {tokens[at]}, has probability zero"
 
 
 def likelihood_ratio(
     better: SentenceScore, worse: SentenceScore, eos: bool = True
 ) -> tuple[float, float] | None:
-    """log10 of how many times likelier `better` is: in total, and per word (each by its own words,
-    and `</s>` if `eos` was scored)."""
+    """Return log10 of how many times likelier `better` is: in total, and per word (each by its own
+    words, and `</s>` if `eos` was scored)."""
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
-    per_word = better.logprob_nats / better.units("word", eos) - worse.logprob_nats / worse.units(
-        "word", eos
-    )
-    return total / math.log(10), per_word / math.log(10)
+    better_per_word = better.logprob_nats / better.units("word", eos)
+    worse_per_word = worse.logprob_nats / worse.units("word", eos)
+    return total / math.log(10), (better_per_word - worse_per_word) / math.log(10)

@@ -1,11 +1,11 @@
-"""Scores written to a file chunk by chunk, so that a run that was killed can go on behind what it
+"""Scores written to a file chunk by chunk, so that a run that was killed can continue after what it
 has written.
 
-Beside FILE there is FILE.run until the end: first what makes the run (model, options), then, after
+Until the end there is FILE.run beside FILE: first what makes the run (model, options), then, after
 each chunk, how many sentences are done, how long FILE is, and a hash over the sentences so far.
-Going on drops what stands in FILE behind the last of these entries, and checks that model, options
-and sentences are those of the run. Chunks are cut as they were, so that the file becomes what it
-would have become, byte by byte.
+Resuming cuts FILE off after the last of these entries, and checks that model, options and sentences
+are those of the run. Chunks are cut as they were, so that the file becomes what it would have
+become, byte by byte.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ JOURNAL = ".run"
 
 @dataclass(frozen=True)
 class Done:
-    """What was written when a chunk was. bytes: the length of the file. sentences: their SHA-256 in
-    `hash`."""
+    """What had been written after a chunk. bytes: the length of the file. hash: SHA-256 of the
+    sentences."""
 
     sentences: int
     bytes: int
@@ -43,32 +43,26 @@ class ScoreFile:
     def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
         self.done = entries[-1].sentences if entries else 0
-        # of chunks that were written before, and are yet to be compared with the input
+        # of chunks that were written before, and are still to be compared with the input
         self._expected = list(entries)
         self.sentences = 0
         self._hash = hashlib.sha256()
 
     def write(self, sentences: Sequence[Sentence], text: str) -> None:
-        """Write the `text` of the next sentences, unless the file holds them already.
-
-        Raises:
-            UsageError: it holds others in their place. OutputError: it cannot be written.
-        """
+        """Write the `text` of the next sentences, unless the file holds them already; refuse other
+        sentences than those that it holds."""
+        # Hash whatever makes a score.
         self.sentences += len(sentences)
         for each in sentences:
-            self._hash.update(
-                msgspec.json.encode(
-                    [each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]
-                )
-            )
+            text_bytes = each.text.encode("utf-8", "surrogatepass")
+            hashed: list[object] = [[each.id, each.given, text_bytes, each.reason]]
             if each.source is not None:
-                self._hash.update(msgspec.json.encode(each.source.encode("utf-8", "surrogatepass")))
+                hashed.append(each.source.encode("utf-8", "surrogatepass"))
             if each.columns or each.regions:
-                self._hash.update(
-                    msgspec.json.encode(
-                        [in_json(each.columns), [[its.index, its.text] for its in each.regions]]
-                    )
-                )
+                regions = [[region.index, region.text] for region in each.regions]
+                hashed.append([in_json(each.columns), regions])
+            for part in hashed:
+                self._hash.update(msgspec.json.encode(part))
         if not self._expected:
             _append(self.path, text, self.sentences, self._hash.hexdigest())
             return
@@ -77,11 +71,7 @@ class ScoreFile:
             raise self._other_sentences()
 
     def finish(self) -> None:
-        """All is written.
-
-        Raises:
-            UsageError: the file holds more sentences than there are.
-        """
+        """Remove the journal: all is written. A file that holds more sentences is refused."""
         if self._expected:
             raise self._other_sentences()
         with contextlib.suppress(FileNotFoundError):
@@ -97,11 +87,7 @@ class ScoreFile:
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
-    """A new file that begins with `header`. run: what makes the run, by name.
-
-    Raises:
-        OutputError: something is there, or it cannot be written.
-    """
+    """Begin a new file with `header`. run: what makes the run, by name."""
     _check(path, overwrite)
     with writing(path):
         # first what is to be done: a run that is killed from here on can be resumed
@@ -110,7 +96,7 @@ def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False)
 
 
 def _begun(path: Path, header: str) -> ScoreFile:
-    """The file, with nothing in it but `header`, of a run whose journal is there."""
+    """Write a file with nothing in it but `header`, of a run whose journal is there."""
     with writing(path):
         replace_file(path, b"")
     _append(path, header, 0, hashlib.sha256().hexdigest())
@@ -118,24 +104,18 @@ def _begun(path: Path, header: str) -> ScoreFile:
 
 
 def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
-    """The file that a run of the same model and options has left; a new one, and a notice, where
-    it was killed before it began one.
-
-    Raises:
-        UsageError: the run was another one. OutputError: no run has left the file that is there, or
-            it cannot be written.
-    """
+    """Reopen the file that a run of the same model and options has left; begin a new one, with a
+    notice, where it was killed before it began one."""
     claim(path)
     if not os.path.lexists(path) and not os.path.lexists(_journal(path)):
         notice(f"there is nothing to resume at {path}: scoring starts with the first sentence")
         return begin(path, run, header)
+
+    # What the run says of itself. After the last newline there is nothing, or half an entry.
     try:
-        # behind the last newline: nothing, or half an entry
         first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]
-        begun, done = (
-            msgspec.json.decode(first, type=dict[str, str]),
-            [msgspec.json.decode(entry, type=Done) for entry in entries],
-        )
+        begun = msgspec.json.decode(first, type=dict[str, str])
+        done = [msgspec.json.decode(entry, type=Done) for entry in entries]
         size = path.stat().st_size if path.exists() else 0
     except (OSError, ValueError, msgspec.MsgspecError):
         why = (
@@ -145,16 +125,19 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
         raise OutputError(
             f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
         ) from None
-    if differing := [name for name in {**begun, **run} if begun.get(name) != run.get(name)]:
-        was = ", ".join(
-            f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}"
-            for name in differing
-        )
+    differing = []
+    for name in {**begun, **run}:
+        was, now = begun.get(name, "not there"), run.get(name, "not there")
+        if was != now:
+            differing.append(f"{name} was {was}, is {now}")
+    if differing:
         raise UsageError(
             f"{path} was started with another model or other options",
-            was,
+            ", ".join(differing),
             "ask for the same, or start again with --overwrite",
         )
+
+    # Continue after the last entry that the file has room for.
     if not done:  # killed between the first entry of the journal and the second
         return _begun(path, header)
     kept = [entry for entry in done if entry.bytes <= size]
@@ -165,9 +148,8 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
     with writing(path):
         with open_appending(path) as stream:
             stream.truncate(kept[-1].bytes)
-        replace_file(
-            _journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept))
-        )
+        entries = [msgspec.json.encode(each) + b"\n" for each in (run, *kept)]
+        replace_file(_journal(path), b"".join(entries))
     return ScoreFile(path, kept[1:])
 
 

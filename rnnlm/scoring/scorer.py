@@ -8,6 +8,7 @@ a few thousand at a time, batched by length: scores depend neither on batch nor 
 
 import dataclasses
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ class Chunk:
     where the chunk was skipped.
 
     signature: what all scores so far were measured on, and how. A given text counts as a part of
-    its line, apart by a tab, and so does the source that a decoder reads.
+    its line, separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
@@ -73,20 +74,21 @@ def score_sentences(
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
     sources: str | Sequence[str] | None = None,
 ) -> list[SentenceScore]:  # fmt: skip
-    """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
+    """Return the scores of `sentences`, in their order. An empty sentence is scored as `</s>`
+    alone.
 
-    model: a language model or an encoder-decoder, or the name of one, which is then loaded anew by
-    each call. sources: of an encoder-decoder, what each sentence is the target of (one text for
-    all, or one for each): log p(sentence | source). given: what comes before each sentence in the
-    same line (one text for all, or one for each); scores are conditional on it. with_tokens,
-    with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal`
-    "naive" adds up a word's tokens). next_words: so many of the likeliest words before each word.
-    eos: `</s>` is scored, too. context: "carry" reads all sentences as one stream. unscorable:
-    "null" gives a sentence that cannot be read a score of None with its reason. split: words are
-    those between white space ("whitespace") or those of the tokenizer, marks apart ("tokens").
-    measures: "entropy" (of the prediction at each word, bits) and "frequency" (log10 of the word's
-    share of the training text). regions: what separates regions in the sentences, such as "|"; it
-    is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
+    model: a language model or an encoder-decoder, or the name of one, which is then loaded by each
+    call. sources: for an encoder-decoder, what each sentence is the target of (one text for all, or
+    one for each): log p(sentence | source). given: what comes before each sentence in the same line
+    (one text for all, or one for each); scores are conditional on it. with_tokens, with_words:
+    surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal` "naive" adds up a
+    word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is
+    scored, too. context: "carry" reads all sentences as one stream. unscorable: "null" gives a
+    sentence that cannot be read a score of None with its reason. split: words are split at white
+    space ("whitespace") or as the tokenizer does, marks apart ("tokens"). measures: "entropy" (of
+    the prediction at each word, bits) and "frequency" (log10 of the word's share of the training
+    text). regions: what separates regions in the sentences, such as "|"; it is taken out, and
+    `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
 
     Raises:
         TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
@@ -106,20 +108,14 @@ def score_sentences(
             "it gives probabilities of the sentences alone",
             "leave sources out",
         )
-    before, of = (
-        _one_for_each(given, len(texts), "given texts"),
-        _one_for_each(sources, len(texts), "sources"),
-    )
+    before = _one_for_each(given, len(texts), "given texts")
+    of = _one_for_each(sources, len(texts), "sources")
     each = of_texts(texts, before, regions, of)
-    return [score for chunk in score_chunks(model, each, settings) for score in chunk]
+    return list(itertools.chain.from_iterable(score_chunks(model, each, settings)))
 
 
 def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> list[Any]:
-    """One text for each of so many sentences.
-
-    Raises:
-        UsageError: there are several, and not as many.
-    """
+    """Return one text for each of so many sentences; refuse several of another number."""
     if texts is None or isinstance(texts, str):
         return [texts] * count
     each = list(items_of(texts, str, what))
@@ -136,10 +132,10 @@ def score_chunks(
     most_lines: int | None = None, name: str = "the model",
     unseen_by: Mapping[str, Tokenizer] | None = None,
 ) -> Iterator[Chunk]:  # fmt: skip
-    """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they
-    are cut.
+    """Yield the scores of `sentences` of any number, chunk by chunk; the same sentences are always
+    cut into the same chunks.
 
-    model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks
+    model: as for :func:`score_sentences`. skip: how many sentences were scored before; their chunks
     are read only as far as what follows depends on them. most_lines: of a chunk; None: as many as
     suit the model. name: what notices call the model. unseen_by: tokenizers, by the names of their
     models; a notice at the end names marks that they have never seen. None: the model's own.
@@ -149,7 +145,8 @@ def score_chunks(
             :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
-    unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
+    if unseen_by is None:
+        unseen_by = {name: model.tokenizer}
     each = items_of(sentences, Sentence, "sentences")
     lists = cut(each, most_lines or lines_per_chunk(model, settings))
     return score_lists(model, lists, settings, skip, name, unseen_by)
@@ -171,7 +168,7 @@ def score_lists(
 def cut(
     sentences: Iterable[Sentence], most_lines: int, waits: Callable[[], bool] = never
 ) -> Iterator[list[Sentence]]:
-    """Cut `sentences` into lists that are read together: of so many lines, or so many characters,
+    """Cut `sentences` into lists that are read together: at so many lines or so many characters,
     and before a sentence that has to be waited for."""
     chunk: list[Sentence] = []
     characters = 0
@@ -186,8 +183,8 @@ def cut(
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
-    """How many sentences the model reads together: fewer where next words are looked for place by
-    place, which takes its time."""
+    """Return how many sentences the model reads together: fewer where next words are searched for
+    place by place, which takes its time."""
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
 
@@ -207,15 +204,15 @@ class _Scorer:
         self.unseen_by = unseen_by
         self.name = name
         self.unknown_given = 0  # lines
-        # of all that is shown, which is in the order of reading
+        # shows all tokens and words, which are in the order of reading
         self.tokenizer = model.tokenizer.in_direction(False)
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.frequencies = (
-            WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
-        )
+        self.frequencies = None
+        if "frequency" in settings.measures:
+            self.frequencies = WordFrequencies(model.tokenizer)
         if self.frequencies and not self.frequencies.are_known:
             notice(
                 f"{name}'s tokens are not words, or it does not know how often it has seen "
@@ -223,100 +220,105 @@ class _Scorer:
             )
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
+        """Score the lists one after the other; tell at the end what the model does not know."""
         lines, read, marks = LinesHash(), 0, Counter[str]()
         for chunk in lists:
             checked, reasons = self._check(chunk)
-            readable = [
-                each for each, reason in zip(checked, reasons, strict=True) if reason is None
-            ]
+            pairs = zip(checked, reasons, strict=True)
+            readable = [each for each, reason in pairs if reason is None]
+
+            # Chunks that are skipped count, too: in the signature, and among the marks.
             texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
-            lines.update(
-                [f"{each.source}\t{text}" for each, text in zip(readable, texts, strict=True)]
-                if self.reads_sources
-                else texts
-            )
-            marks.update(count_marks(texts) if self.unseen_by else ())
+            if self.unseen_by:
+                marks.update(count_marks(texts))
+            if self.reads_sources:
+                with_sources = zip(readable, texts, strict=True)
+                texts = [f"{each.source}\t{text}" for each, text in with_sources]
+            lines.update(texts)
+
+            # In one stream, what follows depends on them.
             read += len(chunk)
-            scores = (
+            scores: list[SentenceScore] = []
+            if read > skip:
+                scores = self._score(checked, reasons, readable)
+            elif self.state is not None:
                 self._score(checked, reasons, readable)
-                if read > skip or self.state is not None
-                else []
-            )
-            yield Chunk(
-                chunk,
-                scores if read > skip else [],
-                signature_after(self.model, self.settings, lines),
-            )
+            yield Chunk(chunk, scores, signature_after(self.model, self.settings, lines))
+
         tell_unseen(marks, self.unseen_by)
         if self.unknown_given:
-            count = self.unknown_given
-            lines_have = "1 line has" if count == 1 else f"{count:,} lines have"
+            lines_have = f"{self.unknown_given:,} lines have"
+            if self.unknown_given == 1:
+                lines_have = "1 line has"
             notice(
                 f"{lines_have} words in the given text that {self.name} does not know: it reads "
                 "them as <unk>"
             )
 
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
-        """The sentences as they are scored, and why one is not."""
-        checked, reasons = check(
-            sentences, self.settings.special_symbols, self.settings.unscorable == "null"
-        )
-        for each, reason in zip(checked, reasons, strict=True) if self.reads_sources else ():
-            if each.source is None and reason is None:
-                raise UsageError(
-                    f"sentence {each.id} has no source",
-                    "an encoder-decoder scores a target given its source",
-                    "name sources",
-                )
+        """Return the sentences as they are scored, and why one is not; refuse what this model
+        cannot read."""
+        nulls = self.settings.unscorable == "null"
+        checked, reasons = check(sentences, self.settings.special_symbols, nulls)
+        if self.reads_sources:
+            for each, reason in zip(checked, reasons, strict=True):
+                if each.source is None and reason is None:
+                    raise UsageError(
+                        f"sentence {each.id} has no source",
+                        "an encoder-decoder scores a target given its source",
+                        "name sources",
+                    )
         if any(each.given for each in checked):
             check_reads_forward(
                 self.model.tokenizer, "score a sentence given what comes before it in its line"
             )
-        if self.state is not None and any(each.given for each in checked):
-            raise UsageError(
-                "a given text begins a line of its own",
-                "context is carry",
-                "use --context reset, or leave it out",
-            )
+            if self.state is not None:
+                raise UsageError(
+                    "a given text begins a line of its own",
+                    "context is carry",
+                    "use --context reset, or leave it out",
+                )
         return checked, reasons
 
     def _score(
         self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
     ) -> list[SentenceScore]:
-        scores = self._read(readable).records() if readable else iter(())
-        return [
-            next(scores) if reason is None
-            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason,
-                               columns=each.columns, source=each.source)
-            for each, reason in zip(checked, reasons, strict=True)
-        ]  # fmt: skip
+        """Return the scores in the order of the sentences, without numbers for those that cannot be
+        read."""
+        records = self._read(readable).records() if readable else iter(())
+        scores = []
+        for each, reason in zip(checked, reasons, strict=True):
+            if reason is None:
+                scores.append(next(records))
+            else:
+                scores.append(SentenceScore(
+                    each.text, None, 0, 0, (), None, (), id=each.id, reason=reason,
+                    columns=each.columns, source=each.source,
+                ))  # fmt: skip
+        return scores
 
     def _read(self, sentences: list[Sentence]) -> ReadSentences:
+        """Read the sentences, and find their words among the tokens."""
+        # What is read, and where the part to be scored begins.
         settings, tokenizer = self.settings, self.tokenizer
+        texts = [each.text for each in sentences]
         lines = [line_of(each) if each.given else each.text for each in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
         self._count_unknown_given(encoded, begins)
+
+        # The tokenizer's words count in perplexities; those that are shown may be others.
         words = self._with_places(self.finder.find(encoded, begins))
         shown = None
         if settings.needs_words:
-            shown = shown_words(
-                settings.split,
-                words,
-                encoded,
-                begins,
-                [each.text for each in sentences],
-                lines,
-                tokenizer,
-            )
+            shown = shown_words(settings.split, words, encoded, begins, texts, lines, tokenizer)
+
         initial = initial_states(self.model, [each.source for each in sentences])
         logprob_N, seen = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
-        frequency_W = (
-            self.frequencies.of(shown.items, encoded.ids)
-            if shown and self.frequencies
-            else np.zeros(0)
-        )
+        frequency_W = np.zeros(0)
+        if shown and self.frequencies:
+            frequency_W = self.frequencies.of(shown.items, encoded.ids)
         return ReadSentences(
             tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen,
             frequency_W, self.search, initial
@@ -329,20 +331,17 @@ class _Scorer:
         self.unknown_given += int(np.count_nonzero(last_N > first_N))
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
-        """How many tokens of each line are given, (lines,).
-
-        Raises:
-            TextError: the tokenizer cuts a given text otherwise where something follows.
-        """
+        """Return how many tokens of each line are given, (lines,). TextError: the tokenizer cuts a
+        given text in another way where something follows."""
         counts = np.zeros(len(sentences), dtype=np.int64)
-        having = [
-            index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)
-        ]
+        given = [each.given for each in sentences]
+        having = [index for index, text in enumerate(given) if text and not is_blank(text)]
         if not having:
             return counts
-        alone = self.tokenizer.encode(
-            [line_of(Sentence("", 0, sentences[index].given)) for index in having]
-        )
+
+        # The given text alone must be the first tokens of its line.
+        lines = [line_of(Sentence("", 0, given[index])) for index in having]
+        alone = self.tokenizer.encode(lines)
         for index, start, end in zip(
             having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True
         ):
@@ -356,68 +355,73 @@ class _Scorer:
         return counts
 
     def _with_places(self, words: WordSpans) -> WordSpans:
-        """The words; of a model that reads lines from their end each is complete with the piece
-        that begins it, whatever comes then."""
-        return (
-            replace(words, is_place_N=np.zeros_like(words.is_place_N))
-            if self.model.tokenizer.is_reversed
-            else words
-        )
+        """Return the words with the places where B is needed: nowhere in a model that reads lines
+        from their end, for which a word is complete with the piece that begins it."""
+        if not self.model.tokenizer.is_reversed:
+            return words
+        return replace(words, is_place_N=np.zeros_like(words.is_place_N))
 
     def _read_tokens(
         self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
     ) -> tuple[np.ndarray, Seen]:
-        """The scores of the tokens, and what was seen of the predictions at the shown words, in the
-        order of reading."""
+        """Return the scores of the tokens, and what was seen of the predictions at the shown words,
+        in the order of reading."""
         if not self.model.tokenizer.is_reversed:
             return self._read_forward(encoded, shown, initial)
+
+        # A model that reads from the end is given the lines turned round.
         at_N = encoding.mirror(encoded.offsets)
         if shown is None:
             logprob_N, seen = self._read_forward(encoding.mirrored(encoded), None, initial)
             return logprob_N[at_N], seen
+
+        # So are the words, and what is seen at them is turned back.
         items = shown.items
         first_W = at_N[items.ends - 1]  # a word's last token is read first
         order = np.argsort(first_W)
         turned = replace(shown, items=replace(items, starts=first_W[order]))
         logprob_N, seen = self._read_forward(encoding.mirrored(encoded), turned, initial)
-        back = np.argsort(order)
-        entropy = seen.entropy_bits[back] if len(seen.entropy_bits) else seen.entropy_bits
-        return logprob_N[at_N], replace(seen, entropy_bits=entropy)
+        if len(seen.entropy_bits):
+            seen = replace(seen, entropy_bits=seen.entropy_bits[np.argsort(order)])
+        return logprob_N[at_N], seen
 
     def _read_forward(
         self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
     ) -> tuple[np.ndarray, Seen]:
-        spans = (
-            span_scoring.whole_text(encoded.ids)
-            if self.state is not None
-            else span_scoring.spans_between(encoded.offsets)
-        )
-        nothing = np.zeros(0)
+        """Read the tokens in their order; look at distributions only where that is asked for."""
+        if self.state is not None:
+            spans = span_scoring.whole_text(encoded.ids)
+        else:
+            spans = span_scoring.spans_between(encoded.offsets)
         looks = self._looks(shown) if shown else {}
         if shown and looks:
-            is_place_N, log_boundary_N = shown.items.is_place_N, shown.items.is_place_N
+            # B is needed at its places alone, all else at each word.
+            is_boundary_N = shown.items.is_place_N
+            is_place_N = is_boundary_N
             if looks.keys() != {"log_boundary"}:
                 is_place_N = np.zeros(len(encoded.ids), dtype=bool)
                 is_place_N[shown.items.starts] = True
             look = distributions.side_by_side(list(looks.values()))
-            logprob_N, seen, self.state = distributions.score_and_look(
+            logprob_N, columns, self.state = distributions.score_and_look(
                 self.model, encoded.ids, spans, is_place_N, look, self.state, initial
             )
-            return logprob_N, Seen.of(seen, list(looks), log_boundary_N[is_place_N])
+            return logprob_N, Seen.of(columns, list(looks), is_boundary_N[is_place_N])
+
+        nothing = np.zeros(0)
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
-            return logprob_N, Seen(nothing, nothing, nothing)
-        return span_scoring.score_spans(self.model, encoded.ids, spans, initial), Seen(
-            nothing, nothing, nothing
-        )
+        else:
+            logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
+        return logprob_N, Seen(nothing, nothing, nothing)
 
     def _looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
-        """What is looked for in predictions, by the name that :class:`Seen` has for it."""
+        """Return what to look for in predictions, by the name that :class:`Seen` has for it."""
         settings, looks = self.settings, dict[str, distributions.Look]()
         if settings.word_surprisal == "exact" and shown.items.is_place_N.any():
             looks["log_boundary"] = self.finder.log_boundary
         if "entropy" in settings.measures:
             looks["entropy_bits"] = distributions.entropy_bits
+        # Words made of pieces are searched for afterwards.
         if self.finder.tokens_are_words and settings.next_words:
             looks["likeliest"] = functools.partial(
                 distributions.likeliest, count=settings.next_words
@@ -429,11 +433,7 @@ class _Scorer:
 
 
 def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
-    """What makes a run of scoring, by name: the model and the settings.
-
-    Raises:
-        UsageError: the settings contradict each other or the model.
-    """
+    """Return what makes a run of scoring, by name: the model and the settings."""
     check_settings(model, settings)
     signature = signature_before(model, settings)
     named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
@@ -447,23 +447,18 @@ def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, s
 
 
 def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
-    """The signature before any sentence is read."""
+    """Return the signature before any sentence is read."""
     return signature_after(model, settings, LinesHash())
 
 
 def signature_after(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
-    """The signature once the sentences are read whose lines were hashed."""
-    return signature_of(
-        model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no"
-    )
+    """Return the signature once the sentences are read whose lines were hashed."""
+    eos = "yes" if settings.eos else "no"
+    return signature_of(model, lines.hexdigest(), settings.context, "keep", eos)
 
 
 def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
-    """Make sure that the settings go with each other and the model.
-
-    Raises:
-        UsageError: they do not.
-    """
+    """Make sure that the settings go with each other and with the model."""
     check_context(settings.context)
     if settings.context == "carry" and reads_sources(model):
         raise UsageError(
@@ -471,6 +466,8 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
         )
     if settings.next_words:
         check_reads_forward(model.tokenizer, "say which words come next")
+
+    # Names that are typed by hand.
     if settings.split not in get_args(Split):
         raise UsageError(
             f"words cannot be split by {settings.split!r}",
@@ -481,17 +478,16 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
             raise UsageError(
                 f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure))
             )
+
+    # What lacks something else to be of use.
     if settings.measures and not (settings.with_words or settings.next_words):
         raise UsageError(
             f"{' and '.join(settings.measures)}: a measure of words",
             "words are not asked for",
             "score with with_words=True",
         )
-    if (
-        settings.context == "carry"
-        and settings.next_words
-        and not model.tokenizer.starts_word_V.all()
-    ):
+    is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
+    if settings.context == "carry" and is_searched:
         raise UsageError(
             "next words of a model of pieces are found for each line alone",
             "context is carry",
@@ -500,100 +496,87 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 
 
 # ---- Whether sentences can be scored: what is not UTF-8, holds a line end or a reserved symbol has
-# no score, and the reason why.
+# no score, but a reason.
 
-_BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("surrogateescape")
+_BYTES = range(0xDC80, 0xDD00)  # characters in place of bytes that are not UTF-8 (surrogateescape)
 
 
 def check(
     sentences: Sequence[Sentence], special_symbols: str, nulls: bool
 ) -> tuple[list[Sentence], list[str | None]]:
-    """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each
-    has no score, or None.
-
-    Raises:
-        TextError: one cannot be scored, unless there are to be `nulls`.
-    """
+    """Return the sentences as they are scored (`special_symbols` treated, a blank one empty), and
+    why each has no score, or None. Where there are to be no `nulls`, raise the reason."""
+    # Most are plain text, which is found out for all of them at once.
     if _is_plain(sentences):
-        return [
-            each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=())
-            for each in sentences
-        ], [None] * len(sentences)
+        stripped = []
+        for each in sentences:
+            if not each.text.strip(WORD_SPACE):
+                each = replace(each, text="", regions=())
+            stripped.append(each)
+        return stripped, [None] * len(sentences)
     checked: list[Sentence] = []
     reasons: list[str | None] = []
     for sentence in sentences:
+        where = f"sentence {sentence.id}"
         try:
             if sentence.reason:
-                raise TextError(f"sentence {sentence.id}: {sentence.reason}")
-            where = f"sentence {sentence.id}"
-            text, given = (
-                checked_text(part, where, special_symbols)
-                for part in (sentence.text, sentence.given)
-            )
-            regions = sentence.regions
-            if regions and text != sentence.text:
-                regions = tuple(
-                    replace(each, text=checked_text(each.text, where, special_symbols))
-                    for each in regions
-                )
-                text = joined(regions)
-            source = sentence.source and checked_text(sentence.source, where, special_symbols)
-            checked.append(
-                replace(
-                    sentence,
-                    text="" if is_blank(text) else text,
-                    given=given,
-                    regions=regions,
-                    source=source,
-                )
-            )
+                raise TextError(f"{where}: {sentence.reason}")
+            checked.append(_checked(sentence, where, special_symbols))
             reasons.append(None)
         except TextError as error:
             if not nulls:
                 raise
-            checked.append(
-                Sentence(
-                    SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns
-                )
-            )
-            reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
+            text = SURROGATE.sub("\ufffd", sentence.text)
+            checked.append(Sentence(text, sentence.id, columns=sentence.columns))
+            reasons.append(error.what.removeprefix(f"{where}: "))
     return checked, reasons
 
 
+def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
+    text = checked_text(sentence.text, where, special_symbols)
+    given = checked_text(sentence.given, where, special_symbols)
+
+    # Where symbols were dropped or replaced, the regions are checked each by itself.
+    regions = sentence.regions
+    if regions and text != sentence.text:
+        parts = [checked_text(each.text, where, special_symbols) for each in regions]
+        pairs = zip(regions, parts, strict=True)
+        regions = tuple(replace(each, text=part) for each, part in pairs)
+        text = joined(regions)
+    source = sentence.source and checked_text(sentence.source, where, special_symbols)
+    if is_blank(text):
+        text = ""
+    return replace(sentence, text=text, given=given, regions=regions, source=source)
+
+
 def _is_plain(sentences: Sequence[Sentence]) -> bool:
-    """Whether no sentence has anything to find fault with: found out for all at once."""
-    text = "\n".join(
-        [
-            f"{each.given}{each.source or ''}{each.text}"
-            if each.given or each.source
-            else each.text
-            for each in sentences
-        ]
-    )
-    if (
-        "<s>" in text
-        or "</s>" in text
-        or text.count("\n") != len(sentences) - 1
-        or any(each.reason for each in sentences)
-    ):
+    """Return whether nothing is wrong with any sentence: found out for all at once."""
+    # One text for all, in which a line break too many is seen, too.
+    texts = []
+    for each in sentences:
+        if each.given or each.source:
+            texts.append(f"{each.given}{each.source or ''}{each.text}")
+        else:
+            texts.append(each.text)
+    text = "\n".join(texts)
+    if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1:
+        return False
+    if any(each.reason for each in sentences):
         return False
     return text.isascii() or not SURROGATE.search(text)
 
 
 def checked_text(text: str, where: str, special_symbols: str) -> str:
-    """The text of a sentence as it is read, `special_symbols` treated. where: what messages call
-    its place.
+    """Return the text of a sentence as it is read, `special_symbols` treated. where: what messages
+    call its place.
 
-    Raises:
-        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is to be an
-            error.
+    TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is an error.
     """
-    if found := SURROGATE.search(text):
-        why = (
-            undecoded(text, found.start())
-            if ord(found[0]) in _BYTES
-            else f"it holds U+{ord(found[0]):04X}"
-        )
+    found = SURROGATE.search(text)
+    if found:
+        why = f"it holds U+{ord(found[0]):04X}"
+        if ord(found[0]) in _BYTES:
+            why = undecoded(text, found.start())
         raise TextError(
             f"{where}: not UTF-8 ({why})",
             hint="convert it to UTF-8, or use --encoding-errors replace",

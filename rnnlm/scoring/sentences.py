@@ -2,7 +2,7 @@
 in their order.
 
 Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or not JSON, or a
-cell that holds no text, which says why it has no score. What is damaged as a table is an error.
+cell that holds no text, which says why it has no score. A damaged table is an error.
 """
 
 import itertools
@@ -56,12 +56,8 @@ class CarriedColumns:
     def begin_table(
         self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
     ) -> None:
-        """The next rows come from a table with columns of these names. always: those that are
-        carried whatever is to be kept.
-
-        Raises:
-            TextError: one of those to keep is not among them.
-        """
+        """Begin a table with columns of these names. always: those that are carried whatever is to
+        be kept. TextError: one of those to keep is not among them."""
         for name in self._keep or ():
             if name not in names:
                 raise TextError(
@@ -69,45 +65,55 @@ class CarriedColumns:
                 )
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
-            kept = (
-                [name for name in names if name not in left_out]
-                if self._keep is None
-                else dict.fromkeys([*always, *self._keep])
-            )
-            self._shown = _renamed(list(kept))
+            if self._keep is None:
+                kept = [name for name in names if name not in left_out]
+            else:
+                kept = list(dict.fromkeys([*always, *self._keep]))
+            self._shown = _renamed(kept)
             return
-        if missing := [name for name in self._shown if name not in names]:
+
+        # Later tables give what columns of the first one they have.
+        missing = [name for name in self._shown if name not in names]
+        if missing:
             notice(
                 f"{source} does not have the columns {', '.join(missing)} of the first table: "
                 "their cells are empty"
             )
-        if self._keep is None and (others := self._known - self._shown.keys() - left_out):
+        others = self._known - self._shown.keys() - left_out
+        if self._keep is None and others:
             notice(
                 f"{source} has columns that the first table does not have; they are left out: "
                 f"{', '.join(sorted(others))}"
             )
 
     def of(self, row: Row) -> dict[str, Any]:
-        """What a row carries, by the names in the result."""
-        # a JSON object may have any
-        if self._keep is None and (others := row.values.keys() - self._known - {None}):
+        """Return what a row carries, by the names in the result."""
+        # A JSON object may have any names.
+        others = row.values.keys() - self._known - {None}
+        if self._keep is None and others:
             self._known |= {str(name) for name in others}
             names = ", ".join(sorted(map(str, others)))
             notice(
                 f"{row.where} has columns that the first row does not have; they are left "
                 f"out: {names}"
             )
-        return {shown: clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
+        shown = self._shown or {}
+        return {name: clean(row.values.get(column)) for column, name in shown.items()}
 
 
 def _renamed(names: Sequence[str]) -> dict[str, str]:
+    """Return the names in the result for these names, with a notice of those that differ."""
     shown: dict[str, str] = {}
+    changed = []
     for name in names:
+        # Unlike ours, and unlike the other columns.
         its = clean(name)
         while its in OWN or (its != name and its in names) or its in shown.values():
             its = PREFIX + its
         shown[name] = its
-    if changed := [f"{name} is {its}" for name, its in shown.items() if name != its]:
+        if its != name:
+            changed.append(f"{name} is {its}")
+    if changed:
         notice(
             "columns with the names of those of scores are renamed in the result: "
             f"{', '.join(changed)}"
@@ -116,27 +122,31 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
 
 
 def clean(value: object) -> Any:
-    """`value` as it is shown, with U+FFFD for what is not UTF-8."""
+    """Return `value` as it is shown, with U+FFFD for what is not UTF-8."""
     if isinstance(value, str):
         return value if value.isascii() else SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {clean(name): clean(its) for name, its in value.items()}
-    return [clean(its) for its in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [clean(its) for its in value]
+    return value
 
 
 def in_json(value: object) -> Any:
-    """`value`, which a table may hold, in JSON's types: what is not a number is null; dates and the
-    like are texts."""
+    """Return `value`, which a table may hold, in JSON's types: what is not a number is null; dates
+    and the like are texts."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
         return [in_json(each) for each in value]
     if isinstance(value, Mapping):
         return {str(name): in_json(each) for name, each in value.items()}
-    return value if value is None or isinstance(value, (str, int)) else str(value)
+    return str(value)
 
 
-# ---- sentences
+# ---- The sentences of files, globs, standard input and data sets.
 
 ID = "id"
 
@@ -159,7 +169,7 @@ class Sentence:
 
 
 class _Record(NamedTuple):
-    """A sentence as it is read; id None: it has none of its own."""
+    """A sentence as it was read; id None: it has none of its own."""
 
     text: str
     id: int | str | None
@@ -175,7 +185,7 @@ def read_sentences(
     settings: SentenceSettings = SentenceSettings(),
     targets: tuple[str, ...] = (),
 ) -> Iterator[Sentence]:
-    """The sentences of all files, globs, `-` and data sets, numbered from 1 over all of them.
+    """Yield the sentences of all files, globs, `-` and data sets, numbered from 1 over all of them.
     Notices name ids that are the same, and tell of `|` as a word, which may be meant to separate
     regions.
 
@@ -184,45 +194,43 @@ def read_sentences(
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a
-            region stands inside a word; files are not equally long. UsageError: the settings
-            contradict each other.
+            region is inside a word; files are not equally long. UsageError: the settings contradict
+            each other.
     """
     settings.check()
     names = tuple(several(names, "names"))
     warn_of_repeats(names)
-    number, has_warned, carried, with_bars = 0, False, CarriedColumns(settings.keep), 0
+    if targets:
+        records = _files_side_by_side(names, targets, settings)
+    else:
+        records = _each(names, settings, CarriedColumns(settings.keep))
+
+    has_warned, with_bars = False, 0
     seen: set[int | str] = set()
-    for records in (
-        _files_side_by_side(names, targets, settings)
-        if targets
-        else _each(names, settings, carried)
-    ):
-        for sentence in records:
-            number += 1
-            with_bars += (
-                settings.region_mark is None
-                and "|" in sentence.text
-                and "|" in sentence.text.split()
+    for number, sentence in enumerate(itertools.chain.from_iterable(records), start=1):
+        # What may have been meant in another way.
+        if settings.region_mark is None and "|" in sentence.text:
+            with_bars += "|" in sentence.text.split()
+        if sentence.id in seen and not has_warned:
+            notice(
+                f"several sentences have the id {sentence.id}: it does not identify their records"
             )
-            if sentence.id in seen and not has_warned:
-                notice(
-                    f"several sentences have the id {sentence.id}: it does not identify their "
-                    "records"
-                )
-                has_warned = True
-            if sentence.id is not None:
-                seen.add(sentence.id)
-            id = number if sentence.id is None else sentence.id
-            source = settings.given_source if sentence.source is None else sentence.source
-            yield Sentence(
-                sentence.text,
-                id,
-                sentence.given,
-                sentence.reason,
-                sentence.columns,
-                sentence.regions,
-                source,
-            )
+            has_warned = True
+        if sentence.id is not None:
+            seen.add(sentence.id)
+
+        # What a sentence does not have of its own.
+        id = number if sentence.id is None else sentence.id
+        source = settings.given_source if sentence.source is None else sentence.source
+        yield Sentence(
+            sentence.text,
+            id,
+            sentence.given,
+            sentence.reason,
+            sentence.columns,
+            sentence.regions,
+            source,
+        )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
@@ -234,21 +242,18 @@ def read_sentences(
 def read_texts(
     names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()
 ) -> Iterator[tuple[str, str]]:
-    """The texts of all files, globs, `-` and data sets, each behind the place where it stands:
-    `FILE, line 3`, of a table `FILE, row 3`. What is not UTF-8 is in them as
+    """Yield the texts of all files, globs, `-` and data sets, each with its place before it:
+    `FILE, line 3`, in a table `FILE, row 3`. What is not UTF-8 is in them as
     :func:`rnnlm.scoring.scorer.checked_text` finds it.
 
-    Raises:
-        TextError: a source is not there or cannot be read, a column is not there, or a row holds no
-            text.
+    TextError: a source is not there or cannot be read, a column is not there, or a row holds no
+    text.
     """
     warn_of_repeats(names)
     for source in sources.expand(names):
-        unit = (
-            "row"
-            if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings)
-            else "line"
-        )
+        unit = "line"
+        if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings):
+            unit = "row"
         for number, record in enumerate(_read(source, settings, CarriedColumns(())), start=1):
             where = f"{shown_name(source)}, {unit} {number}"
             if record.reason:
@@ -257,14 +262,15 @@ def read_texts(
 
 
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
-    """The names of the columns that the sentences carry, and all the sentences, of which those up
-    to the first readable one were read."""
+    """Return the names of the columns that the sentences carry, and all the sentences, of which
+    those up to the first readable one were read."""
     sentences, read = iter(sentences), []
     for sentence in sentences:
         read.append(sentence)
         if sentence.columns or not sentence.reason:
             break
-    return list(read[-1].columns) if read else [], itertools.chain(read, sentences)
+    columns = list(read[-1].columns) if read else []
+    return columns, itertools.chain(read, sentences)
 
 
 def of_texts(
@@ -273,24 +279,31 @@ def of_texts(
     region_mark: str | None = None,
     sources: str | Iterable[str] | None = None,
 ) -> Iterator[Sentence]:
-    """The sentences of texts at hand. given, sources: one for all, or one for each. region_mark:
-    what separates regions in a text.
-
-    Raises:
-        TextError: it stands inside a word. UsageError: it cannot separate regions.
-    """
+    """Yield the sentences of texts at hand. given, sources: one for all, or one for each.
+    region_mark: what separates regions in a text. TextError: it is inside a word. UsageError: it
+    cannot separate regions."""
     if region_mark is not None:
         check_mark(region_mark)
-    before = itertools.repeat(given) if isinstance(given, str) else given
-    of = itertools.repeat(sources) if sources is None or isinstance(sources, str) else sources
-    for number, (text, its, source) in enumerate(zip(texts, before, of, strict=False), start=1):
-        text, regions = (
-            _regions(text, region_mark, f"sentence {number}") if region_mark else (text, ())
-        )
-        yield Sentence(text, number, its, regions=regions, source=source)
+    # One for all, or one for each.
+    if isinstance(given, str):
+        given = itertools.repeat(given)
+    of: Iterable[str | None]
+    if sources is None or isinstance(sources, str):
+        of = itertools.repeat(sources)
+    else:
+        of = sources
+    each = zip(texts, given, of, strict=False)
+    for number, (text, before, source) in enumerate(each, start=1):
+        regions: tuple[Region, ...] = ()
+        if region_mark:
+            text, regions = _regions(text, region_mark, f"sentence {number}")
+        yield Sentence(text, number, before, regions=regions, source=source)
 
 
-def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]:
+def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region, ...]]:
+    """Return the text without the marks, and its regions; none where there is no mark."""
+    if not mark:
+        return text, ()
     regions = split_regions(text, mark, where)
     return joined(regions), regions
 
@@ -298,24 +311,21 @@ def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]
 def _each(
     names: tuple[str, ...], settings: SentenceSettings, carried: CarriedColumns
 ) -> Iterator[Iterator[_Record]]:
-    """The sentences of each file, glob, `-` or data set."""
-    found = (
-        sources.expand_files(names, "pairs", ".tsv")
-        if settings.are_pairs
-        else sources.expand(names)
-    )
+    """Return the sentences of each file, glob, `-` or data set."""
+    if settings.are_pairs:
+        found = sources.expand_files(names, "pairs", ".tsv")
+    else:
+        found = sources.expand(names)
     return (_read(source, settings, carried) for source in found)
 
 
 def _files_side_by_side(
     names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
 ) -> Iterator[Iterator[_Record]]:
-    """The sentences of each of the `targets`, whose sources stand on the same lines of the file at
-    its place in `names`."""
-    files, of = (
-        sources.expand_files(targets, "targets", ".txt"),
-        sources.expand_files(names, "sources", ".txt"),
-    )
+    """Return the sentences of each of the `targets`, whose sources are on the same lines of the
+    file at its place in `names`."""
+    files = sources.expand_files(targets, "targets", ".txt")
+    of = sources.expand_files(names, "sources", ".txt")
     if len(files) != len(of):
         raise UsageError(
             f"{len(of)} files of sources and {len(files)} of targets",
@@ -327,24 +337,18 @@ def _files_side_by_side(
 
 def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
     for number, (before, text) in side_by_side((source, file), settings.errors, "targets"):
-        regions: tuple[Region, ...] = ()
-        if settings.region_mark:
-            text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
-        yield _Record(
-            text,
-            None,
-            settings.given,
-            columns={SOURCE: clean(before)},
-            regions=regions,
-            source=before,
-        )
+        text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
+        columns = {SOURCE: clean(before)}
+        yield _Record(text, None, settings.given, None, columns, regions, before)
 
 
 def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
-    """The sentences of one source."""
+    """Return the sentences of one source: a data set, a table, or lines."""
     if _is_dataset(source):
         return _dataset(source, settings)
-    kind = settings.source.table_kind(source) or (tables.TSV if settings.are_pairs else None)
+    kind = settings.source.table_kind(source)
+    if not kind and settings.are_pairs:
+        kind = tables.TSV
     if kind and _is_table(kind, settings):
         return _table(source, kind, settings, carried)
     if kind:
@@ -373,11 +377,8 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     with opened(source) as stream:
         for number, line in enumerate(text_lines(source, stream, settings.errors), start=1):
             text = line.removesuffix("\n").removesuffix("\r")
-            if settings.region_mark:
-                text, regions = _regions(text, settings.region_mark, f"{source}, line {number}")
-                yield _Record(text, None, settings.given, regions=regions)
-            else:
-                yield _Record(text, None, settings.given)
+            text, regions = _regions(text, settings.region_mark, f"{source}, line {number}")
+            yield _Record(text, None, settings.given, regions=regions)
 
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
@@ -389,23 +390,21 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
         )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
-        regions: tuple[Region, ...] = ()
-        if settings.region_mark:
-            text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
+        text, regions = _regions(text, settings.region_mark, f"{source}, row {number}")
         yield _Record(text, None, settings.given, regions=regions)
 
 
 def _table(
     source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns
 ) -> Iterator[_Record]:
-    """Columns are those of the first row that can be read; what a later one lacks is its own
-    matter."""
+    """Yield the rows of a table. Columns are those of the first row that can be read; what a later
+    one lacks concerns that row alone."""
     columns: _Columns | None = None
     named = (
         settings.column, settings.target_column, settings.id_column, settings.given_column,
         *settings.region_columns, *(settings.keep or ())
     )  # fmt: skip
-    asked, delimiter = [name for name in named if name], settings.source.delimiter
+    asked, delimiter = list(filter(None, named)), settings.source.delimiter
     for row in tables.rows(
         source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked
     ):
@@ -414,17 +413,21 @@ def _table(
             continue
         if settings.are_pairs:
             row = row._replace(values=dict(languages_of(row.values, asked)))
+        # The first row says what the columns are.
         if columns is None:
             names = [str(name) for name in row.values if name is not None]
             columns = _columns_of(names, row.where, settings)
-            left_out = {*columns.texts, *([ID] if columns.id == ID else [])}
-            carried.begin_table(source, names, left_out, [columns.source] if columns.source else ())
+            left_out = set(columns.texts)
+            if columns.id == ID:
+                left_out.add(ID)
+            always = [columns.source] if columns.source else []
+            carried.begin_table(source, names, left_out, always)
         yield _sentence(row, columns, settings, carried.of(row))
 
 
 class _Columns(NamedTuple):
-    """The names of those that hold the text (one, or its regions), the ids, and the sources; None
-    where there are none."""
+    """The names of the columns that hold the text (one, or its regions), the ids, and the sources;
+    None where there are none."""
 
     texts: tuple[str, ...]
     id: str | None
@@ -432,6 +435,7 @@ class _Columns(NamedTuple):
 
 
 def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Columns:
+    """Find the columns that the settings ask for among these names."""
     source = None
     if settings.are_pairs:
         if len(names) < 2:
@@ -448,29 +452,41 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
         texts: tuple[str, ...] = (text,)
     else:
         texts = settings.region_columns or (sources.column_of(names, where, settings.source),)
+
     for name in (settings.id_column, settings.given_column, *settings.region_columns):
         if name and name not in names:
             raise TextError(f"{where}: no column {name!r}", hint=nearest(name, names))
-    return _Columns(
-        texts,
-        settings.id_column or (ID if ID in names and ID not in (*texts, source) else None),
-        source,
-    )
+
+    # A column "id" holds the ids, unless it is the text.
+    id = settings.id_column
+    if not id and ID in names and ID not in (*texts, source):
+        id = ID
+    return _Columns(texts, id or None, source)
 
 
 def _sentence(
     row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]
 ) -> _Record:
+    """Make a sentence of a row, or say why it has no text."""
+    # A reason not to score it: the first cell that is no text, or a row that is too long.
     text, regions, reason = _text_of(row, of.texts, settings)
-    given: Any = row.values.get(settings.given_column) if settings.given_column else settings.given
-    source: Any = row.values.get(of.source) if of.source else None
-    for name, value in ((settings.given_column, given), (of.source, source)):
-        reason = reason or (_why_no_text(name, value) if name else None)
-    reason = tables.TOO_LONG if row.is_too_long else reason
+    given: Any = settings.given
+    if settings.given_column:
+        given = row.values.get(settings.given_column)
+        reason = reason or _why_no_text(settings.given_column, given)
+    source: Any = None
+    if of.source:
+        source = row.values.get(of.source)
+        reason = reason or _why_no_text(of.source, source)
+    if row.is_too_long:
+        reason = tables.TOO_LONG
+
+    # Ids are numbers or texts; what JSON may hold besides is shown.
     id = row.values.get(of.id) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)
-    id = id if id is None or (isinstance(id, (int, str)) and not isinstance(id, bool)) else str(id)
+    elif id is not None and (isinstance(id, bool) or not isinstance(id, (int, str))):
+        id = str(id)
     if reason:
         given, source = "", None
     return _Record(text, id, given, reason, columns, regions, source)
@@ -479,40 +495,41 @@ def _sentence(
 def _text_of(
     row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings
 ) -> tuple[str, tuple[Region, ...], str | None]:
-    """The text of a row, its regions, and why it has none."""
+    """Return the text of a row, its regions, and why it has none."""
     values = row.values
-    if settings.region_columns:
-        cells = [(name, "" if values.get(name) is None else values[name]) for name in texts]
-        if reason := next((why for name, cell in cells if (why := _why_no_text(name, cell))), None):
+    if not settings.region_columns:
+        text = values.get(texts[0])
+        if not isinstance(text, str):
+            return "", (), _why_no_text(texts[0], text)
+        mark = None if row.is_too_long else settings.region_mark
+        return *_regions(text, mark, row.where), None
+
+    # An empty cell is a region without words.
+    regions = []
+    for index, name in enumerate(texts, start=1):
+        cell = values.get(name)
+        if cell is None:
+            cell = ""
+        reason = _why_no_text(name, cell)
+        if reason:
             return "", (), reason
-        regions = tuple(
-            Region(cell.strip(WORD_SPACE), index, name)
-            for index, (name, cell) in enumerate(cells, start=1)
-        )
-        return joined(regions), regions, None
-    text = values.get(texts[0])
-    if not isinstance(text, str):
-        return "", (), _why_no_text(texts[0], text)
-    if settings.region_mark and not row.is_too_long:
-        return *_regions(text, settings.region_mark, row.where), None
-    return text, (), None
+        regions.append(Region(cell.strip(WORD_SPACE), index, name))
+    return joined(regions), tuple(regions), None
 
 
 def _why_no_text(column: str | None, value: object) -> str | None:
-    return (
-        None
-        if isinstance(value, str)
-        else (
-            f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not "
-            "text"
-        )
-    )
+    if isinstance(value, str):
+        return None
+    kind = "nothing" if value is None else type(value).__name__
+    return f"column {column!r} holds {kind}, not text"
 
 
 def line_of(sentence: Sentence) -> str:
-    """The line that is read: the given text, its last white space dropped, a space, the
+    """Return the line that is read: the given text, its last white space dropped, a space, the
     sentence."""
     given = sentence.given.rstrip(WORD_SPACE)
     if is_blank(given):
         return sentence.text
-    return f"{given} {sentence.text}" if sentence.text else given
+    if not sentence.text:
+        return given
+    return f"{given} {sentence.text}"

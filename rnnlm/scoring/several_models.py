@@ -1,4 +1,4 @@
-"""Sentences scored by several models, whose figures stand side by side."""
+"""Sentences scored by several models, with their scores side by side."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ NamedModels = Mapping[str, ScoringModel]
 
 @dataclass(frozen=True)
 class ModelsChunk:
-    """What several models, by name, made of the same sentences: a collection of their scores by
-    model, one for each sentence; none where the chunk was skipped."""
+    """The scores of the same sentences by several models: one dict from model to score for each
+    sentence; none where the chunk was skipped."""
 
     chunks: Mapping[str, Chunk]
 
@@ -36,10 +36,8 @@ class ModelsChunk:
         return {name: chunk.signature for name, chunk in self.chunks.items()}
 
     def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
-        return (
-            dict(zip(self.chunks, scores, strict=True))
-            for scores in zip(*self.chunks.values(), strict=True)
-        )
+        for scores in zip(*self.chunks.values(), strict=True):
+            yield dict(zip(self.chunks, scores, strict=True))
 
     def __len__(self) -> int:
         return len(next(iter(self.chunks.values())))
@@ -49,8 +47,8 @@ def score_models(
     models: NamedModels | Sequence[ScoringModel], sentences: Iterable[str | Sentence],
     settings: ScoringSettings = ScoringSettings(), *, device: str = "auto",
 ) -> Iterator[dict[str, SentenceScore]]:  # fmt: skip
-    """The scores of each of `sentences`, in their order, by the names of the models. Sentences are
-    read once, a few thousand at a time.
+    """Yield the scores of each of `sentences`, in their order, by the names of the models.
+    Sentences are read once, a few thousand at a time.
 
     models: models, or their folders or names (opened on `device`), with the names that the scores
     are to have; without names, a folder is called by its last part, or by as many as tell it from
@@ -73,7 +71,7 @@ def score_models(
         for number, one in enumerate(items_of(sentences, (str, Sentence), "sentences"), start=1)
     )
     chunks = score_chunks_of_models(opened, each, settings)
-    return (scores for chunk in chunks for scores in chunk)
+    return itertools.chain.from_iterable(chunks)
 
 
 def score_chunks_of_models(
@@ -83,25 +81,22 @@ def score_chunks_of_models(
     skip: int = 0,
     waits: Callable[[], bool] = never,
 ) -> Iterator[ModelsChunk]:
-    """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before
-    the next one is taken, so that no more than a chunk is held. waits: whether the next sentence
-    has to be waited for, before which a chunk ends.
-
-    Raises:
-        UsageError: there is no model, or the settings contradict each other or a model. TextError,
-            ModelError: while iterating.
-    """
+    """Yield the scores of `sentences` by several models, chunk by chunk. Each model reads a chunk
+    before the next one is taken, so that no more than a chunk is held. waits: whether the next
+    sentence has to be waited for, before which a chunk ends."""
     if not models:
         raise UsageError("there is no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
     branches = itertools.tee(cut(sentences, most_lines, waits), len(models))
     names = list(models) if len(models) > 1 else ["the model"]
-    tokenizers = {name: model.tokenizer for name, model in zip(names, models.values(), strict=True)}
-    read = [
-        # one notice for all
-        score_lists(model, its, settings, skip, name, tokenizers if name == names[0] else {})
-        for name, model, its in zip(names, models.values(), branches, strict=True)
-    ]
+
+    # The first model tells of unseen marks for all of them, in one notice.
+    tokenizers = [model.tokenizer for model in models.values()]
+    unseen_by = dict(zip(names, tokenizers, strict=True))
+    read = []
+    for name, model, branch in zip(names, models.values(), branches, strict=True):
+        read.append(score_lists(model, branch, settings, skip, name, unseen_by))
+        unseen_by = {}
     return (
         ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True)
     )
@@ -110,41 +105,31 @@ def score_chunks_of_models(
 def describe_run_of_models(
     models: Mapping[str, LanguageModel], settings: ScoringSettings
 ) -> dict[str, str]:
-    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model;
-    of several, what is each one's own with its name behind.
-
-    Raises:
-        UsageError: the settings contradict each other or a model.
-    """
+    """Return what makes a run of scoring, by name: of one model,
+    :func:`rnnlm.scoring.scorer.describe_run`; of several, what they share, and what is each one's
+    own with its name after it."""
     runs = {name: describe_run(model, settings) for name, model in models.items()}
     first = next(iter(runs.values()))
     if len(models) == 1:
         return first
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(run[key] == value for run in runs.values())
-    }
-    own = {
-        f"{key}.{name}": value
-        for name, run in runs.items()
-        for key, value in run.items()
-        if key not in shared
-    }
-    return {"models": ", ".join(models)} | shared | own
+    # What all runs share stands once.
+    described = {"models": ", ".join(models)}
+    own: dict[str, str] = {}
+    shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]
+    described.update({key: first[key] for key in shared})
+    for name, run in runs.items():
+        for key, value in run.items():
+            if key not in described:
+                own[f"{key}.{name}"] = value
+    return described | own
 
 
 def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
-    """Make sure that the tokens of a line are the same for all models.
-
-    Raises:
-        ComparisonError: their tokenizers differ.
-    """
+    """Make sure that the tokens of a line are the same for all models."""
     tokenizers = {name: model.tokenizer.in_direction(False) for name, model in models.items()}
     if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
-        why = "their tokenizers differ: " + ", ".join(
-            f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items()
-        )
+        named = [f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items()]
+        why = "their tokenizers differ: " + ", ".join(named)
         hint = (
             "rows of words (--words, without --word-split tokens) are the same for all models; "
             "--json keeps the tokens of each apart"

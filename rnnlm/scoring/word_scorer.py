@@ -4,15 +4,15 @@ what they have so far.
     scorer = rnnlm.scorer(model)
     logprob_nats, state = scorer.extend(scorer.begin(), "the")
 
-A word counts with all its tokens, as they are in a line where one space stands between two words;
-so the words of such a line and its `</s>` add up to the line's log-probability.
+A word counts with all its tokens, as in a line with one space between two words; so the words of
+such a line and its `</s>` add up to the line's log-probability.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
@@ -41,8 +41,8 @@ class WordScorer:
     """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share
     one.
 
-    What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be
-    asked for there at the price of one.
+    What a network predicts after a state is kept, up to 128 MiB of it, so that further words cost
+    nothing there.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -55,12 +55,12 @@ class WordScorer:
         return WordScorer, (self.model,)
 
     def begin(self) -> WordPrefix:
-        """The start of a line: nothing has been read."""
+        """Return the start of a line: nothing has been read."""
         return self._prefix(self._prefixes.begin(), begins_line=True)
 
     def extend(self, state: WordPrefix, word: str) -> tuple[float, WordPrefix]:
-        """log p(word | state) in nats, -inf where it is impossible, and the state after the word.
-        `</s>` ends the line, and the next one begins after it, with nothing remembered.
+        """Return log p(word | state) in nats, -inf where it is impossible, and the state after the
+        word. `</s>` ends the line, and the next one begins after it, with nothing remembered.
 
         A word may be several tokens, as it is in a line; where tokens are characters or bytes the
         space before it is one of them. Where words are made of pieces, log p is that of the pieces,
@@ -77,15 +77,17 @@ class WordScorer:
     def extend_all(
         self, states: Iterable[WordPrefix], words: Iterable[str]
     ) -> list[tuple[float, WordPrefix]]:
-        """:meth:`extend` of each state with the word beside it. A network reads the states side by
-        side, in a fraction of the time; log p may differ by rounding.
+        """Extend each state with the word beside it. A network reads the states side by side, in a
+        fraction of the time; log p may differ from that of :meth:`extend` by rounding.
 
         Raises:
             UsageError: there are more of one than of the other, or a state is of another scorer.
                 Else as :meth:`extend`.
         """
-        if isinstance(states, WordPrefix) or isinstance(words, (str, bytes)):
-            name, one = ("states", states) if isinstance(states, WordPrefix) else ("words", words)
+        name, one = "words", cast(object, words)
+        if isinstance(states, WordPrefix):
+            name, one = "states", states
+        if isinstance(one, (WordPrefix, str, bytes)):
             raise ArgumentTypeError(
                 f"extend_all: {name} must be a list, not {given(one)}",
                 hint="extend takes one state and one word",
@@ -101,27 +103,31 @@ class WordScorer:
                 "each state is extended by one word",
                 "give as many of both",
             )
+
+        # All first tokens side by side, then all second ones, and so on.
         tokens = [self._tokens_of(state, word) for state, word in zip(states, words, strict=True)]
         prefixes, totals = [state._read for state in states], [0.0] * len(states)
         for place in range(max(map(len, tokens), default=0)):
             having = [number for number, its in enumerate(tokens) if place < len(its)]
-            answers = self._prefixes.extend_all(
-                [prefixes[number] for number in having],
-                [tokens[number][place] for number in having],
-            )
+            before = [prefixes[number] for number in having]
+            tokens_here = [tokens[number][place] for number in having]
+            answers = self._prefixes.extend_all(before, tokens_here)
             for number, (logprob_nats, _, prefix) in zip(having, answers, strict=True):
                 totals[number] += logprob_nats
                 prefixes[number] = prefix
-        return [
-            # one that is removed changes nothing
-            (total, self.begin() if word == BOUNDARY else self._prefix(prefix) if its else state)
-            for total, prefix, word, its, state in zip(
-                totals, prefixes, words, tokens, states, strict=True
-            )
-        ]
+
+        extended = []
+        for number, word in enumerate(words):
+            after = states[number]  # a word that the tokenizer removes changes nothing
+            if word == BOUNDARY:
+                after = self.begin()
+            elif tokens[number]:
+                after = self._prefix(prefixes[number])
+            extended.append((totals[number], after))
+        return extended
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
-        """The `count` likeliest next words after `state`, `</s>` among them, each with its
+        """Return the `count` likeliest next words after `state`, `</s>` among them, each with its
         probability, likeliest first; unknown ones are left out.
 
         Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of
@@ -140,11 +146,10 @@ class WordScorer:
 
     def _known(self, words: Iterable[NextWord]) -> Iterable[NextWord]:
         unk_id = self.model.tokenizer.unk_id
-        return (
-            each
-            for each in words
-            if unk_id is None or self._search.symbols[unk_id] not in each.word
-        )
+        if unk_id is None:
+            return words
+        unknown = self._search.symbols[unk_id]
+        return (each for each in words if unknown not in each.word)
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)
@@ -175,8 +180,8 @@ class WordScorer:
 
 
 def scorer(model: LanguageModel | str | Path) -> WordScorer:
-    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks,
-    mixtures, models that adapt themselves.
+    """Return a scorer of lines that grow word by word under `model`, of any kind: n-grams,
+    networks, mixtures, models that adapt themselves.
 
     model: a language model, or the name of one, which is loaded.
 

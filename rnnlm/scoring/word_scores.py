@@ -4,7 +4,7 @@ for."""
 import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,10 @@ class WordScore:
 
     is_oov: it has a part that is unknown. index: its number in the line from 1, what is given
     counted. `text[start:end]` of the sentence is the word; `</s>` is the empty span at its end.
-    tokens: how many of the model's make the word. entropy_bits: of the model's prediction of the
-    word's first token, before that is read. log10_frequency: of the share of the word among those
-    of the training text (:mod:`rnnlm.scoring.word_scores`). None where that is not asked for, or
-    not known.
+    tokens: how many of the model's tokens make the word. entropy_bits: of the model's prediction of
+    the word's first token, before that is read. log10_frequency: the log of the word's share of the
+    training text (:mod:`rnnlm.scoring.word_scores`). None where that is not asked for, or not
+    known.
     """
 
     word: str
@@ -55,24 +55,25 @@ class Seen:
 
     @classmethod
     def of(cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray) -> "Seen":
-        """What was seen side by side, under these names in their order, the likeliest tokens last;
-        is_boundary: where B is needed."""
-        of_name = (
-            {name: columns[:, column] for column, name in enumerate(names)}
-            if columns.ndim > 1
-            else {}
-        )
-        log_boundary = of_name.get("log_boundary", np.zeros(len(is_boundary)))[is_boundary]
-        likeliest = (
-            columns[:, len(names) - 1 :].reshape(len(columns), -1, 2)
-            if "likeliest" in names
-            else np.zeros(0)
-        )
-        return cls(log_boundary, of_name.get("entropy_bits", np.zeros(0)), likeliest)
+        """Sort what was seen side by side, under these names in their order, the likeliest tokens
+        last; is_boundary: where B is needed."""
+        nothing: np.ndarray = np.zeros(0)
+        log_boundary = np.zeros(np.count_nonzero(is_boundary))
+        entropy_bits, likeliest = nothing, nothing
+        # The names of one column each; "likeliest" has all that are left.
+        if columns.ndim > 1:
+            for column, name in enumerate(names):
+                if name == "log_boundary":
+                    log_boundary = columns[:, column][is_boundary]
+                elif name == "entropy_bits":
+                    entropy_bits = columns[:, column]
+        if "likeliest" in names:
+            likeliest = columns[:, len(names) - 1 :].reshape(len(columns), -1, 2)
+        return cls(log_boundary, entropy_bits, likeliest)
 
 
 class WordColumns:
-    """The figures of all shown words of a chunk, `</s>` among them, in lists."""
+    """The scores of all shown words of a chunk, `</s>` among them, in lists."""
 
     def __init__(
         self,
@@ -87,13 +88,16 @@ class WordColumns:
         self.bits = _nullable(bits_W)
         self.is_oov = _any_between(items.starts, items.ends, encoded.oov).tolist()
         self.tokens = (items.ends - items.starts).tolist()
-        self.entropy, self.frequency = (
-            _nullable(its_W) if len(its_W) else [None] * len(self.bits)
-            for its_W in (seen.entropy_bits, frequency_W)
-        )
+        # Columns that were not asked for are empty.
+        nothing: list[float | None] = [None] * len(self.bits)
+        self.entropy, self.frequency = nothing, nothing
+        if len(seen.entropy_bits):
+            self.entropy = _nullable(seen.entropy_bits)
+        if len(frequency_W):
+            self.frequency = _nullable(frequency_W)
 
     def of(self, index: int, text: str, eos: bool) -> tuple[WordScore, ...]:
-        """The words of one line, which scores `text`; with its `</s>`, if asked for."""
+        """Return the words of one line, which scores `text`; with its `</s>`, if asked for."""
         places, before = self.shown.places[index], self.shown.before[index]
         first, last = self.shown.items.line_bounds[index : index + 2].tolist()
         words = [text[start:end] for start, end in places]
@@ -101,29 +105,38 @@ class WordColumns:
             words, places = [*words, BOUNDARY], [*places, (len(text), len(text))]
         if not places:
             return ()
-        bits, is_oov, *others = (
-            each[first:last]
-            for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency)
-        )
+        # Words are numbered one by one, but for those that are shown as one.
         numbers = self.shown.numbers.get(index)
-        indices = (
-            [before + 1 + number for number in numbers] if numbers else itertools.count(before + 1)
-        )
+        indices: Iterable[int] = itertools.count(before + 1)
+        if numbers:
+            indices = [before + 1 + number for number in numbers]
+        starts, ends = zip(*places, strict=True)
         return tuple(
-            map(WordScore, words, bits, is_oov, indices, *zip(*places, strict=True), *others)
+            map(
+                WordScore,
+                words,
+                self.bits[first:last],
+                self.is_oov[first:last],
+                indices,
+                starts,
+                ends,
+                self.tokens[first:last],
+                self.entropy[first:last],
+                self.frequency[first:last],
+            )
         )
 
 
 def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Whether any of the ascending `places` lies between each start and end."""
+    """Return whether any of the ascending `places` lies between each start and end."""
     return np.searchsorted(places, ends_W) > np.searchsorted(places, starts_W)
 
 
 def _nullable(values: np.ndarray) -> list[float | None]:
-    return [
-        value if finite else None
-        for value, finite in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)
-    ]
+    nullable: list[float | None] = values.tolist()
+    for at in np.flatnonzero(~np.isfinite(values)).tolist():
+        nullable[at] = None
+    return nullable
 
 
 # ---- How often words occurred in the training text, as a covariate of reading times.
@@ -142,19 +155,20 @@ class WordFrequencies:
         self.are_known = tokenizer.name == "word" and counts_V is not None
         if counts_V is None or not self.are_known:
             return
+        # `</s>` is no word of the text; unknown words are, but have no frequency of their own.
         counts_V = np.where(np.arange(len(counts_V)) == tokenizer.boundary_id, 0.0, counts_V)
         with np.errstate(divide="ignore", invalid="ignore"):
             log10_V = np.log10(counts_V / counts_V.sum())
-        log10_V[
-            [tokenizer.boundary_id, *([] if tokenizer.unk_id is None else [tokenizer.unk_id])]
-        ] = np.nan
+        special = [tokenizer.boundary_id]
+        if tokenizer.unk_id is not None:
+            special.append(tokenizer.unk_id)
+        log10_V[special] = np.nan
         self._log10_V = np.where(np.isfinite(log10_V), log10_V, np.nan)
-        self._is_mark_V = np.array(
-            [not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()]
-        )
+        is_mark = [not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()]
+        self._is_mark_V = np.array(is_mark)
 
     def of(self, words: WordSpans, ids_N: np.ndarray) -> np.ndarray:
-        """log10_frequency of each of the words, (W,), NaN where it has none.
+        """Return the log10_frequency of each of the words, (W,), NaN where it has none.
 
         A written word has that of the one token in it that holds a letter or digit: "dog." counts
         as "dog" where the mark is a token of its own. Unknown words have none, nor have words of
@@ -163,22 +177,22 @@ class WordFrequencies:
         if not self.are_known:
             return np.full(len(words.starts), np.nan)
         ids_N = known_ids(ids_N, self._tokenizer)
+        # A word has one token that is not a mark, or is a mark itself.
         parts_N = np.flatnonzero(~self._is_mark_V[ids_N])
-        first_W, last_W = (
-            np.searchsorted(parts_N, words.starts),
-            np.searchsorted(parts_N, words.ends),
-        )
+        first_W = np.searchsorted(parts_N, words.starts)
+        last_W = np.searchsorted(parts_N, words.ends)
         is_mark_W = (first_W == last_W) & (words.ends == words.starts + 1)
         at_W = np.where(is_mark_W, words.starts, np.append(parts_N, 0)[first_W])
-        return np.where(is_mark_W | (last_W == first_W + 1), self._log10_V[ids_N[at_W]], np.nan)
+        is_one_W = is_mark_W | (last_W == first_W + 1)
+        return np.where(is_one_W, self._log10_V[ids_N[at_W]], np.nan)
 
 
-# ---- Regions of sentences: the parts for which a reading experiment has figures, each of one or
-# more white-space words.
+# ---- Regions of sentences: the parts for which a reading experiment has measurements, each of one
+# or more white-space words.
 #
-# They stand in the text, separated by a mark ("The dog | barked ."), or in columns of a table. The
-# sentence that is scored is that without marks: the regions joined by a space. A region without
-# words adds nothing to it and has no row, but counts in the numbers of the others.
+# They are marked in the text ("The dog | barked ."), or are columns of a table. The sentence that
+# is scored is that without marks: the regions joined by a space. A region without words adds
+# nothing to it and has no row, but counts in the numbers of the others.
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +206,8 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionScore:
-    """A region with its surprisal (bits), the sum over its words, and that of the region behind it,
-    None at the last one; None, too, where it is infinite. `text[start:end]` of the sentence is the
+    """A region with its surprisal (bits), the sum over its words, and that of the next region, None
+    at the last one; None, too, where it is infinite. `text[start:end]` of the sentence is the
     region; words, tokens: how many it has."""
 
     text: str
@@ -209,11 +223,8 @@ class RegionScore:
 
 
 def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
-    """The regions of `text`, which `mark` separates.
-
-    Raises:
-        TextError: it stands inside a word. where: what holds the text, for the message.
-    """
+    """Return the regions of `text`, which `mark` separates. TextError: the mark is inside a word;
+    where: what holds the text, for the message."""
     parts = text.split(mark)
     last = ""
     for index, part in enumerate(parts):
@@ -224,51 +235,60 @@ def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
                 hint="put white space beside the mark",
             )
         last = part or last
-    trimmed = [part.lstrip(WORD_SPACE) if index else part for index, part in enumerate(parts)]
-    trimmed[:-1] = [part.rstrip(WORD_SPACE) for part in trimmed[:-1]]
-    return tuple(Region(part, index) for index, part in enumerate(trimmed, start=1))
+
+    # The white space beside a mark is dropped.
+    regions = []
+    for index, part in enumerate(parts, start=1):
+        if index > 1:
+            part = part.lstrip(WORD_SPACE)
+        if index < len(parts):
+            part = part.rstrip(WORD_SPACE)
+        regions.append(Region(part, index))
+    return tuple(regions)
 
 
 def joined(regions: Sequence[Region]) -> str:
-    """The sentence that is made of them."""
+    """Return the sentence that is made of these regions."""
     return " ".join(region.text for region in regions if not is_blank(region.text))
 
 
 def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tuple[RegionScore, ...]:
-    """The scores of the regions of a sentence, out of those of its words (`</s>` belongs to no
-    region)."""
+    """Return the scores of the regions of a sentence, made from those of its words (`</s>` belongs
+    to no region)."""
+    # Where the regions are in the text, and which words each of them has.
     starts = [word.start for word in words]
     found, start = [], 0
     for region in regions:
         if not is_blank(region.text):
             end = start + len(region.text)
-            found.append(
-                (
-                    region,
-                    end - len(region.text.lstrip(WORD_SPACE)),
-                    words[bisect_left(starts, start) : bisect_left(starts, end)],
-                )
-            )
+            text_start = end - len(region.text.lstrip(WORD_SPACE))
+            its = words[bisect_left(starts, start) : bisect_left(starts, end)]
+            found.append((region, text_start, its))
             start = end + 1
+
     bits = [_sum([word.surprisal_bits for word in its]) for _, _, its in found]
     scores = []
-    for (region, begin, its), bits_here, bits_next in zip(
-        found, bits, [*bits[1:], None], strict=True
-    ):
-        text, tokens, is_oov = (
-            region.text.strip(WORD_SPACE),
-            sum(word.tokens for word in its),
-            any(word.is_oov for word in its),
-        )
-        # a mark that is removed is a word, too
-        place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))
+    for (region, begin, its), here, after in zip(found, bits, [*bits[1:], None], strict=True):
+        text = region.text.strip(WORD_SPACE)
         scores.append(
             RegionScore(
-                text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next
+                text=text,
+                index=region.index,
+                name=region.name,
+                start=begin,
+                end=begin + len(text),
+                words=max(len(its), len(split_words(text))),  # a mark that is removed is a word
+                tokens=sum(word.tokens for word in its),
+                is_oov=any(word.is_oov for word in its),
+                surprisal_bits=here,
+                next_surprisal_bits=after,
             )
         )
     return tuple(scores)
 
 
 def _sum(bits: Sequence[float | None]) -> float | None:
-    return None if None in bits else math.fsum(each for each in bits if each is not None)
+    known = [each for each in bits if each is not None]
+    if len(known) < len(bits):
+        return None
+    return math.fsum(known)

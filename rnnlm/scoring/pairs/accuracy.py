@@ -30,7 +30,7 @@ GROUPINGS = (KIND, "phenomenon", "field", "number", *COUNTED)
 
 
 class Judged(Protocol):
-    """What has a point: a pair or a prediction, scored."""
+    """What has a point: a scored pair or prediction."""
 
     @property
     def point(self) -> float | None:
@@ -58,8 +58,8 @@ class PairAccuracy:
     """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap
     over pairs).
 
-    by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or
-    "all"; group: its name. pairs: those scored, of which `ties` count half (predictions: not at
+    by: the grouping: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all";
+    group: the group's name. pairs: those scored, of which `ties` count half (predictions: not at
     all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown word. skipped:
     those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is
     unknown.
@@ -85,7 +85,7 @@ class AccuracyDifference:
     the bounds of its 95 % interval (paired bootstrap over pairs) and its two-sided p-value
     (permutation of signs: without ties, that is McNemar's exact test).
 
-    by, group: as of :class:`PairAccuracy`. pairs: those that both models have scored; the figures
+    by, group: as in :class:`PairAccuracy`. pairs: those that both models have scored; the numbers
     are None where there are none.
     """
 
@@ -105,60 +105,63 @@ _Item = TypeVar("_Item")
 
 
 def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
-    """Accuracy by kind, in order of appearance; by any other grouping that divides the pairs; over
-    all where there are several kinds.
+    """Return accuracy by kind, in order of appearance; by any other grouping that divides the
+    pairs; over all where there are several kinds.
 
     A pair without a label (no distance, say) is in no group of that grouping.
     """
-    return [_accuracy(*group) for group in _groups(scores, lambda score: score.labels)]
+    groups = _groups(scores, lambda score: score.labels)
+    return [_accuracy(by, group, its) for by, group, its in groups]
 
 
 def accuracy_differences(
     first: Sequence[Judged], second: Sequence[Judged]
 ) -> list[AccuracyDifference]:
-    """How the accuracies of two models differ on the same pairs, group by group as in
+    """Return how the accuracies of two models differ on the same pairs, group by group as in
     :func:`pair_accuracies`.
 
     Raises:
         UsageError: the scores are not of the same pairs in the same order.
     """
-    if [score.labels for score in first] != [score.labels for score in second]:
+    both = list(zip(first, second, strict=False))
+    is_same = all(one.labels == other.labels for one, other in both)
+    if len(first) != len(second) or not is_same:
         raise UsageError(
             "the scores of two models are not of the same pairs",
             hint="score one set with both: rnnlm.score_set",
         )
-    return [
-        _difference(*group)
-        for group in _groups(list(zip(first, second, strict=True)), lambda both: both[0].labels)
-    ]
+    groups = _groups(both, lambda scores: scores[0].labels)
+    return [_difference(by, group, its) for by, group, its in groups]
 
 
 def _groups(
     items: Sequence[_Item], labels_of: Callable[[_Item], Any]
 ) -> Iterator[tuple[str, str | int, Sequence[_Item]]]:
-    """The groups that labels make: what each is of, its name, and its items."""
+    """Yield the groups that labels make: the grouping, the group's name, and its items."""
     for by in GROUPINGS:
         groups: dict[Any, list[_Item]] = {}
         for item in items:
             groups.setdefault(getattr(labels_of(item), by, None), []).append(item)
+        # A grouping that puts all into one group says no more than the total.
         groups.pop(None, None)
         if by == KIND or len(groups) > 1:
             for name in sorted(groups) if by in COUNTED else groups:
                 yield by, name, groups[name]
-    if len({labels_of(item).kind for item in items}) > 1:
+    kinds = {labels_of(item).kind for item in items}
+    if len(kinds) > 1:
         yield ALL, ALL, items
 
 
 def _difference(
     by: str, group: str | int, scores: Iterable[tuple[Judged, Judged]]
 ) -> AccuracyDifference:
-    points = [
-        (first.point, second.point)
-        for first, second in scores
-        if first.point is not None and second.point is not None
-    ]
+    points = []
+    for first, second in scores:
+        if first.point is not None and second.point is not None:
+            points.append((first.point, second.point))
     if not points:
         return AccuracyDifference(by, group, 0, None, None, None, None)
+    # Paired: both models are judged on the same pairs.
     first_N, second_N = np.array(points, dtype=np.float64).T
     interval = ratio_interval(second_N - first_N)
     p = permutation_p(second_N - first_N)
@@ -167,29 +170,37 @@ def _difference(
     )
 
 
-def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccuracy:
-    scores = list(scores)
+def _accuracy(by: str, group: str | int, scores: Sequence[Judged]) -> PairAccuracy:
     scored = [score for score in scores if score.point is not None]
     points = np.array([score.point for score in scored], dtype=np.float64)
-    known = [score.point for score in scores if score.point is not None and not score.has_oov]
-    interval = ratio_interval(points) if len(points) else None
+    # Unknown words may make a pair a matter of chance: it is also counted without such pairs.
+    has_oov = np.array([score.has_oov for score in scored], dtype=bool)
+    known = points[~has_oov]
+    accuracy = low = high = known_accuracy = None
+    if len(points):
+        interval = ratio_interval(points)
+        accuracy, low, high = interval.estimate, interval.low, interval.high
+    if len(known):
+        known_accuracy = sum(known.tolist()) / len(known)
     return PairAccuracy(
-        by, group, len(scored),
-        accuracy=interval.estimate if interval else None,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        by,
+        group,
+        len(scored),
+        accuracy,
+        low,
+        high,
         ties=sum(score.is_tie for score in scored),
         identical=sum(score.is_identical for score in scored),
         skipped=len(scores) - len(scored),
         oov_pairs=len(scored) - len(known),
         known_pairs=len(known),
-        known_accuracy=sum(known) / len(known) if known else None,
-    )  # fmt: skip
+        known_accuracy=known_accuracy,
+    )
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """What files of pairs hold: pairs, or suites of predictions. format: what they are, in
+    """The content of files of pairs: pairs, or suites of predictions. format: its name, in
     words."""
 
     __test__ = False  # not a class of tests, though pytest takes its name for one
@@ -205,11 +216,11 @@ def score_set(
     special_symbols: str = "error",
     scoring: str | None = None,
 ) -> list[PairScore | PredictionScore]:
-    """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is
+    """Score all of a set: see :func:`rnnlm.score_pairs`; in suites the predictions say what is
     compared. What cannot be scored, and pairs of one and the same sentence, are counted in a
     notice.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
+    model: a language model, or the name of one, which is then loaded by each call.
 
     Raises:
         UsageError: there is no such scoring, or one is asked for where there are suites. TextError:
@@ -232,28 +243,22 @@ def score_set(
 def signature_of_set(
     model: LanguageModel, test_set: TestSet, scoring: str | None = None
 ) -> Signature:
-    """What accuracies of `model` on a set are measured on, and how: a pair counts as two lines, a
-    region of a suite as one."""
+    """Return what accuracies of `model` on a set are measured on, and how: a pair counts as two
+    lines, a region of a suite as one."""
     lines = LinesHash()
     for pair in test_set.pairs:
         lines.update((pair.good, pair.bad))
     for suite in test_set.suites:
-        lines.update(
-            text
-            for item in suite.items
-            for regions in item.conditions.values()
-            for text in regions.values()
-        )
+        for item in suite.items:
+            for regions in item.conditions.values():
+                lines.update(regions.values())
     with_ends = any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
     return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if with_ends else "no")
 
 
 def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
-    """Notices of what is left out, and of pairs that no model can tell apart.
-
-    Raises:
-        TextError: nothing is left.
-    """
+    """Give notice of what is left out, and of pairs that no model can tell apart. TextError:
+    nothing is left."""
     skipped = [score for score in scores if score.point is None]
     if skipped:
         first = f"{skipped[0].where}: {skipped[0].reason}"
@@ -263,6 +268,8 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
             f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the "
             f"first: {first}"
         )
+
+    # No model can tell these apart.
     identical = sum(score.is_identical for score in scores)
     if identical:
         notice(
@@ -272,56 +279,71 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
 
 
 def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
-    """What is known of a score, in JSON's types; what is not known is None."""
-    return _pair_record(score) if isinstance(score, PairScore) else _prediction_record(score)
+    """Return what is known of a score, in JSON's types; what is not known is None."""
+    if isinstance(score, PairScore):
+        return _pair_record(score)
+    return _prediction_record(score)
 
 
 def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[str, Any]:
-    """What is known of a pair or prediction that several models have scored, in JSON's types: what
-    it is, and under `models` the scores by the model's name."""
-    records = {name: record_of(score) for name, score in scores.items()}
-    of_model = {
-        name: {key: value for key, value in record.items() if key not in _SHARED} for name,
-        record in records.items()
-    }  # fmt: skip
-    return {key: value for key, value in next(iter(records.values())).items() if key in _SHARED} | {
-        "models": of_model
-    }
+    """Return what is known of a pair or prediction that several models have scored, in JSON's
+    types: what it is, and under `models` the scores by the model's name."""
+    shared: dict[str, Any] = {}
+    of_model = {}
+    for name, score in scores.items():
+        record = record_of(score)
+        of_model[name] = {key: value for key, value in record.items() if key not in _SHARED}
+        shared = shared or {key: value for key, value in record.items() if key in _SHARED}
+    return shared | {"models": of_model}
 
 
 def _pair_record(score: PairScore) -> dict[str, Any]:
     pair = score.pair
     return {
-        "id": pair.id, "kind": pair.kind, "phenomenon": pair.phenomenon, "field": pair.field,
+        "id": pair.id,
+        "kind": pair.kind,
+        "phenomenon": pair.phenomenon,
+        "field": pair.field,
         "number": pair.number,
-        "distance": pair.distance, "attractors": pair.attractors, "scoring": score.scoring,
-        "good": pair.good or None, "bad": pair.bad or None, **_side("good", score.good),
+        "distance": pair.distance,
+        "attractors": pair.attractors,
+        "scoring": score.scoring,
+        "good": pair.good or None,
+        "bad": pair.bad or None,
+        **_side("good", score.good),
         **_side("bad", score.bad),
-        "point": score.point, "identical": score.is_identical, "reason": score.reason,
+        "point": score.point,
+        "identical": score.is_identical,
+        "reason": score.reason,
         "where": score.where,
-    }  # fmt: skip
-
-
-def _side(name: str, side: TextScore | None) -> dict[str, Any]:
-    return {
-        f"{name}_logprob_nats": side.logprob_nats if side else None,
-        f"{name}_tokens": side.tokens if side else None,
-        f"{name}_oov": list(side.oov) if side else None,
     }
 
 
+def _side(name: str, side: TextScore | None) -> dict[str, Any]:
+    logprob_nats = tokens = oov = None
+    if side:
+        logprob_nats, tokens, oov = side.logprob_nats, side.tokens, list(side.oov)
+    return {f"{name}_logprob_nats": logprob_nats, f"{name}_tokens": tokens, f"{name}_oov": oov}
+
+
 def _prediction_record(score: PredictionScore) -> dict[str, Any]:
-    bits = score.surprisal_bits
+    bits = None
+    if score.surprisal_bits is not None:
+        bits = {str(reference): value for reference, value in score.surprisal_bits.items()}
     return {
-        "suite": score.suite, "item": score.item, "prediction": score.formula.text,
-        "surprisal_bits": None if bits is None else {str(reference): value for reference,
-                                                     value in bits.items()},
-        "point": score.point, "tie": score.is_tie, "has_oov": score.has_oov, "reason": score.reason,
+        "suite": score.suite,
+        "item": score.item,
+        "prediction": score.formula.text,
+        "surprisal_bits": bits,
+        "point": score.point,
+        "tie": score.is_tie,
+        "has_oov": score.has_oov,
+        "reason": score.reason,
         "where": score.where,
-    }  # fmt: skip
+    }
 
 
-# ---- Accuracy as a figure, of one model or several: by distance and by number of attractors, where
+# ---- Accuracy as a plot, for one model or several: by distance and by number of attractors, where
 # pairs have them; else by kind.
 
 _LABELS = {
@@ -335,35 +357,41 @@ DODGE = 0.14  # between models, where places are 1 apart
 def accuracy_figure(
     accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]],
 ) -> "Figure":
-    """Accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
-    accuracies: those of one model, or of several by name, which stand beside each other.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Plot accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
+    accuracies: those of one model, or of several by name, which are plotted side by side."""
     by_model = accuracies if isinstance(accuracies, Mapping) else {"": accuracies}
-    shown = {
-        name: [each for each in its if each.accuracy is not None] for name, its in by_model.items()
-    }
-    counted = [by for by in COUNTED if any(each.by == by for its in shown.values() for each in its)]
+
+    # A panel for each of the groupings by numbers.
+    counted = [by for by in COUNTED if any(_of_grouping(by_model, by).values())]
     if counted:
-        figure, panels = plotting.new_panels(
-            [(f"by {by}", _LABELS[by], "accuracy") for by in counted], width=1 + 4.2 * len(counted)
-        )
+        titles = [(f"by {by}", _LABELS[by], "accuracy") for by in counted]
+        figure, panels = plotting.new_panels(titles, width=1 + 4.2 * len(counted))
         for by, axes in zip(counted, panels, strict=True):
-            _draw_counts(
-                axes, {name: [each for each in its if each.by == by] for name, its in shown.items()}
-            )
-        return _with_legend(figure, panels[0], len(shown))
-    kinds = {name: [each for each in its if each.by == KIND] for name, its in shown.items()}
+            _draw_counts(axes, _of_grouping(by_model, by))
+        return _with_legend(figure, panels[0], len(by_model))
+
+    # Else one of all kinds, with a row for each.
+    kinds = _of_grouping(by_model, KIND)
     if not any(kinds.values()):
         raise UsageError("there is nothing to plot", "no pair could be scored")
-    groups = list(dict.fromkeys(each.group for its in kinds.values() for each in its))
-    figure, axes = plotting.new_figure(
-        "", "accuracy", "", height=1.2 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
-    )
-    _draw_kinds(axes, kinds, groups)
-    return _with_legend(figure, axes, len(shown))
+    groups: dict[str | int, None] = {}
+    for its in kinds.values():
+        groups.update(dict.fromkeys(each.group for each in its))
+    height = 1.2 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
+    figure, axes = plotting.new_figure("", "accuracy", "", height=height)
+    _draw_kinds(axes, kinds, list(groups))
+    return _with_legend(figure, axes, len(by_model))
+
+
+def _of_grouping(
+    by_model: Mapping[str, Sequence[PairAccuracy]], by: str
+) -> dict[str, list[PairAccuracy]]:
+    """Return the accuracies of one grouping that are known, by model."""
+    chosen = {}
+    for name, its in by_model.items():
+        known = [each for each in its if each.accuracy is not None]
+        chosen[name] = [each for each in known if each.by == by]
+    return chosen
 
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
@@ -404,16 +432,13 @@ def _draw_kinds(
 def _series(
     accuracies: Mapping[str, Sequence[PairAccuracy]],
 ) -> Iterator[tuple[str, Sequence[PairAccuracy], float, str]]:
-    """Each model that has accuracies: its name in the plot, these, how far it stands beside its
+    """Yield each model that has accuracies: its name in the plot, these, how far it is beside its
     place, its marker."""
     for k, (name, its) in enumerate(accuracies.items()):
         if its:
-            yield (
-                plotting.short_name(name),
-                its,
-                DODGE * (k - (len(accuracies) - 1) / 2),
-                plotting.MARKERS[k % len(plotting.MARKERS)],
-            )
+            shift = DODGE * (k - (len(accuracies) - 1) / 2)
+            marker = plotting.MARKERS[k % len(plotting.MARKERS)]
+            yield plotting.short_name(name), its, shift, marker
 
 
 def _with_legend(figure: "Figure", axes: "Axes", models: int) -> "Figure":
@@ -423,8 +448,7 @@ def _with_legend(figure: "Figure", axes: "Axes", models: int) -> "Figure":
 
 
 def _with_bars(accuracies: Sequence[PairAccuracy]) -> tuple[np.ndarray, np.ndarray]:
-    """The accuracies, and how far each interval reaches below and above."""
-    accuracy_N, low_N, high_N = np.array(
-        [(each.accuracy, each.low, each.high) for each in accuracies], dtype=np.float64
-    ).T
+    """Return the accuracies, and how far each interval reaches below and above."""
+    numbers = [(each.accuracy, each.low, each.high) for each in accuracies]
+    accuracy_N, low_N, high_N = np.array(numbers, dtype=np.float64).T
     return accuracy_N, np.stack([accuracy_N - low_N, high_N - accuracy_N])

@@ -8,8 +8,8 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import decode, opened
 from rnnlm.scoring.pairs.accuracy import TestSet
-from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, RowFormat, pair_of
-from rnnlm.scoring.pairs.suites import is_suite, suite_of
+from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, Pair, RowFormat, pair_of
+from rnnlm.scoring.pairs.suites import Suite, is_suite, suite_of
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
 
@@ -27,9 +27,9 @@ _HINT = (
 def read_pairs(
     source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None
 ) -> TestSet:
-    """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row
-    that gives no pair is a pair that says why (`problem`). delimiter: what separates the cells of
-    tables; None: as their headers have it.
+    """Read the pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a
+    row that gives no pair is a pair that says why (`problem`). delimiter: what separates the cells
+    of tables; None: inferred from their headers.
 
     Raises:
         TextError: there is no such file, it cannot be read, or is not what it says it is; or files
@@ -37,31 +37,26 @@ def read_pairs(
         SettingsError: there is no such delimiter.
     """
     names, settings = files_of(str(source)), SourceSettings(delimiter=delimiter)
-    read = [
-        _read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors, settings)
-        for name in names
-    ]
-    format = read[0].format
-    for name, each in zip(names, read, strict=True):
-        if each.format != format:
+    pairs: list[Pair] = []
+    suites: list[Suite] = []
+    first_format = ""
+    for name in names:
+        kind = _stem(name) if len(names) > 1 else DEFAULT_KIND
+        read = _read(name, kind, encoding_errors, settings)
+        first_format = first_format or read.format
+        if read.format != first_format:
             raise TextError(
                 f"{source} mixes formats",
-                f"{names[0]} holds {format}, {name} {each.format}",
+                f"{names[0]} holds {first_format}, {name} {read.format}",
                 "name them one by one",
             )
-    return TestSet(
-        format,
-        tuple(pair for each in read for pair in each.pairs),
-        tuple(suite for each in read for suite in each.suites),
-    )
+        pairs.extend(read.pairs)
+        suites.extend(read.suites)
+    return TestSet(first_format, tuple(pairs), tuple(suites))
 
 
 def files_of(source: str) -> list[str]:
-    """The files that :func:`read_pairs` reads.
-
-    Raises:
-        TextError: there are none.
-    """
+    """Return the files that :func:`read_pairs` reads. TextError: there are none."""
     if source.startswith(sources.HUB):
         raise TextError(
             "pairs are read from files",
@@ -71,9 +66,9 @@ def files_of(source: str) -> list[str]:
     folder = Path(source)
     if not folder.is_dir():
         return sources.expand((source,))
-    found = sorted(
-        str(path) for path in folder.iterdir() if path.is_file() and tables.kind_of(path.name)
-    )
+    files = [path for path in folder.iterdir() if path.is_file()]
+    # Whatever else is in the folder, such as a README, is no list.
+    found = sorted(str(path) for path in files if tables.kind_of(path.name))
     if not found:
         raise TextError(
             f"{source} holds no pairs",
@@ -88,17 +83,18 @@ def _stem(name: str) -> str:
 
 
 def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> TestSet:
+    # A file that is one JSON value as a whole may hold suites.
     table = settings.table_kind(source) or _sniffed(source)
     value = _json_value(source, errors) if table == tables.JSON_LINES else None
-    if is_suite(value) or (isinstance(value, list) and value and all(map(is_suite, value))):
-        listed = value if isinstance(value, list) else [value]
+    listed = value if isinstance(value, list) else [value]
+    if listed and all(map(is_suite, listed)):
         suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
         return TestSet(SUITES, suites=suites)
-    rows = (
-        [tables.Row(source, value)]
-        if isinstance(value, dict)
-        else list(tables.rows(source, table, errors, delimiter=settings.delimiter))
-    )
+
+    if isinstance(value, dict):
+        rows = [tables.Row(source, value)]
+    else:
+        rows = list(tables.rows(source, table, errors, delimiter=settings.delimiter))
     if not rows:
         raise TextError(f"{source} holds no pairs")
     format = _format(source, rows)
@@ -106,14 +102,14 @@ def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> Test
 
 
 def _sniffed(source: str) -> str:
-    """What table the file begins like."""
+    """Return the kind of table that the file begins like."""
     with opened(source) as stream:
         begins = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     return tables.JSON_LINES if begins[:1] in (b"{", b"[") else tables.TSV
 
 
 def _json_value(source: str, errors: str) -> object:
-    """What the file holds where it is one JSON value as a whole, else None."""
+    """Return what the file holds where it is one JSON value as a whole, else None."""
     import msgspec
 
     with opened(source) as stream:
@@ -127,8 +123,11 @@ def _json_value(source: str, errors: str) -> object:
 
 
 def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
-    columns = {name for row in rows for name in row.values if name is not None}
+    columns: set[str] = set()
+    for row in rows:
+        columns.update(name for name in row.values if name is not None)
     shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
+    # The first format whose columns there are; what it lacks then is named.
     format = next((format for format in FORMATS if format.fits(columns)), None)
     if format is None:
         raise TextError(

@@ -22,7 +22,7 @@ class Pair:
     agreement, number: of the subject; distance: words between its head and the verb; attractors:
     nouns of the other number there. scoring: how the pair is scored where nothing else is asked for
     (see :func:`rnnlm.score_pairs`). where: its place, for messages. problem: why it cannot be
-    scored, if it was read like that.
+    scored, if reading it found that.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Pair:
 # Good and bad sentences: BLiMP's JSON-lines (Warstadt et al. 2020, arXiv 1912.00582), or columns
 # good and bad. Agreement templates in the style of Linzen, Dupoux & Goldberg (2016, arXiv
 # 1611.01368): a sentence, the place of its verb, and the verb's right and wrong form; what is
-# compared is the verb, given what stands before it.
+# compared is the verb, given what comes before it.
 
 Values = Mapping[Any, Any]  # by column; None: cells beyond the columns
 KIND = ("kind", "paradigm", "UID")
@@ -65,7 +65,7 @@ _MASK = re.compile(r"\*\*\*mask\*\*\*|\[MASK\]|<mask>|(?<!\w)_+(?!\w)")
 
 
 class RowProblem(Exception):
-    """Why a row gives no pair."""
+    """The reason why a row gives no pair."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RowFormat:
 
 
 def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
-    """The pair of a row; `kind`: where the row names none. What a row lacks is the pair's
+    """Return the pair of a row; `kind`: where the row names none. What a row lacks is the pair's
     `problem`."""
     kind, id = _label(values, KIND) or kind, _label(values, ID)
     try:
@@ -89,20 +89,25 @@ def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
             raise RowProblem("it has more cells than columns")
         good, bad = format.sentences_of(values)
         return Pair(
-            kind, good, bad, id, _label(values, PHENOMENON), _field(values),
+            kind,
+            good,
+            bad,
+            id,
+            _label(values, PHENOMENON),
+            _field(values),
             _label(values, ("number",)),
-            whole_number(values, DISTANCE), whole_number(values, ATTRACTORS), format.scoring, where,
-        )  # fmt: skip
+            whole_number(values, DISTANCE),
+            whole_number(values, ATTRACTORS),
+            format.scoring,
+            where,
+        )
     except RowProblem as problem:
         return Pair(kind, "", "", id, scoring=format.scoring, where=where, problem=str(problem))
 
 
 def text(values: Values, names: Sequence[str]) -> str:
-    """The text in the first of these columns that the row has.
-
-    Raises:
-        RowProblem: it has none, or one without words.
-    """
+    """Return the text in the first of these columns that the row has. RowProblem: it has none, or
+    one without words."""
     name = named(values, names)
     value = values.get(name)
     if value is None:
@@ -115,13 +120,13 @@ def text(values: Values, names: Sequence[str]) -> str:
 
 
 def as_text(value: object) -> str:
-    """What a cell holds, as text; of a list or an object, however deeply nested, no more than is
-    needed to know it."""
+    """Return what a cell holds, as text; of a list or an object, however deeply nested, no more
+    than is needed to recognise it."""
     return shown(value) if isinstance(value, (list, dict)) else str(value)
 
 
 def named(columns: Container[str], names: Sequence[str]) -> str:
-    """The first of `names` that is a column; where none is, the first."""
+    """Return the first of `names` that is a column; where none is, the first."""
     return next((name for name in names if name in columns), names[0])
 
 
@@ -130,22 +135,22 @@ def has(columns: set[str], names: Sequence[str]) -> bool:
 
 
 def _label(values: Values, names: Sequence[str]) -> str | None:
-    value = next((values[name] for name in names if values.get(name) not in (None, "")), None)
-    return None if value is None else as_text(value)
+    for name in names:
+        value = values.get(name)
+        if value not in (None, ""):
+            return as_text(value)
+    return None
 
 
 def _field(values: Values) -> str | None:
-    """BLiMP writes one of its fields in two ways."""
+    """Return the field; BLiMP writes one of its fields in two ways."""
     field = _label(values, FIELD)
     return "syntax/semantics" if field == "syntax_semantics" else field
 
 
 def whole_number(values: Values, names: Sequence[str]) -> int | None:
-    """The number in the first of these columns that holds anything.
-
-    Raises:
-        RowProblem: it is not a whole number.
-    """
+    """Return the number in the first of these columns that holds anything. RowProblem: it is not a
+    whole number."""
     value = _label(values, names)
     if value is None:
         return None
@@ -156,33 +161,30 @@ def whole_number(values: Values, names: Sequence[str]) -> int | None:
 
 
 def _template_sentences(values: Values) -> tuple[str, str]:
-    """Both sentences of a row; the verb's place is a mark in the sentence, or the number of a word,
-    from 1.
-
-    Raises:
-        RowProblem: it has no such place, or a form is missing.
-    """
-    sentence, right, wrong = (
-        text(values, SENTENCE_COLUMNS),
-        text(values, RIGHT),
-        text(values, WRONG),
-    )
+    """Return both sentences of a row; the verb's place is a mark in the sentence, or the number of
+    a word, from 1. RowProblem: it has no such place, or a form is missing."""
+    sentence = text(values, SENTENCE_COLUMNS)
+    right, wrong = text(values, RIGHT), text(values, WRONG)
+    # A mark in the sentence.
     marks = list(_MASK.finditer(sentence))
     if len(marks) == 1:
         before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
         return f"{before}{right}{after}", f"{before}{wrong}{after}"
     if marks:
         raise RowProblem("several places of the verb are marked")
+
+    # Or the number of a word, which must be one of the two forms.
     words = split_words(sentence)
     place = _verb_place(values, len(words))
     if words[place].lower() not in (right.lower(), wrong.lower()):
         raise RowProblem(f"word {place + 1} is {words[place]!r}, neither {right!r} nor {wrong!r}")
-    good, bad = ([*words[:place], form, *words[place + 1 :]] for form in (right, wrong))
+    good, bad = [*words], [*words]
+    good[place], bad[place] = right, wrong
     return " ".join(good), " ".join(bad)
 
 
 def _verb_place(values: Values, words: int) -> int:
-    """The place of the verb among the words, from 0."""
+    """Return the place of the verb among the words, from 0."""
     if not has(set(values), POSITION):
         raise RowProblem(
             "the verb's place is neither marked in the sentence nor given as verb_index"
@@ -195,24 +197,34 @@ def _verb_place(values: Values, words: int) -> int:
     return place - 1
 
 
-SENTENCES = RowFormat(
-    "good and bad sentences", FULL, lambda columns: has(columns, GOOD) or has(columns, BAD),
-    (GOOD, BAD),
-    lambda values: (text(values, GOOD), text(values, BAD)),
-)  # fmt: skip
+def _fits_sentences(columns: set[str]) -> bool:
+    return has(columns, GOOD) or has(columns, BAD)
+
+
+def _fits_templates(columns: set[str]) -> bool:
+    return has(columns, SENTENCE_COLUMNS) and has(columns, RIGHT + WRONG)
+
+
+def _both_sentences(values: Values) -> tuple[str, str]:
+    return text(values, GOOD), text(values, BAD)
+
+
+SENTENCES = RowFormat("good and bad sentences", FULL, _fits_sentences, (GOOD, BAD), _both_sentences)
 TEMPLATES = RowFormat(
-    "agreement templates", WORD,
-    lambda columns: has(columns, SENTENCE_COLUMNS) and (has(columns, RIGHT) or has(columns, WRONG)),
-    (SENTENCE_COLUMNS, RIGHT, WRONG), _template_sentences,
-)  # fmt: skip
+    "agreement templates",
+    WORD,
+    _fits_templates,
+    (SENTENCE_COLUMNS, RIGHT, WRONG),
+    _template_sentences,
+)
 
 
 # ---- Winograd schemas (Levesque, Davis & Morgenstern 2012): a sentence with a blank or a pronoun,
-# what it may stand for, the answer.
+# what it may mean, the answer.
 #
-# As WinoGrande has them (sentence with `_`, option1, option2, answer) and as the WSC data set
-# (text, pronoun, pronoun_loc, options, label). Scored by what follows the option (Trinh & Le 2018,
-# arXiv 1806.02847).
+# Columns are those of WinoGrande (sentence with `_`, option1, option2, answer) or of the WSC data
+# set (text, pronoun, pronoun_loc, options, label). Scored by what follows the option (Trinh & Le
+# 2018, arXiv 1806.02847).
 
 SCHEMA_COLUMNS = ("sentence", "text")
 OPTION_1, OPTION_2 = ("option1", "option_1", "option_a"), ("option2", "option_2", "option_b")
@@ -228,11 +240,8 @@ def fits(columns: set[str]) -> bool:
 
 
 def sentences_of(values: Values) -> tuple[str, str]:
-    """The sentence with the right option, and with the wrong one.
-
-    Raises:
-        RowProblem: a part is missing, or it is not clear where the options go.
-    """
+    """Return the sentence with the right option, and with the wrong one. RowProblem: a part is
+    missing, or it is not clear where the options go."""
     sentence, options = text(values, SCHEMA_COLUMNS), _options(values)
     right = _answer(values, options)
     start, stop = _place(values, sentence)
@@ -244,26 +253,26 @@ def _options(values: Values) -> tuple[str, str]:
     if "options" not in values:
         return text(values, OPTION_1), text(values, OPTION_2)
     options = values["options"]
-    if (
-        not isinstance(options, list)
-        or len(options) != 2
-        or not all(isinstance(option, str) and option.strip() for option in options)
-    ):
+    if not isinstance(options, list) or len(options) != 2:
         raise RowProblem("options are not two texts")
+    for option in options:
+        if not isinstance(option, str) or not option.strip():
+            raise RowProblem("options are not two texts")
     return options[0], options[1]
 
 
 def _answer(values: Values, options: tuple[str, str]) -> int:
-    """Which option is right: 0 or 1."""
+    """Return which option is right: 0 or 1."""
     label: Any = values.get("label")
+    # The WSC data set has labels from 0.
     if values.get("answer") in (None, ""):
+        if label in (None, ""):
+            raise RowProblem("answer is missing")
         if as_text(label) not in ("0", "1"):
-            raise RowProblem(
-                "answer is missing"
-                if label in (None, "")
-                else f"label is {shown(label)}, neither 0 nor 1"
-            )
+            raise RowProblem(f"label is {shown(label)}, neither 0 nor 1")
         return int(label)
+
+    # Others give the option itself, or its number or letter.
     answer = as_text(values["answer"]).strip()
     if answer in options and options[0] != options[1]:
         return options.index(answer)
@@ -273,29 +282,24 @@ def _answer(values: Values, options: tuple[str, str]) -> int:
 
 
 def _place(values: Values, sentence: str) -> tuple[int, int]:
-    """Where the blank or the pronoun stands in the sentence."""
-    pronoun = values.get("pronoun")
-    if pronoun in (None, ""):
-        places, what = [match.span() for match in _BLANK.finditer(sentence)], "a blank (_)"
-    else:
-        places, what = (
-            [
-                match.span()
-                for match in re.finditer(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)", sentence)
-            ],
-            "the pronoun",
-        )
-        at = values.get("pronoun_loc")
-        if at not in (None, ""):
-            places = [place for place in places if str(place[0]) == as_text(at)]
+    """Return where the blank or the pronoun is in the sentence."""
+    pattern, what = _BLANK, "a blank (_)"
+    pronoun, at = values.get("pronoun"), None
+    if pronoun not in (None, ""):
+        pattern = re.compile(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)")
+        what, at = "the pronoun", values.get("pronoun_loc")
+    places = [match.span() for match in pattern.finditer(sentence)]
+    # A pronoun may occur several times; pronoun_loc says which one is meant.
+    if at not in (None, ""):
+        places = [place for place in places if str(place[0]) == as_text(at)]
     if len(places) != 1:
         raise RowProblem(f"{what} stands in the sentence {len(places)} times, not once")
     return places[0]
 
 
 def _filled(sentence: str, start: int, stop: int, option: str) -> str:
-    """The sentence with `option` from `start` to `stop`; its article is capitalised as its place
-    has it."""
+    """Return the sentence with `option` from `start` to `stop`; its article is capitalised as its
+    place requires."""
     first, space, rest = option.strip().partition(" ")
     if start == 0:
         first = first[:1].upper() + first[1:]

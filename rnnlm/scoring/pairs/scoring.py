@@ -25,7 +25,7 @@ PAIRS_PER_CHUNK = 2048
 
 
 class Unscorable(Exception):
-    """Why a text, or what was to be made of it, has no score."""
+    """The reason why a text, or what was to be made of it, has no score."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,19 @@ class ReadLines:
     word_start_N: np.ndarray
 
     def length(self, line: int) -> int:
-        """The tokens of a line, `</s>` included."""
+        """Return how many tokens a line has, `</s>` included."""
         return int(self.encoded.offsets[line + 1] - self.encoded.offsets[line])
 
     def logprob_nats(self, line: int, start: int, stop: int) -> float:
-        """Of the tokens from `start` to `stop` of a line; -inf where one has probability zero."""
+        """Return the log-probability of the tokens from `start` to `stop` of a line; -inf where one
+        has probability zero."""
         first = self.encoded.offsets[line]
         return float(self.logprob_N[first + start : first + stop].sum())
 
     def word_logprob_nats(self, line: int, start: int, stop: int) -> float:
-        """Of whole words, which those tokens are: that the next word starts after them included
-        (Pimentel & Meister 2024, and Oh & Schuler 2024: p(pieces) B(after) / B(before), B the
-        probability that a word starts)."""
+        """Return the log-probability of whole words, which those tokens are: that the next word
+        starts after them included (Pimentel & Meister 2024, and Oh & Schuler 2024: p(pieces)
+        B(after) / B(before), B the probability that a word starts)."""
         pieces = self.logprob_nats(line, start, stop)
         if not np.isfinite(pieces):
             return pieces
@@ -62,17 +63,17 @@ class ReadLines:
         return pieces + float(self.word_start_N[first + stop] - self.word_start_N[first + start])
 
     def surface(self, line: int) -> list[str]:
-        """What each token of a line reads as in the line."""
+        """Return what each token of a line reads as in the line."""
         return self.tokenizer.surface(self.lines[line])
 
     def starts_word(self, line: int) -> np.ndarray:
-        """For each token of a line, whether a word starts with it."""
+        """Return for each token of a line whether a word starts with it."""
         ids = self.encoded.ids[self.encoded.offsets[line] : self.encoded.offsets[line + 1]]
         known = ids < self.tokenizer.size  # ids from there on are unseen words
         return ~known | self.tokenizer.starts_word_V[np.where(known, ids, 0)]
 
     def oov(self, line: int, stop: int) -> tuple[str, ...]:
-        """The unknown ones of the tokens before `stop`."""
+        """Return the unknown ones of the tokens before `stop`."""
         first = self.encoded.offsets[line]
         low, high = np.searchsorted(self.encoded.oov, [first, first + stop])
         if low == high:
@@ -82,11 +83,8 @@ class ReadLines:
 
 
 def checked_line(text: str, special_symbols: str) -> str:
-    """`text` as it is read; see :func:`rnnlm.text.lines.check_reserved`.
-
-    Raises:
-        Unscorable: it is no line, or holds a reserved symbol that is to be an error.
-    """
+    """Return `text` as it is read; see :func:`rnnlm.text.lines.check_reserved`. Unscorable: it is
+    no line, or holds a reserved symbol that is to be an error."""
     if "\n" in text:
         raise Unscorable("a sentence holds a newline")
     try:
@@ -97,17 +95,14 @@ def checked_line(text: str, special_symbols: str) -> str:
 
 
 def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = False) -> ReadLines:
-    """Read `lines` (of :func:`checked_line`); with `as_words`, where words start, too.
-
-    Raises:
-        ModelError: the model's scores are not numbers.
-    """
+    """Read `lines` (of :func:`checked_line`); with `as_words`, where words start, too."""
     encoded = model.tokenizer.encode(lines)
     spans = span_scoring.spans_between(encoded.offsets)
     word_start_N = np.zeros(len(encoded.ids))
     if as_words and not model.tokenizer.starts_word_V.all():
         is_place_N = np.ones(len(encoded.ids), dtype=bool)
         is_place_N[encoded.offsets[:-1]] = False
+        # B is 1 at the start of a line, and log B 0.
         log_boundary = WordFinder(model.tokenizer).log_boundary
         logprob_N, word_start_N[is_place_N], _ = score_and_look(
             model, encoded.ids, spans, is_place_N, log_boundary
@@ -175,9 +170,9 @@ def score_pairs(
     special_symbols: str = "error",
     scoring: str | None = None,
 ) -> list[PairScore]:
-    """Score both sentences of each pair; a pair that cannot be scored has the reason in its place.
+    """Score both sentences of each pair; a pair that cannot be scored has the reason instead.
 
-    model: a language model, or the name of one, which is then loaded anew by each call. scoring:
+    model: a language model, or the name of one, which is then loaded by each call. scoring:
     "full", the whole sentences with their ends. "partial", what follows the part in which they
     differ, each given its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word",
     the part in which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016,
@@ -198,23 +193,25 @@ def score_pairs(
         )
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
-    chunks = (
-        pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK)
-    )
-    scores = [
-        score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)
-    ]
-    texts = (text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
+    scores: list[PairScore] = []
+    texts: list[str] = []
+    for first in range(0, len(pairs), PAIRS_PER_CHUNK):
+        chunk = pairs[first : first + PAIRS_PER_CHUNK]
+        scores.extend(_score_chunk(model, chunk, special_symbols, scoring))
+    for pair in pairs:
+        if not pair.problem:
+            texts += (pair.good, pair.bad)
     tell_unseen(count_marks(texts), {"the model": model.tokenizer})
-    partial = [
-        score.good
-        for score in scores
-        if score.scoring == PARTIAL and score.good and not score.is_identical
-    ]
-    ends = sum(good.tokens == 1 for good in partial)
+
+    # A pair of which only the ends are compared says little.
+    partial, ends = 0, 0
+    for score in scores:
+        if score.scoring == PARTIAL and score.good and not score.is_identical:
+            partial += 1
+            ends += score.good.tokens == 1
     if ends:
         notice(
-            f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of "
+            f"in {ends} of {partial} pairs nothing follows the part that differs: of "
             "these the ends alone are compared"
         )
     return scores
@@ -223,20 +220,21 @@ def score_pairs(
 def _score_chunk(
     model: LanguageModel, pairs: Sequence[Pair], special_symbols: str, scoring: str | None
 ) -> Iterator[PairScore]:
+    # Sentences that can be read are read together, two lines a pair.
     lines: list[str] = []
     reasons: list[str | None] = []
     for pair in pairs:
         try:
             if pair.problem:
                 raise Unscorable(pair.problem)
-            lines += [
-                checked_line(pair.good, special_symbols),
-                checked_line(pair.bad, special_symbols),
-            ]
+            good = checked_line(pair.good, special_symbols)
+            lines += [good, checked_line(pair.bad, special_symbols)]
             reasons.append(None)
         except Unscorable as problem:
             reasons.append(str(problem))
-    read = read_lines(model, lines, as_words=WORD in {scoring or pair.scoring for pair in pairs})
+    as_words = any((scoring or pair.scoring) == WORD for pair in pairs)
+    read = read_lines(model, lines, as_words=as_words)
+
     at = 0
     for pair, reason in zip(pairs, reasons, strict=True):
         chosen = scoring or pair.scoring
@@ -248,35 +246,38 @@ def _score_chunk(
 
 
 def _pair_score(pair: Pair, scoring: str, read: ReadLines, at: int) -> PairScore:
-    """The score of the pair whose sentences are the lines `at` and `at` + 1."""
+    """Score the pair whose sentences are the lines `at` and `at` + 1."""
     try:
         spans = _compared(read, at, at + 1, scoring)
     except Unscorable as problem:
         return PairScore(pair, scoring, None, None, None, str(problem))
+    # Words that are compared by themselves are whole words: they end where the next one starts.
     logprob = read.word_logprob_nats if scoring == WORD else read.logprob_nats
-    nats = [logprob(line, *span) for line, span in zip((at, at + 1), spans, strict=True)]
-    good, bad = (
-        TextScore(value if math.isfinite(value) else None, stop - start, read.oov(line, stop))
-        for line, value, (start, stop) in zip((at, at + 1), nats, spans, strict=True)
-    )
-    tie = nats[0] == nats[1] or abs(nats[0] - nats[1]) <= TIE_NATS
-    return PairScore(pair, scoring, good, bad, 0.5 if tie else float(nats[0] > nats[1]))
+    nats, sides = [], []
+    for line, (start, stop) in zip((at, at + 1), spans, strict=True):
+        value = logprob(line, start, stop)
+        nats.append(value)
+        known = value if math.isfinite(value) else None
+        sides.append(TextScore(known, stop - start, read.oov(line, stop)))
+    # Scores vary a little with the batch: within that the sides are equal, and so are two of -inf.
+    point = float(nats[0] > nats[1])
+    if nats[0] == nats[1] or abs(nats[0] - nats[1]) <= TIE_NATS:
+        point = 0.5
+    return PairScore(pair, scoring, sides[0], sides[1], point)
 
 
 def _compared(
     read: ReadLines, good: int, bad: int, scoring: str
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """From which token to which the lines `good` and `bad` are compared.
-
-    Raises:
-        Unscorable: one is the other with words put in, and it is the words that are compared.
-    """
+    """Return from which token to which the lines `good` and `bad` are compared. Unscorable: one is
+    the other with words put in, and words are compared."""
     lengths = read.length(good), read.length(bad)
     if scoring == FULL:
         return (0, lengths[0]), (0, lengths[1])
     surfaces = read.surface(good), read.surface(bad)
     if surfaces[0] == surfaces[1]:  # a tie, whatever is compared: all but the end
         return (0, lengths[0] - 1), (0, lengths[1] - 1)
+    # What the lines share at both ends is not compared, or is all that is.
     head, tail = differing_part(surfaces, (read.starts_word(good), read.starts_word(bad)))
     if scoring == PARTIAL:
         return (lengths[0] - tail, lengths[0]), (lengths[1] - tail, lengths[1])
@@ -290,14 +291,17 @@ def _compared(
 def differing_part(
     surfaces: tuple[list[str], list[str]], starts: tuple[np.ndarray, np.ndarray]
 ) -> tuple[int, int]:
-    """How many tokens two different lines share at their beginnings and, beyond those, at their
-    ends, in whole words."""
+    """Return how many tokens two different lines share at their beginnings and, beyond those, at
+    their ends, in whole words."""
     first, second = surfaces
+    # From the start as far as they agree, and back to where a word starts in both.
     head = 0
     while first[head] == second[head]:
         head += 1
     while head and not (starts[0][head] and starts[1][head]):
         head -= 1
+
+    # The same from the end.
     most, tail = min(len(first), len(second)) - head, 0
     while tail < most and first[-1 - tail] == second[-1 - tail]:
         tail += 1

@@ -2,7 +2,7 @@
 regions' surprisals.
 
 Format: Gauthier, Hu, Wilcox, Qian & Levy (2020), SyntaxGym; suites: Hu et al. (2020), arXiv
-2005.03692. A region's surprisal is the sum over its tokens, each given all that stands before it.
+2005.03692. A region's surprisal is the sum over its tokens, each given all that comes before it.
 """
 
 import ast
@@ -27,7 +27,7 @@ from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, rea
 # ever evaluated as Python.
 
 LONGEST = 2000  # characters
-MOST_PARTS = 500  # nodes of the tree: who follows it needs a call for each level
+MOST_PARTS = 500  # nodes of the tree: following it takes a call for each level
 TIE_BITS = 2e-4
 # how near surprisals are that = takes for equal, as in syntaxgym-core
 CLOSE, RELATIVELY_CLOSE = 1e-3, 1e-5
@@ -64,17 +64,16 @@ class Formula:
 
 
 def parse(text: str) -> Formula:
-    """The formula written as `text`.
-
-    Raises:
-        TextError: it is none.
-    """
+    """Return the formula written as `text`. TextError: it is none."""
+    # Nothing but what a formula may hold.
     if len(text) > LONGEST:
         raise _no_formula(text, f"it is longer than {LONGEST} characters")
     if not _REST.fullmatch(_REFERENCE.sub(" ", text)):
         raise _no_formula(
             text, "it holds more than regions, numbers, + - < > = & | and parentheses"
         )
+
+    # The regions become names of Python, and the signs its operators.
     references: dict[str, Reference] = {}
 
     def named(match: re.Match[str]) -> str:
@@ -100,11 +99,8 @@ def _no_formula(text: str, why: str) -> TextError:
 
 
 def _truth(node: ast.expr, references: Mapping[str, Reference]) -> _Value:
-    """A comparison, or several joined by & or |.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Return the truth of a comparison, or of several joined by & or |. ValueError: it is
+    neither."""
     if isinstance(node, ast.BoolOp):
         sides = [_truth(side, references) for side in node.values]
         chosen = min if isinstance(node.op, ast.And) else max
@@ -121,11 +117,8 @@ def _truth(node: ast.expr, references: Mapping[str, Reference]) -> _Value:
 
 
 def _value(node: ast.expr, references: Mapping[str, Reference]) -> _Value:
-    """A surprisal, a number, or sums and differences of them.
-
-    Raises:
-        ValueError: it is none of these.
-    """
+    """Return the value of a surprisal, of a number, or of sums and differences of them. ValueError:
+    it is none of these."""
     if isinstance(node, ast.Name):
         reference = references[node.id]
         return lambda values: values[reference]
@@ -158,7 +151,7 @@ def _close(left: float, right: float) -> float:
     return float(left == right or abs(left - right) <= CLOSE + RELATIVELY_CLOSE * abs(right))
 
 
-# ---- suites
+# ---- Suites as files hold them, and as they are scored.
 
 METRIC = "sum"
 
@@ -215,7 +208,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class PredictionLabels:
-    """What predictions are grouped by: the suite, with the prediction's number where it has
+    """Labels that predictions are grouped by: the suite, with the prediction's number where it has
     several."""
 
     kind: str
@@ -224,9 +217,9 @@ class PredictionLabels:
 @dataclass(frozen=True)
 class PredictionScore:
     """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs
-    on a tie (< and > are hard in SyntaxGym); None, with the reason, where that is not known.
+    on a tie (< and > are strict in SyntaxGym); None, with the reason, where that is not known.
 
-    surprisal_bits: of the regions it speaks of; None where infinite.
+    surprisal_bits: those of the regions that it names; None where infinite.
     """
 
     suite: str
@@ -247,21 +240,15 @@ class PredictionScore:
 
 
 def is_suite(value: object) -> bool:
-    """Whether what a JSON file holds is meant to be a suite."""
-    return (
-        isinstance(value, dict)
-        and "items" in value
-        and ("predictions" in value or "region_meta" in value)
-    )
+    """Return whether what a JSON file holds is meant to be a suite."""
+    if not isinstance(value, dict) or "items" not in value:
+        return False
+    return "predictions" in value or "region_meta" in value
 
 
 def suite_of(value: object, where: str, name: str) -> Suite:
-    """The suite that JSON holds; `name`: where it has none.
-
-    Raises:
-        TextError: it is not one: a field is missing, a formula cannot be read or speaks of a region
-            that no item has.
-    """
+    """Make a suite of what JSON holds; `name`: where it has none. TextError: it is not one: a field
+    is missing, a formula cannot be read or names a region that no item has."""
     try:
         stored = msgspec.convert(value, _Suite, strict=False)
     except msgspec.ValidationError as error:
@@ -277,9 +264,11 @@ def suite_of(value: object, where: str, name: str) -> Suite:
                 f"{where}: a prediction of type {prediction.type!r} is not known",
                 hint="write it as a formula",
             )
-    texts = [
-        prediction.formula for prediction in stored.predictions
-    ] or stored.meta.string_predictions
+
+    # Older suites have their predictions among the facts about the suite.
+    texts = [prediction.formula for prediction in stored.predictions]
+    if not texts:
+        texts = stored.meta.string_predictions
     if not texts or not stored.items:
         raise TextError(f"{where} holds no {'items' if texts else 'predictions'}")
     formulas = tuple(_formula(text, where) for text in texts)
@@ -325,18 +314,15 @@ def _has(item: Item, reference: Reference) -> bool:
 def score_suite(
     model: LanguageModel, suite: Suite, special_symbols: str = "error"
 ) -> list[PredictionScore]:
-    """Score each prediction of a suite on each of its items.
-
-    Raises:
-        ModelError: the model's scores are not numbers. UsageError: the model reads lines from their
-            end.
-    """
+    """Score each prediction of a suite on each of its items."""
     check_reads_forward(model.tokenizer, "score regions of sentences given what comes before them")
+    # Each item is read once, whatever predictions there are.
     several = len(suite.formulas) > 1
     scores = []
     surprisals = [_surprisals(model, item, special_symbols) for item in suite.items]
     for number, formula in enumerate(suite.formulas, start=1):
-        labels = PredictionLabels(f"{suite.name}, prediction {number}" if several else suite.name)
+        kind = f"{suite.name}, prediction {number}" if several else suite.name
+        labels = PredictionLabels(kind)
         for item, found in zip(suite.items, surprisals, strict=True):
             scores.append(_prediction_score(suite, item, formula, labels, found))
     return scores
@@ -354,20 +340,20 @@ def _prediction_score(
     )
     if isinstance(found, str):
         return replace(score, reason=found)
-    missing = next((reference for reference in formula.references if reference not in found), None)
-    if missing is not None:
-        return replace(score, reason=f"it has no region {missing}")
-    used = {reference: found[reference] for reference in formula.references}
-    score = replace(
-        score,
-        has_oov=any(each.has_oov for each in used.values()),
-        surprisal_bits={
-            reference: each.bits if math.isfinite(each.bits) else None
-            for reference, each in used.items()
-        },
-    )
+    for reference in formula.references:
+        if reference not in found:
+            return replace(score, reason=f"it has no region {reference}")
+
+    # What is known of it, whether it can be judged or not.
+    bits, finite, has_oov = {}, {}, False
+    for reference in formula.references:
+        each = found[reference]
+        bits[reference] = each.bits
+        finite[reference] = each.bits if math.isfinite(each.bits) else None
+        has_oov = has_oov or each.has_oov
+    score = replace(score, has_oov=has_oov, surprisal_bits=finite)
     try:
-        truth = formula.truth_of({reference: each.bits for reference, each in used.items()})
+        truth = formula.truth_of(bits)
     except ArithmeticError as problem:
         return replace(score, reason=str(problem))
     return replace(score, point=float(truth == 1), is_tie=truth == 0.5)
@@ -382,17 +368,18 @@ class _Surprisal:
 def _surprisals(
     model: LanguageModel, item: Item, special_symbols: str
 ) -> dict[Reference, _Surprisal] | str:
-    """The surprisals of all regions of an item, and of all regions of a condition; or why there are
-    none."""
+    """Return the surprisals of all regions of an item, and of all regions of a condition; or why
+    there are none."""
+    # A line for each condition, and what it is up to the end of each region.
     heads: list[list[str]] = []
     try:
         for regions in item.conditions.values():
-            contents = [
-                checked_line(regions[number].strip(), special_symbols) for number in sorted(regions)
-            ]
-            heads.append(
-                [" ".join(filter(None, contents[: end + 1])) for end in range(len(contents))]
-            )
+            head, heads_here = "", []
+            for number in sorted(regions):
+                content = checked_line(regions[number].strip(), special_symbols)
+                head = f"{head} {content}" if head and content else head or content
+                heads_here.append(head)
+            heads.append(heads_here)
         read = read_lines(model, [parts[-1] if parts else "" for parts in heads])
         found: dict[Reference, _Surprisal] = {}
         for line, (name, regions) in enumerate(item.conditions.items()):
@@ -411,16 +398,13 @@ def _surprisal(read: ReadLines, line: int, start: int, stop: int) -> _Surprisal:
 
 
 def _borders(read: ReadLines, line: int, heads: list[str]) -> list[int]:
-    """At which tokens of a line the regions that add up to it begin and end; `heads`: the line up
-    to each region's end.
-
-    Raises:
-        Unscorable: a token reaches over the border of two regions.
-    """
+    """Return at which tokens of a line the regions that add up to it begin and end; `heads`: the
+    line up to each region's end. Unscorable: a token reaches over the border of two regions."""
     if not heads:
         return [0]
     whole = read.encoded.ids[read.encoded.offsets[line] :]
     parts = read.tokenizer.encode(heads)
+    # Each head must be the first tokens of the line.
     borders = [0]
     for number in range(len(heads)):
         ids = parts.ids[parts.offsets[number] : parts.offsets[number + 1] - 1]
