@@ -1,8 +1,9 @@
 """What is known of each hypothesis of an n-best list besides its first-pass score: its
-log-probability under language models, or given its source under encoder-decoders; its words, its
+log-probability under language models, or given its source under encoder-decoders; its words; its
 words unknown to them. Each distinct text is scored once per model, or once per source.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import Progress, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
 
-LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; after a colon stands the model's name
+LM, WORDS, OOV = "lm:", "words", "oov:"  # names of features; the model's name follows a colon
 SAMPLE_TEXTS = 500
 TEXTS_AT_ONCE = 1 << 14
 _Text = tuple[str, str | None]  # with its source, if a model reads that
@@ -40,18 +41,15 @@ class FeatureTable:
     usable_SN: np.ndarray
 
     def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
-        """The utterances at these places alone."""
+        """Return the utterances at these places alone."""
         utterances = tuple(self.utterances[index] for index in indices)
+        first_SN, usable_SN = self.first_SN[indices], self.usable_SN[indices]
         return FeatureTable(
-            self.names,
-            utterances,
-            self.first_SN[indices],
-            self.features_KSN[:, indices],
-            self.usable_SN[indices],
+            self.names, utterances, first_SN, self.features_KSN[:, indices], usable_SN
         )
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
-        """These features alone, in this order."""
+        """Return these features alone, in this order."""
         chosen = [self.names.index(name) for name in names]
         return FeatureTable(
             tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN
@@ -64,33 +62,34 @@ def feature_table(
     mapping: TextMapping,
     report: Progress = silent,
 ) -> FeatureTable:
-    """The features of `utterances` under `models` (by name).
+    """Return the features of `utterances` under `models` (by name).
 
     Models with the same tokenizer share the count of unknown words, which is called after the first
-    of them. A hypothesis of probability zero is not usable; where that befalls all of an utterance,
+    of them. A hypothesis of probability zero is not usable; where that affects all of an utterance,
     its 1-best stays alone. Both are counted in a notice, and so are hypotheses without words, which
     are scored as `</s>` alone.
-
-    Raises:
-        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and
-            that is to be an error; an utterance has no source, which an encoder-decoder needs.
-            ModelError: scores are not numbers.
     """
     if not utterances or not models:
         raise UsageError(
             "nothing to rescore" if models else "no language model to rescore with",
             hint="name models with -m",
         )
-    hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
-    texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
+
+    # What the models read.
+    texts: list[str] = []
+    for utterance in utterances:
+        for hypothesis in utterance.hypotheses:
+            texts.append(mapping.mapped(hypothesis.text, hypothesis.where))
     _warn_of_empty(utterances, texts)
     distinct = list(dict.fromkeys(texts))
+
+    # A column for each model, one for the unknown words of each vocabulary, and one for the words.
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        sources = (
-            _sources(utterances, mapping, name) if reads_sources(model) else [None] * len(texts)
-        )
+        sources: Sequence[str | None] = [None] * len(texts)
+        if reads_sources(model):
+            sources = _sources(utterances, mapping, name)
         logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)
         vocabulary = model.tokenizer.in_direction(False).fingerprint
@@ -104,11 +103,8 @@ def feature_table(
 
 
 def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -> list[str]:
-    """The source of each hypothesis, as the encoder-decoder of that name reads it.
-
-    Raises:
-        TextError: an utterance has none.
-    """
+    """Return the source of each hypothesis, as the encoder-decoder of that name reads it.
+    TextError: an utterance has none."""
     found: list[str] = []
     for each in utterances:
         if each.source is None:
@@ -125,28 +121,23 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
 def _scored(
     model: LanguageModel, texts: list[_Text], name: str, report: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The log-probability (nats) of each text, with its end, and how many of its words are unknown,
-    as floats. Those that are the same are scored once."""
+    """Return the log-probability (nats) of each text, with its end, and how many of its words are
+    unknown, as floats. Equal texts are scored once."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     distinct, totals, unknown = list(numbers), list[float](), list[int]()
     for first in range(0, len(distinct), TEXTS_AT_ONCE):
         some = enumerate(distinct[first : first + TEXTS_AT_ONCE], start=first + 1)
-        checked, _ = check(
-            [Sentence(text, number, source=source) for number, (text, source) in some],
-            "error",
-            nulls=False,
-        )
+        sentences = [Sentence(text, number, source=source) for number, (text, source) in some]
+        checked, _ = check(sentences, "error", nulls=False)
         encoded = model.tokenizer.encode([sentence.text for sentence in checked])
-        spans, initial = (
-            span_scoring.spans_between(encoded.offsets),
-            initial_states(model, [each.source for each in checked]),
-        )
-        # what begins in several states has no beginnings in common
-        logprob_N = (
-            score_spans(model, encoded.ids, spans, initial)
-            if initial
-            else score_trie(model, encoded.ids, spans)
-        )
+        spans = span_scoring.spans_between(encoded.offsets)
+
+        # Hypotheses have beginnings in common, but not those that begin in several states.
+        initial = initial_states(model, [sentence.source for sentence in checked])
+        if initial:
+            logprob_N = score_spans(model, encoded.ids, spans, initial)
+        else:
+            logprob_N = score_trie(model, encoded.ids, spans)
         span_scoring.check_scores(logprob_N)
         totals += np.add.reduceat(logprob_N, encoded.offsets[:-1]).tolist()
         unknown += np.diff(np.searchsorted(encoded.oov, encoded.offsets)).tolist()
@@ -156,14 +147,16 @@ def _scored(
 
 
 def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> FeatureTable:
+    """Lay the columns, which run over all hypotheses, out by utterance."""
     counts_S = np.array([len(utterance.hypotheses) for utterance in utterances])
     exists_SN = np.arange(counts_S.max()) < counts_S[:, None]
+    hypotheses = itertools.chain.from_iterable(each.hypotheses for each in utterances)
     first_SN = np.zeros(exists_SN.shape)
-    first_SN[exists_SN] = [
-        hypothesis.score for utterance in utterances for hypothesis in utterance.hypotheses
-    ]
+    first_SN[exists_SN] = [hypothesis.score for hypothesis in hypotheses]
     features_KSN = np.zeros((len(columns), *exists_SN.shape))
     features_KSN[:, exists_SN] = list(columns.values())
+
+    # Impossible hypotheses are not chosen, unless an utterance has no others.
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
     _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
@@ -173,9 +166,13 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
 
 
 def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
-    """texts: what the models read of the hypotheses of all utterances, one after the other."""
-    of_utterance = (utterance.utt for utterance in utterances for _ in utterance.hypotheses)
-    if empty := [utt for utt, text in zip(of_utterance, texts, strict=True) if is_blank(text)]:
+    """Give notice of hypotheses without words. texts: what the models read of the hypotheses of all
+    utterances, one after the other."""
+    names: list[str] = []
+    for utterance in utterances:
+        names += [utterance.utt] * len(utterance.hypotheses)
+    empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
+    if empty:
         notice(
             f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of "
             f"utterance {empty[0]!r}: each is scored as </s> alone"
@@ -193,14 +190,12 @@ def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
 
 
 def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: TextMapping) -> None:
-    """A notice where nearly nothing is known, but would be in lower case."""
+    """Give notice where nearly nothing is known, but would be in lower case."""
     sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
     share = _unknown_share(model, sample)
-    if (
-        share > 0.5
-        and not mapping.lowercase
-        and _unknown_share(model, [text.lower() for text in sample]) < share / 2
-    ):
+    if share <= 0.5 or mapping.lowercase:
+        return
+    if _unknown_share(model, [text.lower() for text in sample]) < share / 2:
         notice(
             f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in "
             "lower case: --lowercase"

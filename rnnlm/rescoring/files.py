@@ -21,15 +21,13 @@ from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
 from rnnlm.rescoring.settings import FORMATS, ListSettings
 from rnnlm.text.lines import WORD_SPACE, split_words
 
-# ---- N-best lists in files, read and written: TSV and JSON here, those of Kaldi and ESPnet in
-# :mod:`rnnlm.rescoring.files`. The format is recognised by content.
+# ---- TSV and JSON. The format is recognised by content.
 #
 # * tsv: a row is `utt TAB rank TAB score TAB text` (:mod:`rnnlm.files.tables`); the reference has
-#   the rank REF and no score, and the source of
-#   translations the rank SRC. A row of these names may stand first.
+#   the rank REF and no score, and the source of translations the rank SRC. A row of these names may
+#   come first.
 # * json: JSON-lines, or one array, of {"utt", "source", "ref", "hypotheses": [{"text", "score"},
-#   ...]}, best first; "ref" and "source" may be
-#   missing.
+#   ...]}, best first; "ref" and "source" may be missing.
 # * kaldi: a text of `utt-N words...` with files of `utt-N number` beside it. espnet: a folder that
 #   holds `1best_recog`, `2best_recog`, ...
 
@@ -42,7 +40,7 @@ def read_nbest(
     source: str | Path, settings: ListSettings = ListSettings(), *, score_files: Sequence[str] = (),
     references: Sequence[str | Path] = (), sources: Sequence[str | Path] = (),
 ) -> list[Utterance]:  # fmt: skip
-    """The utterances of an n-best list.
+    """Read the utterances of an n-best list.
 
     score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the
     list or is a path, and may have a factor before it, `0.1*ac_cost`. references, sources: files of
@@ -62,13 +60,16 @@ def read_nbest(
         raise UsageError(
             f"{source} holds its scores itself, as {kind} does", hint="leave out --scores"
         )
+    # What the list holds, and then what other files know of its utterances.
     builder = ListBuilder(source, settings)
     if kind == "kaldi":
         read_kaldi(builder, score_files)
     elif kind == "espnet":
         read_espnet(builder)
+    elif kind == "tsv":
+        _read_tsv(builder)
     else:
-        (_read_tsv if kind == "tsv" else _read_json)(builder)
+        _read_json(builder)
     reference_files = [str(file) for file in several(references, "references")]
     source_files = [str(file) for file in several(sources, "sources")]
     utterances = _with_lines(builder.finished(), reference_files, "reference", "--ref", settings)
@@ -76,11 +77,8 @@ def read_nbest(
 
 
 def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
-    """The format of a list, by what is in it.
-
-    Raises:
-        TextError: it cannot be read, is empty, or is none.
-    """
+    """Return the format of a list, inferred from its content. TextError: it cannot be read, is
+    empty, or is no list."""
     if os.path.isdir(source):
         return "espnet" if espnet_folders(source) else "kaldi"
     with opened(source) as stream:
@@ -97,11 +95,12 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
 def _read_tsv(builder: ListBuilder) -> None:
     source, settings = builder.source, builder.settings
     with opened(source) as stream:
-        for number, fields in tables.tsv_rows(
-            text_lines(source, stream, settings.encoding_errors), len(_HEADER)
-        ):
+        lines = text_lines(source, stream, settings.encoding_errors)
+        for number, fields in tables.tsv_rows(lines, len(_HEADER)):
+            # A blank line, or the names of the columns, is no row.
             where = f"{source}, line {number}"
             if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
+                continue
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"
@@ -113,6 +112,8 @@ def _read_tsv(builder: ListBuilder) -> None:
             utt, rank, score, text = fields
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
+
+            # A reference, a source, or a hypothesis with its rank.
             if rank in (REFERENCE, SOURCE):
                 what = "reference" if rank == REFERENCE else "source"
                 if score.strip():
@@ -121,26 +122,25 @@ def _read_tsv(builder: ListBuilder) -> None:
                         f"it is {score!r}",
                         f"a {what}'s score is empty",
                     )
-                (builder.add_reference if rank == REFERENCE else builder.add_source)(
-                    utt, text, where
+                if rank == REFERENCE:
+                    builder.add_reference(utt, text, where)
+                else:
+                    builder.add_source(utt, text, where)
+                continue
+            number_in_list = parse_rank(rank)
+            if number_in_list is None:
+                raise TextError(
+                    f"{where}: {rank!r} is not a valid rank",
+                    f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}",
                 )
-            else:
-                number_in_list = parse_rank(rank)
-                if number_in_list is None:
-                    raise TextError(
-                        f"{where}: {rank!r} is not a valid rank",
-                        f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}",
-                    )
-                builder.add(
-                    utt,
-                    number_in_list,
-                    Hypothesis(text, parse_score(score, where, settings.costs), where),
-                )
+            value = parse_score(score, where, settings.costs)
+            builder.add(utt, number_in_list, Hypothesis(text, value, where))
 
 
 def _read_json(builder: ListBuilder) -> None:
     settings, rescored = builder.settings, 0
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
+        # The utterance, and what was really said.
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
             raise TextError(
@@ -148,25 +148,23 @@ def _read_json(builder: ListBuilder) -> None:
                 "each utterance is in a list once",
             )
         if row.values.get("ref") is not None:
-            builder.add_reference(
-                str(utt), _field(row.values, "ref", str, row.where, "text"), row.where
-            )
-        if isinstance(source := row.values.get("source"), str):
-            builder.add_source(str(utt), source, row.where)
-        for rank, each in enumerate(
-            _field(row.values, "hypotheses", list, row.where, "a list"), start=1
-        ):
+            reference = _field(row.values, "ref", str, row.where, "text")
+            builder.add_reference(str(utt), reference, row.where)
+        original = row.values.get("source")
+        if isinstance(original, str):
+            builder.add_source(str(utt), original, row.where)
+
+        # Its hypotheses, the best first; their scores may be numbers or text.
+        listed = _field(row.values, "hypotheses", list, row.where, "a list")
+        for rank, each in enumerate(listed, start=1):
             where = f"{row.where}, hypothesis {rank}"
             if not isinstance(each, dict):
                 raise TextError(
                     f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}'
                 )
             text = _field(each, "text", str, where, "text")
-            score = parse_score(
-                str(_field(each, "score", (int, float, str), where, "a number")),
-                where,
-                settings.costs,
-            )
+            number = str(_field(each, "score", (int, float, str), where, "a number"))
+            score = parse_score(number, where, settings.costs)
             builder.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in each
         if not builder.knows(str(utt)):
@@ -191,25 +189,24 @@ def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expecte
 
 def _with_lines(
     utterances: list[Utterance],
-    files: Sequence[str],
+    files: Sequence[str | Path],
     what: str,
     option: str,
     settings: ListSettings,
 ) -> list[Utterance]:
-    """The utterances with the references, or sources, of these files. what: which; option: what
-    names the files.
-
-    Raises:
-        TextError: there are two for an utterance, and they differ.
-    """
+    """Return the utterances with the references, or sources, of these files. what: which; option:
+    what names the files. TextError: there are two for an utterance, and they differ."""
+    # What the files say, each utterance once.
     found: dict[str, tuple[str | None, str]] = {}
     for file in files:
-        for utt, text, where in keyed_lines(file, settings.encoding_errors):
+        for utt, text, where in keyed_lines(str(file), settings.encoding_errors):
             if utt in found:
                 raise TextError(
                     f"{where}: utterance {utt!r} has a {what} already", f"see {found[utt][1]}"
                 )
             found[utt] = text, where
+
+    # What the list itself has must be the same.
     complete = []
     for utterance in utterances:
         known = getattr(utterance, what)
@@ -231,11 +228,7 @@ def _with_lines(
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
     """Check that the names of utterances can be separated from what follows them in a line of
-    :func:`save_best`.
-
-    Raises:
-        OutputError: one cannot.
-    """
+    :func:`save_best`."""
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
             why, hint = (
@@ -254,11 +247,11 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
         OutputError: it cannot be written; a name holds white space.
     """
     check_names(rescored.utterances)
-    lines = (
-        " ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n"
-        for each in rescored.utterances
-    )
-    save_file(Path(path), (line.encode() for line in lines))
+    lines = []
+    for each in rescored.utterances:
+        words = [each.utt, *split_words(each.hypotheses[0].text)]
+        lines.append(f"{' '.join(words)}\n".encode())
+    save_file(Path(path), lines)
 
 
 def save_nbest(rescored: Rescored, path: str | Path) -> None:
@@ -270,9 +263,8 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
         OutputError: it cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
-    lines = (
-        line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each))
-    )
+    written = map(_tsv if is_tsv else _json, rescored.utterances)
+    lines = itertools.chain.from_iterable(written)
     save_file(Path(path), (line.encode() for line in lines))
 
 
@@ -282,26 +274,21 @@ def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
             yield tables.line([utterance.utt, name, "", " ".join(split_words(text))])
     for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
         if hypothesis.score is not None:
-            yield tables.line(
-                [
-                    utterance.utt,
-                    str(rank),
-                    repr(hypothesis.score),
-                    " ".join(split_words(hypothesis.text)),
-                ]
-            )
+            text = " ".join(split_words(hypothesis.text))
+            yield tables.line([utterance.utt, str(rank), repr(hypothesis.score), text])
 
 
 def _json(utterance: RescoredUtterance) -> Iterator[str]:
-    hypotheses = [
-        {
-            "text": each.text, "score": each.score, "first_pass_rank": each.rank,
+    hypotheses = []
+    for each in utterance.hypotheses:
+        hypotheses.append({
+            "text": each.text,
+            "score": each.score,
+            "first_pass_rank": each.rank,
             "first_pass_score": each.first_pass,
             "features": each.features,
-            "word_errors": None if each.edits is None else each.edits.errors,
-        }
-        for each in utterance.hypotheses
-    ]  # fmt: skip
+            "word_errors": each.edits and each.edits.errors,
+        })  # fmt: skip
     source = {} if utterance.source is None else {"source": utterance.source}
     record = {"utt": utterance.utt, **source, "ref": utterance.reference, "hypotheses": hypotheses}
     yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
@@ -323,11 +310,7 @@ _SCALED = re.compile(r"([-+0-9.eE]+)\*(.+)", re.DOTALL)
 
 
 def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str, str]]:
-    """(name, the rest, where it stands) of each line that is not blank.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """Yield (name, the rest, where it is) for each line that is not blank."""
     with opened(source) as stream:
         for number, line in enumerate(text_lines(source, stream, errors), start=1):
             key, _, rest = line.translate({9: " "}).strip(f"{WORD_SPACE}\n").partition(" ")
@@ -336,12 +319,10 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
 
 
 def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
-    """Read a Kaldi text (or the folder it is in) and the scores beside it; of `score_files` the
-    sum.
-
-    Raises:
-        TextError: a file is missing; a hypothesis lacks its score, or a score its hypothesis.
-    """
+    """Read a Kaldi text (or the folder it is in) and the scores beside it, or the sum of those in
+    `score_files`. TextError: a file is missing; a hypothesis lacks its score, or a score its
+    hypothesis."""
+    # Every hypothesis has a score, and every score a hypothesis.
     errors = builder.settings.encoding_errors
     text = _text_in(builder.source)
     scores = _sum_of_scores(builder, text.parent, score_files)
@@ -356,6 +337,8 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
             f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}",
             "an empty hypothesis is a line of its name",
         )
+
+    # References may be beside it, too.
     beside = text.parent / KALDI_REFERENCES
     if beside.is_file() and text.name != KALDI_REFERENCES:
         for utt, words, where in keyed_lines(str(beside), errors):
@@ -366,7 +349,8 @@ def _text_in(source: str) -> Path:
     if not os.path.isdir(source):
         return Path(source)
     for name in TEXTS:
-        if (path := Path(source, name)).is_file():
+        path = Path(source, name)
+        if path.is_file():
             return path
     raise TextError(
         f"{source} holds no n-best list",
@@ -375,24 +359,29 @@ def _text_in(source: str) -> Path:
 
 
 def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> dict[str, float]:
-    """The score of each hypothesis by its name `utt-N`."""
-    parts = [_scaled(name, folder) for name in names] or _usual(folder, builder.settings.costs)
+    """Return the score of each hypothesis by its name `utt-N`."""
+    settings = builder.settings
+    parts = [_scaled(name, folder) for name in names]
+    if not parts:
+        parts = _usual(folder, settings.costs)
     total: dict[str, float] = {}
     for number, (scale, path, costs) in enumerate(parts):
+        # Add the file's numbers to the sum; each hypothesis is in it once.
+        are_costs = settings.costs if costs is None else costs
         found: dict[str, float] = {}
-        for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
+        for key, rest, where in keyed_lines(str(path), settings.encoding_errors):
             if key in found:
                 raise TextError(
                     f"{where}: {key!r} has a score already", "each hypothesis is in a list once"
                 )
-            found[key] = scale * parse_score(
-                rest, where, builder.settings.costs if costs is None else costs
-            ) + total.get(key, 0.0)
+            found[key] = scale * parse_score(rest, where, are_costs) + total.get(key, 0.0)
             if not math.isfinite(found[key]):
                 raise TextError(
                     f"{where}: the score is {found[key]}",
                     "scores are finite numbers, their sums and products too",
                 )
+
+        # All files must be of the same hypotheses.
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
             raise TextError(
@@ -404,34 +393,35 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
 
 
 def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
-    """The factor, the place, and whether they are costs (None: as the settings say) of a file of
-    scores."""
+    """Return the factor, the path, and whether they are costs (None: as the settings say), of a
+    file of scores."""
+    # A factor may come before the name, which is one beside the list or a path.
+    scale = "1"
     match = _SCALED.fullmatch(name)
-    scale, name = (match[1], match[2]) if match else ("1", name)
+    if match:
+        scale, name = match[1], match[2]
     path = folder / name
     costs = True if KNOWN_COSTS.fullmatch(path.name) else None
-    return (
-        parse_score(scale, f"the factor before {name}", False),
-        path if path.is_file() else Path(name),
-        costs,
-    )
+    if not path.is_file():
+        path = Path(name)
+    return parse_score(scale, f"the factor before {name}", False), path, costs
 
 
 def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
-    scores = [path for name in SCORES if (path := folder / name).is_file()]
-    if scores:
-        return [(1.0, scores[0], costs)]
-    found = [path for name in COSTS if (path := folder / name).is_file()]
-    if not found:
-        raise TextError(
-            f"no scores lie in {folder}",
-            (
-                "a text that is neither TSV nor JSON is taken for Kaldi's, with "
-                f"{', '.join(SCORES + COSTS)} beside it"
-            ),
-            "name them: --scores FILE; or name the format: --input-format",
-        )
-    return [(1.0, found[0], True)]
+    for name in SCORES:
+        if (folder / name).is_file():
+            return [(1.0, folder / name, costs)]
+    for name in COSTS:
+        if (folder / name).is_file():
+            return [(1.0, folder / name, True)]
+    raise TextError(
+        f"no scores lie in {folder}",
+        (
+            "a text that is neither TSV nor JSON is taken for Kaldi's, with "
+            f"{', '.join(SCORES + COSTS)} beside it"
+        ),
+        "name them: --scores FILE; or name the format: --input-format",
+    )
 
 
 def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
@@ -448,31 +438,26 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
 
 
 def espnet_folders(source: str) -> list[tuple[int, Path]]:
-    """(rank, folder) of each `Nbest_recog` at or below a folder, in order of job and rank."""
+    """Return (rank, folder) of each `Nbest_recog` at or below a folder, in order of job and
+    rank."""
     found = []
     for place, folders, _ in os.walk(source):
-        found += [
-            (place, int(match[1]), Path(place, name))
-            for name in folders
-            if (match := _BEST.fullmatch(name))
-        ]
-    jobs = sorted(
-        found,
-        key=lambda each: (
-            [int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])],
-            each[0],
-            each[1],
-        ),
-    )
-    return [(rank, path) for _, rank, path in jobs]
+        for name in folders:
+            match = _BEST.fullmatch(name)
+            if match:
+                found.append((_natural_order(place), place, int(match[1]), Path(place, name)))
+    return [(rank, path) for _, _, rank, path in sorted(found, key=lambda each: each[:3])]
+
+
+def _natural_order(place: str) -> list[int]:
+    """Return a key that sorts output.2 before output.10."""
+    parts = re.split(r"(\d+)", place)
+    return [int(part) if part.isdecimal() else 0 for part in parts]
 
 
 def read_espnet(builder: ListBuilder) -> None:
-    """Read the folders of an ESPnet decoding.
-
-    Raises:
-        TextError: there are none; a hypothesis lacks its score, or a score its hypothesis.
-    """
+    """Read the folders of an ESPnet decoding. TextError: there are none; a hypothesis lacks its
+    score, or a score its hypothesis."""
     errors = builder.settings.encoding_errors
     folders = espnet_folders(builder.source)
     if not folders:
@@ -481,6 +466,7 @@ def read_espnet(builder: ListBuilder) -> None:
             "there is no folder 1best_recog in it or below it",
         )
     for rank, folder in folders:
+        # As in a Kaldi list, every hypothesis has a score, and every score a hypothesis.
         scores = {}
         for utt, rest, where in keyed_lines(str(folder / "score"), errors):
             if utt in scores:

@@ -47,16 +47,17 @@ class Candidates:
     errors_SN: np.ndarray
 
     def total_SN(self, weights_K: np.ndarray) -> np.ndarray:
-        """The score of each hypothesis under these weights; -inf where it is not usable."""
+        """Return the score of each hypothesis under these weights; -inf where it is not usable."""
         total_SN = self.first_SN + np.tensordot(weights_K, self.features_KSN, axes=1)
         return np.where(self.usable_SN, total_SN, -np.inf)
 
     def best_S(self, weights_K: np.ndarray) -> np.ndarray:
-        """Which hypothesis of each utterance has the highest score; of equal ones the first."""
+        """Return which hypothesis of each utterance has the highest score; of equal ones the
+        first."""
         return self.total_SN(weights_K).argmax(axis=1)
 
     def errors(self, weights_K: np.ndarray) -> int:
-        """The errors of the hypotheses chosen with these weights."""
+        """Return the errors of the hypotheses chosen with these weights."""
         best_S = self.best_S(weights_K)
         return int(np.take_along_axis(self.errors_SN, best_S[:, None], axis=1).sum())
 
@@ -73,8 +74,8 @@ class Steps:
 def errors_along(
     base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray
 ) -> Steps:
-    """The step function of the errors over gamma from -inf to inf, where base + gamma * slope
-    decides.
+    """Return the step function of the errors over gamma from -inf to inf, where base + gamma *
+    slope decides.
 
     The envelopes of all utterances are walked at once, from the flattest line on; each move goes to
     the line that is met first.
@@ -82,35 +83,36 @@ def errors_along(
     slope_SN = np.where(usable_SN, slope_SN, np.inf)
     at_S = _first_of_highest(base_SN, slope_SN == slope_SN.min(axis=1, keepdims=True))
     rows = np.arange(len(at_S))
-    corners, changes = [], []
+    corners, changes = [np.zeros(0)], [np.zeros(0)]
     start_errors = int(errors_SN[rows, at_S].sum())
     corner_S = np.full(len(at_S), -np.inf)
     while len(rows):
+        # Where each steeper line meets the one that is highest now.
         base, slope = base_SN[rows], slope_SN[rows]
         here = np.arange(len(rows)), at_S
         steeper = usable_SN[rows] & (slope > slope[here][:, None])
         with np.errstate(all="ignore"):
-            meets = np.where(
-                steeper, (base[here][:, None] - base) / (slope - slope[here][:, None]), np.inf
-            )
+            gammas = (base[here][:, None] - base) / (slope - slope[here][:, None])
+        meets = np.where(steeper, gammas, np.inf)
         first_S = meets.min(axis=1)
+
+        # Utterances that no line meets any more have come to their end.
         moves = np.isfinite(first_S)
-        meets, steeper, base, slope, rows = (
-            meets[moves],
-            steeper[moves],
-            base[moves],
-            slope[moves],
-            rows[moves],
-        )
-        if not len(rows):
+        if not moves.any():
             break
+        meets, steeper = meets[moves], steeper[moves]
+        base, slope, rows = base[moves], slope[moves], rows[moves]
         corner_S = np.maximum(corner_S[moves], first_S[moves])  # rounding must not lead back
+
+        # Of lines met at the same place the steepest one leads on.
         met = steeper & (meets <= first_S[moves][:, None])
         steepest = np.where(met, slope, -np.inf).max(axis=1, keepdims=True)
         before_S, at_S = at_S[moves], _first_of_highest(base, met & (slope == steepest))
         corners.append(corner_S)
         changes.append(errors_SN[rows, at_S] - errors_SN[rows, before_S])
-    corners_C, changes_C = (np.concatenate([[], *parts]) for parts in (corners, changes))
+
+    # The corners of all utterances, in the order of gamma.
+    corners_C, changes_C = np.concatenate(corners), np.concatenate(changes)
     order = np.argsort(corners_C, kind="stable")
     errors = start_errors + np.concatenate([[0], np.cumsum(changes_C[order])]).astype(np.int64)
     return Steps(corners_C[order], errors)
@@ -121,20 +123,26 @@ def _first_of_highest(values_SN: np.ndarray, among_SN: np.ndarray) -> np.ndarray
 
 
 def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
-    """The gamma at or above `lowest` that is chosen: the rule stands at the head of this file."""
+    """Return the gamma at or above `lowest` that is chosen, by the rule at the head of this
+    file."""
     inside = steps.corners > lowest
     corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
-    # no place is better than another; but at a corner two of the hypotheses tie
+    # No place is better than another; but at a corner two of the hypotheses tie.
     if not len(corners):
-        return (
-            stay if stay > lowest or lowest not in steps.corners else lowest + OPEN_UNITS * unit / 2
-        )
+        if stay > lowest or lowest not in steps.corners:
+            return stay
+        return lowest + OPEN_UNITS * unit / 2
+
+    # The intervals, without those between equal corners.
     start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
     edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
     real = np.flatnonzero(np.diff(edges) > 0)
     errors, starts, ends = errors[real], edges[real], edges[real + 1]
+
+    # Neighbours with as many errors are one.
     joins = np.flatnonzero(np.append(True, errors[1:] != errors[:-1]))
-    errors, starts, ends = errors[joins], starts[joins], ends[np.append(joins[1:], len(ends)) - 1]
+    last = np.append(joins[1:], len(ends)) - 1
+    errors, starts, ends = errors[joins], starts[joins], ends[last]
     best = np.flatnonzero(errors == errors.min())
     widest = best[np.argmax(ends[best] - starts[best])]
     return float((starts[widest] + ends[widest]) / 2)
@@ -143,40 +151,37 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
 def minimise_errors(
     candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1
 ) -> tuple[np.ndarray, int]:
-    """The weights found, and their errors: from zero and from `restarts` random weights, one weight
-    after the other goes to the best place on its line until a round over all of them helps no more.
-    Of equally good ends the one found first is taken.
+    """Return the weights found, and their errors. From zero and from `restarts` random weights, one
+    weight after the other goes to the best place on its line until a round over all of them helps
+    no more. Of equally good ends the one found first is taken.
 
     lowest_K: the lowest weight each feature may have. With one feature the result is the best there
     is, and nothing is random.
     """
     units_K = units(candidates)
     varying = np.flatnonzero(units_K > 0)
+    # Several weights have several valleys: begin at random places, too.
     starts = [np.zeros(len(units_K))]
     if len(varying) > 1:
-        drawn = (
-            np.random.default_rng(seed).uniform(
-                -LARGEST_START, LARGEST_START, (restarts, len(units_K))
-            )
-            * units_K
-        )
+        random, shape = np.random.default_rng(seed), (restarts, len(units_K))
+        drawn = random.uniform(-LARGEST_START, LARGEST_START, shape) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
     return min(ends, key=lambda end: end[1])
 
 
 def units(candidates: Candidates) -> np.ndarray:
-    """Of each feature the weight with which it varies within utterances as much as the first pass
-    does; 0 where it never varies."""
-    count_S1 = candidates.usable_SN.sum(axis=1, keepdims=True)
+    """Return for each feature the weight with which it varies within utterances as much as the
+    first pass does; 0 where it never varies."""
+    usable_SN = candidates.usable_SN
+    count_S1 = usable_SN.sum(axis=1, keepdims=True)
 
     def spread(values_SN: np.ndarray) -> float:
-        values_SN = np.where(candidates.usable_SN, values_SN, 0.0)
-        away_SN = np.where(
-            candidates.usable_SN, values_SN - values_SN.sum(axis=1, keepdims=True) / count_S1, 0.0
-        )
+        values_SN = np.where(usable_SN, values_SN, 0.0)
+        mean_S1 = values_SN.sum(axis=1, keepdims=True) / count_S1
+        away_SN = np.where(usable_SN, values_SN - mean_S1, 0.0)
         spread = float(np.sqrt((away_SN**2).sum()))
-        # what rounding leaves is none
+        # What rounding leaves is none.
         return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
 
     first = spread(candidates.first_SN) or 1.0
@@ -196,6 +201,7 @@ def _descend(
     while errors < before:
         before = errors
         for k in varying:
+            # Along this weight alone, all others held.
             without_K = np.where(np.arange(len(weights_K)) == k, 0.0, weights_K)
             base_SN = candidates.first_SN + np.tensordot(without_K, candidates.features_KSN, axes=1)
             steps = errors_along(
@@ -207,7 +213,7 @@ def _descend(
 
 
 # ---- The weights with which an n-best list is rescored, in memory and as a file: for which models,
-# for which writing of the text.
+# for which form of the text.
 
 FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
@@ -244,44 +250,37 @@ def save_weights(weights: Weights, path: str | Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    save_file(
-        Path(path),
-        [json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n"],
-    )
+    text = json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False)
+    save_file(Path(path), [text.encode() + b"\n"])
 
 
 def read_weights(path: str | Path) -> Weights:
-    """The weights in a file of :func:`save_weights`. A notice says so where they were tuned on
+    """Read the weights in a file of :func:`save_weights`. A notice says so where they were tuned on
     fewer than FEW_UTTERANCES.
 
     Raises:
         TextError: it cannot be read, or does not hold weights.
     """
-    weights = read_json(
-        Path(path),
-        Weights,
-        TextError,
-        f"{path} holds no weights",
-        "write them with --weights-output",
-    )
-    known = {WORDS, *(prefix + name for name in weights.models for prefix in (LM, OOV))}
-    if strangers := sorted(weights.weights.keys() - known):
-        raise TextError(
-            f"{path} holds no weights",
-            f"{strangers[0]!r} is a feature of no model in it",
-            "tune again",
-        )
-    if missing := sorted({LM + name for name in weights.models} - weights.weights.keys()):
-        raise TextError(
-            f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune again"
-        )
+    what = f"{path} holds no weights"
+    weights = read_json(Path(path), Weights, TextError, what, "write them with --weights-output")
+
+    # Each model has a weight, and each weight a model.
+    needed = {LM + name for name in weights.models}
+    known = {WORDS, *needed, *(OOV + name for name in weights.models)}
+    strangers = sorted(weights.weights.keys() - known)
+    if strangers:
+        why = f"{strangers[0]!r} is a feature of no model in it"
+        raise TextError(what, why, "tune again")
+    missing = sorted(needed - weights.weights.keys())
+    if missing:
+        raise TextError(what, f"that of {missing[0]!r} is missing", "tune again")
     if weights.tuned:
         warn_of_few(weights.tuned.utterances)
     return weights
 
 
 def warn_of_few(utterances: int, advice: str = "") -> None:
-    """A notice where weights were tuned on so few utterances that they differ from sample to
+    """Give notice where weights were tuned on so few utterances that they differ from sample to
     sample."""
     if utterances < FEW_UTTERANCES:
         notice(
@@ -291,20 +290,16 @@ def warn_of_few(utterances: int, advice: str = "") -> None:
 
 
 def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
-    """`models` under the names that `weights` have for them, in their order. What counts is the
-    fingerprint, not the name.
-
-    Raises:
-        ModelError: they are not the models the weights were tuned for.
-    """
+    """Return `models` under the names that `weights` have for them, in their order. What counts is
+    the fingerprint, not the name. ModelError: they are not the models the weights were tuned
+    for."""
     left = dict(models)
     found = {}
     for name, fingerprint in weights.models.items():
-        same = [
-            own
-            for own, model in left.items()
-            if model.fingerprint == fingerprint and (fingerprint or own == name)
-        ]
+        # Models that were never saved have no fingerprint: only the name tells them apart.
+        same = [own for own, model in left.items() if model.fingerprint == fingerprint]
+        if not fingerprint:
+            same = [own for own in same if own == name]
         if not same:
             given = ", ".join(f"{own} ({model.fingerprint})" for own, model in models.items())
             raise ModelError(

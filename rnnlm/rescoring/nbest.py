@@ -1,10 +1,10 @@
 """N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and what
 was really said.
 
-A list is built line by line: what stands there twice, or not at all, is an error that names the
-line; missing ranks are a notice. Scores are as a log-probability is: the higher, the better.
-Hypotheses stand in the order of the first pass (their ranks): what is called its 1-best is the
-first of them, whatever the scores say.
+A list is built line by line: what is given twice, or not at all, is an error that names the line;
+missing ranks are a notice. Scores are like a log-probability: the higher, the better. Hypotheses
+are in the order of the first pass (their ranks): what is called its 1-best is the first of them,
+whatever the scores say.
 """
 
 import itertools
@@ -44,7 +44,8 @@ class Hypothesis:
 @dataclass(frozen=True)
 class Utterance:
     """What was said once, or translated. hypotheses: at least one, best first; reference: None
-    where it is not known; source: of translations what they are of, which encoder-decoders read.
+    where it is not known; source: for translations the text they are of, which encoder-decoders
+    read.
 
     Raises:
         ArgumentTypeError: a part is of another type. TextError: there are no hypotheses.
@@ -68,11 +69,9 @@ class Utterance:
 
 
 def parse_score(text: str, where: str, costs: bool) -> float:
-    """The score that `text` writes, the higher the better; ESPnet's "tensor(-4.06)" too.
-
-    Raises:
-        TextError: it is missing, or not a finite number.
-    """
+    """Return the score that `text` writes, the higher the better; ESPnet's "tensor(-4.06)" too.
+    TextError: it is missing, or not a finite number."""
+    # ESPnet writes tensors as Python shows them.
     number = text.strip()
     if number.startswith("tensor(") and number.endswith(")"):
         number = number[len("tensor(") : -1].partition(",")[0]
@@ -87,11 +86,7 @@ def parse_score(text: str, where: str, costs: bool) -> float:
 
 
 def check_score(value: float, where: str) -> None:
-    """Check that a score is finite.
-
-    Raises:
-        TextError: it is not.
-    """
+    """Check that a score is finite."""
     if not math.isfinite(value):
         raise TextError(
             f"{where}: the score is {value}",
@@ -101,16 +96,14 @@ def check_score(value: float, where: str) -> None:
 
 
 def parse_rank(text: str) -> int | None:
-    """The rank that `text` writes; None where it is not one."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK else None
+    """Return the rank that `text` writes; None where it is not one."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= LONGEST_RANK
+    return int(text) if is_number else None
 
 
 def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> list[Utterance]:
-    """Those of `utterances` that have a reference, for what can't do without.
-
-    Raises:
-        TextError: one has none, and `skip_incomplete` does not say to leave it out; or none has.
-    """
+    """Return those of `utterances` that have a reference, for what cannot do without. TextError:
+    one has none, and `skip_incomplete` does not say to leave it out; or none has."""
     complete = [utterance for utterance in utterances if utterance.reference is not None]
     if not complete:
         raise TextError(
@@ -133,11 +126,8 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
 
 
 def even_and_odd(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
-    """The utterances at even places, counted from 0, and those at odd ones.
-
-    Raises:
-        UsageError: there are fewer than two.
-    """
+    """Return the utterances at even places, counted from 0, and those at odd ones. UsageError:
+    there are fewer than two."""
     if len(utterances) < 2:
         raise UsageError("one utterance cannot be split", hint="name two lists: --tune and --apply")
     return list(utterances[::2]), list(utterances[1::2])
@@ -161,11 +151,7 @@ class ListBuilder:
         self._drafts: dict[str, _Draft] = {}
 
     def add(self, utt: str, rank: int, hypothesis: Hypothesis) -> None:
-        """Add the hypothesis of this rank (1: the best).
-
-        Raises:
-            TextError: there is one of that rank.
-        """
+        """Add the hypothesis of this rank (1: the best). TextError: there is one already."""
         ranked = self._draft(utt, hypothesis.where).ranked
         if rank in ranked:
             raise TextError(
@@ -175,11 +161,7 @@ class ListBuilder:
         ranked[rank] = hypothesis
 
     def add_reference(self, utt: str, text: str, where: str) -> None:
-        """Add a reference.
-
-        Raises:
-            TextError: there is another for that utterance.
-        """
+        """Add a reference. TextError: there is another for that utterance."""
         draft = self._draft(utt, where)
         if draft.reference is not None:
             raise TextError(
@@ -189,11 +171,7 @@ class ListBuilder:
         draft.reference = text
 
     def add_source(self, utt: str, text: str, where: str) -> None:
-        """Add a source.
-
-        Raises:
-            TextError: there is another for that utterance.
-        """
+        """Add a source. TextError: there is another for that utterance."""
         draft = self._draft(utt, where)
         if draft.source is not None:
             raise TextError(
@@ -210,23 +188,17 @@ class ListBuilder:
         return utt in self._drafts
 
     def finished(self) -> list[Utterance]:
-        """The utterances.
-
-        Raises:
-            TextError: there is none, or one has no hypothesis and is not to be left out.
-        """
+        """Return the utterances. TextError: there is none, or one has no hypothesis and is not to
+        be left out."""
         drafts = self._with_hypotheses()
         _warn_of_missing_best(self.source, drafts)
         _warn_of_gaps(drafts)
-        by_rank = {
-            utt: [draft.ranked[rank] for rank in sorted(draft.ranked)]
-            for utt, draft in drafts.items()
-        }
-        _warn_of_disorder(self.source, list(by_rank.values()))
-        return [
-            Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where, draft.source)
-            for utt, draft in drafts.items()
-        ]
+        utterances = []
+        for utt, draft in drafts.items():
+            ranked = tuple(draft.ranked[rank] for rank in sorted(draft.ranked))
+            utterances.append(Utterance(utt, ranked, draft.reference, draft.where, draft.source))
+        _warn_of_disorder(self.source, utterances)
+        return utterances
 
     def _with_hypotheses(self) -> dict[str, _Draft]:
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
@@ -257,7 +229,7 @@ class ListBuilder:
 
 
 def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
-    """Where the best is missing, the figures of the first pass are of the next one."""
+    """Give notice where the best is missing: the first pass is judged by the next one."""
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
         notice(
@@ -268,12 +240,13 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
 
 
 def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
-    """Where a line was lost, the best of all may be what is missing."""
-    gaps = [
-        (utt, draft, *gap)
-        for utt, draft in drafts.items()
-        if (gap := _first_gap(sorted(draft.ranked)))
-    ]
+    """Give notice of missing ranks: where a line was lost, the best of all may be what is
+    missing."""
+    gaps = []
+    for utt, draft in drafts.items():
+        gap = _first_gap(sorted(draft.ranked))
+        if gap:
+            gaps.append((utt, draft, *gap))
     if gaps:
         utt, draft, before, rank = gaps[0]
         why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
@@ -284,18 +257,21 @@ def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
 
 
 def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
-    """The first two that do not follow each other."""
-    return next(
-        ((before, rank) for before, rank in itertools.pairwise(ranks) if rank != before + 1), None
-    )
+    """Return the first two ranks that do not follow each other."""
+    for before, rank in itertools.pairwise(ranks):
+        if rank != before + 1:
+            return before, rank
+    return None
 
 
-def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
-    """Scores that rise where they should fall are costs, or of another first pass than the
-    ranks."""
-    lists = [[hypothesis.score for hypothesis in ranked] for ranked in by_rank]
-    not_best = sum(scores[0] < max(scores) for scores in lists)
-    worst = sum(scores[0] == min(scores) < max(scores) for scores in lists)
+def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
+    """Give notice of scores that rise where they should fall: they are costs, or of another first
+    pass than the ranks."""
+    not_best = worst = 0
+    for utterance in lists:
+        scores = [hypothesis.score for hypothesis in utterance.hypotheses]
+        not_best += scores[0] < max(scores)
+        worst += scores[0] == min(scores) < max(scores)
     if 2 * worst > len(lists):
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(

@@ -25,10 +25,10 @@ from rnnlm.text.lines import Progress, silent, split_words
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
 # 1966), by rapidfuzz.
 #
-# The conventions are those of jiwer: words are what stands between white space, compared as they
-# are; the errors of all utterances are added up before they are divided by the words of all
-# references; an utterance with an empty reference adds its insertions, one with an empty hypothesis
-# its deletions; where no reference holds a word, the rate is the number of insertions.
+# The conventions are those of jiwer: words are separated by white space and compared as they are;
+# the errors of all utterances are added up before they are divided by the words of all references;
+# an utterance with an empty reference adds its insertions, one with an empty hypothesis its
+# deletions; where no reference holds a word, the rate is the number of insertions.
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Edits:
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """The errors over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over
+    """The WER over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over
     utterances, None where no reference holds a word; utterance_errors: utterances with an error."""
 
     wer: float
@@ -67,7 +67,7 @@ class WordErrorRate:
 
 
 def count_edits(reference: str, hypothesis: str) -> Edits:
-    """The edits that make `hypothesis` of `reference`."""
+    """Count the edits that turn `reference` into `hypothesis`."""
     from rapidfuzz.distance import Levenshtein
 
     expected, found = split_words(reference), split_words(hypothesis)
@@ -78,27 +78,29 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 
 
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
-    """The rate over utterances, with its interval (see :mod:`rnnlm.evaluation.resampling`).
+    """Return the rate over utterances, with its interval (see :mod:`rnnlm.evaluation.resampling`).
 
     Raises:
         UsageError: there are no utterances.
     """
-    errors_S, words_S = (
-        np.array(values, dtype=np.float64)
-        for values in ([e.errors for e in edits], [e.words for e in edits])
-    )
-    words = int(words_S.sum())
+    kinds = [(each.substitutions, each.deletions, each.insertions, each.words) for each in edits]
+    counts_S4 = np.array(kinds, dtype=np.float64).reshape(-1, 4)
+    errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
+    substitutions, deletions, insertions, words = counts_S4.sum(axis=0).astype(int).tolist()
     interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
     return WordErrorRate(
-        wer=interval.estimate if interval else float(errors_S.sum()), interval=interval,
-        substitutions=sum(e.substitutions for e in edits),
-        deletions=sum(e.deletions for e in edits),
-        insertions=sum(e.insertions for e in edits), words=words, utterances=len(edits),
+        wer=interval.estimate if interval else float(errors_S.sum()),
+        interval=interval,
+        substitutions=substitutions,
+        deletions=deletions,
+        insertions=insertions,
+        words=words,
+        utterances=len(edits),
         utterance_errors=int(np.count_nonzero(errors_S)),
-    )  # fmt: skip
+    )
 
 
-# ---- rescorer
+# ---- Weights tuned and applied.
 
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, ScoringModel] | Sequence[str | Path]
@@ -130,8 +132,8 @@ class RescoredUtterance:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much the word-error rate falls (a fraction; below zero: rises), and how likely as
-    large a difference is by chance."""
+    """By how much the WER falls (a fraction; below zero: rises), and how likely as large a
+    difference is by chance."""
 
     interval: Interval | None
     p_value: float
@@ -139,8 +141,8 @@ class Gain:
 
 @dataclass(frozen=True)
 class Rates:
-    """Word-error rates of the first pass' 1-best, of the rescored one, and of the best hypothesis
-    there is; over the utterances with a reference. gain: of rescoring over the first pass."""
+    """WER of the first pass' 1-best, of the rescored one, and of the best hypothesis there is; over
+    the utterances with a reference. gain: of rescoring over the first pass."""
 
     first: WordErrorRate
     rescored: WordErrorRate
@@ -158,7 +160,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class Stage:
-    """What came of tuning with these models. gain: over the stage before, or over the first
+    """The result of tuning with these models. gain: over the stage before, or over the first
     pass."""
 
     models: tuple[str, ...]
@@ -171,7 +173,7 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models`, themselves or to be
+    """Return the weights with the fewest word errors on `utterances`; `models`, themselves or to be
     loaded, by a name for each, or a list of the names that they are loaded by. `report` is called
     with how far scoring is. A notice says so where there are fewer than FEW_UTTERANCES.
 
@@ -195,17 +197,17 @@ def rescore(
     seed: int = 1,
     report: Progress = silent,
 ) -> Rescored:
-    """The list in the order of `weights`, with word-error rates where references are known;
+    """Return the list in the order of `weights`, with word-error rates where references are known;
     `models` as for :func:`tune_weights`.
 
     Raises:
         ModelError: the weights were tuned for other models, or no tuning made them. TextError,
             UsageError: as :func:`tune_weights`.
     """
-    table = feature_table(
-        utterances, matched(weights, models_by_name(models)), weights.mapping, report
-    )
-    if strangers := sorted(weights.weights.keys() - set(table.names)):
+    opened = matched(weights, models_by_name(models))
+    table = feature_table(utterances, opened, weights.mapping, report)
+    strangers = sorted(weights.weights.keys() - set(table.names))
+    if strangers:
         raise ModelError(
             f"there is no feature {strangers[0]!r} to weigh",
             "models with one tokenizer share their unknown words",
@@ -218,7 +220,7 @@ def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
     settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
-    """Weights tuned on one list and applied to another; with `each`, with the first model alone,
+    """Tune weights on one list and apply them to another; with `each`, with the first model alone,
     the first two, and so on. Notices say where the lists are the same, and where there are fewer
     than FEW_UTTERANCES to tune on.
 
@@ -232,13 +234,13 @@ def tune_and_rescore(
             "errors are counted on the list the weights were tuned on; --apply, --split or "
             "--folds tell what they do elsewhere"
         )
+
+    # A list that is both is scored once.
     models = models_by_name(models)
     dev = feature_table(references, models, settings.mapping, report)
-    test = (
-        dev
-        if apply_to is tune_on and len(dev.utterances) == len(tune_on)
-        else feature_table(apply_to, models, settings.mapping, report)
-    )
+    test = dev
+    if apply_to is not tune_on or len(dev.utterances) != len(tune_on):
+        test = feature_table(apply_to, models, settings.mapping, report)
     stages: list[Stage] = []
     for count in range(1 if each else len(models), len(models) + 1):
         some = dict(list(models.items())[:count])
@@ -255,7 +257,7 @@ def cross_validate(
     utterances: Sequence[Utterance], models: Models, folds: int,
     settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
 ) -> Rescored:  # fmt: skip
-    """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is
+    """Rescore each utterance with weights tuned on those of the other folds; number i, from 0, is
     in fold i modulo `folds`.
 
     Raises:
@@ -269,6 +271,8 @@ def cross_validate(
             hint="2 or more, one utterance each at least",
         )
     warn_of_few(len(utterances) - -(-len(utterances) // folds))
+
+    # Score once; tune on the other folds, and put the utterances back into their order.
     models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     fold_S = np.arange(len(table.utterances)) % folds
@@ -282,46 +286,53 @@ def cross_validate(
 
 
 def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
-    """The gain of one result over another of the same list.
+    """Return the gain of one result over another of the same list.
 
     Raises:
         UsageError: they are not of the same list, or without references.
     """
-    if [each.utt for each in before.utterances] != [
-        each.utt for each in after.utterances
-    ] or not after.rates:
+    names_before = [each.utt for each in before.utterances]
+    names_after = [each.utt for each in after.utterances]
+    if names_before != names_after or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
-    best = [
-        [each.hypotheses[0] for each in result.utterances if each.reference is not None]
-        for result in (before, after)
-    ]
-    return _gain(_counted(best[0]), _counted(best[1]), seed)
+    return _gain(_best(before), _best(after), seed)
+
+
+def _best(result: Rescored) -> list[Edits]:
+    """Return the errors of the best hypotheses, where there is a reference."""
+    known = [each for each in result.utterances if each.reference is not None]
+    return _counted([each.hypotheses[0] for each in known])
 
 
 def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
-    return [(each.utt, [hypothesis.text for hypothesis in each.hypotheses]) for each in utterances]
+    texts = []
+    for each in utterances:
+        texts.append((each.utt, [hypothesis.text for hypothesis in each.hypotheses]))
+    return texts
 
 
 def _tuned(
     table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings
 ) -> Weights:
+    """Find the weights of the features that these models and settings have."""
     names = [name for name in table.names if _is_wanted(name, models, settings)]
     table = table.columns(names)
     edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
     errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
     for row, found in enumerate(edits):
         errors_SN[row, : len(found)] = [edit.errors for edit in found]
+
+    # A language model must not count against a hypothesis.
     lowest_K = np.array([0.0 if name.startswith(LM) else -np.inf for name in names])
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
     weights_K, errors = minimise_errors(
         candidates, lowest_K, restarts=settings.restarts, seed=settings.seed
     )
+    weights = dict(zip(names, weights_K.tolist(), strict=True))
     words = sum(found[0].words for found in edits)
     tuned = Tuned(len(edits), words, int(errors_SN[:, 0].sum()), errors, settings.seed)
     fingerprints = {name: model.fingerprint for name, model in models.items()}
-    return Weights(
-        dict(zip(names, weights_K.tolist(), strict=True)), fingerprints, settings.mapping, tuned
-    )
+    return Weights(weights, fingerprints, settings.mapping, tuned)
 
 
 def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
@@ -333,10 +344,11 @@ def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: Rescore
 
 def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
     reference = mapping.for_wer(utterance.reference or "", utterance.where)
-    return [
-        count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where))
-        for hypothesis in utterance.hypotheses
-    ]
+    edits = []
+    for hypothesis in utterance.hypotheses:
+        text = mapping.for_wer(hypothesis.text, hypothesis.where)
+        edits.append(count_edits(reference, text))
+    return edits
 
 
 def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
@@ -351,30 +363,33 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
 
 
 def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
+    """Return the utterances with their hypotheses in the order of `weights`."""
+    # The score of each hypothesis; those that are not usable, or not there, come last.
     table = table.columns(list(weights.weights))
-    candidates = Candidates(
-        table.first_SN,
-        table.features_KSN,
-        table.usable_SN,
-        np.zeros(table.first_SN.shape, dtype=np.int64),
-    )
+    no_errors_SN = np.zeros(table.first_SN.shape, dtype=np.int64)
+    candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, no_errors_SN)
     total_SN = candidates.total_SN(np.array(list(weights.weights.values())))
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
+
     found = []
     for row, utterance in enumerate(table.utterances):
-        edits = (
-            _edits(utterance, weights.mapping)
-            if utterance.reference is not None
-            else [None] * len(utterance.hypotheses)
-        )
+        edits: Sequence[Edits | None] = [None] * len(utterance.hypotheses)
+        if utterance.reference is not None:
+            edits = _edits(utterance, weights.mapping)
         hypotheses = []
-        for at in [at for at in order_SN[row].tolist() if at < len(utterance.hypotheses)]:
+        for at in order_SN[row].tolist():
+            if at >= len(utterance.hypotheses):  # a place that other utterances have
+                continue
             features = dict(zip(table.names, table.features_KSN[:, row, at].tolist(), strict=True))
             hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
-            score = total if np.isfinite(total) else None
             hypotheses.append(
                 RescoredHypothesis(
-                    hypothesis.text, at + 1, score, hypothesis.score, features, edits[at]
+                    text=hypothesis.text,
+                    rank=at + 1,
+                    score=total if np.isfinite(total) else None,
+                    first_pass=hypothesis.score,
+                    features=features,
+                    edits=edits[at],
                 )
             )
         found.append(
@@ -386,30 +401,28 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
 
 
 def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
-    ranked = [
-        _counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank))
-        for utterance in utterances
-    ]
-    first = [edits[0] for edits in ranked]
-    rescored = _counted([utterance.hypotheses[0] for utterance in utterances])
-    oracle = [min(edits, key=lambda each: each.errors) for edits in ranked]
-    rates = (
+    first, rescored, oracle = [], [], []
+    for utterance in utterances:
+        ranked = _counted(sorted(utterance.hypotheses, key=lambda each: each.rank))
+        first.append(ranked[0])
+        rescored += _counted(utterance.hypotheses[:1])
+        oracle.append(min(ranked, key=lambda each: each.errors))
+    return Rates(
         word_error_rate(first, seed),
         word_error_rate(rescored, seed),
         word_error_rate(oracle, seed),
+        _gain(first, rescored, seed),
     )
-    return Rates(*rates, _gain(first, rescored, seed))
 
 
 def _counted(hypotheses: Iterable[RescoredHypothesis]) -> list[Edits]:
-    """The errors of each, which a reference has shown."""
+    """Return the errors of each, where a reference has shown them."""
     return [hypothesis.edits for hypothesis in hypotheses if hypothesis.edits is not None]
 
 
 def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:
-    fewer_S = np.array(
-        [a.errors - b.errors for a, b in zip(before, after, strict=True)], dtype=np.float64
-    )
+    pairs = zip(before, after, strict=True)
+    fewer_S = np.array([a.errors - b.errors for a, b in pairs], dtype=np.float64)
     words_S = np.array([a.words for a in before], dtype=np.float64)
     interval = ratio_interval(fewer_S, words_S, seed=seed) if words_S.sum() else None
     return Gain(interval, permutation_p(fewer_S, seed=seed))

@@ -35,7 +35,7 @@ class ListSettings(Checked):
 
 @dataclass(frozen=True)
 class TextMapping(Checked):
-    """What becomes of a hypothesis, and of its source, before a model reads it.
+    """What is done to a hypothesis, and to its source, before a model reads it.
 
     remove_punctuation: characters of Unicode's classes P and S become white space, but for
     apostrophes inside words and `<unk>`. special_symbols: as in
@@ -63,7 +63,8 @@ class TextMapping(Checked):
     ] = False
 
     def mapped(self, text: str, where: str = "a hypothesis") -> str:
-        """`text` in the model's writing, its words one space apart. where: its place, for messages.
+        """Return `text` as the model reads it, its words one space apart. where: its place, for
+        messages.
 
         Raises:
             TextError: it holds `<s>` or `</s>`, and that is to be an error.
@@ -71,25 +72,24 @@ class TextMapping(Checked):
         if self.lowercase:
             text = text.lower()  # first: <S> becomes a reserved symbol
         words = split_words(check_reserved(text, where, self.special_symbols))
-        mapped = " ".join(words)
-        return (
-            " ".join(split_words(without_punctuation(mapped)))
-            if self.remove_punctuation
-            else mapped
-        )
+        if self.remove_punctuation:
+            words = split_words(without_punctuation(" ".join(words)))
+        return " ".join(words)
 
     def for_wer(self, text: str, where: str = "a text") -> str:
-        """`text` as its words are compared with those of another.
+        """Return `text` as its words are compared with those of another.
 
         Raises:
             TextError: as :meth:`mapped`.
         """
-        return self.mapped(text, where) if self.normalise_wer else text
+        if not self.normalise_wer:
+            return text
+        return self.mapped(text, where)
 
 
 @dataclass(frozen=True)
 class RescoreSettings(Checked):
-    """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts
+    """What is tuned, and how. words, oov: whether these features have weights; seed: for restarts
     and resampling; skip_incomplete: utterances without reference are left out of tuning with a
     notice instead of being an error."""
 
