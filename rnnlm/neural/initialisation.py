@@ -1,4 +1,4 @@
-"""How weights start, by name."""
+"""How weights start, by name; dropout, and penalties on activations."""
 
 import math
 from collections.abc import Iterable
@@ -61,12 +61,11 @@ def start_weights(
     outputs: Iterable[Tensor],
     vectors_VE: Tensor | None,
 ) -> None:
-    """Fill a network's weights as its settings ask for: those of hidden layers, with what they
-    multiply ("input" or "recurrent") and the blocks stacked in them; those of output layers; the
-    word vectors, if there are any.
+    """Fill a network's weights as its settings ask for.
 
-    Raises:
-        SettingsError: an initialisation does not fit its weights.
+    hidden: weights of hidden layers, each with what it multiplies ("input" or "recurrent") and the
+    number of blocks stacked in it. outputs: weights of output layers. vectors_VE: the word vectors,
+    if there are any.
     """
 
     def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
@@ -113,17 +112,19 @@ def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, 
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
-    """`x` with each element zero by the chance `p`, otherwise divided by 1 - p; `x` itself where
-    not training.
-
-    torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
-    training step; uniform numbers take two.
-    """
+    """Set each element of `x` to zero with probability `p`, and divide the others by 1 - p; return
+    `x` itself if not training."""
     if not training or p == 0:
         return x_TBE
     shape = (1, *x_TBE.shape[1:]) if locked else x_TBE.shape
+
     if x_TBE.device.type != "cpu":
-        return x_TBE * F.dropout(x_TBE.new_ones(shape), p) if locked else F.dropout(x_TBE, p)
+        if locked:
+            return x_TBE * F.dropout(x_TBE.new_ones(shape), p)
+        return F.dropout(x_TBE, p)
+
+    # torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
+    # training step; uniform numbers take two.
     kept = torch.rand(shape, dtype=torch.float32) >= p
     return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
 
@@ -131,9 +132,12 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 def activation_penalty(
     settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor
 ) -> Tensor | float:
-    """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et
-    al. 2018, section 4.6): alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout
-    left, TAR on what there was before; 0.0 where neither is asked for."""
+    """Compute activation and temporal activation regularization (Merity, McCann & Socher 2017;
+    Merity et al. 2018, section 4.6).
+
+    It is alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2): AR on what dropout left, TAR on what
+    there was before; 0.0 where neither is asked for.
+    """
     if not isinstance(settings, RecurrentModelSettings):
         return 0.0
     penalty: Tensor | float = 0.0

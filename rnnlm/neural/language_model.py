@@ -2,7 +2,6 @@
 log-probabilities out."""
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.words import WordRows, input_rows, output_rows
 
-_TYPES = {torch.float32: "F32", torch.int32: "I32"}
+_TYPES = {torch.float32: "F32", torch.int32: "I32"}  # by safetensors' names
 
 
 @keeps(State)
@@ -88,10 +87,11 @@ class NeuralLanguageModel(PickledByOrigin):
 
     @property
     def piece_tokens(self) -> int:
-        """How many tokens, over all rows, are scored without a look at signals."""
+        """How many tokens, over all rows, are scored between two looks at signals."""
         if self.device.type != "cpu":
             return self.call_tokens
-        return max(1, min(self.call_tokens, int(WORK_OF_A_SECOND / max(1, self._weights))))
+        tokens_a_second = int(WORK_OF_A_SECOND / max(1, self._weights))
+        return max(1, min(self.call_tokens, tokens_a_second))
 
     @cached_property
     def _weights(self) -> int:
@@ -103,14 +103,17 @@ class NeuralLanguageModel(PickledByOrigin):
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: NeuralState
     ) -> tuple[Tensor, NeuralState]:
-        """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without
-        gradients."""
-        inputs_BT, targets_BT = self._inputs(inputs_BT, state), self.ids(targets_BT)
+        """Score as :meth:`rnnlm.LanguageModel.score` says: in torch, float32, on the model's
+        device, without gradients."""
+        inputs_BT = self._inputs(inputs_BT, state)
+        targets_BT = self.ids(targets_BT)
         check_shapes(inputs_BT, targets_BT)
+
+        # In pieces, so that signals are heard between them; one piece, even if it is empty.
         steps = max(1, self.piece_tokens // max(1, len(inputs_BT)))
-        after, scored = state.tensors, []
+        after = state.tensors
+        scored = []
         with self.reading():
-            # one piece, even if it is empty
             for start in range(0, max(1, inputs_BT.shape[1]), steps):
                 inputs_TB = inputs_BT[:, start : start + steps].t()
                 targets_TB = targets_BT[:, start : start + steps].t()
@@ -120,8 +123,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        """:meth:`rnnlm.LanguageModel.predict` in torch, float32, on the model's device, without
-        gradients."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` says: in torch, float32, on the model's
+        device, without gradients."""
         inputs_BT = self._inputs(inputs_BT, state)
         with self.reading():
             logprob_TBV, after = self.network.predict(inputs_BT.t(), state.tensors)
@@ -138,59 +141,53 @@ class NeuralLanguageModel(PickledByOrigin):
         return self.network.settings.features_width
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
+        features_TBH = hidden_BTH.transpose(0, 1)
+        targets_TB = self.ids(targets_BT).t()
         with self.reading():
-            return self.network.score_features(
-                hidden_BTH.transpose(0, 1), self.ids(targets_BT).t()
-            ).t()
+            return self.network.score_features(features_TBH, targets_TB).t()
 
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
+        features_TBH = hidden_BTH.transpose(0, 1)
         with self.reading():
-            return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
+            return self.network.predict_features(features_TBH).transpose(0, 1)
 
     def layer_reader(self) -> NetworkLayers:
-        """What reads lines and gives what its layers give."""
+        """Return a reader of lines that gives the outputs of each layer."""
         return NetworkLayers(self.network, self.tokenizer, self.precision)
 
     def word_vectors(self, which: str) -> WordRows:
-        """The vectors of its words: those that the network reads ("input"), or the weights of its
-        softmax ("output").
+        """Return the vectors of its words: those that the network reads ("input"), or the weights
+        of its softmax ("output").
 
         Raises:
-            UsageError: its output layer has no weights of single words.
+            UsageError: the output layer has no weights of single words.
         """
         network = self.network
         if which == "output":
             return output_rows(network.output, network.tied_VE, self.tokenizer)
         rows = input_rows(network.input, self.tokenizer)
-        return (
-            rows
-            if network.tied_VE is None
-            else rows._replace(note="tied: input and output vectors are the same")
-        )
+        if network.tied_VE is None:
+            return rows
+        return rows._replace(note="tied: input and output vectors are the same")
 
     def trace_line(self, line: str) -> LineTrace:
-        """What each layer did at each token of one line, `</s>` read first, from the initial state
-        on; see :meth:`Network.trace`.
+        """Record what each layer does at each token of one line, `</s>` read first, from the
+        initial state on; see :meth:`Network.trace`.
 
         Raises:
             TextError: the line holds a newline.
         """
+        boundary_id = self.tokenizer.boundary_id
         ids_T = self.tokenizer.encode([line]).ids
-        inputs_T1 = self.ids(
-            np.concatenate(([self.tokenizer.boundary_id], ids_T[:-1]))[np.newaxis]
-        ).t()
+        inputs_1T = self.ids(np.concatenate(([boundary_id], ids_T[:-1]))[np.newaxis])
         with self.reading():
-            layers = self.network.trace(inputs_T1, self.network.initial_state(1)).layers
-        tokens = (
-            self.tokenizer.symbols()[self.tokenizer.boundary_id],
-            *self.tokenizer.surfaces([line])[0][:-1],
-        )
-        return LineTrace(
-            tokens,
-            tuple(
-                itertools.starmap(NamedLayer, zip(named_layers(self.network), layers, strict=True))
-            ),
-        )
+            found = self.network.trace(inputs_1T.t(), self.network.initial_state(1))
+
+        # The tokens that were read, not those that were predicted.
+        surfaces = self.tokenizer.surfaces([line])[0]
+        tokens = (self.tokenizer.symbols()[boundary_id], *surfaces[:-1])
+        named = zip(named_layers(self.network), found.layers, strict=True)
+        return LineTrace(tokens, tuple(NamedLayer(name, layer) for name, layer in named))
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:
@@ -198,19 +195,12 @@ class NeuralLanguageModel(PickledByOrigin):
             yield
 
     def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
-        return NeuralState(
-            tuple(
-                torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)
-            )
-        )
+        same_tensors = zip(*(state.tensors for state in states), strict=True)
+        return NeuralState(tuple(torch.cat(parts, dim=1) for parts in same_tensors))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralState:
-        return NeuralState(
-            tuple(
-                torch.as_tensor(arrays[f"state_{n}"], device=self.device)
-                for n in range(len(arrays))
-            )
-        )
+        ordered = [arrays[f"state_{number}"] for number in range(len(arrays))]
+        return NeuralState(tuple(torch.as_tensor(array, device=self.device) for array in ordered))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -219,23 +209,23 @@ class NeuralLanguageModel(PickledByOrigin):
         }
 
     def ids(self, ids: Array) -> Tensor:
-        """Token ids as a tensor on the model's device."""
+        """Return token ids as a tensor on the model's device."""
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
 
     def _inputs(self, inputs_BT: Array, state: NeuralState) -> Tensor:
-        """The inputs, which `state` has a row for each of: kernels would read beyond a state of
-        fewer rows."""
+        """Return the inputs as ids, after making sure that `state` has a row for each of theirs:
+        kernels would read beyond a state of fewer rows."""
         check_state(state, NeuralState)
         ids_BT = self.ids(inputs_BT)
         check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
         return ids_BT
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Evaluation mode, no gradients, the model's precision.
+        """Enter evaluation mode, without gradients, in the model's precision.
 
-        A network that is in evaluation mode, as every loaded one is, stays as it is, so that
-        threads can read it side by side; one in training goes back to that afterwards, and is its
-        trainer's alone.
+        A network in evaluation mode, as every loaded one is, stays as it is, so that threads can
+        read it side by side. One in training belongs to its trainer alone, and goes back to
+        training mode afterwards.
         """
         return reading(self.network, self.precision)
 
@@ -243,8 +233,8 @@ class NeuralLanguageModel(PickledByOrigin):
 def array_shapes(
     settings: Mapping[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
-    nothing."""
+    """Return the (safetensors type, shape) by name of the arrays that a model of these settings
+    has, without allocating any."""
     with torch.device("meta"):
         network = Network(network_settings.stored(settings), tokenizer)
     return {
@@ -260,11 +250,7 @@ def from_arrays(
     device: str,
     fingerprint: str | None,
 ) -> NeuralLanguageModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`.
-
-    Raises:
-        DeviceError: the device is not available.
-    """
+    """Make the model whose `to_arrays()` gave `arrays`, on `device`."""
     target = resolve_device(device)
     shape = network_settings.stored(settings)
     if shape.characters:

@@ -1,8 +1,8 @@
-"""What the layers of a language model's network give for whole lines, each from the initial state
-on.
+"""The outputs of the layers of a language model's network for whole lines, each from the initial
+state on.
 
-Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of what a
-layer gives.
+Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of a layer's
+outputs.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ from rnnlm.neural.network import Network
 
 
 def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What each layer gives, the lowest first, from states of zeros on; and what the highest hands
-    on."""
+    """Return the outputs of each layer, the lowest first, from states of zeros on; and what the
+    highest hands on."""
     found = []
     for number, layer in enumerate(body.layers):
         y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
@@ -40,8 +40,8 @@ def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What a language model reads for each token, and what each of its layers gives; and what the
-    highest hands on."""
+    """Return a list of what a language model reads for each token and of the outputs of each layer;
+    and what the highest hands on."""
     x_KBE = network.input(inputs_KB)
     if isinstance(network.body, RecurrentStack):
         layers, top_KBH = of_stack(network.body, x_KBE)
@@ -52,14 +52,18 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
 
 @keeps(LayerReader)
 class NetworkLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model. `</s>` is read
-    before each line; of a line without tokens the outputs are those of that. A model that reads
-    lines from their end has read all at the first token."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model.
+
+    `</s>` is read before each line, and its outputs are all that a line without tokens has. A model
+    that reads lines from their end has read the whole line at the first token.
+    """
 
     text_layers = ()
 
     def __init__(self, network: Network, tokenizer: Tokenizer, precision: str) -> None:
-        self.network, self.precision, self.is_reversed = network, precision, tokenizer.is_reversed
+        self.network = network
+        self.precision = precision
+        self.is_reversed = tokenizer.is_reversed
         self.tokenizer = tokenizer.in_direction(False)
         count = len(network.body.layers) if isinstance(network.body, RecurrentStack) else 1
         self.layers = (INPUT, *map(str, range(1, count + 1)), FEATURES)
@@ -67,71 +71,67 @@ class NetworkLayers:
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(
-            lengths_L,
-            words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (),
-            encoded,
-        )
+        words = words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else ()
+        return EncodedLines(lengths_L, words, encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already: each is read as a line with a space between two
+        """Encode texts that are split into words already, each as a line with a space between two
         words."""
         lines = [" ".join(words) for words in texts]
         encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(
-            lengths_L,
-            line_words(lines, texts, list(map(_places, texts)), lengths_L - 1, self.tokenizer),
-            encoded,
-        )
+        places = [_places(words) for words in texts]
+        words = line_words(lines, texts, places, lengths_L - 1, self.tokenizer)
+        return EncodedLines(lengths_L, words, encoded)
 
     def read(
         self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
+        device = next(self.network.parameters()).device
         lengths_B = encoded.lengths_L[chosen_B] - 1
-        inputs_KB = torch.from_numpy(self._inputs(encoded.data, chosen_B, lengths_B)).to(
-            next(self.network.parameters()).device
-        )
+        inputs_KB = torch.from_numpy(self._inputs(encoded.data, chosen_B, lengths_B)).to(device)
+
+        # Where a line's outputs begin and end, and which of them has read all of it.
         begins_B = np.minimum(lengths_B, 1)
         ends_B = lengths_B + 1
         last_B = begins_B if self.is_reversed else ends_B - 1
-        places_N = (
-            mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(inputs_KB.device))
-            if self.is_reversed
-            else None
-        )
+
+        # Outputs go into the order of the text; those of `</s>` stay first.
+        places_N = None
+        if self.is_reversed:
+            places_N = mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(device))
         found = []
         for values_KBH in self._read(inputs_KB, layers):
             if places_N is not None:
                 values_KBH = torch.cat([values_KBH[:1], mirror(values_KBH[1:], places_N)])
-            found.append(
-                LayerOutputs((Part(values_KBH, self.is_reversed, last_B),), begins_B, ends_B)
-            )
+            part = Part(values_KBH, self.is_reversed, last_B)
+            found.append(LayerOutputs((part,), begins_B, ends_B))
         return found
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """Return the values of each of `layers`, (K, B, .), in the order of reading."""
         with reading(self.network, self.precision):
             if set(layers) == {FEATURES}:  # nothing else is kept
-                features_KBE, _ = self.network.features(
-                    inputs_KB, self.network.initial_state(inputs_KB.shape[1])
-                )
+                state = self.network.initial_state(inputs_KB.shape[1])
+                features_KBE, _ = self.network.features(inputs_KB, state)
                 return [features_KBE] * len(layers)
             below, top_KBH = of_network(self.network, inputs_KB)
             values = dict(zip(self.layers, [*below, self.network.projection(top_KBH)], strict=True))
             return [values[layer] for layer in layers]
 
     def _inputs(self, encoded: Encoded, chosen_B: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
-        """(K, B) int64, in the order of reading; padding is `</s>`."""
+        """Return the inputs (K, B) int64 of the lines, in the order of reading; padding is
+        `</s>`."""
         place_KB = np.arange(-1, int(lengths_B.max()))[:, None]
         is_token_KB = (place_KB >= 0) & (place_KB < lengths_B)
-        starts_B = encoded.offsets[chosen_B]
-        at_KB = starts_B + lengths_B - 1 - place_KB if self.is_reversed else starts_B + place_KB
-        return np.where(
-            is_token_KB, encoded.ids[np.where(is_token_KB, at_KB, 0)], self.tokenizer.boundary_id
-        ).astype(np.int64)
+        at_KB = encoded.offsets[chosen_B] + place_KB
+        if self.is_reversed:
+            at_KB = encoded.offsets[chosen_B] + lengths_B - 1 - place_KB
+        ids_KB = encoded.ids[np.where(is_token_KB, at_KB, 0)]
+        return np.where(is_token_KB, ids_KB, self.tokenizer.boundary_id).astype(np.int64)
 
 
 def _places(words: Sequence[str]) -> list[Span]:
-    """The characters of words with a space between two."""
+    """Return where each word's characters are in a line with a space between two words."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return [(int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True)]

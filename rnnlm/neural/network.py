@@ -42,21 +42,23 @@ class Network(LayeredNetwork):
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.settings = settings
-        width = settings.features_width
         self.input = WordInput(settings, tokenizer)
         self.body = _body(settings, tokenizer.size)
-        self.projection = (
-            nn.Linear(settings.output_width, width)
-            if width != settings.output_width
-            else nn.Identity()
-        )
+
+        # A tied output needs features as wide as the word vectors.
+        width = settings.features_width
+        self.projection: nn.Module = nn.Identity()
+        if width != settings.output_width:
+            self.projection = nn.Linear(settings.output_width, width)
         self.output = make_output(settings, tokenizer.size, width)
 
     def forward(
         self, inputs_TB: Tensor, state: NetworkState
     ) -> tuple[Tensor, Tensor, NetworkState]:
-        """The network on one page: what the output layer reads, (T, B, E) if tied, else (T, B, H),
-        after dropout and before it, and the state after the last input."""
+        """Compute what the output layer reads, (T, B, E) if tied, else (T, B, H).
+
+        Return it after dropout and before it, and the state after the last input.
+        """
         drop = functools.partial(
             dropout, training=self.training, locked=self.settings.locked_dropout
         )
@@ -66,16 +68,18 @@ class Network(LayeredNetwork):
         return drop(y_TBE, self.settings.dropout_output), y_TBE, state
 
     def features(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """What the output layer reads and the state after the last input."""
+        """Return what the output layer reads and the state after the last input."""
         features_TBE, _, state = self(inputs_TB, state)
         return features_TBE, state
 
     def loss(
         self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState
     ) -> tuple[Tensor, Tensor | float, NetworkState]:
-        """The loss, a mean in nats over the targets that are not padding; what training minimises
-        beside it, the penalty on activations (0.0 where there is none); and the state after the
-        last input."""
+        """Return the loss, the penalty on activations, and the state after the last input.
+
+        The loss is a mean in nats over the targets that are not padding. Training minimises the
+        penalty beside it; it is 0.0 where none is asked for.
+        """
         features_TBE, y_TBE, state = self(inputs_TB, state)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
@@ -83,48 +87,51 @@ class Network(LayeredNetwork):
     def score(
         self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState
     ) -> tuple[Tensor, NetworkState]:
-        """Log-probability (nats) of each target, (T, B), 0 where it is padding, and the state."""
+        """Return the log-probability (nats) of each target, (T, B), 0 for padding, and the state
+        after the last input."""
         features_TBE, state = self.features(inputs_TB, state)
         return self.score_features(features_TBE, targets_TB), state
 
     def predict(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        """Log-probabilities (nats) of every next token, (T, B, V), and the state."""
+        """Return the log-probabilities (nats) of every next token, (T, B, V), and the state after
+        the last input."""
         features_TBE, state = self.features(inputs_TB, state)
         return self.predict_features(features_TBE), state
 
     def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
-        """What :meth:`score` makes of the features: log-probabilities (nats), (T, B)."""
+        """Score targets as :meth:`score` does, given the features: log-probabilities (nats), (T,
+        B)."""
+        features_NE = features_TBE.flatten(0, 1)
         targets_N = self.input.known(targets_TB).flatten()
-        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(
-            targets_TB.shape
-        )
+        logprob_N = self.output.score(features_NE, targets_N, self.tied_VE)
+        return logprob_N.view(targets_TB.shape)
 
     def predict_features(self, features_TBE: Tensor) -> Tensor:
-        """What :meth:`predict` makes of the features: log-probabilities (nats), (T, B, V)."""
-        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(
-            *features_TBE.shape[:2], -1
-        )
+        """Predict as :meth:`predict` does, given the features: log-probabilities (nats), (T, B,
+        V)."""
+        logprob_NV = self.output.predict(features_TBE.flatten(0, 1), self.tied_VE)
+        return logprob_NV.view(*features_TBE.shape[:2], -1)
 
     @property
     def tied_VE(self) -> Tensor | None:
-        """The word vectors where the output layer uses them, too."""
+        """The word vectors if the output layer uses them, too."""
         return self.input.weight if self.settings.is_tied else None
 
     def initial_state(self, rows: int) -> NetworkState:
-        """Zeros: the state before the first token."""
+        """Return zeros: the state before the first token."""
         weight = next(self.body.parameters())
         return tuple(
             weight.new_zeros((places, rows, width)) for places, width in self.body.state_shapes()
         )
 
     def prepare(self) -> "Network":
-        """Works out what follows from loaded or arranged weights; to be called after either."""
+        """Derive what follows from the weights; call it after weights were loaded or arranged."""
         self.output.prepare()
         return self
 
     def trace(self, inputs_TB: Tensor, state: NetworkState) -> Trace:
-        """What goes on inside while `inputs_TB` are read from `state` on: of each layer and step
-        the hidden state and
+        """Record what goes on inside while `inputs_TB` are read from `state` on: of each layer and
+        step the hidden state and
 
         rnn:   nothing else
         gru:   gates reset, update, candidate
@@ -148,32 +155,28 @@ class Network(LayeredNetwork):
     def feedback(self) -> tuple[FedBack, ...]:
         if not isinstance(self.settings, JordanSettings):
             return ()
-        return (
-            functools.partial(
-                self._fed_back, self.input.weight if self.settings.feedback == "embedding" else None
-            ),
-        )
+        if self.settings.feedback == "embedding":
+            return (functools.partial(self._fed_back, self.input.weight),)
+        return (functools.partial(self._fed_back, None),)
 
     def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
-        """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the
-        expected word vector (B, E)."""
+        """Return what the output after `y_BH` feeds into the next step: its probabilities (B, V),
+        or the expected word vector (B, E)."""
         p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
         return p_BV if vectors_VE is None else p_BV @ vectors_VE
 
 
 def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
-    """A network with random weights as the settings ask for, whose output layer begins at the
-    unigram distribution, but for biases of zero.
+    """Make a network with random weights, whose output layer predicts the unigram distribution.
 
     At the unigram distribution the mean gradient of what the output layer reads is zero. A deep
-    network that hands it small numbers, as the AWD-LSTM does, then hardly moves under plain SGD;
-    with biases of zero it has frequencies to learn, which make these numbers grow.
-
-    Raises:
-        SettingsError: an initialisation does not fit its weights; the output layer needs counts and
-            the tokenizer has none.
+    network that hands it small numbers, as the AWD-LSTM does, then hardly moves under plain SGD.
+    With `init_output_bias = zero` the biases start at zero instead: the network has frequencies to
+    learn, which make these numbers grow.
     """
     network = Network(settings, tokenizer)
+
+    # The output layer arranges its words, and sets its biases, by how often they occur.
     if tokenizer.counts_V is not None:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
@@ -185,6 +188,7 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
     if settings.init_output_bias == "zero":
         assert isinstance(network.output, SoftmaxOutput)  # the settings refuse others
         nn.init.zeros_(network.output.bias)
+
     start_weights(
         settings, network.body.matrices(), network.output.matrices(), network.input.weight
     )
@@ -195,20 +199,15 @@ def _body(settings: NetworkSettings, size: int) -> RecurrentStack | JordanLayer 
     if isinstance(settings, RecurrentSettings):
         return RecurrentStack(settings)
     if isinstance(settings, JordanSettings):
-        return JordanLayer(
-            settings, settings.embedding_size if settings.feedback == "embedding" else size
-        )
+        feeds_vectors = settings.feedback == "embedding"
+        return JordanLayer(settings, settings.embedding_size if feeds_vectors else size)
     assert isinstance(settings, FeedForwardSettings)
     return WordWindow(settings)
 
 
 def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer:
-    """The output layer for a vocabulary of `size` tokens, given features of `width`; weights empty,
-    biases zero.
-
-    Raises:
-        SettingsError: cut-offs or classes do not fit the vocabulary.
-    """
+    """Make the output layer for a vocabulary of `size` tokens, given features of `width`; weights
+    are empty, biases zero."""
     if settings.output_layer == "adaptive":
         cutoffs = None if settings.cutoffs is None else sizes(settings.cutoffs)
         return AdaptiveSoftmax(size, width, cutoffs, settings.cluster_shrink)
@@ -217,13 +216,15 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
     if settings.output_layer == "hierarchical":
         return HierarchicalSoftmax(size, width)
     if settings.output_layer == "mos":
-        mixture = (
+        return MixtureOfSoftmaxes(
+            size,
+            width,
+            settings.is_tied,
             settings.embedding_size,
             settings.mixture_components,
             settings.dropout_latent,
             settings.locked_dropout,
         )
-        return MixtureOfSoftmaxes(size, width, settings.is_tied, *mixture)
     if settings.loss == "sampled":
         return SampledSoftmax(size, width, settings.is_tied, settings.samples)
     if settings.loss == "nce":

@@ -28,10 +28,8 @@ from rnnlm.config import (
 )
 from rnnlm.errors import ModelError, SettingsError
 
-# ---- What all networks have that read words, whatever they make of them: word vectors, characters,
-# dropout, initialisation.
-#
-# It does not import torch.
+# ---- What all networks that read words have in common, whatever they make of them: word vectors,
+# characters, dropout, initialisation.
 
 # Bounds far above any use: the shapes in a damaged or hostile config.json are checked before
 # anything is allocated.
@@ -39,12 +37,11 @@ Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
-# 650,650,400
 Sizes = Annotated[
     str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])
 ]
 
-# what some settings need: see rnnlm.config.needs
+# What some settings need: see rnnlm.config.needs.
 WORD_VECTORS: dict[str, Any] = {"characters": (None,), "characters_beside": (True,)}
 DROPOUTS = ("dropout_input", "dropout_output", "dropout_between", "dropout_latent")
 STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
@@ -162,49 +159,53 @@ class InputSettings:
 
     @property
     def is_tied(self) -> bool:
-        """Whether an output layer's weights are the word vectors: in language models they may
-        be."""
+        """Whether an output layer shares the word vectors as its weights; only language models
+        have one that can."""
         return False
 
     @property
     def has_word_vectors(self) -> bool:
+        """Whether words have vectors of their own, alone or beside their characters."""
         return not self.characters or self.characters_beside
 
     @property
     def input_width(self) -> int:
-        """Width of what the body reads for each word: its vector, what its characters say, or
-        both."""
-        words = self.embedding_size if self.has_word_vectors else 0
-        spelled = {
-            "cnn": sum(sizes(self.character_filters)),
-            "lstm": 2 * self.character_hidden_size,
-            None: 0,
-        }
-        return words + spelled[self.characters]
+        """Width of what the body reads for each word: its vector, a vector made of its characters,
+        or both."""
+        width = 0
+        if self.has_word_vectors:
+            width += self.embedding_size
+        if self.characters == "cnn":
+            width += sum(sizes(self.character_filters))
+        elif self.characters == "lstm":
+            width += 2 * self.character_hidden_size
+        return width
 
     @property
     def output_width(self) -> int:
-        """Width of what the body hands to the output layer, before a projection."""
+        """Width of what the body hands to the output layer, before any projection."""
         return self.hidden_size
 
     def _check_owners(self) -> None:
-        """Refuse a setting that differs from its default and belongs to what was not chosen."""
+        """Refuse a setting that differs from its default but belongs to a choice not made."""
         defaults = {field.name: field.default for field in fields(self)}
         for name, (owner, choices) in owners_of(type(self)).items():
             is_changed = getattr(self, name) != defaults[name]
-            if is_changed and getattr(self, owner) not in choices:
-                what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
-                hint = f"set {owner}={choices[0]}, or {name}={as_text(defaults[name])}"
-                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
+            chosen = getattr(self, owner)
+            if is_changed and chosen not in choices:
+                raise SettingsError(
+                    f"{name} is a setting of {owner} = {' or '.join(choices)}",
+                    f"{owner} is {str(chosen).lower()}",
+                    f"set {owner}={choices[0]}, or {name}={as_text(defaults[name])}",
+                )
 
 
 def sizes(text: str) -> tuple[int, ...]:
-    """The numbers of a list such as 650,650,400."""
+    """Return the numbers of a list such as 650,650,400."""
     return tuple(int(number) for number in text.split(","))
 
 
-# ---- The stack of recurrent layers of any network, and the settings of each kind of layer. It does
-# not import torch.
+# ---- The stack of recurrent layers of any network, and the settings of each kind of layer.
 
 Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
 ResetGate = Literal["after", "before"]
@@ -214,7 +215,7 @@ OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 
 
 class Cell:
-    """How the cells of a recurrent layer compute: each kind has settings of its own."""
+    """Base of the settings of one kind of recurrent cell."""
 
 
 @dataclass(frozen=True)
@@ -269,9 +270,10 @@ class LstmCell(Cell):
 
     def __post_init__(self) -> None:
         if self.mogrifier_rank is not None and not self.mogrifier_rounds:
-            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
             raise SettingsError(
-                what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none"
+                "mogrifier_rank needs the gates of a Mogrifier LSTM",
+                "mogrifier_rounds is 0",
+                "set mogrifier_rounds=5, or mogrifier_rank=none",
             )
 
 
@@ -307,7 +309,7 @@ CELLS: dict[str, type[Cell]] = {
 class RecurrentSettings(InputSettings):
     """What all recurrent kinds share: a stack of recurrent layers.
 
-    cell: of the class that CELLS has for the model; by default in its default form.
+    cell: settings of the class that CELLS has for the model; by default, that class's defaults.
     """
 
     cell: Cell | None = part(Cell)
@@ -354,11 +356,14 @@ class RecurrentSettings(InputSettings):
     @property
     def widths(self) -> tuple[int, ...]:
         """The width of each recurrent layer."""
-        return sizes(self.layer_sizes) if self.layer_sizes else (self.hidden_size,) * self.layers
+        if self.layer_sizes:
+            return sizes(self.layer_sizes)
+        return (self.hidden_size,) * self.layers
 
     @property
     def directions(self) -> int:
-        """2 where another layer beside each one reads the words from the last to the first."""
+        """In how many directions the words are read: 1, or 2 if each layer has another one beside
+        it that reads from the last word to the first."""
         return 1
 
     @property
@@ -450,36 +455,34 @@ class NetworkSettings(InputSettings):
     ] = "unigram"
 
     def __post_init__(self) -> None:
-        if self.tied and (why := self._cannot_tie()):
+        obstacle = self._obstacle_to_tying()
+        if self.tied and obstacle:
             raise SettingsError(
-                "tied = true is not possible", why, "leave tied out, or set tied=false"
+                "tied = true is not possible", obstacle, "leave tied out, or set tied=false"
             )
         if self.loss != "full" and self.output_layer != "softmax":
-            what, why = (
+            raise SettingsError(
                 f"loss = {self.loss} trains a full softmax on noise words",
                 f"output_layer is {self.output_layer}",
+                "set output_layer=softmax",
             )
-            raise SettingsError(what, why, "set output_layer=softmax")
         super().__post_init__()
 
     @property
     def is_tied(self) -> bool:
         """Whether the output layer's weights are the word vectors."""
-        return self.tied is not False and not self._cannot_tie()
+        return self.tied is not False and not self._obstacle_to_tying()
 
     @property
     def features_width(self) -> int:
         """Width of what the output layer reads: that of the word vectors it is tied to, else the
         body's. A mixture of softmaxes maps the body's width itself."""
-        return (
-            self.embedding_size
-            if self.is_tied and self.output_layer != "mos"
-            else self.output_width
-        )
+        if self.is_tied and self.output_layer != "mos":
+            return self.embedding_size
+        return self.output_width
 
-    def _cannot_tie(self) -> str:
-        """Why there are no word vectors, or no output weights, that could be shared; "" if they
-        can."""
+    def _obstacle_to_tying(self) -> str:
+        """Return why output weights and word vectors cannot be shared; "" if they can."""
         if not self.has_word_vectors:
             return "words are read as characters: there are no word vectors"
         if self.output_layer in ("adaptive", "hierarchical"):
@@ -545,15 +548,14 @@ class FeedForwardSettings(NetworkSettings):
 
     @property
     def output_width(self) -> int:
-        window = self.context_words * self.input_width if self.direct_connections else 0
-        return self.hidden_size + window
+        if self.direct_connections:
+            return self.hidden_size + self.context_words * self.input_width
+        return self.hidden_size
 
-    def _cannot_tie(self) -> str:
-        return (
-            "the direct connections have weights of their own"
-            if self.direct_connections
-            else super()._cannot_tie()
-        )
+    def _obstacle_to_tying(self) -> str:
+        if self.direct_connections:
+            return "the direct connections have weights of their own"
+        return super()._obstacle_to_tying()
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
@@ -564,18 +566,18 @@ KINDS: dict[str, type[NetworkSettings]] = {
 
 
 def parts_of(model: str) -> list[type]:
-    """The classes of settings that networks of this kind have beside their own: those of cells."""
+    """Return the classes of settings that this kind of network has beside its own: its cell's."""
     return [CELLS[model]] if model in CELLS else []
 
 
 def network_settings(model: str, /, **values: Any) -> NetworkSettings:
-    """The settings of a network that is not trained by a command, of values by name."""
+    """Make the settings of a network from values by name, for networks that no command trains."""
     layer = Layer("the settings", {"model": model, **values})
     return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
 def stored(settings: Mapping[str, Any]) -> NetworkSettings:
-    """The network settings that a model folder stores."""
+    """Return the network settings that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ModelError(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rnnlm.neural.layers.kernels.mogrifier import by_round
 from rnnlm.neural.layers.layers import (
     ElmanLayer,
     GruLayer,
@@ -26,8 +25,8 @@ ACCURACY = 1e-3  # of its largest eigenvalue, relative
 
 
 def spectral_radius(weight_HH: Tensor) -> float:
-    """The largest absolute value of an eigenvalue of a square matrix; NaN where it holds what is
-    not a number.
+    """Return the largest absolute value of an eigenvalue of a square matrix; NaN if an element is
+    not finite.
 
     Up to :data:`EXACT_WIDTH` units all eigenvalues are computed; beyond, the largest ones by
     Arnoldi's method with implicit restarts (ARPACK; Lehoucq et al. 1998), from a start that is
@@ -37,13 +36,15 @@ def spectral_radius(weight_HH: Tensor) -> float:
     matrix_HH = weight_HH.detach().to("cpu", torch.float64).numpy()
     if not np.isfinite(matrix_HH).all():
         return math.nan
-    if len(matrix_HH) > EXACT_WIDTH and (found := _largest(matrix_HH)) is not None:
-        return found
+    if len(matrix_HH) > EXACT_WIDTH:
+        found = _largest(matrix_HH)
+        if found is not None:
+            return found
     return float(np.abs(np.linalg.eigvals(matrix_HH)).max())
 
 
 def _largest(matrix_HH: np.ndarray) -> float | None:
-    """None where the method does not converge."""
+    """Estimate the spectral radius by Arnoldi's method; return None where it does not converge."""
     from scipy.sparse.linalg import ArpackError, eigs
 
     if not matrix_HH.any():
@@ -78,11 +79,14 @@ THROUGH_OUTPUT = "recurrent, through the output"
 
 @dataclass(frozen=True)
 class RecurrentMatrix:
-    """layer: its name, as :func:`named_layers` has it. name: the gate's, as in
+    """The recurrent weights of one gate.
+
+    layer: the layer's name, as :func:`named_layers` has it. name: the gate's, as in
     :class:`rnnlm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E, H)
-    or (H, E). is_state_map: it takes the state to the state, so that it has eigenvalues and powers.
-    A Mogrifier's rounds have neither, not even where E and H happen to be equal. steepest: the
-    largest derivative of the activation that the product goes through, in layers without gates."""
+    or (H, E). is_state_map: whether it takes the state to the state, so that it has eigenvalues and
+    powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal. steepest:
+    the largest derivative of the activation that the product goes through, in layers without gates.
+    """
 
     layer: str
     name: str
@@ -92,13 +96,13 @@ class RecurrentMatrix:
 
 
 def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
-    """The recurrent weights of a network of any task, layer by layer, the lowest first.
+    """Return the recurrent weights of a network of any task, layer by layer, the lowest first.
 
     rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled),
     forget, candidate, output; before them the matrices of a Mogrifier's rounds. jordan: "recurrent,
-    through the output", the derivative of W q with respect to h at h = 0, with q the output that is
-    fed back: it depends on the state, and at h = 0 it is the one that the output layer's biases
-    stand for. qrnn, ffnn, bag, cnn: none.
+    through the output", the derivative of W q with respect to h at h = 0, where q is the output
+    that is fed back. It depends on the state; at h = 0 it follows from the output layer's biases
+    alone. qrnn, ffnn, bag, cnn: none.
     """
     found = []
     for layer_name, layer in named_layers(network).items():
@@ -107,33 +111,35 @@ def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
             values = _through_output(network, layer_name)
             found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, values, steepest=steepest))
         if isinstance(layer, MogrifierLayer):
-            for number, factors in enumerate(
-                by_round(list(layer.mogrifier), layer.rounds), start=1
-            ):
-                product = (
-                    factors[0] if len(factors) == 1 else factors[1].double() @ factors[0].double()
-                )
-                found.append(
-                    RecurrentMatrix(
-                        layer_name, f"round {number}", _float64(product), is_state_map=False
-                    )
-                )
-        found += [
-            RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest)
-            for name, block in recurrent_blocks(layer).items()
-        ]
+            found += _mogrifier_matrices(layer_name, layer)
+        for name, block in recurrent_blocks(layer).items():
+            found.append(RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest))
+    return found
+
+
+def _mogrifier_matrices(layer_name: str, layer: MogrifierLayer) -> list[RecurrentMatrix]:
+    """Return the matrix of each round; of low rank, the product of its two factors."""
+    found = []
+    for number, factors in enumerate(layer.factors_by_round(), start=1):
+        product = factors[0]
+        if len(factors) == 2:
+            product = factors[1].double() @ factors[0].double()
+        values = _float64(product)
+        found.append(RecurrentMatrix(layer_name, f"round {number}", values, is_state_map=False))
     return found
 
 
 def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
-    """The blocks (H, H) of weight_hh by the gates' names; none where what comes back is not the
-    state itself."""
+    """Return the blocks (H, H) of weight_hh by the gates' names; none for a layer that reads
+    something else back than its state."""
     if isinstance(layer, ElmanLayer):
         names: tuple[str, ...] = (RECURRENT,)
     elif isinstance(layer, GruLayer):
         names = ("reset", "update", "candidate")
+    elif isinstance(layer, LstmLayer) and layer.coupled:
+        names = ("forget", "candidate", "output")
     elif isinstance(layer, LstmLayer):
-        names = ("input", "forget", "candidate", "output")[1 if layer.coupled else 0 :]
+        names = ("input", "forget", "candidate", "output")
     else:
         return {}
     return dict(zip(names, layer.weight_hh.chunk(len(names)), strict=True))
@@ -146,8 +152,8 @@ def _steepest(layer: Layer) -> float | None:
 
 
 def _through_output(network: LayeredNetwork, layer_name: str) -> np.ndarray:
-    """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the
-    distribution of the output's biases."""
+    """Compute W dq/dh at h = 0, (H, H), where q is what a Jordan layer's output feeds back: at h =
+    0 it is the distribution of the output layer's biases."""
     twin = copy.deepcopy(network).double()
     [fed_back] = twin.feedback
     layer = named_layers(twin)[layer_name]

@@ -22,37 +22,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one layer read, (T, B, E), and its T steps: the very tensors that the steps after them
-    read, so that a gradient can be taken at each. The properties put all steps into new tensors of
-    T places."""
+    """The T steps of one layer, and what it read, (T, B, E).
+
+    The steps hold the very tensors that the next steps read, so that a gradient can be taken at
+    each. The properties stack all steps into new tensors of T places.
+    """
 
     inputs_TBE: Tensor
     steps: tuple[Step, ...]
 
     @property
     def hidden_TBH(self) -> Tensor:
-        """What the layer gave."""
+        """The layer's outputs."""
         return torch.stack([step.hidden_BH for step in self.steps])
 
     @property
     def cell_TBH(self) -> Tensor | None:
-        """The cells; None where the layer has none."""
+        """The cells; None if the layer has none."""
         cells = [step.cell_BH for step in self.steps if step.cell_BH is not None]
         return torch.stack(cells) if cells else None
 
     @property
     def gates(self) -> dict[str, Tensor]:
         """The gates by name, (T, B, H)."""
-        return {
-            name: torch.stack([step.gates[name] for step in self.steps])
-            for name in self.steps[0].gates
-        }
+        found = {}
+        for name in self.steps[0].gates:
+            found[name] = torch.stack([step.gates[name] for step in self.steps])
+        return found
 
 
 @dataclass(frozen=True)
 class NamedLayer:
-    """A layer by its name: "layer 1", "layer 1 backward", "encoder layer 1". Its steps stand in the
-    order of the text."""
+    """A layer's trace by the layer's name: "layer 1", "layer 1 backward", "encoder layer 1". Its
+    steps are in the order of the text."""
 
     name: str
     layer: LayerTrace
@@ -61,7 +63,7 @@ class NamedLayer:
 @dataclass(frozen=True)
 class LineTrace:
     """How a model reads one line: the T tokens, as they are shown, and what each recurrent layer
-    did at each of them, (T, 1, .)."""
+    does at each of them, (T, 1, .)."""
 
     tokens: tuple[str, ...]
     layers: tuple[NamedLayer, ...]
@@ -69,8 +71,8 @@ class LineTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """Of each layer, the lowest first; what the output layer reads; the state after the last
-    input."""
+    """A trace of each layer, the lowest first; what the output layer reads; the state after the
+    last input."""
 
     layers: tuple[LayerTrace, ...]
     features_TBE: Tensor
@@ -78,19 +80,20 @@ class Trace:
 
 
 def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
-    """How `network` reads `inputs_TB`, from `state` on; see
+    """Record how `network` reads `inputs_TB`, from `state` on; see
     :meth:`rnnlm.neural.network.Network.trace`."""
-    body, x_TBE = network.body, network.input.vectors(inputs_TB)
+    body = network.body
+    x_TBE = network.input.vectors(inputs_TB)
+    if not isinstance(body, RecurrentStack):
+        traced, after = _read(body, x_TBE, state, network.feedback)
+        return Trace((traced,), network.projection(traced.hidden_TBH), after)
+
     layers: list[LayerTrace] = []
-    after: State = ()
-    for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
+    after = ()
+    for number, layer in enumerate(body.layers):
         own = state[len(after) : len(after) + len(layer.state_shapes())]
         traced, own = _read(layer, x_TBE, own, network.feedback)
-        x_TBE = (
-            body.connect(number, x_TBE, traced.hidden_TBH)
-            if isinstance(body, RecurrentStack)
-            else traced.hidden_TBH
-        )
+        x_TBE = body.connect(number, x_TBE, traced.hidden_TBH)
         layers.append(traced)
         after += own
     return Trace(tuple(layers), network.projection(x_TBE), after)
@@ -99,24 +102,27 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
 def trace_stack(
     body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = ""
 ) -> tuple[NamedLayer, ...]:
-    """How recurrent layers read whole rows of T steps, without padding, from states of zeros on.
-    where: what the names begin with."""
+    """Record how recurrent layers read whole rows of T steps, without padding, from states of zeros
+    on. where: what the names begin with."""
     found: list[NamedLayer] = []
     for number, row in enumerate(rows_of(body)):
         given = []
         for name, layer in row:
-            is_backward = name.endswith(BACKWARD)
-            read, _ = _read(
-                layer, x_TBE.flip(0) if is_backward else x_TBE, first_state(layer, x_TBE), ()
-            )
-            read = LayerTrace(x_TBE, read.steps[::-1]) if is_backward else read
-            found.append(NamedLayer(where + name, read))
-            given.append(read.hidden_TBH)
+            zeros = first_state(layer, x_TBE)
+            if name.endswith(BACKWARD):
+                # It reads from the last step to the first; its trace is in the order of the text.
+                backward, _ = _read(layer, x_TBE.flip(0), zeros, ())
+                traced = LayerTrace(x_TBE, backward.steps[::-1])
+            else:
+                traced, _ = _read(layer, x_TBE, zeros, ())
+            found.append(NamedLayer(where + name, traced))
+            given.append(traced.hidden_TBH)
         x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
     return tuple(found)
 
 
 def _read(layer: Layer, x_TBE: Tensor, state: State, feedback: tuple) -> tuple[LayerTrace, State]:
+    """Take the plain steps of `layer`; return them and the state after the last."""
     steps = []
     for x_BE in x_TBE:
         step, state = layer.step(x_BE, state, *feedback)

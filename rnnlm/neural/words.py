@@ -42,46 +42,53 @@ class CharacterCNN(nn.Module):
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
         super().__init__()
         counts = sizes(settings.character_filters)
+        self.widest = len(counts)
+        self.hangs_over = settings.character_overhang
         self.vectors = character_vectors(settings, alphabet_size)
-        self.filters = nn.ModuleDict(
-            {
-                str(w): nn.Linear(w * settings.character_size, count)
-                for w, count in enumerate(counts, start=1)
-                if count
-            }
-        )
-        self.widest, self.hangs_over = len(counts), settings.character_overhang
+
+        # The filters of each width are one linear layer; a width without filters has none.
+        self.filters = nn.ModuleDict()
+        for w, count in enumerate(counts, start=1):
+            if count:
+                self.filters[str(w)] = nn.Linear(w * settings.character_size, count)
         self.highways = nn.ModuleList(
             Highway(sum(counts)) for _ in range(settings.character_highways)
         )
         if settings.init_input != "torch":
-            bound, gain = settings.init_range, settings.init_gain
-            for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+            self._initialise(settings)
+
+    def _initialise(self, settings: InputSettings) -> None:
+        """Fill the weights of filters and highways as `init_input` says."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
                 initialise(
-                    linear.weight,
+                    module.weight,
                     settings.init_input,
-                    init_range=bound,
-                    gain=gain,
-                    width=linear.in_features,
+                    init_range=settings.init_range,
+                    gain=settings.init_gain,
+                    width=module.in_features,
                 )
 
     def forward(self, characters_NL: Tensor) -> Tensor:
-        """Vectors (N, F) of the words."""
+        """Return the vectors (N, F) of the words."""
+        # Filters need room: beyond the end if they hang over it, else for their own width.
         after = self.widest if self.hangs_over else max(0, self.widest - characters_NL.shape[1])
         characters_NL = F.pad(characters_NL, (0, after), value=-1)
+
+        # Beyond a word's end they read zeros.
         is_inside_NL = characters_NL >= 0
         x_NLC = self.vectors(characters_NL.clamp(min=0)) * is_inside_NL.unsqueeze(2)
-        y_NF = torch.cat(
-            [self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()],
-            dim=1,
-        )
-        y_NF = torch.tanh(y_NF)
+        best = [
+            self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()
+        ]
+        y_NF = torch.tanh(torch.cat(best, dim=1))
         for highway in self.highways:
             y_NF = highway(y_NF)
         return y_NF
 
     def _best(self, w: int, linear: nn.Module, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
-        """The largest product of each filter of width `w`; the tanh, which rises, may follow."""
+        """Return the largest product of each filter of width `w`. The tanh may follow, as it
+        rises."""
         y_NPF = linear(x_NLC.unfold(1, w, 1).flatten(2))
         if self.hangs_over:
             return y_NPF.amax(dim=1)
@@ -144,11 +151,13 @@ class CharacterLSTM(nn.Module):
 
 
 def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:
-    """The characters' vectors, uniform in [-init_range, init_range]."""
-    weight = torch.empty(alphabet_size, settings.character_size).uniform_(
-        -settings.init_range, settings.init_range
-    )
-    # nn.Embedding's own start imports torch's compiler on meta
+    """Make the characters' vectors, uniform in [-init_range, init_range]."""
+    return _uniform_vectors(alphabet_size, settings.character_size, settings.init_range)
+
+
+def _uniform_vectors(count: int, width: int, bound: float) -> nn.Embedding:
+    weight = torch.empty(count, width).uniform_(-bound, bound)
+    # nn.Embedding's own initialisation would import torch's compiler on the meta device.
     return nn.Embedding.from_pretrained(weight, freeze=False)
 
 
@@ -177,29 +186,34 @@ class Alphabet:
 
     @property
     def size(self) -> int:
+        """How many characters there are, with the special ones."""
         return FIRST_CHARACTER + len(self.code_points)
 
     def spell(self, words: list[str], first_id: int) -> np.ndarray:
-        """Rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is the
-        longest's length."""
-        symbols = {
-            id - first_id: symbol
-            for id, symbol in self.symbols.items()
-            if first_id <= id < first_id + len(words)
-        }
-        read = [" " if at in symbols else word[: LONGEST - 2] for at, word in enumerate(words)]
+        """Return rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is
+        the length of the longest."""
+        # A special symbol is one character, for which a space holds the place.
+        symbols = {}
+        for id, symbol in self.symbols.items():
+            if first_id <= id < first_id + len(words):
+                symbols[id - first_id] = symbol
+        read = [word[: LONGEST - 2] for word in words]
+        for at in symbols:
+            read[at] = " "
+
+        # All characters of all words, one after the other: their numbers, and where they go.
         length_W = np.fromiter(map(len, read), dtype=np.int64, count=len(read))
         points = _code_points("".join(read))
         numbers = FIRST_CHARACTER + np.searchsorted(self.code_points, points)
+        numbers = np.where(np.isin(points, self.code_points), numbers, UNKNOWN_CHARACTER)
         row = np.repeat(np.arange(len(read)), length_W)
-        column = np.arange(len(points)) - np.repeat(np.cumsum(length_W) - length_W, length_W)
-        characters_WL = np.full(
-            (len(read), int(length_W.max(initial=0)) + 2), PADDING, dtype=np.int32
-        )
+        begins_W = np.cumsum(length_W) - length_W
+        column = np.arange(len(points)) - np.repeat(begins_W, length_W)
+
+        width = int(length_W.max(initial=0)) + 2
+        characters_WL = np.full((len(read), width), PADDING, dtype=np.int32)
         characters_WL[:, 0] = BEGIN
-        characters_WL[row, column + 1] = np.where(
-            np.isin(points, self.code_points), numbers, UNKNOWN_CHARACTER
-        )
+        characters_WL[row, column + 1] = numbers
         characters_WL[np.arange(len(read)), length_W + 1] = END
         for at, symbol in symbols.items():
             characters_WL[at, 1] = symbol
@@ -226,11 +240,11 @@ class SpelledWords(nn.Module):
         self.register_buffer("characters_WL", torch.from_numpy(nothing), persistent=False)
 
     def forward(self, ids_N: Tensor) -> Tensor:
-        """Characters (N, L) int32 of the words, -1 after their ends."""
+        """Return the characters (N, L) int32 of the words, -1 after their ends."""
         return self._grown().index_select(0, ids_N)
 
     def _grown(self) -> Tensor:
-        """The table with rows for all words that have an id now."""
+        """Return the table with rows for all words that have an id now."""
         characters_WL = self.characters_WL
         known, longest = characters_WL.shape
         if known >= self.tokenizer.input_size:
@@ -269,24 +283,36 @@ class WordInput(nn.Module):
 
     def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
+        self.size = tokenizer.size
+        self.unk_id = tokenizer.unk_id
+        self.is_shared = settings.is_tied
         self.dropout = settings.dropout_embedding
-        self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
-        self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
+        self.embedding: nn.Embedding | None = None
+        if settings.has_word_vectors:
+            self.embedding = _uniform_vectors(
+                self.size, settings.embedding_size, settings.init_range
+            )
+        self.characters: CharacterInput | None = None
+        if settings.characters:
+            self.characters = CharacterInput(settings, tokenizer)
 
     @property
     def weight(self) -> Tensor | None:
-        """The word vectors (V, E), for an output layer to share; None where there are none."""
+        """The word vectors (V, E), for an output layer to share; None if there are none."""
         return None if self.embedding is None else self.embedding.weight
 
     def forward(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
         return self._drop_words(self.vectors(ids_TB, vector_ids_TB), ids_TB)
 
     def vectors(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
-        """The words without dropout. vector_ids_TB: of the vectors that are read, below V; None:
-        the words' own. Characters are the words' own all the same."""
+        """Return what is read for the words, without dropout.
+
+        vector_ids_TB: ids below V of the vectors to read; None: the words' own. Characters are the
+        words' own in any case.
+        """
         parts = []
-        if (weight_VE := self.weight) is not None:
+        weight_VE = self.weight
+        if weight_VE is not None:
             known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
             parts.append(F.embedding(known_TB, weight_VE, sparse=self._adds_rows(ids_TB)))
         if self.characters is not None:
@@ -294,24 +320,30 @@ class WordInput(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _drop_words(self, x_TBE: Tensor, ids_TB: Tensor) -> Tensor:
-        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the
-        matrix of word vectors, so a word that is drawn is zero at all its places in the window. As
-        output weights the word vectors stay whole."""
+        """Apply embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3).
+
+        Rows of the matrix of word vectors are dropped, so a word that is drawn is zero at all its
+        places in the window. As output weights the word vectors stay whole.
+        """
         if not self.training or self.dropout == 0:
             return x_TBE
         kept_V = dropout(x_TBE.new_ones(self.size), self.dropout, training=True)
         return x_TBE * kept_V[self.known(ids_TB)].unsqueeze(2)
 
     def _adds_rows(self, ids_TB: Tensor) -> bool:
-        """Whether the gradient is of the rows read alone: where the output layer shares the word
-        vectors, its own gradient is there already, and on a CPU rows are added to it in place,
-        which spares an array of zeros of that size."""
+        """Return whether the gradient is one of the rows read alone.
+
+        Where the output layer shares the word vectors, its own gradient is there already. On a CPU
+        rows are added to that in place, which spares an array of zeros of its size.
+        """
         return self.is_shared and ids_TB.device.type == "cpu"
 
     def known(self, ids: Tensor) -> Tensor:
-        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is
+        """Replace unseen words by `<unk>`, which is what they are as targets, and where nothing is
         spelled."""
-        return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
+        if self.unk_id is None:
+            return ids
+        return ids.masked_fill(ids >= self.size, self.unk_id)
 
 
 class CharacterInput(nn.Module):
@@ -324,9 +356,12 @@ class CharacterInput(nn.Module):
         self.reader = reader(settings, self.spelled.alphabet.size)
 
     def forward(self, ids_TB: Tensor) -> Tensor:
-        """On a CPU each different word is read once, beside words of about its length. Elsewhere
-        all are read side by side: to know how many differ, and how long they are, the host would
-        wait for the device (and the meta device cannot tell)."""
+        """Read the words by their characters.
+
+        On a CPU each different word is read once, beside words of about its length. Elsewhere all
+        are read side by side: to know how many differ, and how long they are, the host would have
+        to wait for the device (and the meta device cannot tell).
+        """
         if ids_TB.device.type == "cpu":
             different_N, at_TB = torch.unique(ids_TB, return_inverse=True)
             y_NE, place_N = self._read_by_length(self.spelled(different_N))
@@ -335,27 +370,16 @@ class CharacterInput(nn.Module):
         return torch.cat([self.reader(part_NL) for part_NL in parts]).unflatten(0, ids_TB.shape)
 
     def _read_by_length(self, characters_NL: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors of the words, shorter ones first, and each word's place among them."""
+        """Return the vectors of the words, shorter ones first, and each word's place among
+        them."""
         lengths_N, order_N = (characters_NL >= 0).sum(dim=1).sort()
-        parts = zip(
-            order_N.split(WORDS_OF_A_LENGTH), lengths_N.split(WORDS_OF_A_LENGTH), strict=True
-        )
-        y_NE = torch.cat(
-            [
-                self.reader(characters_NL[words_N, : int(length_N[-1])])
-                for words_N, length_N in parts
-            ]
-        )
-        return y_NE, order_N.argsort()
-
-
-def _word_vectors(settings: InputSettings, size: int) -> nn.Embedding:
-    """Uniform in [-init_range, init_range]."""
-    weight = torch.empty(size, settings.embedding_size).uniform_(
-        -settings.init_range, settings.init_range
-    )
-    # nn.Embedding's own start imports torch's compiler on meta
-    return nn.Embedding.from_pretrained(weight, freeze=False)
+        words = order_N.split(WORDS_OF_A_LENGTH)
+        lengths = lengths_N.split(WORDS_OF_A_LENGTH)
+        read = []
+        for words_n, length_n in zip(words, lengths, strict=True):
+            longest = int(length_n[-1])
+            read.append(self.reader(characters_NL[words_n, :longest]))
+        return torch.cat(read), order_N.argsort()
 
 
 # ---- Word vectors that a network starts from: made elsewhere, or counted in its training text.
@@ -365,23 +389,19 @@ NOTHING = 1e-6  # what rounding leaves of a vector that is zero: such a token st
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
-    """Write the vectors into their rows, and narrower ones into the first columns; the rest stays
-    as it is."""
+    """Write the vectors into their rows, narrower ones into the first columns; leave the rest as it
+    is."""
     with torch.no_grad():
-        ids_K, values_KE = (
-            torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE)
-        )
-        weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE.to(weight_VE.dtype))
+        ids_K = torch.from_numpy(found.ids_K).to(weight_VE.device)
+        values_KE = torch.from_numpy(found.values_KE).to(weight_VE)
+        weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE)
 
 
 def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
-    """Vectors of a text's tokens by what stands beside them in its lines, each line's `</s>` among
-    them. They have fewer than V = `size` numbers, and `width` at most.
-
-    Raises:
-        TextError: no token stands beside another one.
-    """
-    ids_N, offsets = text.ids[:MOST_TOKENS], text.line_offsets[:MOST_TOKENS]  # no line is empty
+    """Compute vectors of a text's tokens from what stands beside them in its lines, each line's
+    `</s>` included. They have fewer than V = `size` numbers, and `width` at most."""
+    ids_N = text.ids[:MOST_TOKENS]
+    offsets = text.line_offsets[:MOST_TOKENS]  # no line is empty
     offsets = np.append(offsets[offsets < len(ids_N)], len(ids_N))
     values_VE = svd_vectors(ids_N, offsets, size, min(width, size - 1))
     seen_K = np.flatnonzero(np.abs(values_VE).max(axis=1) > NOTHING)
@@ -393,8 +413,11 @@ def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
 
 
 class WordRows(NamedTuple):
-    """symbols: V, as their tokenizer has them. rows_VE: float32, a vector for each. note: what sets
-    them apart from plain word vectors, or nothing."""
+    """Vectors of the words of a vocabulary.
+
+    symbols: V of them, as their tokenizer has them. rows_VE: float32, a vector for each. note: what
+    sets them apart from plain word vectors; "" if nothing does.
+    """
 
     symbols: list[str]
     rows_VE: np.ndarray
@@ -402,47 +425,36 @@ class WordRows(NamedTuple):
 
 
 def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
-    """What a network reads for each word of the vocabulary: its vector. Where words are read as
-    characters alone, what these make of it."""
-    if (weight_VE := words.weight) is not None:
-        note = (
-            ""
-            if words.characters is None
-            else "the characters that are read beside them are left out"
-        )
+    """Return the vector that a network reads for each word of the vocabulary; where it reads words
+    as characters alone, the vector that it makes of these."""
+    weight_VE = words.weight
+    if weight_VE is not None:
+        note = ""
+        if words.characters is not None:
+            note = "the characters that are read beside them are left out"
         return _rows(tokenizer, weight_VE, note)
+
+    # Spell out all words, some at a time.
     with torch.no_grad():
-        parts = torch.arange(tokenizer.size, device=next(words.parameters()).device).split(
-            WORDS_AT_ONCE
-        )
-        rows_VE = torch.cat([words.vectors(part_N.unsqueeze(0))[0] for part_N in parts])
-    return _rows(
-        tokenizer,
-        rows_VE,
-        f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary",
-    )
+        ids_V = torch.arange(tokenizer.size, device=next(words.parameters()).device)
+        rows = [words.vectors(ids_N.unsqueeze(0))[0] for ids_N in ids_V.split(WORDS_AT_ONCE)]
+        rows_VE = torch.cat(rows)
+    note = f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary"
+    return _rows(tokenizer, rows_VE, note)
 
 
 def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenizer) -> WordRows:
-    """The weights of each word in a softmax.
-
-    Raises:
-        UsageError: the output layer is one that has no such weights.
-    """
+    """Return the weights of each word in a softmax."""
     rows_VE = output.word_rows(tied_VE)
     if rows_VE is None:
-        why = (
-            f"its output layer, {type(output).__name__}, spreads a word over several "
-            "groups, whose weights do not compare"
-        )
         raise UsageError(
-            "this model has no output vectors", why, "take its input vectors, which are the default"
+            "this model has no output vectors",
+            f"its output layer, {type(output).__name__}, spreads a word over several groups, whose "
+            "weights do not compare",
+            "take its input vectors, which are the default",
         )
-    return _rows(
-        tokenizer,
-        rows_VE,
-        "tied: input and output vectors are the same" if tied_VE is not None else "",
-    )
+    note = "" if tied_VE is None else "tied: input and output vectors are the same"
+    return _rows(tokenizer, rows_VE, note)
 
 
 def _rows(tokenizer: Tokenizer, rows_VE: Tensor, note: str) -> WordRows:

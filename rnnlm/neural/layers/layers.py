@@ -31,12 +31,15 @@ State = tuple[Tensor, ...]  # tensors (places, B, width)
 
 
 class Layer(nn.Module):
-    """`gates` blocks of `width` rows each: U for what the layer reads and, where something of width
-    `fed_back` comes back to it, W for that. Biases start at zero. `forward` takes x_TBE and the
-    state, and gives y_TBH and the state after the last step."""
+    """Base of all layers. `forward` takes x_TBE and the state, and gives y_TBH and the state after
+    the last step.
+
+    Weights are `gates` blocks of `width` rows each: U for what the layer reads and, if something of
+    width `fed_back` comes back to it, W for that. Biases start at zero.
+    """
 
     states = 1  # tensors (1, B, H) of state: h, or h and c
-    # on a GPU: many small kernels for each step, so that launching them takes the time
+    # Whether a GPU runs many small kernels for each step, so that launching them takes the time.
     is_launched_step_by_step = False
     weight_hh: nn.Parameter | None
 
@@ -48,22 +51,24 @@ class Layer(nn.Module):
         self.bias_ih = nn.Parameter(torch.zeros(gates * width))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
-        """One step as its equations have it, without dropout, and the state after it."""
+        """Take one step as its equations have it, without dropout; return it and the state after
+        it."""
         raise NotImplementedError
 
     def state_shapes(self) -> list[tuple[int, int]]:
-        """(places, width) of each tensor of the state."""
+        """Return (places, width) of each tensor of the state."""
         return [(1, self.width)] * self.states
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield the weights to be initialised: (weights, what they multiply, blocks stacked in
+        them)."""
         yield self.weight_ih, "input", self.gates
         if self.weight_hh is not None:
             yield self.weight_hh, "recurrent", self.gates
 
 
 # ---- The recurrent layers, and the stack of them, apart from word input and output layer. The
-# equations stand in steps.py.
+# equations are in steps.py.
 
 Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
 HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
@@ -81,14 +86,17 @@ class RecurrentLayer(Layer):
         self.weight_drop = weight_drop
 
     def recurrent_weights(self) -> Tensor:
-        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section
-        2): one mask a window, so that all its steps go through the same weights, and gradients
-        reach the weights themselves."""
+        """Return `weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018,
+        section 2).
+
+        The mask is drawn once a window, so that all its steps go through the same weights.
+        Gradients reach the weights themselves.
+        """
         return dropout(self.weight_hh, self.weight_drop, self.training)
 
 
 class ElmanLayer(RecurrentLayer):
-    """One bias: a second one would add nothing."""
+    """Elman's layer, with one bias: a second one would add nothing."""
 
     def __init__(
         self, cell: ElmanCell, input_width: int, width: int, weight_drop: float = 0.0
@@ -110,7 +118,8 @@ class ElmanLayer(RecurrentLayer):
 
 
 class GruLayer(RecurrentLayer):
-    """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
+    """The gated recurrent unit, in blocks r, z, n. In torch's form the reset gate multiplies
+    `bias_hh`, too."""
 
     def __init__(
         self, cell: GruCell, input_width: int, width: int, weight_drop: float = 0.0
@@ -132,8 +141,8 @@ class GruLayer(RecurrentLayer):
 
 
 class LstmLayer(RecurrentLayer):
-    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number
-    a unit."""
+    """The long short-term memory, in blocks i, f, g, o; f, g, o if the gates are coupled.
+    Peepholes: i, f, o (f, o), one number a unit."""
 
     states = 2
 
@@ -142,20 +151,20 @@ class LstmLayer(RecurrentLayer):
     ) -> None:
         super().__init__(input_width, width, 3 if cell.coupled_gates else 4, weight_drop)
         self.coupled = cell.coupled_gates
-        self.is_launched_step_by_step = not choice.torch_has_lstm(
-            cell.peepholes, cell.coupled_gates
-        )
-        self.peepholes = (
-            nn.Parameter(torch.zeros((self.gates - 1) * width)) if cell.peepholes else None
-        )
-        with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
-            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = cell.forget_bias
+        self.is_launched_step_by_step = not choice.torch_has_lstm(cell.peepholes, self.coupled)
+        self.peepholes: nn.Parameter | None = None
+        if cell.peepholes:
+            self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width))
+
+        # A forget gate that starts open (Gers et al. 2000; Jozefowicz et al. 2015).
+        forget = 0 if self.coupled else 1
+        with torch.no_grad():
+            self.bias_ih.view(self.gates, width)[forget] = cell.forget_bias
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
-        y_TBH, c_BH = self._read(
-            x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih)
-        )
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, weights)
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
@@ -166,39 +175,47 @@ class LstmLayer(RecurrentLayer):
     def _read(
         self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
     ) -> tuple[Tensor, Tensor]:
+        """Return y_TBH and the last cell."""
         return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
 
 
 class MogrifierLayer(LstmLayer):
     """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step
-    (Melis et al. 2020). Odd rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k
-    it is the product of (., k) and (k, .)."""
+    (Melis et al. 2020).
+
+    Odd rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of
+    (., k) and (k, .).
+    """
 
     def __init__(
         self, cell: LstmCell, input_width: int, width: int, weight_drop: float = 0.0
     ) -> None:
         super().__init__(cell, input_width, width, weight_drop)
-        self.rounds, rank = cell.mogrifier_rounds, cell.mogrifier_rank
+        self.rounds = cell.mogrifier_rounds
         self.is_launched_step_by_step = True
+        rank = cell.mogrifier_rank
         shapes = []
         for number in range(self.rounds):
             rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)
-            shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+            if rank is None:
+                shapes.append((rows, columns))
+            else:
+                shapes += [(rank, columns), (rows, rank)]
         self.mogrifier = nn.ParameterList(torch.empty(shape) for shape in shapes)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         yield from super().matrices()
-        for place, factor in enumerate(self.mogrifier):
-            yield (
-                factor,
-                "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent",
-                1,
-            )
+        for number, factors in enumerate(self.factors_by_round()):
+            multiplied = "recurrent" if number % 2 == 0 else "input"
+            for factor in factors:
+                yield factor, multiplied, 1
+
+    def factors_by_round(self) -> list[tuple[Tensor, ...]]:
+        """Return the matrix of each round or, of low rank, its two factors."""
+        return by_round(list(self.mogrifier), self.rounds)
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        x_BE, h_BH, gates = steps.mogrify(
-            x_BE, state[0][0], by_round(list(self.mogrifier), self.rounds)
-        )
+        x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], self.factors_by_round())
         step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
         return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
@@ -211,8 +228,9 @@ class MogrifierLayer(LstmLayer):
 
 
 class Stack(nn.Module):
-    """Layers on top of each other, with dropout between them. From the second layer f on, with x
-    what it reads:
+    """Layers on top of each other, with dropout between them.
+
+    From the second layer f on, which reads x, the next one reads
 
     plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1
     - t) x, t = s(A x + a). dense (Godin et al. 2017): each layer, and the output layer, reads the
@@ -226,21 +244,21 @@ class Stack(nn.Module):
         self.settings = settings
 
     def _make_highways(self) -> nn.ModuleList:
-        widths = self.settings.widths[1:] if self.settings.connections == "highway" else ()
-        return nn.ModuleList(_highway(self.settings.directions * width) for width in widths)
+        """Make the gates of highway connections, one for each layer but the lowest."""
+        if self.settings.connections != "highway":
+            return nn.ModuleList()
+        directions = self.settings.directions
+        return nn.ModuleList(_highway(directions * width) for width in self.settings.widths[1:])
 
     def drop_between(self, number: int, x_TBE: Tensor) -> Tensor:
-        """What layer `number` reads of x: the lowest one all of it."""
-        return (
-            dropout(
-                x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout
-            )
-            if number
-            else x_TBE
-        )
+        """Apply dropout to what layer `number` reads, unless it is the lowest."""
+        if number == 0:
+            return x_TBE
+        settings = self.settings
+        return dropout(x_TBE, settings.dropout_between, self.training, settings.locked_dropout)
 
     def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
-        """What is read after layer `number`, which read x and gave y."""
+        """Return what is read after layer `number`, which read x and gave y."""
         connections = self.settings.connections
         if connections == "dense":
             return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
@@ -253,41 +271,44 @@ class Stack(nn.Module):
 
 
 class RecurrentStack(Stack):
-    """Reads one window after the other, from a state to a state."""
+    """Layers that read one window after the other, from a state to a state."""
 
     layers: Sequence[Layer]
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # a list of modules does not say of which
+        # Typed by what it holds, which a list of modules does not say.
         self.layers = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         after: State = ()
         for number, layer in enumerate(self.layers):
+            own = state[len(after) : len(after) + len(layer.state_shapes())]
             x_TBE = self.drop_between(number, x_TBE)
-            y_TBH, layer_state = layer(
-                x_TBE, state[len(after) : len(after) + len(layer.state_shapes())]
-            )
-            after += layer_state
+            y_TBH, own = layer(x_TBE, own)
             x_TBE = self.connect(number, x_TBE, y_TBH)
+            after += own
         return x_TBE, after
 
     def state_shapes(self) -> list[tuple[int, int]]:
-        """(places, width) of each tensor of the state."""
-        return [shape for layer in self.layers for shape in layer.state_shapes()]
+        """Return (places, width) of each tensor of the state."""
+        shapes = []
+        for layer in self.layers:
+            shapes += layer.state_shapes()
+        return shapes
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
         for layer in self.layers:
             yield from layer.matrices()
 
 
 def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
-    """The layers of one direction, the lowest first; each reads what all directions of those below
-    give."""
-    below, layers = settings.input_width, nn.ModuleList()
+    """Make the layers of one direction, the lowest first; each reads the outputs of all directions
+    below it."""
+    layers = nn.ModuleList()
+    below = settings.input_width
     for number, width in enumerate(settings.widths):
         layers.append(make_layer(settings, number, below, width))
         given = settings.directions * width
@@ -296,7 +317,7 @@ def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
 
 
 def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
-    """Layer `number` of a stack, from 0 on."""
+    """Make layer `number` of a stack, counted from 0."""
     cell = settings.cell
     if isinstance(cell, QrnnCell):
         words = cell.convolution_words if number == 0 else 1
@@ -324,10 +345,10 @@ def _highway(width: int) -> nn.Linear:
 
 
 class BidirectionalStack(Stack):
-    """Reads whole rows of different lengths, from states of zeros on.
+    """Layers that read whole rows of different lengths, from states of zeros on.
 
     For the backward direction a row is turned round within its own length, so that padding comes
-    last in both directions and has no influence on what stands before it.
+    last in both directions and has no influence on what comes before it.
     """
 
     onwards: Sequence[Layer]
@@ -335,22 +356,23 @@ class BidirectionalStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # a list of modules does not say of which
+        # Typed by what they hold, which a list of modules does not say.
         self.onwards = make_layers(settings)  # type: ignore[assignment]
         self.backwards = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
     def forward(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
-        """What the highest layer gives, (T, B, H). Its cells after a row's end mean nothing."""
+        """Return the outputs of the highest layer, (T, B, H). Cells after a row's end mean
+        nothing."""
         return self.read(x_TBE, lengths_B)[0]
 
     def read(self, x_TBE: Tensor, lengths_B: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The same, and [forward; backward] of each layer by itself, before it is connected to
-        those below."""
-        places_N, layers = mirror_places(len(x_TBE), lengths_B), []
-        for number, (onwards, backwards) in enumerate(
-            zip(self.onwards, self.backwards, strict=True)
-        ):
+        """Return the outputs of the highest layer, and [forward; backward] of each layer by itself,
+        before it is connected to those below."""
+        places_N = mirror_places(len(x_TBE), lengths_B)
+        layers: list[Tensor] = []
+        pairs = zip(self.onwards, self.backwards, strict=True)
+        for number, (onwards, backwards) in enumerate(pairs):
             x_TBE = self.drop_between(number, x_TBE)
             forward_TBH, _ = onwards(x_TBE, first_state(onwards, x_TBE))
             backward_TBH, _ = backwards(mirror(x_TBE, places_N), first_state(backwards, x_TBE))
@@ -359,23 +381,25 @@ class BidirectionalStack(Stack):
         return x_TBE, layers
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield the weights to be initialised, as :meth:`Layer.matrices` does."""
         for layer in (*self.onwards, *self.backwards):
             yield from layer.matrices()
 
 
 def first_state(layer: Layer, x_TBE: Tensor) -> State:
-    """Zeros, of the type of the layer's weights, for the rows of x."""
+    """Return zeros, of the type of the layer's weights, for the rows of x."""
+    rows = x_TBE.shape[1]
     return tuple(
-        layer.weight_ih.new_zeros((places, x_TBE.shape[1], width))
-        for places, width in layer.state_shapes()
+        layer.weight_ih.new_zeros((places, rows, width)) for places, width in layer.state_shapes()
     )
 
 
 def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
-    """For each cell (t, b) of a window, in the order of memory, the one that takes its place when
-    every row is turned round within its length: (T B) int64. Cells after a row's end stay where
-    they are. Done twice, all is as before."""
+    """Return the places (T B) int64 that turn every row of a window round within its length.
+
+    For each cell (t, b), in the order of memory, it is the cell that takes its place. Cells after a
+    row's end stay where they are. Done twice, all is as before.
+    """
     rows = len(lengths_B)
     t_T1 = torch.arange(T, device=lengths_B.device).unsqueeze(1)
     other_TB = torch.where(t_T1 < lengths_B, lengths_B - 1 - t_T1, t_T1)
@@ -383,14 +407,14 @@ def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
 
 
 def mirror(x_TBE: Tensor, places_N: Tensor) -> Tensor:
-    """x with its rows turned round, for places from :func:`mirror_places`."""
+    """Turn the rows of x round, for places from :func:`mirror_places`."""
     mirrored: Tensor = _Mirror.apply(x_TBE, places_N)
     return mirrored
 
 
 class _Mirror(torch.autograd.Function):
-    """As the exchange is its own inverse, the gradient goes the same way: whole rows are copied,
-    where autograd's own rule for an index would add them to zeros one by one."""
+    """The exchange of cells, whose gradient goes the same way, as it is its own inverse: whole rows
+    are copied, where autograd's own rule for an index would add them to zeros one by one."""
 
     @staticmethod
     def forward(ctx: Any, x_TBE: Tensor, places_N: Tensor) -> Tensor:
@@ -413,9 +437,12 @@ FedBack = Callable[[Tensor], Tensor]
 
 
 class JordanLayer(Layer):
-    """The state is the last hidden vector (1, B, H), from which the output fed back follows; zeros
-    at the start stand for the distribution of the output layer's biases. Each step works out a
-    distribution: the cost of T softmaxes one by one."""
+    """Jordan's layer. Each step computes a distribution: the cost of T softmaxes one by one.
+
+    The state is the last hidden vector (1, B, H), from which the output fed back follows. From the
+    zeros at the start it follows that the first one is the distribution of the output layer's
+    biases.
+    """
 
     weight_hh: nn.Parameter
     is_launched_step_by_step = True
@@ -425,14 +452,15 @@ class JordanLayer(Layer):
         self.activation = settings.activation
 
     def forward(self, x_TBE: Tensor, state: State, fed_back: FedBack) -> tuple[Tensor, State]:
-        h_BH, steps = state[0][0], []
-        # one product for the whole window
+        h_BH = state[0][0]
+        hidden = []
+        # The product of the inputs is taken at once for the whole window.
         for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):
             a_BH = inputs_BH + F.linear(fed_back(h_BH), self.weight_hh)
-            # products may run in bf16; the state keeps its type
+            # Products may run in bf16; the state keeps its type.
             h_BH = ACTIVATIONS[self.activation](a_BH.to(h_BH.dtype))
-            steps.append(h_BH)
-        return torch.stack(steps), (h_BH.unsqueeze(0),)
+            hidden.append(h_BH)
+        return torch.stack(hidden), (h_BH.unsqueeze(0),)
 
     def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
         step = elman_step(
@@ -455,11 +483,11 @@ class JordanLayer(Layer):
 
 
 class WordWindow(Layer):
-    """The state is the vectors (N - 2, B, E) of the words before the next one; before the first
-    word they are zeros.
+    """The hidden layer over a window of words.
 
-    So words of an earlier window of text are read, but not trained, like the states of truncated
-    BPTT.
+    The state is the vectors (N - 2, B, E) of the words before the next one; before the first word
+    they are zeros. So words of an earlier window of text are read, but not trained, like the states
+    of truncated BPTT.
     """
 
     def __init__(self, settings: FeedForwardSettings) -> None:
@@ -467,12 +495,11 @@ class WordWindow(Layer):
         self.settings = settings
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        T = len(x_TBE)
         before = self.settings.context_words - 1
         all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])  # S = N - 2 + T
-        window_TBX = torch.cat(
-            [all_SBE[start : start + len(x_TBE)] for start in range(before + 1)], dim=2
-        )
-        # words read as characters may come in bf16
+        window_TBX = torch.cat([all_SBE[start : start + T] for start in range(before + 1)], dim=2)
+        # Words read as characters may come in bf16; the state keeps its type.
         after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)
         return self._hidden(window_TBX), (after,)
 
@@ -481,13 +508,12 @@ class WordWindow(Layer):
         return Step(self._hidden(torch.cat(all_NBE.unbind(0), dim=1))), (all_NBE[1:],)
 
     def _hidden(self, window_X: Tensor) -> Tensor:
-        """Of windows (..., X): h and, with direct connections, the window after it."""
-        h = feed_forward_step(
-            window_X, self.weight_ih, self.bias_ih, self.settings.activation
-        ).hidden_BH
-        return (
-            torch.cat([h, window_X.to(h.dtype)], dim=-1) if self.settings.direct_connections else h
-        )
+        """Return h of windows (..., X) and, with direct connections, the window after it."""
+        step = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.settings.activation)
+        h = step.hidden_BH
+        if not self.settings.direct_connections:
+            return h
+        return torch.cat([h, window_X.to(h.dtype)], dim=-1)
 
     def state_shapes(self) -> list[tuple[int, int]]:
         return [(self.settings.context_words - 1, self.settings.input_width)]
@@ -495,12 +521,12 @@ class WordWindow(Layer):
 
 # ---- The quasi-recurrent layer (Bradbury, Merity, Xiong & Socher 2017): gates that read words, not
 # the state, so that all products of a window are taken at once; what is left to do step by step is
-# element-wise. The equations stand in steps.py.
+# element-wise. The equations are in steps.py.
 
 
 class QuasiRecurrentLayer(Layer):
-    """Blocks z, f, o, i of weights, as many as the pooling has, for k = `convolution_words` inputs,
-    oldest first.
+    """The quasi-recurrent layer, in blocks z, f, o, i, as many as the pooling has, for k =
+    `convolution_words` inputs, oldest first.
 
     The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand
     before the first word. `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN
@@ -512,38 +538,40 @@ class QuasiRecurrentLayer(Layer):
         weight_drop: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(convolution_words * input_width, width, gates=1 + len(cell.pooling))
-        self.input_width, self.words = input_width, convolution_words
-        self.pooling, self.weight_drop = cell.pooling, weight_drop
+        self.input_width = input_width
+        self.words = convolution_words
+        self.pooling = cell.pooling
+        self.weight_drop = weight_drop
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         c_1BH, *before = state
         inputs_SBE = torch.cat((*before, x_TBE.to(c_1BH.dtype)))
         z_TBH, f_TBH, *more = self._gates(inputs_SBE, len(x_TBE))
-        i_TBH = more[1] if len(more) == 2 else 1 - f_TBH
+        i_TBH = more[1] if self.pooling == "ifo" else 1 - f_TBH
         c_TBH = LinearRecurrence.apply(f_TBH, i_TBH * z_TBH, c_1BH[0])
-        y_TBH = more[0] * c_TBH if more else c_TBH
-        return y_TBH, (c_TBH[-1:], inputs_SBE[len(x_TBE) :])[: len(state)]
+        y_TBH = c_TBH if self.pooling == "f" else more[0] * c_TBH
+        # A convolution of one word has no inputs to remember.
+        after = (c_TBH[-1:], inputs_SBE[len(x_TBE) :])
+        return y_TBH, after[: len(state)]
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
-        step = qrnn_step(
-            torch.cat(inputs_KBE.unbind(0), dim=1),
-            c_1BH[0],
-            self.weight_ih,
-            self.bias_ih,
-            self.pooling,
-        )
-        return step, (*step.state[1:], inputs_KBE[1:])[: len(state)]
+        window_BX = torch.cat(inputs_KBE.unbind(0), dim=1)
+        step = qrnn_step(window_BX, c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
+        after = (*step.state[1:], inputs_KBE[1:])
+        return step, after[: len(state)]
 
     def state_shapes(self) -> list[tuple[int, int]]:
-        return [(1, self.width), *([(self.words - 1, self.input_width)] if self.words > 1 else [])]
+        shapes = [(1, self.width)]
+        if self.words > 1:
+            shapes.append((self.words - 1, self.input_width))
+        return shapes
 
     def _gates(self, inputs_SBE: Tensor, T: int) -> tuple[Tensor, ...]:
-        """z, f, o, i of each step, after their activations."""
-        windows_TBX = torch.cat(
-            [inputs_SBE[start : start + T] for start in range(self.words)], dim=2
-        )
+        """Return z, f, o, i of each step, after their activations."""
+        windows = [inputs_SBE[start : start + T] for start in range(self.words)]
+        windows_TBX = torch.cat(windows, dim=2)
         weights = dropout(self.weight_ih, self.weight_drop, self.training)
         a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
         z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)

@@ -1,4 +1,4 @@
-"""Names that people are shown: those of layers and those of activations."""
+"""The names of layers and of activations that people are shown."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from rnnlm.neural.layers.layers import (
 
 # ---- The layers of a network by the names that people are shown.
 
-# what the names of layers end with that read in one of two directions
+# How the names of layers end that read in one of two directions.
 FORWARD, BACKWARD = " forward", " backward"
 
 
@@ -32,45 +32,49 @@ class LayeredNetwork(nn.Module):
     feedback_layers: Sequence[Layer] = ()
 
     def bodies(self) -> dict[str, nn.Module]:
-        """What holds its layers, the lowest first, by what the layers' names begin with: nothing,
-        or "encoder " and "decoder "."""
+        """Return what holds its layers, the lowest first, by what the layers' names begin with:
+        nothing, or "encoder " and "decoder "."""
         return {}
 
     @property
     def feedback(self) -> tuple[FedBack, ...]:
-        """What else its body reads: a Jordan layer its last output."""
+        """What else its body reads: for a Jordan layer its last output, otherwise nothing."""
         return ()
 
 
 def named_layers(network: LayeredNetwork) -> dict[str, Layer]:
-    """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that
-    reads from both ends "layer 1 forward", "layer 1 backward"; of an encoder-decoder "encoder layer
-    1", ..., "decoder layer 1"; last the "label feedback" of taggers that have it. Empty where a
-    network has none: bags of words, filters."""
+    """Return the layers of a network of any task by name, the lowest first.
+
+    They are "layer 1", "layer 2"; of a network that reads from both ends "layer 1 forward", "layer
+    1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last comes the
+    "label feedback" of taggers that have it. Bags of words and filters have no layers.
+    """
     found = {}
     for prefix, body in network.bodies().items():
         for row in rows_of(body):
             for name, layer in row:
                 found[prefix + name] = layer
-    feedback = network.feedback_layers
-    for number, layer in enumerate(feedback, start=1):
-        found[f"label feedback {number}" if len(feedback) > 1 else "label feedback"] = layer
+
+    # Of several columns of labels each may have feedback of its own.
+    if len(network.feedback_layers) == 1:
+        found["label feedback"] = network.feedback_layers[0]
+    else:
+        for number, layer in enumerate(network.feedback_layers, start=1):
+            found[f"label feedback {number}"] = layer
     return found
 
 
 def rows_of(body: nn.Module) -> Iterator[list[tuple[str, Layer]]]:
-    """The layers of the body of a network by name, the lowest first; those that read the same from
+    """Yield the layers of a network's body by name, the lowest first; those that read the same from
     either end side by side."""
     if isinstance(body, Layer):
         yield [("layer 1", body)]
     elif isinstance(body, RecurrentStack):
-        yield from (
-            [(f"layer {number}", layer)] for number, layer in enumerate(body.layers, start=1)
-        )
+        for number, layer in enumerate(body.layers, start=1):
+            yield [(f"layer {number}", layer)]
     elif isinstance(body, BidirectionalStack):
-        for number, (onwards, backwards) in enumerate(
-            zip(body.onwards, body.backwards, strict=True), start=1
-        ):
+        pairs = zip(body.onwards, body.backwards, strict=True)
+        for number, (onwards, backwards) in enumerate(pairs, start=1):
             yield [(f"layer {number}{FORWARD}", onwards), (f"layer {number}{BACKWARD}", backwards)]
 
 
@@ -86,9 +90,12 @@ LEAK = 0.01  # the slope of leaky_relu below 0
 
 @dataclass(frozen=True)
 class Activation:
-    """derivative: f'(a) by y = f(a); steepest: its largest value. low, high: where it is saturated,
-    so that its unit hardly learns: within 0.1 of a bound (a logistic gate below 0.1 or above 0.9:
-    Karpathy et al. 2015, section 4.2), of a ReLU at it; None without a bound."""
+    """An activation function f.
+
+    derivative: f'(a), given y = f(a). steepest: its largest value. low, high: where the function is
+    saturated, so that its unit hardly learns: within 0.1 of a bound (a logistic gate below 0.1 or
+    above 0.9: Karpathy et al. 2015, section 4.2), for ReLU at the bound; None without a bound.
+    """
 
     name: str
     derivative: Callable[[Any], Any]
@@ -97,12 +104,16 @@ class Activation:
     high: float | None = None
 
     def is_low(self, y: Any) -> Any:
-        """Which values are saturated at the lower bound; none where there is no such bound."""
-        return y != y if self.low is None else y <= self.low
+        """Mark the values that are saturated at the lower bound; none if there is no such bound."""
+        if self.low is None:
+            return y != y  # of the right type and shape, and never true
+        return y <= self.low
 
     def is_high(self, y: Any) -> Any:
-        """The same at the upper bound."""
-        return y != y if self.high is None else y >= self.high
+        """Mark the values that are saturated at the upper bound; none if there is no such bound."""
+        if self.high is None:
+            return y != y
+        return y >= self.high
 
 
 SIGMOID = Activation("sigmoid", lambda y: y * (1 - y), 0.25, 0.1, 0.9)
@@ -118,9 +129,11 @@ BY_NAME = {
 
 
 def activations_of(layer: Layer) -> dict[str, Activation]:
-    """The activations of a layer by the names of their values: gates as in
-    :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers without gates, "tanh of the
-    cell" of an LSTM. An input gate that is 1 - forget has none of its own."""
+    """Return the activations of a layer by the names of their values.
+
+    They are gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers without
+    gates, "tanh of the cell" of an LSTM. An input gate that is 1 - forget has none of its own.
+    """
     if isinstance(layer, WordWindow):
         return {HIDDEN: BY_NAME[layer.settings.activation]}
     if isinstance(layer, ElmanLayer | JordanLayer):
@@ -129,10 +142,15 @@ def activations_of(layer: Layer) -> dict[str, Activation]:
         return {"reset": SIGMOID, "update": SIGMOID, "candidate": TANH}
     gates = {"input": SIGMOID, "forget": SIGMOID, "candidate": TANH, "output": SIGMOID}
     if isinstance(layer, QuasiRecurrentLayer):
-        missing = {"f": ("input", "output"), "fo": ("input",), "ifo": ()}[layer.pooling]
-        return {name: activation for name, activation in gates.items() if name not in missing}
+        if layer.pooling != "ifo":
+            del gates["input"]
+        if layer.pooling == "f":
+            del gates["output"]
+        return gates
     assert isinstance(layer, LstmLayer)
-    rounds = range(1, layer.rounds + 1) if isinstance(layer, MogrifierLayer) else ()
     if layer.coupled:
         del gates["input"]
-    return {f"round {number}": DOUBLED for number in rounds} | gates | {CELL: TANH}
+    rounds: dict[str, Activation] = {}
+    if isinstance(layer, MogrifierLayer):
+        rounds = {f"round {number}": DOUBLED for number in range(1, layer.rounds + 1)}
+    return rounds | gates | {CELL: TANH}

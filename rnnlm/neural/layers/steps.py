@@ -28,7 +28,7 @@ ACTIVATIONS = {
 @dataclass(frozen=True)
 class Step:
     """What one step computed: the hidden state h, which is also what the layer hands on; the cell,
-    where there is one; and the gates by name, after their activations. All are (B, H), but for a
+    if there is one; and the gates by name, after their activations. All are (B, H), except a
     Mogrifier's gates of its input, which are (B, E)."""
 
     hidden_BH: Tensor
@@ -37,23 +37,23 @@ class Step:
 
     @property
     def state(self) -> tuple[Tensor, ...]:
-        """h and, where there is one, the cell, (1, B, H) each."""
-        return tuple(
-            each.unsqueeze(0) for each in (self.hidden_BH, self.cell_BH) if each is not None
-        )
+        """h and, if there is one, the cell, (1, B, H) each."""
+        if self.cell_BH is None:
+            return (self.hidden_BH.unsqueeze(0),)
+        return self.hidden_BH.unsqueeze(0), self.cell_BH.unsqueeze(0)
 
 
 def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
-    """Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the last words side by
-    side."""
+    """Take the step of Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the
+    last words side by side."""
     return Step(ACTIVATIONS[activation](F.linear(window_BX, U, b)))
 
 
 def elman_step(
     x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, activation: Activation
 ) -> Step:
-    """Elman 1990: h = f(x U + h' W + b). A Jordan layer (1986) reads its last output in the place
-    of h'."""
+    """Take Elman's step (1990): h = f(x U + h' W + b). A Jordan layer (1986) reads its last output
+    in the place of h'."""
     return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
 
 
@@ -67,7 +67,8 @@ def gru_step(
     reset_gate: ResetGate,
     update_gate: UpdateGate,
 ) -> Step:
-    """Gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights in the order r z n:
+    """Take the step of a gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights
+    in the order r z n:
 
     r = s(x Ur + br + h' Wr + br')     z = s(x Uz + bz + h' Wz + bz')
     n = tanh(x Un + bn + (r * h') Wn + bn')
@@ -77,13 +78,14 @@ def gru_step(
     h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
     """
     x_r, x_z, x_n = F.linear(x_BE, U, b).chunk(3, dim=1)
-    (W_r, W_z, W_n), (b_r, b_z, b_n) = W.chunk(3), b_hh.chunk(3)
+    W_r, W_z, W_n = W.chunk(3)
+    b_r, b_z, b_n = b_hh.chunk(3)
     r = torch.sigmoid(x_r + F.linear(h_BH, W_r, b_r))
     z = torch.sigmoid(x_z + F.linear(h_BH, W_z, b_z))
-    n = torch.tanh(
-        x_n
-        + (r * F.linear(h_BH, W_n, b_n) if reset_gate == "after" else F.linear(r * h_BH, W_n, b_n))
-    )
+    if reset_gate == "after":
+        n = torch.tanh(x_n + r * F.linear(h_BH, W_n, b_n))
+    else:
+        n = torch.tanh(x_n + F.linear(r * h_BH, W_n, b_n))
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
@@ -98,7 +100,8 @@ def lstm_step(
     peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> Step:
-    """Long short-term memory (Gers et al. 2000), rows of weights in the order i f g o:
+    """Take the step of a long short-term memory (Gers et al. 2000), rows of weights in the order i
+    f g o:
 
     i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')
         g = tanh(x Ug + h' Wg + bg)
@@ -108,14 +111,17 @@ def lstm_step(
     i = 1 - f (Greff et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the
     order f o.
     """
+    # What each gate adds up before its activation, and its peepholes, by its letter.
     names = "fgo" if coupled else "ifgo"
-    a = dict(
-        zip(names, (F.linear(x_BE, U, b) + F.linear(h_BH, W)).chunk(len(names), dim=1), strict=True)
-    )
+    sums_BG = F.linear(x_BE, U, b) + F.linear(h_BH, W)
+    a = dict(zip(names, sums_BG.chunk(len(names), dim=1), strict=True))
     p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
-        p |= zip(names.replace("g", ""), peepholes.chunk(len(names) - 1), strict=True)
-    f, g = torch.sigmoid(a["f"] + p["f"] * c_BH), torch.tanh(a["g"])
+        seeing = names.replace("g", "")
+        p |= zip(seeing, peepholes.chunk(len(seeing)), strict=True)
+
+    f = torch.sigmoid(a["f"] + p["f"] * c_BH)
+    g = torch.tanh(a["g"])
     i = 1 - f if coupled else torch.sigmoid(a["i"] + p["i"] * c_BH)
     c = f * c_BH + i * g
     o = torch.sigmoid(a["o"] + p["o"] * c)
@@ -125,8 +131,8 @@ def lstm_step(
 def mogrify(
     x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the gates of
-    its rounds, which in turn are
+    """Return what a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the
+    gates of its rounds, which in turn are
 
     x = 2 s(h' M) * x        h' = 2 s(x M) * h'
 
@@ -138,14 +144,18 @@ def mogrify(
         product_BX = h_BH if number % 2 else x_BE
         for factor in factors:
             product_BX = F.linear(product_BX, factor)
-        gate_BX = gates[f"round {number}"] = 2 * torch.sigmoid(product_BX)
-        x_BE, h_BH = (gate_BX * x_BE, h_BH) if number % 2 else (x_BE, gate_BX * h_BH)
+        gate_BX = 2 * torch.sigmoid(product_BX)
+        gates[f"round {number}"] = gate_BX
+        if number % 2:
+            x_BE = gate_BX * x_BE
+        else:
+            h_BH = gate_BX * h_BH
     return x_BE, h_BH, gates
 
 
 def qrnn_step(window_BX: Tensor, c_BH: Tensor, U: Tensor, b: Tensor, pooling: Pooling) -> Step:
-    """Quasi-recurrent layer (Bradbury et al. 2017), rows of weights in the order z f o i, as many
-    as the pooling has; x is the last words side by side:
+    """Take the step of a quasi-recurrent layer (Bradbury et al. 2017), rows of weights in the order
+    z f o i, as many as the pooling has; x is the last words side by side:
 
     z = tanh(x Uz + bz)    f = s(x Uf + bf)    o = s(x Uo + bo)    i = s(x Ui + bi)
         (their equations 1 and 2)
@@ -153,12 +163,13 @@ def qrnn_step(window_BX: Tensor, c_BH: Tensor, U: Tensor, b: Tensor, pooling: Po
     ifo-pooling: c = f * c' + i * z,       h = o * c
         (their equations 3 to 5)
     """
-    a = dict(zip("zfoi", F.linear(window_BX, U, b).chunk(1 + len(pooling), dim=1), strict=False))
-    z, f = torch.tanh(a["z"]), torch.sigmoid(a["f"])
-    i = torch.sigmoid(a["i"]) if "i" in a else 1 - f
+    a_z, a_f, *more = F.linear(window_BX, U, b).chunk(1 + len(pooling), dim=1)
+    z = torch.tanh(a_z)
+    f = torch.sigmoid(a_f)
+    i = torch.sigmoid(more[1]) if pooling == "ifo" else 1 - f
     c = f * c_BH + i * z
     gates = {"input": i, "forget": f, "candidate": z}
-    if "o" not in a:
+    if pooling == "f":
         return Step(c, c, gates)
-    o = torch.sigmoid(a["o"])
+    o = torch.sigmoid(more[0])
     return Step(o * c, c, gates | {"output": o})

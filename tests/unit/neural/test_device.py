@@ -219,7 +219,7 @@ ON_THE_HOST = {
     "end_B.tolist()",
     "int(self.tokens_E[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
     "int(offsets[encoded.word_offsets[each + 1]])",
-    "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
+    "torch.unique(ids_TB, return_inverse=True)", "int(length_n[-1])",  # where the device is a CPU
     "int(w)",  # a name
     "int(epochs)",  # of the schedule, a number of the host
     # word vectors, before the first step

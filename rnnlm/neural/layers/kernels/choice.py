@@ -1,11 +1,11 @@
 """Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window,
 time first.
 
-Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`, torch_layers.py),
-everything else goes to the loops of elman.py, gru.py and lstm.py. Both compute the equations of
-layers/steps.py, take weights in the names, shapes and gate order given there, and give gradients
-for inputs, first states, weights and biases. Under autocast products run in its type (bf16), while
-outputs and states keep the type of the weights (fp32).
+Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`); everything else
+goes to the loops of loops.py. Both compute the equations of layers/steps.py, take weights in the
+names, shapes and gate order given there, and give gradients for inputs, first states, weights and
+biases. Under autocast products run in its type (bf16), while outputs and states keep the type of
+the weights (fp32).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +23,7 @@ from rnnlm.neural.layers.kernels.loops import (
 )
 from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
 
-# the activations that it has kernels for
-TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
+TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}  # its kernels by activation
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
@@ -36,15 +35,13 @@ def elman(
     bias_H: Tensor,
     activation: Activation,
 ) -> Tensor:
-    """y_TBH; the last state is y_TBH[-1]."""
-    if torch_has_elman(activation) and _torch_is_quicker("elman", x_TBE, h_BH):
-        return torchs_layer(
-            TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None)
-        )[0]
+    """Return y_TBH; the last state is y_TBH[-1]."""
     weights = weight_ih_HE, weight_hh_HH, bias_H
-    return ScheduledElman.apply(
-        x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled()
-    )
+    if torch_has_elman(activation) and _torch_is_quicker("elman", x_TBE, h_BH):
+        layer = TORCHS_ELMAN[activation]
+        return torchs_layer(layer, x_TBE, (h_BH,), (*weights, None))[0]
+    settings = activation, product_type(x_TBE), torch.is_grad_enabled()
+    return ScheduledElman.apply(x_TBE, h_BH, *weights, *settings)
 
 
 def gru(
@@ -57,12 +54,10 @@ def gru(
     reset_gate: ResetGate,
     update_gate: UpdateGate,
 ) -> Tensor:
-    """y_TBH; the last state is y_TBH[-1]."""
-    if update_gate == "renew":
-        weight_ih, weight_hh, bias_ih, bias_hh = map(
-            swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh)
-        )
+    """Return y_TBH; the last state is y_TBH[-1]."""
     weights = weight_ih, weight_hh, bias_ih, bias_hh
+    if update_gate == "renew":
+        weights = tuple(swap_update_gate(each) for each in weights)
     if torch_has_gru(reset_gate) and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
@@ -70,11 +65,11 @@ def gru(
 
 
 def swap_update_gate(weight_or_bias: Tensor) -> Tensor:
-    """The same layer under the other convention of the update gate: as s(-a) = 1 - s(a), the rows
-    of z are negated.
+    """Negate the rows of z, which takes a GRU to the other convention of its update gate, as s(-a)
+    = 1 - s(a).
 
-    Takes any of a GRU's weights (3H, .) or biases (3H,), gives a new one; exact, and its own
-    inverse.
+    It takes any of a GRU's weights (3H, .) or biases (3H,) and returns a new one. It is exact, and
+    its own inverse.
     """
     r, z, n = weight_or_bias.chunk(3)
     return torch.cat((r, -z, n))
@@ -90,16 +85,13 @@ def lstm(
     peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """y_TBH and the last cell."""
+    """Return y_TBH and the last cell."""
+    weights = weight_ih, weight_hh, bias
     if torch_has_lstm(peepholes is not None, coupled) and _torch_is_quicker("lstm", x_TBE, h_BH):
-        y_TBH, last_BH = torchs_layer(
-            torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None)
-        )
+        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (*weights, None))
         return y_TBH, last_BH
-    weights = weight_ih, weight_hh, bias, peepholes
-    return ScheduledLSTM.apply(
-        x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled()
-    )
+    settings = product_type(x_TBE), torch.is_grad_enabled()
+    return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, peepholes, *settings)
 
 
 # Which forms torch has kernels for. All others are loops of our own on every device.
@@ -122,7 +114,7 @@ def torch_has_lstm(peepholes: bool, coupled: bool) -> bool:
 
 
 def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
-    """Whether torch's own kernel does the standard form of `kind` faster than the loops here.
+    """Return whether torch's own kernel computes the standard form of `kind` faster than our loops.
 
     On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16,
     half of it in fp32. But its backward pass in bf16 slows down with width: training takes 1.2
@@ -132,12 +124,10 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
     """
     if x_TBE.device.type != "cpu":
         return True
+    if kind != "lstm" or x_TBE.dtype == torch.float64:
+        return False
     trains_in_bf16 = product_type(x_TBE) == torch.bfloat16 and torch.is_grad_enabled()
-    return (
-        kind == "lstm"
-        and x_TBE.dtype != torch.float64
-        and not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
-    )
+    return not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
 
 
 # ---- torch's own recurrent layers, called so that its quickest kernels do the work.
@@ -148,36 +138,36 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
 # sequences. Autocast stays outside: its wrapper of cuDNN's layers takes fp16 whatever type it was
 # asked for, and gradients of a mean over thousands of tokens are below fp16's range.
 
-# numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through
-# slower kernels
+# Numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through
+# slower kernels.
 WHOLE = 8
 CUDNN_WITH_BF16 = 91300  # 9.13, with torch 2.10: before, torch works bf16 layers out step by step
 TORCH_WITH_BF16 = "2.10"  # torch compares versions by their numbers
 
-# for inputs, for states, biases of both; None: zeros
+# For inputs, for states, biases of both; None: zeros.
 Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def torchs_layer(
     layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights
 ) -> tuple[Tensor, ...]:
-    """`layer` (torch.lstm, gru, rnn_tanh, rnn_relu) over a window, from states (B, H): y_TBH and,
-    of an LSTM, the last cell."""
+    """Run `layer` (torch.lstm, gru, rnn_tanh, rnn_relu) over a window, from states (B, H); return
+    y_TBH and, of an LSTM, the last cell."""
     if x_TBE.device.type == "cuda":
         return cudnns_layer(layer, x_TBE, states, weights)
-    *given, last = weights
-    y_TBH, *after = _run(
-        layer, x_TBE, states, [*given, torch.zeros_like(given[-1]) if last is None else last]
-    )
-    return y_TBH.to(states[0].dtype), *(state_1BH[0].to(states[0].dtype) for state_1BH in after[1:])
+    kept = states[0].dtype
+    y_TBH, *after = _run(layer, x_TBE, states, _with_both_biases(weights))
+    return y_TBH.to(kept), *(state_1BH[0].to(kept) for state_1BH in after[1:])
 
 
 def cudnns_layer(
     layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights
 ) -> tuple[Tensor, ...]:
-    """As :func:`torchs_layer`, under cuDNN's conditions. Exact: units that are added to fill up a
-    row have weights and states of zero, so that they stay zero (in an LSTM s(0) * 0 + s(0) *
-    tanh(0), likewise in the others) and count for nothing."""
+    """Do what :func:`torchs_layer` does, under cuDNN's conditions.
+
+    It is exact: units that are added to fill up a row have weights and states of zero, so that they
+    stay zero (in an LSTM s(0) * 0 + s(0) * tanh(0), likewise in the others) and count for nothing.
+    """
     kind, kept = kernel_type(x_TBE), states[0].dtype
     units = states[0].shape[1]
     E, H = whole_width(x_TBE.shape[2]), whole_width(units)
@@ -185,37 +175,48 @@ def cudnns_layer(
         flat = flat_weights(weights, units, E, H, kind)
         wide = [_widened(state_BH.to(kind), H) for state_BH in states]
         y_TBH, *after = _run(layer, _widened(x_TBE.to(kind), E), wide, flat)
-    return y_TBH[..., :units].to(kept), *(
-        state_1BH[0, :, :units].to(kept) for state_1BH in after[1:]
-    )
+    cells = [state_1BH[0, :, :units].to(kept) for state_1BH in after[1:]]
+    return y_TBH[..., :units].to(kept), *cells
 
 
 def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype) -> list[Tensor]:
-    """The weights of a layer of `units` units as views of one new array of type `kind`, in cuDNN's
-    order: matrices for inputs and for states, both biases, without gaps. Widened with zeros to `E`
-    inputs and `H` units, gate by gate."""
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    given = weight_ih, weight_hh, bias_ih, torch.zeros_like(bias_ih) if bias_hh is None else bias_hh
-    gates = len(bias_ih) // units
+    """Copy the weights of a layer of `units` units into one new array of type `kind`; return them
+    as views of it.
+
+    They are in cuDNN's order: matrices for inputs and for states, both biases, without gaps. They
+    are widened with zeros to `E` inputs and `H` units, gate by gate.
+    """
+    given = _with_both_biases(weights)
+    gates = len(given[-1]) // units
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
-    wide = [
-        _widened(each.to(kind).unflatten(0, (gates, units)), *shape).flatten()
-        for each, shape in zip(given, shapes, strict=True)
-    ]
+    wide = []
+    for each, shape in zip(given, shapes, strict=True):
+        by_gate = each.to(kind).unflatten(0, (gates, units))
+        wide.append(_widened(by_gate, *shape).flatten())
     parts = torch.cat(wide).split([len(each) for each in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
 
 
+def _with_both_biases(weights: Weights) -> list[Tensor]:
+    """Return the weights, with zeros for a bias of the states that is missing."""
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    if bias_hh is None:
+        bias_hh = torch.zeros_like(bias_ih)
+    return [weight_ih, weight_hh, bias_ih, bias_hh]
+
+
 def whole_width(width: int) -> int:
-    """`width`, or the next one that fills whole loads: 1152 for 1150."""
+    """Return `width`, or the next one that fills whole loads: 1152 for 1150."""
     return -(-width // WHOLE) * WHOLE
 
 
 def kernel_type(x: Tensor) -> torch.dtype:
-    """The type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's layers
-    have no bf16."""
+    """Return the type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's
+    layers have no bf16."""
     wanted = product_type(x)
-    return torch.float32 if wanted == torch.bfloat16 and not _cudnn_has_bf16() else wanted
+    if wanted == torch.bfloat16 and not _cudnn_has_bf16():
+        return torch.float32
+    return wanted
 
 
 def _cudnn_has_bf16() -> bool:
@@ -226,20 +227,19 @@ def _cudnn_has_bf16() -> bool:
 
 
 def _widened(x: Tensor, *widths: int) -> Tensor:
-    """`x` with zeros behind it, up to `widths` in its last dimensions."""
-    missing = [
-        number
-        for width, size in zip(widths[::-1], reversed(x.shape), strict=False)
-        for number in (0, width - size)
-    ]
+    """Put zeros behind `x`, up to `widths` in its last dimensions."""
+    missing: list[int] = []
+    for width, size in zip(widths[::-1], reversed(x.shape), strict=False):
+        missing += [0, width - size]
     return F.pad(x, missing) if any(missing) else x
 
 
 def _run(
     layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: list[Tensor]
 ) -> tuple[Tensor, ...]:
-    """torch's settings after the weights: biases, layers, dropout, training, both directions, rows
-    first."""
+    """Call torch's `layer` with its settings after the weights: biases, layers, dropout, training,
+    both directions, rows first."""
     before = [state_BH.unsqueeze(0).contiguous() for state_BH in states]
     settings = True, 1, 0.0, torch.is_grad_enabled(), False, False
-    return layer(x_TBE, tuple(before) if len(before) > 1 else before[0], weights, *settings)
+    state = tuple(before) if len(before) > 1 else before[0]
+    return layer(x_TBE, state, weights, *settings)

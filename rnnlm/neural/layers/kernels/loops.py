@@ -37,24 +37,24 @@ def tanh_(a: Tensor) -> Tensor:
 def input_gradients(
     da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """For a = x U^T: the gradients of x (None unless `wanted`) and of U. Products run in the type
-    of `da_TBG`."""
-    da_NG, x_NE = da_TBG.flatten(0, 1), x_TBE.flatten(0, 1).to(da_TBG.dtype)
-    grad_x = (
-        torch.mm(da_NG, weight_GE.to(da_NG.dtype)).view(x_TBE.shape).to(x_TBE.dtype)
-        if wanted
-        else None
-    )
-    return grad_x, torch.mm(da_NG.t(), x_NE).to(weight_GE.dtype)
+    """Return the gradients of x (None unless `wanted`) and of U, for a = x U^T. Products run in the
+    type of `da_TBG`."""
+    da_NG = da_TBG.flatten(0, 1)
+    x_NE = x_TBE.flatten(0, 1).to(da_NG.dtype)
+    dx = None
+    if wanted:
+        dx_NE = torch.mm(da_NG, weight_GE.to(da_NG.dtype))
+        dx = dx_NE.view(x_TBE.shape).to(x_TBE.dtype)
+    return dx, torch.mm(da_NG.t(), x_NE).to(weight_GE.dtype)
 
 
 def recurrent_gradient(da_TBG: Tensor, before_TBH: Tensor, weight_GH: Tensor) -> Tensor:
-    """For a = h' W^T, where `before_TBH` holds the h' of each step: the gradient of W."""
+    """Return the gradient of W, for a = h' W^T, where `before_TBH` holds the h' of each step."""
     return torch.mm(da_TBG.flatten(0, 1).t(), before_TBH.flatten(0, 1)).to(weight_GH.dtype)
 
 
 def bias_gradient(da_TBG: Tensor, bias_G: Tensor) -> Tensor:
-    """The sum over steps and rows, as a product: torch's sum over rows of bf16 takes as long as a
+    """Sum over steps and rows, by a product: torch's sum over rows of bf16 takes as long as a
     step's products."""
     da_NG = da_TBG.flatten(0, 1)
     return torch.mm(da_NG.new_ones((1, len(da_NG))), da_NG)[0].to(bias_G.dtype)
@@ -93,35 +93,43 @@ class ScheduledElman(torch.autograd.Function):
         xU_TBH = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
-        before_TBH = xU_TBH.new_empty((T if keep else 1, B, H))  # h' of each step, for its product
-        before, h = before_TBH.unbind(0), h_BH
+
+        # The h' of each step, in the type of its product: all are kept for the gradient of W, or
+        # one after the other in the same place.
+        slots = T if keep else 1
+        before_TBH = xU_TBH.new_empty((slots, B, H))
+        h, before = h_BH, before_TBH.unbind(0)
         for t, (xU, y) in enumerate(zip(xU_TBH.unbind(0), y_TBH.unbind(0), strict=True)):
-            h = act_(y.copy_(xU.addmm_(before[t if keep else 0].copy_(h), W)))
+            slot = t if keep else 0
+            xU.addmm_(before[slot].copy_(h), W)
+            h = act_(y.copy_(xU))
         ctx.save_for_backward(x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH)
         ctx.activation = activation
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
-        """With da = dh * act'(a):  dh' = da W^T;  dx = da U^T;
+        """Go back through the steps. With da = dh * act'(a):  dh' = da W^T;  dx = da U^T;
         dU, dW, db: sums over steps of x da, h' da, da."""
         x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH = ctx.saved_tensors
         W = weight_hh.to(before_TBH.dtype)
         da_TBH = torch.empty_like(before_TBH)
-        dh, back = torch.empty_like(h_BH, dtype=y_TBH.dtype), torch.zeros_like(before_TBH[0])
-        for dy, y, da in zip(
-            *(reversed(steps.unbind(0)) for steps in (dy_TBH, y_TBH, da_TBH)), strict=True
-        ):
+        dh = torch.empty_like(h_BH, dtype=y_TBH.dtype)
+        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
+
+        steps = zip(dy_TBH.unbind(0), y_TBH.unbind(0), da_TBH.unbind(0), strict=True)
+        for dy, y, da in reversed(list(steps)):
             torch.add(dy, back, out=dh)
             da.copy_(_through_activation(ctx.activation, dh, y))
             torch.mm(da, W, out=back)
+
         dx, dU = input_gradients(da_TBH, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW = recurrent_gradient(da_TBH, before_TBH, weight_hh)
         return dx, back.to(h_BH.dtype), dU, dW, bias_gradient(da_TBH, bias), None, None, None
 
 
 def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor:
-    """dh * act'(a), the derivative computed from y = act(a)."""
+    """Return dh * act'(a), the derivative computed from y = act(a)."""
     if activation == "tanh":
         return torch.ops.aten.tanh_backward(dh, y)
     if activation == "relu":
@@ -133,7 +141,7 @@ def _through_activation(activation: Activation, dh: Tensor, y: Tensor) -> Tensor
     return torch.ops.aten.sigmoid_backward(dh, y)
 
 
-# ---- Both forms of the GRU as loops over their steps, forward and backward. Gates lie in torch's
+# ---- Both forms of the GRU as loops over their steps, forward and backward. Gates are in torch's
 # order, r z n.
 #
 # Both end a step with h = (1 - z) * n + z * h', so backward begins alike:
@@ -145,7 +153,7 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 class ResetAfterGRU(torch.autograd.Function):
-    """n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step. Arrays of a step lie in the
+    """n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step. Arrays of a step are in the
     order m r z n."""
 
     @staticmethod
@@ -156,19 +164,17 @@ class ResetAfterGRU(torch.autograd.Function):
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias_ih.to(products))
         W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
         y_TBH = weight_hh.new_empty((T, B, H))
+
+        # What is kept for backward: h' in the type of its product, and the gates.
         slots = T if keep else 1
         before_TBH = xU_TBG.new_empty((slots, B, H))
         gates_TBG = y_TBH.new_empty((slots, B, 4 * H))
         h, before, gates = h_BH, before_TBH.unbind(0), gates_TBG.unbind(0)
         for t, (xU, y) in enumerate(zip(xU_TBG.unbind(0), y_TBH.unbind(0), strict=True)):
             slot = t if keep else 0
-            mrz, (m, r, z, n), rz = (
-                gates[slot][:, : 3 * H],
-                gates[slot].chunk(4, 1),
-                gates[slot][:, H : 3 * H],
-            )
-            mrz.copy_(F.linear(before[slot].copy_(h), W, b))
-            rz.add_(xU[:, : 2 * H]).sigmoid_()
+            m, r, z, n = gates[slot].chunk(4, 1)
+            gates[slot][:, : 3 * H].copy_(F.linear(before[slot].copy_(h), W, b))
+            gates[slot][:, H : 3 * H].add_(xU[:, : 2 * H]).sigmoid_()  # r and z
             tanh_(torch.mul(r, m, out=n).add_(xU[:, 2 * H :]))
             h = torch.lerp(n, h, z, out=y)
         ctx.save_for_backward(
@@ -178,28 +184,34 @@ class ResetAfterGRU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH):
-        """dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
+        """Go back through the steps, with
+        dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
         x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = (
             ctx.saved_tensors
         )
         T, B, H = y_TBH.shape
         W = n_first(weight_hh).to(before_TBH.dtype)
-        # m r z n: the recurrent product's are the first 3H, the input's the last
-        da_TBG = before_TBH.new_empty((T, B, 4 * H))
-        dh, back = torch.zeros_like(h_BH, dtype=y_TBH.dtype), torch.zeros_like(before_TBH[0])
+        dh = torch.zeros_like(h_BH, dtype=y_TBH.dtype)
+        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
+
+        # m r z n, of one step and of all: the recurrent product takes the first 3H, the input's
+        # the last.
         d = torch.empty_like(gates_TBG[0])
         dm, dr, dz, dn = d.chunk(4, 1)
+        d_rz = d[:, H : 3 * H]
+        da_TBG = before_TBH.new_empty((T, B, 4 * H))
         for t in reversed(range(T)):
             m, r, z, n = gates_TBG[t].chunk(4, 1)
+            before = y_TBH[t - 1] if t else h_BH
             dh.add_(back).add_(dy_TBH[t])
-            through_update(dh, z, n, y_TBH[t - 1] if t else h_BH, dz, dn)
+            through_update(dh, z, n, before, dz, dn)
             torch.mul(dn, m, out=dr)
             torch.mul(dn, r, out=dm)
-            rz = gates_TBG[t][:, H : 3 * H]
-            sigmoid_backward(d[:, H : 3 * H], rz, grad_input=d[:, H : 3 * H])
+            sigmoid_backward(d_rz, gates_TBG[t][:, H : 3 * H], grad_input=d_rz)
             da = da_TBG[t].copy_(d)
             torch.mm(da[:, : 3 * H], W, out=back)
             dh.mul_(z)
+
         dx, dU = input_gradients(da_TBG[..., H:], x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW = n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH, weight_hh))
         db = bias_gradient(da_TBG, bias_ih)
@@ -221,56 +233,52 @@ class ResetBeforeGRU(torch.autograd.Function):
         W = weight_hh.to(products)
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
         y_TBH = weight_hh.new_empty((T, B, H))
+
+        # What is kept for backward: h' and r * h' in the type of their products, and the gates.
         slots = T if keep else 1
-        before_TBH, reset_TBH = xU_TBG.new_empty((2, slots, B, H)).unbind(0)  # h' and r * h'
+        before_TBH, reset_TBH = xU_TBG.new_empty((2, slots, B, H)).unbind(0)
         gates_TBG = y_TBH.new_empty((slots, B, 3 * H))
         h = h_BH
         for t in range(T):
             slot = t if keep else 0
             r, z, n = gates_TBG[slot].chunk(3, 1)
-            rz = gates_TBG[slot][:, : 2 * H]
-            rz.copy_(xU_TBG[t][:, : 2 * H].addmm_(before_TBH[slot].copy_(h), W_rz)).sigmoid_()
-            reset = reset_TBH[slot].copy_(r * h)
-            tanh_(n.copy_(xU_TBG[t][:, 2 * H :].addmm_(reset, W_n)))
+            xU_rz, xU_n = xU_TBG[t].split((2 * H, H), dim=1)
+            xU_rz.addmm_(before_TBH[slot].copy_(h), W_rz)
+            gates_TBG[slot][:, : 2 * H].copy_(xU_rz).sigmoid_()
+            xU_n.addmm_(reset_TBH[slot].copy_(r * h), W_n)
+            tanh_(n.copy_(xU_n))
             h = torch.lerp(n, h, z, out=y_TBH[t])
-        saved = (
-            x_TBE,
-            h_BH,
-            weight_ih,
-            weight_hh,
-            bias_ih,
-            bias_hh,
-            y_TBH,
-            before_TBH,
-            reset_TBH,
-            gates_TBG,
-        )
-        ctx.save_for_backward(*saved)
+        weights = weight_ih, weight_hh, bias_ih, bias_hh
+        ctx.save_for_backward(x_TBE, h_BH, *weights, y_TBH, before_TBH, reset_TBH, gates_TBG)
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
-        """With q = da_n Wn^T:    dr = q * h'    dh' = dh * z + q * r + [da_r da_z] [Wr Wz]^T"""
+        """Go back through the steps. With q = da_n Wn^T:
+        dr = q * h'    dh' = dh * z + q * r + [da_r da_z] [Wr Wz]^T"""
         x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, reset_TBH, gates_TBG = (
             ctx.saved_tensors
         )
         T, B, H = y_TBH.shape
         W = weight_hh.to(before_TBH.dtype)
-        da_TBG = before_TBH.new_empty((T, B, 3 * H))
+        W_rz, W_n = W[: 2 * H], W[2 * H :]
         dh = torch.zeros_like(h_BH, dtype=y_TBH.dtype)
+
+        # r z n, of one step and, in the type of the products, of all.
         d = torch.empty_like(gates_TBG[0])
         dr, dz, dn = d.chunk(3, 1)
+        da_TBG = before_TBH.new_empty((T, B, 3 * H))
         for t in reversed(range(T)):
             r, z, n = gates_TBG[t].chunk(3, 1)
+            da_rz, da_n = da_TBG[t].split((2 * H, H), dim=1)
             h = y_TBH[t - 1] if t else h_BH
             dh.add_(dy_TBH[t])
             through_update(dh, z, n, h, dz, dn)
-            da = da_TBG[t]
-            q = torch.mm(da[:, 2 * H :].copy_(dn), W[2 * H :]).to(dh.dtype)
+            q = torch.mm(da_n.copy_(dn), W_n).to(dh.dtype)
             torch.mul(q, h, out=dr)
-            rz = gates_TBG[t][:, : 2 * H]
-            da[:, : 2 * H].copy_(sigmoid_backward(d[:, : 2 * H], rz))
-            dh.mul_(z).addcmul_(q, r).add_(torch.mm(da[:, : 2 * H], W[: 2 * H]))
+            da_rz.copy_(sigmoid_backward(d[:, : 2 * H], gates_TBG[t][:, : 2 * H]))
+            dh.mul_(z).addcmul_(q, r).add_(torch.mm(da_rz, W_rz))
+
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW_rz = recurrent_gradient(da_TBG[..., : 2 * H], before_TBH, weight_hh)
         dW_n = recurrent_gradient(da_TBG[..., 2 * H :], reset_TBH, weight_hh)
@@ -279,17 +287,21 @@ class ResetBeforeGRU(torch.autograd.Function):
 
 
 def through_update(dh: Tensor, z: Tensor, n: Tensor, h: Tensor, dz: Tensor, dn: Tensor) -> None:
-    """Into `dz`: dh * (h' - n); into `dn`, before its activation: dh * (1 - z) * (1 - n^2)."""
+    """Write dh * (h' - n) into `dz` and, before its activation, dh * (1 - z) * (1 - n^2) into
+    `dn`."""
     torch.sub(h, n, out=dz).mul_(dh)
-    tanh_backward(torch.addcmul(dh, dh, z, value=-1, out=dn), n, grad_input=dn)
+    torch.addcmul(dh, dh, z, value=-1, out=dn)
+    tanh_backward(dn, n, grad_input=dn)
 
 
 def n_first(rzn: Tensor) -> Tensor:
+    """Put the rows of n before those of r and z."""
     H = len(rzn) // 3
     return torch.cat((rzn[2 * H :], rzn[: 2 * H]))
 
 
 def n_last(nrz: Tensor) -> Tensor:
+    """Put the rows of n behind those of r and z."""
     H = len(nrz) // 3
     return torch.cat((nrz[H:], nrz[:H]))
 
@@ -301,7 +313,7 @@ def n_last(nrz: Tensor) -> Tensor:
 
 
 class ScheduledLSTM(torch.autograd.Function):
-    """The equations stand at :func:`rnnlm.neural.layers.steps.lstm_step`."""
+    """The equations of :func:`rnnlm.neural.layers.steps.lstm_step`."""
 
     @staticmethod
     def forward(
@@ -320,75 +332,50 @@ class ScheduledLSTM(torch.autograd.Function):
         first = 4 * H - len(weight_hh)
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
+        y_TBH = weight_hh.new_empty((T, B, H))
+
+        # What is kept for backward: h' in the type of its product, gates, cells and their tanh.
         slots = T if keep else 1
-        before_TBH, gates_TB4H = (
-            xU_TBG.new_empty((slots, B, H)),
-            weight_hh.new_empty((slots, B, 4 * H)),
-        )
-        y_TBH, c_TBH, tanh_c_TBH = (
-            weight_hh.new_empty((count, B, H)) for count in (T, slots, slots)
-        )
+        before_TBH = xU_TBG.new_empty((slots, B, H))
+        gates_TB4H = weight_hh.new_empty((slots, B, 4 * H))
+        c_TBH, tanh_c_TBH = weight_hh.new_empty((2, slots, B, H)).unbind(0)
         h, c = h_BH, c_BH
         for t in range(T):
             slot = t if keep else 0
-            gates_TB4H[slot][:, first:].copy_(xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W))
-            c = lstm_step(
-                gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t]
-            )
+            gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
+            xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W)
+            gates[:, first:].copy_(xU_TBG[t])
             h = y_TBH[t]
-        ctx.save_for_backward(
-            x_TBE,
-            c_BH,
-            weight_ih,
-            weight_hh,
-            bias,
-            peepholes,
-            before_TBH,
-            gates_TB4H,
-            c_TBH,
-            tanh_c_TBH,
-        )
+            c = lstm_step(gates, c, peepholes, first, new_c, tanh_c, h)
+        weights = weight_ih, weight_hh, bias, peepholes
+        ctx.save_for_backward(x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
         return y_TBH, c.clone()
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        (
-            x_TBE,
-            c_BH,
-            weight_ih,
-            weight_hh,
-            bias,
-            peepholes,
-            before_TBH,
-            gates_TB4H,
-            c_TBH,
-            tanh_c_TBH,
-        ) = ctx.saved_tensors
+        x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
+        weight_ih, weight_hh, bias, peepholes = weights
         (T, B, H), G = c_TBH.shape, len(weight_hh)
         first = 4 * H - G
-        W, da_TBG = weight_hh.to(before_TBH.dtype), before_TBH.new_empty((T, B, G))
+        W = weight_hh.to(before_TBH.dtype)
+        da_TBG = before_TBH.new_empty((T, B, G))
         d_B4H = torch.empty_like(gates_TB4H[0])
-        dc, dh, back = dc_BH.clone(), torch.empty_like(dc_BH), torch.zeros_like(before_TBH[0])
+        dc, dh = dc_BH.clone(), torch.empty_like(dc_BH)
+        back = torch.zeros_like(before_TBH[0])  # what a step hands to the one before it
         for t in reversed(range(T)):
+            before = c_TBH[t - 1] if t else c_BH
             torch.add(dy_TBH[t], back, out=dh)
             lstm_step_backward(
-                dh,
-                dc,
-                gates_TB4H[t],
-                c_TBH[t - 1] if t else c_BH,
-                tanh_c_TBH[t],
-                peepholes,
-                first,
-                d_B4H,
+                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, first, d_B4H
             )
             torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), W, out=back)
+
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW, db = recurrent_gradient(da_TBG, before_TBH, weight_hh), bias_gradient(da_TBG, bias)
-        dp = (
-            None
-            if peepholes is None
-            else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
-        )
+        dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
+        db = bias_gradient(da_TBG, bias)
+        dp = None
+        if peepholes is not None:
+            dp = peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
         return dx, back.to(dc.dtype), dc, dU, dW, db, dp, None, None
 
 
@@ -401,8 +388,11 @@ def lstm_step(
     tanh_c_BH: Tensor,
     h_BH: Tensor,
 ) -> Tensor:
-    """Gates from what stands in their places from `first` on, before the activations; then, written
-    where it belongs, the new cell (returned), its tanh, and h."""
+    """Compute one step from the sums before the activations, which `gates` holds from `first` on.
+
+    The gates take their place; the new cell (returned), its tanh, and h are written where they
+    belong.
+    """
     H = c_BH.shape[1]
     i, f, g, o = gates_B4H.chunk(4, 1)
     i_and_f = gates_B4H[:, first : 2 * H]
@@ -410,12 +400,15 @@ def lstm_step(
     if p_KH is not None:
         i_and_f.unflatten(1, p_KH.shape).addcmul_(p_KH, c_BH.unsqueeze(1))
     i_and_f.sigmoid_()
-    if first:
+    if first:  # coupled gates
         torch.sub(1, f, out=i)
     torch.mul(f, c_BH, out=new_c_BH).addcmul_(i, tanh_(g))
+
+    # The output gate sees the new cell.
     if p_o is not None:
         o.addcmul_(p_o, new_c_BH)
-    torch.mul(o.sigmoid_(), tanh_(tanh_c_BH.copy_(new_c_BH)), out=h_BH)
+    tanh_(tanh_c_BH.copy_(new_c_BH))
+    torch.mul(o.sigmoid_(), tanh_c_BH, out=h_BH)
     return new_c_BH
 
 
@@ -429,9 +422,10 @@ def lstm_step_backward(
     first: int,
     da_B4H: Tensor,
 ) -> None:
-    """Into `da`, from `first` on, the gradient before the activations; `dc`, of the new cell,
-    becomes that of `c_BH`, the one before. With d the gradient after an activation, and `dh` used
-    up:
+    """Write the gradient before the activations into `da`, from `first` on.
+
+    `dc`, the gradient of the new cell, becomes that of `c_BH`, the cell before; `dh` is used up.
+    With d the gradient after an activation:
 
     do = dh * tanh(c)    dc = (what comes from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
     di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i
@@ -442,36 +436,42 @@ def lstm_step_backward(
     i, f, g, o = gates_B4H.chunk(4, 1)
     di, df, dg, do = da_B4H.chunk(4, 1)
     i_and_f, di_and_df = gates_B4H[:, first : 2 * H], da_B4H[:, first : 2 * H]
+
+    # Through the output gate and h to the new cell.
     sigmoid_backward(torch.mul(dh, tanh_c_BH, out=do), o, grad_input=do)
     dc.add_(tanh_backward(dh.mul_(o), tanh_c_BH, grad_input=dh))
     if p_o is not None:
         dc.addcmul_(do, p_o)
+
+    # Through the new cell to the other gates.
     torch.mul(dc, g, out=di)
     torch.mul(dc, c_BH, out=df)
-    if first:
+    if first:  # coupled gates
         df.sub_(di)
     sigmoid_backward(di_and_df, i_and_f, grad_input=di_and_df)
     tanh_backward(torch.mul(dc, i, out=dg), g, grad_input=dg)
+
+    # To the cell before.
     dc.mul_(f)
     if p_KH is not None:
         dc.add_((di_and_df.unflatten(1, p_KH.shape) * p_KH).sum(1))
 
 
 def _peepholes(peepholes: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
-    """Those of o, (H,), and those of the gates that see c', (K, H)."""
-    return (None, None) if peepholes is None else (peepholes[-H:], peepholes[:-H].view(-1, H))
+    """Return those of o, (H,), and those of the gates that see c', (K, H)."""
+    if peepholes is None:
+        return None, None
+    return peepholes[-H:], peepholes[:-H].view(-1, H)
 
 
 def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
-    """Sums over steps and rows of da * c, with c' for i and f and the new c for o; in their
-    order."""
+    """Sum da * c over steps and rows, with c' for i and f and the new c for o."""
     H = c_BH.shape[1]
     before_TBH = torch.cat((c_BH[None], c_TBH[:-1]))
-    seen = [before_TBH] * (da_TBG.shape[2] // H - 2) + [c_TBH]
-    da = [*da_TBG[..., : -2 * H].split(H, -1), da_TBG[..., -H:]]
-    return torch.cat(
-        [(gate_TBH * cell_TBH).sum((0, 1)) for gate_TBH, cell_TBH in zip(da, seen, strict=True)]
-    )
+    *da_i_and_f, _, da_o = da_TBG.split(H, dim=2)  # g has no peepholes
+    sums = [(da_TBH * before_TBH).sum((0, 1)) for da_TBH in da_i_and_f]
+    sums.append((da_o * c_TBH).sum((0, 1)))
+    return torch.cat(sums)
 
 
 # ---- c_t = f_t * c_t-1 + b_t, element by element: the one thing that waits for the step before in
@@ -479,9 +479,11 @@ def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
 
 
 class LinearRecurrence(torch.autograd.Function):
-    """f_TBH, b_TBH, c_BH to all c_TBH. With D the gradient of c_TBH, dc_t = D_t + f_t+1 * dc_t+1 is
-    the same recurrence backwards in time; db_t = dc_t, df_t = dc_t * c_t-1, and the first state's
-    is f_1 * dc_1."""
+    """All c_TBH from f_TBH, b_TBH, c_BH.
+
+    With D the gradient of c_TBH, dc_t = D_t + f_t+1 * dc_t+1 is the same recurrence backwards in
+    time; db_t = dc_t, df_t = dc_t * c_t-1, and the first state's is f_1 * dc_1.
+    """
 
     @staticmethod
     def forward(ctx, f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
@@ -494,19 +496,18 @@ class LinearRecurrence(torch.autograd.Function):
         f_TBH, c_BH, c_TBH = ctx.saved_tensors
         later_f_TBH = torch.cat((f_TBH[1:], torch.ones_like(f_TBH[:1]))).flip(0)
         dc_TBH = _recur(later_f_TBH, D_TBH.flip(0), torch.zeros_like(c_BH)).flip(0)
-        return dc_TBH * torch.cat((c_BH.unsqueeze(0), c_TBH[:-1])), dc_TBH, f_TBH[0] * dc_TBH[0]
+        before_TBH = torch.cat((c_BH.unsqueeze(0), c_TBH[:-1]))
+        return dc_TBH * before_TBH, dc_TBH, f_TBH[0] * dc_TBH[0]
 
 
 def _recur(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    return (
-        step_by_step(f_TBH, b_TBH, c_BH)
-        if f_TBH.device.type == "cpu"
-        else by_doubling(f_TBH, b_TBH, c_BH)
-    )
+    if f_TBH.device.type == "cpu":
+        return step_by_step(f_TBH, b_TBH, c_BH)
+    return by_doubling(f_TBH, b_TBH, c_BH)
 
 
 def step_by_step(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    """T small passes: least work."""
+    """Compute the recurrence in T small passes: least work."""
     c_TBH = torch.empty_like(b_TBH)
     for f, b, out in zip(f_TBH.unbind(0), b_TBH.unbind(0), c_TBH.unbind(0), strict=True):
         c_BH = torch.addcmul(b, f, c_BH, out=out)
@@ -514,15 +515,15 @@ def step_by_step(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
 
 
 def by_doubling(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    """log2 T passes over the whole window (Hillis & Steele 1986), for devices on which a small pass
-    costs as much as a large one. After a pass each place holds the recurrence over twice as many
-    steps up to it; what f are multiplied is 1 at most."""
+    """Compute the recurrence in log2 T passes over the whole window (Hillis & Steele 1986), for
+    devices on which a small pass costs as much as a large one."""
     c_TBH = torch.cat((torch.addcmul(b_TBH[:1], f_TBH[:1], c_BH), b_TBH[1:]))
     reach = 1
     while reach < len(c_TBH):
-        c_TBH = torch.cat(
-            (c_TBH[:reach], torch.addcmul(c_TBH[reach:], f_TBH[reach:], c_TBH[:-reach]))
-        )
+        # After a pass each place holds the recurrence over twice as many steps up to it. A product
+        # of forget gates is 1 at most.
+        later_TBH = torch.addcmul(c_TBH[reach:], f_TBH[reach:], c_TBH[:-reach])
+        c_TBH = torch.cat((c_TBH[:reach], later_TBH))
         f_TBH = torch.cat((f_TBH[:reach], f_TBH[reach:] * f_TBH[:-reach]))
         reach *= 2
     return c_TBH

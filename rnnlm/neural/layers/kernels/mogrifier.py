@@ -37,14 +37,15 @@ def mogrifier_lstm(
     factors: Sequence[Tensor],
     peepholes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """y_TBH and the last cell. Weights are those of
-    :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms; `factors` are M_1 to M_r or,
-    where they are of low rank, two for each, the one that is multiplied first coming first: M =
-    second first."""
+    """Return y_TBH and the last cell.
+
+    Weights are those of :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms.
+    `factors` are M_1 to M_r or, if they are of low rank, two for each, the one that is multiplied
+    first coming first: M = second first.
+    """
+    weights = weight_ih, weight_hh, bias, peepholes
     settings = rounds, product_type(x_TBE), torch.is_grad_enabled()
-    return MogrifierLSTM.apply(
-        x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, *settings, *factors
-    )
+    return MogrifierLSTM.apply(x_TBE, h_BH, c_BH, *weights, *settings, *factors)
 
 
 class MutualGating:
@@ -54,17 +55,19 @@ class MutualGating:
         self, rounds: list[tuple[Tensor, ...]], x_TBE: Tensor, h_BH: Tensor, slots: int
     ) -> None:
         self.rounds = rounds
-        arrays = [x_TBE.new_empty((slots, *x_TBE.shape[1:])), h_BH.new_empty((slots, *h_BH.shape))]
-        arrays += [torch.empty_like(arrays[i % 2]) for i in range(len(rounds))]
-        self.values = arrays  # v_-1, v_0, .. v_r
-        self.gates = [torch.empty_like(array) for array in arrays[2:]]
-        self.read = [
-            [_steps(slots, h_BH, factor.shape[1], factor) for factor in factors]
-            for factors in rounds
-        ]
+
+        # The values v_-1, v_0, .. v_r of each step, the gates, and what each factor multiplies.
+        self.values = [_steps(slots, h_BH, x_TBE.shape[2], x_TBE)]
+        self.values.append(_steps(slots, h_BH, h_BH.shape[1], h_BH))
+        for i in range(len(rounds)):
+            self.values.append(torch.empty_like(self.values[i]))
+        self.gates = [torch.empty_like(array) for array in self.values[2:]]
+        self.read: list[list[Tensor]] = []
+        for factors in rounds:
+            self.read.append([_steps(slots, h_BH, each.shape[1], each) for each in factors])
 
     def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
-        """What the LSTM reads in the places of x and h'."""
+        """Return what the LSTM reads in the places of x and h'."""
         v = [self.values[0][slot].copy_(x_BE), self.values[1][slot].copy_(h_BH)]
         for i, factors in enumerate(self.rounds):
             product = v[-1]
@@ -72,21 +75,23 @@ class MutualGating:
                 product = torch.mm(read[slot].copy_(product), factor.t())
             gate = self.gates[i][slot].copy_(product).sigmoid_().mul_(2)
             v.append(torch.mul(gate, v[-2], out=self.values[i + 2][slot]))
-        return (v[-2], v[-1]) if len(v) % 2 == 0 else (v[-1], v[-2])
+        if len(v) % 2 == 0:
+            return v[-2], v[-1]
+        return v[-1], v[-2]
 
     def start_backward(self) -> None:
+        """Make the arrays that :meth:`step_backward` writes gradients into."""
         slots, like_BH = len(self.values[1]), self.values[1][0]
-        self.d = [
-            [_steps(slots, like_BH, factor.shape[0], factor) for factor in factors]
-            for factors in self.rounds
-        ]
+        self.d: list[list[Tensor]] = []
+        for factors in self.rounds:
+            self.d.append([_steps(slots, like_BH, each.shape[0], each) for each in factors])
 
     def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
-        """From the gradients of what the LSTM read to those of x and h', in place."""
+        """Turn the gradients of what the LSTM read into those of x and h', in place."""
         for i in reversed(range(len(self.rounds))):
             own, other = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
             gate = self.gates[i][t]
-            # the derivative of 2 s is 2 s (1 - s)
+            # The derivative of 2 s is 2 s (1 - s).
             back = own * self.values[i][t] * gate * (1 - gate / 2)
             own.mul_(gate)
             for factor, d in reversed(list(zip(self.rounds[i], self.d[i], strict=True))):
@@ -94,19 +99,17 @@ class MutualGating:
             other.add_(back)
 
     def weight_gradients(self) -> list[Tensor]:
-        """Of all factors, each a product over all steps at once."""
-        pairs = [
-            pair
-            for d, read in zip(self.d, self.read, strict=True)
-            for pair in zip(d, read, strict=True)
-        ]
-        return [
-            torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)) for d_TBO, read_TBI in pairs
-        ]
+        """Return the gradients of all factors, each a product over all steps at once."""
+        found = []
+        for of_round, read_in_round in zip(self.d, self.read, strict=True):
+            for d_TBO, read_TBI in zip(of_round, read_in_round, strict=True):
+                found.append(torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)))
+        return found
 
 
 class MogrifierLSTM(torch.autograd.Function):
-    """x U + h' W is one product with [U W], as the x it reads is not known before its step."""
+    """The LSTM behind the rounds. x U + h' W is one product with [U W], as the x that it reads is
+    not known before its step."""
 
     @staticmethod
     def forward(
@@ -124,25 +127,26 @@ class MogrifierLSTM(torch.autograd.Function):
         *factors,
     ):
         (T, _, E), H = x_TBE.shape, h_BH.shape[1]
-        first, slots = 4 * H - len(weight_hh), T if keep else 1
-        UW_GX, b_G = torch.cat((weight_ih, weight_hh), dim=1).to(products), bias.to(products)
-        gating = MutualGating(
-            by_round([factor.to(products) for factor in factors], rounds),
-            x_TBE.to(h_BH.dtype),
-            h_BH,
-            slots,
-        )
-        joined_TBX, gates_TB4H = _steps(slots, h_BH, E + H, UW_GX), _steps(slots, h_BH, 4 * H, h_BH)
-        y_TBH, c_TBH, tanh_c_TBH = (_steps(count, h_BH, H, h_BH) for count in (T, slots, slots))
+        first = 4 * H - len(weight_hh)
+        UW_GX = torch.cat((weight_ih, weight_hh), dim=1).to(products)
+        b_G = bias.to(products)
+        y_TBH = _steps(T, h_BH, H, h_BH)
+
+        # What is kept for backward: the rounds, what the product reads, gates, cells, their tanh.
+        slots = T if keep else 1
+        by_rounds = by_round([factor.to(products) for factor in factors], rounds)
+        gating = MutualGating(by_rounds, x_TBE.to(h_BH.dtype), h_BH, slots)
+        joined_TBX = _steps(slots, h_BH, E + H, UW_GX)
+        gates_TB4H = _steps(slots, h_BH, 4 * H, h_BH)
+        c_TBH, tanh_c_TBH = _steps(slots, h_BH, H, h_BH), _steps(slots, h_BH, H, h_BH)
         h, c = h_BH, c_BH
         for t in range(T):
             slot = t if keep else 0
+            gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
             torch.cat(gating.step(slot, x_TBE[t], h), dim=1, out=joined_TBX[slot])
-            gates_TB4H[slot][:, first:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
-            c = lstm_step(
-                gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t]
-            )
+            gates[:, first:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
             h = y_TBH[t]
+            c = lstm_step(gates, c, peepholes, first, new_c, tanh_c, h)
         ctx.save_for_backward(c_BH, weight_ih, weight_hh, bias, peepholes, *factors)
         ctx.window = gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH
         ctx.x_dtype = x_TBE.dtype
@@ -154,42 +158,36 @@ class MogrifierLSTM(torch.autograd.Function):
         gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
         (T, _, H), (G, E) = c_TBH.shape, weight_ih.shape
         first = 4 * H - G
-        gating.start_backward()
         da_TBG, dx_TBE = _steps(T, c_BH, G, UW_GX), _steps(T, c_BH, E, c_BH)
-        d_B4H, dc, dh = torch.empty_like(gates_TB4H[0]), dc_BH.clone(), torch.zeros_like(c_BH)
+        d_B4H = torch.empty_like(gates_TB4H[0])
+        dc, dh = dc_BH.clone(), torch.zeros_like(c_BH)
+        gating.start_backward()
         for t in reversed(range(T)):
+            before = c_TBH[t - 1] if t else c_BH
             dh.add_(dy_TBH[t])
             lstm_step_backward(
-                dh,
-                dc,
-                gates_TB4H[t],
-                c_TBH[t - 1] if t else c_BH,
-                tanh_c_TBH[t],
-                peepholes,
-                first,
-                d_B4H,
+                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, first, d_B4H
             )
             d_BX = torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), UW_GX)
             gating.step_backward(t, dx_TBE[t].copy_(d_BX[:, :E]), dh.copy_(d_BX[:, E:]))
+
+        # Each gradient of a weight is one product over all steps.
         dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1)).to(weight_ih.dtype)
-        dp = (
-            None
-            if peepholes is None
-            else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
-        )
-        of_factors = [
-            d.to(factor.dtype) for d, factor in zip(gating.weight_gradients(), factors, strict=True)
-        ]
+        dp = None
+        if peepholes is not None:
+            dp = peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
         of_weights = dUW_GX[:, :E], dUW_GX[:, E:], bias_gradient(da_TBG, bias), dp
+        pairs = zip(gating.weight_gradients(), factors, strict=True)
+        of_factors = [gradient.to(factor.dtype) for gradient, factor in pairs]
         return dx_TBE.to(ctx.x_dtype), dh, dc, *of_weights, None, None, None, *of_factors
 
 
 def by_round(factors: Sequence[Tensor], rounds: int) -> list[tuple[Tensor, ...]]:
-    """The factors of each round's matrix."""
+    """Group the factors by the round whose matrix they make."""
     each = len(factors) // rounds
     return [tuple(factors[start : start + each]) for start in range(0, len(factors), each)]
 
 
 def _steps(count: int, rows_BH: Tensor, width: int, like: Tensor) -> Tensor:
-    """An array for what `count` steps compute: (count, B, width), in the type of `like`."""
+    """Make an array for what `count` steps compute: (count, B, width), in the type of `like`."""
     return like.new_empty((count, len(rows_BH), width))
