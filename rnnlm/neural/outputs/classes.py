@@ -35,14 +35,11 @@ NARROWEST_CLUSTER = 16
 
 
 class AdaptiveSoftmax(OutputLayer):
-    """Clusters end at the ranks `cutoffs` (and at V); the first is the head. The i-th tail has
-    width E / shrink^i.
+    """The adaptive softmax. Clusters end at the ranks `cutoffs` (and at V); the first is the head.
+    The i-th tail has width E / shrink^i.
 
     Unlike in the paper, clusters have biases, so that training can start at the unigram
     distribution.
-
-    Raises:
-        SettingsError: the cut-offs do not ascend between 1 and V - 1.
     """
 
     needs_counts = True
@@ -53,20 +50,24 @@ class AdaptiveSoftmax(OutputLayer):
         self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float
     ) -> None:
         super().__init__()
-        self.ends = (
-            *_checked(default_cutoffs(size, shrink) if cutoffs is None else cutoffs, size),
-            size,
-        )
+        if cutoffs is None:
+            cutoffs = default_cutoffs(size, shrink)
+        self.ends = (*_checked(cutoffs, size), size)
         sizes = [end - start for start, end in pairwise(self.ends)]
         widths = [cluster_width(width, shrink, i) for i in range(1, len(self.ends))]
+
+        # The head, and of each tail a projection, weights and biases.
         head_size = self.ends[0] + len(sizes)
         self.head_weight = nn.Parameter(torch.empty(head_size, width))
         self.head_bias = nn.Parameter(torch.zeros(head_size))
-        self.projections = nn.ParameterList(torch.empty(narrow, width) for narrow in widths)
-        self.weights = nn.ParameterList(
-            torch.empty(*shape) for shape in zip(sizes, widths, strict=True)
-        )
-        self.biases = nn.ParameterList(torch.zeros(each) for each in sizes)
+        self.projections = nn.ParameterList()
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for count, narrow in zip(sizes, widths, strict=True):
+            self.projections.append(torch.empty(narrow, width))
+            self.weights.append(torch.empty(count, narrow))
+            self.biases.append(torch.zeros(count))
+
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
         derived(self, "rank_V")  # id to rank
 
@@ -74,11 +75,10 @@ class AdaptiveSoftmax(OutputLayer):
         order_V = order_by_count(counts_V)
         p_V = unigram(counts_V)[order_V.long()]
         head, *tails = p_V.tensor_split(self.ends[:-1])
+        cluster_masses = [tail.sum(dim=0, keepdim=True) for tail in tails]
         with torch.no_grad():
             self.order_V.copy_(order_V)
-            self.head_bias.copy_(
-                torch.cat([head, *(tail.sum(dim=0, keepdim=True) for tail in tails)]).log()
-            )
+            self.head_bias.copy_(torch.cat([head, *cluster_masses]).log())
             for bias, tail in zip(self.biases, tails, strict=True):
                 bias.copy_(tail.log())
 
@@ -91,9 +91,8 @@ class AdaptiveSoftmax(OutputLayer):
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         rank_N = self._ranks(targets_N)
         kept = (rank_N != PADDING).sum().clamp(min=1)
-        loss = LinearCrossEntropy.apply(
-            features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N)
-        )
+        head_N = self._head_targets(rank_N)
+        loss = LinearCrossEntropy.apply(features_NE, self.head_weight, self.head_bias, head_N)
         for _, features_nD, weight, bias, local_n in self._tails(features_NE, rank_N):
             share = (local_n != PADDING).sum() / kept
             loss = loss + share * LinearCrossEntropy.apply(features_nD, weight, bias, local_n)
@@ -103,22 +102,18 @@ class AdaptiveSoftmax(OutputLayer):
         self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
         rank_N = self._ranks(targets_N)
-        logprob_N = log_likelihood(
-            features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N)
-        )
+        head_N = self._head_targets(rank_N)
+        logprob_N = log_likelihood(features_NE, self.head_weight, self.head_bias, head_N)
         for rows, features_nD, weight, bias, local_n in self._tails(features_NE, rank_N):
             logprob_N[rows] += log_likelihood(features_nD, weight, bias, local_n)
         return logprob_N
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        head = torch.log_softmax(
-            linear_logits(features_NE, self.head_weight, self.head_bias), dim=1
-        )
-        words, clusters = head.tensor_split([self.ends[0]], dim=1)
+        logits = linear_logits(features_NE, self.head_weight, self.head_bias)
+        words, clusters = torch.log_softmax(logits, dim=1).tensor_split([self.ends[0]], dim=1)
         parts = [words]
-        for i, (projection, weight, bias) in enumerate(
-            zip(self.projections, self.weights, self.biases, strict=True)
-        ):
+        tails = zip(self.projections, self.weights, self.biases, strict=True)
+        for i, (projection, weight, bias) in enumerate(tails):
             logits = linear_logits(self._project(features_NE, projection), weight, bias)
             parts.append(torch.log_softmax(logits, dim=1) + clusters[:, i : i + 1])
         return torch.cat(parts, dim=1).index_select(1, self.rank_V)
@@ -127,7 +122,8 @@ class AdaptiveSoftmax(OutputLayer):
         return torch.where(targets_N == PADDING, PADDING, self.rank_V[targets_N.clamp(min=0)])
 
     def _head_targets(self, rank_N: Tensor) -> Tensor:
-        """A frequent word stands for itself, a rarer one for its cluster."""
+        """Return the targets of the head: of a frequent word itself, of a rarer one its
+        cluster."""
         head = self.ends[0]
         target_N = rank_N.clamp(max=head)
         for start in self.ends[1:-1]:
@@ -137,8 +133,8 @@ class AdaptiveSoftmax(OutputLayer):
     def _tails(
         self, features_NE: Tensor, rank_N: Tensor
     ) -> Iterator[tuple[Tensor | slice, Tensor, Tensor, Tensor, Tensor]]:
-        """Of each cluster: the rows with targets in it, their projected features, its weight and
-        bias, targets within it.
+        """Yield for each cluster the rows with targets in it, their projected features, its weight
+        and bias, and the targets within it.
 
         Picking the rows needs their number on the host. On the CPU that is free. Another device
         would have to be waited for, and pays less for idle rows: there all rows are taken, with
@@ -147,13 +143,14 @@ class AdaptiveSoftmax(OutputLayer):
         """
         rows = [slice(None)] * len(self.weights)
         if len(self.weights) and picks_rows(features_NE):
-            # head and padding are group 0
+            # The head and padding are group 0.
             group_N = torch.bucketize(rank_N, torch.tensor(self.ends[:-1]), right=True)
             order_N, counts = rows_by_group(group_N, len(self.weights))
             rows = order_N.split(counts)[1:]
         for i, (start, end) in enumerate(pairwise(self.ends)):
-            local_n = rank_N[rows[i]]
-            local_n = torch.where((local_n >= start) & (local_n < end), local_n - start, PADDING)
+            rank_n = rank_N[rows[i]]
+            is_inside_n = (rank_n >= start) & (rank_n < end)
+            local_n = torch.where(is_inside_n, rank_n - start, PADDING)
             features_nD = self._project(features_NE[rows[i]], self.projections[i])
             yield rows[i], features_nD, self.weights[i], self.biases[i], local_n
 
@@ -163,8 +160,8 @@ class AdaptiveSoftmax(OutputLayer):
 
 
 def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
-    """Where clusters end by default: from V and the shrinking factor s alone, taking counts to be
-    Zipf's, p ~ 1 / rank.
+    """Return where clusters end by default, from V and the shrinking factor s alone, taking counts
+    to be Zipf's, p ~ 1 / rank.
 
     With a head of k words and one tail, a token costs k + p_tail (V - k) / s columns of width E
     (the paper's cost model without its constant; p_tail = ln(V / k) / ln V), which is least near k
@@ -181,19 +178,20 @@ def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
 
 
 def cluster_width(width: int, shrink: float, i: int) -> int:
-    """Width of the i-th tail: E / shrink^i, but not below 16 (narrower products save no time), nor
-    above E."""
+    """Return the width of the i-th tail: E / shrink^i, but not below 16 (narrower products save no
+    time), nor above E."""
     return min(width, max(NARROWEST_CLUSTER, int(width / shrink**i)))
 
 
 def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """Return the cut-offs; refuse those that do not ascend between 1 and V - 1."""
     if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
         raise SettingsError(
             f"cutoffs = {','.join(map(str, cutoffs))} is not valid",
-            ("cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's "
-             f"{size} words"),
+            "cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's "
+            f"{size} words",
             "change them, or leave cutoffs out",
-        )  # fmt: skip
+        )
     return cutoffs
 
 
@@ -204,16 +202,12 @@ def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
 
 
 def order_by_count(counts_V: Tensor) -> Tensor:
-    """The tokens in descending count, equal counts in ascending id: rank to id, (V,) int32."""
+    """Sort the tokens by descending count, equal counts by ascending id: rank to id, (V,) int32."""
     return torch.argsort(counts_V, descending=True, stable=True).int()
 
 
 def ranks(order_V: Tensor) -> Tensor:
-    """Id to rank, (V,) int64: the inverse of an order.
-
-    Raises:
-        ModelError: it is not a permutation.
-    """
+    """Invert an order: id to rank, (V,) int64. Refuse one that is not a permutation."""
     sorted_V, rank_V = torch.sort(order_V.long())
     if not torch.equal(sorted_V, torch.arange(len(order_V), device=order_V.device)):
         raise ModelError(
@@ -224,14 +218,14 @@ def ranks(order_V: Tensor) -> Tensor:
 
 
 def picks_rows(features_NE: Tensor) -> bool:
-    """Whether a group is computed for its own rows alone: where the host need not wait for a device
-    to count them."""
+    """Return whether a group is computed for its own rows alone, which is done where the host need
+    not wait for a device to count them."""
     return features_NE.device.type == "cpu"
 
 
 def rows_by_group(group_N: Tensor, groups: int) -> tuple[Tensor, list[int]]:
-    """The rows sorted by group, and how many rows each of the groups 0 ... `groups` has. Where
-    :func:`picks_rows`."""
+    """Sort the rows by group; return them, and how many each of the groups 0 ... `groups` has. Only
+    where :func:`picks_rows` says so."""
     counts = torch.bincount(group_N, minlength=groups + 1).tolist()
     return torch.argsort(group_N, stable=True), counts
 
@@ -262,16 +256,12 @@ class Slices(torch.autograd.Function):
         gradient = gradients[0].new_zeros(ctx.shape)
         for each, part in zip(ctx.slices, gradients, strict=True):
             gradient[each] = part
-        return gradient, *(None for _ in ctx.slices)
+        return gradient, *[None] * len(ctx.slices)
 
 
 class ClassSoftmax(OutputLayer):
-    """C classes (None: the square root of V). Rows of `weight` and `bias` are in order of rank;
-    tied weights in that of ids.
-
-    Raises:
-        SettingsError: there are more classes than words.
-    """
+    """The class-factored softmax, with C classes (None: the square root of V). Rows of `weight` and
+    `bias` are in order of rank, tied weights in that of ids."""
 
     needs_counts = True
     weight: nn.Parameter
@@ -282,17 +272,19 @@ class ClassSoftmax(OutputLayer):
 
     def __init__(self, size: int, width: int, classes: int | None, tied: bool) -> None:
         super().__init__()
-        classes = round(math.sqrt(size)) if classes is None else classes
+        if classes is None:
+            classes = round(math.sqrt(size))
         if classes > size:
-            what = f"classes = {classes} is more than the vocabulary's {size} words"
-            raise SettingsError(what, hint="lower it, or leave it out")
+            raise SettingsError(
+                f"classes = {classes} is more than the vocabulary's {size} words",
+                hint="lower it, or leave it out",
+            )
         self.class_weight = nn.Parameter(torch.empty(classes, width))
         self.class_bias = nn.Parameter(torch.zeros(classes))
         self.register_parameter("weight", None if tied else nn.Parameter(torch.empty(size, width)))
         self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
-        # first rank of each class
-        self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))
+        self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))  # first ranks
         derived(self, "rank_V", "class_V")  # id to rank; rank to class
         self.sizes: list[int] = []
 
@@ -300,13 +292,12 @@ class ClassSoftmax(OutputLayer):
         order_V = order_by_count(counts_V)
         p_V = unigram(counts_V)[order_V.long()]
         starts_C = class_starts(p_V.sqrt(), len(self.starts_C))
+        masses = [part.sum() for part in p_V.tensor_split(starts_C[1:])]
         with torch.no_grad():
             self.order_V.copy_(order_V)
             self.starts_C.copy_(starts_C)
             self.bias.copy_(p_V.log())
-            self.class_bias.copy_(
-                torch.stack([part.sum() for part in p_V.tensor_split(starts_C[1:])]).log()
-            )
+            self.class_bias.copy_(torch.stack(masses).log())
 
     def prepare(self) -> None:
         self.rank_V = ranks(self.order_V)
@@ -317,9 +308,8 @@ class ClassSoftmax(OutputLayer):
             raise ModelError(
                 "the output layer's classes are damaged", "their first words do not ascend"
             )
-        self.class_V = torch.searchsorted(
-            ends_C, torch.arange(size, device=ends_C.device), right=True
-        )
+        rank_V = torch.arange(size, device=ends_C.device)
+        self.class_V = torch.searchsorted(ends_C, rank_V, right=True)
 
     def matrices(self) -> list[nn.Parameter]:
         return [self.class_weight] if self.weight is None else [self.class_weight, self.weight]
@@ -329,18 +319,20 @@ class ClassSoftmax(OutputLayer):
         loss = LinearCrossEntropy.apply(features_NE, self.class_weight, self.class_bias, class_N)
         kept = (class_N != PADDING).sum().clamp(min=1)
         weight_VE = self._weight(tied_VE)
+
+        # The sum over the targets of -log P(w | class, h).
+        within: Tensor | float = 0.0
         if picks_rows(features_NE):
             with _few_rows(features_NE) as features_NE:
-                parts = self._by_class(features_NE, weight_VE, rank_N, class_N)
-                return (
-                    loss
-                    + sum(LinearCrossEntropy.apply(*part) * len(part[-1]) for _, part in parts)
-                    / kept
-                )
-        return loss - sum(
-            checkpoint(self._within, *part, use_reentrant=False, preserve_rng_state=False).sum()
-            for part in self._chunks(features_NE, weight_VE, rank_N)
-        ) / kept  # fmt: skip
+                for _, part in self._by_class(features_NE, weight_VE, rank_N, class_N):
+                    within = within + LinearCrossEntropy.apply(*part) * len(part[-1])
+            return loss + within / kept
+        for chunk in self._chunks(features_NE, weight_VE, rank_N):
+            logprob_n = checkpoint(
+                self._within, *chunk, use_reentrant=False, preserve_rng_state=False
+            )
+            within = within + logprob_n.sum()
+        return loss - within / kept
 
     def score(
         self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
@@ -353,82 +345,81 @@ class ClassSoftmax(OutputLayer):
                 for rows, part in self._by_class(features_NE, weight_VE, rank_N, class_N):
                     logprob_N[rows] += log_likelihood(*part)
             return logprob_N
-        return logprob_N + torch.cat(
-            [self._within(*part) for part in self._chunks(features_NE, weight_VE, rank_N)]
-        )
+        within = [self._within(*chunk) for chunk in self._chunks(features_NE, weight_VE, rank_N)]
+        return logprob_N + torch.cat(within)
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        class_NC = torch.log_softmax(
-            linear_logits(features_NE, self.class_weight, self.class_bias), dim=1
-        )
-        words = linear_logits(features_NE, self._weight(tied_VE), self.bias).split(
-            self.sizes, dim=1
-        )
-        within_NV = torch.cat([torch.log_softmax(part, dim=1) for part in words], dim=1)
-        return (within_NV + class_NC.index_select(1, self.class_V)).index_select(1, self.rank_V)
+        class_logits_NC = linear_logits(features_NE, self.class_weight, self.class_bias)
+        class_NC = torch.log_softmax(class_logits_NC, dim=1)
+        logits_NV = linear_logits(features_NE, self._weight(tied_VE), self.bias)
+        within = [torch.log_softmax(part, dim=1) for part in logits_NV.split(self.sizes, dim=1)]
+        by_rank_NV = torch.cat(within, dim=1) + class_NC.index_select(1, self.class_V)
+        return by_rank_NV.index_select(1, self.rank_V)
 
     def _weight(self, tied_VE: Tensor | None) -> Tensor:
-        """Words' weights, in order of rank."""
+        """Return the words' weights, in order of rank."""
         return self.weight if tied_VE is None else tied_VE.index_select(0, self.order_V)
 
     def _targets(self, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-        """The targets' ranks and classes; padding stays padding."""
+        """Return the targets' ranks and classes; padding stays padding."""
         is_padding = targets_N == PADDING
         rank_N = self.rank_V[targets_N.clamp(min=0)]
-        return torch.where(is_padding, PADDING, rank_N), torch.where(
-            is_padding, PADDING, self.class_V[rank_N]
-        )
+        class_N = self.class_V[rank_N]
+        return (torch.where(is_padding, PADDING, rank_N), torch.where(is_padding, PADDING, class_N))
 
     def _by_class(
         self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor, class_N: Tensor
     ) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]]:
-        """Of each class among the targets: its rows, and their features, the class's weight and
-        bias, targets within it.
+        """Yield for each class among the targets its rows, and their features, the class's weight
+        and bias, and the targets within it.
 
         For the CPU. All is sorted and cut once, so that its gradient is put together once, not
         class by class. The first class always comes: a window of padding has a gradient of zero,
         not none.
         """
-        order_N, counts = rows_by_group(
-            torch.where(class_N == PADDING, len(self.sizes), class_N), len(self.sizes)
-        )
+        classes = len(self.sizes)
+        group_N = torch.where(class_N == PADDING, classes, class_N)  # padding comes last
+        order_N, counts = rows_by_group(group_N, classes)
         local_N = (rank_N - self.starts_C[class_N.clamp(min=0)])[order_N]
-        rows, words, first, start = [], [], 0, 0
-        # padding comes last and has no class
+
+        # Where each class's targets and words begin and end, in sorted order.
+        rows, words = [], []
+        first_row = first_word = 0
         for count, size in zip(counts, self.sizes, strict=False):
-            if count or not start:
-                rows.append(slice(first, first + count))
-                words.append(slice(start, start + size))
-            first, start = first + count, start + size
+            if count or not first_word:
+                rows.append(slice(first_row, first_row + count))
+                words.append(slice(first_word, first_word + size))
+            first_row += count
+            first_word += size
+
         features = Slices.apply(features_NE.index_select(0, order_N), *rows)
-        weights, biases = Slices.apply(weight_VE, *words), Slices.apply(self.bias, *words)
-        parts = zip(features, weights, biases, (local_N[each] for each in rows), strict=True)
-        return zip((order_N[each] for each in rows), parts, strict=True)
+        weights = Slices.apply(weight_VE, *words)
+        biases = Slices.apply(self.bias, *words)
+        for i, chosen in enumerate(rows):
+            yield order_N[chosen], (features[i], weights[i], biases[i], local_N[chosen])
 
     def _chunks(
         self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For devices that the host should not wait for: a few rows at a time."""
+        """Yield a few rows at a time, for devices that the host should not wait for."""
         rows = max(1, CHUNK_LOGITS // len(self.bias))
-        parts = zip(features_NE.split(rows), rank_N.split(rows), strict=True)
-        return ((features_nE, weight_VE, rank_n) for features_nE, rank_n in parts)
+        for features_nE, rank_n in zip(features_NE.split(rows), rank_N.split(rows), strict=True):
+            yield features_nE, weight_VE, rank_n
 
     def _within(self, features_nE: Tensor, weight_VE: Tensor, rank_n: Tensor) -> Tensor:
-        """log P(w | class, h), 0 for padding, from the logits of all words, those of other classes
-        masked out."""
+        """Compute log P(w | class, h), 0 for padding, from the logits of all words, those of other
+        classes masked out."""
         index_n1 = rank_n.clamp(min=0).unsqueeze(1)
         other_nV = self.class_V != self.class_V[index_n1]
-        logits_nV = linear_logits(features_nE, weight_VE, self.bias).masked_fill(
-            other_nV, -torch.inf
-        )
-        return (logits_nV.gather(1, index_n1).squeeze(1) - torch.logsumexp(logits_nV, dim=1)) * (
-            rank_n != PADDING
-        )
+        logits_nV = linear_logits(features_nE, weight_VE, self.bias)
+        logits_nV = logits_nV.masked_fill(other_nV, -torch.inf)
+        target_n = logits_nV.gather(1, index_n1).squeeze(1)
+        return (target_n - torch.logsumexp(logits_nV, dim=1)) * (rank_n != PADDING)
 
 
 def class_starts(mass_V: Tensor, classes: int) -> Tensor:
-    """The first rank of each class, (C,) int64: words in order of rank, cut where 1/C, 2/C, ... of
-    the mass is reached.
+    """Return the first rank of each class, (C,) int64: words in order of rank, cut where 1/C, 2/C,
+    ... of the mass is reached.
 
     No class is empty: a word heavier than a class's share is a class of its own, and the classes
     after it begin later.
@@ -436,14 +427,15 @@ def class_starts(mass_V: Tensor, classes: int) -> Tensor:
     before_V = mass_V.cumsum(0) - mass_V
     shares_C = torch.arange(classes, dtype=mass_V.dtype) / classes * mass_V.sum()
     index_C = torch.arange(classes)
-    ascending_C = (torch.searchsorted(before_V, shares_C) - index_C).cummax(0).values + index_C
+    surplus_C = (torch.searchsorted(before_V, shares_C) - index_C).cummax(0).values
+    ascending_C = surplus_C + index_C
     return torch.minimum(ascending_C, len(mass_V) - classes + index_C)
 
 
 @contextlib.contextmanager
 def _few_rows(features_NE: Tensor) -> Iterator[Tensor]:
-    """The features in fp32 or wider, and no autocast: products of a few rows, each of another
-    shape, take three times as long in bf16."""
+    """Give the features in fp32 or wider, and turn autocast off: products of a few rows, each of
+    another shape, take three times as long in bf16."""
     with torch.autocast(features_NE.device.type, enabled=False):
         yield features_NE.to(torch.promote_types(features_NE.dtype, torch.float32))
 
@@ -464,8 +456,8 @@ DEEPEST = 100  # a Huffman tree over counts below 2^64 has at most log 2^64 / lo
 
 
 class HierarchicalSoftmax(OutputLayer):
-    """V - 1 inner nodes with a weight vector and a bias each; the tree is stored as each node's
-    parent."""
+    """The hierarchical softmax: V - 1 inner nodes with a weight vector and a bias each. The tree is
+    stored as each node's parent."""
 
     needs_counts = True
     parent_M: Tensor
@@ -478,7 +470,7 @@ class HierarchicalSoftmax(OutputLayer):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(size - 1, width))
         self.bias = nn.Parameter(torch.zeros(size - 1))
-        # of each node but the root
+        # The parent of each node but the root.
         self.register_buffer("parent_M", torch.empty(2 * size - 2, dtype=torch.int32))
         derived(self, "inner_VD", "sign_VD", "sign_M", "order_M")
         self.levels: tuple[int, ...] = ()
@@ -487,6 +479,7 @@ class HierarchicalSoftmax(OutputLayer):
         parents, counts = huffman((2 * counts_V.long() + 1).tolist())  # twice the add-half counts
         parent_M = torch.tensor(parents)
         count_M = torch.tensor(counts[:-1], dtype=torch.float64)
+        # A node's bias is the log-odds of its children.
         children_M2 = count_M[torch.argsort(parent_M, stable=True)].view(-1, 2)
         with torch.no_grad():
             self.parent_M.copy_(parent_M)
@@ -494,8 +487,11 @@ class HierarchicalSoftmax(OutputLayer):
 
     def prepare(self) -> None:
         found = paths(self.parent_M)
-        self.inner_VD, self.sign_VD = found.inner_VD, found.sign_VD
-        self.sign_M, self.order_M, self.levels = found.sign_M, found.order_M, found.levels
+        self.inner_VD = found.inner_VD
+        self.sign_VD = found.sign_VD
+        self.sign_M = found.sign_M
+        self.order_M = found.order_M
+        self.levels = found.levels
 
     def matrices(self) -> list[nn.Parameter]:
         return [self.weight]
@@ -510,10 +506,10 @@ class HierarchicalSoftmax(OutputLayer):
     ) -> Tensor:
         inner_ND, sign_ND = self._paths(targets_N)
         wide = torch.promote_types(features_NE.dtype, torch.float32)
-        rows, parts = _chunk_rows(inner_ND, features_NE), []
-        for features, inner, sign in zip(
-            features_NE.split(rows), inner_ND.split(rows), sign_ND.split(rows), strict=True
-        ):
+        rows = _chunk_rows(inner_ND, features_NE)
+        chunks = [each.split(rows) for each in (features_NE, inner_ND, sign_ND)]
+        parts = []
+        for features, inner, sign in zip(*chunks, strict=True):
             z = (self.weight[inner] * features.to(wide).unsqueeze(1)).sum(dim=2) + self.bias[inner]
             parts.append(_log_decisions(z, sign).sum(dim=1))
         return torch.cat(parts)
@@ -521,10 +517,11 @@ class HierarchicalSoftmax(OutputLayer):
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         size = len(self.bias) + 1
-        z_MN = F.linear(self.weight.to(wide), features_NE.to(wide)).to(wide) + self.bias.unsqueeze(
-            1
-        )
-        logprob_MN = z_MN.new_zeros(2 * size - 1, len(features_NE))  # of reaching each node
+        z_MN = F.linear(self.weight.to(wide), features_NE.to(wide)).to(wide)
+        z_MN = z_MN + self.bias.unsqueeze(1)
+
+        # The log-probability of reaching each node, from the root down.
+        logprob_MN = z_MN.new_zeros(2 * size - 1, len(features_NE))
         for nodes in self.order_M.split(self.levels):
             parents = self.parent_M[nodes]
             decision = F.logsigmoid(self.sign_M[nodes].unsqueeze(1) * z_MN[parents - size])
@@ -532,7 +529,7 @@ class HierarchicalSoftmax(OutputLayer):
         return logprob_MN[:size].t().contiguous()
 
     def _paths(self, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Inner nodes and signs of the targets' paths, (N, D) each; padding has none."""
+        """Return the inner nodes and signs of the targets' paths, (N, D) each; padding has none."""
         word_N = targets_N.clamp(min=0)
         return self.inner_VD[word_N], self.sign_VD[word_N] * (targets_N != PADDING).unsqueeze(1)
 
@@ -557,23 +554,24 @@ class PathCrossEntropy(torch.autograd.Function):
         sign_ND: Tensor,
     ) -> Tensor:
         wide = torch.promote_types(features_NE.dtype, torch.float32)
+        weight, bias = weight_ME.detach(), bias_M.detach()
+
+        # What is added up over the chunks.
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features = torch.empty_like(features_NE)
         grad_weight, grad_bias = torch.zeros_like(weight_ME), torch.zeros_like(bias_M)
         rows = _chunk_rows(inner_ND, features_NE)
-        chunks = (each.split(rows) for each in (features_NE, inner_ND, sign_ND, grad_features))
+        chunks = [each.split(rows) for each in (features_NE, inner_ND, sign_ND, grad_features)]
         for features, inner, sign, grad in zip(*chunks, strict=True):
             features, nodes = features.to(wide), inner.flatten()
-            vectors = weight_ME.detach().index_select(0, nodes).view(*inner.shape, -1)
-            z = (vectors * features.unsqueeze(1)).sum(dim=2) + bias_M.detach()[inner]
+            vectors = weight.index_select(0, nodes).view(*inner.shape, -1)
+            z = (vectors * features.unsqueeze(1)).sum(dim=2) + bias[inner]
             loss -= _log_decisions(z, sign).sum()
+
             dz = -sign * torch.sigmoid(-sign * z)
             grad.copy_((dz.unsqueeze(2) * vectors).sum(dim=1))
-            grad_weight.index_add_(
-                0,
-                nodes,
-                (dz.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1).to(grad_weight.dtype),
-            )
+            dvectors = (dz.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1)
+            grad_weight.index_add_(0, nodes, dvectors.to(grad_weight.dtype))
             grad_bias.index_add_(0, nodes, dz.flatten().to(grad_bias.dtype))
         ctx.gradients = grad_features, grad_weight, grad_bias
         return loss
@@ -592,17 +590,21 @@ def _chunk_rows(inner_ND: Tensor, features_NE: Tensor) -> int:
 
 
 def huffman(counts: list[int]) -> tuple[list[int], list[int]]:
-    """Each node's parent (2V - 2 of them: the root has none) and each node's count (2V - 1), for
-    whole-numbered counts.
+    """Build a Huffman tree over whole-numbered counts: return each node's parent (2V - 2 of them:
+    the root has none) and each node's count (2V - 1).
 
-    Equal counts are joined in the order of their numbers, so the tree is the same everywhere.
+    Nodes of equal counts are joined in the order of their numbers, so the tree is the same
+    everywhere.
     """
-    counts, parents = list(counts), [0] * (2 * len(counts) - 2)
+    counts = list(counts)
+    parents = [0] * (2 * len(counts) - 2)
     heap = list(zip(counts, range(len(counts)), strict=True))
     heapq.heapify(heap)
     while len(heap) > 1:
-        (a, left), (b, right) = heapq.heappop(heap), heapq.heappop(heap)
-        parents[left] = parents[right] = node = len(counts)
+        a, left = heapq.heappop(heap)
+        b, right = heapq.heappop(heap)
+        node = len(counts)
+        parents[left] = parents[right] = node
         counts.append(a + b)
         heapq.heappush(heap, (a + b, node))
     return parents, counts
@@ -610,7 +612,7 @@ def huffman(counts: list[int]) -> tuple[list[int], list[int]]:
 
 @dataclass(frozen=True)
 class Paths:
-    """The ways from the root to the words, D the longest; inner nodes are numbered from 0 here.
+    """The paths from the root to the words, D the longest; inner nodes are numbered from 0 here.
 
     inner_VD: inner nodes of each word's path, bottom up, int32, 0 where it has ended. sign_VD:
     int8, +1 where the path goes on to a node's first child, -1 to the second, 0 where it has ended.
@@ -626,41 +628,43 @@ class Paths:
 
 
 def paths(parent_M: Tensor) -> Paths:
-    """The paths of a tree of M + 1 nodes, given each node's parent; all words climb at once, a
-    level at a time.
+    """Find the paths of a tree of M + 1 nodes, given each node's parent.
 
-    Raises:
-        ModelError: it is not a binary tree whose parents have larger numbers than their children,
-            or no Huffman tree.
+    All words climb at once, a level at a time. A tree that is not binary, whose parents do not have
+    larger numbers than their children, or that is no Huffman tree is refused.
     """
+    damaged = "the output layer's tree is damaged"
     M, V = len(parent_M), len(parent_M) // 2 + 1
-    node_M, parent_M = torch.arange(M, device=parent_M.device), parent_M.long()
+    root = M
+    node_M = torch.arange(M, device=parent_M.device)
+    parent_M = parent_M.long()
     sorted_M, order_M = torch.sort(parent_M, stable=True)
     if not torch.equal(sorted_M, V + node_M // 2) or not bool((parent_M > node_M).all()):
-        raise ModelError(
-            "the output layer's tree is damaged", "it is not a binary tree over the vocabulary"
-        )
+        raise ModelError(damaged, "it is not a binary tree over the vocabulary")
+
+    # Of the two children in a row, the first is the one with the smaller number.
     sign_M = torch.empty_like(parent_M)
-    # of two children in a row, the first is the one with the smaller number
     sign_M[order_M] = 1 - 2 * (node_M % 2)
-    root, climbing = M, torch.arange(M, device=parent_M.device)
-    depth_M, inner, signs = torch.zeros_like(parent_M), [], []
-    parent_of, sign_of = (
-        torch.cat([parent_M, parent_M.new_tensor([root])]),
-        torch.cat([sign_M, sign_M.new_zeros(1)]),
-    )
-    while bool((climbing != root).any()):
-        depth_M += climbing != root
-        above = parent_of[climbing]
-        inner.append(torch.where(climbing[:V] == root, 0, above[:V] - V).int())
-        signs.append(sign_of[climbing[:V]].to(torch.int8))
-        climbing = above
+
+    # The root is above itself, so that nodes which have reached it can go on climbing.
+    parent_of = torch.cat([parent_M, parent_M.new_tensor([root])])
+    sign_of = torch.cat([sign_M, sign_M.new_zeros(1)])
+    depth_M = torch.zeros_like(parent_M)
+    climbing_M = torch.arange(M, device=parent_M.device)
+    inner, signs = [], []
+    while bool((climbing_M != root).any()):
+        depth_M += climbing_M != root
+        above_M = parent_of[climbing_M]
+        words_V = climbing_M[:V]
+        inner.append(torch.where(words_V == root, 0, above_M[:V] - V).int())
+        signs.append(sign_of[words_V].to(torch.int8))
+        climbing_M = above_M
         if len(inner) > DEEPEST:  # the tables of a chain would fill the memory
-            raise ModelError(
-                "the output layer's tree is damaged", "it is deeper than any Huffman tree"
-            )
+            raise ModelError(damaged, "it is deeper than any Huffman tree")
     return Paths(
-        torch.stack(inner, dim=1), torch.stack(signs, dim=1), sign_M,
-        torch.argsort(depth_M, stable=True),
-        tuple(torch.bincount(depth_M)[1:].tolist()),
-    )  # fmt: skip
+        inner_VD=torch.stack(inner, dim=1),
+        sign_VD=torch.stack(signs, dim=1),
+        sign_M=sign_M,
+        order_M=torch.argsort(depth_M, stable=True),
+        levels=tuple(torch.bincount(depth_M)[1:].tolist()),
+    )

@@ -7,8 +7,6 @@ logarithm of a mixture has no such bound. Shapes: K components, F width of g, E 
 the word weights.
 """
 
-import functools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,9 +28,12 @@ from rnnlm.neural.outputs.softmax import (
 
 
 class MixtureOfSoftmaxes(SoftmaxOutput):
-    """The latent vectors h_k are as wide as the word vectors, tied or not, so that no projection
-    stands before the layer. Their dropout acts in training; locked, it is one mask for each row and
-    component."""
+    """A mixture of K softmaxes.
+
+    The latent vectors h_k are as wide as the word vectors, tied or not, so that the layer needs no
+    projection before it. Their dropout acts in training; locked, it is one mask for each row and
+    component.
+    """
 
     def __init__(
         self,
@@ -45,7 +46,9 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
         locked: bool,
     ) -> None:
         super().__init__(size, latent_width, tied)
-        self.components, self.dropout_latent, self.locked = components, dropout_latent, locked
+        self.components = components
+        self.dropout_latent = dropout_latent
+        self.locked = locked
         self.prior_weight = nn.Parameter(torch.empty(components, width))
         self.latent_weight = nn.Parameter(torch.empty(components * latent_width, width))
         self.latent_bias = nn.Parameter(torch.zeros(components * latent_width))
@@ -59,9 +62,8 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     def window_loss(
         self, features_TBF: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
-        latents_TBX = dropout(
-            self._latents(features_TBF), self.dropout_latent, self.training, self.locked
-        )
+        latents_TBX = self._latents(features_TBF)
+        latents_TBX = dropout(latents_TBX, self.dropout_latent, self.training, self.locked)
         latents_NKE = latents_TBX.flatten(0, 1).unflatten(1, (self.components, -1))
         logprior_NK = self._logprior(features_TBF).flatten(0, 1)
         return MixtureCrossEntropy.apply(
@@ -74,33 +76,34 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
         K = self.components
         latents_ME = self._latents(features_NF).unflatten(1, (K, -1)).flatten(0, 1)
         targets_M = targets_N.unsqueeze(1).expand(-1, K).flatten()
-        logprob_NK = log_likelihood(latents_ME, self._weight(tied_VE), self.bias, targets_M).view(
-            -1, K
-        )
-        return torch.logsumexp(self._logprior(features_NF) + logprob_NK, dim=1) * (
-            targets_N != PADDING
-        )
+        logprob_M = log_likelihood(latents_ME, self._weight(tied_VE), self.bias, targets_M)
+        joint_NK = self._logprior(features_NF) + logprob_M.view(-1, K)
+        return torch.logsumexp(joint_NK, dim=1) * (targets_N != PADDING)
 
     def predict(self, features_NF: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Component by component: two arrays of (N, V), whatever K."""
-        logprior_NK, weight_VE = self._logprior(features_NF), self._weight(tied_VE)
-        joints_NV = (
-            torch.log_softmax(linear_logits(latent_NE, weight_VE, self.bias), dim=1)
-            + logprior_NK[:, k : k + 1]
-            for k, latent_NE in enumerate(self._latents(features_NF).chunk(self.components, dim=1))
-        )
-        return functools.reduce(torch.logaddexp, joints_NV)
+        """Predict component by component, with two arrays of (N, V), whatever K."""
+        weight_VE = self._weight(tied_VE)
+        logprior_NK = self._logprior(features_NF)
+        latents = self._latents(features_NF).chunk(self.components, dim=1)
+
+        def joint(k: int) -> Tensor:
+            logits_NV = linear_logits(latents[k], weight_VE, self.bias)
+            return torch.log_softmax(logits_NV, dim=1) + logprior_NK[:, k : k + 1]
+
+        total_NV = joint(0)
+        for k in range(1, self.components):
+            total_NV = torch.logaddexp(total_NV, joint(k))
+        return total_NV
 
     def _latents(self, features: Tensor) -> Tensor:
-        """h_1 to h_K side by side, (..., K E)."""
+        """Return h_1 to h_K side by side, (..., K E)."""
         return torch.tanh(F.linear(features, self.latent_weight, self.latent_bias))
 
     def _logprior(self, features: Tensor) -> Tensor:
-        """log pi, (..., K), in fp32 or wider."""
+        """Return log pi, (..., K), in fp32 or wider."""
         logits = F.linear(features, self.prior_weight)
-        return torch.log_softmax(
-            logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1
-        )
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        return torch.log_softmax(logits.to(wide), dim=-1)
 
 
 class MixtureCrossEntropy(torch.autograd.Function):
@@ -124,35 +127,38 @@ class MixtureCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         (N, K, E), V = latents_NKE.shape, len(bias_V)
         products = product_type(latents_NKE)
-        latents, weight, bias = (
-            given.detach().to(products) for given in (latents_NKE, weight_VE, bias_V)
-        )
-        share_N1, index_N1 = (
-            _shares(targets_N, logprior_NK.dtype),
-            targets_N.clamp(min=0).unsqueeze(1),
-        )
+        latents = latents_NKE.detach().to(products)
+        weight = weight_VE.detach().to(products)
+        bias = bias_V.detach().to(products)
+        share_N1 = _shares(targets_N, logprior_NK.dtype)
+        index_N1 = targets_N.clamp(min=0).unsqueeze(1)
+
+        # What is added up over the chunks.
         loss = logprior_NK.new_zeros(())
         grad_latents, grad_logprior = torch.empty_like(latents_NKE), torch.empty_like(logprior_NK)
         grad_weight, grad_bias = torch.empty_like(weight_VE), logprior_NK.new_zeros(V)
         rows = chunk_rows(N, K * V * latents.element_size())
         for start in range(0, max(1, N), rows):
             part = slice(start, start + rows)
+
+            # The softmaxes of all components, one row each: M = n K.
             latents_ME = latents[part].flatten(0, 1)
             p_MV = softmax_over_V(torch.mm(latents_ME, weight.t()).add_(bias))
-            target = (
-                torch.arange(len(p_MV), device=p_MV.device),
-                index_N1[part].expand(-1, K).flatten(),
-            )
+            row_M = torch.arange(len(p_MV), device=p_MV.device)
+            target = row_M, index_N1[part].expand(-1, K).flatten()
             p_target_M = p_MV[target]
-            joint_nK = logprior_NK[part] + p_target_M.to(loss.dtype).clamp(min=SMALLEST).log().view(
-                -1, K
-            )
+
+            # log pi_k p_k[target], its sum over k, and gamma_k by the row's share in the mean.
+            logprob_nK = p_target_M.to(loss.dtype).clamp(min=SMALLEST).log().view(-1, K)
+            joint_nK = logprior_NK[part] + logprob_nK
             logprob_n1 = joint_nK.logsumexp(1, keepdim=True)
             loss -= (logprob_n1 * share_N1[part]).sum()
             share_nK = (joint_nK - logprob_n1).exp() * share_N1[part]
             grad_logprior[part] = -share_nK
+
+            # p_k's memory is used for p_k - y.
             share_M1 = share_nK.view(-1, 1).to(products)
-            difference_MV = p_MV.index_put_(target, p_target_M - 1)  # p_k - y
+            difference_MV = p_MV.index_put_(target, p_target_M - 1)
             grad_latents[part] = (torch.mm(difference_MV, weight) * share_M1).view(-1, K, E)
             weighted = torch.cat((latents_ME * share_M1, share_M1.expand(-1, ONES)), dim=1)
             add_slices(grad_weight, grad_bias, difference_MV, weighted, is_first=start == 0)
@@ -165,6 +171,6 @@ class MixtureCrossEntropy(torch.autograd.Function):
 
 
 def _shares(targets_N: Tensor, dtype: torch.dtype) -> Tensor:
-    """Of each target in the mean, 0 for padding, (N, 1)."""
+    """Return each target's share in the mean, 0 for padding, (N, 1)."""
     kept_N1 = (targets_N != PADDING).to(dtype).unsqueeze(1)
     return kept_N1 / kept_N1.sum().clamp(min=1)

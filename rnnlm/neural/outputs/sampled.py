@@ -48,40 +48,41 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         self.alias_V.copy_(torch.tensor(alias))
 
     def prepare(self) -> None:
-        # not every device has float64
+        # On the CPU, as not every device has float64.
         keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)
-        if not bool(
-            ((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()
-        ):
+        is_share_V = (keep_V >= 0) & (keep_V <= 1)
+        is_word_V = (alias_V >= 0) & (alias_V < len(alias_V))
+        if not bool((is_share_V & is_word_V).all()):
             raise ModelError(
                 "the output layer's noise distribution is damaged",
                 "its alias table points beyond the vocabulary",
             )
-        self.expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).to(
-            self.keep_V.device, torch.float32
-        )
+
+        # The table gives the unigram distribution back.
+        unigram_V = keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)
+        self.expected_V = self.expected(unigram_V).to(self.keep_V.device, torch.float32)
 
     def expected(self, unigram_V: Tensor) -> Tensor:
-        """How often each word is expected among the noise, (V,) fp64."""
+        """Return how often each word is expected among the noise, (V,) fp64."""
         raise NotImplementedError
 
     def draw(self) -> Tensor:
-        """The noise words (K,) int64 of a window."""
+        """Draw the noise words (K,) int64 of a window."""
         raise NotImplementedError
 
     def logits(
         self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The targets' logits (N,) and the noise words' (N, K) minus the log of `expected_V`, fp32
-        or wider; padding has word 0's."""
-        # in one gather, so that the dense gradient is filled once
+        """Return the targets' logits (N,) and the noise words' (N, K) minus the log of
+        `expected_V`, fp32 or wider; padding has word 0's."""
+        # One gather for targets and noise, so that the dense gradient is filled once.
         words = torch.cat([targets_N.clamp(min=0), noise_K])
-        wide = torch.promote_types(features_NE.dtype, torch.float32)
         parts = [len(targets_N), len(noise_K)]
         target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
-        target_bias_N, noise_bias_K = (
-            self.bias.index_select(0, words) - self.expected_V[words].log()
-        ).split(parts)
+        bias = self.bias.index_select(0, words) - self.expected_V[words].log()
+        target_bias_N, noise_bias_K = bias.split(parts)
+
+        wide = torch.promote_types(features_NE.dtype, torch.float32)
         target_N = (features_NE.to(wide) * target_NE).sum(dim=1) + target_bias_N
         noise_NK = torch.mm(features_NE, noise_KE.to(features_NE.dtype).t()).to(wide) + noise_bias_K
         return target_N, noise_NK
@@ -132,9 +133,8 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         noise_K = self.draw()
         target_N, noise_NK = self.logits(features_NE, targets_N, noise_K, tied_VE)
         noise_NK = noise_NK.masked_fill(noise_K == targets_N.unsqueeze(1), -torch.inf)
-        nats_N = (
-            torch.logsumexp(torch.cat([target_N.unsqueeze(1), noise_NK], dim=1), dim=1) - target_N
-        )
+        logits_NX = torch.cat([target_N.unsqueeze(1), noise_NK], dim=1)
+        nats_N = torch.logsumexp(logits_NX, dim=1) - target_N
         kept_N = targets_N != PADDING
         return (nats_N * kept_N).sum() / kept_N.sum().clamp(min=1)
 
@@ -152,9 +152,11 @@ class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
         return self.samples * unigram_V
 
     def draw(self) -> Tensor:
-        """By Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at
-        most two words each, so that a draw is a column and a comparison. It never loses the rarest
-        words of a large vocabulary."""
+        """Draw the words by Walker's alias method (1977; tables by Vose 1991).
+
+        V columns of equal mass hold at most two words each, so that a draw is a column and a
+        comparison. It never loses the rarest words of a large vocabulary.
+        """
         device = self.keep_V.device
         column_K = torch.randint(len(self.keep_V), (self.samples,), device=device)
         own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
@@ -168,29 +170,32 @@ class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
 
 
 def inclusion(p_V: Tensor, count: int) -> Tensor:
-    """min(1, c p), (V,) fp64, which sum to `count`, V at most."""
+    """Return min(1, c p), (V,) fp64, with the c that makes them sum to `count`, V at most."""
     if count == len(p_V):
         return torch.ones_like(p_V)
+
+    # What c is if the k most frequent words are certain: the others share what is left.
     sorted_V = p_V.sort(descending=True).values
     rest_V = sorted_V.flip(0).cumsum(dim=0).flip(0)  # the sum of this one and all after it
-    # c, if all before it are certain
     factor_K = (count - torch.arange(count, device=p_V.device)) / rest_V[:count]
     certain = int((factor_K * sorted_V[:count] > 1).sum())
     return (factor_K[certain] * p_V).clamp(max=1.0)
 
 
 def alias_table(p: list[float]) -> tuple[list[float], list[int]]:
-    """Of each of V columns the share that is its own word's, and the word that has the rest; `p`
+    """Return for each of V columns the share of its own word, and the word that has the rest; `p`
     sums to one."""
     share = [len(p) * each for each in p]
     alias = list(range(len(p)))
     poor = [word for word, each in enumerate(share) if each < 1]
     rich = [word for word, each in enumerate(share) if each >= 1]
+
+    # A word with less than a column gets the rest of its column from one that has more.
     while poor and rich:
-        word = poor.pop()
-        alias[word] = rich[-1]
-        share[rich[-1]] -= 1 - share[word]
-        if share[rich[-1]] < 1:
+        word, donor = poor.pop(), rich[-1]
+        alias[word] = donor
+        share[donor] -= 1 - share[word]
+        if share[donor] < 1:
             poor.append(rich.pop())
     for word in poor + rich:  # what rounding has left over
         share[word] = 1.0

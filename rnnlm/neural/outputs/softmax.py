@@ -16,9 +16,9 @@ from rnnlm.neural.device import product_type
 class OutputLayer(nn.Module):
     """Base of the output layers; `predict` sums to one, `score` equals it at the targets.
 
-    Life of a layer: it is made (weights empty, biases zero); `arrange` fixes what depends on token
-    counts, once, before training, or a model file brings all of that back; `prepare` derives the
-    rest; then it computes. `tied_VE` is the matrix of word vectors where the network ties the
+    A layer is first made (weights empty, biases zero). Then `arrange` fixes what depends on token
+    counts, once, before training; or a model file brings all of that back. `prepare` derives the
+    rest, and the layer can compute. `tied_VE` is the matrix of word vectors if the network ties the
     output weights to it, else None.
     """
 
@@ -31,31 +31,28 @@ class OutputLayer(nn.Module):
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Derive what is not stored from the stored buffers: to be called after `arrange` and after
-        loading.
-
-        Raises:
-            ModelError: the stored buffers are damaged.
-        """
+        """Derive what is not stored from the stored buffers; call it after `arrange` and after
+        loading. Raise a ModelError if the stored buffers are damaged."""
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weight matrices, which the network initialises."""
+        """Return the weight matrices, which the network initialises."""
         raise NotImplementedError
 
     def word_rows(self, tied_VE: Tensor | None = None) -> Tensor | None:
-        """The weights of each word, (V, E), whose product with the features makes its logit; None
-        where words have no such row, or rows that do not compare."""
+        """Return the weights of each word, (V, E), whose product with the features makes its logit;
+        None if words have no such row, or rows that do not compare."""
         return None
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """What training minimises, in nats: a mean over the targets that are not padding (-1)."""
+        """Return what training minimises, in nats: a mean over the targets that are not padding
+        (-1)."""
         raise NotImplementedError
 
     def window_loss(
         self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
-        """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for
-        each row."""
+        """Return the `loss` of a window of T steps of B rows. Layers whose own dropout is one mask
+        for each row override it."""
         features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
             features_NE, targets_N = without_padding(features_NE, targets_N)
@@ -64,27 +61,25 @@ class OutputLayer(nn.Module):
     def score(
         self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
     ) -> Tensor:
-        """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not
-        grow with N V."""
+        """Return the log-probability (nats) of each target, shape (N,), 0 for padding. Memory does
+        not grow with N V."""
         raise NotImplementedError
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Log-probabilities (nats) of all tokens, shape (N, V)."""
+        """Return the log-probabilities (nats) of all tokens, shape (N, V)."""
         raise NotImplementedError
 
 
 def without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows whose targets are not padding; all rows where that would leave none."""
+    """Return the rows whose targets are not padding; all rows if that would leave none."""
     kept_N = targets_N != PADDING
-    return (
-        (features_NE[kept_N], targets_N[kept_N])
-        if kept_N.any() and not kept_N.all()
-        else (features_NE, targets_N)
-    )
+    if kept_N.all() or not kept_N.any():
+        return features_NE, targets_N
+    return features_NE[kept_N], targets_N[kept_N]
 
 
 def unigram(counts_V: Tensor) -> Tensor:
-    """Each token's add-half relative frequency, shape (V,), fp64."""
+    """Return each token's add-half relative frequency, shape (V,), fp64."""
     frequency_V = counts_V.double() + 0.5
     return frequency_V / frequency_V.sum()
 
@@ -104,7 +99,7 @@ CHUNK_LOGITS = 1 << 22
 
 
 class SoftmaxOutput(OutputLayer):
-    """Full softmax. `weight` is a parameter of its own, or None where the network ties it to the
+    """The full softmax. `weight` is a parameter of its own, or None if the network ties it to the
     word vectors."""
 
     weight: nn.Parameter
@@ -133,17 +128,16 @@ class SoftmaxOutput(OutputLayer):
         return log_likelihood(features_NE, self._weight(tied_VE), self.bias, targets_N)
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        return torch.log_softmax(
-            linear_logits(features_NE, self._weight(tied_VE), self.bias), dim=1
-        )
+        logits_NV = linear_logits(features_NE, self._weight(tied_VE), self.bias)
+        return torch.log_softmax(logits_NV, dim=1)
 
     def _weight(self, tied_VE: Tensor | None) -> Tensor:
         return self.weight if tied_VE is None else tied_VE
 
 
 def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
-    """features W^T + b, (N, V): the product in the type of the features, the result in fp32 or
-    wider."""
+    """Compute features W^T + b, (N, V): the product in the type of the features, the result in fp32
+    or wider."""
     dtype = features_NE.dtype
     logits_NV = torch.addmm(bias_V.to(dtype), features_NE, weight_VE.to(dtype).t())
     return logits_NV.to(torch.promote_types(dtype, torch.float32))
@@ -152,22 +146,20 @@ def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Ten
 def log_likelihood(
     features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor
 ) -> Tensor:
-    """log softmax(features W^T + b) (nats) at each target, 0 where it is padding, shape (N,); chunk
+    """Compute log softmax(features W^T + b) (nats) at each target, 0 for padding, shape (N,); chunk
     by chunk."""
-    products = product_type(features_NE)  # once, not by autocast for every chunk: W is large
+    # W is large: cast it once, not by autocast for every chunk.
+    products = product_type(features_NE)
     features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
     index_N1 = targets_N.clamp(min=0).unsqueeze(1)
+
+    rows = max(1, CHUNK_LOGITS // len(weight_VE))
     parts = []
-    for features_nE, index_n1 in zip(
-        features_NE.split(rows := _score_rows(len(weight_VE))), index_N1.split(rows), strict=True
-    ):
+    for features_nE, index_n1 in zip(features_NE.split(rows), index_N1.split(rows), strict=True):
         logits_nV = linear_logits(features_nE, weight_VE, bias_V)
-        parts.append(logits_nV.gather(1, index_n1).squeeze(1) - torch.logsumexp(logits_nV, dim=1))
+        target_n = logits_nV.gather(1, index_n1).squeeze(1)
+        parts.append(target_n - torch.logsumexp(logits_nV, dim=1))
     return torch.cat(parts) * (targets_N != PADDING)
-
-
-def _score_rows(vocabulary_size: int) -> int:
-    return max(1, CHUNK_LOGITS // vocabulary_size)
 
 
 # ---- The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and
@@ -210,46 +202,50 @@ class LinearCrossEntropy(torch.autograd.Function):
         targets_N: Tensor,
         smoothing: float = 0.0,
     ) -> Tensor:
+        device = features_NE.device
         products = product_type(features_NE)
-        features, weight, bias = (
-            given.detach().to(products) for given in (features_NE, weight_VE, bias_V)
-        )
         wide = torch.promote_types(products, torch.float32)
+        features = features_NE.detach().to(products)
+        weight = weight_VE.detach().to(products)
+        bias = bias_V.detach().to(products)
+
+        # Each row's share in the mean, 0 for padding; in bf16, 1 / n could be 0.4 % off.
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
-        index_N, row_N = (
-            targets_N.clamp(min=0),
-            torch.arange(len(targets_N), device=targets_N.device),
-        )
         count = kept_N1.sum(dtype=wide).clamp(min=1)
-        # of each row in the mean, 0 for padding; in bf16 1 / n may be 0.4 % off
         share_N1 = kept_N1.to(wide) / count
-        loss = torch.zeros((), dtype=wide, device=features_NE.device)
+        index_N = targets_N.clamp(min=0)
+        row_N = torch.arange(len(targets_N), device=targets_N.device)
+
+        # What is added up over the chunks. sum_V becomes the gradient of b, times n.
+        loss = torch.zeros((), dtype=wide, device=device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
-        sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
+        sum_V = torch.zeros(len(bias), dtype=wide, device=device)
         rows = chunk_rows(len(features), len(weight) * features.element_size())
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
+            share_n1 = share_N1[part]
             logits = logits_of(features[part], weight, bias)
             target = row_N[: len(logits)], index_N[part]
             if smoothing:
-                loss += smoothing * (logits[target].to(wide) * share_N1[part, 0]).sum()
+                loss += smoothing * (logits[target].to(wide) * share_n1[:, 0]).sum()
+
+            # The logits' memory is used for p, and then for p - y.
             p = softmax_over_V(logits)
             p_target_n = p[target]
-            loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
-            difference = p.index_put_(target, p_target_n - (1 - smoothing))  # p - y
-            grad_features[part] = torch.mm(difference, weight) * share_N1[part]
-            weighted = torch.cat(
-                ((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)),
-                dim=1,
-            )
+            logprob_n = p_target_n.to(wide).clamp(min=SMALLEST).log()
+            loss -= (logprob_n * share_n1[:, 0]).sum()
+            difference = p.index_put_(target, p_target_n - (1 - smoothing))
+
+            grad_features[part] = torch.mm(difference, weight) * share_n1
+            weighted = (features[part] * share_n1).to(products)
+            weighted = torch.cat((weighted, kept_N1[part].expand(-1, ONES)), dim=1)
             add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
+
         if smoothing:
-            loss -= _smooth(
-                smoothing, features, weight, bias, share_N1, (grad_features, grad_weight, sum_V)
-            )
-        ctx.save_for_backward(
-            grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype)
-        )
+            gradients = grad_features, grad_weight, sum_V
+            loss -= _smooth(smoothing, features, weight, bias, share_N1, gradients)
+        grad_bias = (sum_V / count).to(bias_V.dtype)
+        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, grad_bias)
         return loss
 
     @staticmethod
@@ -265,29 +261,35 @@ def _smooth(
     share_N1: Tensor,
     gradients: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
-    """e times the mean logit of a target, whose place the target's own logit has in nll; takes the
-    uniform e / V from the gradients of features, W and (times the number of targets) b."""
-    (grad_features, grad_weight, sum_V), V = gradients, len(bias_V)
-    wide = sum_V.dtype
-    mean_E, sum_E = weight_VE.mean(dim=0, dtype=wide), (features_NE.to(wide) * share_N1).sum(dim=0)
+    """Put the mean logit in the place of the target's own, for the share e of the loss.
+
+    Return e times the mean logit of a target; take the uniform e / V from the gradients of
+    features, W and (times the number of targets) b.
+    """
+    grad_features, grad_weight, sum_V = gradients
+    V, wide = len(bias_V), sum_V.dtype
+    mean_E = weight_VE.mean(dim=0, dtype=wide)
+    sum_E = (features_NE.to(wide) * share_N1).sum(dim=0)
     grad_features -= smoothing * share_N1 * mean_E
     grad_weight -= smoothing / V * sum_E
     sum_V -= smoothing / V * (share_N1 != 0).sum()
-    return smoothing * (
-        torch.dot(sum_E, mean_E) + bias_V.mean(dtype=wide) * share_N1.sum(dtype=wide)
-    )
+    mean_bias = bias_V.mean(dtype=wide) * share_N1.sum(dtype=wide)
+    return smoothing * (torch.dot(sum_E, mean_E) + mean_bias)
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
-    """Each times the gradient of the loss; as they are where that is 1 and no device is to be
-    waited for: as in `loss.backward()`, which spares one pass over all of W's gradient."""
+    """Multiply each by the gradient of the loss.
+
+    Where that is 1, as in `loss.backward()`, they are returned as they are, which spares one pass
+    over all of W's gradient; but not where it takes waiting for a device to know.
+    """
     if grad.device.type == "cpu" and grad == 1:
         return gradients
     return tuple(gradient * grad for gradient in gradients)
 
 
 def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
-    """features W^T + b.
+    """Compute features W^T + b.
 
     On a CPU products in fp32 take up to 1.6 times as long where the rows of the result are not
     whole cache lines. There the result is written to wider rows, some hundred at a time. The
@@ -296,38 +298,34 @@ def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
     N, V = len(features_NE), len(weight_VE)
     width = -(-V // LINE) * LINE
     most = WIDE_BYTES // (4 * width)
-    if (
-        features_NE.device.type != "cpu"
-        or features_NE.dtype != torch.float32
-        or width == V
-        or min(N, most) < WIDE_ROWS
-    ):
+    is_fp32_on_cpu = features_NE.device.type == "cpu" and features_NE.dtype == torch.float32
+    if not is_fp32_on_cpu or width == V or min(N, most) < WIDE_ROWS:
         return torch.mm(features_NE, weight_VE.t()).add_(bias_V)
-    logits_NV, rows = features_NE.new_empty((N, V)), _even_rows(N, most)
-    wide = features_NE.new_empty((rows, width))[:, :V]
+
+    rows = _even_rows(N, most)
+    wide_nV = features_NE.new_empty((rows, width))[:, :V]
+    logits_NV = features_NE.new_empty((N, V))
     for start in range(0, N, rows):
         part = features_NE[start : start + rows]
-        torch.add(
-            torch.mm(part, weight_VE.t(), out=wide[: len(part)]),
-            bias_V,
-            out=logits_NV[start : start + rows],
-        )
+        product_nV = torch.mm(part, weight_VE.t(), out=wide_nV[: len(part)])
+        torch.add(product_nV, bias_V, out=logits_NV[start : start + rows])
     return logits_NV
 
 
 def softmax_over_V(logits_NV: Tensor) -> Tensor:
-    """Over V; on a CPU in place (torch.softmax with `out` makes a new array, and copies it)."""
+    """Compute the softmax over V; on a CPU in place (torch.softmax with `out` would make a new
+    array, and copy it)."""
     place = logits_NV if logits_NV.device.type == "cpu" else torch.empty_like(logits_NV)
     return torch.ops.aten._softmax.out(logits_NV, 1, False, out=place)
 
 
 def chunk_rows(count: int, row_bytes: int) -> int:
-    """Rows of a chunk of `count`, whose logits take `row_bytes` each."""
+    """Return how many of `count` rows, whose logits take `row_bytes` each, make a chunk."""
     return _even_rows(count, CHUNK_BYTES // row_bytes)
 
 
 def _even_rows(count: int, most: int) -> int:
-    """Rows of a chunk, at most `most`, so that chunks are about the same size."""
+    """Return how many rows make a chunk, at most `most`, so that chunks are about the same size."""
     chunks = -(-count // max(1, most))
     return max(1, -(-count // max(1, chunks)))
 
@@ -339,12 +337,13 @@ def add_slices(
     weighted_NF: Tensor,
     is_first: bool,
 ) -> None:
-    """Adds difference^T features to the gradient of W (writes it there if `is_first`), and
+    """Add difference^T features to the gradient of W (write it there if `is_first`), and
     difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
-    # smaller products would leave a GPU half empty
-    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V
-    # adding from bf16, with gaps between rows, takes twice as long
+    size = V  # on a GPU, which smaller products would leave half empty
+    if difference_NV.device.type == "cpu":
+        size = max(1, SLICE_WEIGHTS // E)
+    # Adding from bf16, with gaps between rows, would take twice as long.
     wide_vE = grad_weight_VE.new_empty((min(size, V), E))
     for start in range(0, V, size):
         part = slice(start, start + size)
