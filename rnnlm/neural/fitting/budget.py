@@ -8,12 +8,15 @@ from typing import Any
 
 from rnnlm.config import Budget
 
-MOST_COST = 0.01  # share of the time that what is done every so many seconds may cost
+MOST_COST = 0.01  # share of the time that something done every so many seconds may take
 
 
 class BudgetClock:
-    """Runs from its creation. `set_aside`: seconds of a time budget kept for what comes after the
-    last step. `now`: a clock to go by, in seconds; None: this process's own."""
+    """A clock that runs from its creation.
+
+    set_aside: seconds of a time budget kept for what comes after the last step. now: a clock to go
+    by, in seconds; None: this process's own.
+    """
 
     def __init__(self, budget: Budget, now: Callable[[], float] | None = None) -> None:
         self.budget = budget
@@ -22,33 +25,33 @@ class BudgetClock:
         self.started_at = self.now()
 
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return self.now() - self.started_at
 
     def progress(self, step: int, epochs: float, seconds: float | None = None) -> float:
-        """The share of the budget used after `step` steps, `epochs` of the text, `seconds` (None:
-        now); 1 or more where it is spent."""
+        """Return the share of the budget used after `step` steps, `epochs` of the text, `seconds`
+        (None: now); 1 or more if it is spent."""
         if self.budget.steps:
             return step / self.budget.steps
         if self.budget.epochs:
             return epochs / self.budget.epochs
-        return (self.elapsed() if seconds is None else seconds) / max(
-            1e-3, (self.budget.seconds or 0.0) - self.set_aside
-        )
+        if seconds is None:
+            seconds = self.elapsed()
+        return seconds / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.elapsed(), "set_aside": self.set_aside}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """A time budget counts from the start of the run."""
+        """Take up a stored state: a time budget counts from the start of the run."""
         self.started_at -= state["seconds"]
         self.set_aside = state["set_aside"]
 
 
 @dataclass
 class Interval:
-    """Every so many steps; or every so many seconds, and then less often where it would cost more
-    than :data:`MOST_COST` of the time."""
+    """When something is due: every so many steps; or every so many seconds, and then less often if
+    it would take more than :data:`MOST_COST` of the time."""
 
     every: Budget
     step: int = 0
@@ -60,18 +63,21 @@ class Interval:
         return cls(Budget.parse(text))
 
     def begin(self, step: int, seconds: float) -> None:
-        """The next time is counted from here."""
+        """Count the next time from here."""
         self.step, self.seconds = step, seconds
 
     def due(self, step: int, seconds: float, soon: bool = False) -> bool:
-        """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the
-        first of all need not wait."""
+        """Return whether it is time, after `step` steps, `seconds` after the start. soon: if it
+        goes by time, the first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
-        return (soon and not self.step) or seconds - self.seconds >= max(
-            self.every.seconds or 0.0, self.cost / MOST_COST
-        )
+        if soon and not self.step:
+            return True
+        wait = max(self.every.seconds or 0.0, self.cost / MOST_COST)
+        return seconds - self.seconds >= wait
 
     def done(self, step: int, began: float, ended: float) -> None:
-        """It was done after `step` steps, from `began` to `ended`, seconds."""
-        self.step, self.seconds, self.cost = step, ended, ended - began
+        """Note that it was done after `step` steps, from `began` to `ended`, seconds."""
+        self.step = step
+        self.seconds = ended
+        self.cost = ended - began

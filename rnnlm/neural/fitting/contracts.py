@@ -14,8 +14,8 @@ from torch import Tensor
 
 from rnnlm.neural.layers.names import LayeredNetwork
 
-# what one batch leaves to the next, (places, B, width); zeros where a row begins; () where nothing
-# is carried
+# What one batch leaves to the next, (places, B, width); zeros where a row begins; () if nothing is
+# carried.
 Carry = tuple[Tensor, ...]
 
 
@@ -24,8 +24,8 @@ class Batch:
     """What one training step reads. Under several ranks, `tensors` are of this rank's rows alone.
 
     tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks.
-    share: this rank's rows among them. fresh: (1, B, 1), which rows begin anew, on the device; None
-    where none does. rate_factor: of the learning rate in this step.
+    share: this rank's rows among them. fresh: (1, B, 1), which rows start from the initial state,
+    on the device; None if none does. rate_factor: multiplies the learning rate in this step.
     """
 
     tensors: tuple[Tensor, ...]
@@ -41,9 +41,12 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks,
-    accumulation and rows of unequal length weigh right. penalty: minimised beside it, a mean over
-    all cells. carry: for the next batch."""
+    """The loss of a batch.
+
+    mean_nats: a mean over the targets of the tensors; with the batch's counts it makes a sum, so
+    that ranks, accumulation and rows of unequal length weigh right. penalty: minimised beside it, a
+    mean over all cells. carry: for the next batch.
+    """
 
     mean_nats: Tensor
     penalty: Tensor | float
@@ -52,8 +55,11 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found. loss_nats: mean per target, infinite where it is not a number.
-    figure: what models are chosen by, called `name`. figures: what else was measured, by name."""
+    """What a validation found.
+
+    loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen
+    by, called `name`. figures: what else was measured, by name.
+    """
 
     loss_nats: float
     figure: float
@@ -92,7 +98,7 @@ class BatchSource(Part, Protocol):
     """Batches without end; each rank gets its share of one global batch. Its state says what
     :meth:`next` has handed out.
 
-    tokens, epochs: read so far. rows: of all ranks. seed: of what is drawn at random.
+    tokens, epochs: how many have been read. rows: of all ranks. seed: of what is drawn at random.
     """
 
     tokens: int
@@ -124,24 +130,24 @@ class Objective(Protocol):
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss: ...
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        """The sum over the targets, under the weights as they are, without dropout or sampling;
-        waits for the device."""
+        """Return the sum over the targets, under the weights as they are, without dropout or
+        sampling. Waits for the device."""
         ...
 
     def weights_changed(self) -> None:
-        """To be called after weights were loaded: works out what follows from them."""
+        """Derive what follows from the weights; called after weights were loaded."""
         ...
 
     def model(self) -> Any:
-        """A view of the network as a model, which can be saved."""
+        """Return a view of the network as a model, which can be saved."""
         ...
 
 
 class Validation(Protocol):
-    """Measures the model on what it is not trained on."""
+    """A measurement of the model on data that it is not trained on."""
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
-        """None where `stop`, asked again and again, cut it off."""
+        """Measure the model; return None if `stop`, asked again and again, cut that off."""
         ...
 
 
@@ -149,12 +155,12 @@ class Validation(Protocol):
 class Divisible(Protocol):
     """A Validation that can read a part of its data.
 
-    tokens: that it reads. passes: how often it goes over each; decoding counts as several.
+    tokens: how many it reads. passes: how often it goes over each; decoding counts as several.
     """
 
     tokens: int
     passes: float
 
     def part(self, tokens: int) -> Validation:
-        """Return a validation on about so many tokens, spread evenly over the data."""
+        """Return a validation on about that many tokens, spread evenly over the data."""
         ...

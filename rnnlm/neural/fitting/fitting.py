@@ -1,4 +1,4 @@
-"""Fitting a network to text: what can be checked beforehand, the weights it starts from, and its
+"""Training a network on text: what can be checked beforehand, the weights it starts from, and its
 training as a generator of events."""
 
 import hashlib
@@ -24,7 +24,7 @@ from rnnlm.neural.fitting.language_modelling import (
     RareWords,
     TextStreams,
 )
-from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
 from rnnlm.neural.fitting.settings import (
     COUNTED,
     FittingSettings,
@@ -44,14 +44,10 @@ from rnnlm.text.vectors import check_text, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
-    """Whether the device and the precision asked for are here, the file of word vectors, and
-    validation text for a schedule that needs it. has_text: word vectors can be counted in what the
-    network is trained on.
+    """Refuse what cannot be trained: an absent device or precision, a file of word vectors that
+    cannot be read, a schedule that needs validation text where there is none.
 
-    Raises:
-        DeviceError: they are not. SettingsError: there is no such device, or no text to count.
-            TextError: the file of word vectors cannot be read, or is binary. UsageError: there is
-            no validation text.
+    has_text: whether word vectors can be counted in what the network is trained on.
     """
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
@@ -62,13 +58,17 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
             "set cuda_graphs=false",
         )
     if settings.embeddings == COUNTED and not has_text:
-        hint = "make a file of vectors with rnnlm vectors --method svd, and name that"
-        raise SettingsError(f"embeddings = {COUNTED} is for language models", hint=hint)
+        raise SettingsError(
+            f"embeddings = {COUNTED} is for language models",
+            hint="make a file of vectors with rnnlm vectors --method svd, and name that",
+        )
     if settings.embeddings and settings.embeddings != COUNTED:
         check_text(settings.embeddings)
     if settings.follows_validations and not has_valid:
-        hint = "name one with --valid, or hold some out: --set holdout=0.05"
-        raise UsageError(f"{settings.follows_validations} needs validation text", hint=hint)
+        raise UsageError(
+            f"{settings.follows_validations} needs validation text",
+            hint="name one with --valid, or hold some out: --set holdout=0.05",
+        )
 
 
 def fit(
@@ -78,16 +78,11 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where
-    it was cut off. Asked at every step: whether to `stop`, and whether to `save` what the run could
-    go on from.
+    """Train a network on `data`. Yield Started, then Step, Validated and Checkpoint as they come,
+    at the end Fitted with the best weights.
 
-    Yields Started, then Step, Validated and Checkpoint as they come, at the end Fitted with the
-    best weights.
-
-    Raises:
-        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on,
-            or too little memory.
+    initial: weights that replace the random ones, or the state of a run that is resumed. stop,
+    save: asked at every step whether to end, and whether to store what the run could go on from.
     """
     yield from fit_with(make_trainer, resolved, data, stop, initial, save)
 
@@ -100,16 +95,17 @@ def fit_with(
     initial: dict[str, np.ndarray] | TrainingState | None,
     save: Callable[[], bool],
 ) -> Iterator[Event]:
-    """The training that a trainer of `maker`, which is as :func:`make_trainer`, does on `data` of
-    any task."""
+    """Train on `data` of any task with a trainer that `maker` makes, as :func:`make_trainer` does
+    for language models."""
     run = resolved.make(RunSettings)
     ranks = join(resolve_device(bind_device(run.device)), run.rank_timeout)
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = maker(resolved, data, initial, ranks)
-        yield started(
-            trainer, resolved.values["model"], data, resolved.values.get("bptt_tokens", 0)
-        )
+        bptt_tokens = resolved.values.get("bptt_tokens", 0)
+        yield started(trainer, resolved.values["model"], data, bptt_tokens)
+
+        # A resumed run that ends at once says why.
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
                 "the run's budget, which counts from its start, is spent: raise it with "
@@ -130,28 +126,33 @@ def make_trainer(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
-    :func:`fit`."""
+    """Make the trainer of a language model on the device asked for, with torch's threads and seed
+    set."""
     run = resolved.make(RunSettings)
     device, precision = begin(run)
-    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
+    stored: TrainingState | None = None
+    weights: dict[str, np.ndarray] | None = None
+    if isinstance(initial, TrainingState):
+        stored = state.checked(initial)
+    else:
+        weights = initial
     with memory_errors(device):
-        weights = None if isinstance(initial, TrainingState) else initial
-        network = start_network(
-            resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights
-        )
+        shape = resolved.make(KINDS[resolved.values["model"]])
+        network = start_network(shape, data.tokenizer, device, weights)
+
+        # Word vectors made elsewhere; a resumed run has all its weights stored.
         settings = resolved.make(FittingSettings)
-        encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
-        weight_VE, text = network.input.weight, None if stored else data.train
         place_vectors(
-            weight_VE,
+            network.input.weight,
             settings,
             data.tokenizer,
-            encoding_errors,
+            resolved.values.get("encoding_errors", TextSettings.encoding_errors),
             is_started=initial is not None,
-            text=text,
+            text=None if stored else data.train,
         )
         seed_dropout(run.seed, weights, ranks)
+
+        # A resumed run keeps its number of rows, whatever the ranks are now.
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
         if stored:
@@ -160,17 +161,19 @@ def make_trainer(
 
 
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
-    """What dropout draws from now on: of each rank its own, and from `initial` weights on other
-    masks than those that they were trained under with the same seed. A network remembers windows
-    that it reads once more under the same masks: its training loss falls, its perplexity on other
-    text does not."""
+    """Seed what dropout draws from now on, in each rank in its own way.
+
+    From `initial` weights on, masks are others than those under which they were trained with the
+    same seed. A network remembers windows that it reads once more under the same masks: its
+    training loss falls, its perplexity on other text does not.
+    """
     seeds = [seed]
     if initial is not None:
         checksum = 0
         for name in sorted(initial):
             checksum = zlib.crc32(np.ascontiguousarray(initial[name]).data, checksum)
         seeds.append(checksum)
-        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(seed_of(seeds))
     ranks.seed_per_rank(*seeds)
 
 
@@ -178,7 +181,7 @@ LONG_RUN_SECONDS = 30.0  # of this process: then the load is its own
 
 
 def _tell_if_busy() -> None:
-    """Send a notice if other programs seem to leave fewer processors than torch has threads, which
+    """Give notice if other programs seem to leave fewer processors than torch has threads, which
     wait for each other at every step."""
     threads, cores, load = torch.get_num_threads(), system.processors(), system.load()
     is_own = time.process_time() > LONG_RUN_SECONDS
@@ -190,11 +193,7 @@ def _tell_if_busy() -> None:
 
 
 def begin(run: RunSettings) -> tuple[torch.device, str]:
-    """The device and the precision of a run, torch's threads and seed set.
-
-    Raises:
-        DeviceError: the device asked for is not here.
-    """
+    """Set torch's threads and seed for a run; return its device and precision."""
     if run.threads:
         torch.set_num_threads(run.threads)
     device = resolve_device(bind_device(run.device))
@@ -211,12 +210,8 @@ def language_model_trainer(
     precision: str,
     ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
 ) -> Trainer:  # fmt: skip
-    """A trainer of `network` as a language model of `data`. rows: of all ranks; None: `batch_rows`
-    for each.
-
-    Raises:
-        TrainingError: the text has no tokens, or fewer rows than there are ranks.
-    """
+    """Make the trainer of `network` as a language model of `data`. rows: of all ranks; None:
+    `batch_rows` for each."""
     tokenizer, device = data.tokenizer, next(network.parameters()).device
     multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
     rare = RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed)
@@ -224,14 +219,14 @@ def language_model_trainer(
         data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple, rare
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
-    validation = (
-        PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks) if data.valid else None
-    )
+    validation = None
+    if data.valid:
+        validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks)
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
 
 
 def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int = 0) -> Started:
-    """What the run is that `trainer` is about to begin."""
+    """Describe the run that `trainer` is about to begin."""
     return Started(
         model=model,
         parameters=sum(parameter.numel() for parameter in trainer.network.parameters()),
@@ -250,13 +245,12 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
 
 
 def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str, bytes]:
-    """What is to be the same on all ranks, in words, and a hash of it."""
+    """Return what is to be the same on all ranks, in words, and a hash of it."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
     parts = sorted(resolved.values.items()), texts, step, torch.__version__
-    return "what is trained (settings, text, tokenizer, place in the run)", hashlib.sha256(
-        repr(parts).encode()
-    ).digest()
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return "what is trained (settings, text, tokenizer, place in the run)", digest
 
 
 def start_network(
@@ -265,8 +259,8 @@ def start_network(
     device: torch.device,
     initial: dict[str, np.ndarray] | None = None,
 ) -> Network:
-    """A network with random (drawn on the CPU, so the same on every device) or `initial` weights,
-    on `device`."""
+    """Make a network on `device`, with `initial` weights or random ones, which are drawn on the CPU
+    so that they are the same on every device."""
     network = make_network(settings, tokenizer)
     if initial is not None:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
@@ -282,13 +276,11 @@ def place_vectors(
     is_started: bool,
     text: EncodedText | None = None,
 ) -> None:
-    """The word vectors of a network from a file or from counts of `text`, and whether they are
-    trained; `is_started`: whether it has weights of another model. text: None where none is
-    counted, as in a run that goes on, whose weights are stored.
+    """Fill a network's word vectors from a file or from counts of `text`, and freeze them if asked
+    to.
 
-    Raises:
-        SettingsError: there are no word vectors, they have another width, or would stay random.
-            TextError: the file is damaged, or the text holds nothing to count.
+    is_started: whether the network has weights of another model. text: None if none is counted, as
+    in a run that is resumed, whose weights are stored.
     """
     if not settings.embeddings and not settings.freeze_embeddings:
         return
@@ -299,8 +291,11 @@ def place_vectors(
             "set characters_beside=true",
         )
     if not settings.embeddings and not is_started:
-        hint = "name a file with --embeddings, or a model with --init-from"
-        raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
+        raise SettingsError(
+            "freeze_embeddings = true would keep random word vectors",
+            hint="name a file with --embeddings, or a model with --init-from",
+        )
+
     if settings.embeddings == COUNTED:
         if text is not None:
             load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
@@ -310,10 +305,7 @@ def place_vectors(
                 f"{settings.embeddings} has vectors of words: they have an effect on those "
                 f"{tokenizer.name} tokens alone that are words"
             )
-        load_vectors(
-            weight_VE,
-            read_vectors(
-                settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors
-            ),
-        )
+        width = weight_VE.shape[1]
+        found = read_vectors(settings.embeddings, tokenizer.symbols(), width, encoding_errors)
+        load_vectors(weight_VE, found)
     weight_VE.requires_grad_(not settings.freeze_embeddings)

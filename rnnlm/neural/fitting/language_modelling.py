@@ -32,13 +32,15 @@ from rnnlm.text.batches import (
 from rnnlm.text.encoding import EncodedText
 
 ROWS = 32
-LOOKED_AT = (8, 16)  # rows and tokens of each, where a little of the text is to be read
+LOOKED_AT = (8, 16)  # rows, and tokens of each, where only a little of the text is to be read
 
 
 class CrossEntropy:
     """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy
-    unless it is sampled; the hidden state is carried on. reader: reads the network in the precision
-    of training."""
+    unless it is sampled. The hidden state is carried on.
+
+    reader: reads the network in the precision of training.
+    """
 
     def __init__(self, reader: NeuralLanguageModel) -> None:
         self.reader = reader
@@ -66,9 +68,12 @@ class CrossEntropy:
 
 
 class PerplexityValidation:
-    """A Validation: `text` as several streams (or document by document), which the ranks share,
-    through `model`, in the precision of training. window: tokens of one in training, of which each
-    stream has one at least. tokens: that are read, fewer where it is a part."""
+    """A Validation: the perplexity of `text` under `model`, in the precision of training, read as
+    several streams (or document by document), which the ranks share.
+
+    window: tokens of a window in training; each stream has one window at least. tokens: how many
+    are read: fewer than the text has if only a part is.
+    """
 
     passes = 1.0
 
@@ -90,28 +95,32 @@ class PerplexityValidation:
         self.tokens = int((self.spans[:, 1] - self.spans[:, 0]).sum())
 
     def part(self, tokens: int) -> "PerplexityValidation":
-        """The beginnings of streams all over the text, or every so many-th document."""
+        """Return a validation on the beginnings of streams all over the text, or on every n-th
+        document."""
         return PerplexityValidation(self.text, self.model, self.window, self.ranks, tokens)
 
     def _spans(self, wanted: int) -> np.ndarray:
-        """What is read: streams, or documents, of about so many tokens in all."""
+        """Return the streams, or documents, to read: about that many tokens in all."""
         text = self.text
-        if text.document_offsets is None:
-            spans = span_scoring.spans_between(stream_bounds(text.tokens, self.rows))
-            longest = -(-wanted // self.rows)
-            return np.stack([spans[:, 0], np.minimum(spans[:, 1], spans[:, 0] + longest)], axis=1)
-        spans = span_scoring.spans_between(text.document_offsets)
-        return spans[:: -(-text.tokens // max(1, wanted))]
+        if text.document_offsets is not None:
+            spans = span_scoring.spans_between(text.document_offsets)
+            every = -(-text.tokens // max(1, wanted))
+            return spans[::every]
+        spans = span_scoring.spans_between(stream_bounds(text.tokens, self.rows))
+        longest = -(-wanted // self.rows)
+        ends = np.minimum(spans[:, 1], spans[:, 0] + longest)
+        return np.stack([spans[:, 0], ends], axis=1)
 
     def __str__(self) -> str:
-        how = (
-            f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
-        )
+        how = "document by document"
+        if self.text.document_offsets is None:
+            how = f"{self.rows} streams"
         return f"{how}, {self.model.precision}"
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
-        """`stop` is asked before each window."""
+        """Measure perplexity, asking `stop` before each window."""
         logprob = self._logprob(self.ranks.own_stop(stop))
+        # All ranks stop if one of them did.
         total, stopped = self.ranks.totals(logprob or 0.0, logprob is None)
         self.ranks.synchronize()
         if stopped:
@@ -120,30 +129,28 @@ class PerplexityValidation:
         return Verdict(math.log(ppl), ppl, PERPLEXITY)
 
     def read_some(self) -> None:
-        """The beginning of the text, in pieces, each from the state of zeros on."""
+        """Read the beginning of the text, in pieces, each from the state of zeros on."""
         tokens = min(LOOKED_AT[1], self.text.tokens)
         rows = min(LOOKED_AT[0], self.text.tokens // tokens)
-        targets_BT = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64).reshape(
-            rows, tokens
-        )
-        inputs_BT = np.concatenate(
-            [[self.model.tokenizer.boundary_id], targets_BT.flatten()[:-1]]
-        ).reshape(rows, tokens)
+        targets_N = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64)
+        inputs_N = np.concatenate([[self.model.tokenizer.boundary_id], targets_N[:-1]])
+        inputs_BT = inputs_N.reshape(rows, tokens)
+        targets_BT = targets_N.reshape(rows, tokens)
         self.model.score(inputs_BT, targets_BT, self.model.initial_state(rows))
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
-        """Of this rank's share, in nats; None where it was to stop."""
-        text, model, spans = self.text, self.model, self.spans
-        logprob_N, scored = np.zeros(text.tokens), []
+        """Return the log-probability of this rank's share, in nats; None if it was stopped."""
+        text, model = self.text, self.model
+        own = self.spans[self.ranks.share(len(self.spans))]
+        # As much as may be read between two looks at `stop`, but all rows side by side.
+        at_once = max(model.piece_tokens, self.rows * span_scoring.TOKENS_PER_ROW)
+        scored = []
         for window in span_scoring.span_windows(
-            text.ids,
-            spans[self.ranks.share(len(spans))],
-            model.tokenizer.boundary_id,
-            # as far as one look at `stop` lasts, but all rows side by side
-            max(model.piece_tokens, self.rows * span_scoring.TOKENS_PER_ROW),
+            text.ids, own, model.tokenizer.boundary_id, at_once
         ):
             if stop():
                 return None
+            # Rows that have ended drop out of the state.
             rows = len(window.start_B)
             if not window.rows_before:
                 state = model.initial_state(rows)
@@ -151,13 +158,16 @@ class PerplexityValidation:
                 state = state.select(range(rows))
             logprob_BT, state = model.score(window.inputs_BT, window.targets_BT, state)
             scored.append((window.start_B, window.end_B, logprob_BT))
-        for each in scored:  # they stay on the device until all are computed
-            span_scoring.place(logprob_N, *each)
+
+        # They stay on the device until all are computed.
+        logprob_N = np.zeros(text.tokens)
+        for start_B, end_B, logprob_BT in scored:
+            span_scoring.place(logprob_N, start_B, end_B, logprob_BT)
         return float(logprob_N.sum())
 
 
 def _perplexity(logprob: float, tokens: int) -> float:
-    """exp of the mean negative log-probability; infinite where that is not a number."""
+    """Return exp of the mean negative log-probability; infinity where that is not a number."""
     ppl = span_scoring.perplexity(logprob, tokens)
     return math.inf if ppl is None else ppl
 
@@ -165,11 +175,11 @@ def _perplexity(logprob: float, tokens: int) -> float:
 # ---- The training text as B contiguous streams, read side by side in windows of T tokens: the
 # source of batches of a language model.
 #
-# The text lies on the device, or, where it is too large for memory, on disk.
+# The text is on the device, or, if it is too large for memory, on disk.
 
 BLOCK_TOKENS = 1 << 20
 SHORTEST = 5  # tokens of a window whose length is drawn
-# tell the random numbers that draw lines, and unknown words, from those that draw windows
+# Seeds that set the random numbers for lines, and for unknown words, apart from those for windows.
 LINES, UNKNOWN_WORDS = 1, 2
 OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
@@ -182,7 +192,8 @@ class RareWords:
     decides between two sentences. The words seen once are the best evidence of what unknown words
     are like: where they stand, and how often (Good 1953).
 
-    positions_M: where they stand in the text. chance: that an epoch reads one as `<unk>`.
+    positions_M: where they are in the text. chance: the probability that an epoch reads one as
+    `<unk>`.
     """
 
     positions_M: np.ndarray
@@ -194,8 +205,8 @@ class RareWords:
     def of(
         cls, text: EncodedText, tokenizer: Tokenizer, chance: float, seed: int
     ) -> "RareWords | None":
-        """Find them; None where none are to be read as `<unk>`: there is no such symbol, or the
-        text has it already, as one with a cut vocabulary does."""
+        """Find the words of `text`; return None if none are to be read as `<unk>`: there is no such
+        symbol, or the text has it already, as one with a cut vocabulary does."""
         if not chance or tokenizer.unk_id is None or not text.tokens:
             return None
         counts_V = np.zeros(tokenizer.size, dtype=np.int64)
@@ -203,6 +214,7 @@ class RareWords:
             counts_V += np.bincount(ids_n, minlength=tokenizer.size)
         if counts_V[tokenizer.unk_id]:
             return None
+
         is_rare_V = counts_V == 1
         is_rare_V[tokenizer.boundary_id] = False
         found = [start + np.flatnonzero(is_rare_V[ids_n]) for start, ids_n in _blocks(text.ids)]
@@ -221,13 +233,12 @@ def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 class TextStreams:
-    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is
-    too short, with a notice) in windows of `bptt_tokens`, of which each rank reads its share of
-    rows. multiple: window lengths are rounded to a multiple of this. rare: the words some of which
-    each epoch reads as `<unk>`.
+    """A BatchSource: `text` as streams in windows of `bptt_tokens`, of which each rank reads its
+    share of rows.
 
-    Raises:
-        TrainingError: the text has no tokens, or there are fewer streams than ranks.
+    rows: how many streams; None: `batch_rows` for each rank. A text too short for them has fewer,
+    with a notice. multiple: window lengths are rounded to a multiple of this. rare: the words some
+    of which each epoch reads as `<unk>`.
     """
 
     multiple: int
@@ -241,6 +252,8 @@ class TextStreams:
     ) -> None:  # fmt: skip
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
+
+        # How many rows there are, and which of them are this rank's.
         wanted = rows or settings.batch_rows * ranks.count
         self.rows = fitting_rows(wanted, text.tokens)
         if self.rows < wanted:
@@ -255,13 +268,17 @@ class TextStreams:
                 "start fewer",
             )
         self.share = ranks.share(self.rows)
+
         self.settings = settings
         self.seed = seed
         self.device = device
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
-        self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
+        self.line_offsets = text.line_offsets
+        self.document_offsets = text.document_offsets
         self.rare = rare
+
+        # Read the text from disk if it is there, otherwise copy it to the device.
         self.reader: DiskReader | DeviceReader
         if isinstance(text.ids, ChunkedArray):
             self.reader = DiskReader(text.ids, boundary_id, self._on_device)
@@ -297,15 +314,22 @@ class TextStreams:
         self._windows = self.windows(self.epochs)
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
-        """(epochs done with it, window), epoch after epoch without end, after those that
-        `epochs_done` says are done. An epoch's first window is fresh in every row, any other one
-        where a document or a drawn line begins, and by the chance `state_reset`."""
+        """Yield (epochs done with it, window), epoch after epoch without end, beginning after
+        `epochs_done`.
+
+        An epoch's first window is fresh in every row, any other one where a document or a drawn
+        line begins, and with probability `state_reset`.
+        """
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
             if self.rare is not None:
                 self.reader.hide(self.rare.drawn(epoch), self.rare.unk_id)
-            read, streams = 0, StreamWindows(self.bounds, self._borders(epoch))
-            while window := streams.next(self._length(random)):
+
+            # An epoch that was cut off is gone through from its beginning, to draw the same.
+            read = 0
+            streams = StreamWindows(self.bounds, self._borders(epoch))
+            window = streams.next(self._length(random))
+            while window:
                 if self.settings.state_reset:
                     drawn_B = random.random(self.rows) < self.settings.state_reset
                     window = replace(window, fresh_B=window.fresh_B | drawn_B)
@@ -313,61 +337,67 @@ class TextStreams:
                 done = epoch + read / self.text_tokens
                 if done > epochs_done:
                     yield done, window
+                window = streams.next(self._length(random))
 
     def batch(self, window: Window) -> Batch:
-        """This rank's rows of `window`, as long as the longest row of all ranks; targets past a
-        row's end are padding."""
+        """Return this rank's rows of `window`, as long as the longest row of all ranks; targets
+        past a row's end are padding."""
         rows, length = self.share, int((window.end_B - window.start_B).max())
         tensors = self.reader.window(window.start_B[rows], window.end_B[rows], length)
-        fresh_B = window.fresh_B[rows]
-        fresh_1B1 = self._on_device(fresh_B).view(1, -1, 1) if fresh_B.any() else None
-        # tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1)
-        factor = window.length / self.settings.bptt_tokens if self.settings.draws_lengths else 1.0
-        return Batch(tensors, window.tokens_B, rows, fresh_1B1, factor)
+        fresh_1B1 = None
+        if window.fresh_B[rows].any():
+            fresh_1B1 = self._on_device(window.fresh_B[rows]).view(1, -1, 1)
+
+        # Tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1).
+        rate_factor = 1.0
+        if self.settings.draws_lengths:
+            rate_factor = window.length / self.settings.bptt_tokens
+        return Batch(tensors, window.tokens_B, rows, fresh_1B1, rate_factor)
 
     def _borders(self, epoch: int) -> list[Borders]:
-        """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance
-        `line_starts`."""
-        borders: list[Borders] = (
-            [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
-        )
-        if self.settings.line_starts:
+        """Return where rows start from the initial state in that epoch: at every document, and at
+        lines drawn with probability `line_starts`."""
+        borders: list[Borders] = []
+        if self.document_offsets is not None:
+            borders.append(DocumentBorders(self.document_offsets))
+        chance = self.settings.line_starts
+        if chance:
             random = np.random.default_rng((self.seed, epoch, LINES))
-            borders.append(
-                DrawnLineBorders(
-                    self.line_offsets, self.bounds[:-1], self.settings.line_starts, random
-                )
-            )
+            borders.append(DrawnLineBorders(self.line_offsets, self.bounds[:-1], chance, random))
         return borders
 
     def _length(self, random: np.random.Generator) -> int:
-        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by
-        the chance `bptt_short`, around half of it; of :data:`SHORTEST` tokens at least; then the
-        nearest multiple of `multiple`, which keeps the mean."""
+        """Return the length of the next window.
+
+        It is `bptt_tokens`, or drawn from a normal distribution around it or, with probability
+        `bptt_short`, around half of it; :data:`SHORTEST` tokens at least; then the nearest multiple
+        of `multiple`, which keeps the mean.
+        """
         settings, multiple = self.settings, self.multiple
         length = settings.bptt_tokens
         if settings.draws_lengths:
             mean = length / 2 if random.random() < settings.bptt_short else length
-            length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
+            drawn = round(random.normal(mean, settings.bptt_deviation))
+            length = max(min(SHORTEST, length), drawn)
         return max(1, round(length / multiple)) * multiple
 
     def _on_device(self, array: np.ndarray) -> Tensor:
-        """From memory that may be paged out, the host would wait until the device has come to the
-        copy."""
+        """Copy an array to the device. From memory that may be paged out, the host would wait until
+        the device has come to the copy."""
         host = torch.from_numpy(np.ascontiguousarray(array))
-        return (host.pin_memory() if self.device.type == "cuda" else host).to(
-            self.device, non_blocking=True
-        )
+        if self.device.type == "cuda":
+            host = host.pin_memory()
+        return host.to(self.device, non_blocking=True)
 
 
 def fitting_rows(rows: int, tokens: int) -> int:
-    """`rows`, or as many streams of two tokens or more as `tokens` allow; at least one."""
+    """Return `rows`, or as many streams of two tokens or more as `tokens` allow; at least one."""
     return max(1, min(rows, tokens // 2))
 
 
 class DeviceReader:
     """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`,
-    and as inputs what stands before each.
+    and as inputs the token before each.
 
     stream: the boundary and the text's ids, int32, on the device.
     """
@@ -375,7 +405,7 @@ class DeviceReader:
     def __init__(self, stream: Tensor, on_device: OnDevice) -> None:
         self.stream = stream
         self.on_device = on_device
-        # the places that hold another id just now, and what belongs there
+        # The places that hold another id at present, and what belongs there.
         self.hidden_M = torch.zeros(0, dtype=torch.int64)
         self.kept_M = torch.zeros(0, dtype=torch.int32)
 
@@ -387,11 +417,10 @@ class DeviceReader:
         self.stream[self.hidden_M] = id
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end
-        are padding."""
-        position_TB = self.on_device(start_B) + torch.arange(
-            length, device=self.stream.device
-        ).unsqueeze(1)
+        """Return inputs_TB and targets_TB (int64) on the device, of that length; targets past a
+        row's end are padding."""
+        step_T1 = torch.arange(length, device=self.stream.device).unsqueeze(1)
+        position_TB = self.on_device(start_B) + step_T1
         inside_TB = position_TB < self.on_device(end_B)
         position_TB = position_TB.clamp(max=len(self.stream) - 2)
         targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
@@ -421,15 +450,18 @@ class DiskReader:
         return self.on_device(inputs_BT.T), self.on_device(targets_BT.T)
 
     def _read_row(self, start: int, end: int, inputs_T: np.ndarray, targets_T: np.ndarray) -> None:
-        # where the last input stands: what lies behind reads that one again
+        """Fill one row of inputs and its targets."""
+        # Past the text's last input, that one is read again.
         last, wanted = len(self.ids) - 1, end - start
         start = min(start, last)
-        # the inputs, and the target of the last
+
+        # The inputs, and the target of the last; the boundary stands before the text.
         stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)
         stream[0] = self.boundary_id
         self.ids.read_into(stream[start == 0 :], max(0, start - 1))
         first, after = np.searchsorted(self.hidden_M, (start - 1, start - 1 + len(stream)))
         stream[self.hidden_M[first:after] - (start - 1)] = self.hidden_id
+
         inputs_T[: len(stream) - 1] = stream[:-1]
         inputs_T[len(stream) - 1 :] = stream[-2]
         targets_T[:wanted] = stream[1 : wanted + 1]

@@ -1,5 +1,5 @@
-"""Checkpoints of before the parts of a trainer kept their states themselves: their facts and
-arrays, under the keys of today."""
+"""Checkpoints of versions in which the parts of a trainer did not keep their states themselves:
+their facts and arrays, under the keys of today."""
 
 import math
 from typing import Any
@@ -7,57 +7,64 @@ from typing import Any
 from rnnlm.events import PERPLEXITY, TrainingState
 
 LEFT_OUT = ("random.python", "random.numpy")  # nothing draws from these
+VALIDATION = ("step", "without_improvement", "read_at", "cost")  # what is still called the same
 
 
 def upgraded(stored: TrainingState) -> TrainingState:
-    """`stored` as it would be stored today; itself where it is of today.
+    """Return `stored` as it would be stored today.
 
-    Raises:
-        KeyError, TypeError, ValueError, IndexError: it is damaged.
+    A damaged one raises KeyError, TypeError, ValueError or IndexError.
     """
     before = stored.facts
     if "source" in before:
         return stored
-    validation, histories = before["validation"], before["heard"]
-    facts: dict[str, Any] = {
-        **{name: before[name] for name in ("step", "metrics_bytes") if name in before},
-        "schedule": {name: _number(value) for name, value in before["learning_rate"].items()},
-        "validation": {
-            name: validation[name] for name in ("step", "without_improvement", "read_at", "cost")
-        },
-        "best": {
-            "cost": _number(validation["best_ppl"]),
-            "figure": validation["best_ppl"],
-            "name": PERPLEXITY,
-            "step": validation["best_step"],
-        },
-        "divergence": {name: _number(value) for name, value in before["divergence"].items()},
-        "averaging": {
-            **before["averaging"],
-            "start": _number(before["averaging"]["start"]),
-            "history": _history(histories["averaging"]),
-        },
-        "fine_tuning": {**before["fine_tuning"], "history": _history(histories["fine_tuning"])},
-        "clock": {"seconds": before["seconds"], **before["clock"]},
-        "rollbacks": before["rollbacks"],
-        "source": {
-            "rows": before.get("rows"),
-            "multiple": None,
-            "tokens": before["tokens"],
-            "epochs": before["epochs"],
-        },
-        "random": {"ranks": before.get("ranks", 1)},
+
+    facts: dict[str, Any] = {"step": before["step"]} if "step" in before else {}
+    if "metrics_bytes" in before:
+        facts["metrics_bytes"] = before["metrics_bytes"]
+
+    # The best figure was a part of the validation.
+    validation = before["validation"]
+    facts["validation"] = {name: validation[name] for name in VALIDATION}
+    facts["best"] = {
+        "cost": _number(validation["best_ppl"]),
+        "figure": validation["best_ppl"],
+        "name": PERPLEXITY,
+        "step": validation["best_step"],
     }
-    arrays = {
-        _name(name, before): array
-        for name, array in stored.arrays.items()
-        if not name.startswith(LEFT_OUT)
+
+    # The histories of what goes by validations were a part of their own.
+    histories = before["heard"]
+    averaging = before["averaging"]
+    facts["averaging"] = {
+        **averaging,
+        "start": _number(averaging["start"]),
+        "history": _history(histories["averaging"]),
     }
+    facts["fine_tuning"] = {**before["fine_tuning"], "history": _history(histories["fine_tuning"])}
+
+    # Others moved, or have another name.
+    facts["schedule"] = _numbers(before["learning_rate"])
+    facts["divergence"] = _numbers(before["divergence"])
+    facts["clock"] = {"seconds": before["seconds"], **before["clock"]}
+    facts["rollbacks"] = before["rollbacks"]
+    facts["source"] = {
+        "rows": before.get("rows"),
+        "multiple": None,
+        "tokens": before["tokens"],
+        "epochs": before["epochs"],
+    }
+    facts["random"] = {"ranks": before.get("ranks", 1)}
+
+    arrays = {}
+    for name, array in stored.arrays.items():
+        if not name.startswith(LEFT_OUT):
+            arrays[_name(name, before)] = array
     return TrainingState(facts, arrays)
 
 
 def _name(name: str, facts: dict[str, Any]) -> str:
-    """What an array is called today."""
+    """Return what an array is called today."""
     part, _, rest = name.partition(".")
     if part == "average":
         return f"averaging.{facts['averaged'][int(rest)]}"
@@ -68,6 +75,10 @@ def _history(stored: list[float | None] | None) -> list[float] | None:
     return None if stored is None else [_number(figure) for figure in stored]
 
 
+def _numbers(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in stored.items()}
+
+
 def _number(stored: float | None) -> float:
-    """Infinity was stored as null."""
+    """Return a stored number; infinity was stored as null."""
     return math.inf if stored is None else stored

@@ -30,11 +30,11 @@ def make_optimizer(
     device: torch.device,
     is_recorded: bool = False,
 ) -> torch.optim.Optimizer:
-    """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel
-    where torch has it.
+    """Make the optimizer of `settings`, as one fused kernel where torch has it. Weight decay
+    concerns matrices, not biases.
 
-    is_recorded: its steps are recorded as CUDA graphs, so that the number of its steps is to be on
-    the device.
+    is_recorded: whether its steps are recorded as CUDA graphs, so that the number of its steps is
+    to be on the device.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the
     weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
@@ -61,37 +61,33 @@ def make_optimizer(
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
-    """Matrices, then the rest; where layers learn at rates of their own, for each depth, the
-    highest layer first."""
-    # networks that can, have it
-    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]
-    parameters = [
-        (depths.get(parameter, 0), parameter)
-        for parameter in network.parameters()
-        if parameter.requires_grad
-    ]
+    """Yield the weights in groups: matrices, then the rest; where layers learn at rates of their
+    own, for each depth, the highest layer first."""
+    depths: dict[nn.Parameter, int] = {}
+    if settings.varies_by_layer:
+        depths = network.depths()  # type: ignore[operator]  # networks that can, have it
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
     for depth in sorted({0, *depths.values()}):
-        own = [parameter for its, parameter in parameters if its == depth]
-        yield {
-            "params": [p for p in own if p.dim() > 1],
-            "weight_decay": settings.weight_decay,
-            "depth": depth,
-        }
-        yield {"params": [p for p in own if p.dim() <= 1], "weight_decay": 0.0, "depth": depth}
+        matrices, others = [], []
+        for weight in trained:
+            if depths.get(weight, 0) == depth:
+                (matrices if weight.dim() > 1 else others).append(weight)
+        yield {"params": matrices, "weight_decay": settings.weight_decay, "depth": depth}
+        yield {"params": others, "weight_decay": 0.0, "depth": depth}
 
 
 def set_layer_factors(
     optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float
 ) -> None:
-    """Of the next step, after so many epochs, the factor of each group's learning rate."""
+    """Set the factor of each group's learning rate for the next step, after so many epochs."""
     if settings.varies_by_layer:
         for group in optimizer.param_groups:
             group["factor"] = settings.rate_factor(group["depth"], epochs)
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Weights whose rate is zero have no gradient: they count neither for clipping nor for what an
-    optimizer remembers."""
+    """Drop the gradients of weights whose rate is zero: they count neither for clipping nor for
+    what an optimizer remembers."""
     for group in optimizer.param_groups:
         if group.get("factor", 1.0) == 0:
             for parameter in group["params"]:
@@ -99,17 +95,16 @@ def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 
 def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
-    """The norm of the gradient of each weight that has one, on their device."""
-    gradients = {
-        parameter: parameter.grad
-        for parameter in network.parameters()
-        if parameter.grad is not None
-    }
-    return (
-        dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True))
-        if gradients
-        else {}
-    )
+    """Return the norm of the gradient of each weight that has one, on their device."""
+    weights: list[nn.Parameter] = []
+    gradients: list[Tensor] = []
+    for weight in network.parameters():
+        if weight.grad is not None:
+            weights.append(weight)
+            gradients.append(weight.grad)
+    if not gradients:
+        return {}
+    return dict(zip(weights, torch._foreach_norm(gradients), strict=True))
 
 
 def clip_gradients(
@@ -117,36 +112,37 @@ def clip_gradients(
     network: nn.Module,
     norms: dict[nn.Parameter, Tensor] | None = None,
 ) -> Tensor:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of
-    the gradients before that. norms: as :func:`gradient_norms` gives them, where they are known."""
-    norms = gradient_norms(network) if norms is None else norms
-    parameters, norm = list(norms), total_norm(norms)
-    found = norm
+    """Clip gradients by value, then by global norm (Pascanu et al. 2013), as far as asked for.
+
+    Return the global norm of the gradients before that. norms: as :func:`gradient_norms` gives
+    them, if they are known.
+    """
+    if norms is None:
+        norms = gradient_norms(network)
+    parameters = list(norms)
+    norm_before = total_norm(norms)
+    norm = norm_before
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
-        found = (
-            norm
-            if settings.clip_norm is None
-            else nn.utils.get_total_norm(
-                [each.grad for each in parameters if each.grad is not None]
-            )
-        )
-    if settings.clip_norm is not None and not _is_within(found, settings.clip_norm):
-        nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
-    return norm
+        if settings.clip_norm is not None:
+            gradients = [weight.grad for weight in parameters if weight.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
+    if settings.clip_norm is not None and not _is_within(norm, settings.clip_norm):
+        nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
+    return norm_before
 
 
 def _is_within(norm: Tensor, clip_norm: float) -> bool:
-    """Whether torch would multiply all gradients by exactly 1, as far as that is known without
-    waiting for a device."""
+    """Return whether torch would multiply all gradients by exactly 1, as far as that is known
+    without waiting for a device."""
     return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
 def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
-    """The norm of all gradients as one vector, on their device."""
-    return (
-        torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.tensor(0.0)
-    )
+    """Return the norm of all gradients as one vector, on their device."""
+    if not norms:
+        return torch.tensor(0.0)
+    return torch.linalg.vector_norm(torch.stack(list(norms.values())))
 
 
 class Penalty:
@@ -154,20 +150,16 @@ class Penalty:
     (word vectors are some; biases are not) or on the recurrent ones (`weight_hh...`) alone.
 
     The loss that is reported stays the cross-entropy.
-
-    Raises:
-        SettingsError: there are no recurrent weights to penalise.
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
         self.l1, self.l2 = settings.l1, settings.l2
-        self.weights = []
+        self.weights: list[nn.Parameter] = []
         if not (self.l1 or self.l2):
             return
         for name, weight in network.named_parameters():
-            is_chosen = settings.penalised == "all" or name.rpartition(".")[2].startswith(
-                "weight_hh"
-            )
+            is_recurrent = name.rpartition(".")[2].startswith("weight_hh")
+            is_chosen = settings.penalised == "all" or is_recurrent
             if is_chosen and weight.dim() > 1 and weight.requires_grad:
                 self.weights.append(weight)
         if not self.weights:
@@ -178,10 +170,14 @@ class Penalty:
 
     @torch.no_grad()
     def add_gradients(self) -> None:
-        """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w
-        (0 at w = 0)."""
-        weights: list[Tensor] = [weight for weight in self.weights if weight.grad is not None]
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        """Add l1 sign(w) + l2 w to the gradient of each penalised w (0 at w = 0), after the
+        backward pass."""
+        weights: list[Tensor] = []
+        gradients: list[Tensor] = []
+        for weight in self.weights:
+            if weight.grad is not None:
+                weights.append(weight)
+                gradients.append(weight.grad)
         if not weights:
             return
         if self.l2:
@@ -192,19 +188,19 @@ class Penalty:
 
 # ---- The learning rate: over the budget, over epochs, or by what validations find.
 
-_MOST_NATS = 100.0  # beyond it a perplexity is no number any more
+_MOST_NATS = 100.0  # beyond it a perplexity is more than a number can hold
 
 
 class LearningRate(Numbers):
-    """Warm-up over a share of the budget, then a schedule:
+    """The learning rate: warm-up over a share of the budget, then a schedule.
 
-    constant; cosine, linear: down to `final_rate` over the budget; step (Zaremba et al. 2014,
-    section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch, or
-    every so many; plateau: times `plateau_factor` after more than `plateau_patience` validations
-    without improvement, which is a new best one or, with `plateau_gain`, a perplexity lower by so
-    much than that of the validation before (Kim et al. 2016, section 4.2, with 1); halving
+    constant. cosine, linear: down to `final_rate` over the budget. step (Zaremba et al. 2014,
+    section 4.1): constant for `decay_after_epochs`, then times `decay_factor` every
+    `decay_every_epochs`. plateau: times `plateau_factor` after more than `plateau_patience`
+    validations without improvement, which is a new best one or, with `plateau_gain`, a perplexity
+    lower by that much than in the validation before (Kim et al. 2016, section 4.2, with 1). halving
     (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
-    improved too little, and used up at the second such one.
+    improves too little, and used up at the second such one.
     """
 
     STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
@@ -218,29 +214,28 @@ class LearningRate(Numbers):
         self.is_used_up = False  # training at lower rates would gain nothing
 
     def at(self, progress: float, epochs: float = 0.0) -> float:
-        """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
-        return (
-            self.settings.learning_rate
-            * self.factor
-            * self._share(min(max(progress, 0.0), 1.0), epochs)
-        )
+        """Return the rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
+        share = self._share(min(max(progress, 0.0), 1.0), epochs)
+        return self.settings.learning_rate * self.factor * share
 
     def after_validation(self, loss_nats: float, improved: bool) -> bool:
-        """Take note of a validation: its loss, and whether it is the best so far. Whether the
-        weights should go back to the best ones."""
+        """Take note of a validation: its loss, and whether it is the best so far. Return whether
+        the weights should go back to the best ones."""
         if self.settings.schedule == "halving":
             self._halve(loss_nats)
             return not improved
         if self.settings.schedule == "plateau":
-            return (
-                self._is_lowered(self._has_gained(loss_nats, improved))
-                and self.settings.return_to_best
-            )
+            is_lowered = self._lower_on_plateau(self._has_gained(loss_nats, improved))
+            return is_lowered and self.settings.return_to_best
         return False
 
     def _halve(self, nats: float) -> None:
-        """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`,
-        measured, as there, from the validation before, whether or not that was the best."""
+        """Halve the rate if `nats`, minus the mean log-likelihood, improves too little, or did
+        before.
+
+        It is to fall by the factor `min_improvement`, measured, as in Mikolov's toolkit, from the
+        validation before, whether or not that was the best.
+        """
         if nats * self.settings.min_improvement > self.last_nats:
             self.is_used_up = self.is_halving
             self.is_halving = True
@@ -249,15 +244,17 @@ class LearningRate(Numbers):
         self.last_nats = nats
 
     def _has_gained(self, nats: float, improved: bool) -> bool:
+        """Return whether a validation counts as an improvement."""
         if not self.settings.plateau_gain:
             return improved
-        last, self.last_nats = self.last_nats, nats
-        return (
-            math.exp(min(last, _MOST_NATS)) - math.exp(min(nats, _MOST_NATS))
-            > self.settings.plateau_gain
-        )
+        last_ppl = math.exp(min(self.last_nats, _MOST_NATS))
+        ppl = math.exp(min(nats, _MOST_NATS))
+        self.last_nats = nats
+        return last_ppl - ppl > self.settings.plateau_gain
 
-    def _is_lowered(self, improved: bool) -> bool:
+    def _lower_on_plateau(self, improved: bool) -> bool:
+        """Count validations without improvement, and lower the rate after too many; return whether
+        it was lowered."""
         self.bad_validations = 0 if improved else self.bad_validations + 1
         if self.bad_validations <= self.settings.plateau_patience:
             return False
@@ -266,6 +263,7 @@ class LearningRate(Numbers):
         return True
 
     def _share(self, progress: float, epochs: float) -> float:
+        """Return the share of the peak rate that warm-up and schedule leave."""
         settings = self.settings
         if progress < settings.warmup:
             return max(progress / settings.warmup, 0.01)
@@ -275,9 +273,10 @@ class LearningRate(Numbers):
         if settings.schedule in ("constant", "plateau", "halving"):
             return 1.0
         done = (progress - settings.warmup) / (1.0 - settings.warmup)
-        left = (
-            1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
-        )
+        if settings.schedule == "linear":
+            left = 1.0 - done
+        else:
+            left = 0.5 * (1.0 + math.cos(math.pi * done))
         return settings.final_rate + (1.0 - settings.final_rate) * left
 
 
@@ -286,10 +285,10 @@ class LearningRate(Numbers):
 
 
 class Averaging:
-    """One average of each weight, if `settings` ask for it:
+    """One average of each weight, if `settings` ask for it.
 
     asgd: the mean of the weights after each step from `asgd_start` on (Polyak & Juditsky 1992), or
-    from the first validation on that triggers it (NT-ASGD, Merity et al. 2018, algorithm 1);
+    from the first validation on that triggers it (NT-ASGD, Merity et al. 2018, algorithm 1).
     ema_decay: the exponential moving average, with the decay min(ema_decay, (1 + n) / (10 + n))
     after n weights, so that the first ones are soon forgotten.
 
@@ -297,28 +296,33 @@ class Averaging:
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
-        trained = {
-            name: weight for name, weight in network.named_parameters() if weight.requires_grad
-        }
-        self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
+        self.names: list[str] = []
+        self.weights: list[Tensor] = []
+        for name, weight in network.named_parameters():
+            if weight.requires_grad:
+                self.names.append(name)
+                self.weights.append(weight)
+
         self.ema_decay = settings.ema_decay
-        self.trigger = (
-            NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
-        )
-        starts_at_once = settings.optimizer == "asgd" and not self.trigger
-        self.begin_after(
-            0 if self.ema_decay is not None else settings.asgd_start if starts_at_once else math.inf
-        )
+        self.trigger: NonMonotone | None = None
+        if settings.nonmonotone_interval:
+            self.trigger = NonMonotone(settings.nonmonotone_interval)
+        if self.ema_decay is not None:
+            self.begin_after(0)
+        elif settings.optimizer == "asgd" and not self.trigger:
+            self.begin_after(settings.asgd_start)
+        else:
+            self.begin_after(math.inf)
 
     def begin_after(self, step: float) -> None:
-        """A new average, of the weights after each step beyond `step`."""
+        """Start a new average, of the weights after each step beyond `step`."""
         self.start = step
         self.count = 0
-        self.averages: list[torch.Tensor] = []
+        self.averages: list[Tensor] = []
 
     def after_validation(self, cost: float, step: int) -> None:
-        """Take note of a validation after `step` steps, which may be the one from which on weights
-        are averaged."""
+        """Take note of a validation after `step` steps; averaging begins after the one that
+        triggers it."""
         if self.trigger and self.start == math.inf and self.trigger.observe(cost):
             self.begin_after(step)
 
@@ -335,15 +339,17 @@ class Averaging:
 
     @torch.no_grad()
     def install(self) -> None:
-        """The weights become their averages, where there are some."""
+        """Replace the weights by their averages, if there are some."""
         if self.averages:
             torch._foreach_copy_(self.weights, self.averages)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The weights are their averages while this lasts, and afterwards exactly what they
-        were."""
-        before = [weight.detach().clone() for weight in self.weights] if self.averages else []
+        """Replace the weights by their averages in this context, and restore them exactly
+        afterwards."""
+        before: list[Tensor] = []
+        if self.averages:
+            before = [weight.detach().clone() for weight in self.weights]
         self.install()
         try:
             yield
@@ -353,47 +359,43 @@ class Averaging:
                     torch._foreach_copy_(self.weights, before)
 
     def state_dict(self) -> dict[str, Any]:
-        history = self.trigger.history if self.trigger else None
-        return {
-            "start": self.start,
-            "count": self.count,
-            "history": history,
-            **dict(zip(self.names, self.averages, strict=False)),
-        }
+        facts: dict[str, Any] = {"start": self.start, "count": self.count, "history": None}
+        if self.trigger:
+            facts["history"] = self.trigger.history
+        if self.averages:
+            facts |= zip(self.names, self.averages, strict=True)
+        return facts
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """To be called when the weights are loaded: an average that is not in `state`, as of a run
-        in compact form, goes on from them."""
+        """Take up a stored state, after the weights were loaded: an average that is not in `state`,
+        as in a run in compact form, goes on from them."""
         self.start, self.count = state["start"], state["count"]
         if self.trigger:
             self.trigger.history = list(state["history"])
-        found = (
-            [state.get(name, weight) for name, weight in zip(self.names, self.weights, strict=True)]
-            if self.count
-            else []
-        )
-        self.averages = [
-            average.to(weight.device, copy=True)
-            for average, weight in zip(found, self.weights, strict=False)
-        ]
+        self.averages = []
+        if self.count:
+            for name, weight in zip(self.names, self.weights, strict=True):
+                average = state.get(name, weight)
+                self.averages.append(average.to(weight.device, copy=True))
 
     def _share_of_new(self) -> float:
+        """Return how much the weights of this step count in the average."""
         if self.ema_decay is None:
             return 1.0 / (self.count + 1)
         return 1.0 - min(self.ema_decay, (1 + self.count) / (10 + self.count))
 
 
 class NonMonotone:
-    """Observes the figures of one validation after the other, less being better, and tells when
-    they no longer improve: one is worse than the best of all but the last `interval` before it
-    (Merity et al. 2018, algorithm 1)."""
+    """The rule by which validations no longer improve: the cost of one is worse than the best of
+    all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
 
     def __init__(self, interval: int | None) -> None:
         self.interval = interval or 0
         self.history: list[float] = []
 
     def observe(self, cost: float) -> bool:
+        """Take note of a validation's cost; return whether they no longer improve."""
         earlier = self.history[: -self.interval]
         self.history.append(cost)
         return bool(earlier) and cost > min(earlier)
@@ -404,8 +406,8 @@ class FineTuning:
     may be averages, averaged from the first step.
 
     It begins at the first validation after the share `fine_tune_after` of the budget, if that is
-    asked for, and is over by the rule that triggers NT-ASGD. trigger: observes the validations of
-    the second run; None before it.
+    asked for, and is over by the rule that triggers NT-ASGD. trigger: that rule for the validations
+    of the second run; None before it.
     """
 
     def __init__(self, settings: OptimizationSettings) -> None:
@@ -414,8 +416,8 @@ class FineTuning:
         self.is_over = False
 
     def after_validation(self, progress: float, cost: float) -> bool:
-        """Take note of a validation, `progress` of the budget used; whether the second run begins
-        here."""
+        """Take note of a validation, `progress` of the budget used; return whether the second run
+        begins here."""
         if self.trigger is not None:
             self.is_over = self.trigger.observe(cost)
             return False
@@ -428,7 +430,8 @@ class FineTuning:
         return {"is_over": self.is_over, "history": self.trigger and self.trigger.history}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.is_over, self.trigger = state["is_over"], None
+        self.is_over = state["is_over"]
+        self.trigger = None
         if state["history"] is not None:
             self.trigger = NonMonotone(self.settings.nonmonotone_interval)
             self.trigger.history = list(state["history"])

@@ -1,7 +1,8 @@
-"""What is reported between validations: losses and gradient norms gathered on the device, copied to
-the host at intervals.
+"""What is reported during training: losses and gradient norms between validations, and how the
+layers fare after each.
 
-A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
+Losses and norms are gathered on the device and copied to the host at intervals. A step never waits
+for a report: the copy is begun when one is due, and read once it has arrived.
 """
 
 import contextlib
@@ -38,13 +39,13 @@ REPORT_SHARE = 1 / 40  # of the budget, where that comes sooner: a short run has
 
 
 class Meter:
-    """Gathers the figures of steps from one report to the next; the weights of `network` are looked
-    at once for each. Of several ranks each adds its rows' part of the mean loss.
+    """What the steps from one report to the next add up to. Of several ranks each adds its rows'
+    part of the mean loss.
 
-    The norm of the weights leaves out the biases of the output layer: they start as logarithms of
-    the tokens' frequencies, so their norm is large from the start, grows with the vocabulary, and
-    would hide the others. If one of them is NaN, so is the norm. pending: whether there are steps
-    that are not reported yet.
+    The norm of the weights of `network` is computed once for each report. It leaves out the biases
+    of the output layer: they start as logarithms of the tokens' frequencies, so their norm is large
+    from the start, grows with the vocabulary, and would hide the others. If one of them is NaN, so
+    is the norm.
     """
 
     tokens: int
@@ -66,13 +67,14 @@ class Meter:
         self.device = device
         self.ranks = ranks
         self.now = ranks.now or time.perf_counter
-        self.weights, self.output_biases = (
-            ([], []) if network is None else _without_output_biases(network)
-        )
+        self.weights: list[Tensor] = []
+        self.output_biases: list[Tensor] = []
+        if network is not None:
+            self.weights, self.output_biases = _without_output_biases(network)
         self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
-        """The mean loss and the gradient's norm of one step, and the tokens read so far."""
+        """Add the mean loss and the gradient's norm of one step; `tokens` have been read so far."""
         self.losses += loss * (tokens - self.tokens)
         self.norms += gradient_norm
         self.largest_norm = torch.maximum(self.largest_norm, gradient_norm)  # NaN stays NaN
@@ -81,86 +83,99 @@ class Meter:
 
     @property
     def pending(self) -> bool:
+        """Whether there are steps that are not reported yet."""
         return self.sent is not None or self.steps > 0
 
     def due(self, is_wanted: bool = False) -> bool:
-        """Whether it is time for a report and its figures have arrived on the host; or, where all
-        ranks are to see the same, must have arrived, as all have synchronized since. is_wanted: it
-        is time whatever the clock says."""
+        """Return whether it is time for a report and its figures have arrived on the host.
+
+        is_wanted: it is time whatever the clock says. Ranks, which are to report at the same step,
+        do not ask whether figures have arrived: they must have once all have synchronized.
+        """
         is_time = is_wanted or self.now() - self.since >= REPORT_SECONDS
         if self.sent is None and is_time:
             self.sent = self._send()
-        return self.sent is not None and (
-            self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived()
-        )
+        if self.sent is None:
+            return False
+        if self.ranks.now:
+            return self.now() > self.sent.at
+        return self.sent.has_arrived()
 
     def read(self) -> dict[str, Any]:
-        """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of
-        all steps so far, which waits for the device."""
+        """Return the figures that were due, as :class:`rnnlm.events.Step` calls them; if none were,
+        those of all steps so far, which waits for the device."""
         if self.sent is None:
             self.ranks.synchronize()
         sent = self.sent or self._send()
         losses, *all_norms = self.ranks.totals(*sent.read())
-        # norms are the same on all ranks: a fault in one is all ranks'
-        norms, largest_norm, weight_norm = (each / self.ranks.count for each in all_norms)
+        # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
+        norms, largest_norm, weight_norm = [each / self.ranks.count for each in all_norms]
+
+        # The next report begins where this one's figures were sent.
         tokens = sent.tokens - self.tokens_before
-        speed = tokens / max(1e-9, sent.at - self.since)
-        self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
+        seconds = max(1e-9, sent.at - self.since)
+        self.tokens_before, self.since = sent.tokens, sent.at
+        self.sent = None
         return {
-            "tokens": sent.tokens, "loss_nats": losses / max(1, tokens), "tokens_per_second": speed,
-            "gradient_norm": norms / max(1, sent.steps), "gradient_norm_max": largest_norm,
+            "tokens": sent.tokens,
+            "loss_nats": losses / max(1, tokens),
+            "tokens_per_second": tokens / seconds,
+            "gradient_norm": norms / max(1, sent.steps),
+            "gradient_norm_max": largest_norm,
             "weight_norm": weight_norm,
-        }  # fmt: skip
+        }
 
     def pause(self, seconds: float) -> None:
-        """No steps were taken for so long: that does not count."""
+        """Leave out this time, in which no steps were taken."""
         self.since += seconds
 
     def restart(self, tokens: int) -> None:
-        """Begin anew, after a pause that does not count, `tokens` read so far."""
+        """Start over, after a pause that does not count, with `tokens` read so far."""
         self.tokens = self.tokens_before = tokens
         self.since = self.now()
         self.sent = None
         self._clear()
 
     def _clear(self) -> None:
-        self.losses, self.norms, self.largest_norm = (
-            torch.zeros((), device=self.device) for _ in range(3)
-        )
+        self.losses = torch.zeros((), device=self.device)
+        self.norms = torch.zeros((), device=self.device)
+        self.largest_norm = torch.zeros((), device=self.device)
         self.steps = 0
 
     @torch.no_grad()
     def _send(self) -> "_Sent":
-        """Steps from now on belong to the next report."""
+        """Send the figures of all steps so far; those from now on belong to the next report."""
         weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
-        # NaN if a bias is no number
+        # Add nothing, or NaN if a bias is not a number.
         weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)
         figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
         tokens, steps, at = self.tokens, self.steps, self.now()
         self._clear()
         if self.device.type != "cuda":
             return _Sent(figures, None, tokens, steps, at)
+
+        # Copy them without waiting, on the stream of this device, which need not be the current
+        # one.
         host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
         arrival = torch.cuda.Event()
-        # which need not be that of the current device
         arrival.record(torch.cuda.current_stream(self.device))
         return _Sent(host, arrival, tokens, steps, at)
 
 
 def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The parameters of a network without the biases of its output layer, of whatever kind; and
-    these."""
-    layers = [layer for layer in network.modules() if isinstance(layer, OutputLayer)]
-    biases: list[Tensor] = [
-        weight for layer in layers for weight in layer.parameters() if weight.dim() == 1
-    ]
-    apart = set(map(id, biases))
+    """Return the parameters of a network without the biases of its output layers, and these
+    biases."""
+    biases: list[Tensor] = []
+    for layer in network.modules():
+        if isinstance(layer, OutputLayer):
+            biases += [weight for weight in layer.parameters() if weight.dim() == 1]
+    apart = {id(bias) for bias in biases}
     return [weight for weight in network.parameters() if id(weight) not in apart], biases
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """Figures on their way to the host, with the tokens and steps they are of."""
+    """Figures on their way to the host, with the tokens and steps they cover."""
 
     figures: Tensor
     arrival: "torch.cuda.Event | None"
@@ -172,8 +187,8 @@ class _Sent:
         return self.arrival is None or self.arrival.query()
 
     def read(self) -> list[float]:
-        """Sum of losses over tokens, sum of gradient norms, the largest of them, norm of the
-        weights."""
+        """Return the sum of losses over tokens, the sum of gradient norms, the largest of them, and
+        the norm of the weights; wait until they have arrived."""
         if self.arrival is not None:
             self.arrival.synchronize()
         return self.figures.tolist()
@@ -182,26 +197,26 @@ class _Sent:
 # ---- How the recurrent layers of a network fare in training: spectral radius, norm of the
 # gradient, share of saturated units, of each.
 #
-# They are looked at after a validation, change nothing and draw nothing at random. Norms cost
-# nothing: clipping needs them. The others need eigenvalues, which a CPU computes: seconds for wide
-# layers, in which a GPU reads a whole text. After the first look, looks are spaced so that they
-# take one hundredth of the run's time, judged by the last one.
+# They are looked at after a validation; that changes nothing and draws nothing at random. Norms
+# cost nothing: clipping needs them. The others need eigenvalues, which a CPU computes: seconds for
+# wide layers, in which a GPU reads a whole text. After the first look, looks are spaced so that
+# they take one hundredth of the run's time, judged by the last one.
 
-STEPS = 16  # of each layer that are looked at
+STEPS = 16  # how many of each layer are looked at
 
 
 @runtime_checkable
 class Reads(Protocol):
-    """A Validation that can read a little of its data for who looks at the layers meanwhile."""
+    """A Validation that can read a little of its data while the layers are watched."""
 
     def read_some(self) -> None:
-        """Some texts, one row or several without padding, in evaluation mode and without
+        """Read some texts, one row or several without padding, in evaluation mode and without
         gradients."""
         ...
 
 
 class LayerFigures:
-    """A Part of the trainer.
+    """A Part of the trainer that looks at the layers.
 
     norms: of the gradient of each weight in the last step, on the device; None before the first
     step of this process, when those of the last step before it hold.
@@ -216,16 +231,16 @@ class LayerFigures:
         self.layers = named_layers(network)
         self.norms: dict[nn.Parameter, Tensor] | None = None
         self.stored: list[float | None] = []
-        # at spectrum and units: as often as their cost allows
+        # Spectra and units are looked at as often as their cost allows.
         self.looks = Interval(Budget(seconds=0.0))
 
     def measure(self, step: int, stop: Callable[[], bool] = never) -> dict[str, dict[str, Any]]:
-        """Return the figures of each layer after `step` steps, by the layer's name. A look that
-        `stop`, asked before each block of weights, cuts off is made up for by the next one.
+        """Return the figures of each layer after `step` steps, by the layer's name.
 
-        gradient_norm: of all its weights in the last step, before clipping. Where a look is due,
+        gradient_norm: of all its weights in the last step, before clipping. If a look is due,
         spectral_radius by block of recurrent weights, and saturated, the share of its units. None
-        where there is no such thing, or it is not a number.
+        if there is no such thing, or it is not a number. `stop` is asked before each block of
+        weights; a look that it cuts off stays due.
         """
         norms = self.gradient_norms() or [None] * len(self.layers)
         found: dict[str, dict[str, Any]] = {}
@@ -250,16 +265,23 @@ class LayerFigures:
         return found
 
     def gradient_norms(self) -> list[float | None]:
-        """Of each layer, in the last step; [] before the first one. Waits for the device."""
+        """Return the norm of each layer's gradient in the last step; [] before the first one. Waits
+        for the device."""
         if self.norms is None:
             return self.stored
-        of_layers = [
-            [self.norms[each] for each in layer.parameters() if each in self.norms]
-            for layer in self.layers.values()
-        ]
-        sums = [torch.linalg.vector_norm(torch.stack(each)) for each in of_layers if each]
-        values = iter(torch.stack(sums).tolist() if sums else [])
-        return [_number(next(values)) if each else None for each in of_layers]
+
+        # One copy to the host for all layers; a frozen layer has no gradient.
+        found: list[float | None] = [None] * len(self.layers)
+        places, norms = [], []
+        for place, layer in enumerate(self.layers.values()):
+            own = [self.norms[weight] for weight in layer.parameters() if weight in self.norms]
+            if own:
+                places.append(place)
+                norms.append(torch.linalg.vector_norm(torch.stack(own)))
+        if norms:
+            for place, norm in zip(places, torch.stack(norms).tolist(), strict=True):
+                found[place] = _number(norm)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -271,34 +293,34 @@ class LayerFigures:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then
         the first look is due at once."""
-        self.norms, self.stored = None, state.get("gradient_norms", [])
-        self.looks.seconds, self.looks.cost = (
-            state.get("looked_after", 0.0),
-            state.get("look_seconds", 0.0),
-        )
+        self.norms = None
+        self.stored = state.get("gradient_norms", [])
+        self.looks.seconds = state.get("looked_after", 0.0)
+        self.looks.cost = state.get("look_seconds", 0.0)
 
     def _saturated(self) -> dict[str, float | None]:
+        """Return the share of saturated units by layer, over the steps that were watched."""
         if not self.layers or not isinstance(self.validation, Reads):
             return {}
         with watched(self.layers) as seen:
             self.validation.read_some()
-        means = {
-            name: sum(share * steps for share, steps in its) / sum(steps for _, steps in its)
-            for name, its in seen.items()
-            if its
-        }
-        return {name: _number(mean) for name, mean in means.items()}
+        found = {}
+        for name, shares in seen.items():
+            if shares:
+                units = sum(share * steps for share, steps in shares)
+                found[name] = _number(units / sum(steps for _, steps in shares))
+        return found
 
 
 @contextlib.contextmanager
 def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
-    """While this lasts, by name of each layer the share of saturated units and the steps it is of,
-    :data:`STEPS` at most in all."""
-    seen: dict[str, list[tuple[float, int]]] = {name: [] for name in layers}
-    hooks = [
-        layer.register_forward_pre_hook(partial(_watch, seen[name]))
-        for name, layer in layers.items()
-    ]
+    """Watch the layers in this context: give for each, by its name, shares of saturated units and
+    how many steps each share covers, :data:`STEPS` at most in all."""
+    seen: dict[str, list[tuple[float, int]]] = {}
+    hooks = []
+    for name, layer in layers.items():
+        seen[name] = []
+        hooks.append(layer.register_forward_pre_hook(partial(_watch, seen[name])))
     try:
         yield seen
     finally:
@@ -310,8 +332,9 @@ def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, in
 def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -> None:
     """Take the plain steps of what `layer` is about to read."""
     x_TBE, state, *feedback = read
+    watched_before = sum(count for _, count in seen)
     steps = []
-    for x_BE in x_TBE[: max(0, STEPS - sum(count for _, count in seen))]:
+    for x_BE in x_TBE[: max(0, STEPS - watched_before)]:
         step, state = layer.step(x_BE.to(layer.weight_ih.dtype), state, *feedback)
         steps.append(step)
     if steps:
@@ -319,21 +342,22 @@ def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -
 
 
 def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
-    """Which share of a layer's activations is saturated: of gates and candidates or, where there
-    are none, of hidden units."""
+    """Return which share of a layer's activations is saturated: of gates and candidates or, if
+    there are none, of hidden units."""
     parts = []
     for name, activation in activations_of(layer).items():
-        if name != CELL and activation is not DOUBLED:
-            # a WordWindow with direct connections hands on more than its hidden units
-            values = [
-                step.hidden_BH[:, : layer.width] if name == HIDDEN else step.gates[name]
-                for step in steps
-            ]
-            y = torch.stack(values)
-            parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
+        if name == CELL or activation is DOUBLED:
+            continue
+        if name == HIDDEN:
+            # A WordWindow with direct connections hands on more than its hidden units.
+            values = [step.hidden_BH[:, : layer.width] for step in steps]
+        else:
+            values = [step.gates[name] for step in steps]
+        y = torch.stack(values)
+        parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
     return torch.cat(parts).float().mean()
 
 
 def _number(value: float) -> float | None:
-    """Rounded to what is meaningful of it; None where it is not finite."""
+    """Round a number to its meaningful digits; return None if it is not finite."""
     return float(f"{value:.4g}") if math.isfinite(value) else None

@@ -15,7 +15,7 @@ import itertools
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -38,8 +38,8 @@ from rnnlm.system import (
 )
 
 BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
-MOST_STEPS = 1000  # and no more than so many
-# what torch says then, in part
+MOST_STEPS = 1000  # between two exchanges
+# Parts of what torch says when another process is lost.
 LOST = (
     "gloo",
     "nccl",
@@ -52,73 +52,64 @@ LOST = (
 
 
 class SingleProcess:
-    """The one process of a run: everything is as it is."""
+    """The one process of a run, which has nothing to exchange."""
 
     rank_info = Rank()
     count = 1
-    now: Callable[[], float] | None = None  # the clock is that of whoever asks
+    now: Callable[[], float] | None = None  # callers use their own clock
 
     def share(self, size: int) -> slice:
-        """Which of `size` rows, or whatever, are this rank's."""
+        """Return this rank's slice of `size` rows."""
         return slice(0, size)
 
     def exchange_signals(
         self, stop: Callable[[], bool], save: Callable[[], bool]
     ) -> tuple[Callable[[], bool], Callable[[], bool]]:
-        """(whether to stop, whether to save), the same on all ranks, made of what each one is
-        asked."""
+        """Return (whether to stop, whether to save) as the same answer on all ranks, made of what
+        each one is asked."""
         return stop, save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from
-        :meth:`exchange_signals`."""
+        """Return whether this rank is asked to stop, for places where ranks need not agree; `stop`
+        is from :meth:`exchange_signals`."""
         return stop
 
     def synchronize_periodically(self, step: int) -> None:
-        """To be called before each step, `step` of them done: now and then clock and signals are
-        exchanged."""
+        """Exchange clock and signals now and then. Called before each step, `step` of them done."""
 
     def synchronize(self) -> None:
         """Wait for all ranks, and exchange clock and signals."""
 
     def totals(self, *values: float) -> list[float]:
-        """The sum over all ranks of each value."""
+        """Sum each value over all ranks."""
         return list(values)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensor of each rank, all of one shape, on the CPU."""
+        """Return the tensor of each rank, all of one shape, on the CPU."""
         return [tensor.detach().cpu()]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
-        """(places, B, width) of all ranks' rows, `rows` in all, on the CPU."""
+        """Join (places, B, width) of all ranks' rows, `rows` in all, on the CPU."""
         return tensor.detach().cpu()
 
     def averaging(self, module: nn.Module) -> nn.Module:
-        """`module`, whose gradients a backward pass averages over the ranks."""
+        """Return `module` as one whose gradients a backward pass averages over the ranks."""
         return module
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
-        """While this lasts, gradients of what came out of :meth:`averaging` are this rank's
-        alone."""
+        """Keep the gradients of a module from :meth:`averaging` to this rank, in this context."""
         return contextlib.nullcontext()
 
     def seed_per_rank(self, *seed: int) -> None:
-        """From now on each rank draws random numbers of its own."""
+        """Give each rank random numbers of its own from now on."""
 
     def check_same(self, what: str, digest: bytes) -> None:
-        """Make sure that `what`, of which `digest` is, is the same on all ranks.
-
-        Raises:
-            TrainingError: it is not.
-        """
+        """Refuse to go on unless `what`, whose digest is given, is the same on all ranks."""
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """The time of the run, after which this rank goes its own way.
-
-        Raises:
-            LostProcess: another rank is gone, or does not answer.
-        """
+        """Run together with the other ranks in this context. If one is gone, or does not answer,
+        LostProcess says so."""
         yield
 
 
@@ -126,13 +117,16 @@ SINGLE_PROCESS = SingleProcess()
 
 
 class ProcessGroup(SingleProcess):
-    """One of several ranks. To be made by :func:`join`."""
+    """One of several ranks, made by :func:`join`."""
 
     def __init__(self, here: Rank, timeout: str, run: int = 0) -> None:
-        self.rank_info, self.count, self.timeout, self.run = here, here.count, timeout, run
+        self.rank_info = here
+        self.count = here.count
+        self.timeout = timeout
+        self.run = run
         self.clock = 0.0
         self.now = lambda: self.clock
-        # tensors of exchanges, until they are let go of here and by torch
+        # Tensors of exchanges that we or torch still hold.
         self.lent: set[weakref.ref] = set()
         self.exchange_signals(never, never)
 
@@ -151,17 +145,15 @@ class ProcessGroup(SingleProcess):
         return self.stop
 
     def synchronize_periodically(self, step: int) -> None:
-        """As often as it costs little: after so many steps as :data:`BETWEEN_SECONDS` took last
-        time, and at most twice as many as then."""
+        """Exchange as often as it costs little: after as many steps as :data:`BETWEEN_SECONDS` held
+        last time, and at most twice as many as then."""
         if self.last_step < step < self.next_step:
             return
         before, steps = self.clock, step - self.last_step
         self.synchronize()
         fitting = steps * BETWEEN_SECONDS / max(1e-6, self.clock - before)
-        self.last_step, self.next_step = (
-            step,
-            step + max(1, int(min(fitting, 2 * steps, MOST_STEPS))),
-        )
+        self.last_step = step
+        self.next_step = step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
 
     def synchronize(self) -> None:
         found = self._gathered(time.perf_counter(), self.stop(), self.save())
@@ -180,24 +172,22 @@ class ProcessGroup(SingleProcess):
         return [each.clone() for each in found]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
-        """Ranks have a row more or less: they are filled up to the same number for the way."""
+        # Ranks have a row more or less: fill them up to the same number for the way.
         most = -(-rows // self.count)
         filled = torch.nn.functional.pad(tensor.detach().cpu(), (0, 0, 0, most - tensor.shape[1]))
-        shares = [_share(rank, self.count, rows) for rank in range(self.count)]
-        return torch.cat(
-            [
-                part[:, : share.stop - share.start]
-                for part, share in zip(self.gather(filled), shares, strict=True)
-            ],
-            dim=1,
-        )
+        parts = []
+        for rank, gathered in enumerate(self.gather(filled)):
+            share = _share(rank, self.count, rows)
+            parts.append(gathered[:, : share.stop - share.start])
+        return torch.cat(parts, dim=1)
 
     def averaging(self, module: nn.Module) -> nn.Module:
-        # by torch 2.13
-        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-        options: dict[str, Any] = {
-            "forward_sync_buffers" if renamed else "broadcast_buffers": False
-        }
+        # No buffers are exchanged. The option for that was renamed in torch 2.13.
+        known = inspect.signature(DistributedDataParallel).parameters
+        name = "broadcast_buffers"
+        if "forward_sync_buffers" in known:
+            name = "forward_sync_buffers"
+        options: dict[str, Any] = {name: False}
         return DistributedDataParallel(module, **options)
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
@@ -206,14 +196,7 @@ class ProcessGroup(SingleProcess):
 
     def seed_per_rank(self, *seed: int) -> None:
         if self.rank_info.rank:
-            torch.manual_seed(
-                int(
-                    np.random.SeedSequence((*seed, self.rank_info.rank)).generate_state(
-                        1, np.uint64
-                    )[0]
-                    >> 1
-                )
-            )
+            torch.manual_seed(seed_of((*seed, self.rank_info.rank)))
 
     def check_same(self, what: str, digest: bytes) -> None:
         found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
@@ -231,35 +214,36 @@ class ProcessGroup(SingleProcess):
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold tensors
             self._wait_for_torch()
-            if loss := self._loss(error):
-                raise loss from error
+            lost = self._lost_process(error)
+            if lost:
+                raise lost from error
             raise
         farewell(f"run{self.run}", self.rank_info)
         self._wait_for_torch()
         distributed.destroy_process_group()
 
     def _wait_for_torch(self) -> None:
-        """Until it has let go of the tensors of every exchange, for FAREWELL_SECONDS at most. A
-        thread of gloo does so some time after the exchange, and needs Python's lock for it. Who
-        ends the group while it waits for the lock, waits for it in turn, holding the lock: for
-        ever; and once Python is ending, the thread breaks the process down (SIGABRT)."""
+        """Wait until torch has let go of the tensors of every exchange, for FAREWELL_SECONDS at
+        most.
+
+        A thread of gloo does so some time after the exchange, and needs Python's lock for it. If we
+        end the group while it waits for the lock, we wait for the thread in turn, holding the lock:
+        for ever. And once Python is ending, the thread breaks the process down (SIGABRT).
+        """
         until = time.monotonic() + FAREWELL_SECONDS
         while self.lent and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
 
-    def _loss(self, error: BaseException) -> LostProcess | None:
-        """What `error` means where torch says by it that another rank is gone."""
+    def _lost_process(self, error: BaseException) -> LostProcess | None:
+        """Return the error to raise if torch says by `error` that another rank is gone."""
         said = str(error).partition("\n")[0]
-        is_torchs = isinstance(error, distributed.DistError) or any(
-            words in said.lower() for words in LOST
-        )
+        is_torchs = isinstance(error, distributed.DistError)
+        is_torchs = is_torchs or any(words in said.lower() for words in LOST)
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
-        why = (
-            f"{self.rank_info}: {said[-200:]}"
-            if "imed out" not in said
-            else f"{self.rank_info} had no answer within {self.timeout}"
-        )
+        why = f"{self.rank_info}: {said[-200:]}"
+        if "imed out" in said:
+            why = f"{self.rank_info} had no answer within {self.timeout}"
         return LostProcess(
             "another process of the run is lost",
             why,
@@ -267,20 +251,20 @@ class ProcessGroup(SingleProcess):
         )
 
     def _take_save(self) -> bool:
-        wanted, self.wants_save = self.wants_save, False
+        """Return whether to save, and forget that it was asked for."""
+        wanted = self.wants_save
+        self.wants_save = False
         return wanted
 
     def _gathered(self, *values: float) -> list[list[float]]:
-        """The values of each rank, the same everywhere."""
+        """Return the values of each rank, the same everywhere."""
         return [each.tolist() for each in self.gather(torch.tensor(values, dtype=torch.float64))]
 
 
 def join(device: torch.device, timeout: str) -> SingleProcess:
-    """The ranks of this run, once all are there; `device` (a torch.device) is this one's. Who waits
-    for another longer than `timeout` (30s, 10m) gives up.
+    """Join the ranks of this run, and return them once all are there.
 
-    Raises:
-        LostProcess: one does not come.
+    device: this rank's. timeout: how long one waits for another before it gives up (30s, 10m).
     """
     here = current_rank()
     if here.count == 1:
@@ -310,9 +294,15 @@ def open_group(
 
 
 def _share(rank: int, count: int, size: int) -> slice:
-    """Of `size` rows, in order and as evenly as can be."""
+    """Return the slice of `size` rows for `rank`: in order, and as even as can be."""
     return slice(rank * size // count, (rank + 1) * size // count)
 
 
-# so that a second run of these processes does not read what the first one left
+def seed_of(parts: Sequence[int]) -> int:
+    """Mix several numbers into a seed for torch."""
+    [mixed] = np.random.SeedSequence(parts).generate_state(1, np.uint64)
+    return int(mixed >> 1)
+
+
+# Numbers the runs, so that a second run of these processes does not read what the first one left.
 _runs = itertools.count()

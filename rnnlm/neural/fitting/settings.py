@@ -21,8 +21,7 @@ from rnnlm.config import (
 from rnnlm.errors import SettingsError
 from rnnlm.neural.settings import Width
 
-# ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation. Knows
-# nothing of torch.
+# ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation.
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Factor = Annotated[float, Meta(gt=0, le=1)]
@@ -249,7 +248,9 @@ class OptimizationSettings:
         """What goes by validations, and so needs validation text; "" if nothing does."""
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
-        return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
+        if self.schedule in ("plateau", "halving"):
+            return f"schedule {self.schedule}"
+        return ""
 
     @property
     def can_be_recorded(self) -> bool:
@@ -263,97 +264,100 @@ class OptimizationSettings:
         return False
 
     def rate_factor(self, depth: int, epochs: float) -> float:
-        """Of the learning rate of weights with so many layers above them, after so many epochs; 0:
-        they stay as they are."""
+        """Return what the learning rate of weights with `depth` layers above them is multiplied by
+        after so many epochs; 0: they stay as they are."""
         return 1.0
 
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        """(whether it is one, what, why, the hint) of everything that cannot be asked for
+        """Yield (whether it is one, what, why, the hint) of everything that cannot be asked for
         together."""
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
-        sgd = "or optimizer=sgd"
+        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
+
+        # Settings of one optimizer.
         yield (
             self.momentum and name not in ("sgd", "rmsprop"),
             "momentum is a setting of sgd and rmsprop",
             why,
-            f"set momentum=0, {sgd}",
+            "set momentum=0, or optimizer=sgd",
         )
         yield (
             self.nesterov and name != "sgd",
             "nesterov is a setting of sgd",
             why,
-            f"set nesterov=false, {sgd}",
+            "set nesterov=false, or optimizer=sgd",
         )
-        hint = "set momentum=0.9, or nesterov=false"
         yield (
             self.nesterov and not self.momentum,
             "nesterov is a kind of momentum",
             "momentum is 0",
-            hint,
+            "set momentum=0.9, or nesterov=false",
         )
         yield (
-            self.asgd_start and name != "asgd",
+            self.asgd_start and not is_asgd,
             "asgd_start is a setting of asgd",
             why,
             "set asgd_start=0, or optimizer=asgd",
         )
-        what, hint = (
+        yield (
+            self.nonmonotone_interval and not is_asgd,
             "nonmonotone_interval is a setting of asgd",
+            why,
             "set nonmonotone_interval=none, or optimizer=asgd",
         )
-        yield self.nonmonotone_interval and name != "asgd", what, why, hint
-        what = "asgd_start and nonmonotone_interval both say when averaging begins"
         yield (
             self.nonmonotone_interval and self.asgd_start,
-            what,
+            "asgd_start and nonmonotone_interval both say when averaging begins",
             "",
             "set asgd_start=0, or nonmonotone_interval=none",
         )
-        what, hint = (
-            "fine_tune_after needs the rule by which fine-tuning ends",
-            "set optimizer=asgd and nonmonotone_interval=5",
-        )
         yield (
             self.fine_tune_after and not self.nonmonotone_interval,
-            what,
+            "fine_tune_after needs the rule by which fine-tuning ends",
             "nonmonotone_interval is none",
-            hint,
+            "set optimizer=asgd and nonmonotone_interval=5",
         )
-        what, hint = (
+
+        # What a CUDA graph cannot hold.
+        yield (
+            self.cuda_graphs is True and name in UNRECORDABLE,
             "cuda_graphs needs an optimizer that torch can record",
+            why,
             "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw",
         )
-        yield self.cuda_graphs is True and name in UNRECORDABLE, what, why, hint
-        what, hint = (
+        yield (
+            self.cuda_graphs is True and self.accumulation > 1,
             "cuda_graphs and accumulation cannot be combined",
+            "",
             "set cuda_graphs=false, or accumulation=1",
         )
-        yield self.cuda_graphs is True and self.accumulation > 1, what, "", hint
-        what, hint = (
+
+        # Schedules and averages.
+        yield (
+            self.return_to_best and self.schedule != "plateau",
             "return_to_best is a setting of the plateau schedule",
+            f"the schedule is {self.schedule}",
             "set schedule=plateau, or return_to_best=false",
         )
         yield (
-            self.return_to_best and self.schedule != "plateau",
-            what,
-            f"the schedule is {self.schedule}",
-            hint,
+            is_asgd and is_ema,
+            "ema_decay and optimizer = asgd are two averages of the weights",
+            "",
+            "set ema_decay=none, or optimizer=sgd",
         )
-        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
-        what = "ema_decay and optimizer = asgd are two averages of the weights"
-        yield is_asgd and is_ema, what, "", f"set ema_decay=none, {sgd}"
-        back, average = (
-            "return_to_best" if self.return_to_best else "schedule = halving",
-            "optimizer = asgd" if is_asgd else "ema_decay",
+        back = "return_to_best" if self.return_to_best else "schedule = halving"
+        average = "optimizer = asgd" if is_asgd else "ema_decay"
+        yield (
+            (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving"),
+            f"{back} and {average} cannot be combined",
+            "the best weights are averages, and training goes on from weights that are not",
+            "leave one of them out",
         )
-        why = "the best weights are averages, and training goes on from weights that are not"
-        is_wrong = (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving")
-        yield is_wrong, f"{back} and {average} cannot be combined", why, "leave one of them out"
 
 
 # ---- settings
 
-# of the tokens of drawn windows: about five lengths around 70 instead of thirty
+# Lengths of drawn windows are multiples of it: about five lengths around 70 instead of thirty.
 RECORDED_MULTIPLE = 8
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
@@ -420,12 +424,14 @@ class FittingSettings(OptimizationSettings):
         """
         if self.bptt_multiple is not None:
             return self.bptt_multiple
-        return RECORDED_MULTIPLE if is_recorded and self.draws_lengths else 1
+        if is_recorded and self.draws_lengths:
+            return RECORDED_MULTIPLE
+        return 1
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """On what, how long and from which seed."""
+    """On what device, how long and from which seed a network is trained."""
 
     budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = (
         "20epochs"

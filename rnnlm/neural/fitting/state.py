@@ -1,7 +1,7 @@
-"""All that a training run carries from step to step, collected from the trainer's parts under fixed
-keys: what --resume goes on from.
+"""The state of a training run: all that it carries from step to step, collected from the trainer's
+parts under fixed keys. --resume goes on from it.
 
-A trainer made with the same settings and texts, into which that is loaded, takes the steps that the
+A trainer made with the same settings and texts that takes up this state takes the steps that the
 first one would have taken, bit by bit on one machine and number of threads. Numbers and lists of
 numbers are facts, under the key of their part; tensors are arrays, named KEY.NAME.
 """
@@ -25,32 +25,25 @@ if TYPE_CHECKING:
 
 
 def state_dict(trainer: "Trainer") -> TrainingState:
-    """What `trainer` (a :class:`~rnnlm.neural.fitting.trainer.Trainer`) would go on from; of
-    several ranks, all ask, and each gets all of it."""
+    """Collect the state of `trainer`. Of several ranks all must ask, and each gets all of it."""
     facts: dict[str, Any] = {"step": trainer.step_count}
     arrays = {}
     for key, part in _parts(trainer).items():
         for name, value in part.state_dict().items():
-            # a copy, as training goes on in place; but best weights are only ever replaced
             if isinstance(value, Tensor):
-                arrays[f"{key}.{name}"] = value.detach().to("cpu", copy=key != "best").numpy()
+                # Training goes on in place; only best weights are always replaced as a whole.
+                must_copy = key != "best"
+                arrays[f"{key}.{name}"] = value.detach().to("cpu", copy=must_copy).numpy()
             else:
                 facts.setdefault(key, {})[name] = _storable(value)
     return TrainingState(facts, arrays)
 
 
 def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[str] = ()) -> None:
-    """`trainer` goes on where the one stood that `stored` is of; the parts called `but` stay as
-    they are.
-
-    Raises:
-        ModelError: it is not of such a run.
-    """
+    """Take `trainer` to where the run of `stored` was; leave the parts called `but` as they are."""
     try:
-        facts, arrays = (
-            stored.facts,
-            {name: torch.from_numpy(array) for name, array in stored.arrays.items()},
-        )
+        facts = stored.facts
+        arrays = {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
         trainer.step_count = facts["step"]
         for key, part in _parts(trainer).items():
             if key not in but:
@@ -63,12 +56,8 @@ def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[s
 
 
 def checked(stored: TrainingState) -> TrainingState:
-    """`stored` in the form of today, with a number of rows that makes sense; None: not known, it
-    was of one process.
-
-    Raises:
-        ModelError: it is of no run.
-    """
+    """Return `stored` in the form of today, if its number of rows makes sense. It is None in older
+    states, which are of one process."""
     try:
         stored = legacy.upgraded(stored)
         rows = stored.facts["source"]["rows"]
@@ -80,26 +69,37 @@ def checked(stored: TrainingState) -> TrainingState:
 
 
 def _parts(trainer: "Trainer") -> dict[str, Part]:
-    """By the keys they are stored under; an average may need the weights, which come before it."""
+    """Return the parts by the keys they are stored under; an average may need the weights, which
+    come before it."""
     return {
-        "network": _Weights(trainer), "optimizer": _Moments(trainer),
-        "averaging": trainer.averaging, "source": trainer.source,
-        "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation,
+        "network": _Weights(trainer),
+        "optimizer": _Moments(trainer),
+        "averaging": trainer.averaging,
+        "source": trainer.source,
+        "schedule": trainer.schedule,
+        "best": trainer.best,
+        "validation": trainer.validation,
         "curve": trainer.curve,
-        "fine_tuning": trainer.fine_tuning, "divergence": trainer.divergence,
-        "clock": trainer.clock, "rollbacks": trainer.rollbacks,
-        "layers": trainer.layers, "carry": _Carried(trainer), "random": _RandomStates(trainer),
-    }  # fmt: skip
+        "fine_tuning": trainer.fine_tuning,
+        "divergence": trainer.divergence,
+        "clock": trainer.clock,
+        "rollbacks": trainer.rollbacks,
+        "layers": trainer.layers,
+        "carry": _Carried(trainer),
+        "random": _RandomStates(trainer),
+    }
 
 
 @dataclass(frozen=True)
 class _OfTrainer:
-    """A part that is no class of its own."""
+    """A part that no class of the trainer's keeps."""
 
     trainer: "Trainer"
 
 
 class _Weights(_OfTrainer):
+    """The weights of the network."""
+
     def state_dict(self) -> dict[str, Tensor]:
         return self.trainer.network.state_dict()
 
@@ -112,13 +112,12 @@ class _Moments(_OfTrainer):
     """What the optimizer remembers of each weight, by the weight's number."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        moments = self.trainer.optimizer.state_dict()["state"].items()
-        return {
-            f"{number}.{name}": value
-            for number, own in moments
-            for name, value in own.items()
-            if isinstance(value, Tensor)
-        }
+        found = {}
+        for number, moments in self.trainer.optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor):
+                    found[f"{number}.{name}"] = value
+        return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
@@ -133,11 +132,11 @@ class _Carried(_OfTrainer):
     """What the last batch left to the next one, of the rows of all ranks."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        gather_rows, rows = self.trainer.ranks.gather_rows, self.trainer.source.rows
-        return {
-            str(number): gather_rows(tensor, rows)
-            for number, tensor in enumerate(self.trainer.carry)
-        }
+        found = {}
+        for number, tensor in enumerate(self.trainer.carry):
+            rows = self.trainer.source.rows
+            found[str(number)] = self.trainer.ranks.gather_rows(tensor, rows)
+        return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for number, tensor in enumerate(self.trainer.carry):
@@ -145,24 +144,23 @@ class _Carried(_OfTrainer):
 
 
 class _RandomStates(_OfTrainer):
-    """Those of torch's generators, of each rank: `cpu` and `cuda` of the first one, `cpu.1` of the
-    second. Whatever else draws makes its generator anew from the seed."""
+    """The states of torch's generators in each rank: `cpu` and `cuda` of the first one, `cpu.1` of
+    the second. Whatever else draws makes its generator from the seed again."""
 
     def state_dict(self) -> dict[str, Any]:
         device, ranks = self.trainer.device, self.trainer.ranks
-        states = {"cpu": torch.get_rng_state()} | (
-            {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
-        )
+        states = {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(device)
         found: dict[str, Any] = {"ranks": ranks.count}
         for kind, state in states.items():
-            found |= {
-                _of_rank(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))
-            }
+            for rank, gathered in enumerate(ranks.gather(state)):
+                found[_of_rank(kind, rank)] = gathered
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Another number of ranks than the stored one draws anew. Where `cuda` is missing, as of
-        another device, the state there stays."""
+        """Take up the states, unless there are now more ranks, or fewer: then seed the generators.
+        Where `cuda` is missing, as in a state of another device, leave the one there."""
         trainer, ranks = self.trainer, self.trainer.ranks
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
@@ -173,6 +171,7 @@ class _RandomStates(_OfTrainer):
             torch.manual_seed(trainer.source.seed + trainer.step_count)
             ranks.seed_per_rank(trainer.source.seed, trainer.step_count)
             return
+
         torch.set_rng_state(state[_of_rank("cpu", ranks.rank_info.rank)])
         on_device = state.get(_of_rank("cuda", ranks.rank_info.rank))
         if on_device is not None and trainer.device.type == "cuda":
@@ -184,16 +183,21 @@ def _of_rank(kind: str, rank: int) -> str:
 
 
 def _storable(value: object) -> object:
-    """JSON has no infinity: it is stored as a text."""
+    """Return `value` as JSON can hold it: infinity and NaN as a text."""
     if isinstance(value, list):
         return [_storable(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def _number(stored: object) -> object:
+    """Undo :func:`_storable`."""
     if isinstance(stored, list):
         return [_number(each) for each in stored]
-    return float(stored) if stored in ("inf", "-inf", "nan") else stored
+    if stored in ("inf", "-inf", "nan"):
+        return float(stored)
+    return stored
 
 
 def _damaged(why: str) -> ModelError:

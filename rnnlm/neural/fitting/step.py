@@ -1,5 +1,8 @@
 """One training step: loss, gradients, update. All of it runs on the device, and nothing in it waits
-for the device."""
+for the device.
+
+A step is plain, shared by ranks or by parts of its rows, or recorded as a CUDA graph.
+"""
 
 import contextlib
 from collections import Counter
@@ -25,8 +28,10 @@ from rnnlm.neural.layers.names import LayeredNetwork, named_layers
 
 
 class TrainingStep:
-    """One batch after the other through the objective, whose weights `optimizer` updates. norms: of
-    the gradient of each weight in the last step, before clipping, on the device."""
+    """The step of one batch: `optimizer` updates the weights by the gradients of the objective.
+
+    norms: of the gradient of each weight in the last step, before clipping, on the device.
+    """
 
     norms: dict[nn.Parameter, Tensor]
 
@@ -47,20 +52,25 @@ class TrainingStep:
     def __call__(
         self, batch: Batch, carry: Carry, rate: float | Tensor
     ) -> tuple[Tensor, Tensor, Carry]:
-        """The loss, the norm of its gradient before clipping, and what the batch carries on; the
-        weights take one step at the learning rate `rate`."""
+        """Update the weights once, at the learning rate `rate`.
+
+        Return the loss, the norm of its gradient before clipping, and what the batch carries on.
+        """
         self.network.train()
         loss, carry = self.gradients(batch, carry)
         drop_frozen_gradients(self.optimizer)
+
+        # Penalties on weights are clipped with the rest, and count in the norms.
         self.penalty.add_gradients()
         self.norms = gradient_norms(self.network)
         gradient_norm = clip_gradients(self.settings, self.network, self.norms)
+
         self.set_rate(rate)
         self.optimizer.step()
         return loss, gradient_norm, carry
 
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        """The loss and what the batch carries on; each weight has its gradient."""
+        """Compute the gradient of each weight; return the loss and what the batch carries on."""
         with training_products(self.precision, batch.tensors[0].device):
             loss, penalty, carry = self.objective.loss(batch.tensors, carry)
         self.optimizer.zero_grad(set_to_none=True)
@@ -68,6 +78,7 @@ class TrainingStep:
         return loss.detach(), tuple(tensor.detach() for tensor in carry)
 
     def set_rate(self, rate: float | Tensor) -> None:
+        """Set the learning rate of each group of weights, by its factor."""
         for group in self.optimizer.param_groups:
             factor = group.get("factor", 1.0)
             group["lr"] = rate if factor == 1.0 else rate * factor
@@ -77,10 +88,10 @@ class SharedStep(TrainingStep):
     """The same step with its rows read in parts: by several ranks side by side, and by one rank one
     part after the other.
 
-    Less memory, or more machines, and the step of all rows at once: each part's loss counts by its
-    share of the batch's targets, its penalty on activations (a mean over cells, padding among them)
-    by its share of the rows. Dropout and the noise of a sampled softmax are drawn for each part.
-    Losses are this rank's part of the mean over all ranks.
+    It takes less memory, or more machines, and is the step of all rows at once: each part's loss
+    counts by its share of the batch's targets, its penalty on activations (a mean over cells,
+    padding among them) by its share of the rows. Dropout and the noise of a sampled softmax are
+    drawn for each part. Losses are this rank's part of the mean over all ranks.
     """
 
     def __init__(
@@ -96,34 +107,38 @@ class SharedStep(TrainingStep):
         self.weighted_loss = ranks.averaging(_WeightedLoss(objective))
 
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        """Ranks exchange gradients with the last part; those of the parts before are in them."""
-        rows = batch.tensors[0].shape[1]
-        parts = min(self.settings.accumulation, rows)
+        """Add up the gradients of all parts. Ranks exchange them with the last part, when those of
+        the parts before are in them."""
+        parts = min(self.settings.accumulation, batch.tensors[0].shape[1])
         divided = [tensor.tensor_split(parts, dim=1) for tensor in (*batch.tensors, *carry)]
         count_B = batch.count_B[batch.share]
         self.optimizer.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
-        after, read = [], 0
-        for number, part in enumerate(zip(*divided, strict=True)):
+        after: list[Carry] = []
+        read = 0
+        for part in zip(*divided, strict=True):
             tensors, before = part[: len(batch.tensors)], part[len(batch.tensors) :]
+
+            # How much this part counts: by its targets, and by its rows.
             rows = tensors[0].shape[1]
             count = int(count_B[read : read + rows].sum())
+            shares = count / batch.count, rows / len(batch.count_B)
             read += rows
-            is_last = number == parts - 1
-            with (
-                contextlib.nullcontext()
-                if is_last
-                else self.ranks.without_averaging(self.weighted_loss)
-            ):
+
+            is_last = len(losses) == parts - 1
+            if is_last:
+                exchange: contextlib.AbstractContextManager = contextlib.nullcontext()
+            else:
+                exchange = self.ranks.without_averaging(self.weighted_loss)
+            with exchange:
                 with training_products(self.precision, tensors[0].device):
-                    shares = count / batch.count, rows / len(batch.count_B)
-                    minimised, its, carried = self.weighted_loss(tensors, before, *shares)
-                (minimised * self.ranks.count).backward()  # which the mean over ranks takes back
-            losses.append(its)
+                    minimised, loss, carried = self.weighted_loss(tensors, before, *shares)
+                # The mean over ranks will divide by their number.
+                (minimised * self.ranks.count).backward()
+            losses.append(loss)
             after.append(carried)
-        return sum(losses[1:], losses[0]), tuple(
-            torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True)
-        )
+        carry = tuple(torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True))
+        return sum(losses[1:], losses[0]), carry
 
 
 class _WeightedLoss(nn.Module):
@@ -137,17 +152,17 @@ class _WeightedLoss(nn.Module):
     def forward(
         self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float
     ) -> tuple[Tensor, Tensor, Carry]:
-        """What is minimised, its loss, and what is carried on; the first two weighted by the share
-        that these rows have in all rows."""
+        """Return what is minimised, the loss in it, and what is carried on; the first two weighted
+        by the shares that these targets and rows have in the batch."""
         loss, penalty, carry = self.objective.loss(tensors, carry)
         loss = loss * share
         minimised = loss + penalty * row_share
-        # without targets some output layers leave weights out, and the other ranks would wait for
-        # their gradients
+
+        # Without targets some output layers leave weights out, and the other ranks would wait for
+        # their gradients.
         if not share:
-            minimised = minimised + 0.0 * sum(
-                weight.sum() for weight in self.network.parameters() if weight.requires_grad
-            )
+            trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+            minimised = minimised + 0.0 * sum(weight.sum() for weight in trained)
         return minimised, loss.detach(), tuple(tensor.detach() for tensor in carry)
 
 
@@ -158,31 +173,34 @@ def make_step(
     precision: str,
     ranks: SingleProcess,
 ) -> TrainingStep:
-    """What takes the steps of this rank."""
+    """Make the step of this rank: a plain one where all rows are read at once by one process."""
     if ranks is SINGLE_PROCESS and settings.accumulation == 1:
         return TrainingStep(objective, settings, optimizer, precision)
     return SharedStep(objective, settings, optimizer, precision, ranks)
 
 
 def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
-    """`carry` with zeros in the rows that begin anew."""
-    return carry if fresh is None else tuple(tensor.masked_fill(fresh, 0.0) for tensor in carry)
+    """Put zeros into the rows of `carry` that start from the initial state."""
+    if fresh is None:
+        return carry
+    return tuple(tensor.masked_fill(fresh, 0.0) for tensor in carry)
 
 
 # ---- Training steps as CUDA graphs: the kernels of a whole step, recorded once for each shape of
 # batch and replayed at one call.
 #
-# So the host, which takes longer to launch a small kernel than a GPU to run it, is out of the way.
-# A replay knows only the arrays of its recording. Weights, gradients and the optimizer's are those
-# anyway; the batch, the carry and the learning rate are copied to where the recording reads them.
-# Random numbers go on from replay to replay (torch keeps its generators' places).
+# So the host, which takes longer to launch a small kernel than a GPU takes to run it, is out of the
+# way. A replay knows only the arrays of its recording. Weights, gradients and the optimizer's
+# arrays are those anyway; the batch, the carry and the learning rate are copied to where the
+# recording reads them. Random numbers go on from replay to replay (torch keeps its generators'
+# places).
 
-# the loss, the norm of its gradient, and what the batch carries on
+# The loss, the norm of its gradient, and what the batch carries on.
 Results = tuple[Tensor, Tensor, Carry]
 Run = Callable[[], Results]
 
-# steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never
-# recorded
+# Steps of a shape before its recording, in which kernels are loaded and chosen. Rare shapes are
+# never recorded.
 PLAIN_USES = 3
 
 
@@ -198,9 +216,8 @@ def records_steps(
         return False
     if settings.cuda_graphs != "auto":
         return settings.cuda_graphs
-    is_launch_bound = any(
-        layer.is_launched_step_by_step for layer in named_layers(network).values()
-    )
+    layers = named_layers(network).values()
+    is_launch_bound = any(layer.is_launched_step_by_step for layer in layers)
     return is_launch_bound and settings.can_be_recorded and processes == 1
 
 
@@ -222,7 +239,7 @@ class GraphedStep:
         self.graphs: dict[tuple[torch.Size, ...], Graph] = {}
 
     def __call__(self, batch: Batch, carry: Carry, rate: float) -> Results:
-        """As :meth:`TrainingStep.__call__`."""
+        """Take the step of :meth:`TrainingStep.__call__`, from its recording if it has one."""
         shapes = tuple(tensor.shape for tensor in batch.tensors)
         if shapes not in self.graphs:
             self.uses[shapes] += 1
@@ -231,28 +248,35 @@ class GraphedStep:
                 self.norms = self.plain.norms
                 return results
             self.graphs[shapes] = self._record(batch, carry)
+
+        # Copy the inputs to where the recording reads them, and replay it.
         graph = self.graphs[shapes]
         for place, given in zip(graph.places, (*batch.tensors, *carry), strict=True):
             place.copy_(given)
         graph.rate.fill_(rate)
         results, self.norms = graph.replay(), graph.norms
-        self.plain.set_rate(rate)  # for who reads it: the recording left its own array there
+
+        # The recording left its own array in the optimizer's settings; reports read the rate there.
+        self.plain.set_rate(rate)
         return results
 
     def _record(self, batch: Batch, carry: Carry) -> "Graph":
-        tensors, before = (
-            tuple(given.clone() for given in part) for part in (batch.tensors, carry)
-        )
+        """Record a step on copies of the batch and the carry, which stay where they are."""
+        tensors = tuple(tensor.clone() for tensor in batch.tensors)
+        before = tuple(tensor.clone() for tensor in carry)
         rate = torch.zeros((), device=tensors[0].device)
-        its = replace(batch, tensors=tensors)
-        replay = self.recorder.record(partial(self.plain, its, before, rate))
+        recorded = replace(batch, tensors=tensors)
+        replay = self.recorder.record(partial(self.plain, recorded, before, rate))
         return Graph([*tensors, *before], rate, replay, self.plain.norms)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A recorded step. places: where it reads the batch and the carry from; rate: its learning
-    rate. norms: as of a TrainingStep."""
+    """A recorded step.
+
+    places: where it reads the batch and the carry from. rate: where it reads the learning rate
+    from. norms: as a TrainingStep has them.
+    """
 
     places: list[Tensor]
     rate: Tensor
@@ -261,7 +285,7 @@ class Graph:
 
 
 class CudaRecorder:
-    """Recordings on a stream of their own, as torch asks for it. They share memory: what one replay
+    """Recordings on a stream of their own, as torch requires. They share memory: what one replay
     leaves, the next one may overwrite."""
 
     def __init__(self, device: torch.device) -> None:
@@ -270,6 +294,7 @@ class CudaRecorder:
         self.pool = torch.cuda.graph_pool_handle()
 
     def warm_up(self, run: Run) -> Results:
+        """Run a step on the stream of the recordings, without recording it."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
@@ -281,16 +306,13 @@ class CudaRecorder:
         """Record `run`, and return what replays it.
 
         A recording that failed leaves torch's random numbers and current stream in the middle of
-        it, so that the run cannot go on with plain steps, also where nobody asked for graphs.
-
-        Raises:
-            TrainingError: something in `run` waits for the device, or cannot be recorded for
-                another reason.
+        it, so that the run cannot go on with plain steps, also where nobody asked for graphs: then
+        a TrainingError says why it failed.
         """
         graph = torch.cuda.CUDAGraph()
         try:
             # torch.cuda.graph waits for the current device before it records, which must be the one
-            # that is recorded
+            # that is recorded.
             with (
                 torch.cuda.device(self.device),
                 torch.cuda.graph(graph, pool=self.pool, stream=self.stream),
@@ -299,9 +321,10 @@ class CudaRecorder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            what = "these settings cannot be trained as a CUDA graph"
             raise TrainingError(
-                what, str(error).partition("\n")[0], "set cuda_graphs=false"
+                "these settings cannot be trained as a CUDA graph",
+                str(error).partition("\n")[0],
+                "set cuda_graphs=false",
             ) from error
 
         def replay() -> Results:

@@ -1,10 +1,10 @@
 """The training loop, as a generator of events: for any objective, over batches from any source.
 
-Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010) where batches
-carry a state on: it is detached, so gradients reach back to the beginning of a batch. Validation
-happens at intervals, the best weights are kept, and the run ends with its budget, without
-improvement (early stopping), or when the caller asks. When it diverges, it goes back to its last
-good state.
+Where batches carry a state on, it is truncated back-propagation through time (Williams & Peng 1990;
+Mikolov et al. 2010): the state is detached, so gradients reach back to the beginning of a batch.
+Validation happens at intervals, the best weights are kept, and the run ends with its budget,
+without improvement (early stopping), or when the caller asks. When it diverges, it goes back to its
+last good state.
 """
 
 import contextlib
@@ -53,7 +53,8 @@ class Trainer:
     """One run: the objective and its optimizer, the place in the training data, the best weights so
     far.
 
-    ranks: this one is one of them, with a share of the rows; all take every step together.
+    ranks: the ranks of the run, of which this is one. Each has a share of the rows; all take every
+    step together.
     """
 
     def __init__(
@@ -61,14 +62,23 @@ class Trainer:
         settings: OptimizationSettings, run: RunSettings,
         precision: str, ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
-        self.objective, self.network = objective, objective.network
-        self.source, self.settings, self.precision, self.ranks = source, settings, precision, ranks
+        self.objective = objective
+        self.network = objective.network
+        self.source = source
+        self.settings = settings
+        self.precision = precision
+        self.ranks = ranks
         self.device = next(self.network.parameters()).device
+
+        # What takes the steps.
         self.is_recorded = records_steps(settings, self.network, self.device, ranks.count)
         self.optimizer = make_optimizer(settings, self.network, self.device, self.is_recorded)
         self.schedule = LearningRate(settings)
         self.update = self.make_update()
-        self.averaging, self.fine_tuning = Averaging(settings, self.network), FineTuning(settings)
+        self.averaging = Averaging(settings, self.network)
+        self.fine_tuning = FineTuning(settings)
+
+        # What validates, and chooses the best weights.
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
         self.validation = ModelSelection(
@@ -76,42 +86,58 @@ class Trainer:
         )
         self.curve = CurvePoints(self.validation)
         self.layers = LayerFigures(self.network, validation, self.clock)
+
+        # What notices faults, and keeps states to go back to or to resume from.
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
-        self.resumable, self.saving = run.resumable, Interval.parse(run.save_every)
+        self.resumable = run.resumable
+        self.saving = Interval.parse(run.save_every)
+
+        # The place in the run.
         self.step_count = 0
         self.share = ranks.share(source.rows)  # the rows that this rank reads
-        # from batch to batch
-        self.carry = objective.initial_carry(self.share.stop - self.share.start)
+        own_rows = self.share.stop - self.share.start
+        self.carry = objective.initial_carry(own_rows)  # from batch to batch
         self.gradient_norm: Tensor  # of the last step, before clipping
         self.batch: Batch | None = None  # of the last step
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
-        """Steps, validations, and at the end the best weights. Asked at every step: whether to
-        `stop`, and whether to `save` what the run could go on from. A validation that is due comes
-        before whatever may end the run or store its state: so one that was cut off is made up for
-        when the run goes on."""
+        """Train until there is a reason to stop. Yield an event for what happens, at the end the
+        best weights.
+
+        stop, save: asked at every step whether to end, and whether to store what the run could go
+        on from.
+        """
         stop, save = self.ranks.exchange_signals(stop, save)
         began_at = self.step_count
         self.begin()
         while True:
             self.ranks.synchronize_periodically(self.step_count)
+
+            # Validate before anything that could end the run or store its state: so a validation
+            # that is cut off is made up for when the run is resumed.
             if self.validation_due():
                 yield from self.pending_reports()
-                is_good = self.is_good()
+                was_sound = self.is_sound()  # asked before averages go in
                 with self.averaging.in_place():
-                    if verdict := self.validate(stop):
+                    verdict = self.validate(stop)
+                    if verdict is not None:
                         yield self.validated(verdict, stop)
-                self.after_validation(verdict, is_good)
+                self.after_validation(verdict, was_sound)
             elif self.curve.due(self.step_count, self.source.epochs):
                 yield from self.curve_point(stop)
-            if reason := self.reason_to_stop(stop):
+
+            # Out of budget, out of patience, asked to stop, or diverged, which may be mended.
+            reason = self.reason_to_stop(stop)
+            if reason:
                 yield from self.pending_reports()
                 self.judge_end(reason)
                 if not self.divergence.fault or not self.rollbacks.left:
                     break
                 yield self.roll_back()
                 continue
+
+            # Store what the run could be resumed from, if it is sound.
             if self.saving_due(save):
                 yield from self.pending_reports()
                 if self.remember():
@@ -119,18 +145,22 @@ class Trainer:
                         yield self.checkpoint()
                 if self.divergence.fault:
                     continue
+
             self.train_step()
-            if self.meter.due(self.progress() - self.reported_at >= REPORT_SHARE - 1e-9):
+
+            # Report, and now and then keep a state to go back to.
+            is_share_used = self.progress() - self.reported_at >= REPORT_SHARE - 1e-9
+            if self.meter.due(is_share_used):
                 yield self.report()
                 if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
                     yield from self.pending_reports()
                     self.remember()
-        yield from self.finish(
-            reason, stop, resumable=self.resumable and self.step_count > began_at
-        )
+
+        is_resumable = self.resumable and self.step_count > began_at
+        yield from self.finish(reason, stop, is_resumable)
 
     def begin(self) -> None:
-        """What is counted and timed counts from here."""
+        """Start to count and time from here."""
         self.meter = Meter(self.device, self.source.tokens, self.network, self.ranks)
         self.reported_at = self.progress()
         for interval in (self.saving, self.rollbacks.interval):
@@ -139,18 +169,20 @@ class Trainer:
             self.keep_state()
 
     def validation_due(self) -> bool:
-        self.validation.ration(self.step_count, self.source.epochs, self.source.tokens)
-        return not self.divergence.fault and self.validation.due(
-            self.step_count, self.source.epochs
-        )
+        """Return whether it is time for a validation that steers the run."""
+        step, epochs = self.step_count, self.source.epochs
+        self.validation.ration(step, epochs, self.source.tokens)
+        return not self.divergence.fault and self.validation.due(step, epochs)
 
     def validate(self, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
-        """None where `stop` cut it off, or the run has diverged."""
+        """Validate the weights as they are; return None if `stop` cut it off, or the run has
+        diverged."""
         if self.divergence.fault:
             return None
         return self.validation.run(self.step_count, stop, steers)
 
     def validated(self, verdict: Verdict, stop: Callable[[], bool] = never) -> Validated:
+        """Make the event of a validation, and look at the layers for it."""
         return Validated(
             step=self.step_count,
             epoch=self.source.epochs,
@@ -165,18 +197,21 @@ class Trainer:
         )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
-        """A validation that the run does not follow; its weights may be the best ones."""
+        """Validate for the learning curve and the choice of weights; the run does not follow it."""
         yield from self.pending_reports()
         with self.averaging.in_place():
-            if verdict := self.validate(stop, steers=False):
+            verdict = self.validate(stop, steers=False)
+            if verdict is not None:
                 self.curve.observe(self.step_count, self.source.epochs)
                 yield self.validated(verdict, stop)
         self.meter.restart(self.source.tokens)
 
-    def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
-        """What follows for the steps to come. Where the schedule says so, the weights go back to
-        the best ones. What the optimizer remembers stays: begun anew, Adam would take its largest
-        steps just when the rate was lowered."""
+    def after_validation(self, verdict: Verdict | None, was_sound: bool) -> None:
+        """Let schedule, averages and fine-tuning follow a validation.
+
+        The schedule may take the weights back to the best ones. What the optimizer remembers stays:
+        if it forgot, Adam would take its largest steps just when the rate was lowered.
+        """
         self.meter.restart(self.source.tokens)
         if verdict is None:
             return
@@ -188,8 +223,8 @@ class Trainer:
         if self.fine_tuning.after_validation(self.progress(), verdict.cost):
             self.best.restore()
             self.averaging.begin_after(self.step_count)
-        # so that the good state has the best weights behind it
-        if is_good and self.validation.improved:
+        # Keep a state that has the best weights in it.
+        if was_sound and self.validation.improved:
             self.keep_state()
 
     @property
@@ -199,11 +234,11 @@ class Trainer:
         return self.validation.is_hopeless or self.schedule.is_used_up or self.fine_tuning.is_over
 
     def progress(self) -> float:
-        """The share of the budget that is used."""
+        """Return the share of the budget that is used."""
         return self.clock.progress(self.step_count, self.source.epochs)
 
     def reason_to_stop(self, stop: Callable[[], bool]) -> str:
-        """One of the words of :class:`Fitted`; "" where there is none."""
+        """Return one of the words of :class:`Fitted`; "" if there is no reason."""
         if self.divergence.fault:
             return "diverged"
         if self.is_over:
@@ -213,59 +248,61 @@ class Trainer:
         return "request" if stop() else ""
 
     def judge_end(self, reason: str) -> None:
-        """A loss is of the weights before its step: so the weights that a run ends with are tried,
-        too."""
+        """Try the weights that a run ends with: a loss is that of the weights before its step."""
         if reason == "budget" and self.batch and not self.divergence.fault:
             self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
 
-    def is_good(self) -> bool:
-        """Whether the run may go on from here, all steps reported: the last report was good, and so
-        are the weights after it."""
-        return not self.divergence.fault and (
-            self.batch is None
-            or self.divergence.accepts(self.loss_now(self.batch), self.step_count)
-        )
+    def is_sound(self) -> bool:
+        """Return whether the run may go on from here, all steps reported: the last report was good,
+        and so are the weights after it."""
+        if self.divergence.fault:
+            return False
+        if self.batch is None:
+            return True
+        return self.divergence.accepts(self.loss_now(self.batch), self.step_count)
 
     def loss_now(self, batch: Batch) -> float:
-        """The exact loss (nats per target) of the last batch, of all ranks' rows, under the weights
-        after it; waits for the device."""
-        return (
-            self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))[0] / batch.count
-        )
+        """Return the exact loss (nats per target) of the last batch, of all ranks' rows, under the
+        weights after it. Waits for the device."""
+        [nats] = self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))
+        return nats / batch.count
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
-        """By time, the first checkpoint waits for the best weights only: from then on the run can
-        be resumed."""
+        """Return whether to store a checkpoint. If that goes by time, the first one only waits for
+        the best weights: from then on the run can be resumed."""
+        if not self.resumable:
+            return False
         elapsed = self.clock.elapsed()
-        is_due = self.resumable and (
-            self.saving.due(self.step_count, elapsed, soon=bool(self.best.weights)) or save()
-        )
+        has_best = bool(self.best.weights)
+        is_due = self.saving.due(self.step_count, elapsed, soon=has_best) or save()
         if is_due:
-            # also where the state turns out not to be good
+            # Count from here, even if the state turns out not to be sound.
             self.saving.begin(self.step_count, elapsed)
         return is_due
 
     def checkpoint(self) -> Checkpoint:
-        """The last good state, with a model where no validation has kept one."""
+        """Make the event that stores the last good state, with a model if no validation has kept
+        one."""
         model = None if self.best.weights else self.objective.model()
         assert self.rollbacks.good is not None
         return Checkpoint(self.step_count, self.clock.elapsed(), self.rollbacks.good, model)
 
     def remember(self) -> bool:
-        """The state as it is now, if it is good, is what the next fault goes back to; whether it
-        is."""
+        """Keep the current state for the next rollback if it is sound; return whether it is."""
         with self.pause(self.rollbacks.interval):
-            if is_good := self.is_good():
+            is_sound = self.is_sound()
+            if is_sound:
                 self.keep_state()
-        return is_good
+        return is_sound
 
     def keep_state(self) -> None:
+        """Keep the current state for the next rollback."""
         self.rollbacks.good = None  # first, so that memory holds one at a time
         self.rollbacks.good = state.state_dict(self)
 
     @contextlib.contextmanager
     def pause(self, interval: Interval) -> Iterator[None]:
-        """What lasts while this does is the cost of `interval`, and does not count as training."""
+        """Charge the time spent in this context to `interval`, not to training."""
         began = self.clock.elapsed()
         yield
         self.ranks.synchronize()
@@ -273,102 +310,133 @@ class Trainer:
         self.meter.pause(self.clock.elapsed() - began)
 
     def train_step(self) -> None:
-        """The next step of the run."""
+        """Take the next step of the run."""
         rate = self.schedule.at(self.progress(), self.source.epochs)
         set_layer_factors(self.optimizer, self.settings, self.source.epochs)
         self.batch = self.source.next()
-        loss, self.carry = self.step(
-            self.batch, self.carry, rate * (self.rollbacks.rate_factor * self.batch.rate_factor)
-        )
+        rate_now = rate * (self.rollbacks.rate_factor * self.batch.rate_factor)
+        loss, self.carry = self.step(self.batch, self.carry, rate_now)
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
-        """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is
-        of this one's rows, and the loss is their part of the mean."""
-        loss, self.gradient_norm, carry = self.update(batch, restart_rows(carry, batch.fresh), rate)
-        self.step_count, self.layers.norms = self.step_count + 1, self.update.norms
+        """Take one step; return its loss and what it carries on. Nothing here waits for the device.
+
+        Of several ranks, `carry` is of this one's rows, and the loss is their part of the mean.
+        """
+        carry = restart_rows(carry, batch.fresh)
+        loss, self.gradient_norm, carry = self.update(batch, carry, rate)
+        self.layers.norms = self.update.norms
+        self.step_count += 1
         self.averaging.update(self.step_count)
         return loss, carry
 
     def make_update(self) -> TrainingStep | GraphedStep:
-        """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one
-        knows only those of before."""
+        """Build the update for :meth:`step`. Rebuild it when the optimizer's arrays change: a
+        recorded CUDA graph still points to the old ones."""
         step = make_step(self.objective, self.settings, self.optimizer, self.precision, self.ranks)
         return GraphedStep(step, CudaRecorder(self.device)) if self.is_recorded else step
 
     def pending_reports(self) -> Iterator[Step]:
-        """Of all steps that are not reported yet."""
+        """Report all steps that are not reported yet."""
         while self.meter.pending:
             yield self.report()
 
     def report(self) -> Step:
-        rate, is_exact = self.optimizer.param_groups[0]["lr"], self.objective.is_exact
-        progress, seconds = min(1.0, self.progress()), self.clock.elapsed()
+        """Report the steps since the last report, and have them judged."""
+        progress = min(1.0, self.progress())
+        seconds = self.clock.elapsed()
         self.reported_at = progress
-        report = Step(step=self.step_count, epoch=self.source.epochs, learning_rate=rate,
-                      progress=progress, seconds=seconds,
-                      is_exact=is_exact, **self.meter.read())  # fmt: skip
+        report = Step(
+            step=self.step_count,
+            epoch=self.source.epochs,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            progress=progress,
+            seconds=seconds,
+            is_exact=self.objective.is_exact,
+            **self.meter.read(),
+        )
         self.divergence.observe(report)
         return report
 
     def roll_back(self) -> RolledBack:
         """Take up the last good state, to go on from there at a lower rate."""
-        step, rollbacks, self.batch = self.step_count, self.rollbacks, None
-        rollbacks.count, rollbacks.fault = rollbacks.count + 1, self.divergence.fault
+        failed_at = self.step_count
+        rollbacks = self.rollbacks
+        rollbacks.count += 1
+        rollbacks.fault = self.divergence.fault
         self.load_good_state()
         self.divergence.forget()
+        self.batch = None
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
         # The next checkpoint comes as soon, whether a report noticed the fault or a checkpoint.
         self.saving.step = min(self.saving.step, self.step_count)
-        count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor
         return RolledBack(
-            step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed()
+            failed_at,
+            self.step_count,
+            rollbacks.fault,
+            rollbacks.count,
+            rollbacks.left,
+            rollbacks.rate_factor,
+            self.clock.elapsed(),
         )
 
     def load_good_state(self) -> None:
-        """But time has gone on, the best weights stay, and rollbacks stay counted."""
+        """Take up the last good state, except that time goes on, the best weights stay, and
+        rollbacks stay counted."""
         assert self.rollbacks.good is not None
         state.load_state_dict(self, self.rollbacks.good, but=("best", "clock", "rollbacks"))
 
     def finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
-        """The state to go on from, which is the last good one should this be none; a last
-        validation; the best weights."""
+        """Validate the last weights, and yield the end of the run with the best ones."""
+        # The state to resume from: the last good one if this one is not sound.
         kept = None
         if resumable and not self.divergence.fault:
-            if self.is_good() or not self.rollbacks.good:
+            if self.is_sound() or not self.rollbacks.good:
                 self.keep_state()
             kept = self.rollbacks.good
-        if (
-            reason == "budget"
-            and not self.divergence.fault
-            and self.validation.outdated(self.step_count)
-        ):
+
+        # A last validation that is cut off is made up for when the run is resumed.
+        is_unvalidated = self.validation.outdated(self.step_count)
+        if reason == "budget" and not self.divergence.fault and is_unvalidated:
             with self.averaging.in_place():
-                if verdict := self.validate(stop):
+                verdict = self.validate(stop)
+                if verdict is not None:
                     yield self.validated(verdict, stop)
                     self.divergence.observe_validation(verdict.loss_nats, self.step_count)
-            reason = reason if verdict else "request"  # it is made up for when the run goes on
+            if verdict is None:
+                reason = "request"
         yield self.fitted(reason, kept)
 
     def fitted(self, reason: str, kept: TrainingState | None) -> Fitted:
-        """The best weights go back into the network; where nothing was validated, the last ones or
-        their average, and the last good ones of a run that diverged (none: `step` is 0)."""
-        steps, tokens, found = self.step_count, self.source.tokens, self.rollbacks
-        # the time was up when the run was back at its beginning
-        fault = self.divergence.fault or ("" if steps else found.fault)
-        facts: dict[str, Any] = {"rollbacks": found.count} if found.count else {}
+        """Put the best weights back into the network, and make the event that ends the run.
+
+        If nothing was validated, they are the last ones or their average; in a run that diverged,
+        the last good ones (if there are none, `step` is 0).
+        """
+        steps, tokens = self.step_count, self.source.tokens
+        best, rollbacks = self.best, self.rollbacks
+        facts: dict[str, Any] = {}
+        if rollbacks.count:
+            facts["rollbacks"] = rollbacks.count
+
+        # A run has diverged, too, whose time was up when it was back at its beginning.
+        fault = self.divergence.fault
+        if not steps:
+            fault = fault or rollbacks.fault
         if fault:
-            reason, kept, facts["divergence"] = "diverged", None, f"{fault}{found}"
-            if found.good and not self.best.weights:
+            reason, kept = "diverged", None
+            facts["divergence"] = f"{fault}{rollbacks}"
+            if rollbacks.good and not best.weights:
                 self.load_good_state()
-        if (best := self.best).weights:
+
+        if best.weights:
             best.restore()
             step = best.step
         else:
             self.averaging.install()
-            step = found.step if fault else steps
+            step = rollbacks.step if fault else steps
         self.network.eval()
         return Fitted(
             step,

@@ -21,15 +21,15 @@ from rnnlm.neural.fitting.budget import BudgetClock
 from rnnlm.neural.fitting.contracts import Divisible, Numbers, Validation, Verdict
 from rnnlm.neural.fitting.settings import OptimizationSettings
 
-COST_SHARE = 0.05  # of a time budget that the validations which steer may cost
-ALLOWED_SHARE = 0.1  # of training that all of them may cost
-# share of a time budget before the first one, but two minutes at most: it is also the first save
+COST_SHARE = 0.05  # share of a time budget that the validations which steer may cost
+ALLOWED_SHARE = 0.1  # share of training that all of them may cost
+# Share of a time budget before the first one, but two minutes at most: it is also the first save.
 FIRST = 0.1
 FIRST_SECONDS = 120
-# What a pass over a token costs, in training steps over a token: 0.24 to 0.52 were measured, of
-# losses on sampled words 3 with a vocabulary of 17,000.
+# What a pass over a token costs, in training steps over a token: 0.24 to 0.52 were measured, and 3
+# for losses on sampled words with a vocabulary of 17,000.
 PASS_COST, PASS_COST_SAMPLED = 0.5, 4.0
-FEWEST = 10  # validations for which a run would rather read a part of the text
+FEWEST = 10  # to have so many validations a run would rather read a part of the text
 GOOD_PART = 10_000  # tokens of such a part, unless the ends of epochs alone cost too much
 LEAST_PART = 1_000  # tokens that are read in any case
 RATIONED_AT = 0.02  # share of the budget after which it is decided
@@ -44,14 +44,17 @@ def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int
     required = max(ends, min(wanted, FEWEST))
     if required * text <= affordable:
         return text, affordable // max(1, text)
+    # Rather a part of the text than too few validations, but not too small a part.
     good = min(GOOD_PART, affordable // ends)
     part = min(text, max(affordable // required, good, LEAST_PART))
     return part, max(ends, affordable // part)
 
 
 class BestWeights:
-    """Those of the best validation so far. figure: what it found, called `name`; None before the
-    first. step: after so many steps."""
+    """The weights of the best validation so far.
+
+    figure: what it found, called `name`; None before the first. step: after how many steps.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -62,22 +65,20 @@ class BestWeights:
         self.weights: dict[str, Tensor] = {}
 
     def observe(self, verdict: Verdict, step: int) -> bool:
-        """Whether the weights as they are now are the best so far; then they are kept."""
+        """Keep the weights as they are now if they are the best so far; return whether they are."""
         if not verdict.cost < self.cost:
             return False
-        self.cost, self.figure, self.name, self.step = (
-            verdict.cost,
-            verdict.figure,
-            verdict.name,
-            step,
-        )
+        self.cost = verdict.cost
+        self.figure = verdict.figure
+        self.name = verdict.name
+        self.step = step
         self.weights = {
             name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
         }
         return True
 
     def restore(self) -> None:
-        """The best weights, if there are any, go back into the network."""
+        """Put the best weights, if there are any, back into the network."""
         if self.weights:
             self.network.load_state_dict(self.weights)
 
@@ -91,26 +92,27 @@ class BestWeights:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Without weights, as of a run in compact form, the search for the best ones begins
-        anew."""
+        """Take up a stored state. If it has no weights, as in a run in compact form, the search for
+        the best ones starts over."""
         device = next(self.network.parameters()).device
         self.weights = {
             name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)
         }
-        self.cost, self.figure = (
-            (state["cost"], state["figure"]) if self.weights else (math.inf, None)
-        )
         self.name, self.step = state["name"], state["step"]
+        if self.weights:
+            self.cost, self.figure = state["cost"], state["figure"]
+        else:
+            self.cost, self.figure = math.inf, None
 
 
 class ModelSelection(Numbers):
-    """Validates when that is due, keeps the best weights, and ends a run whose validations find
-    nothing better (early stopping).
+    """The choice of the model: validations when they are due, the best weights, and the end of a
+    run whose validations find nothing better (early stopping).
 
-    validation: None where there is nothing to validate on. step: of the last one that steers; 0
-    before the first. improved: whether the last one was the best so far; gained: whether the last
-    one that steers was the best of those. tokens: that each reads; 0 before it is decided. count:
-    how many of them can be afforded.
+    validation: None if there is nothing to validate on. step: that of the last validation that
+    steers; 0 before the first. improved: whether the last one was the best so far; gained: whether
+    the last one that steers was the best of those. tokens: how many each reads; 0 before it is
+    decided. count: how many of them can be afforded.
     """
 
     STATE = (
@@ -130,26 +132,38 @@ class ModelSelection(Numbers):
         self.settings = settings
         self.clock = clock
         self.pass_cost = PASS_COST if is_exact else PASS_COST_SAMPLED
-        self.step = self.without_improvement = self.tokens = self.count = 0
-        self.read_at = self.cost = self.spent = 0.0
+
+        # The last validation that steers, and how many since the best of those.
+        self.step = 0
+        self.read_at = 0.0
         self.least = math.inf
-        self.improved = self.gained = False
+        self.without_improvement = 0
+        self.gained = False
+
+        # The last validation of either sort, and the seconds of all.
+        self.improved = False
+        self.cost = 0.0
+        self.spent = 0.0
+
+        # The ration.
+        self.tokens = 0
+        self.count = 0
 
     @property
     def wanted(self) -> int:
-        """How many validations there should be; 0 where they come by steps."""
+        """How many validations there should be; 0 if they come by steps."""
         return 0 if self.settings.validate_every_steps else self.settings.min_validations
 
     @property
     def share(self) -> float:
-        """How much of the validation text each validation reads."""
+        """What share of the validation text each validation reads."""
         if not isinstance(self.whole, Divisible) or not isinstance(self.validation, Divisible):
             return 1.0
         return self.validation.tokens / max(1, self.whole.tokens)
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether to validate after `step` steps, `epochs` of the training text: every so many,
-        every epoch, or, under a budget in time, as often as its cost allows."""
+        """Return whether to validate after `step` steps, `epochs` of the training text: every so
+        many steps, every epoch, or, under a budget in time, as often as its cost allows."""
         if not self.outdated(step):
             return False
         if self.settings.validate_every_steps:
@@ -162,7 +176,8 @@ class ModelSelection(Numbers):
         return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
 
     def outdated(self, step: int) -> bool:
-        """Whether there is something to validate on, and it was not yet done after `step` steps."""
+        """Return whether there is something to validate on, and it was not yet done after `step`
+        steps."""
         return self.validation is not None and step > self.step
 
     def ration(self, step: int, epochs: float, tokens: int) -> None:
@@ -175,23 +190,29 @@ class ModelSelection(Numbers):
             return
         if self.settings.validate_every_steps:
             return
+
+        # Under a budget in time it is decided at the first validation, else soon after the start.
         progress = self.clock.progress(step, epochs)
         is_time = self.clock.budget.seconds is not None
         decided_at = min(RATIONED_AT, 0.5 / max(1, self.wanted))
         if not self.due(step, epochs) and (is_time or progress < decided_at):
             return
 
-        # What is left of the run is worth as many tokens as the steps so far.
+        # The whole run reads tokens at the rate of the steps so far.
         in_all = tokens / min(1.0, progress)
         affordable = int(ALLOWED_SHARE * in_all / (self.pass_cost * self.whole.passes))
-        ends = 2 if is_time else max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
-        wanted = max(self.wanted, FEWEST) if is_time else self.wanted
+        if is_time:
+            ends = 2
+            wanted = max(self.wanted, FEWEST)
+        else:
+            ends = max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
+            wanted = self.wanted
         self.tokens, self.count = ration(self.whole.tokens, affordable, ends, wanted)
         self._take_part()
         self._tell_ration(ends)
 
     def _tell_ration(self, ends: int) -> None:
-        """Tell the caller where validations are fewer than wanted, or read a part of the text."""
+        """Give notice if validations are fewer than wanted, or read a part of the text."""
         assert isinstance(self.whole, Divisible)
         assert isinstance(self.validation, Divisible)
         of = f"so that all of them cost a tenth of training at most ({self.count:,} at most)"
@@ -210,49 +231,53 @@ class ModelSelection(Numbers):
             self.validation = self.whole.part(self.tokens)
 
     def run(self, step: int, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
-        """Validate after `step` steps, and keep the weights if they are the best so far; None where
-        `stop` cut it off: that leaves no trace."""
+        """Validate after `step` steps, and keep the weights if they are the best so far. Return
+        None if `stop` cut it off, which leaves no trace."""
         began = self.clock.elapsed()
-        verdict = None if self.validation is None else self.validation.run(stop)
+        if self.validation is None:
+            return None
+        verdict = self.validation.run(stop)
         if verdict is None:
             return None
         ended = self.clock.elapsed()
         self.cost = ended - began
         self.spent += self.cost
         self.improved = self.best.observe(verdict, step)
-        if steers:
-            self.gained = verdict.cost < self.least
-            self.least = min(self.least, verdict.cost)
-            self.without_improvement = 0 if self.gained else self.without_improvement + 1
-            self.step, self.read_at = step, ended
-            self.clock.set_aside = 1.1 * self.cost  # for the last one
+        if not steers:
+            return verdict
+
+        # Only those that steer count for patience, and keep time for the last one.
+        self.gained = verdict.cost < self.least
+        self.least = min(self.least, verdict.cost)
+        self.without_improvement = 0 if self.gained else self.without_improvement + 1
+        self.step, self.read_at = step, ended
+        self.clock.set_aside = 1.1 * self.cost
         return verdict
 
     @property
     def is_hopeless(self) -> bool:
         """Whether early stopping is asked for, and its patience is over."""
-        return (
-            self.settings.patience is not None
-            and self.without_improvement >= self.settings.patience
-        )
+        patience = self.settings.patience
+        return patience is not None and self.without_improvement >= patience
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Checkpoints of before hold no ration, and all their validations steered."""
+        """Take up a stored state. Checkpoints of earlier versions hold no ration, and all their
+        validations steered."""
         before = {**self.state_dict(), "least": self.best.cost}
         super().load_state_dict({**before, **state})
         self._take_part()
 
 
 # ---- Validations between those that steer: they give the learning curve enough points, and the
-# choice more candidates. Otherwise the run goes on as if there had been none; but where a schedule
-# goes back to the best weights, these may be theirs.
+# choice more candidates. Otherwise the run goes on as if there had been none; but a schedule that
+# goes back to the best weights may go back to those of one of these.
 
 
 class CurvePoints(Numbers):
-    """When one is due: `min_validations` of them, evenly over the budget, unless validations come
-    by steps, or often enough by themselves.
+    """When such a validation is due: `min_validations` of them, evenly over the budget, unless
+    validations come by steps, or often enough by themselves.
 
-    step, epochs, seconds: of the last validation of either sort.
+    step, epochs, seconds: when the last validation of either sort was.
     """
 
     STATE = ("step", "epochs", "seconds")
@@ -263,8 +288,8 @@ class CurvePoints(Numbers):
         self.step, self.epochs, self.seconds = 0, 0.0, 0.0
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether to validate after `step` steps, `epochs` of the training text. The last
-        validation is not one of these."""
+        """Return whether to validate after `step` steps, `epochs` of the training text. The last
+        validation of a run is not one of these."""
         if not self.selection.wanted or not self.selection.outdated(max(step, 1)):
             return False
         if step <= self.step or self._is_often_enough(step, epochs):
@@ -280,36 +305,40 @@ class CurvePoints(Numbers):
         self.step, self.epochs, self.seconds = step, epochs, self.clock.elapsed()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Checkpoints of before hold none."""
+        """Take up a stored state, which checkpoints of earlier versions do not hold."""
         super().load_state_dict({**self.state_dict(), **state})
 
     def _is_affordable(self, seconds: float) -> bool:
-        """Whether another one after so many seconds would stay within what they may take, where the
-        budget is in time."""
+        """Return whether another one after so many seconds would stay within what they may take, if
+        the budget is in time."""
         if self.clock.budget.seconds is None:
             return True
         cost, spent = self.selection.cost, self.selection.spent
-        # what one costs is not found out at the budget's expense
+        # Before the first that steers, nobody knows what one costs.
         return cost > 0 and spent + cost <= ALLOWED_SHARE * seconds
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
-        """Whether the validations that steer are as many as are wanted: one an epoch, or under a
-        budget in time by their cost."""
+        """Return whether the validations that steer are as many as are wanted: one an epoch, or
+        under a budget in time by their cost."""
         budget, wanted = self.clock.budget, self.selection.wanted
         if budget.seconds is not None:
             return 0 < self.selection.cost * wanted / COST_SHARE <= budget.seconds
         return epochs >= wanted * self.clock.progress(step, epochs)
 
     def _place(self, progress: float, epochs: float) -> int:
-        """How many of the places where one is due have been passed; they include the ends of epochs
-        where the budget is in epochs."""
+        """Return how many of the places where one is due have been passed; they include the ends of
+        epochs if the budget is in epochs."""
         wanted, budget = self.selection.wanted, self.clock.budget
         count = self.selection.count if self.selection.tokens else sys.maxsize
+
+        # As many in each epoch, and no more than can be afforded.
         if budget.epochs:
             in_epoch = math.ceil(wanted / budget.epochs)
             if in_epoch * budget.epochs > count:
                 in_epoch = math.floor(count / budget.epochs)
             return math.floor(epochs * in_epoch + 1e-9)
+
+        # Those at the ends of epochs are among what can be afforded.
         if budget.seconds is None and progress > 0:
             ends_of_epochs = math.ceil(epochs / progress - 1e-6) - 1
             wanted = min(wanted, max(0, count - ends_of_epochs))

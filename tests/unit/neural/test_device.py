@@ -317,7 +317,7 @@ encode decode look read_step_by_step _with_own_words make_loop pair_tensors scor
 
 def test_the_step_is_followed_into_all_it_calls():
     functions = step_functions()
-    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_good", "fitted"} & set(
+    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_sound", "fitted"} & set(
         functions
     )
     assert len(functions["loss"]) >= 6  # the network's and each output layer's

@@ -55,9 +55,10 @@ def gru(
     update_gate: UpdateGate,
 ) -> Tensor:
     """Return y_TBH; the last state is y_TBH[-1]."""
-    weights = weight_ih, weight_hh, bias_ih, bias_hh
     if update_gate == "renew":
-        weights = tuple(swap_update_gate(each) for each in weights)
+        weight_ih, weight_hh = swap_update_gate(weight_ih), swap_update_gate(weight_hh)
+        bias_ih, bias_hh = swap_update_gate(bias_ih), swap_update_gate(bias_hh)
+    weights = weight_ih, weight_hh, bias_ih, bias_hh
     if torch_has_gru(reset_gate) and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
