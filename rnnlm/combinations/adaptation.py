@@ -1,5 +1,5 @@
-"""A model that adapts itself to what it reads: made around another, with settings given, tuned, or
-by default."""
+"""A model that adapts itself to what it reads: made around another one, with settings given, tuned,
+or by default."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,14 +70,9 @@ def adapt(
 def adapter(
     kind: str, given: Mapping[str, Any] | None = None
 ) -> Callable[[LanguageModel, Path], LanguageModel]:
-    """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by
-    default; `given` ones come first.
-
-    Raises:
-        UsageError: the kind is unknown; from the function returned: see :func:`adapt`.
-            SettingsError: a given setting is unknown or not valid. ModelError: what was tuned for
-            the model is damaged.
-    """
+    """Return a function that makes a model, found in a folder, adapt itself with the settings tuned
+    for it, or by default; `given` ones come first."""
+    # Wrong settings show at once, not when a model is there.
     cls = settings_class(kind)
     is_text = [Layer("--set", given or {}, is_text=True)]
     resolve([cls], is_text)
@@ -85,10 +80,17 @@ def adapter(
     def adapted(model: LanguageModel, folder: Path) -> LanguageModel:
         if kind != "unigram":
             with_hidden_states(model)
-        tuned, rule = companions.read_tuned(folder, kind), (given or {}).get("adaptation_rule")
+        tuned = companions.read_tuned(folder, kind)
+        rule = (given or {}).get("adaptation_rule")
         if tuned and rule and rule != tuned.settings["adaptation_rule"]:
             tuned = None  # rates of one rule mean nothing to the other
-        below = tuned.settings if tuned else OF_RMS if rule == "rms" else {}
+
+        # Given settings come first, then tuned ones, then the defaults of the rule.
+        below: Mapping[str, Any] = {}
+        if tuned:
+            below = tuned.settings
+        elif rule == "rms":
+            below = OF_RMS
         settings = resolve([cls], [Layer("the model's folder", below), *is_text]).make(cls)
         result = adapt(model, kind, settings, load_statistics(folder, model, settings))
         _report(describe(kind, settings), tuned, model, bool(given))
@@ -100,11 +102,8 @@ def adapter(
 def load_statistics(
     folder: Path, model: LanguageModel, settings: AdaptationSettings
 ) -> Mapping[str, Any] | None:
-    """The gradient statistics in the model's folder, if the settings need any and there are some.
-
-    Raises:
-        ModelError: they are damaged, or of other weights.
-    """
+    """Read the gradient statistics in the model's folder, if the settings need any; return None if
+    they do not, or there are none."""
     if not settings.needs_statistics:
         return None
     from rnnlm.combinations import dynamic_evaluation
@@ -113,11 +112,7 @@ def load_statistics(
 
 
 def settings_class(kind: str) -> type[AdaptationSettings]:
-    """The class of the settings of a kind of adaptation.
-
-    Raises:
-        UsageError: the kind is unknown.
-    """
+    """Return the class of the settings of a kind of adaptation."""
     if kind not in KINDS:
         raise UsageError(f"unknown kind of adaptation {kind!r}", hint=nearest(kind, KINDS))
     return KINDS[kind]
@@ -126,15 +121,15 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
 def _report(
     description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool
 ) -> None:
+    """Give notice of where the settings come from."""
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
         notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
+    elif is_changed:
+        notice(f"{description}: tuned on {tuned.tokens:,} tokens, except for the settings given")
     else:
-        notice(
-            f"{description}: tuned on {tuned.tokens:,} "
-            f"tokens{', except for the settings given' if is_changed else ''}"
-        )
+        notice(f"{description}: tuned on {tuned.tokens:,} tokens")
 
 
 # ---- The parts of a mixture that adapt themselves to what they read: how its config.json keeps
@@ -154,21 +149,19 @@ class PartAdaptation:
 
 
 def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
-    """The settings of a mixture that say how its parts adapt; none where none does."""
+    """Return the settings of a mixture that say how its parts adapt; none if none does."""
     adaptations = [answers_of(part).stored_adaptation for part in parts]
-    return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
+    if not any(adaptations):
+        return {}
+    return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)}
 
 
 def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
-    """The parts of a mixture with these settings, which were loaded from their folders, adapting
-    themselves as stored.
-
-    Raises:
-        ModelError: the settings are damaged, or a part's gradient statistics are not those that it
-            was mixed with. UsageError: a part cannot adapt itself so.
-    """
+    """Make the parts of a mixture, which were loaded from their folders, adapt themselves as these
+    settings of the mixture say."""
     if PART_ADAPTATIONS not in settings:
         return list(parts)
+    # They come from a file, so that they may be anything.
     try:
         adaptations = msgspec.convert(settings[PART_ADAPTATIONS], list[PartAdaptation | None])
     except msgspec.ValidationError as error:
@@ -180,21 +173,23 @@ def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list
             "the stored settings are damaged",
             f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models",
         )
-    return [
-        _adapted(part, its) if its else part for part, its in zip(parts, adaptations, strict=True)
-    ]
+    found = []
+    for part, adaptation in zip(parts, adaptations, strict=True):
+        found.append(_adapted(part, adaptation) if adaptation else part)
+    return found
 
 
-def _adapted(part: LanguageModel, its: PartAdaptation) -> LanguageModel:
-    settings = from_stored(settings_class(its.kind), its.settings)
+def _adapted(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
+    """Make one part adapt itself, with the very statistics that it was mixed with."""
+    settings = from_stored(settings_class(adaptation.kind), adaptation.settings)
     folder = loading.find(part)
-    model = adapt(part, its.kind, settings, load_statistics(folder, part, settings))
+    statistics = load_statistics(folder, part, settings)
+    model = adapt(part, adaptation.kind, settings, statistics)
     made = answers_of(model).stored_adaptation
-    if made is None or made["also"] != its.also:
-        hint = "mix the models again"
+    if made is None or made["also"] != adaptation.also:
         raise ModelError(
             f"the gradient statistics in {folder} are not those that it was mixed with",
             "they were gathered anew",
-            hint,
+            "mix the models again",
         )
     return model

@@ -1,5 +1,4 @@
-"""What all models have in common that adapt another one to what it reads, and how their states are
-stored."""
+"""What all models that adapt another one to what it reads have in common."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,8 @@ PART = "model."  # prefix of the inner model's arrays in a state's
 
 @keeps(LanguageModel)
 class AdaptedModel(Answers):
-    """A language model around another: weights, tokenizer and fingerprint are those of `model`."""
+    """A language model around another one, `model`, which has the weights, the tokenizer and the
+    fingerprint."""
 
     kind: ClassVar[str]
     description = "a model that adapts itself already"
@@ -35,15 +35,16 @@ class AdaptedModel(Answers):
         self.precision = model.precision
         self.fingerprint = model.fingerprint
         self.is_weights_only = answers_of(model).is_weights_only
-        # what results depend on beside model and settings, for signatures
+        # What results depend on beside model and settings, for signatures.
         self.also: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        """The model within, as that pickles, and how it adapts."""
+        """Pickle the model within, in its own way, and how it adapts."""
         return type(self), (self.model, self.settings)
 
     @property
     def adaptation(self) -> str:
+        """What a signature says of the adaptations at work."""
         return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])
 
     @property
@@ -59,11 +60,7 @@ class AdaptedModel(Answers):
 
 
 def with_hidden_states(model: LanguageModel) -> HiddenStateModel:
-    """Return `model` itself, which has hidden states.
-
-    Raises:
-        UsageError: it has none.
-    """
+    """Return `model` itself if it has hidden states; refuse it otherwise."""
     found = answers_of(model).with_hidden_states
     if found is None:
         raise _cannot_adapt(model)
@@ -71,11 +68,7 @@ def with_hidden_states(model: LanguageModel) -> HiddenStateModel:
 
 
 def with_gradients(model: LanguageModel) -> "NeuralLanguageModel":
-    """Return `model` itself, whose weights gradients can change.
-
-    Raises:
-        UsageError: it has no such weights.
-    """
+    """Return `model` itself if gradients can change its weights; refuse it otherwise."""
     found = answers_of(model).with_gradients
     if found is None:
         raise _cannot_adapt(model)
@@ -91,11 +84,7 @@ def _cannot_adapt(model: LanguageModel) -> UsageError:
 
 
 def one_row(rows: Sequence[int] | np.ndarray | int) -> None:
-    """Make sure that what is asked for is one row.
-
-    Raises:
-        UsageError: it is more, or none.
-    """
+    """Refuse more rows than one, or none."""
     count = rows if isinstance(rows, int) else len(rows)
     if count != 1:
         raise UsageError(

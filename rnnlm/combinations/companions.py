@@ -1,5 +1,5 @@
-"""What is kept in a model's folder for adapting it: tuned settings, and gradient statistics.
-Companions of the model, not part of it."""
+"""Files in a model's folder for adapting the model: tuned settings, and gradient statistics. They
+are companions of the model, not part of it."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ _ANEW = (
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """Settings chosen on a text, the fingerprint of the model they were chosen for, and the
+    """Settings chosen on a text, the fingerprint of the model they were chosen for, and its
     perplexities on that text."""
 
     kind: str
@@ -42,33 +42,23 @@ class TunedSettings:
 
 
 def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
-    """Write them into the model's folder, in the place of earlier ones.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
+    """Write tuned settings into the model's folder, in the place of earlier ones."""
     path = settings_path(folder, tuned.kind)
+    content = json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False)
     with writing(folder):
-        replace_file(
-            path, json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False).encode() + b"\n"
-        )
+        replace_file(path, content.encode() + b"\n")
     return path
 
 
 def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
-    """The tuned settings for `kind`, checked; None where there are none.
-
-    Raises:
-        ModelError: they are damaged.
-    """
+    """Read the tuned settings for `kind`, and check them; return None if there are none."""
     path = settings_path(folder, kind)
     if not path.exists():
         return None
-    damaged, hint = (
-        f"the settings in {path} are damaged",
-        f"tune again: rnnlm tune --adapt {kind}, or delete the file",
-    )
+    damaged = f"the settings in {path} are damaged"
+    hint = f"tune again: rnnlm tune --adapt {kind}, or delete the file"
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint)
+    # Their values must be valid settings, too.
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
     except SettingsError as error:
@@ -77,39 +67,38 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
 
 
 def settings_path(folder: Path, kind: str) -> Path:
+    """Return where the tuned settings for `kind` are kept."""
     return folder / f"adapt-{kind}.json"
 
 
 def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint: str) -> Path:
-    """Write MS_g of each weight into the folder of the model with that fingerprint.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
+    """Write MS_g of each weight into the folder of the model with that fingerprint."""
+    path = folder / STATISTICS
     owned = {**statistics, _OWNER: _as_array(fingerprint)}
+    owned[_HASH] = _as_array(_hash(owned))
     with writing(folder):
-        replace_file(folder / STATISTICS, tensors.chunks({**owned, _HASH: _as_array(_hash(owned))}))
-    return folder / STATISTICS
+        replace_file(path, tensors.chunks(owned))
+    return path
 
 
 def read_statistics(
     folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None
 ) -> dict[str, np.ndarray] | None:
-    """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where
-    none were gathered.
-
-    Raises:
-        ModelError: they are damaged, or belong to the weights that the model had before it was
-            trained again.
-    """
+    """Read MS_g of each of the `weights` (shape by name) of the model with that fingerprint; return
+    None if none were gathered."""
     path = folder / STATISTICS
     if not path.exists():
         return None
     found = _statistics(path)
+
+    # They are worth nothing for other weights than those whose gradients they are.
     owner = found.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
-        why = "the model was trained again after they were gathered"
-        raise ModelError(f"the gradient statistics in {path} belong to other weights", why, _ANEW)
+        raise ModelError(
+            f"the gradient statistics in {path} belong to other weights",
+            "the model was trained again after they were gathered",
+            _ANEW,
+        )
     is_whole = {name: array.shape for name, array in found.items()} == weights
     if not is_whole or not all(_are_squares(array) for array in found.values()):
         raise ModelError(
@@ -121,12 +110,7 @@ def read_statistics(
 
 
 def check(folder: Path) -> list[str]:
-    """The names of the files in `folder` that are kept for adapting its model, each found to be
-    whole.
-
-    Raises:
-        ModelError: one is damaged.
-    """
+    """Check the files in `folder` that are kept for adapting its model; return their names."""
     found = [settings_path(folder, kind).name for kind in KINDS if read_tuned(folder, kind)]
     if (folder / STATISTICS).exists():
         _statistics(folder / STATISTICS)
@@ -135,8 +119,8 @@ def check(folder: Path) -> list[str]:
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file but their hash, which is checked; files of earlier versions have no
-    hash."""
+    """Read all arrays of the file but their hash, and check that; files of earlier versions have
+    none."""
     try:
         found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
@@ -162,4 +146,5 @@ def _as_array(text: str) -> np.ndarray:
 
 
 def _are_squares(array: np.ndarray) -> bool:
+    """Return whether an array can be a mean of squares."""
     return array.dtype == np.float32 and bool((array >= 0).all() and np.isfinite(array).all())

@@ -47,8 +47,9 @@ ROWS = 100
 
 Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 
-# the network of a call, features (T, 1, E) of some places of it, which those are, and the
-# log-probability of the input after each where it is known -> what the call gives for them
+# Computes what a call is to return for some of its places, from the network as it is there, their
+# features (T, 1, E), which places they are, and the log-probability of the input after each if that
+# is known.
 Give = Callable[[Network, Tensor, slice, Tensor | None], Tensor]
 
 
@@ -67,18 +68,21 @@ class DynamicState:
         return self
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        own = {"weights": self.weights_P, "inputs": self.inputs_T}
         return {
             **with_prefix(PART, self.hidden.to_arrays()),
-            **{name: tensor[None].cpu().numpy() for name, tensor in own.items()},
+            "weights": self.weights_P[None].cpu().numpy(),
+            "inputs": self.inputs_T[None].cpu().numpy(),
         }
 
 
 @keeps(LanguageModel)
 class DynamicEvaluation(AdaptedModel):
-    """Around a neural network, one row at a time. The network it is made of keeps its weights; each
-    call computes with a copy, into which it puts the weights of its state, so there are as many
-    copies as threads have read at the same time."""
+    """A neural network whose weights follow the text, one row at a time.
+
+    The network that it is made of keeps its weights. Each call computes with a copy, into which it
+    puts the weights of its state, so there are as many copies as threads have read at the same
+    time.
+    """
 
     kind = "dynamic"
     model: NeuralLanguageModel
@@ -93,9 +97,8 @@ class DynamicEvaluation(AdaptedModel):
         super().__init__(with_gradients(model), settings)
         self.max_rows = 1
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
-        self.start_P = torch.cat(
-            [weight.detach().flatten() for weight in self.model.network.parameters()]
-        )
+        weights = self.model.network.parameters()
+        self.start_P = torch.cat([weight.detach().flatten() for weight in weights])
         self.rates, self.decays = self._steps(statistics)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -103,18 +106,16 @@ class DynamicEvaluation(AdaptedModel):
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
-        return DynamicState(
-            self.start_P,
-            self.model.initial_state(1),
-            torch.zeros(0, dtype=torch.int64, device=self.model.device),
-        )
+        no_inputs = torch.zeros(0, dtype=torch.int64, device=self.model.device)
+        return DynamicState(self.start_P, self.model.initial_state(1), no_inputs)
 
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: DynamicState
     ) -> tuple[Tensor, DynamicState]:
-        """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
+        """Score as :meth:`rnnlm.LanguageModel.score` says, in torch, on the model's device."""
         inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
         check_shapes(inputs_BT, targets_BT)
+        # Where the targets are the inputs after them, the loss of a segment has scored them.
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
         def give(
@@ -128,7 +129,7 @@ class DynamicEvaluation(AdaptedModel):
         return logprob_T1.t() * (targets_BT != PADDING), after
 
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
-        """:meth:`rnnlm.LanguageModel.predict` in torch, on the model's device."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` says, in torch, on the model's device."""
 
         def give(
             network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None
@@ -143,59 +144,59 @@ class DynamicEvaluation(AdaptedModel):
         return states[0]
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
-        weights_P, inputs_T = (
-            torch.as_tensor(arrays[name][0], device=self.model.device)
-            for name in ("weights", "inputs")
-        )
-        return DynamicState(
-            weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T
-        )
+        weights_P = torch.as_tensor(arrays["weights"][0], device=self.model.device)
+        inputs_T = torch.as_tensor(arrays["inputs"][0], device=self.model.device)
+        hidden = self.model.state_from_arrays(strip_prefix(PART, arrays))
+        return DynamicState(weights_P, hidden, inputs_T)
 
     def _run(
         self, inputs_BT: Tensor, state: DynamicState, give: Give
     ) -> tuple[Tensor, DynamicState]:
-        """What `give` gives for all places, side by side, and the state after the inputs."""
+        """Return what `give` computes for all places, side by side, and the state after the
+        inputs."""
         check_state(state, DynamicState)
         one_row(len(inputs_BT))
         size, before = self.settings.segment_tokens, len(state.inputs_T)
         stream_S1 = torch.cat([state.inputs_T, inputs_BT[0]])[:, None]
-        weights_P, hidden, parts = state.weights_P, state.hidden.tensors, []
+        weights_P, hidden = state.weights_P, state.hidden.tensors
+        parts = []
         with self._copy() as network:
             weights = list(network.parameters())
             _use(weights, weights_P)
+
+            # Segments that are known whole, with the input after their last place.
             at = 0
             while at + size < len(stream_S1):
                 if weights_P is state.weights_P:  # the caller's state stays as it is
-                    _use(weights, weights_P := weights_P.clone())
+                    weights_P = weights_P.clone()
+                    _use(weights, weights_P)
                 next_T1 = stream_S1[at + 1 : at + size + 1]
                 with torch.enable_grad():
                     features_T1E, hidden = network.features(stream_S1[at : at + size], hidden)
                     logprob_T1 = network.score_features(features_T1E, next_T1)
                     loss = -logprob_T1.mean()
-                # what comes earlier was given in calls before
-                if (new := max(at, before)) < at + size:
+
+                # Places before `new` were given in earlier calls.
+                new = max(at, before)
+                if new < at + size:
+                    features_n1E = features_T1E.detach()[new - at :]
+                    logprob_n1 = logprob_T1.detach()[new - at :]
                     places = slice(new - before, at + size - before)
-                    parts.append(
-                        give(
-                            network,
-                            features_T1E.detach()[new - at :],
-                            places,
-                            logprob_T1.detach()[new - at :],
-                        )
-                    )
+                    parts.append(give(network, features_n1E, places, logprob_n1))
                 self._step(weights, loss)
                 hidden = tuple(tensor.detach() for tensor in hidden)
                 at += size
+
+            # The unfinished segment, which the next call reads again.
             features_T1E, _ = network.features(stream_S1[at:], hidden)
             new = max(at, before)
             parts.append(give(network, features_T1E[new - at :], slice(new - before, None), None))
-        return torch.cat(parts), DynamicState(
-            weights_P, NeuralState(hidden), stream_S1[at:, 0].clone()
-        )
+        after = DynamicState(weights_P, NeuralState(hidden), stream_S1[at:, 0].clone())
+        return torch.cat(parts), after
 
     @contextlib.contextmanager
     def _copy(self) -> Iterator[Network]:
-        """A copy of the network for one call, which no other thread uses meanwhile."""
+        """Give a copy of the network that no other thread uses in this context."""
         try:
             reader = self.idle.pop()
         except IndexError:
@@ -207,19 +208,20 @@ class DynamicEvaluation(AdaptedModel):
             self.idle.append(reader)
 
     def _step(self, weights: Sequence[Tensor], loss: Tensor) -> None:
+        """Take the weights a step down the loss, and a share of the way back to the start."""
         starts = self.start_P.split([weight.numel() for weight in weights])
+        found = gradients(loss, weights)
         for weight, start, gradient, rate, decay in zip(
-            weights, starts, gradients(loss, weights), self.rates, self.decays, strict=True
+            weights, starts, found, self.rates, self.decays, strict=True
         ):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
     def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
-        """For each weight what its gradient is multiplied by, and the share of the way back that it
-        goes."""
-        rate, decay = self.start_P.new_tensor(
-            [self.settings.adaptation_rate, self.settings.adaptation_decay]
-        )
-        if self.settings.adaptation_rule == "sgd":
+        """Return for each weight what its gradient is multiplied by, and the share of the way back
+        that it goes."""
+        settings = self.settings
+        rate, decay = self.start_P.new_tensor([settings.adaptation_rate, settings.adaptation_decay])
+        if settings.adaptation_rule == "sgd":
             count = len(list(self.model.network.parameters()))
             return [rate] * count, [decay] * count
         if statistics is None:
@@ -228,25 +230,26 @@ class DynamicEvaluation(AdaptedModel):
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )  # fmt: skip
         self.also = {"statistics": _digest(statistics)}
-        roots = [
-            statistics[name].to(self.start_P.device).sqrt()
-            for name, _ in self.model.network.named_parameters()
-        ]
+
+        # sqrt(MS_g) of each weight, and its mean over all.
+        roots = []
+        for name, _ in self.model.network.named_parameters():
+            roots.append(statistics[name].to(self.start_P.device).sqrt())
         mean = torch.cat([root.flatten() for root in roots]).mean()
-        rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]
-        return rates, [(decay * root / mean).clamp_(max=1) for root in roots]
+        rates = [rate / (root + settings.adaptation_epsilon) for root in roots]
+        decays = [(decay * root / mean).clamp_(max=1) for root in roots]
+        return rates, decays
 
 
 def _use(weights: Sequence[Tensor], weights_P: Tensor) -> None:
     """Make a network, whose parameters are `weights`, compute with `weights_P`, which it shares."""
-    for weight, part in zip(
-        weights, weights_P.split([weight.numel() for weight in weights]), strict=True
-    ):
+    parts = weights_P.split([weight.numel() for weight in weights])
+    for weight, part in zip(weights, parts, strict=True):
         weight.data = part.view(weight.shape)
 
 
 def _digest(statistics: Statistics) -> str:
-    """8 hexadecimal digits over gradient statistics."""
+    """Return 8 hexadecimal digits that tell gradient statistics apart."""
     content = hashlib.sha256()
     for name in sorted(statistics):
         content.update(name.encode() + statistics[name].cpu().numpy().tobytes())
@@ -254,44 +257,35 @@ def _digest(statistics: Statistics) -> str:
 
 
 def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | None:
-    """The gradient statistics of `model` in its folder, if there are some.
-
-    Raises:
-        ModelError: they are damaged, or of other weights.
-    """
+    """Read the gradient statistics of `model` in its folder; return None if there are none."""
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
     found = companions.read_statistics(folder, shapes, model.fingerprint)
-    return (
-        None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
-    )
+    if found is None:
+        return None
+    return {name: torch.from_numpy(array) for name, array in found.items()}
 
 
 def _unpickled(
     model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]
 ) -> DynamicEvaluation:
-    """The model that was pickled; gradient statistics are those in the folder of `model`.
-
-    Raises:
-        ModelError: they are gone, damaged, or other ones.
-    """
+    """Make the model that was pickled, with the gradient statistics in the folder of `model`, which
+    must be the same as then."""
+    if not also:
+        return DynamicEvaluation(model, settings)
     folder = Path(model.origin[0]) if model.origin else Path()
-    statistics = load_statistics(folder, model) if also else None
-    if also and (statistics is None or also != {"statistics": _digest(statistics)}):
-        why = (
-            "a model that is pickled takes those in its folder, and these have changed or "
-            "are not there"
-        )
-        hint = "load it with rnnlm.load_adapted, and pickle that"
+    statistics = load_statistics(folder, model)
+    if statistics is None or also != {"statistics": _digest(statistics)}:
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",
-            why,
-            hint,
+            "a model that is pickled takes those in its folder, and these have changed or "
+            "are not there",
+            "load it with rnnlm.load_adapted, and pickle that",
         )
     return DynamicEvaluation(model, settings, statistics)
 
 
 def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
-    """The same model with weights of its own, all of which take gradients."""
+    """Copy a model, with weights of its own, all of which take gradients."""
     network = copy.deepcopy(model.network).requires_grad_(True)
     return NeuralLanguageModel(network, model.tokenizer, model.precision, model.fingerprint)
 
@@ -302,35 +296,35 @@ def gather_statistics(
     segment_tokens: int,
     report: Callable[[int, int], None] | None = None,
 ) -> Statistics:
-    """MS_g of each weight over the text `ids`; report: called with the number of segments done, and
-    of all."""
-    network = (reader := trainable_copy(model)).network
-    weights = dict(network.named_parameters())
-    sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
-    bounds = stream_bounds(len(ids), max(1, min(ROWS, len(ids) // segment_tokens)))
-    stream, segments = (
-        with_boundary(ids, model.tokenizer.boundary_id),
-        list(tbptt_windows(bounds, repeat(segment_tokens))),
-    )
-    state = network.initial_state(len(bounds) - 1)
+    """Compute MS_g of each weight over the text `ids`. report: called with the number of segments
+    done, and of all."""
+    reader = trainable_copy(model)
+    network = reader.network
+    names = [name for name, _ in network.named_parameters()]
+    weights = list(network.parameters())
+    sums = [torch.zeros_like(weight, requires_grad=False) for weight in weights]
+
+    # The text as streams side by side, cut into segments.
+    rows = max(1, min(ROWS, len(ids) // segment_tokens))
+    bounds = stream_bounds(len(ids), rows)
+    segments = list(tbptt_windows(bounds, repeat(segment_tokens)))
+    stream = with_boundary(ids, model.tokenizer.boundary_id)
+    state = network.initial_state(rows)
     with reader.reading(), torch.enable_grad():
         for done, window in enumerate(segments, start=1):
-            inputs_TB, targets_TB = (
-                reader.ids(each).t() for each in gather(ids, stream, window.start_B, window.end_B)
-            )
+            inputs_BT, targets_BT = gather(ids, stream, window.start_B, window.end_B)
+            inputs_TB, targets_TB = reader.ids(inputs_BT).t(), reader.ids(targets_BT).t()
             logprob_TB, state = network.score(inputs_TB, targets_TB, state)
             loss = -logprob_TB.sum() / (targets_TB != PADDING).sum()
-            for total, gradient in zip(
-                sums.values(), gradients(loss, list(weights.values())), strict=True
-            ):
+            for total, gradient in zip(sums, gradients(loss, weights), strict=True):
                 total.addcmul_(gradient, gradient)
             state = tuple(tensor.detach() for tensor in state)
             if report:
                 report(done, len(segments))
-    return {name: total / len(segments) for name, total in sums.items()}
+    return {name: total / len(segments) for name, total in zip(names, sums, strict=True)}
 
 
 def gradients(loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-    """Of `loss`, zero for weights that it does not depend on."""
+    """Compute the gradients of `loss`, zero for weights that it does not depend on."""
     found = torch.autograd.grad(loss, weights, materialize_grads=True)
     return [gradient.to_dense() if gradient.is_sparse else gradient for gradient in found]

@@ -1,5 +1,4 @@
-"""Models of a folder each, mixed: weights tuned on a text or given, the mixture saved as a model of
-its own."""
+"""Mixing models: weights tuned on a text or given, the mixture saved as a model of its own."""
 
 import math
 import time
@@ -52,8 +51,7 @@ from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
 MOST_ROUNDS, MOST_STEPS = 20_000, 100
-# predictions are kept where they take no more, else computed again at each step
-KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 30  # of predictions in memory: more are computed again at each step
 SMALLEST_CURVATURE = 1e-6  # of the largest: directions in which the parts are the same to rounding
 
 Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targets, (R,)
@@ -61,24 +59,26 @@ Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targe
 
 @dataclass(frozen=True)
 class MixtureWeights:
-    """The weights found. iterations: how often the text was gone through for them."""
+    """The weights found, and how many iterations over the text it took."""
 
     weights_K: np.ndarray
     iterations: int
 
 
 def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureWeights:
-    """EM on the log-probabilities (nats) that each part gave to each token."""
+    """Find the weights by EM on the log-probabilities (nats) that each part gave to each token."""
     parts = len(scores_KN)
     best_N = scores_KN.max(axis=0)
-    possible_KN = scores_KN[:, np.isfinite(best_N)]
-    # relative to the best part: nothing underflows
-    prob_KN = np.exp(possible_KN - best_N[np.isfinite(best_N)])
+    is_possible_N = np.isfinite(best_N)
+    # Relative to the best part, so that nothing underflows.
+    prob_KN = np.exp(scores_KN[:, is_possible_N] - best_N[is_possible_N])
+
     weights_K = np.full(parts, 1 / parts)
     rounds = 0
     while prob_KN.size and rounds < MOST_ROUNDS:
         gain_K = prob_KN @ (1 / (weights_K @ prob_KN)) / prob_KN.shape[1]
         rounds += 1
+        # By the bound above, the best weights gain no more than this.
         if math.log(gain_K.max()) <= TOLERANCE_NATS:
             break
         weights_K = weights_K * gain_K
@@ -90,21 +90,25 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
 def log_linear_weights(
     predictions: Iterable[Predicted], parts: int, report: Progress = silent
 ) -> MixtureWeights:
-    """Newton's method on what the parts predict at each place, gone through once a step; starts at
-    equal weights."""
+    """Find the weights by Newton's method on what the parts predict at each place, gone through
+    once a step; start at equal weights."""
     weights_K = np.full(parts, 1 / parts)
     good_K, good_loss = weights_K, math.inf
     for step in range(1, MOST_STEPS + 1):
         loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
         report(f"Newton, step {step}: {loss:.4f} nats per token")
-        if not loss <= good_loss + TOLERANCE_NATS:  # too far, perhaps beyond what numbers can hold
+
+        # Go half the way back from a step too far, perhaps beyond what numbers can hold.
+        if not loss <= good_loss + TOLERANCE_NATS:
             weights_K = (good_K + weights_K) / 2
             continue
+
         good_K, good_loss = weights_K, loss
-        change_K = (
-            -np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True) @ gradient_K
-        )
-        if -gradient_K @ change_K / 2 <= TOLERANCE_NATS:
+        inverse_KK = np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True)
+        change_K = -inverse_KK @ gradient_K
+        # What the step gains if the loss is as curved on the way as it is here.
+        expected_gain = -gradient_K @ change_K / 2
+        if expected_gain <= TOLERANCE_NATS:
             break
         weights_K = weights_K + change_K
     return MixtureWeights(good_K, step)
@@ -112,17 +116,16 @@ def log_linear_weights(
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the parts of a mixture predict at each place of a text, some places at a time; computed
-    again in each iteration."""
+    """The predictions of the parts of a mixture at each place of a text, some places at a time;
+    each iteration over them computes them again."""
 
     mixture: Mixture
     ids: np.ndarray
     spans: np.ndarray
 
     def __iter__(self) -> Iterator[Predicted]:
-        for _, _, predicted in span_scoring.windows(
-            self.mixture, self.ids, self.spans, self._predict
-        ):
+        windows = span_scoring.windows(self.mixture, self.ids, self.spans, self._predict)
+        for _, _, predicted in windows:
             yield predicted
 
     def _predict(
@@ -130,40 +133,48 @@ class Predictions:
     ) -> tuple[Predicted, MixtureState]:
         predicted_KBTV, after = self.mixture.predict_parts(inputs_BT, state)
         size = self.mixture.tokenizer.size
+        predicted_KRV = [each.reshape(-1, size) for each in predicted_KBTV]
         target_R = known_ids(targets_BT, self.mixture.tokenizer).reshape(-1)
-        return ([each.reshape(-1, size) for each in predicted_KBTV], target_R), after
+        return (predicted_KRV, target_R), after
 
     def kept(self) -> Iterable[Predicted]:
-        """The same, in memory where there is room."""
+        """Return the predictions in memory if there is room, else themselves."""
         cells = len(self.mixture.parts) * len(self.ids) * self.mixture.tokenizer.size
-        return list(self) if cells * np.dtype(np.float64).itemsize <= KEPT_BYTES else self
+        fits = cells * np.dtype(np.float64).itemsize <= KEPT_BYTES
+        return list(self) if fits else self
 
 
 def _moments(
     predictions: Iterable[Predicted], weights_K: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """The mean of -log p(target), in nats, its gradient and its Hessian."""
+    """Return the mean of -log p(target), in nats, its gradient and its Hessian."""
     parts = len(weights_K)
-    total, gradient_K, hessian_KK, counted = 0.0, np.zeros(parts), np.zeros((parts, parts)), 0
+    total, counted = 0.0, 0
+    gradient_K, hessian_KK = np.zeros(parts), np.zeros((parts, parts))
     for logprobs_KRV, target_R in predictions:
         with np.errstate(invalid="ignore"):  # a weight of 0 times the log of 0
             logprob_RV = multiplied(logprobs_KRV, weights_K)
         xp = array_types.library(logprob_RV)
+        is_impossible_RV = xp.isneginf(logprob_RV)
+
+        # Tokens that are impossible, and padding, do not count.
         score_R = array_types.as_numpy(at_targets(logprob_RV, target_R))
         counts_R = np.isfinite(score_R) & (target_R >= 0)
         total -= float(score_R[counts_R].sum(dtype=np.float64))
         counted += int(counts_R.sum())
         prob_RV = xp.exp(logprob_RV) * array_types.as_array_of(counts_R, logprob_RV)[:, None]
+
+        # With s_k centred on its mean, E[s_k] - s_k(target) and Cov[s_j, s_k] are products.
         weighted, centred = [], []
         for k, each_RV in enumerate(logprobs_KRV):
-            each_RV = xp.where(xp.isneginf(logprob_RV), 0.0, each_RV)
+            each_RV = xp.where(is_impossible_RV, 0.0, each_RV)
             centred_RV = each_RV - xp.sum(prob_RV * each_RV, axis=-1, keepdims=True)
-            gradient_K[k] -= array_types.as_numpy(at_targets(centred_RV, target_R))[counts_R].sum(
-                dtype=np.float64
-            )
+            centred_R = array_types.as_numpy(at_targets(centred_RV, target_R))
+            gradient_K[k] -= centred_R[counts_R].sum(dtype=np.float64)
             weighted.append((prob_RV * centred_RV).reshape(-1))
             centred.append(centred_RV.reshape(-1))
-        hessian_KK += [[float(one @ other) for other in centred] for one in weighted]
+        for j, one in enumerate(weighted):
+            hessian_KK[j] += [float(one @ other) for other in centred]
     counted = max(1, counted)
     return total / counted, gradient_K / counted, hessian_KK / counted
 
@@ -173,7 +184,7 @@ def _moments(
 
 @dataclass(frozen=True)
 class MixedModel:
-    """One of the models mixed. evaluation: of it alone, None where there was no text."""
+    """One of the models mixed. evaluation: of it alone; None if there was no text."""
 
     name: str
     fingerprint: str | None
@@ -183,7 +194,7 @@ class MixedModel:
 
 @dataclass(frozen=True)
 class Mixed:
-    """A mixture, saved in `folder`. iterations: of tuning, None where the weights were given."""
+    """A mixture, saved in `folder`. iterations: of tuning; None if the weights were given."""
 
     folder: str
     kind: MixtureKind
@@ -214,63 +225,64 @@ def mix(
             ModelError: a model is missing or damaged. OutputError.
     """
     began = time.perf_counter()
-    output, called = Path(output), [loading.name_of(name) for name in several(names, "names")]
+    output = Path(output)
+    called = [loading.name_of(name) for name in several(names, "names")]
     _check(called, on, kind, weights, context)
     folders = [loading.folder_of(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
+        # Whether the models can be referred to, and mixed, shows before the work.
         if not bundle:
-            model_parts.referenced(output, folders)  # whether they can be, before the work
+            model_parts.referenced(output, folders)
         models = [loading.load(name, device) for name in called]
         shared_tokenizer([model.tokenizer for model in models], called)
-        measured = (
-            None
-            if on is None
-            else _measure(models, perplexity.as_text(on, text_settings), context, report)
-        )
-        tuned = None
+
+        # The weights: given, or tuned on the text.
+        measured: _ScoredText | None = None
+        tuned: MixtureWeights | None = None
+        if on is not None:
+            text = perplexity.as_text(on, text_settings)
+            measured = _measure(models, text, context, report)
         if measured is not None and weights is None:
-            warn_if_trained_on(
-                measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights"
-            )
+            by_name = dict(zip(called, folders, strict=True))
+            warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
             tuned = measured.tune(kind, report)
-        mixture = Mixture(
-            models, tuned.weights_K if tuned else weights if weights is not None else (), kind
-        )
-        facts = _facts(called, mixture, measured, tuned) | {
-            "seconds": round(time.perf_counter() - began, 1)
-        }
+            weights = tuned.weights_K.tolist()
+        assert weights is not None  # given, or a text is
+        mixture = Mixture(models, weights, kind)
+
+        # Save the mixture, then its results, which name its fingerprint.
+        facts = _facts(called, mixture, measured, tuned)
+        facts["seconds"] = round(time.perf_counter() - began, 1)
         weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
         manifest = model_folder.save(
             output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle
         )
         mixture.fingerprint = manifest.fingerprint
-        whole, *alone = (
-            [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
-        )
-        if measured is not None and whole:
-            manifest = model_folder.save_results(
-                output, manifest, {measured.source: whole.to_dict()}, facts
-            )
+        whole: TextEvaluation | None = None
+        alone: list[TextEvaluation | None] = [None] * len(models)
+        if measured is not None:
+            whole, *alone = measured.evaluations(mixture)
+            results = {measured.source: whole.to_dict()}
+            manifest = model_folder.save_results(output, manifest, results, facts)
         card.write(output, manifest, mixture.tokenizer)
-    parts = map(
-        MixedModel,
-        called,
-        [model.fingerprint for model in models],
-        mixture.weights_K.tolist(),
-        alone,
-    )
-    return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
+
+    parts = []
+    for name, model, weight, evaluation in zip(
+        called, models, mixture.weights_K.tolist(), alone, strict=True
+    ):
+        parts.append(MixedModel(name, model.fingerprint, weight, evaluation))
+    iterations = tuned.iterations if tuned else None
+    return Mixed(str(output), kind, tuple(parts), iterations, whole)
 
 
 def _check(
     names: list[str], on: object, kind: MixtureKind, weights: Sequence[float] | None, context: str
 ) -> None:
-    """What can be said before anything is read."""
+    """Refuse what is wrong, as far as it shows before anything is read."""
     perplexity.check_context(context)
-    if kind not in get_args(MixtureKind):
-        raise UsageError(
-            f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind))
-        )
+    kinds = get_args(MixtureKind)
+    if kind not in kinds:
+        raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, kinds))
     if len(names) < 2:
         raise UsageError(
             "a mixture needs at least two models", f"there is {len(names)}", "name another one"
@@ -278,8 +290,10 @@ def _check(
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
-        hint = "name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3"
-        raise UsageError("the weights of the models are unknown", hint=hint)
+        raise UsageError(
+            "the weights of the models are unknown",
+            hint="name a text to tune the weights on, --on TEXT, or give them, --weights 0.7,0.3",
+        )
     for name in names:
         registry.check_use("mix", loading.task_of(name), name)
 
@@ -300,53 +314,44 @@ class _ScoredText:
         return ", ".join(self.text.sources)
 
     def tune(self, kind: MixtureKind, report: Progress) -> MixtureWeights:
-        """The weights under which the text is most probable."""
+        """Find the weights under which the text is most probable."""
         if kind == "linear":
             return linear_weights(self.scores_KN, report)
         parts = len(self.models)
         reader = Mixture(self.models, np.full(parts, 1 / parts), kind)
-        predictions = Predictions(
-            reader, self.encoded.ids, perplexity.spans_of(self.encoded, self.context)
-        )
+        spans = perplexity.spans_of(self.encoded, self.context)
+        predictions = Predictions(reader, self.encoded.ids, spans)
         return log_linear_weights(predictions.kept(), parts, report)
 
     def evaluations(self, mixture: Mixture) -> list[TextEvaluation]:
-        """Of the mixture, and of each model alone."""
+        """Evaluate the mixture, and each model alone."""
         if mixture.kind == "linear":
             is_counting_K = mixture.weights_K > 0
             logprob_N = added(self.scores_KN[is_counting_K], mixture.weights_K[is_counting_K])
         else:
-            logprob_N = span_scoring.score_spans(
-                mixture, self.encoded.ids, perplexity.spans_of(self.encoded, self.context)
-            )
-        measured = [(mixture, logprob_N), *zip(self.models, self.scores_KN, strict=True)]
+            spans = perplexity.spans_of(self.encoded, self.context)
+            logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, spans)
+
+        models = [mixture, *self.models]
+        scores = [logprob_N, *self.scores_KN]
         return [
-            perplexity.summary(*each, self.encoded, self.context, self.began) for each in measured
+            perplexity.summary(model, scores_N, self.encoded, self.context, self.began)
+            for model, scores_N in zip(models, scores, strict=True)
         ]
 
 
 def _measure(
     models: list[LanguageModel], text: Text, context: Context, report: Progress
 ) -> _ScoredText:
-    """Read the text once through each model.
-
-    Raises:
-        ModelError: a model's scores are not numbers. TextError: the text cannot be read.
-    """
+    """Read the text once through each model."""
     began = time.perf_counter()
     encoded = text.encode(shared_tokenizer([model.tokenizer for model in models]), report)
     spans = perplexity.spans_of(encoded, context)
-    scores_KN = np.stack(
-        [
-            span_scoring.score_spans(
-                model,
-                encoded.ids,
-                spans,
-                report=prefixed(report, f"model {number} of {len(models)}"),
-            )
-            for number, model in enumerate(models, start=1)
-        ]
-    )
+    scores = []
+    for number, model in enumerate(models, start=1):
+        own_report = prefixed(report, f"model {number} of {len(models)}")
+        scores.append(span_scoring.score_spans(model, encoded.ids, spans, report=own_report))
+    scores_KN = np.stack(scores)
     span_scoring.check_scores(scores_KN)
     return _ScoredText(models, text, encoded, context, scores_KN, began)
 
@@ -358,20 +363,15 @@ def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, A
 def _facts(
     names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None
 ) -> dict[str, Any]:
-    """What is kept with the mixture: its models by name, their weights, and where these come
+    """Return what is kept with the mixture: its models by name, their weights, and where these come
     from."""
-    weights = mixture.weights_K.tolist()
-    mixed = [
-        {
-            "model": name,
-            "weight": weight,
-            **({} if part.adaptation == "none" else {"adaptation": part.adaptation}),
-        }
-        for name, weight, part in zip(names, weights, mixture.parts, strict=True)
-    ]
-    origin = (
-        "given"
-        if tuned is None or measured is None
-        else f"tuned on {measured.source}, context {measured.context}"
-    )
+    mixed = []
+    for name, weight, part in zip(names, mixture.weights_K.tolist(), mixture.parts, strict=True):
+        entry = {"model": name, "weight": weight}
+        if part.adaptation != "none":
+            entry["adaptation"] = part.adaptation
+        mixed.append(entry)
+    origin = "given"
+    if tuned is not None and measured is not None:
+        origin = f"tuned on {measured.source}, context {measured.context}"
     return {"mixed": mixed, "weights": origin}

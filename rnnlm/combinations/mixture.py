@@ -38,10 +38,10 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
 MixtureKind = Literal["linear", "log-linear"]
-# tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit
-# a cache
+# Tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit
+# a cache. But no fewer tokens than these, as a network reads all its output weights for them.
 MOST_CELLS = 1 << 20
-FEWEST_TOKENS = 16  # but no fewer tokens than that: a network reads all its output weights for them
+FEWEST_TOKENS = 16
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
 
@@ -67,11 +67,10 @@ class MixtureState:
         return MixtureState(tuple(part.select(rows) for part in self.parts))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        numbered = enumerate(self.parts, start=1)
-        parts = (
-            array_types.with_prefix(_prefix(number), part.to_arrays()) for number, part in numbered
-        )
-        return {name: array for part in parts for name, array in part.items()}
+        found = {}
+        for number, part in enumerate(self.parts, start=1):
+            found |= array_types.with_prefix(_prefix(number), part.to_arrays())
+        return found
 
 
 @keeps(LanguageModel)
@@ -86,8 +85,11 @@ class Mixture(PickledByOrigin):
         kind: MixtureKind = "linear",
         fingerprint: str | None = None,
     ) -> None:  # fmt: skip
-        """Raises: UsageError: the parts have different tokenizers, or the weights are not valid
-        (:func:`check_weights`).
+        """Mix `parts`.
+
+        Raises:
+            UsageError: the parts have different tokenizers, or the weights are not valid
+                (:func:`check_weights`).
         """
         self.parts = tuple(parts)
         self.weights_K = np.asarray(weights_K, dtype=np.float64)
@@ -99,12 +101,10 @@ class Mixture(PickledByOrigin):
         self._counting = np.flatnonzero(self.weights_K).tolist()
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Where it was loaded from, or the parts of one that was not."""
-        return (
-            super().__reduce__()
-            if self.origin
-            else (Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint))
-        )
+        """Pickle where it was loaded from, or the parts of one that was not."""
+        if self.origin:
+            return super().__reduce__()
+        return Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint)
 
     @property
     def model_kind(self) -> str:
@@ -121,7 +121,9 @@ class Mixture(PickledByOrigin):
     @property
     def call_tokens(self) -> int:
         fewest = min(part.call_tokens for part in self.parts)
-        return fewest if self.kind == "linear" else min(fewest, self._tokens_at_a_time)
+        if self.kind == "linear":
+            return fewest
+        return min(fewest, self._tokens_at_a_time)
 
     @property
     def forgets_at_boundary(self) -> bool:
@@ -141,24 +143,27 @@ class Mixture(PickledByOrigin):
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: MixtureState
     ) -> tuple[Array, MixtureState]:
-        """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on
-        the network's device. A log-linear mixture predicts all tokens for it, in pieces of the
-        time."""
-        # numpy's: every model takes these
-        inputs_BT, targets_BT = map(array_types.as_numpy, map(token_ids, (inputs_BT, targets_BT)))
+        """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy if all parts are numpy's, else
+        in torch on the network's device. A log-linear mixture predicts all tokens for it, in pieces
+        of the time."""
+        # Arrays of numpy's, which every model takes.
+        inputs_BT = array_types.as_numpy(token_ids(inputs_BT))
+        targets_BT = array_types.as_numpy(token_ids(targets_BT))
         check_shapes(inputs_BT, targets_BT)
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)
-        scores_KBT, after = self._asked(
-            lambda part, its: part.score(inputs_BT, targets_BT, its), state
-        )
+
+        def score(part: LanguageModel, its_state: State) -> tuple[Array, State]:
+            return part.score(inputs_BT, targets_BT, its_state)
+
+        scores_KBT, after = self._asked(score, state)
         logprob_BT = added(scores_KBT, self.weights_K[self._counting])
         return _without_padding(logprob_BT, targets_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
-        """:meth:`rnnlm.LanguageModel.predict` in numpy where all parts are numpy's, else in torch
-        on the network's device."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy if all parts are numpy's,
+        else in torch on the network's device."""
         predicted_KBTV, after = self.predict_parts(inputs_BT, state)
         combine = added if self.kind == "linear" else multiplied
         return combine(predicted_KBTV, self.weights_K[self._counting]), after
@@ -166,39 +171,40 @@ class Mixture(PickledByOrigin):
     def predict_parts(
         self, inputs_BT: Array, state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
-        """What each part that counts predicts, (B, T, V) each, and the state after the last
+        """Return what each part that counts predicts, (B, T, V) each, and the state after the last
         input."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
-        return self._asked(lambda part, its: part.predict(ids_BT, its), state)
+        return self._asked(lambda part, its_state: part.predict(ids_BT, its_state), state)
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
-        each_part = zip(*(state.parts for state in states), strict=True)
-        return MixtureState(
-            tuple(part.concat_states(its) for part, its in zip(self.parts, each_part, strict=True))
-        )
+        joined_states = []
+        for k, part in enumerate(self.parts):
+            joined_states.append(part.concat_states([state.parts[k] for state in states]))
+        return MixtureState(tuple(joined_states))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
-        return MixtureState(
-            tuple(
-                part.state_from_arrays(array_types.strip_prefix(_prefix(k), arrays))
-                for k, part in enumerate(self.parts, start=1)
-            )
-        )
+        states = []
+        for number, part in enumerate(self.parts, start=1):
+            own = array_types.strip_prefix(_prefix(number), arrays)
+            states.append(part.state_from_arrays(own))
+        return MixtureState(tuple(states))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights_K}
 
     @property
     def _tokens_at_a_time(self) -> int:
+        """How many tokens a log-linear mixture predicts at a time, over all rows."""
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
     def _asked(
         self, ask: Callable[[LanguageModel, State], tuple[Array, State]], state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
-        """What the parts that count answer, as arrays of one type, and the state with theirs
-        afterwards."""
+        """Ask the parts that count; return their answers, as arrays of one type, and the state with
+        theirs afterwards."""
         check_state(state, MixtureState)
-        answers, states = [], list(state.parts)
+        answers = []
+        states = list(state.parts)
         for k in self._counting:
             answer, states[k] = ask(self.parts[k], states[k])
             answers.append(answer)
@@ -207,6 +213,7 @@ class Mixture(PickledByOrigin):
     def _score_by_predicting(
         self, inputs_BT: Array, targets_BT: np.ndarray, state: MixtureState
     ) -> tuple[Array, MixtureState]:
+        """Predict some steps at a time, and keep what was predicted for the targets."""
         rows, length = targets_BT.shape
         step = max(1, self._tokens_at_a_time // max(1, rows))
         scores = []
@@ -219,8 +226,8 @@ class Mixture(PickledByOrigin):
 def added(
     logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray
 ) -> Array:
-    """log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero is
-    welcome. Weights are above 0."""
+    """Compute log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero
+    is welcome. Weights are above 0."""
     xp = array_types.library(logprobs_K[0])
     weighted_K = [
         logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)
@@ -232,15 +239,19 @@ def added(
 
 
 def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
-    """sum over k of weight_k logprob_k, normalised over the last axis. What one part holds
-    impossible is so; where nothing is possible for every part, nothing is."""
+    """Compute sum over k of weight_k logprob_k, normalised over the last axis.
+
+    What is impossible for one part is impossible; nothing is possible if nothing is for every part.
+    """
     xp = array_types.library(logprobs_KV[0])
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
         weighted_V = float(weight) * logprob_V
-        total_V = total_V + (
-            weighted_V if weight > 0 else xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V)
-        )
+        if weight <= 0:  # by which the log of zero would no longer be that
+            weighted_V = xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V)
+        total_V = total_V + weighted_V
+
+    # Relative to the highest, so that nothing overflows.
     highest = xp.amax(total_V, axis=-1, keepdims=True)
     highest = xp.where(xp.isneginf(highest), 0.0, highest)
     sum_of_all = xp.sum(xp.exp(total_V - highest), axis=-1, keepdims=True)
@@ -248,28 +259,23 @@ def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.nda
 
 
 def at_targets(values_BTV: Array, targets_BT: np.ndarray) -> Array:
-    """What stands at the targets, (B, T), which are below V; 0 at padding."""
+    """Return the values at the targets, (B, T), which are below V; 0 at padding."""
     values_RV = values_BTV.reshape(-1, values_BTV.shape[-1])
-    places_R, targets_R = (
-        array_types.as_array_of(each, values_RV)
-        for each in (np.arange(targets_BT.size), targets_BT.reshape(-1))
-    )
-    return _without_padding(values_RV[places_R, targets_R].reshape(targets_BT.shape), targets_BT)
+    places_R = array_types.as_array_of(np.arange(targets_BT.size), values_RV)
+    targets_R = array_types.as_array_of(targets_BT.reshape(-1), values_RV)
+    found_BT = values_RV[places_R, targets_R].reshape(targets_BT.shape)
+    return _without_padding(found_BT, targets_BT)
 
 
 def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
-    return array_types.library(logprob_BT).where(
-        array_types.as_array_of(targets_BT == PADDING, logprob_BT), 0.0, logprob_BT
-    )
+    """Replace what is at padding by 0."""
+    is_padding_BT = array_types.as_array_of(targets_BT == PADDING, logprob_BT)
+    return array_types.library(logprob_BT).where(is_padding_BT, 0.0, logprob_BT)
 
 
 def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
-    """Whether a mixture of so many parts can have these weights.
-
-    Raises:
-        UsageError: there are too few or too many, they are not numbers, or all are zero; of a
-            linear mixture: one is negative, or their sum is not 1.
-    """
+    """Refuse weights that a mixture of so many parts cannot have: too few or too many, not finite,
+    or all zero; for a linear mixture also negative ones, and those whose sum is not 1."""
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(
@@ -282,13 +288,19 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
             f"the weights {shown} are not all numbers",
             hint="give finite numbers, one for each model",
         )
-    if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
-        why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
-        raise UsageError(
-            f"the weights {shown} are not valid for a linear mixture",
-            why,
-            "give weights from 0 to 1 whose sum is 1",
-        )
+    # Only a distribution over the parts keeps probabilities probabilities.
+    if kind == "linear":
+        why = ""
+        if (weights_K < 0).any():
+            why = "one is negative"
+        elif abs(weights_K.sum() - 1) > SUM_TOLERANCE:
+            why = f"their sum is {weights_K.sum():g}"
+        if why:
+            raise UsageError(
+                f"the weights {shown} are not valid for a linear mixture",
+                why,
+                "give weights from 0 to 1 whose sum is 1",
+            )
     if not weights_K.any():
         raise UsageError(
             "all weights are 0",
@@ -300,42 +312,35 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
 def shared_tokenizer(
     tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None
 ) -> Tokenizer:
-    """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the
-    others take these for `<unk>`.
-
-    Raises:
-        UsageError: they are different ones, or read in different directions.
-    """
+    """Return the tokenizer of all parts: one that spells unseen words, if a part reads characters;
+    the others take these for `<unk>`. Refuse different ones, and different directions."""
     names = names or [f"part {number}" for number in range(1, len(tokenizers) + 1)]
     first = tokenizers[0]
     for name, tokenizer in zip(names, tokenizers, strict=True):
         if tokenizer.is_reversed != first.is_reversed:
-            its, other = (
-                ("its end", "its beginning")
-                if tokenizer.is_reversed
-                else ("its beginning", "its end")
-            )
+            its, other = "its beginning", "its end"
+            if tokenizer.is_reversed:
+                its, other = other, its
             raise UsageError(
                 f"{name} and {names[0]} cannot be mixed",
                 f"{name} reads each line from {its}, {names[0]} from {other}",
-                (
-                    "mix models of one direction; scores of whole lines of both can be weighed by "
-                    "rescore"
-                ),
+                "mix models of one direction; scores of whole lines of both can be weighed by "
+                "rescore",
             )
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                (
-                    f"train one of them again with --tokenizer-from {names[0]}, or with "
-                    f"--tokenizer-from {name}"
-                ),
+                f"train one of them again with --tokenizer-from {names[0]}, or with "
+                f"--tokenizer-from {name}",
             )
-    return next((tokenizer for tokenizer in tokenizers if tokenizer.spells), first)
+    # Equal ones still may or may not spell words that they have not seen.
+    spelling = [tokenizer for tokenizer in tokenizers if tokenizer.spells]
+    return spelling[0] if spelling else first
 
 
 def _difference(one: Tokenizer, other: Tokenizer) -> str:
+    """Say in what two tokenizers differ."""
     if (one.name, one.size) != (other.name, other.size):
         return f"{one.name} with V = {one.size:,}, and {other.name} with V = {other.size:,}"
     for id, (mine, its) in enumerate(zip(one.symbols(), other.symbols(), strict=True)):
@@ -345,6 +350,7 @@ def _difference(one: Tokenizer, other: Tokenizer) -> str:
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """List the settings in which two tokenizers differ."""
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return ", ".join(f"{name} is {one.get(name)} and {other.get(name)}" for name in names)
 
@@ -356,8 +362,8 @@ def _prefix(number: int) -> str:
 def array_shapes(
     settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes | None:
-    """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked
-    how many parts there are."""
+    """Return the (safetensors type, shape) by name of a mixture's arrays; None if only the file
+    can tell how many parts there are."""
     if stored is None:
         return None
     _, shape = stored.get("weights", ("F64", (1,)))
@@ -369,15 +375,10 @@ def from_arrays(
     fingerprint: str | None,
     parts: Sequence[LanguageModel] = (),
 ) -> Mixture:  # fmt: skip
-    """The mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`.
-
-    Raises:
-        ModelError: parts and weights do not fit together.
-    """
+    """Make the mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`."""
     try:
         parts = adaptation.adapted(parts, settings)
-        return Mixture(
-            parts, arrays["weights"], from_stored(MixtureSettings, settings).mixing, fingerprint
-        )
+        kind = from_stored(MixtureSettings, settings).mixing
+        return Mixture(parts, arrays["weights"], kind, fingerprint)
     except UsageError as error:
         raise ModelError(error.what, error.why) from None

@@ -1,4 +1,4 @@
-"""What can be set about each way to adapt a model while it reads. Knows nothing of torch."""
+"""The settings of each way to adapt a model while it reads. Knows nothing of torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ class AdaptationSettings:
 
 @dataclass(frozen=True)
 class UnigramCacheSettings(AdaptationSettings):
-    """Of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
+    """Settings of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
     cache_weight: Annotated[
@@ -34,7 +34,7 @@ class UnigramCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class NeuralCacheSettings(AdaptationSettings):
-    """Of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
+    """Settings of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
     cache_weight: Annotated[
@@ -51,7 +51,7 @@ class NeuralCacheSettings(AdaptationSettings):
 
 @dataclass(frozen=True)
 class DynamicSettings(AdaptationSettings):
-    """Of :class:`rnnlm.combinations.dynamic_evaluation.DynamicEvaluation`."""
+    """Settings of :class:`rnnlm.combinations.dynamic_evaluation.DynamicEvaluation`."""
 
     segment_tokens: Annotated[
         Count, Meta(description="tokens read between two changes of the weights")
@@ -82,26 +82,25 @@ KINDS: dict[str, type[AdaptationSettings]] = {
     "unigram": UnigramCacheSettings,
 }
 
-OF_RMS = {
-    "adaptation_rule": "rms",
-    "adaptation_rate": 0.00025,
-    "adaptation_decay": 0.002,
-}  # the defaults of this rule: its steps have another scale
+# The defaults of the rule rms, whose steps have another scale.
+OF_RMS = {"adaptation_rule": "rms", "adaptation_rate": 0.00025, "adaptation_decay": 0.002}
 
 
 def describe(
     kind: str, settings: AdaptationSettings, more: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Kind and settings, and what else results depend on, as a signature names them:
+    """Name kind and settings, and what else results depend on, as a signature does:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
-    values = {
-        field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name)
-        for field in fields(settings)
-    }
+    values = {}
+    for field in fields(settings):
+        short = field.name.removeprefix("cache_").removeprefix("adaptation_")
+        values[short] = getattr(settings, field.name)
     values |= more
-    return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"
+    listed = ",".join(f"{name}={value}" for name, value in values.items())
+    return f"{kind}({listed})"
 
 
 def joined(adaptations: Iterable[str]) -> str:
-    """What a signature says of several adaptations at work in one model."""
-    return "+".join(dict.fromkeys(each for each in adaptations if each != "none")) or "none"
+    """Name several adaptations at work in one model, each once, as a signature does."""
+    named = dict.fromkeys(each for each in adaptations if each != "none")
+    return "+".join(named) or "none"

@@ -1,8 +1,8 @@
-"""The settings of an adaptation, chosen on held-out text: one after the other is moved along a
+"""Choosing the settings of an adaptation on held-out text: one after the other is moved along a
 ladder while that helps.
 
-What weight a cache gets is not tried but worked out: of the probabilities that model and cache give
-each token, the mixture likeliest to have made the text is a maximum of a concave function. The
+The weight of a cache is not tried but computed: given the probabilities of each token under model
+and cache, the weight under which the text is likeliest is the maximum of a concave function. The
 network runs once over the text for a cache; each trial of dynamic evaluation reads the text again.
 """
 
@@ -67,9 +67,8 @@ class Trial:
     ppl: float
 
 
-Measure = Callable[[Any], Trial]
-# settings of a cache -> its probability of each token, fp64
-CacheShares = Callable[[Any], np.ndarray]
+Measure = Callable[[Any], Trial]  # of settings
+CacheShares = Callable[[Any], np.ndarray]  # settings of a cache: its probability of each token
 
 
 def tune(
@@ -96,7 +95,9 @@ def tune(
         ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder
             cannot be written to.
     """
-    folder, given, on = loading.find(name), given or {}, as_text(on)
+    folder = loading.find(name)
+    given = given or {}
+    on = as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
     with lock.held(folder, "tuning"):
         model, _ = model_folder.load(folder, device)
@@ -106,29 +107,31 @@ def tune(
         warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
         if statistics is not None:
             assert isinstance(settings, DynamicSettings)  # as no other kind uses any
-            _save_statistics(
-                folder,
-                with_gradients(model),
-                as_text(statistics).encode(model.tokenizer).ids,
-                settings.segment_tokens,
-                report,
-            )
+            training_ids = as_text(statistics).encode(model.tokenizer).ids
+            changeable = with_gradients(model)
+            _save_statistics(folder, changeable, training_ids, settings.segment_tokens, report)
+
+        # How settings are measured, and the model's own scores.
         ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
         if kind == "dynamic":
             logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
         else:
-            logprob_N, shares = (_unigram if kind == "unigram" else _cache)(model, ids)
+            read = _unigram if kind == "unigram" else _cache
+            logprob_N, shares = read(model, ids)
             measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
         span_scoring.check_scores(logprob_N)
+
         of = settings.adaptation_rule if isinstance(settings, DynamicSettings) else kind
-        ladders = LADDERS[of]
-        best = yield from descend(
-            {key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure
-        )
-        before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
-        after = best.ppl if math.isfinite(best.ppl) else None
+        free = {key: ladder for key, ladder in LADDERS[of].items() if key not in given}
+        best = yield from descend(free, settings, measure)
         tuned = TunedSettings(
-            kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after
+            kind,
+            best.settings,
+            model.fingerprint,
+            encoded.lines_hash,
+            len(ids),
+            ppl_before=span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids)),
+            ppl_after=best.ppl if math.isfinite(best.ppl) else None,
         )
         companions.save_tuned(folder, tuned)
         yield tuned
@@ -137,11 +140,8 @@ def tune(
 def descend(
     ladders: Mapping[str, tuple[float, ...]], settings: AdaptationSettings, measure: Measure
 ) -> Generator[Trial, None, Trial]:
-    """Coordinate descent: up and down each ladder while perplexity falls, until a whole round
-    changes nothing.
-
-    Yields each :class:`Trial`, and returns the best.
-    """
+    """Move up and down each ladder while perplexity falls, until a whole round changes nothing:
+    coordinate descent. Yield each :class:`Trial`, and return the best."""
     best = measure(settings)
     known = {settings: best}
     yield best
@@ -149,11 +149,11 @@ def descend(
     while is_moving:
         is_moving = False
         for name, ladder in ladders.items():
+            # Each direction ends where perplexity no longer falls.
             here = getattr(settings, name)
-            for values in (
-                [value for value in ladder if value > here],
-                [value for value in ladder[::-1] if value < here],
-            ):
+            upwards = [value for value in ladder if value > here]
+            downwards = [value for value in reversed(ladder) if value < here]
+            for values in (upwards, downwards):
                 for value in values:
                     candidate = dataclasses.replace(settings, **{name: value})
                     if candidate not in known:
@@ -166,7 +166,7 @@ def descend(
 
 
 def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
-    """The w in [0, 1) that makes the product of (1 - w) p + w share largest.
+    """Find the w in [0, 1) that makes the product of (1 - w) p + w share largest.
 
     The derivative of its logarithm, sum (share - p) / ((1 - w) p + w share), falls with w: its zero
     is found by bisection.
@@ -176,15 +176,18 @@ def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
     low, high = 0.0, LARGEST_WEIGHT
     for _ in range(BISECTIONS):
         w = (low + high) / 2
-        rises = ((share_N - p_N) / ((1 - w) * p_N + w * share_N)).sum() > 0
-        low, high = (w, high) if rises else (low, w)
+        derivative = ((share_N - p_N) / ((1 - w) * p_N + w * share_N)).sum()
+        if derivative > 0:
+            low = w
+        else:
+            high = w
     return low
 
 
 def _start(
     kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool
 ) -> AdaptationSettings:
-    """The settings that are tried first."""
+    """Return the settings that are tried first; refuse what contradicts itself."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
         raise UsageError(
@@ -196,6 +199,8 @@ def _start(
         raise UsageError(
             "adaptations are tuned on one stream of text", hint="leave out --documents"
         )
+
+    # Statistics imply the rule rms, which has defaults of its own.
     layers = [Layer("the command line", given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
@@ -215,48 +220,50 @@ def _save_statistics(
     segment_tokens: int,
     report: Callable[[int, int], None] | None,
 ) -> None:
+    """Gather gradient statistics on the text `ids`, and save them in the model's folder."""
     from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
     assert model.fingerprint is not None  # as it lies in a folder
     found = gather_statistics(model, ids, segment_tokens, report)
-    companions.save_statistics(
-        folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint
-    )
+    statistics = {name: arrays.as_numpy(square) for name, square in found.items()}
+    companions.save_statistics(folder, statistics, model.fingerprint)
 
 
 def _dynamic(
     model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any] | None
 ) -> tuple[np.ndarray, Measure]:
+    """Return the model's own log-probabilities, and a measure that reads the text again."""
+
     def measure(settings: Any) -> Trial:
-        return Trial(
-            dataclasses.asdict(settings),
-            span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids),
-        )
+        adapted = adapt(model, "dynamic", settings, statistics)
+        ppl = span_scoring.stream_perplexity(adapted, ids)
+        return Trial(dataclasses.asdict(settings), ppl)
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
 
 def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
-    """The model's own log-probabilities, and the cache's probabilities as a function of its
-    settings."""
-    words_1M = known_ids(
-        with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer
-    )
+    """Return the model's own log-probabilities, and the probabilities of the cache of words as a
+    function of its settings."""
+    stream_1M = with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64)
+    words_1M = known_ids(stream_1M, model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    return logprob_N, lambda settings: UnigramCache(model, settings).shares(
-        words_1M[:, :-1], words_1M[:, 1:]
-    )[0]
+
+    def shares(settings: Any) -> np.ndarray:
+        cache = UnigramCache(model, settings)
+        return cache.shares(words_1M[:, :-1], words_1M[:, 1:])[0]
+
+    return logprob_N, shares
 
 
 def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
-    """The same of the neural cache; the hidden states of the whole text are kept."""
+    """Return the same of the neural cache, and keep the hidden states of the whole text for it."""
     from rnnlm.combinations.neural_cache import NeuralCache
 
     model = with_hidden_states(given)
-    inputs_1T, targets_1T = (
-        with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64),
-        ids[None].astype(np.int64),
-    )
+    stream_N = with_boundary(ids, model.tokenizer.boundary_id)
+    inputs_1T = stream_N[None, :-1].astype(np.int64)
+    targets_1T = ids[None].astype(np.int64)
 
     def read(
         inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
@@ -264,40 +271,38 @@ def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShar
         hidden_BTH, after = model.hidden(inputs_BT, state)
         return (hidden_BTH, model.score_hidden(hidden_BTH, targets_BT)), after
 
-    hidden, logprob = zip(
-        *(
-            found
-            for _, _, found in span_scoring.windows(model, ids, span_scoring.whole_text(ids), read)
-        ),
-        strict=True,
-    )
-    logprob_N = np.concatenate([arrays.as_numpy(each)[0] for each in logprob]).astype(np.float64)
+    # The network reads the text once; caches of any settings compare the same hidden states.
+    hidden, logprob = [], []
+    for _, _, (hidden_1tH, logprob_1t) in span_scoring.windows(
+        model, ids, span_scoring.whole_text(ids), read
+    ):
+        hidden.append(hidden_1tH)
+        logprob.append(arrays.as_numpy(logprob_1t)[0])
+    logprob_N = np.concatenate(logprob).astype(np.float64)
     hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
-        share_1T, is_filled_1T = map(
-            arrays.as_numpy,
-            NeuralCache(model, settings).text_shares(hidden_1TH, inputs_1T, targets_1T),
-        )
-        return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
+        cache = NeuralCache(model, settings)
+        share_1T, is_filled_1T = cache.text_shares(hidden_1TH, inputs_1T, targets_1T)
+        is_filled_N, share_N = arrays.as_numpy(is_filled_1T)[0], arrays.as_numpy(share_1T)[0]
+        return np.where(is_filled_N, share_N, np.exp(logprob_N))
 
     return logprob_N, shares
 
 
 def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool) -> Measure:
+    """Return a measure of a cache's settings, with the best weight unless that is given."""
     p_N = np.exp(logprob_N)
 
     def measure(settings: Any) -> Trial:
         share_N = shares(settings)
         if not is_given:
-            settings = dataclasses.replace(
-                settings, cache_weight=round(best_weight(p_N, share_N), 4)
-            )
+            w = round(best_weight(p_N, share_N), 4)
+            settings = dataclasses.replace(settings, cache_weight=w)
         w = settings.cache_weight
         with np.errstate(divide="ignore"):
             total = float(np.log((1 - w) * p_N + w * share_N).sum())
-        return Trial(
-            dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf
-        )
+        ppl = span_scoring.perplexity(total, len(p_N)) or math.inf
+        return Trial(dataclasses.asdict(settings), ppl)
 
     return measure

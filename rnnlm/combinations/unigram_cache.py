@@ -23,8 +23,8 @@ NO_WORD = -1
 @keeps(State)
 @dataclass(frozen=True)
 class UnigramCacheState:
-    """The model's state, and the words read last, (B, R), latest last; NO_WORD before a row's
-    first."""
+    """The model's state, and the last words read, (B, R), the latest at the end; NO_WORD before a
+    row's first."""
 
     model: State
     words_BR: np.ndarray
@@ -40,7 +40,8 @@ class UnigramCacheState:
 
 @keeps(LanguageModel)
 class UnigramCache(AdaptedModel):
-    """Around any model; numbers are of its type, on its device."""
+    """A model with a cache of words. It goes around any model; numbers are of that one's type, on
+    its device."""
 
     kind = "unigram"
     settings: UnigramCacheSettings
@@ -58,57 +59,56 @@ class UnigramCache(AdaptedModel):
     def score(
         self, inputs_BT: Array, targets_BT: Array, state: UnigramCacheState
     ) -> tuple[Array, UnigramCacheState]:
-        """:meth:`rnnlm.LanguageModel.score` in the array type of the model that it adapts."""
+        """Score as :meth:`rnnlm.LanguageModel.score` says, in the array type of the model that it
+        adapts."""
         check_state(state, UnigramCacheState)
         inputs_BT = token_ids(inputs_BT)
         logprob_BT, after = self.model.score(inputs_BT, targets_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
-        targets = self._known(targets_BT)
-        is_target_BT = arrays.as_array_of(targets != PADDING, logprob_BT)
-        return arrays.mixed(
-            logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight
-        ) * is_target_BT, after
+        known_BT = self._known(targets_BT)
+        is_target_BT = arrays.as_array_of(known_BT != PADDING, logprob_BT)
+        share_BT = self.shares(seen_BM, known_BT)
+        mixed_BT = arrays.mixed(logprob_BT, share_BT, self.settings.cache_weight)
+        return mixed_BT * is_target_BT, after
 
     def predict(
         self, inputs_BT: Array, state: UnigramCacheState
     ) -> tuple[Array, UnigramCacheState]:
-        """:meth:`rnnlm.LanguageModel.predict` in the array type of the model that it adapts."""
+        """Predict as :meth:`rnnlm.LanguageModel.predict` says, in the array type of the model that
+        it adapts."""
         check_state(state, UnigramCacheState)
         inputs_BT = token_ids(inputs_BT)
         logprob_BTV, after = self.model.predict(inputs_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
-        return arrays.mixed(
-            logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight
-        ), after
+        share_BTV = self._all_shares(seen_BM, inputs_BT.shape[1])
+        return arrays.mixed(logprob_BTV, share_BTV, self.settings.cache_weight), after
 
     def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
-        """The cache's own probability of each target, fp64. `seen_BM`: the words of the state, then
-        those of the T places."""
+        """Return the cache's own probability of each target, fp64. `seen_BM`: the words of the
+        state, then those of the T places."""
+        # The places that the cache holds at each of the T places.
         (B, M), T = seen_BM.shape, targets_BT.shape[1]
         last_T = np.arange(M - T, M)
         first_T = np.maximum(0, last_T - self.settings.cache_tokens + 1)
+
+        # One number for each row, word and place, so that a word's places are neighbours: how many
+        # of them the cache holds is a difference of two ranks.
         row_B1 = np.arange(B)[:, None] * (self.tokenizer.size + 1)
-        # by row, word and place: a word's places are neighbours
         places = np.sort(((row_B1 + seen_BM + 1) * M + np.arange(M)).ravel())
         target_BT = (row_B1 + targets_BT + 1) * M
-        count_BT = np.searchsorted(places, target_BT + last_T, side="right") - np.searchsorted(
-            places, target_BT + first_T
-        )
-        return count_BT / self._lengths(seen_BM, T)
+        before_BT = np.searchsorted(places, target_BT + first_T)
+        upto_BT = np.searchsorted(places, target_BT + last_T, side="right")
+        return (upto_BT - before_BT) / self._lengths(seen_BM, T)
 
     def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
+        # Rows that have read less are padded.
         width = max(state.words_BR.shape[1] for state in states)
-        padded = [
-            np.pad(
-                state.words_BR,
-                ((0, 0), (width - state.words_BR.shape[1], 0)),
-                constant_values=NO_WORD,
-            )
-            for state in states
-        ]
-        return UnigramCacheState(
-            self.model.concat_states([state.model for state in states]), np.concatenate(padded)
-        )
+        words = []
+        for state in states:
+            missing = width - state.words_BR.shape[1]
+            words.append(np.pad(state.words_BR, ((0, 0), (missing, 0)), constant_values=NO_WORD))
+        inner = self.model.concat_states([state.model for state in states])
+        return UnigramCacheState(inner, np.concatenate(words))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> UnigramCacheState:
         return UnigramCacheState(
@@ -118,7 +118,7 @@ class UnigramCache(AdaptedModel):
     def _read(
         self, inputs_BT: Array, state: UnigramCacheState, after: State
     ) -> tuple[np.ndarray, UnigramCacheState]:
-        """The words of the state and of the inputs in one, and the state after them."""
+        """Return the words of the state and of the inputs in one, and the state after them."""
         seen_BM = np.concatenate([state.words_BR, self._known(inputs_BT)], axis=1)
         return seen_BM, UnigramCacheState(after, seen_BM[:, -self.settings.cache_tokens :])
 
@@ -126,25 +126,26 @@ class UnigramCache(AdaptedModel):
         return known_ids(arrays.as_numpy(token_ids(ids_BT)).astype(np.int64), self.tokenizer)
 
     def _lengths(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
-        """How many words the cache holds at each of the last T places, (B, T)."""
+        """Return how many words the cache holds at each of the last T places, (B, T)."""
         is_word_BM = seen_BM != NO_WORD
         before_B1 = is_word_BM[:, : -T or None].sum(axis=1, keepdims=True)
         return np.minimum(before_B1 + np.arange(1, T + 1), self.settings.cache_tokens)
 
     def _all_shares(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
-        """The cache's own probability of every word at each of the last T places, (B, T, V),
+        """Return the cache's own probability of every word at each of the last T places, (B, T, V),
         fp64."""
         B, M = seen_BM.shape
         before, size = M - T, self.settings.cache_tokens
+        first = max(0, before - size + 1)  # the earliest word in the cache at the first place
         change_BTV = np.zeros((B, T, self.tokenizer.size))
-        for change, places in (
-            (1, np.arange(max(0, before - size + 1), M)),
-            (-1, np.arange(max(0, before - size + 1), M - size)),
-        ):
-            # a word comes at its place, and goes `size` places later
-            at = places - before + (size if change < 0 else 0)
+
+        def change(places: np.ndarray, later: int, by: int) -> None:
+            """Change the counts of the words at `places`, so many places later."""
             row, column = np.nonzero(seen_BM[:, places] != NO_WORD)
-            np.add.at(
-                change_BTV, (row, np.maximum(0, at[column]), seen_BM[row, places[column]]), change
-            )
+            at = np.maximum(0, places[column] - before + later)
+            np.add.at(change_BTV, (row, at, seen_BM[row, places[column]]), by)
+
+        # A word comes at its place, and goes `size` places later.
+        change(np.arange(first, M), 0, 1)
+        change(np.arange(first, M - size), size, -1)
         return change_BTV.cumsum(axis=1) / self._lengths(seen_BM, T)[:, :, None]

@@ -1,4 +1,4 @@
-"""A network's folder in compact form: a model like any other, with weights in bfloat16 or 8
+"""Writing a network in compact form: a model folder like any other, with weights in bfloat16 or 8
 bits."""
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models.manifest import ModelArrays
 from rnnlm.text.corpus import Text
 
-BEFORE = "test, before"  # what the figures of the model that is written in compact form are called
+BEFORE = "test, before"  # the name of results of the model before it is made compact
 
 
 def compact(
@@ -18,11 +18,11 @@ def compact(
     bits: int = 16,
     test: str | Path | Text | None = None,
 ) -> dict[str, int]:
-    """Write the neural model called `name` to the folder `output` in compact form; the bytes of its
-    files by name.
+    """Write the neural model called `name` to the folder `output` in compact form; return the sizes
+    of its files in bytes, by name.
 
     bits: 16 or 8, of a weight. test: a text that the compact model is evaluated on, for its card;
-    an encoder-decoder also as it was before.
+    an encoder-decoder is also evaluated as it was before.
 
     Raises:
         UsageError: it is not a neural model, or weights are not written with so many bits.
@@ -38,8 +38,8 @@ def compact(
         )
     with model_folder.owned(output, overwrite, "export"):
         model, manifest = model_folder.load(folder, "cpu")
+        # Whether the text can be read shows before anything is written.
         task = registry.task(manifest.task)
-        # whether it can be read shows before anything is written
         data = None if test is None else task.read(model, test)
         if not manifest.kind.trains_in_steps:
             hint = "write its parts in compact form, and mix them"
@@ -50,23 +50,21 @@ def compact(
                 "it is made of counts or of other models",
                 hint,
             )
-        step, weights = manifest.step, ModelArrays(model.tokenizer, model.to_arrays())
-        training = {
-            **manifest.training,
-            "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`",
-        }
+
+        step = manifest.step
+        weights = ModelArrays(model.tokenizer, model.to_arrays())
+        origin = f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"
+        training = {**manifest.training, "compact": origin}
         stored = model_folder.save(
             output, weights, manifest.model, manifest.settings, step, training, bits=bits
         )
         if data is not None:
             results = {"test": task.measured(loading.load(output, "cpu"), data).to_dict()}
-            # which is also decoded, where a small change of weights can make a large one
+            # Decoding can make a large difference of a small change of weights.
             if task.is_decoded:
                 results = {BEFORE: task.measured(model, data).to_dict()} | results
             stored = model_folder.save_results(output, stored, results, training)
         card.write(output, stored, model.tokenizer)
-    return {
-        path.relative_to(output).as_posix(): path.stat().st_size
-        for path in sorted(output.rglob("*"))
-        if path.is_file()
-    }
+
+    files = [path for path in sorted(output.rglob("*")) if path.is_file()]
+    return {path.relative_to(output).as_posix(): path.stat().st_size for path in files}

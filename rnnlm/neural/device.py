@@ -26,6 +26,7 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError:
         raise SettingsError(f"device {name!r} is not known", hint=known) from None
 
+    # It is known, but may not be here.
     unavailable = f"device {name} is not available"
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "no CUDA device is visible"

@@ -296,6 +296,7 @@ def place_vectors(
             hint="name a file with --embeddings, or a model with --init-from",
         )
 
+    # Words that neither a file nor the text has vectors for keep their random ones.
     if settings.embeddings == COUNTED:
         if text is not None:
             load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))

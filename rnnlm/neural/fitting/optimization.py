@@ -303,6 +303,7 @@ class Averaging:
                 self.names.append(name)
                 self.weights.append(weight)
 
+        # Averaging begins at once, after some steps, when a validation triggers it, or never.
         self.ema_decay = settings.ema_decay
         self.trigger: NonMonotone | None = None
         if settings.nonmonotone_interval:

@@ -134,12 +134,15 @@ def activations_of(layer: Layer) -> dict[str, Activation]:
     They are gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers without
     gates, "tanh of the cell" of an LSTM. An input gate that is 1 - forget has none of its own.
     """
+    # Layers without gates.
     if isinstance(layer, WordWindow):
         return {HIDDEN: BY_NAME[layer.settings.activation]}
     if isinstance(layer, ElmanLayer | JordanLayer):
         return {HIDDEN: BY_NAME[layer.activation]}
     if isinstance(layer, GruLayer):
         return {"reset": SIGMOID, "update": SIGMOID, "candidate": TANH}
+
+    # A gate that a form of the layer does not have is left out.
     gates = {"input": SIGMOID, "forget": SIGMOID, "candidate": TANH, "output": SIGMOID}
     if isinstance(layer, QuasiRecurrentLayer):
         if layer.pooling != "ifo":

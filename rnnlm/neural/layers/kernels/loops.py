@@ -370,6 +370,7 @@ class ScheduledLSTM(torch.autograd.Function):
             )
             torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), W, out=back)
 
+        # Each gradient of a weight is one product over all steps.
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW = recurrent_gradient(da_TBG, before_TBH, weight_hh)
         db = bias_gradient(da_TBG, bias)
