@@ -259,7 +259,7 @@ def mix(
         )
         mixture.fingerprint = manifest.fingerprint
         whole: TextEvaluation | None = None
-        alone: list[TextEvaluation | None] = [None] * len(models)
+        alone: Sequence[TextEvaluation | None] = [None] * len(models)
         if measured is not None:
             whole, *alone = measured.evaluations(mixture)
             results = {measured.source: whole.to_dict()}
