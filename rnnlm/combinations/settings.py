@@ -43,7 +43,7 @@ class NeuralCacheSettings(AdaptationSettings):
     cache_flatness: Annotated[
         NonNegative,
         Meta(
-            description="theta: 0 counts all remembered tokens alike, the larger the more alike "
+            description="theta: 0 counts all remembered tokens alike; the larger, the more alike "
             "hidden states must be"
         ),
     ] = 0.3

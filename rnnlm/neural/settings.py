@@ -61,7 +61,7 @@ class InputSettings:
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
-        Meta(description="words are read character by character; none: word vectors alone"),
+        Meta(description="how words are read by their characters; none: word vectors alone"),
     ] = None
     characters_beside: Annotated[
         bool,
@@ -94,8 +94,8 @@ class InputSettings:
     character_overhang: Annotated[
         bool,
         Meta(
-            description="characters=cnn: filters stand beyond a word's end, too, over zeros (as "
-            "the code of Kim et al. 2016 does)",
+            description="characters=cnn: filters also reach beyond a word's end, over zeros (as "
+            "in the code of Kim et al. 2016)",
             extra=belongs_to("characters", "cnn"),
         ),
     ] = False
@@ -110,8 +110,8 @@ class InputSettings:
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands "
-            "in a window"
+            description="dropout of whole words: a dropped word is zero at all its places in a "
+            "window"
         ),
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
@@ -121,22 +121,25 @@ class InputSettings:
     locked_dropout: Annotated[
         bool,
         Meta(
-            description="variational dropout: one mask for each row, at all places of a window",
+            description="variational dropout: one mask per row for all places of a window",
             extra=needs(**dict.fromkeys(DROPOUTS, ANY)),
         ),
     ] = False
 
     init_embedding: Annotated[
-        Initialisation, Meta(description="how word vectors start", extra=needs(**WORD_VECTORS))
+        Initialisation,
+        Meta(description="how word vectors are initialised", extra=needs(**WORD_VECTORS)),
     ] = "uniform"
     init_input: Annotated[
         Initialisation,
-        Meta(description="how weights into hidden layers and character filters start"),
+        Meta(description="how weights into hidden layers and character filters are initialised"),
     ] = "torch"
-    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = (
-        "torch"
-    )
-    init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
+    init_recurrent: Annotated[
+        Initialisation, Meta(description="how recurrent weights are initialised")
+    ] = "torch"
+    init_output: Annotated[
+        Initialisation, Meta(description="how output weights are initialised")
+    ] = "uniform"
     init_range: Annotated[
         Positive,
         Meta(
@@ -251,7 +254,7 @@ class GruCell(Cell):
 class LstmCell(Cell):
     """The long short-term memory: a cell behind three gates (Hochreiter & Schmidhuber 1997)."""
 
-    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
+    forget_bias: Annotated[float, Meta(description="initial bias of the forget gate")] = 1.0
     peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
         False
     )
@@ -400,7 +403,7 @@ class NetworkSettings(InputSettings):
     ] = None
     loss: Annotated[
         Literal["full", "sampled", "nce"],
-        Meta(description="output_layer=softmax: what is trained; evaluation is always exact"),
+        Meta(description="output_layer=softmax: the training loss; evaluation is always exact"),
     ] = "full"
     samples: Annotated[
         Width,
@@ -419,7 +422,7 @@ class NetworkSettings(InputSettings):
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
         Meta(
-            description="output_layer=adaptive: each cluster is so many times narrower than the "
+            description="output_layer=adaptive: how many times narrower each cluster is than the "
             "one before",
             extra=belongs_to("output_layer", "adaptive"),
         ),
@@ -496,13 +499,16 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
 
     activation_penalty: Annotated[
         NonNegative,
-        Meta(description="AR: times the mean square of what the output layer reads, dropped out"),
+        Meta(
+            description="AR: weight of the mean square of what the output layer reads, after "
+            "dropout"
+        ),
     ] = 0.0
     temporal_penalty: Annotated[
         NonNegative,
         Meta(
-            description="TAR: times the mean square of its change from place to place, before "
-            "dropout"
+            description="TAR: weight of the mean square of its change from place to place, "
+            "before dropout"
         ),
     ] = 0.0
 
@@ -517,7 +523,7 @@ class JordanSettings(NetworkSettings):
     feedback: Annotated[
         Literal["distribution", "embedding"],
         Meta(
-            description="what of the previous output feeds the hidden layer: all its "
+            description="what the previous output feeds into the hidden layer: all its "
             "probabilities, or the expected word vector"
         ),
     ] = "distribution"
@@ -543,7 +549,7 @@ class FeedForwardSettings(NetworkSettings):
         Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
     ] = "tanh"
     direct_connections: Annotated[
-        bool, Meta(description="the window's word vectors reach the output layer, too")
+        bool, Meta(description="the output layer also reads the window's word vectors")
     ] = False
 
     @property

@@ -74,18 +74,16 @@ class OptimizationSettings:
     nonmonotone_interval: Annotated[
         Count | None,
         Meta(
-            description="asgd: its average begins when validation is worse than the best one more "
-            "than so many before (NT-ASGD); "
-            "none: asgd_start"
+            description="asgd: averaging begins when a validation is worse than the best of "
+            "those more than this many before it (NT-ASGD); none: at asgd_start"
         ),
     ] = None
     fine_tune_after: Annotated[
         Fraction | None,
         Meta(
-            description="asgd: share of the budget after which the best weights are trained on, "
-            "averaged from the first step, "
-            "until validation is worse than the best one more than nonmonotone_interval before; "
-            "none: never"
+            description="asgd: share of the budget after which training goes on from the best "
+            "weights, averaged from the first step, until a validation is worse than the best of "
+            "those more than nonmonotone_interval before it; none: never"
         ),
     ] = None
     ema_decay: Annotated[
@@ -128,8 +126,8 @@ class OptimizationSettings:
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
         Meta(
-            description="learning rate: over the budget; step: by epochs; plateau, halving: as "
-            "validations tell"
+            description="learning rate: over the budget; step: by epochs; plateau, halving: by "
+            "validations"
         ),
     ] = "cosine"
     warmup: Annotated[
@@ -138,7 +136,7 @@ class OptimizationSettings:
     plateau_factor: Annotated[
         Fraction,
         Meta(
-            description="plateau: factor when validation does not improve",
+            description="plateau: factor of the rate when validation does not improve",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.5
@@ -152,8 +150,8 @@ class OptimizationSettings:
     plateau_gain: Annotated[
         NonNegative,
         Meta(
-            description="plateau: improvement is a perplexity lower by this than the last one; 0: "
-            "a new best validation",
+            description="plateau: how much lower than the last one a perplexity must be to be an "
+            "improvement; 0: a new best validation",
             extra=needs(schedule=("plateau",)),
         ),
     ] = 0.0
@@ -174,7 +172,7 @@ class OptimizationSettings:
     min_improvement: Annotated[
         Annotated[float, Meta(ge=1)],
         Meta(
-            description="halving: factor by which a validation's log-likelihood is to improve",
+            description="halving: factor by which a validation's log-likelihood must improve",
             extra=needs(schedule=("halving",)),
         ),
     ] = 1.003
@@ -188,17 +186,16 @@ class OptimizationSettings:
     rollbacks: Annotated[
         Natural,
         Meta(
-            description="times a run goes back to its last good state when the loss, a gradient "
-            "or a weight is not a number, or when two "
-            "losses in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it "
-            "stops at once. That state is one more "
-            "checkpoint, in memory; in each process"
+            description="how many times a run goes back to its last good state when the loss, a "
+            "gradient or a weight is not a number, or when two losses in a row, each of half a "
+            "second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state takes "
+            "the memory of one more checkpoint in each process"
         ),
     ] = 3
     rollback_factor: Annotated[
         Factor,
         Meta(
-            description="the learning rate is multiplied by it each time",
+            description="what the learning rate is multiplied by each time",
             extra=needs(rollbacks=ANY),
         ),
     ] = 0.5
@@ -213,17 +210,18 @@ class OptimizationSettings:
         Count | None,
         Meta(
             description="steps between validations, each of the whole text, whatever they cost; "
-            "none: every epoch, or by time at 5 % of its cost, and min_validations",
+            "none: every epoch, or under a budget in time as often as 5 % of it allows, and "
+            "min_validations",
             extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None
     min_validations: Annotated[
         Natural,
         Meta(
-            description="validations of a run at least, where validate_every_steps is none; all "
-            "together cost a tenth of training at most: else there are fewer, or they read a part "
-            "of the text. Each takes part in the choice of the model; schedules and patience "
-            "follow those at the ends of epochs alone. 0: no more than these",
+            description="least number of validations in a run, if validate_every_steps is none. "
+            "Together they take a tenth of training at most: otherwise there are fewer, or they "
+            "read a part of the text. Each takes part in the choice of the model; schedules and "
+            "patience follow only those at the ends of epochs. 0: only those",
             extra=needs(validate_every_steps=(None,)),
         ),
     ] = 20
@@ -373,12 +371,13 @@ class FittingSettings(OptimizationSettings):
     bptt_deviation: Annotated[
         NonNegative,
         Meta(
-            description="standard deviation of a window's tokens, drawn anew for each; the "
-            "learning rate follows; 0: all alike"
+            description="standard deviation of the window length, which is drawn for each "
+            "window; the learning rate follows it; 0: all are alike"
         ),
     ] = 0.0
     bptt_short: Annotated[
-        Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")
+        Probability,
+        Meta(description="probability that a window's length is drawn around half of bptt_tokens"),
     ] = 0.0
     bptt_multiple: Annotated[
         Width | None,
@@ -389,21 +388,21 @@ class FittingSettings(OptimizationSettings):
         ),
     ] = None
     state_reset: Annotated[
-        Probability, Meta(description="chance that a stream starts a window from the initial state")
+        Probability,
+        Meta(description="probability that a stream starts a window from the initial state"),
     ] = 0.0
     line_starts: Annotated[
         Share,
         Meta(
-            description="share of the lines, about, that begin from the initial state, as a "
-            "sentence that is scored alone does; the "
-            "window before ends there"
+            description="approximate share of the lines that begin from the initial state, as a "
+            "sentence scored alone does; the window before ends there"
         ),
     ] = 0.0
     unknown_words: Annotated[
         Share,
         Meta(
-            description="chance that an epoch reads a word seen once as <unk>, so that unknown "
-            "words are learned; without effect where the text has <unk>",
+            description="probability that an epoch reads a word seen once as <unk>, so that "
+            "unknown words are learned; no effect if the text has <unk>",
             extra={FORMER_DEFAULT: 0.0},
         ),
     ] = 0.5
@@ -451,26 +450,27 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
-            description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % "
-            "of its cost at most",
+            description="how often what --resume needs is stored: 5m, 200steps; by time, less "
+            "often if that would take more than 1 % of it",
             extra=needs(resumable=ANY),
         ),
     ] = "5m"
     keep_checkpoints: Annotated[
-        Count, Meta(description="so many of the last of these stay", extra=needs(resumable=ANY))
+        Count,
+        Meta(description="how many of the latest of these are kept", extra=needs(resumable=ANY)),
     ] = 2
     resumable: Annotated[
         bool,
         Meta(
-            description="what --resume needs is kept in the model's folder; four times the "
-            "model's size or so"
+            description="keep what --resume needs in the model's folder; about four times the "
+            "model's size"
         ),
     ] = True
 
     rank_timeout: Annotated[
         str,
         Meta(
-            description="of several processes, how long one waits for another before the run "
+            description="with several processes: how long one waits for another before the run "
             "ends: 30s, 10m"
         ),
     ] = "10m"

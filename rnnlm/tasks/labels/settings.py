@@ -60,7 +60,7 @@ class TaskSettings(InputSettings):
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands "
+            description="dropout of whole words: a dropped word is zero at all its places "
             "in a batch"
         ),
     ] = 0.05
@@ -99,8 +99,7 @@ class TaskSettings(InputSettings):
         ),
     ] = 200
     locked_dropout: Annotated[
-        bool,
-        Meta(description="variational dropout: one mask for each row, at all places of a text"),
+        bool, Meta(description="variational dropout: one mask per row for all places of a text")
     ] = False
 
     @property
@@ -156,7 +155,7 @@ class TaggingSettings(RecurrentTaskSettings):
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
-        Meta(description="words are read character by character; none: word vectors alone"),
+        Meta(description="how words are read by their characters; none: word vectors alone"),
     ] = "cnn"
     output_layer: Annotated[
         Literal["softmax", "crf"],
@@ -225,7 +224,7 @@ class BagClassifier(ClassificationSettings):
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands "
+            description="dropout of whole words: a dropped word is zero at all its places "
             "in a batch"
         ),
     ] = 0.3

@@ -111,7 +111,9 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = "target"
     init_output: Annotated[
         Initialisation,
-        Meta(description="how output weights start", extra=needs(tied_embeddings=(None,))),
+        Meta(
+            description="how output weights are initialised", extra=needs(tied_embeddings=(None,))
+        ),
     ] = "uniform"
     dropout_input: Annotated[
         Probability,
