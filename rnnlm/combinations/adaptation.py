@@ -34,10 +34,10 @@ def adapt(
     settings: AdaptationSettings | None = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
-    """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache;
-    "dynamic", dynamic evaluation.
+    """Make a model that adapts itself around `model`: "unigram", a cache of words; "cache", the
+    neural cache; "dynamic", dynamic evaluation.
 
-    model: a language model, or the name of one, which is then loaded anew by each call. settings:
+    model: a language model, or the name of one, which is then loaded by each call. settings:
     of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", what
     :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives. What `rnnlm tune` has
@@ -189,7 +189,7 @@ def _adapted(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
     if made is None or made["also"] != adaptation.also:
         raise ModelError(
             f"the gradient statistics in {folder} are not those that it was mixed with",
-            "they were gathered anew",
+            "they were gathered again",
             "mix the models again",
         )
     return model

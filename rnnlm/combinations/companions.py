@@ -20,7 +20,7 @@ from rnnlm.files.writing import replace_file, writing
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
-_ANEW = (
+_AGAIN = (
     "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do "
     "without: adaptation_rule=sgd"
 )
@@ -97,14 +97,14 @@ def read_statistics(
         raise ModelError(
             f"the gradient statistics in {path} belong to other weights",
             "the model was trained again after they were gathered",
-            _ANEW,
+            _AGAIN,
         )
     is_whole = {name: array.shape for name, array in found.items()} == weights
     if not is_whole or not all(_are_squares(array) for array in found.values()):
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "there must be one number, zero or more, for each weight",
-            _ANEW,
+            _AGAIN,
         )
     return found
 
@@ -125,14 +125,14 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
         found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
         raise ModelError(
-            f"the gradient statistics in {path} are damaged", error.why, _ANEW
+            f"the gradient statistics in {path} are damaged", error.why, _AGAIN
         ) from None
     recorded = found.pop(_HASH, None)
     if recorded is not None and recorded.tobytes() != _hash(found).encode():
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "their SHA-256 is not the one recorded",
-            _ANEW,
+            _AGAIN,
         )
     return found
 

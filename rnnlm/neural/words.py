@@ -30,13 +30,13 @@ class CharacterCNN(nn.Module):
 
         f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    A filter stands at all places where it covers characters of the word alone; on a shorter word,
-    at the beginning, with zeros after it. With `character_overhang` it stands beyond the word's
-    end, too, where it reads zeros, and where it reads nothing else: so it finds an ending that is
-    shorter than itself, and y >= tanh(b). The code of Kim et al. does that (yoonkim/lstm-char-cnn,
-    model/TDNN.lua).
+    A filter is applied at all places where it covers characters of the word alone; to a shorter
+    word, at its beginning, with zeros after it. With `character_overhang` it is also applied beyond
+    the word's end, where it reads zeros, up to where it reads nothing else: so it finds an ending
+    that is shorter than itself, and y >= tanh(b). The code of Kim et al. does that
+    (yoonkim/lstm-char-cnn, model/TDNN.lua).
 
-    Weights start as `init_input` says, biases as torch's layers start them.
+    Weights are initialised as `init_input` says, biases as torch's layers do it.
     """
 
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
@@ -115,9 +115,9 @@ class Highway(nn.Module):
 
 
 class CharacterLSTM(nn.Module):
-    """[h; h'] with h the state of an LSTM after the word's last character, h' of another one, that
-    reads it backwards, after its first (Ling et al. 2015, section 3; Lample et al. 2016, section
-    4.1)."""
+    """[h; h'], where h is the state of an LSTM after the word's last character, and h' that of
+    another one, which reads the word backwards, after its first (Ling et al. 2015, section 3;
+    Lample et al. 2016, section 4.1)."""
 
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
         super().__init__()
@@ -267,18 +267,19 @@ def _code_points(text: str) -> np.ndarray:
 
 # ---- What a network reads for each word: its vector, its characters, or both side by side.
 
-# what their characters' products take in memory stays below some hundred megabytes
+# So that the products of their characters take no more than some hundred megabytes.
 WORDS_AT_ONCE = 4096
-# are read side by side on a CPU: half to three quarters of the time that 300 words at once take
+# On a CPU, words of about a length that are read side by side: it takes half to three quarters of
+# the time that 300 words at once take.
 WORDS_OF_A_LENGTH = 128
 
 
 class WordInput(nn.Module):
-    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters
-    say.
+    """The vectors x_TBE that a network reads for the words ids_TB: the word's vector, then one made
+    of its characters, `settings.input_width` wide in all.
 
-    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`).
-    Ids from V on, unseen words, have the vector of `<unk>` and characters of their own.
+    If words are read as characters, the tokenizer is one that spells (`tokenizer.spelling()`). Ids
+    from V on, unseen words, have the vector of `<unk>` and characters of their own.
     """
 
     def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
@@ -347,7 +348,7 @@ class WordInput(nn.Module):
 
 
 class CharacterInput(nn.Module):
-    """ids_TB to what the words' characters say."""
+    """The vectors that a network makes of the characters of the words ids_TB."""
 
     def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -385,7 +386,7 @@ class CharacterInput(nn.Module):
 # ---- Word vectors that a network starts from: made elsewhere, or counted in its training text.
 
 MOST_TOKENS = 10_000_000  # of a longer text, its beginning is counted
-NOTHING = 1e-6  # what rounding leaves of a vector that is zero: such a token stands beside none
+NOTHING = 1e-6  # what rounding leaves of a vector of zeros, which a token without neighbours has
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
@@ -398,8 +399,8 @@ def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
 
 
 def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
-    """Compute vectors of a text's tokens from what stands beside them in its lines, each line's
-    `</s>` included. They have fewer than V = `size` numbers, and `width` at most."""
+    """Compute vectors of a text's tokens from their neighbours in its lines, each line's `</s>`
+    included. They have fewer than V = `size` numbers, and `width` at most."""
     ids_N = text.ids[:MOST_TOKENS]
     offsets = text.line_offsets[:MOST_TOKENS]  # no line is empty
     offsets = np.append(offsets[offsets < len(ids_N)], len(ids_N))

@@ -190,7 +190,7 @@ class RareWords:
 
     A network that never sees `<unk>` gives it next to no probability, and an unknown word then
     decides between two sentences. The words seen once are the best evidence of what unknown words
-    are like: where they stand, and how often (Good 1953).
+    are like: where they occur, and how often (Good 1953).
 
     positions_M: where they are in the text. chance: the probability that an epoch reads one as
     `<unk>`.
@@ -455,7 +455,7 @@ class DiskReader:
         last, wanted = len(self.ids) - 1, end - start
         start = min(start, last)
 
-        # The inputs, and the target of the last; the boundary stands before the text.
+        # The inputs, and the target of the last; before the text comes the boundary.
         stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)
         stream[0] = self.boundary_id
         self.ids.read_into(stream[start == 0 :], max(0, start - 1))

@@ -528,7 +528,7 @@ class QuasiRecurrentLayer(Layer):
     """The quasi-recurrent layer, in blocks z, f, o, i, as many as the pooling has, for k =
     `convolution_words` inputs, oldest first.
 
-    The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand
+    The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros come
     before the first word. `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN
     (Merity et al. 2018b).
     """

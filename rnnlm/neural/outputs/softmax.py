@@ -175,7 +175,7 @@ SLICE_WEIGHTS = 1 << 20
 ONES = 16
 LINE = 16  # numbers of fp32 in a cache line
 WIDE_BYTES, WIDE_ROWS = 1 << 25, 128  # of the products that fill whole lines: at most, and at least
-SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
+SMALLEST = torch.finfo(torch.float32).tiny  # in the place of a probability that underflowed
 
 
 class LinearCrossEntropy(torch.autograd.Function):
