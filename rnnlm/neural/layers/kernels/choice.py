@@ -157,7 +157,10 @@ def torchs_layer(
     if x_TBE.device.type == "cuda":
         return cudnns_layer(layer, x_TBE, states, weights)
     kept = states[0].dtype
-    y_TBH, *after = _run(layer, x_TBE, states, _with_both_biases(weights))
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    if bias_hh is None:
+        bias_hh = torch.zeros_like(bias_ih)
+    y_TBH, *after = _run(layer, x_TBE, states, [weight_ih, weight_hh, bias_ih, bias_hh])
     return y_TBH.to(kept), *(state_1BH[0].to(kept) for state_1BH in after[1:])
 
 
@@ -187,8 +190,11 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     They are in cuDNN's order: matrices for inputs and for states, both biases, without gaps. They
     are widened with zeros to `E` inputs and `H` units, gate by gate.
     """
-    given = _with_both_biases(weights)
-    gates = len(given[-1]) // units
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    if bias_hh is None:
+        bias_hh = torch.zeros_like(bias_ih)
+    gates = len(bias_ih) // units
+    given = weight_ih, weight_hh, bias_ih, bias_hh
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
     wide = []
     for each, shape in zip(given, shapes, strict=True):
@@ -196,14 +202,6 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
         wide.append(_widened(by_gate, *shape).flatten())
     parts = torch.cat(wide).split([len(each) for each in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
-
-
-def _with_both_biases(weights: Weights) -> list[Tensor]:
-    """Return the weights, with zeros for a bias of the states that is missing."""
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    if bias_hh is None:
-        bias_hh = torch.zeros_like(bias_ih)
-    return [weight_ih, weight_hh, bias_ih, bias_hh]
 
 
 def whole_width(width: int) -> int:
