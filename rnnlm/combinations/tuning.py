@@ -20,7 +20,13 @@ from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
 from rnnlm.combinations.companions import TunedSettings
-from rnnlm.combinations.settings import OF_RMS, AdaptationSettings, DynamicSettings
+from rnnlm.combinations.settings import (
+    OF_RMS,
+    AdaptationSettings,
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+)
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
@@ -249,7 +255,7 @@ def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheSh
     words_1M = known_ids(stream_1M, model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
 
-    def shares(settings: Any) -> np.ndarray:
+    def shares(settings: UnigramCacheSettings) -> np.ndarray:
         cache = UnigramCache(model, settings)
         return cache.shares(words_1M[:, :-1], words_1M[:, 1:])[0]
 
@@ -281,7 +287,7 @@ def _cache(given: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShar
     logprob_N = np.concatenate(logprob).astype(np.float64)
     hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
-    def shares(settings: Any) -> np.ndarray:
+    def shares(settings: NeuralCacheSettings) -> np.ndarray:
         cache = NeuralCache(model, settings)
         share_1T, is_filled_1T = cache.text_shares(hidden_1TH, inputs_1T, targets_1T)
         is_filled_N, share_N = arrays.as_numpy(is_filled_1T)[0], arrays.as_numpy(share_1T)[0]
