@@ -8,7 +8,7 @@ Elsewhere Python itself says what is wrong.
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def check_class(value: object, kind: type, what: str) -> None:
 # ---- Ids that models read, their shapes, and states.
 
 
-def token_ids(ids_BT: Any) -> Array:
+def token_ids(ids_BT: Array) -> Array:
     """Return `ids_BT`, an array of numpy or torch that holds token ids, T in each of B rows; lists
     become an array of numpy.
 

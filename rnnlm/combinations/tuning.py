@@ -240,7 +240,7 @@ def _dynamic(
 ) -> tuple[np.ndarray, Measure]:
     """Return the model's own log-probabilities, and a measure that reads the text again."""
 
-    def measure(settings: Any) -> Trial:
+    def measure(settings: DynamicSettings) -> Trial:
         adapted = adapt(model, "dynamic", settings, statistics)
         ppl = span_scoring.stream_perplexity(adapted, ids)
         return Trial(dataclasses.asdict(settings), ppl)

@@ -151,21 +151,21 @@ def _points(
     return points, training
 
 
-def _perplexity(nats: Any) -> float | None:
+def _perplexity(nats: object) -> float | None:
     """None where there is no loss, or too large a one."""
     return math.exp(nats) if isinstance(nats, int | float) and nats < MOST_NATS else None
 
 
 def _point(
-    event: dict[str, Any], value: Any, started: dict[str, Any], criterion: str = PERPLEXITY
+    event: dict[str, Any], value: float | None, started: dict[str, Any], criterion: str = PERPLEXITY
 ) -> list[CurvePoint]:
     """The point of an event; none where it has no figure."""
     step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
-    if not isinstance(step, int) or any(
-        not isinstance(each, int | float) for each in (epoch, seconds, value)
-    ):
+    if not isinstance(step, int) or not isinstance(value, int | float):
         return []
-    epoch, seconds = float(epoch or 0), float(seconds or 0)
+    if not isinstance(epoch, int | float) or not isinstance(seconds, int | float):
+        return []
+    epoch, seconds = float(epoch), float(seconds)
     tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
     return [CurvePoint(step, tokens, epoch, seconds, value, criterion)]
 

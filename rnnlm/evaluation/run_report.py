@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, visible
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # ---- What a run's metrics.jsonl tells, in order: steps, validations, layers, rollbacks, and how it
 # ended.
+
+T = TypeVar("T")
 
 _ENDS = {
     "budget": "It ended with its budget",
@@ -161,7 +163,7 @@ def shown(value: object) -> str:
     return "\u2013" if value is None else str(value)
 
 
-def thinned(rows: Sequence[Any], most: int) -> list[Any]:
+def thinned(rows: Sequence[T], most: int) -> list[T]:
     """At most `most` of the rows, evenly, the last one among them."""
     stride = -(-len(rows) // most) if rows else 1
     return list(rows[::-1][::stride][::-1])

@@ -505,7 +505,7 @@ def _rows(
 
 
 def _interval(
-    nats_P: np.ndarray, transform: Callable[[Any], Any]
+    nats_P: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[float | None, float | None, float | None]:
     """The transform of the mean over positions, with its bounds; None where it is not finite."""
     if not np.isfinite(nats_P).all():

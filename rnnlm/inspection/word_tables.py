@@ -246,7 +246,7 @@ def _cells(row: tables.Row, names: list[str]) -> list[str]:
     return [str(values[name]).strip() for name in names]
 
 
-def _number(cell: Any) -> float | None:
+def _number(cell: str | float) -> float | None:
     try:
         number = float(cell)
     except (TypeError, ValueError):

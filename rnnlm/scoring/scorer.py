@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -108,16 +108,17 @@ def score_sentences(
             "it gives probabilities of the sentences alone",
             "leave sources out",
         )
-    before = _one_for_each(given, len(texts), "given texts")
-    of = _one_for_each(sources, len(texts), "sources")
+    before, of = given, sources
+    if not isinstance(given, str):
+        before = _one_for_each(given, len(texts), "given texts")
+    if sources is not None and not isinstance(sources, str):
+        of = _one_for_each(sources, len(texts), "sources")
     each = of_texts(texts, before, regions, of)
     return list(itertools.chain.from_iterable(score_chunks(model, each, settings)))
 
 
-def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> list[Any]:
-    """Return one text for each of so many sentences; refuse several of another number."""
-    if texts is None or isinstance(texts, str):
-        return [texts] * count
+def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
+    """Return texts, one for each of so many sentences; refuse another number."""
     each = list(items_of(texts, str, what))
     if len(each) != count:
         raise UsageError(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
@@ -32,7 +32,7 @@ class WordPrefix:
     for decoders that merge hypotheses.
     """
 
-    _read: Any
+    _read: object
     _begins_line: bool = False  # where that makes a difference
     _scorer: PrefixScorer | None = field(default=None, compare=False, repr=False)
 

@@ -590,7 +590,7 @@ def _apart(
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -244,7 +244,7 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
     )
 
 
-def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str, bytes]:
+def _identity(resolved: Resolved, data: TrainingData, initial: object) -> tuple[str, bytes]:
     """Return what is to be the same on all ranks, in words, and a hash of it."""
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
+from rnnlm.interface import Array
 from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     ElmanLayer,
@@ -98,18 +98,18 @@ class Activation:
     """
 
     name: str
-    derivative: Callable[[Any], Any]
+    derivative: Callable[[Array], Array]
     steepest: float
     low: float | None = None
     high: float | None = None
 
-    def is_low(self, y: Any) -> Any:
+    def is_low(self, y: Array) -> Array:
         """Mark the values that are saturated at the lower bound; none if there is no such bound."""
         if self.low is None:
             return y != y  # of the right type and shape, and never true
         return y <= self.low
 
-    def is_high(self, y: Any) -> Any:
+    def is_high(self, y: Array) -> Array:
         """Mark the values that are saturated at the upper bound; none if there is no such bound."""
         if self.high is None:
             return y != y
