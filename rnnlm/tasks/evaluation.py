@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rnnlm.checks import several
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import ModelComparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.metrics import Evaluation
@@ -94,9 +94,11 @@ def _options(
     """
     given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
     names = {of: {each.name for each in fields(its)} for of, its in kinds.items()}
+    known = set[str]().union(*names.values())
     for name in keywords:
-        if not any(name in own for own in names.values()):
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+        if name not in known:
+            what = f"{function}() got an unexpected keyword argument {name!r}"
+            raise TypeError(f"{what}; {nearest(name, known)}")
     refused = [name for name in given if name not in names[task.name]]
     if refused:
         takers = [registry.task(of).what for of, own in names.items() if refused[0] in own]

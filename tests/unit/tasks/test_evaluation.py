@@ -140,6 +140,9 @@ def test_settings_of_language_and_label_models_are_distinguished(model, tagger):
             UsageError, match=f"{name}= needs a tagger of words or a classifier of texts"
         ):
             rnnlm.evaluate("demo", "none", **{name: [value] if name == "labels" else value})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'contxt'.*'context'"):
+        rnnlm.evaluate(model, text, contxt=None)
+    assert rnnlm.evaluate(model, text, context=None) is not None  # None is the usual value
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare([model, model], text, train="none", names=["a", "b"])
     with pytest.raises(UsageError, match="top: settings of comparisons of language models"):
