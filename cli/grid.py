@@ -237,21 +237,16 @@ def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) 
 
 def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
     """main: what the table calls the metric that counts."""
-    from rnnlm.evaluation.metrics import shown
+    from rnnlm.evaluation.metrics import shown_bounds
 
     figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values) | {
         name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()
     }
     for text in texts:
-        metric, bounds = result.metrics.get(text), "-"
-        if metric is not None and metric.interval is not None:
-            low, high = (
-                shown(end, metric.unit) for end in (metric.interval.low, metric.interval.high)
-            )
-            bounds = f"[{low}, {high}]"
+        metric = result.metrics.get(text)
         row[f"{text}_{main}"] = "-" if metric is None else metric.shown()
-        row[f"{text}_95%"] = bounds
+        row[f"{text}_95%"] = "-" if metric is None else shown_bounds(metric.interval, metric.unit)
     return row
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import events
+from rnnlm.errors import number
 from rnnlm.models import registry
 from rnnlm.models.registry import Kind
 from rnnlm.neural.fitting.settings import COUNTED
@@ -109,10 +110,9 @@ class CountingDisplay:
                 f"{megabytes(event.peak_bytes)}"
             )
         elif isinstance(event, events.Validated) and event.ppl_token is not None:
-            is_finite = math.isfinite(event.ppl_token)
-            ppl = (
-                f"{event.ppl_token:.3f}" if is_finite else "infinite: a token has probability zero"
-            )
+            ppl = "infinite: a token has probability zero"
+            if math.isfinite(event.ppl_token):
+                ppl = number(event.ppl_token, 3)
             self.progress.say(f"validation perplexity {ppl}")
 
 

@@ -1,6 +1,6 @@
 """How metrics are shown: those of one model on a text, and the differences between models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ def show_comparison(result: "ModelComparison", top: int) -> None:
 
 def _with_interval(model: "ComparedModel[Any]", column: str, name: str) -> str:
     """A metric with the bounds of its interval, where it has one."""
-    from rnnlm.evaluation.metrics import shown
+    from rnnlm.evaluation.metrics import shown_bounds
 
     metric, found = model.evaluation.metric(name, column), model.found.get((column, name))
     if metric is None:
@@ -128,5 +128,37 @@ def _with_interval(model: "ComparedModel[Any]", column: str, name: str) -> str:
     digits = 4 if name.startswith("bits") else 2
     if found is None:
         return metric.shown(digits)
-    low, high = (shown(end, metric.unit, digits) for end in (found.low, found.high))
-    return f"{metric.shown(digits)} [{low}, {high}]"
+    return f"{metric.shown(digits)} {shown_bounds(found, metric.unit, digits)}"
+
+
+# ---- Figures of several models in one table: what is the same for all stands once, and what is a
+# model's own has its name behind a dot.
+
+Cell = Callable[[Any], str]
+
+
+def own(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """The columns `cells` makes of the results of each model, one model after the other."""
+    return {
+        f"{title}.{name}": list(map(cell, its))
+        for name, its in results.items()
+        for title, cell in cells.items()
+    }
+
+
+def shared(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """The columns that `cells` makes, each once where it is the same for all models, and not at all
+    where it is empty."""
+    columns: dict[str, list[str]] = {}
+    for title, cell in cells.items():
+        made = own({title: cell}, results)
+        first = next(iter(made.values()))
+        columns |= {title: first} if all(each == first for each in made.values()) else made
+    return {title: column for title, column in columns.items() if any(column)}
+
+
+def print_columns(columns: dict[str, list[str]], left: Sequence[str]) -> None:
+    """A table of these columns, right-aligned but for those whose titles begin with one of
+    `left`."""
+    right = [title for title in columns if not title.startswith(tuple(left))]
+    terminal.print_table([*columns], list(zip(*columns.values(), strict=True)), right, break_at=".")

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
+from .metrics import Cell, own, print_columns, shared
 from .options import PATH, one_on_stdout, refuse_if, section
-from .side_by_side import Cell, own, print_columns, shared
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet

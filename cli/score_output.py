@@ -19,7 +19,7 @@ from rnnlm.files.tables import cell_text
 from rnnlm.scoring.rows import MEASURES, SideBySide
 
 from . import terminal
-from .side_by_side import Cell, own, print_columns, shared
+from .metrics import Cell, own, print_columns, shared
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord

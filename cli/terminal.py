@@ -14,11 +14,10 @@ from typing import IO, Any, cast
 
 import click
 
-from rnnlm.errors import CONTROL, RnnlmWarning, visible
+from rnnlm.errors import CONTROL, RnnlmWarning, number, visible
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
-HUGE = 1e9  # figures from there on are written with an exponent
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
 _FIGURES = re.compile(r"\d+[smh]\b|[\d.,\s]+")
@@ -319,13 +318,6 @@ def _rich_table(
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A figure for people; a dash where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
 
 
 def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:

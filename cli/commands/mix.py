@@ -127,4 +127,5 @@ def command(
 
 
 def _perplexity(evaluation: "TextEvaluation | None") -> str:
-    return terminal.number(evaluation.ppl_token if evaluation else None, 4)
+    metric = evaluation.metric("ppl_token") if evaluation else None
+    return "-" if metric is None else metric.shown(4)

@@ -108,10 +108,7 @@ def command(
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
     before, after = _figures(reduction.before), _figures(reduction.after)
-    rows = [
-        [name, *(terminal.cell(value, 4) for value in (figure, after.get(name, 0)))]
-        for name, figure in before.items()
-    ]
+    rows = [[name, figure, after.get(name, "0")] for name, figure in before.items()]
     terminal.print_table(["measure", "before", "after"], rows, right=["before", "after"])
     if reduction.threshold is not None:
         terminal.say(f"threshold: {reduction.threshold!r}")
@@ -125,19 +122,19 @@ def command(
     terminal.say(f"the smaller model is in {reduction.folder}")
 
 
-def _figures(size: "Size") -> dict[str, Any]:
+def _figures(size: "Size") -> dict[str, str]:
     """The rows of the table; an order that is no longer there has no n-grams."""
-    figures = {f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)}
-    figures |= {
-        "n-grams": sum(size.ngrams),
-        "vocabulary": size.vocabulary_size,
-        "bytes": size.bytes,
+    counts: dict[str, int | None] = {
+        f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)
     }
+    counts["n-grams"] = sum(size.ngrams)
+    counts |= {"vocabulary": size.vocabulary_size, "bytes": size.bytes}
+    figures = {name: terminal.cell(count) for name, count in counts.items()}
     if size.evaluation:
-        figures |= {
-            name: getattr(size.evaluation, name)
-            for name in ("ppl_token", "ppl_token_no_oov", "oov_words")
-        }
+        for name in ("ppl_token", "ppl_token_no_oov"):
+            metric = size.evaluation.metric(name)
+            figures[name] = "-" if metric is None else metric.shown(4)
+        figures["oov_words"] = terminal.cell(size.evaluation.oov_words)
     return figures
 
 

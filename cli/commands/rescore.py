@@ -27,7 +27,7 @@ from ..setting_options import LISTS, MAPPING, RESCORING, options_of
 if TYPE_CHECKING:
     from rnnlm.rescoring.mert import Weights
     from rnnlm.rescoring.nbest import Utterance
-    from rnnlm.rescoring.rescorer import Rescored, Stage, WordErrorRate
+    from rnnlm.rescoring.rescorer import Gain, Rescored, Stage, WordErrorRate
     from rnnlm.rescoring.settings import TextMapping
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
@@ -383,19 +383,19 @@ def _rate(rate: "WordErrorRate") -> dict[str, Any]:
     return {**dataclasses.asdict(rate), "errors": rate.errors}
 
 
-def _row(name: str, rate: Any, gain: Any) -> list[str]:
-    interval = (
-        f"{100 * rate.interval.low:.2f} to {100 * rate.interval.high:.2f}" if rate.interval else "-"
-    )
+def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
+    from rnnlm.evaluation.metrics import shown
+
+    interval = "-"
+    if rate.interval:
+        low, high = (shown(end, "percent") for end in (rate.interval.low, rate.interval.high))
+        interval = f"{low} to {high}"
     counts = [
         f"{count:,}" for count in (rate.substitutions, rate.deletions, rate.insertions, rate.words)
     ]
     gained = (
-        [
-            terminal.number(100 * gain.interval.estimate if gain.interval else None),
-            f"{gain.p_value:.4f}",
-        ]
+        [shown(gain.interval.estimate if gain.interval else None, "percent"), f"{gain.p_value:.4f}"]
         if gain
         else ["", ""]
     )
-    return [name, terminal.number(100 * rate.wer), interval, *counts, *gained]
+    return [name, shown(rate.wer, "percent"), interval, *counts, *gained]

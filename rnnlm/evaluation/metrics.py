@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import UsageError, number
 from rnnlm.evaluation.resampling import Interval, Resampled, Trials
 
 # ---- One number, and all numbers of a model on one text.
@@ -21,7 +21,6 @@ PER_EVENT = (  # perplexities, bits and nats
 )  # fmt: skip
 ERRORS = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")  # the lower the better
 NO_OOV = "_no_oov"  # what the names of metrics end in that leave unknown tokens out
-HUGE = 1e9  # a number from there on is written with an exponent
 
 
 def unit_of(name: str) -> Unit:
@@ -34,13 +33,16 @@ def unit_of(name: str) -> Unit:
 
 def shown(value: float | None, unit: Unit = "plain", digits: int = 2) -> str:
     """Write a value as people read it: a share in percent, with two digits; a dash for none."""
-    if value is None:
+    if value is not None and unit == "percent":
+        value = 100 * value
+    return number(value, digits if unit == "plain" else 2)
+
+
+def shown_bounds(interval: Interval | None, unit: Unit = "plain", digits: int = 2) -> str:
+    """Write the bounds of an interval as :func:`shown` writes values; a dash for none."""
+    if interval is None:
         return "-"
-    if unit == "percent":
-        value, digits = 100 * value, 2
-    elif unit == "of_100":
-        digits = 2
-    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
+    return f"[{shown(interval.low, unit, digits)}, {shown(interval.high, unit, digits)}]"
 
 
 @dataclass(frozen=True)

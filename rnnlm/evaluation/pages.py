@@ -5,7 +5,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm.errors import UsageError, visible
+from rnnlm.errors import UsageError, number, visible
 from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.writing import STANDARD_OUTPUT
@@ -77,13 +77,7 @@ def render(template: str, **values: object) -> str:
 def _number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "\u2013"
-    return (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:,.{digits}f}"
-        if abs(value) < 1e9
-        else f"{value:.4g}"
-    )
+    return f"{value:,}" if isinstance(value, int) else number(value, digits)
 
 
 def _signed(value: float, digits: int = 2) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rnnlm.config import as_text, resolve
-from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, visible
+from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, number, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
     GRID_TABLE,
@@ -18,7 +18,6 @@ from rnnlm.evaluation.learning_curves import (
     learning_curve,
 )
 from rnnlm.evaluation.metrics import Evaluation
-from rnnlm.evaluation.metrics import shown as number
 from rnnlm.evaluation.pages import Plot
 from rnnlm.models import card, info, loading, registry
 from rnnlm.models.manifest import Manifest, is_model, read_manifest
