@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import terminal
-from .options import device_option, json_option, list_of
+from .options import device_option, json_option, list_of, number_option
 
 if TYPE_CHECKING:
     from rnnlm.benchmarks.cells import Result
@@ -26,22 +26,12 @@ if TYPE_CHECKING:
 @click.option("--cells", metavar="NAMES", callback=list_of(str, "names"),
               help="Cells to compare: elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: "
                    "all]")  # fmt: skip
-@click.option(
+@number_option(
     "--parameters",
-    type=click.IntRange(1),
     default=4_000_000,
-    show_default=True,
-    metavar="N",
     help="Parameters of each layer and its projection; word vectors are not counted.",
 )
-@click.option(
-    "--embedding-size",
-    type=click.IntRange(1),
-    default=300,
-    show_default=True,
-    metavar="N",
-    help="Width of word vectors.",
-)
+@number_option("--embedding-size", default=300, help="Width of word vectors.")
 @click.option(
     "--budget",
     default="10m",

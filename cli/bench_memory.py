@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import terminal
-from .options import check_plot, device_option, json_option, list_of, plot_option
+from .options import check_plot, device_option, json_option, list_of, number_option, plot_option
 
 if TYPE_CHECKING:
     from rnnlm.benchmarks.memory import Reach, Trained
@@ -34,22 +34,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="In steps; 5 at least.",
 )
-@click.option(
-    "--steps",
-    type=click.IntRange(1),
-    default=2000,
-    show_default=True,
-    metavar="N",
-    help="Training steps for each lag, at most.",
-)
-@click.option(
-    "--rows",
-    type=click.IntRange(1),
-    default=32,
-    show_default=True,
-    metavar="N",
-    help="Sequences in a training step.",
-)
+@number_option("--steps", default=2000, help="Training steps for each lag, at most.")
+@number_option("--rows", default=32, help="Sequences in a training step.")
 @click.option(
     "--width",
     type=click.IntRange(1, 1 << 14),
@@ -69,14 +55,7 @@ if TYPE_CHECKING:
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5,
               show_default=True,
               metavar="X", help="Longer gradients are scaled down to this norm.")  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seed of weights and sequences.",
-)
+@number_option("--seed", default=1, help="Seed of weights and sequences.", least=0)
 @plot_option
 @device_option
 @json_option

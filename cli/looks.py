@@ -18,6 +18,7 @@ from .options import (
     model_or_demo_option,
     models_or_demo,
     models_or_demo_option,
+    number_option,
     or_demo,
     plot_option,
     refuse_given,
@@ -155,14 +156,6 @@ def _cell(value: object) -> str:
 
 
 # ---- Options of several looks.
-
-
-def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
-    """A whole number of `least` or more, which has a default."""
-    kind = click.INT if least is None else click.IntRange(least)
-    return click.option(
-        *declared, type=kind, default=default, show_default=True, metavar="N", help=help
-    )
 
 
 def texts_option(name: str) -> Decorator:

@@ -179,6 +179,26 @@ device_option = click.option(
     show_default=True,
     help="auto, cpu, cuda, cuda:N or mps.",
 )
+
+
+def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
+    """A whole number of `least` or more, which has a default."""
+    kind = click.INT if least is None else click.IntRange(least)
+    return click.option(
+        *declared, type=kind, default=default, show_default=True, metavar="N", help=help
+    )
+
+
+def output_option(help: str, metavar: str = "FILE", **more: Any) -> Decorator:
+    """`-o FILE`, or a folder."""
+    return click.option("-o", "--output", type=PATH, metavar=metavar, help=help, **more)
+
+
+def overwrite_option(help: str = "Replace FILE.") -> Decorator:
+    """`--overwrite`, which goes with what is written."""
+    return click.option("--overwrite", is_flag=True, help=help)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
     "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
@@ -191,7 +211,7 @@ settings_option = click.option(
     metavar="name=value",
     help="A setting of --adapt; may be repeated.",
 )
-special_symbols_option = options_of(LINES, "special_symbols")  # fmt: skip
+special_symbols_option = options_of(LINES, "special_symbols")
 column_option = options_of(SOURCES, "column", metavar="NAME")
 delimiter_option = options_of(SOURCES, "delimiter", metavar="CHARACTER")
 encoding_option = options_of(LINES, "encoding_errors")
@@ -239,7 +259,7 @@ confusion_options = section(
                  help="Show the N most frequent confusions.  [default: 10]"),
     click.option("--plot", type=PATH, metavar="FILE.svg",
                  help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
-    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+    overwrite_option(),
 )  # fmt: skip
 
 
@@ -504,7 +524,7 @@ def write_sections(
 
 plot_option = stacked(
     click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
-    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+    overwrite_option(),
 )
 
 

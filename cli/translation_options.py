@@ -3,7 +3,7 @@ models."""
 
 import click
 
-from .options import PATH, section
+from .options import output_option, section
 from .setting_options import DECODING, PAIRS, options_of
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
@@ -14,7 +14,7 @@ pair_options = section(
                  "references."),
     options_of(PAIRS, "target_column", metavar="NAME"),
     options_of(PAIRS, "skip_empty"),
-    )  # fmt: skip
+)  # fmt: skip
 decoding_options = section(
     _DECODING,
     options_of(DECODING, "beam", default_is="1"),
@@ -22,13 +22,6 @@ decoding_options = section(
     options_of(DECODING, "max_length", "copy_unknown"),
     click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
 )  # fmt: skip
-output_option = section(
-    "Output",
-    click.option(
-        "-o",
-        "--output",
-        type=PATH,
-        metavar="FILE",
-        help="Write what an encoder-decoder writes, a line for each pair.",
-    ),
+written_option = section(
+    "Output", output_option("Write what an encoder-decoder writes, a line for each pair.")
 )

@@ -18,6 +18,7 @@ from ..options import (
     json_option,
     load_model,
     model_or_demo_option,
+    number_option,
     or_demo,
     refuse_if,
 )
@@ -56,13 +57,7 @@ command.add_command(memory)
     metavar="NAME=VALUE",
     help="One setting; may be repeated.",
 )
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="Rounds after the one to warm up.",
-)
+@number_option("--rounds", default=5, help="Rounds after the one to warm up.")
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -210,13 +205,7 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
     metavar="N",
     help="Longest n-gram.",
 )
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Rounds of each size; medians are shown.",
-)
+@number_option("--rounds", default=3, help="Rounds of each size; medians are shown.")
 @json_option
 def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
     """How time and memory of n-gram training grow.
@@ -358,13 +347,7 @@ def _bench_scoring(
     metavar="NAME=VALUE",
     help="A setting of the random weights; may be repeated.",
 )
-@click.option(
-    "--lines",
-    type=click.IntRange(1),
-    default=256,
-    show_default=True,
-    help="The first so many lines of TEXT.",
-)
+@number_option("--lines", default=256, help="The first so many lines of TEXT.")
 @click.option(
     "--beam",
     type=click.IntRange(1, 1 << 16),
@@ -372,13 +355,7 @@ def _bench_scoring(
     show_default=True,
     help="Width for lines that come one by one.",
 )
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Rounds after the one to warm up.",
-)
+@number_option("--rounds", default=3, help="Rounds after the one to warm up.")
 @device_option
 @json_option
 def translate(

@@ -45,9 +45,8 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
     click.option("--top", type=click.IntRange(1), metavar="N",
                  help="The N most probable labels of each text, a row each."),
     options.json_option,
-    click.option("-o", "--output", type=options.PATH, metavar="FILE",
-                 help="Write there; - is standard output."),
-    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
+    options.output_option("Write there; - is standard output."),
+    options.overwrite_option("Replace a file that is there."),
 )  # fmt: skip
 def command(
     texts: tuple[str, ...], model_name: str | None, device: str, source: str | None,

@@ -15,6 +15,7 @@ from ..options import (
     device_option,
     json_option,
     label_options,
+    overwrite_option,
     refuse_if,
     section,
     text_options,
@@ -56,7 +57,7 @@ SHOWN = 3  # lines and words of each side on the terminal, unless --top says
                  help="Write all of it, with plots, as one page."),
     click.option("--plot", type=PATH, metavar="FILE",
                  help="Draw the differences with their intervals: .svg, .png or .pdf."),
-    click.option("--overwrite", is_flag=True, help="Replace the report or plot that is there."),
+    overwrite_option("Replace the report or plot that is there."),
     options_of(COMPARISON, "top", default_is="3; report and JSON 20"),
     json_option,
 )  # fmt: skip

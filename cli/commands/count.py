@@ -7,10 +7,11 @@ import click
 
 from .. import terminal
 from ..options import (
-    PATH,
     Command,
     corpus_of,
     one_model_option,
+    output_option,
+    overwrite_option,
     refuse_if,
     section,
     text_flags,
@@ -33,7 +34,7 @@ tokenizer_options = section(
     options_of(TOKENIZER, "normalise", metavar="FORMS"),
     options_of(TOKENIZER, "split_punctuation", "remove_punctuation"),
     one_model_option("Count the tokens of this model's tokenizer."),
-)  # fmt: skip
+)
 
 
 @click.command(cls=Command)
@@ -60,11 +61,11 @@ tokenizer_options = section(
 )
 @section(
     "Output",
-    click.option("-o", "--output", type=PATH, metavar="FILE",
-                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard "
-                      "output]"),
-    click.option("--overwrite", is_flag=True, help="Replace FILE."),
-)  # fmt: skip
+    output_option(
+        "Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]"
+    ),
+    overwrite_option(),
+)
 @tokenizer_options
 @text_options
 def command(

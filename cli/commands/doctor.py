@@ -5,7 +5,14 @@ import dataclasses
 import click
 
 from .. import terminal
-from ..options import argument_or_option, device_option, json_option, model_or_demo_option, or_demo
+from ..options import (
+    argument_or_option,
+    device_option,
+    json_option,
+    model_or_demo_option,
+    number_option,
+    or_demo,
+)
 
 
 @click.command()
@@ -14,14 +21,7 @@ from ..options import argument_or_option, device_option, json_option, model_or_d
 @click.option("--sample", type=int, metavar="N",
               help="Take the sums after N contexts, sentences or sources, at random.  [default: "
                    "all, or what takes seconds]")  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Of the random sample.",
-)
+@number_option("--seed", default=0, help="Of the random sample.", least=0)
 @device_option
 @json_option
 def command(

@@ -24,14 +24,14 @@ vector_options = options.section(
     options_of(EMBEDDING, "pooling"),
     options_of(EMBEDDING, "layer", metavar="LAYER"),
     options_of(EMBEDDING, "words"),
-    )  # fmt: skip
+)
 output_options = options.section(
     "Output",
-    click.option("--output", "-o", type=options.PATH, required=True, metavar="FILE",
-                 help="FILE.npy, .parquet or .jsonl; - is JSON-lines "
-                 "on standard output."),
-    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
-)  # fmt: skip
+    options.output_option(
+        "FILE.npy, .parquet or .jsonl; - is JSON-lines on standard output.", required=True
+    ),
+    options.overwrite_option("Replace a file that is there."),
+)
 
 
 @click.command(cls=Command)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.confusion_options
 @translation_options.pair_options
 @translation_options.decoding_options
-@translation_options.output_option
+@translation_options.written_option
 @options.section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, refuse_if
+from ..options import (
+    PATH,
+    STANDARD_OUTPUT,
+    load_model,
+    model_option,
+    named,
+    overwrite_option,
+    refuse_if,
+)
 
 if TYPE_CHECKING:
     from rnnlm.vectors.word_vectors import Which
@@ -42,7 +50,7 @@ if TYPE_CHECKING:
     help="With --vectors: what the network reads for a word, or the word's weights in its "
     "softmax.  [default: input]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
+@overwrite_option("Replace FILE, or the model in DIR.")
 def command(
     model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,

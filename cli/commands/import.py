@@ -5,19 +5,19 @@ from pathlib import Path
 import click
 
 from .. import terminal
-from ..options import PATH, Command, refuse_if
+from ..options import PATH, Command, output_option, overwrite_option, refuse_if
 from ..setting_options import TOKENIZER, options_of
 
 
 @click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
-@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Model folder.")
+@output_option("Model folder.", "DIR", required=True)
 @options_of(TOKENIZER, "lowercase", help="The file's words are lower-cased.")
 @options_of(TOKENIZER, "split_punctuation", help="Punctuation marks are words of their own there.")
 @click.option(
     "--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model."
 )
-@click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
+@overwrite_option("Replace the model in DIR.")
 def command(
     file: Path,
     output: Path,

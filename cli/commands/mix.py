@@ -7,13 +7,14 @@ import click
 
 from .. import terminal
 from ..options import (
-    PATH,
     Command,
     context_option,
     corpus_of,
     device_option,
     json_option,
     models_checked,
+    output_option,
+    overwrite_option,
     section,
     text_flags,
     text_options,
@@ -58,12 +59,12 @@ def _numbers(text: str) -> list[float]:
 )
 @section(
     "Saving",
-    click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"),
-                 show_default=True,
-                 help="Folder for the mixture."),
+    output_option(
+        "Folder for the mixture.", "DIR", default=Path("checkpoints/mixture"), show_default=True
+    ),
     click.option("--bundle", is_flag=True,
                  help="Copy the models into DIR, so that it can be moved and they can go."),
-    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+    overwrite_option("Replace the model in DIR."),
 )  # fmt: skip
 @section("Text", context_option, text_options)
 @section("Output", json_option)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..options import PATH, json_option, refuse_if
+from ..options import json_option, output_option, overwrite_option, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.learning_curves import By
@@ -16,9 +16,7 @@ _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "-o", "--output", type=PATH, metavar="FILE.svg", help="Draw the curves: .svg, .png or .pdf."
-)
+@output_option("Draw the curves: .svg, .png or .pdf.", "FILE.svg")
 @click.option(
     "--by",
     type=click.Choice(["steps", "tokens", "epochs", "seconds"]),
@@ -29,7 +27,7 @@ _POINT = ("steps", "tokens", "epochs", "seconds", "value")
     is_flag=True,
     help="Draw the perplexity of the training text, too, as a thin line.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@overwrite_option()
 @json_option
 def command(
     runs: tuple[str, ...],

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import terminal
-from ..options import PATH, Command, json_option, section, text_flags, text_options
+from ..options import (
+    Command,
+    json_option,
+    output_option,
+    overwrite_option,
+    section,
+    text_flags,
+    text_options,
+)
 from .train import tokenizer_options
 
 if TYPE_CHECKING:
@@ -20,16 +28,12 @@ if TYPE_CHECKING:
 @click.argument("text", nargs=-1, required=True)
 @section(
     "Run",
-    click.option(
-        "-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made."
-    ),
+    output_option("The folder that is made.", "DIR", required=True),
     click.option(
         "--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was."
     ),
-    click.option(
-        "--overwrite",
-        is_flag=True,
-        help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made.",
+    overwrite_option(
+        "Replace the prepared text in DIR; the old one goes when the new vocabulary is made."
     ),
     click.option(
         "--workers",

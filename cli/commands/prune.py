@@ -8,12 +8,13 @@ import click
 
 from .. import terminal
 from ..options import (
-    PATH,
     Command,
     corpus_of,
     json_option,
     model_option,
     named,
+    output_option,
+    overwrite_option,
     section,
     text_flags,
     text_options,
@@ -37,15 +38,8 @@ def _amount(text: str) -> int:
 @section(
     "Model",
     model_option,
-    click.option(
-        "-o",
-        "--output",
-        type=PATH,
-        metavar="DIR",
-        required=True,
-        help="Folder for the smaller one.",
-    ),
-    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+    output_option("Folder for the smaller one.", "DIR", required=True),
+    overwrite_option("Replace the model in DIR."),
 )
 @section(
     "What goes",

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from .. import terminal
-from ..options import PATH
+from ..options import output_option, overwrite_option
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("-o", "--output", type=PATH, metavar="FILE.html", required=True, help="The page.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@output_option("The page.", "FILE.html", required=True)
+@overwrite_option()
 def command(run: str, output: Path, overwrite: bool) -> None:
     """Write all that is known of a training run as one page.
 

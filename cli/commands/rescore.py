@@ -18,6 +18,7 @@ from ..options import (
     json_option,
     models_checked,
     one_on_stdout,
+    overwrite_option,
     refuse_if,
     section,
     settings_of,
@@ -47,12 +48,11 @@ list_options = section(
                  help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
                       "several add up."),
     options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
-    )  # fmt: skip
+)  # fmt: skip
 mapping_options = section(
     "Text",
     options_of(MAPPING, "lowercase", "remove_punctuation", "normalise_wer", "special_symbols"),
-
-)  # fmt: skip
+)
 tuning_options = section(
     "Weights",
     click.option("--no-words", is_flag=True, help="No weight for the number of words."),
@@ -61,7 +61,7 @@ tuning_options = section(
     click.option("--each", is_flag=True,
                  help="Also with the first model alone, the first two, and so on: what each adds."),
     options_of(RESCORING, "restarts", "seed"),
-    )  # fmt: skip
+)  # fmt: skip
 
 
 @click.command(cls=Command)
@@ -107,7 +107,7 @@ tuning_options = section(
         metavar="FILE.json",
         help="Write the weights; - is standard output.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+    overwrite_option("Replace files that are there."),
     json_option,
 )
 def command(

@@ -180,11 +180,10 @@ output_options = options.section(
     click.option("--long", "is_long", is_flag=True,
                  help="Rows of several models below each other, with a column `model`; all columns "
                       "have names that R and Python take."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE",
-                 help="Write rows or records there; - is standard output."),
+    options.output_option("Write rows or records there; - is standard output."),
     click.option("--resume", is_flag=True,
                  help="Continue the --output of a run that was interrupted."),
-    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+    options.overwrite_option("Replace files that are there."),
 )  # fmt: skip
 
 

@@ -63,9 +63,8 @@ output_options = options.section(
                  help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw "
                       "text by the suffix of -o, or as the "
                       "training data]"),
-    click.option("-o", "--output", type=options.PATH, metavar="FILE",
-                 help="Write there; - is standard output."),
-    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
+    options.output_option("Write there; - is standard output."),
+    options.overwrite_option("Replace a file that is there."),
 )  # fmt: skip
 
 

@@ -10,7 +10,17 @@ import click
 from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
-from ..options import PATH, Command, json_option, refuse_if, section, text_flags, text_options
+from ..options import (
+    PATH,
+    Command,
+    json_option,
+    output_option,
+    overwrite_option,
+    refuse_if,
+    section,
+    text_flags,
+    text_options,
+)
 from ..setting_options import LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
 
 if TYPE_CHECKING:
@@ -154,11 +164,12 @@ run_options = section(
 )  # fmt: skip
 saving_options = section(
     "Saving",
-    click.option("-o", "--output", type=PATH, metavar="DIR",
-                 help="Model folder.  [default: checkpoints/NAME, where an unfinished run of the "
-                      "same settings and text is continued; else NAME-2, ...]"),
-    click.option("--overwrite", is_flag=True,
-                 help="Replace the model in DIR; without -o, the unfinished run."),
+    output_option(
+        "Model folder.  [default: checkpoints/NAME, where an unfinished run of the same settings "
+        "and text is continued; else NAME-2, ...]",
+        "DIR",
+    ),
+    overwrite_option("Replace the model in DIR; without -o, the unfinished run."),
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
                  help="Go on with the run in DIR; its budget counts from its start. auto: if there "
                       "is one, else start."),

@@ -67,7 +67,7 @@ search_options = options.section(
     options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
     options_of(DECODING, "length_power", before="With --beam: ", metavar="A"),
     options_of(DECODING, "nbest", "max_length"),
-    )  # fmt: skip
+)
 sampling_options = options.section(
     "Samples, instead of a search",
     click.option("--sample", is_flag=True, help="Draw lines. Any option of this section does so."),
@@ -95,14 +95,8 @@ output_options = options.section(
         metavar="FILE.svg",
         help="Draw that of the first line: .svg, .png or .pdf.",
     ),
-    click.option(
-        "-o",
-        "--output",
-        type=options.PATH,
-        metavar="FILE",
-        help="Write there; - is standard output.",
-    ),
-    click.option("--overwrite", is_flag=True, help="Replace files that are there."),
+    options.output_option("Write there; - is standard output."),
+    options.overwrite_option("Replace files that are there."),
 )
 
 

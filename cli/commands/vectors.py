@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, STANDARD_OUTPUT, Command, section, text_flags, text_options
+from ..options import (
+    STANDARD_OUTPUT,
+    Command,
+    output_option,
+    overwrite_option,
+    section,
+    text_flags,
+    text_options,
+)
 from ..setting_options import LEARNING, TOKENIZER, options_of
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
@@ -30,11 +38,12 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @text_options
 @section(
     "Output",
-    click.option("-o", "--output", type=PATH, required=True, metavar="FILE",
-                 help="Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or "
-                      ".zst. - is stdout."),
-    click.option("--overwrite", is_flag=True, help="Replace FILE."),
-)  # fmt: skip
+    output_option(
+        "Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.",
+        required=True,
+    ),
+    overwrite_option(),
+)
 def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
     """Learn word vectors from TEXT, or from the bundled corpus.
 
