@@ -9,10 +9,16 @@ labels: both are kept where a file is written again.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from sys import intern
 
 from rnnlm.errors import TextError
-from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, blocks, no_words
+from rnnlm.text.labelled.example import (
+    Example,
+    LabelledSettings,
+    LabelledText,
+    blocks,
+    column_at,
+    no_words,
+)
 from rnnlm.text.lines import Line, lines_with_ends
 from rnnlm.text.named_columns import no_column
 
@@ -153,8 +159,8 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     examples = []
     for sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
         rows = sentence.cells
-        words = _column(rows, word_column)
-        labels = tuple(_column(rows, place) for place in label_columns)
+        words = column_at(rows, word_column)
+        labels = tuple(column_at(rows, place) for place in label_columns)
         text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
         if not all(words) or not all(map(all, labels)):
             raise TextError(
@@ -176,11 +182,6 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
                 "name another one with --label-column",
             )
     return LabelledText(tuple(examples), names, text_columns, "conllu")
-
-
-def _column(rows: list[list[str]], place: int) -> tuple[str, ...]:
-    # Interned, as few different words and labels are repeated many times.
-    return tuple(intern(row[place]) for row in rows)
 
 
 def _commented(source: str, sentence: ConlluSentence, key: str) -> str:

@@ -1,9 +1,10 @@
 """Labelled examples: words, with a label for each word or for the whole text."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from sys import intern
 from typing import Annotated, Literal
 
 import msgspec
@@ -76,7 +77,7 @@ def joined_labels(labels: Iterable[str]) -> str:
 
 # ---- Settings for reading labelled texts.
 
-Level = Literal["word", "text"]  # what each label is of: tagging, classification
+Level = Literal["word", "text"]  # what has a label: each word (tagging), or the whole text
 Format = Literal[
     "auto",
     "conllu",
@@ -184,6 +185,11 @@ def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
             block = []
     if block:
         yield block
+
+
+def column_at(rows: Iterable[Sequence[str]], place: int) -> tuple[str, ...]:
+    """Return the cells of all rows at a place, interned: few different ones are repeated often."""
+    return tuple(intern(row[place]) for row in rows)
 
 
 def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[list[Line]]:

@@ -15,6 +15,7 @@ from rnnlm.text.labelled.example import (
     LabelledText,
     Level,
     blocks,
+    column_at,
     joined_labels,
     no_words,
     unequal,
@@ -118,8 +119,8 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
 def _example(
     source: str, line: int, rows: Rows, word_column: int, places: Sequence[int]
 ) -> Example:
-    words = _column(rows, word_column)
-    labels = tuple(_column(rows, place) for place in places)
+    words = column_at(rows, word_column)
+    labels = tuple(column_at(rows, place) for place in places)
     if all(words) and all(map(all, labels)):
         return Example(words, labels, (), line, source)
     # Name the first word that lacks something.
@@ -128,10 +129,6 @@ def _example(
     raise TextError(
         f"{source}, sentence that begins in line {line}: word {number} or its label is empty"
     )
-
-
-def _column(rows: Rows, place: int) -> tuple[str, ...]:
-    return tuple(intern(row[place]) for row in rows)
 
 
 def _check_last_column(source: str, found: list[Rows]) -> None:

@@ -338,8 +338,8 @@ def _possible_ends(form: str) -> Iterator[str]:
 
 
 def _end_of(form: str, ends: frozenset[str]) -> str:
-    """Return the longest of the `ends` that a form has, and that leaves something of it; else
-    ""."""
+    """Return the longest of the `ends` that a form has, and that leaves something of it, or
+    nothing."""
     for end in _possible_ends(form):
         if end in ends:
             return end
