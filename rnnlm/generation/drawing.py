@@ -34,9 +34,6 @@ class Starts:
     (S,) how many tokens a text may have at most, `</s>` counted. prompts: the tokens of each text
     that were read before and belong to it, which bans and the repetition penalty take into account;
     (): none were.
-
-    Raises:
-        UsageError: inputs, limits and prompts are not of the same number, or a limit is below 1.
     """
 
     state: State
@@ -243,7 +240,7 @@ class _Chooser:
         self.starts = starts
         self.settings = settings
         self.ban = ban
-        prompts = [starts.prompt(number) for number in range(len(starts))]
+        prompts = list(map(starts.prompt, range(len(starts))))
         self.prompt_ends = [ids[-LOOK_BACK:].tolist() for ids in prompts]
         self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 

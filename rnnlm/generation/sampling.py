@@ -3,7 +3,7 @@ sampling.
 
 They work one after the other, in this order, each on what the ones before it leave:
 
-    repetition penalty   log p of what stands in the text already is multiplied by it (after Keskar
+    repetition penalty   log p of what the text has already is multiplied by it (after Keskar
                          et al. 2019, section 4.1)
     temperature          log p / temperature
     top-k                the k likeliest (Fan, Lewis & Dauphin 2018)

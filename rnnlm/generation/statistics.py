@@ -73,7 +73,7 @@ def compare(
         raise TextError("the samples have no words", "each is an empty line", "draw more of them")
 
     compared = min(sum(map(len, ours)), sum(map(len, theirs)))
-    known = {tuple(sentence) for sentence in others}
+    known = set(map(tuple, others))
     new_of_ours, new_of_theirs = [], []
     for n in range(1, LONGEST_NGRAM + 1):
         known_ngrams = set(_ngrams(others, n))
@@ -91,9 +91,9 @@ def _statistics(
     known: set[tuple[int, ...]],
     new: tuple[float | None, ...],
 ) -> TextStatistics:
-    lengths = np.array([len(sentence) for sentence in sentences])
+    lengths = np.array(list(map(len, sentences)))
     words = list(itertools.chain.from_iterable(sentences))
-    as_tuples = [tuple(sentence) for sentence in sentences]
+    as_tuples = list(map(tuple, sentences))
     mean, sd = float(lengths.mean()), float(lengths.std())
     quantiles = tuple(np.quantile(lengths, QUANTILES).tolist())
     types_per_token = len(set(words[:compared])) / compared if compared else None

@@ -78,7 +78,7 @@ class WordMatcher:
 
 
 class Ban:
-    """Says which tokens must not come next: never any of `always`; others by what stands before."""
+    """The tokens that must not come next: `always`, and others that depend on what was drawn."""
 
     def __init__(self, tokenizer: Tokenizer, banned: Sequence[str], unknown: bool = False) -> None:
         """`unknown`: <unk> may be drawn. What is banned and not one word raises UsageError."""

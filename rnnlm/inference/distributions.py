@@ -53,7 +53,7 @@ def score_and_look(
     ):
         position_BT, inside_BT = span_scoring.positions(start_B, end_B)
         logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
-        # Padding may lie behind the last token, where there is no place.
+        # Padding may come after the last token, where there is no place.
         chosen_BT = inside_BT & is_place_N[np.minimum(position_BT, len(ids) - 1)]
         if chosen_BT.any():
             places.append(position_BT[chosen_BT])

@@ -34,7 +34,7 @@ UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
 CACHED_BYTES = 1 << 27  # of distributions, and the states after them
 FEWEST_CACHED = 16
 LINES_AT_ONCE = 2048  # so many rows of state at most
-_LINE_END = b"\xff" * 4  # sorts behind every token: a line stands behind those that it begins
+_LINE_END = b"\xff" * 4  # sorts after every token: a line comes after those that it begins
 
 
 class PrefixScorer(Protocol[P]):
@@ -297,6 +297,7 @@ class _Trie:
         self.ids = ids
         self.start_L = spans[:, 0]
         self.length_L = spans[:, 1] - spans[:, 0]
+        # The lines are sorted, so no earlier one shares more with a line than the one before it.
         lines = [ids[start:end] for start, end in spans.tolist()]
         shared = [0]
         for one, other in itertools.pairwise(lines):

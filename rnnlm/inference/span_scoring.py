@@ -43,12 +43,14 @@ def score_spans(
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
+
+    # Results stay on the device until the last window has been computed.
     scored = []
     done = 0
     wanted = int((spans[:, 1] - spans[:, 0]).sum())
     report(f"0 of {wanted:,} tokens scored")
     for window in windows(model, ids, spans, model.score, initial=initial):
-        scored.append(window)  # copied from the device once all is computed
+        scored.append(window)
         if report is not silent:
             done += int((window[1] - window[0]).sum())
             report(f"{done:,} of {wanted:,} tokens scored")

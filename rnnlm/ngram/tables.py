@@ -3,7 +3,7 @@ n-gram.
 
 An n-gram is numbered within its order. Its key is the number of its first n-1 words in the order
 below and its last word; keys are sorted, so n-grams run by context, then by word, and those that
-follow one context stand together. Unigrams are numbered by word; `<s>` is word V, context only.
+follow one context are neighbours. Unigrams are numbered by word; `<s>` is word V, context only.
 """
 
 import contextlib

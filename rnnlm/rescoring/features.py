@@ -195,7 +195,7 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
     share = _unknown_share(model, sample)
     if share <= 0.5 or mapping.lowercase:
         return
-    if _unknown_share(model, [text.lower() for text in sample]) < share / 2:
+    if _unknown_share(model, list(map(str.lower, sample))) < share / 2:
         notice(
             f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in "
             "lower case: --lowercase"

@@ -265,7 +265,7 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
     written = map(_tsv if is_tsv else _json, rescored.utterances)
     lines = itertools.chain.from_iterable(written)
-    save_file(Path(path), (line.encode() for line in lines))
+    save_file(Path(path), map(str.encode, lines))
 
 
 def _tsv(utterance: RescoredUtterance) -> Iterator[str]:

@@ -185,8 +185,8 @@ def units(candidates: Candidates) -> np.ndarray:
         return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
 
     first = spread(candidates.first_SN) or 1.0
-    spreads = [spread(values_SN) for values_SN in candidates.features_KSN]
-    return np.array([first / each if each else 0.0 for each in spreads])
+    spread_K = np.array(list(map(spread, candidates.features_KSN)))
+    return np.divide(first, spread_K, out=np.zeros_like(spread_K), where=spread_K > 0)
 
 
 def _descend(

@@ -78,11 +78,8 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 
 
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
-    """Return the rate over utterances, with its interval (see :mod:`rnnlm.evaluation.resampling`).
-
-    Raises:
-        UsageError: there are no utterances.
-    """
+    """Return the rate over utterances, with its interval (see
+    :mod:`rnnlm.evaluation.resampling`)."""
     kinds = [(each.substitutions, each.deletions, each.insertions, each.words) for each in edits]
     counts_S4 = np.array(kinds, dtype=np.float64).reshape(-1, 4)
     errors_S, words_S = counts_S4[:, :3].sum(axis=1), counts_S4[:, 3]
@@ -323,7 +320,8 @@ def _tuned(
         errors_SN[row, : len(found)] = [edit.errors for edit in found]
 
     # A language model must not count against a hypothesis.
-    lowest_K = np.array([0.0 if name.startswith(LM) else -np.inf for name in names])
+    is_model_K = [name.startswith(LM) for name in names]
+    lowest_K = np.where(is_model_K, 0.0, -np.inf)
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
     weights_K, errors = minimise_errors(
         candidates, lowest_K, restarts=settings.restarts, seed=settings.seed

@@ -1,4 +1,4 @@
-"""Surprisal by word as a figure: a panel a sentence, a line a model."""
+"""Surprisal by word as a plot: a panel a sentence, a line a model."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_SENTENCES = 12  # in one figure
 MOST_WORDS = 80  # of a sentence
 LONGEST_WORD = 24  # characters
-# inches; beyond the widest, words stand closer, as far as their letters allow
+# inches; beyond the widest, words are closer, as far as their letters allow
 NARROWEST, WIDEST = 5.0, 9.0
 INCHES_PER_LETTER, INCHES_PER_LINE = 0.085, 0.19
 PANEL_INCHES = 2.4
@@ -117,15 +117,16 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
     # One scale for all panels, which have the sentences' ids for titles.
     titles = []
     for id, _ in drawn:
-        titles.append(visible(id) if len(drawn) > 1 and isinstance(id, str) else "")
-    figure, panels = plotting.new_panels(
-        [(title, "", "surprisal (bits)") for title in titles], width, height, columns=1
-    )
+        title = ""
+        if len(drawn) > 1 and isinstance(id, str):
+            title = visible(id)
+        titles.append((title, "", "surprisal (bits)"))
+    figure, panels = plotting.new_panels(titles, width, height, columns=1)
     bits = [each.surprisal_bits or 0 for each in _all_words(shown)]
     highest = max(bits, default=0)
     for axes, by_model, its in zip(panels, shown, labels, strict=True):
         _draw(axes, by_model)
-        axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if longest else 0)
+        axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if is_upright else 0)
         axes.locator_params(axis="y", nbins=5, integer=True)
         axes.set(xlim=(-0.5, most - 0.5), ylim=(0, 1.08 * highest + 0.1))
     _name_marks(figure, panels[0], shown)

@@ -166,7 +166,7 @@ class SideBySide:
             if name in of_models:
                 raise UsageError(
                     f"the input has a column {name!r}",
-                    "it is the name of a figure in the result",
+                    "the result has a column of that name",
                     "rename it in the input, or leave it out: --keep names the columns that go "
                     "along",
                 )
@@ -336,7 +336,7 @@ def score_rows(
         UsageError: there is no such table, or a score was not asked for what its rows are of.
     """
     by_model = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
-    every = list(itertools.chain.from_iterable(each.values() for each in by_model))
+    every = list(itertools.chain.from_iterable(map(dict.values, by_model)))
 
     # The columns of the rows, and whether all scores have them.
     own: tuple[str, ...]
@@ -406,7 +406,7 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
             word["next"] = [{"word": each.word, "probability": each.probability} for each in likely]
         made["word_surprisals"] = words
     if settings.with_regions:
-        made["regions"] = [region_cells(region) for region in score.region_scores]
+        made["regions"] = list(map(region_cells, score.region_scores))
     return made
 
 

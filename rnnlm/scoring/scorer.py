@@ -102,6 +102,7 @@ def score_sentences(
         tuple(measures), regions is not None,
     )  # fmt: skip
     texts, model = list(items_of(sentences, str, "sentences")), scoring_model_of(model)
+    # A source that nothing reads would be dropped without a word.
     if sources is not None and not reads_sources(model):
         raise UsageError(
             "a language model reads no sources",

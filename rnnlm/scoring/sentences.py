@@ -91,7 +91,7 @@ class CarriedColumns:
         # A JSON object may have any names.
         others = row.values.keys() - self._known - {None}
         if self._keep is None and others:
-            self._known |= {str(name) for name in others}
+            self._known |= set(map(str, others))
             names = ", ".join(sorted(map(str, others)))
             notice(
                 f"{row.where} has columns that the first row does not have; they are left "
@@ -128,7 +128,7 @@ def clean(value: object) -> Any:
     if isinstance(value, dict):
         return {clean(name): clean(its) for name, its in value.items()}
     if isinstance(value, list):
-        return [clean(its) for its in value]
+        return list(map(clean, value))
     return value
 
 
@@ -140,7 +140,7 @@ def in_json(value: object) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
-        return [in_json(each) for each in value]
+        return list(map(in_json, value))
     if isinstance(value, Mapping):
         return {str(name): in_json(each) for name, each in value.items()}
     return str(value)

@@ -91,10 +91,11 @@ class SentenceSettings(Checked):
         """
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+        # Regions are one text cut into pieces: its pieces cannot come from two places.
         if self.are_pairs and self.region_columns:
             raise UsageError(
                 "columns of regions, and pairs",
-                "a target stands in one column",
+                "a target is one column",
                 "mark regions in it: --regions MARK",
             )
         if self.region_columns and (self.column or self.region_mark is not None):

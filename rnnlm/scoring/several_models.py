@@ -112,7 +112,7 @@ def describe_run_of_models(
     first = next(iter(runs.values()))
     if len(models) == 1:
         return first
-    # What all runs share stands once.
+    # What all runs share is said once.
     described = {"models": ", ".join(models)}
     own: dict[str, str] = {}
     shared = [key for key in first if len({run[key] for run in runs.values()}) == 1]

@@ -155,6 +155,7 @@ class WordScorer:
         self._check(state)
         if not isinstance(word, str):
             raise ArgumentTypeError(f"the word must be a str, not {given(word)}")
+        # White space inside would make two words, which a line counts apart.
         if split_words(word) != [word] or "\n" in word:
             raise TextError(
                 f"{word!r} is not one word",
@@ -168,6 +169,7 @@ class WordScorer:
             raise ArgumentTypeError(
                 f"the state must be a WordPrefix, not {given(state)}", hint="begin with begin()"
             )
+        # Tokens of another model mean other words.
         if state._scorer is not self._prefixes:
             raise UsageError(
                 "this state is of another scorer",

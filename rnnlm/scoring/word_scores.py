@@ -231,7 +231,7 @@ def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
         if last and part and last[-1] not in WORD_SPACE and part[0] not in WORD_SPACE:
             inside = f"{split_words(last)[-1]}{mark}{split_words(part)[0]}"
             raise TextError(
-                f"{where}: region mark {index} stands inside a word: {inside}",
+                f"{where}: region mark {index} is inside a word: {inside}",
                 hint="put white space beside the mark",
             )
         last = part or last

@@ -269,9 +269,9 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
 
 
 def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
+    of_tokens = [layer for layer in reader.layers if layer not in reader.text_layers]
     if settings.layer is None:
         # The features of a classifier are of the whole text: there is no word in them.
-        of_tokens = [layer for layer in reader.layers if layer not in reader.text_layers]
         return of_tokens[-1] if settings.words or settings.pooling else FEATURES
     layer = str(settings.layer)
     if layer not in reader.layers:
@@ -279,9 +279,8 @@ def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
             f"there is no layer {layer!r}", f"the model has {', '.join(reader.layers)}"
         )
     if settings.words and layer in reader.text_layers:
-        others = [each for each in reader.layers if each not in reader.text_layers]
         raise UsageError(
             f"layer {layer} of this model has one vector a text, and none of words",
-            hint=f"choose {', '.join(others)}",
+            hint=f"choose {', '.join(of_tokens)}",
         )
     return layer

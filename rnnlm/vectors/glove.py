@@ -4,7 +4,7 @@ Manning 2014).
     J = sum over X_ij > 0 of f(X_ij) (w_i . c_j + a_i + b_j - log X_ij)^2     (their equation 8)
     f(x) = (x / X_MOST)^POWER below X_MOST, else 1                            (their equation 9)
 
-X_ij counts how often word j stands within the window of word i, two words d apart as 1 / d (their
+X_ij counts how often word j is within the window of word i, two words d apart as 1 / d (their
 section 4.2). J is minimised by AdaGrad (Duchi et al. 2011), at most CELLS at a time, in an order
 drawn for each epoch. The vectors of the words are the sums w + c (their section 4.2).
 """

@@ -135,7 +135,7 @@ def word_stream(
             "lower --min-count, or name more text",
         )
 
-    # Number them anew, and move the lines' offsets to the words that are left.
+    # Number them, and move the lines' offsets to the words that are left.
     number_V = np.full(len(counts_V), -1, dtype=np.int32)
     number_V[kept] = np.arange(len(kept), dtype=np.int32)
     renumbered_N = number_V[ids_N]

@@ -45,7 +45,7 @@ NO_LINE = -1
 
 @dataclass(frozen=True)
 class Windows:
-    """One step's words and what stands around them.
+    """One step's words and the words around them.
 
     words_RL: the words. around_RS: these and `window` words on both sides. is_pair_RLS: 1.0 where a
     word around is in the window of a word, else 0.0. noise_RK: words drawn as noise.
@@ -62,7 +62,7 @@ class Gradient:
     """What one step adds to some rows of a matrix of vectors.
 
     rows: numbers of the vectors. values: what is added to each, (..., E). pairs: how much of the
-    learning rate each stands for, summed over its pairs; the curvature of the loss grows with it.
+    learning rate each takes, summed over its pairs; the curvature of the loss grows with it.
     """
 
     rows: Tensor
@@ -153,7 +153,7 @@ class _Reader:
         """Yield the steps of the words from `start` to `end`, each with the share before it."""
         window, draw = self.window, self.draw
 
-        # Leave out some occurrences of frequent words; their neighbours then stand side by side.
+        # Leave out some occurrences of frequent words; their neighbours then meet.
         ids_n, line_n = self.ids_N[start:end], self.line_N[start:end]
         is_kept_n = torch.rand(len(ids_n), generator=draw, dtype=torch.float64) < self.kept_V[ids_n]
         ids_n, line_n = ids_n[is_kept_n], line_n[is_kept_n]
@@ -201,7 +201,7 @@ def _skipgram(
     noise_RKE = output_VE[step.noise_RK]
 
     # d/dx log s(x) = s(-x), of each pair; d/dx log s(-x) = -s(x), of each word and noise word. The
-    # K noise words of a row stand for the `negative` ones of each pair.
+    # K noise words of a row take the place of the `negative` ones of each pair.
     pull_RLS = torch.bmm(v_RLE, u_RSE.mT).neg_().sigmoid_().mul_(step.is_pair_RLS).mul_(rate)
     pairs_RL = step.is_pair_RLS.sum(2)
     share_RL = pairs_RL * (rate * negative / ROW_NOISE)

@@ -235,8 +235,7 @@ def test_regions_from_marks_or_columns_have_own_rows(rnnlm, models, here):
         "score", "-m", models.lstm, "--regions", "|", stdin=b"the | man\nwas| here|now\n"
     )
     assert (
-        refused.code == 1
-        and "-, line 2: region mark 2 stands inside a word: here|now" in refused.err
+        refused.code == 1 and "-, line 2: region mark 2 is inside a word: here|now" in refused.err
     )
 
 

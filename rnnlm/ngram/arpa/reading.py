@@ -134,7 +134,7 @@ class ArpaLines:
 
 
 class Fields:
-    """What stands between white space: text of each field, and for L lines that are not blank their
+    """What white space separates: text of each field, and for L lines that are not blank their
     numbers, the first field of each, and how many there are."""
 
     def __init__(self, block: bytes, newlines: np.ndarray, first_line: int) -> None:
@@ -173,7 +173,7 @@ def opened(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
 
 @dataclass(frozen=True)
 class Entries:
-    """L n-grams as they stand in the file: their lines, L * n words; log p(w|h) and log backoff in
+    """L n-grams as the file has them: their lines, L * n words; log p(w|h) and log backoff in
     nats, float32."""
 
     lines_L: np.ndarray

@@ -1,6 +1,7 @@
 """A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by
 kind and other groups, with intervals."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
     A pair without a label (no distance, say) is in no group of that grouping.
     """
     groups = _groups(scores, lambda score: score.labels)
-    return [_accuracy(by, group, its) for by, group, its in groups]
+    return list(itertools.starmap(_accuracy, groups))
 
 
 def accuracy_differences(
@@ -131,7 +132,7 @@ def accuracy_differences(
             hint="score one set with both: rnnlm.score_set",
         )
     groups = _groups(both, lambda scores: scores[0].labels)
-    return [_difference(by, group, its) for by, group, its in groups]
+    return list(itertools.starmap(_difference, groups))
 
 
 def _groups(
@@ -252,8 +253,11 @@ def signature_of_set(
         for item in suite.items:
             for regions in item.conditions.values():
                 lines.update(regions.values())
-    with_ends = any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
-    return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if with_ends else "no")
+    # Whether `</s>` is scored anywhere: words are compared without it.
+    eos = "no"
+    if any((scoring or pair.scoring) != WORD for pair in test_set.pairs):
+        eos = "yes"
+    return signature_of(model, lines.hexdigest(), "reset", "keep", eos)
 
 
 def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:

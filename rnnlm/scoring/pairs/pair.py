@@ -293,7 +293,7 @@ def _place(values: Values, sentence: str) -> tuple[int, int]:
     if at not in (None, ""):
         places = [place for place in places if str(place[0]) == as_text(at)]
     if len(places) != 1:
-        raise RowProblem(f"{what} stands in the sentence {len(places)} times, not once")
+        raise RowProblem(f"{what} occurs in the sentence {len(places)} times, not once")
     return places[0]
 
 

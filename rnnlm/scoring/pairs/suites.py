@@ -94,7 +94,9 @@ def parse(text: str) -> Formula:
 
 
 def _no_formula(text: str, why: str) -> TextError:
-    shown = text if len(text) <= 80 else f"{text[:80]}..."
+    shown = text
+    if len(text) > 80:
+        shown = f"{text[:80]}..."
     return TextError(f"not a formula: {shown}", why)
 
 

@@ -24,8 +24,7 @@ def test_marks_separate_regions_without_changing_the_sentence(text, read, region
 @pytest.mark.parametrize("text", ["the dog|barked", "the dog |barked a|b", "dog||barked", "a |b|c"])
 def test_a_mark_inside_a_word_is_an_error(text):
     with pytest.raises(
-        TextError,
-        match=r"s.txt, line 7: region mark \d stands inside a word: (dog\|+barked|a\|b|b\|c)",
+        TextError, match=r"s.txt, line 7: region mark \d is inside a word: (dog\|+barked|a\|b|b\|c)"
     ):
         split_regions(text, "|", "s.txt, line 7")
 

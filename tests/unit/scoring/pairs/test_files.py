@@ -163,7 +163,7 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     assert sentences(tmp_path, "w.json", json.dumps([row])) == [wanted]
     twice = {**row, "text": f"{text} it"}
     assert problems(tmp_path, "w.json", json.dumps([twice])) == [
-        "the pronoun stands in the sentence 2 times, not once"
+        "the pronoun occurs in the sentence 2 times, not once"
     ]
     assert (
         len(
@@ -180,10 +180,10 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
 @pytest.mark.parametrize("changes, problem", [
     ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"),
     ({"option2": ""}, "option2 is missing"),
-    ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
+    ({"sentence": "no blank"}, "a blank (_) occurs in the sentence 0 times"),
     ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
     ({"options": ["a"]}, "options are not two texts"),
-    ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
+    ({"pronoun": "she"}, "the pronoun occurs in the sentence 0 times"),
 ])  # fmt: skip
 def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
     row = {
