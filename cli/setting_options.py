@@ -2,7 +2,6 @@
 the field, so that each is said once."""
 
 from collections.abc import Callable, Sequence
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +44,8 @@ class SettingOption:
 
     def made(self) -> click.Option:
         """Import the settings class and make the option."""
+        from pkgutil import resolve_name
+
         from rnnlm.config import setting
 
         field = setting(resolve_name(self.settings), self.name)

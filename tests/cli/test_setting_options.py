@@ -7,7 +7,6 @@ import click
 import pytest
 from msgspec import Meta
 
-from rnnlm.cli import setting_options
 from rnnlm.cli.options import Command
 from rnnlm.cli.setting_options import options_of
 from rnnlm.config import Checked
@@ -41,7 +40,7 @@ def command_of(*decorators):
 @pytest.fixture
 def here(monkeypatch):
     """The settings of this file, under their name."""
-    monkeypatch.setattr(setting_options, "resolve_name", lambda name: Brew)
+    monkeypatch.setattr("pkgutil.resolve_name", lambda name: Brew)
 
 
 ALL = options_of(HERE, "minutes", "cups", "leaf", "milk", "seed")
