@@ -377,6 +377,7 @@ def read_pairs(
     target_files = list(map(_expanded, targets))
     _check(files, target_files, settings)
 
+    # Targets are in files of their own, or in the tables of the sources.
     collector = PairCollector(settings)
     if target_files:
         for name, *of_name in zip(files, *target_files, strict=True):
@@ -386,10 +387,10 @@ def read_pairs(
         names, format = _read_tables(files, collector)
     collector.tell_of_empty()
     if not collector.pairs:
-        raise TextError(
-            f"no pairs in {', '.join(files)}",
-            "all of them are empty" if collector.pairs_left_out else "it is empty, or has no words",
-        )
+        why = "it is empty, or has no words"
+        if collector.pairs_left_out:
+            why = "all of them are empty"
+        raise TextError(f"no pairs in {', '.join(files)}", why)
     return ParallelText(tuple(collector.pairs), *names, format)
 
 

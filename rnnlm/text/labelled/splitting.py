@@ -450,7 +450,8 @@ class Splitter:
             found = surfaces(sentence)
             forms += found
             cut += [[form.form for form in chunk] for chunk in chunks(found)]
-        return cls(learn_mark_cuts(cut) if cut else None, learn_multiwords(forms))
+        mark_cuts = learn_mark_cuts(cut) if cut else None
+        return cls(mark_cuts, learn_multiwords(forms))
 
     def split(self, text: str) -> SplitText:
         """Return the words of a raw text, its multiword forms, and where there are no spaces."""

@@ -100,6 +100,11 @@ def is_prepared(folder: str | Path) -> bool:
     return any(os.path.isfile(os.path.join(folder, name)) for name in (INDEX, JOURNAL))
 
 
+def index_name(folder: Path) -> str:
+    """Return the name of the index in the folder: of a whole text, else of one so far."""
+    return INDEX if (folder / INDEX).is_file() else JOURNAL
+
+
 def read_index(folder: Path, name: str = INDEX) -> Index:
     """Return the index in `folder`, checked. A ModelError says what is wrong with it."""
     path = folder / name

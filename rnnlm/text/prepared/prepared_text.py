@@ -21,12 +21,12 @@ from rnnlm.text import tokenizers
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
-    INDEX,
     JOURNAL,
     EncodedLines,
     Index,
     check,
     file_in,
+    index_name,
     read_index,
 )
 
@@ -396,11 +396,11 @@ class PreparedSplit:
 def describe(folder: Path) -> dict[str, Any]:
     """Return the counts, tokenizer and settings of the prepared text in `folder`; those so far,
     where it is not finished."""
-    is_finished = (folder / INDEX).is_file()
-    index = read_index(folder, INDEX if is_finished else JOURNAL)
-    progress = (
-        "finished" if is_finished else "interrupted: continue with rnnlm prepare ... --resume"
-    )
+    name = index_name(folder)
+    index = read_index(folder, name)
+    progress = "finished"
+    if name == JOURNAL:
+        progress = "interrupted: continue with rnnlm prepare ... --resume"
     return {
         "folder": str(folder),
         "prepared text": progress,

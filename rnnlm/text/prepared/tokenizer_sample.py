@@ -108,7 +108,9 @@ class FileSample:
         if self.how == "even":
             return even_stretches(self.names, self.wanted)
         every = pieces(self.names, self.source, self.text.encoding_errors, Position(self.names))
-        return start_of(every, self.wanted if self.how == "start" else 1 << 62)
+        if self.how == "all":
+            return every
+        return start_of(every, self.wanted)
 
 
 @dataclass(frozen=True)

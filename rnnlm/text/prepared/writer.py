@@ -24,6 +24,7 @@ from rnnlm.text.prepared.index import (
     Index,
     Sample,
     Shard,
+    index_name,
     is_ours,
     is_prepared,
     read_index,
@@ -72,7 +73,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
 def _is_readable(folder: Path) -> bool:
     """Return whether the folder holds a prepared text, whole or in part, with a readable index."""
     with contextlib.suppress(ModelError):
-        return bool(read_index(folder, INDEX if is_finished(folder) else JOURNAL))
+        return bool(read_index(folder, index_name(folder)))
     return False
 
 
@@ -89,7 +90,7 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     None where there is nothing. Raise UsageError where it belongs to another request."""
     if not is_prepared(folder):
         return None
-    name = INDEX if is_finished(folder) else JOURNAL
+    name = index_name(folder)
     index = read_index(folder, name)
 
     # A setting that was introduced later was off when this began.
@@ -176,7 +177,7 @@ def finish(folder: Path, index: Index) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Return whether all of the text is there."""
-    return (folder / INDEX).is_file()
+    return index_name(folder) == INDEX
 
 
 def _text(value: object) -> str:

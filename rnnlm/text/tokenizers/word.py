@@ -126,7 +126,9 @@ class WordTokenizer(VocabularyTokenizer):
         return np.ones(self.size, dtype=bool)
 
     def token_bytes(self) -> list[bytes]:
-        return [text if text == b"\n" else b" " + text for text in super().token_bytes()]
+        texts = [b" " + text for text in super().token_bytes()]
+        texts[self.boundary_id] = b"\n"
+        return texts
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
