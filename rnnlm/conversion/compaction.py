@@ -23,11 +23,6 @@ def compact(
 
     bits: 16 or 8, of a weight. test: a text that the compact model is evaluated on, for its card;
     an encoder-decoder is also evaluated as it was before.
-
-    Raises:
-        UsageError: it is not a neural model, or weights are not written with so many bits.
-            ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
-            holds a model already. TextError: the text cannot be read or is empty.
     """
     if bits not in (16, 8):
         raise UsageError(f"weights of {bits} bits are not written", hint="16 or 8")
@@ -51,6 +46,7 @@ def compact(
                 hint,
             )
 
+        # It is the same model at the same step, and says from which weights it was made.
         step = manifest.step
         weights = ModelArrays(model.tokenizer, model.to_arrays())
         origin = f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"
@@ -58,6 +54,7 @@ def compact(
         stored = model_folder.save(
             output, weights, manifest.model, manifest.settings, step, training, bits=bits
         )
+        # What the smaller weights cost shows in the results.
         if data is not None:
             results = {"test": task.measured(loading.load(output, "cpu"), data).to_dict()}
             # Decoding can make a large difference of a small change of weights.

@@ -80,11 +80,6 @@ def prune(
 ) -> Reduction:
     """Save what `limits` leave of the model called `name` in the folder `output`. Cut-offs go by
     the n-grams of the text `counted`; perplexities are measured `on` another.
-
-    Raises:
-        UsageError: no limits are given, they contradict each other, or they do not suit the model.
-            TextError: a text cannot be read.
-        ModelError: there is no such model. OutputError: it cannot be written.
     """
     _check(limits, counted)
     folder = loading.find(name)
@@ -224,6 +219,8 @@ def _most_frequent(
     else:
         frequency_V = model.values[0][: tokenizer.size, 0]
         notice("the model has no word counts: the most probable words are kept")
+
+    # Words left out come last, the special symbols first; ties are broken by id.
     frequency_V = np.where(kept_V, frequency_V.astype(np.float64), -np.inf)
     frequency_V[[tokenizer.boundary_id, tokenizer.unk_id]] = np.inf
     chosen_V = np.zeros(tokenizer.size, dtype=bool)
@@ -240,7 +237,8 @@ def _limited(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
     if counts_V is not None:
         lost = counts_V[~kept_V].sum()
         counts_V = counts_V[kept_V]
-        counts_V[tokenizer.unk_id] += lost  # special symbols come first: the number of <unk> stays
+        # The number of <unk> is the same as before, as special symbols come first.
+        counts_V[tokenizer.unk_id] += lost
     return WordTokenizer(tokenizer.settings, Vocabulary(tuple(kept), counts_V))
 
 

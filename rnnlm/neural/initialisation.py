@@ -35,12 +35,9 @@ def initialise(
     matrices only; torch: uniform in +-1 / sqrt(width), as torch's layers start: `width` is H of
     recurrent ones, K of linear ones.
 
-    The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, and each starts by
-    itself: its fans are K and H. Nothing happens on the meta device, whose weights are read from a
-    file later.
-
-    Raises:
-        SettingsError: identity of a matrix that is not square.
+    The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, each of which is filled
+    by itself: its fans are K and H. Nothing happens on the meta device, whose weights are read from
+    a file later.
     """
     if name == "identity" and weight.shape[0] != blocks * weight.shape[1]:
         shape = f"{weight.shape[0] // blocks} x {weight.shape[1]}"
