@@ -166,7 +166,7 @@ def test_attention_alone_copies_and_reverses_short_strings(turn):
 def test_long_strings_are_learned_only_with_attention(turn):
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
-    own = {**LEARNING, "hidden_size": 128, "embedding_size": 32, "budget": "2000steps"}
+    own = {**LEARNING, "hidden_size": 64, "embedding_size": 32, "budget": "2000steps"}
     models = [fit("gru", train, attention=kind, **own) for kind in ("general", None)]
     found = [
         [exact(model, strings(100, letters, [length], 2, turn)) for length in lengths]
