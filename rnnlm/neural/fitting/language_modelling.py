@@ -406,8 +406,8 @@ class DeviceReader:
         self.stream = stream
         self.on_device = on_device
         # The places that hold another id at present, and what belongs there.
-        self.hidden_M = torch.zeros(0, dtype=torch.int64)
-        self.kept_M = torch.zeros(0, dtype=torch.int32)
+        self.hidden_M = stream.new_zeros(0, dtype=torch.int64)
+        self.kept_M = stream.new_zeros(0)
 
     def hide(self, positions_M: np.ndarray, id: int) -> None:
         """Read these positions of the text as `id` from now on, and no others."""

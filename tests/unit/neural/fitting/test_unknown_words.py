@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.fitting.language_modelling import RareWords
+from rnnlm.neural.fitting.language_modelling import DeviceReader, RareWords
 
 LINES = [*(["the cat sat on the mat", "the dog sat on the mat"] * 20), "a heron stood there"]
 ONCE = ("a", "heron", "stood", "there")
@@ -72,3 +72,13 @@ def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
         return float(np.asarray(logprob)[0, 0, data.tokenizer.unk_id])
 
     assert unknown_logprob(0.5) > unknown_logprob(0.0) + 1
+
+
+def test_hidden_words_stay_on_the_texts_device():
+    """On a GPU, what is put into a text has to be there, too."""
+    stream = torch.zeros(9, dtype=torch.int32, device="meta")
+    reader = DeviceReader(stream, torch.from_numpy)
+    for _ in range(2):
+        assert reader.hidden_M.device == reader.kept_M.device == stream.device
+        assert reader.kept_M.dtype == torch.int32
+        reader.hide(np.array([2, 5]), 0)
