@@ -31,6 +31,8 @@ FirstLoss = tuple[Callable[[], Tensor], int]
 def of_lines(
     model: "NeuralLanguageModel", network: "Network", data: "EncodedText", tokens: int
 ) -> FirstLoss:
+    """Return the loss of the first `tokens` of a text, read as one stream, and how many there
+    are."""
     ids = np.asarray(data.ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
     inputs_T1 = torch.cat(
@@ -47,28 +49,40 @@ def of_lines(
 def of_labels(
     model: "TaskModel", network: "TaskNetwork", examples: "LabelledData", tokens: int
 ) -> FirstLoss:
+    """Return the mean loss of a label of the first examples, which have `tokens` words or more
+    together, and how many labels there are: of words, or of whole texts."""
     words_E = np.diff(examples.words_encoded.word_offsets)
     chosen_B, device = _first(words_E, tokens), _device(network)
     inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
     labels = label_tensors(examples, chosen_B, device)
     count = int(words_E[chosen_B].sum()) if model.codec.word_columns else len(chosen_B)
-    return lambda: torch.stack(list(network.losses(network(inputs), labels))).sum() / count, count
+
+    def compute() -> Tensor:
+        losses = torch.stack(list(network.losses(network(inputs), labels)))
+        return losses.sum() / count
+
+    return compute, count
 
 
 def of_pairs(
     model: "Seq2SeqModel", network: "Seq2SeqNetwork", pairs: "PairedData", tokens: int
 ) -> FirstLoss:
+    """Return the loss of the targets of the first pairs, which have `tokens` tokens or more
+    together, and how many tokens there are."""
     chosen_B = _first(pairs.target_lengths, tokens)
     sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
         pairs, chosen_B, model.codec.target.boundary_id, _device(network)
     )
-    return lambda: network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB), int(
-        pairs.target_lengths[chosen_B].sum()
-    )
+    count = int(pairs.target_lengths[chosen_B].sum())
+
+    def compute() -> Tensor:
+        return network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB)
+
+    return compute, count
 
 
 def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
-    """The numbers of the first examples, as many as reach `tokens`, or all."""
+    """Return the numbers of the first examples, as many as reach `tokens`, or all."""
     return np.arange(min(len(lengths_E), int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1))
 
 
