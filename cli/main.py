@@ -11,6 +11,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import contextlib
     import importlib
     import io
+    import itertools
     import os
     import signal
     import sys
@@ -26,7 +27,8 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from . import terminal
     from .options import RENAMED_OPTIONS, CommandGroup, renamed_option
 
-GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
+# As `rnnlm --help` shows them: each command in one group, the most used ones first.
+GROUPS = {
     "Train and evaluate": (
         "train",
         "eval",
@@ -42,7 +44,7 @@ GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is u
     "N-grams": ("count", "prune"),
     "Models on disk": ("info", "doctor", "export", "import"),
 }
-COMMANDS = tuple(sorted(name for names in GROUPS.values() for name in names))
+COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))
 
 
 class _Signalled(BaseException):
@@ -53,12 +55,12 @@ class _Signalled(BaseException):
 
 
 class _ClosedPipe(Exception):
-    """Whoever read our output has stopped reading."""
+    """The program that reads our output has stopped reading."""
 
 
 @contextlib.contextmanager
 def _closed_pipe_told() -> Iterator[None]:
-    """Tells a closed pipe apart from what click would make of it."""
+    """Raise an error of our own for a closed pipe, before click makes another of it."""
     try:
         yield
     except BrokenPipeError:
@@ -120,7 +122,7 @@ def _torch_here() -> str:
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the versions of rnnlm and torch, the device and its threads.")  # fmt: skip
 @click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (may stand anywhere)."
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (may be anywhere)."
 )
 def cli() -> None:
     """Train, evaluate and use language models: n-gram and recurrent networks.
@@ -140,48 +142,55 @@ def main() -> None:
 
 def _run_of_this_process() -> int:
     _occupy_standard_streams()
-    # None where the process was started with it closed
+    # A process that was started with stdout closed has none.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    # python -u: a write cut short would pass for a whole one
+    # Under python -u stdout has no buffer, and a write cut short would pass for a complete one.
     if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), write_through=True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+    # An ignored SIGHUP stays ignored: nohup started this process.
     for name in ("SIGTERM", "SIGHUP"):
-        # nohup ignores SIGHUP
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            signal.signal(getattr(signal, name), _raise_signalled)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _raise_signalled)
+
     code = run(sys.argv[1:])
     _discard_unwritable_output()
     return code
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; its exit code. Tests call this in process."""
+    """Run one command line and return its exit code. Tests call this in process."""
     given, (arguments, debug) = list(arguments), _take_debug(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.show_warning
         try:
             result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=given)
-            return result if isinstance(result, int) else 0
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
-            return _exit_code(
-                error, " ".join(["rnnlm", *(word for word in arguments[:1] if word in COMMANDS)])
-            )
+            command = "rnnlm"
+            if arguments and arguments[0] in COMMANDS:
+                command = f"rnnlm {arguments[0]}"
+            return _exit_code(error, command)
+    return result if isinstance(result, int) else 0
 
 
 def _exit_code(error: BaseException, command: str) -> int:
-    """Say what went wrong, and give its exit code. command: whose help to see where click does not
-    say it."""
+    """Say what went wrong, and return the exit code. command: whose help to name where click does
+    not know it."""
+    # Errors of ours say all that is needed.
     if isinstance(error, ModuleNotFoundError):
         error = missing_package(error) or error
     if isinstance(error, RnnlmError):
         terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
+
+    # What click refuses: wrong usage.
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
@@ -189,15 +198,15 @@ def _exit_code(error: BaseException, command: str) -> int:
         terminal.show_error(*renamed_option(error))
         return 2
     if isinstance(error, click.UsageError):
-        terminal.show_error(
-            error.format_message(),
-            "",
-            f"see {error.ctx.command_path if error.ctx else command} --help",
-        )
+        if error.ctx:
+            command = error.ctx.command_path
+        terminal.show_error(error.format_message(), "", f"see {command} --help")
         return 2
     if isinstance(error, click.ClickException):
         terminal.show_error(error.format_message())
         return 1
+
+    # Somebody ended the program, or the one that reads its output has ended.
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         terminal.say("interrupted")
         return 130
@@ -205,6 +214,8 @@ def _exit_code(error: BaseException, command: str) -> int:
         return error.exit_code
     if isinstance(error, _ClosedPipe):
         return 141
+
+    # The machine has not what the command needs.
     if isinstance(error, OSError):
         where = error.filename or "standard output"
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
@@ -216,6 +227,8 @@ def _exit_code(error: BaseException, command: str) -> int:
         )
         terminal.show_error("not enough memory", str(error), hint)
         return 1
+
+    # Anything else is a bug.
     terminal.show_error(
         f"internal error: {type(error).__name__}: {error}",
         "",
@@ -225,8 +238,10 @@ def _exit_code(error: BaseException, command: str) -> int:
 
 
 def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """The arguments without `--debug`, and whether it was there (before any `--`)."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    """Return the arguments without `--debug`, and whether it was there (before any `--`)."""
+    end = len(arguments)
+    if "--" in arguments:
+        end = arguments.index("--")
     options = [argument for argument in arguments[:end] if argument != "--debug"]
     return [*options, *arguments[end:]], len(options) < end
 
@@ -236,16 +251,20 @@ def _raise_signalled(number: int, frame: Any) -> None:
 
 
 def _occupy_standard_streams() -> None:
-    """Where the process was started with one of its first three streams closed, a file that it
-    writes must not come to stand there."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+    """Open the null device in place of standard streams that the process was started without, so
+    that no file that it writes later gets their numbers."""
+    number = os.open(os.devnull, os.O_RDWR)
+    while number <= 2:
+        number = os.open(os.devnull, os.O_RDWR)
     os.close(number)
 
 
 def _discard_unwritable_output() -> None:
-    """What is left in the buffer of a closed pipe must not raise while Python shuts down."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    """Flush the standard streams; drop what a closed pipe does not take, so that Python raises
+    nothing while it shuts down."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
         try:
             stream.flush()
         except OSError:

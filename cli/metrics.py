@@ -1,5 +1,6 @@
 """How metrics are shown: those of one model on a text, and the differences between models."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.metrics import Evaluation, Metric
 
-# ---- One model: all that was measured, as a table, details below it, and the signatures last.
+# ---- One model: a table of all that was measured, details below it, the signatures last.
 
 
 def show_evaluation(found: "Evaluation", most_confusions: int | None = None) -> None:
@@ -25,16 +26,17 @@ def show_evaluation(found: "Evaluation", most_confusions: int | None = None) -> 
 
     # What was counted, then what was measured.
     counts = [found.counts_of(column) for column in columns]
-    for name in dict.fromkeys(name for its in counts for name in its):
+    for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
         note = f" ({found.count_notes[name]})" if name in found.count_notes else ""
         rows.append([name, *(terminal.cell(its.get(name)) + note for its in counts)])
     for name in dict.fromkeys(each.name for each in found.brief):
         rows.append([name, *(_cell(found.metric(name, column)) for column in columns)])
 
-    # Facts are of all columns together.
+    # Facts hold for all columns together.
     for name, value in found.facts.items():
-        text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
-        rows.append([name, terminal.cell(text, 4), *[""] * (len(columns) - 1)])
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        rows.append([name, terminal.cell(value, 4), *[""] * (len(columns) - 1)])
     terminal.print_table(["measure", *heads], rows, right=heads)
     for remark in found.remarks:
         terminal.say(remark)
@@ -45,6 +47,8 @@ def show_evaluation(found: "Evaluation", most_confusions: int | None = None) -> 
         terminal.print_table(table.columns, table.rows, right=table.numbers)
         if table.remark:
             terminal.say(table.remark)
+
+    # A single signature right below the metrics needs no blank line.
     if tables or len(found.signatures) > 1:
         click.echo()
     for of, signature in found.signatures.items():
@@ -68,11 +72,14 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
 def _cell(metric: "Metric | None") -> str:
     if metric is None:
         return "-"
-    return metric.shown(4) + (f" ({metric.note})" if metric.note else "")
+    shown = metric.shown(4)
+    if metric.note:
+        shown += f" ({metric.note})"
+    return shown
 
 
 def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
-    """Draw the confusion matrix of each column in a file; of several columns the name of each
+    """Draw the confusion matrix of each column; where there are several, the name of the column
     becomes part of the file's."""
     from rnnlm.evaluation import plotting
     from rnnlm.files.outputs import check_file
@@ -94,13 +101,15 @@ def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
 
 def show_comparison(result: "ModelComparison", top: int) -> None:
     """Print counts and metrics of each model, each metric with its interval; differences; where the
-    models differ; the signatures last. top: lines and words that are listed of each side."""
+    models differ; the signatures last. top: how many lines and words to list of each side."""
     models = result.compared
     names = [model.name for model in models]
-    rows = []
     columns = models[0].evaluation.column_names
+    rows = []
+
+    # What was counted is the same in all columns of labels: the first one has it.
     counts = [model.evaluation.counts_of(columns[0]) for model in models]
-    for name in dict.fromkeys(name for its in counts for name in its):
+    for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
         rows.append([name, *(terminal.cell(its.get(name)) for its in counts)])
     for column, name in result.keys:
         label = f"{column} {name}" if len(columns) > 1 else name
@@ -109,6 +118,7 @@ def show_comparison(result: "ModelComparison", top: int) -> None:
     for remark in result.remarks:
         terminal.say(remark)
 
+    # Differences of each pair of models, then examples of what one of them does better.
     for table in (result.difference_table(), *result.tables(top)):
         click.echo()
         terminal.print_table(table.columns, table.rows, right=table.numbers)
@@ -119,46 +129,53 @@ def show_comparison(result: "ModelComparison", top: int) -> None:
 
 
 def _with_interval(model: "ComparedModel[Any]", column: str, name: str) -> str:
-    """A metric with the bounds of its interval, where it has one."""
+    """Return a metric with the bounds of its interval, where it has one."""
     from rnnlm.evaluation.metrics import shown_bounds
 
-    metric, found = model.evaluation.metric(name, column), model.found.get((column, name))
+    metric = model.evaluation.metric(name, column)
     if metric is None:
         return "-"
     digits = 4 if name.startswith("bits") else 2
-    if found is None:
-        return metric.shown(digits)
-    return f"{metric.shown(digits)} {shown_bounds(found, metric.unit, digits)}"
+    shown = metric.shown(digits)
+    found = model.found.get((column, name))
+    if found is not None:
+        shown += f" {shown_bounds(found, metric.unit, digits)}"
+    return shown
 
 
-# ---- Figures of several models in one table: what is the same for all stands once, and what is a
-# model's own has its name behind a dot.
+# ---- Metrics of several models in one table: a column in which all agree is shown once; of the
+# others each model has one, with its name behind a dot.
 
 Cell = Callable[[Any], str]
 
 
 def own(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """The columns `cells` makes of the results of each model, one model after the other."""
-    return {
-        f"{title}.{name}": list(map(cell, its))
-        for name, its in results.items()
-        for title, cell in cells.items()
-    }
+    """Return the columns that `cells` makes of the results of each model, one model after the
+    other."""
+    columns = {}
+    for name, its in results.items():
+        for title, cell in cells.items():
+            columns[f"{title}.{name}"] = [cell(each) for each in its]
+    return columns
 
 
 def shared(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """The columns that `cells` makes, each once where it is the same for all models, and not at all
-    where it is empty."""
+    """Return the columns that `cells` makes: one for all models where they agree, none where it is
+    empty."""
     columns: dict[str, list[str]] = {}
     for title, cell in cells.items():
         made = own({title: cell}, results)
         first = next(iter(made.values()))
-        columns |= {title: first} if all(each == first for each in made.values()) else made
+        if all(column == first for column in made.values()):
+            columns[title] = first
+        else:
+            columns |= made
     return {title: column for title, column in columns.items() if any(column)}
 
 
 def print_columns(columns: dict[str, list[str]], left: Sequence[str]) -> None:
-    """A table of these columns, right-aligned but for those whose titles begin with one of
+    """Print a table of these columns, right-aligned except those whose titles begin with one of
     `left`."""
     right = [title for title in columns if not title.startswith(tuple(left))]
-    terminal.print_table([*columns], list(zip(*columns.values(), strict=True)), right, break_at=".")
+    rows = list(zip(*columns.values(), strict=True))
+    terminal.print_table([*columns], rows, right, break_at=".")

@@ -1,9 +1,11 @@
-"""Options that several commands share, and what they make of them."""
+"""Options that several commands share, what commands make of them, and how `--help` shows them."""
 
 import contextlib
 import io
+import itertools
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,7 +28,7 @@ Decorator = Callable[[Callable], Callable]
 
 
 def stacked(*decorators: Decorator) -> Decorator:
-    """Several decorators as one, in reading order."""
+    """Apply several decorators, the first one outermost: options are listed in reading order."""
 
     def apply(function: Callable) -> Callable:
         for decorator in reversed(decorators):
@@ -36,39 +38,54 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
+@dataclass(frozen=True)
+class InSection:
+    """A parameter that `--help` shows below a title."""
+
+    title: str
+    parameter: click.Parameter | SettingOption
+
+
 def section(title: str, *decorators: Decorator) -> Decorator:
-    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command`
-    shows below `title`: all of that title together, wherever they stand. Options that have a
-    section already stay in it."""
+    """Put options into a section: the `--help` of a :class:`Command` shows all options of that
+    title together, even where several calls add to it. Options that are in a section already stay
+    there."""
 
     def apply(function: Callable) -> Callable:
-        before = len(getattr(function, "__click_params__", ()))
+        before = len(vars(function).get("__click_params__", ()))
         function = stacked(*decorators)(function)
-        for option in vars(function)["__click_params__"][before:]:
-            option.section = getattr(option, "section", title)
+        parameters = vars(function)["__click_params__"]
+        for place in range(before, len(parameters)):
+            if not isinstance(parameters[place], InSection):
+                parameters[place] = InSection(title, parameters[place])
         return function
 
     return apply
 
 
-# Options that have another name now, or two: refused for one release in words that name them.
+# Options that were renamed: for one release, the error says what they are called now.
 RENAMED_OPTIONS = {
     "--format": {"--input-format": "of what is read", "--output-format": "of what is written"}
 }
 
 
 def renamed_option(error: click.NoSuchOption) -> tuple[str, str, str]:
-    """What is wrong with an option that has other names now, why, and which one to use."""
+    """Return what, why and what to do about an option that has other names now."""
     names = RENAMED_OPTIONS[error.option_name]
-    options = error.ctx.command.params if error.ctx else []
-    known = {name for option in options for name in option.opts}
-    here = [name for name in names if name in known]
+    known: set[str] = set()
+    if error.ctx:
+        for option in error.ctx.command.params:
+            known.update(option.opts)
     why = "it is now " + " or ".join(f"{name} ({what})" for name, what in names.items())
-    return f"no option {error.option_name}", why, f"use {' or '.join(here)}" if here else ""
+
+    # Suggest only those that this command has.
+    here = [name for name in names if name in known]
+    hint = f"use {' or '.join(here)}" if here else ""
+    return f"no option {error.option_name}", why, hint
 
 
 def refuse_if(wrong: object, why: str) -> None:
-    """Wrong usage, if options contradict each other like that."""
+    """Raise a usage error with this message if something is wrong."""
     if wrong:
         raise click.UsageError(why)
 
@@ -76,40 +93,34 @@ def refuse_if(wrong: object, why: str) -> None:
 def one_on_stdout(
     outputs: Collection[Path], as_json: bool
 ) -> contextlib.AbstractContextManager[Any]:
-    """Where one of the `outputs` is standard output (`-`), what is printed for people goes to
-    stderr while this lasts; --json, or a second one, is wrong usage."""
+    """Keep standard output for the one result that goes there (`-` among the `outputs`): what is
+    printed for people goes to stderr meanwhile. Refuse a second one, or --json beside it."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(
         len(streams) + as_json > 1,
         "standard output takes one result: name a FILE for the others, and leave --json out.",
     )
-    return (
-        contextlib.redirect_stdout(sys.stderr or io.StringIO())
-        if streams
-        else contextlib.nullcontext()
-    )
+    if streams:
+        return contextlib.redirect_stdout(sys.stderr or io.StringIO())
+    return contextlib.nullcontext()
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """The names of models, none of which is of a task that the command does nothing with; as the
-    callback of an option or argument.
-
-    Raises:
-        UsageError: one is. Names of no model are the command's own matter.
-    """
+    """Refuse models of tasks that the command can do nothing with: the callback of an option or
+    argument. What names no model is left to the command."""
     if not names or context.resilient_parsing:
         return names
     from rnnlm.models import loading, registry
 
+    command = context.command_path.split()[1]
     for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
-            registry.check_use(context.command_path.split()[1], loading.task_of(name), name)
+            registry.check_use(command, loading.task_of(name), name)
     return names
 
 
 class _ModelOption(click.Option):
-    """`-m MODEL`, however often it stands there; by default the one model that its environment
-    variable names."""
+    """`-m MODEL`, which may be repeated. The environment variable names one model."""
 
     def __init__(self, names: Sequence[str], **more: Any) -> None:
         super().__init__(names, multiple=True, **more)
@@ -118,16 +129,18 @@ class _ModelOption(click.Option):
         return models_checked(context, self, super().type_cast_value(context, value))
 
     def value_from_envvar(self, context: click.Context) -> tuple[str, ...] | None:
-        name = self.resolve_envvar_value(context)  # one name, whatever white space it holds
+        name = self.resolve_envvar_value(context)  # click would split it at white space
         return (name,) if name else None
 
 
 def _only_one(
     context: click.Context, option: click.Parameter, names: tuple[str, ...]
 ) -> str | None:
+    if not names:
+        return None
     if len(names) > 1:
         raise _one_model_taken(context, ", ".join(names))
-    return names[0] if names else None
+    return names[0]
 
 
 def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
@@ -138,8 +151,8 @@ def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
 
 
 def one_model_option(help: str, **more: Any) -> Decorator:
-    """`-m MODEL`, as `model_name`, for a command that takes one model: a second one is refused, not
-    taken in the place of the first."""
+    """Make `-m MODEL`, as `model_name`, for a command that takes one model. It refuses a second
+    one, of which click would silently take the last."""
     return click.option(
         "-m",
         "--model",
@@ -165,8 +178,7 @@ model_or_demo_option = one_model_option(
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
     help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
-         "$RNNLM_MODEL, else the "
-         "shipped model of plain English.",
+         "$RNNLM_MODEL, else the shipped model of plain English.",
 )  # fmt: skip
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
                               show_default=True,
@@ -182,7 +194,7 @@ device_option = click.option(
 
 
 def number_option(*declared: str, default: int, help: str, least: int | None = 1) -> Decorator:
-    """A whole number of `least` or more, which has a default."""
+    """Make an option that takes a whole number of `least` or more, and has a default."""
     kind = click.INT if least is None else click.IntRange(least)
     return click.option(
         *declared, type=kind, default=default, show_default=True, metavar="N", help=help
@@ -190,12 +202,12 @@ def number_option(*declared: str, default: int, help: str, least: int | None = 1
 
 
 def output_option(help: str, metavar: str = "FILE", **more: Any) -> Decorator:
-    """`-o FILE`, or a folder."""
+    """Make `-o FILE`, or `-o` of a folder."""
     return click.option("-o", "--output", type=PATH, metavar=metavar, help=help, **more)
 
 
 def overwrite_option(help: str = "Replace FILE.") -> Decorator:
-    """`--overwrite`, which goes with what is written."""
+    """Make `--overwrite`, for commands that write files."""
     return click.option("--overwrite", is_flag=True, help=help)
 
 
@@ -242,7 +254,7 @@ label_options = section(
         "--labels",
         multiple=True,
         metavar="FILE",
-        help="Gold labels of TEXT, in a file of their own; line by line.",
+        help="Gold labels of TEXT in a separate file, line by line.",
     ),
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     click.option(
@@ -264,31 +276,36 @@ confusion_options = section(
 
 
 def refuse_given(names: Collection[str], why: str) -> None:
-    """Wrong usage, if one of the options with these parameters stands on the command line."""
+    """Refuse the options with these parameter names where they are on the command line."""
     context = click.get_current_context()
-    options = {option.name: option.opts[-1] for option in context.command.params}
-    stands = [
-        options[name]
-        for name in names
-        if name in options and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    refuse_if(stands, f"{', '.join(stands)}: {why}")
+    flags = {option.name: option.opts[-1] for option in context.command.params}
+    given = []
+    for name in names:
+        source = context.get_parameter_source(name)
+        if name in flags and source is ParameterSource.COMMANDLINE:
+            given.append(flags[name])
+    refuse_if(given, f"{', '.join(given)}: {why}")
 
 
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `text_options` out of `given`; the settings they name."""
-    keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
-    why = (
+    """Take the values of `text_options` out of `given`; return the settings that they make."""
+    keep = given.pop("keep_blank_lines")
+    documents = given.pop("documents")
+    refuse_if(
+        keep and documents,
         "--keep-blank-lines and --documents cannot be combined: a blank line is a "
-        "sentence or the end of a document."
+        "sentence or the end of a document.",
     )
-    refuse_if(keep and documents, why)
-    flags = {
-        name: given.pop(name)
-        for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")
-    }
-    flags["blank_lines"] = "keep" if keep else "documents" if documents else None
-    return {name: value for name, value in flags.items() if value is not None}
+    flags = {}
+    for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols"):
+        value = given.pop(name)
+        if value is not None:
+            flags[name] = value
+    if keep:
+        flags["blank_lines"] = "keep"
+    elif documents:
+        flags["blank_lines"] = "documents"
+    return flags
 
 
 def settings_of(
@@ -302,8 +319,7 @@ def settings_of(
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
-    """The text of these sources, read as `flags` say, or the one that is prepared in a folder,
-    which was read before."""
+    """Open the text of these sources, read as `flags` say, or a prepared one."""
     from rnnlm.config import Layer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
@@ -319,7 +335,7 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
 
 
 def checked_utf8(text: str, what: str) -> str:
-    """`text` itself, an argument that is read as text and must be UTF-8."""
+    """Return an argument that must be UTF-8. what: how an error names it."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -330,8 +346,8 @@ def checked_utf8(text: str, what: str) -> str:
 def load_model(
     name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()
 ) -> Any:
-    """The model of `-m`, adapting itself as `--adapt` and `--set` say."""
-    refuse_if(settings and not kind, "--set is for an adaptation: name it with --adapt.")
+    """Load the model of `-m`, with the adaptation of `--adapt` and `--set`."""
+    refuse_if(settings and not kind, "--set needs --adapt.")
     name = named(name)
     if not kind:
         from rnnlm.models.loading import load
@@ -344,7 +360,8 @@ def load_model(
 
 
 def or_demo(name: str | None) -> str:
-    """What `-m` or its environment variable names, else the shipped model, which a note names."""
+    """Return the model named by `-m` or its environment variable, else the shipped one, with a note
+    that says so."""
     if name:
         return name
     from rnnlm.models.loading import SHIPPED
@@ -354,27 +371,27 @@ def or_demo(name: str | None) -> str:
 
 
 def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
-    """What a repeatable `-m` or its environment variable names, else the shipped model, which a
-    note names."""
-    return tuple(filter(None, names)) or (or_demo(None),)
+    """Return the models of a repeatable `-m`, else the shipped one, with a note that says so."""
+    given = tuple(name for name in names if name)
+    return given or (or_demo(None),)
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
-    """What scores lines with the models of a repeatable `-m`, by the names that results call them;
-    without any, the shipped one."""
+    """Load the models of a repeatable `-m`, by the names that results call them; without any, the
+    shipped one."""
     from rnnlm.evaluation.comparison.pairing import names_of
     from rnnlm.models.loading import scoring_model_of
 
     given = models_or_demo(names)
-    return {
-        short: scoring_model_of(name, device)
-        for short, name in zip(names_of(given, None), given, strict=True)
-    }
+    loaded = {}
+    for short, name in zip(names_of(given, None), given, strict=True):
+        loaded[short] = scoring_model_of(name, device)
+    return loaded
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:
-    """The model that stands as an argument, else that of `-m` or its environment variable; not in
-    both places."""
+    """Return the model named as an argument, else by `-m` or its environment variable; refuse both
+    on one command line."""
     context = click.get_current_context()
     if model and context.get_parameter_source("model_name") is ParameterSource.COMMANDLINE:
         raise _one_model_taken(context, f"{model}, {model_name}")
@@ -382,20 +399,18 @@ def argument_or_option(model: str | None, model_name: str | None) -> str | None:
 
 
 def named(model_name: str | None) -> str:
-    """What `-m` or its environment variable names, which is needed."""
+    """Return the model named by `-m` or its environment variable; refuse to go on without one."""
     if not model_name:
         raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
-    """Make sure that the file of -o may be written, before time goes into it; `source` is what is
-    read."""
-    refuse_if(
-        overwrite and output in (None, STANDARD_OUTPUT),
-        "--overwrite is about a file: name it with --output.",
-    )
-    if output and output != STANDARD_OUTPUT:
+    """Make sure that the file of -o may be written, before time goes into it. source: the file that
+    is read, which must not be replaced."""
+    has_file = output not in (None, STANDARD_OUTPUT)
+    refuse_if(overwrite and not has_file, "--overwrite needs --output FILE.")
+    if output and has_file:
         from rnnlm.files import outputs
 
         outputs.check_file(output, overwrite)
@@ -403,12 +418,14 @@ def check_output(output: Path | None, overwrite: bool, source: str | None) -> No
 
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
-    """Write pieces of text as they come, to standard output, or to a file, which is whole in the
-    end or not there."""
+    """Write pieces of text as they come: to standard output, or to a file that appears when it is
+    complete."""
     if output in (None, STANDARD_OUTPUT):
         is_terminal = sys.stdout.isatty()
         for piece in pieces:
-            click.echo(visible(piece, kept="\t\n\r") if is_terminal else piece, nl=False)
+            if is_terminal:
+                piece = visible(piece, kept="\t\n\r")
+            click.echo(piece, nl=False)
         return
     from rnnlm.files.outputs import save_file
 
@@ -417,51 +434,62 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
 
 # ---- What `--help` shows: options by section, commands by group, in columns that line up.
 #
-# Our own rather than cloup's: that takes 30 ms more to import, wants its own decorators, and knows
-# no commands that are imported when used.
+# Not cloup: it takes 30 ms more to import, needs other decorators, and cannot import commands when
+# they are used.
 
-WIDEST = 30  # of the first column: what is longer has a line of its own, as click has it
+WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
 Record = tuple[str, str]
 
 
 class Command(click.Command):
-    """Shows its options below the titles that `options.section` gave them, in the order of each
-    title's first option; options without one come last. Options of settings are made when somebody
-    asks for them."""
+    """A command whose `--help` has its options below the titles that `section` gave them, in the
+    order of each title's first option; options without one come last. Options of settings are made
+    when something asks for them."""
 
     _declared: Sequence[click.Parameter | SettingOption] = ()
+
+    titles: Mapping[str | None, str] = {}  # of sections, by the names of the parameters in them
 
     @property
     def params(self) -> list[click.Parameter]:
         """The options and arguments."""
-        made: list[click.Parameter] = [
-            each.made() if isinstance(each, SettingOption) else each for each in self._declared
-        ]
+        made: list[click.Parameter] = []
+        for each in self._declared:
+            made.append(each.made() if isinstance(each, SettingOption) else each)
         self._declared = made
         return made
 
     @params.setter
-    def params(self, declared: Sequence[click.Parameter | SettingOption]) -> None:
-        self._declared = declared
+    def params(self, declared: Sequence[click.Parameter | SettingOption | InSection]) -> None:
+        parameters: list[click.Parameter | SettingOption] = []
+        titles: dict[str | None, str] = {}
+        for each in declared:
+            if isinstance(each, InSection):
+                titles[each.parameter.name] = each.title
+                parameters.append(each.parameter)
+            else:
+                parameters.append(each)
+        self._declared, self.titles = parameters, titles
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [
-            option
-            for option in self.get_params(context)
-            if isinstance(option, click.Option) and not option.hidden
-        ]
-        titles = [option.section for option in options if hasattr(option, "section")]
+        shown = []
+        for parameter in self.get_params(context):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                shown.append((self.titles.get(parameter.name), parameter))
+
+        # Those without a title come last, whichever options are declared first.
+        titles = [title for title, _ in shown if title]
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
-        for option in options:
-            sections[getattr(option, "section", rest)] += records_of([option], context)
+        for title, option in shown:
+            sections[title or rest] += records_of([option], context)
         write_sections(formatter, sections)
 
 
 class CommandGroup(click.Group):
-    """Finds its commands when they are used, and shows them by group.
+    """A group that imports a command when it is used, and lists its commands by group.
 
-    groups: the names of commands below each title. unknown: what is said of another name.
+    groups: the names of the commands below each title. unknown: what an error says of another name.
     """
 
     groups: ClassVar[Mapping[str, Sequence[str]]]
@@ -470,7 +498,7 @@ class CommandGroup(click.Group):
     @property
     def names(self) -> list[str]:
         """The names of all commands, in the order of the groups."""
-        return [name for names in self.groups.values() for name in names]
+        return list(itertools.chain.from_iterable(self.groups.values()))
 
     def load(self, name: str) -> click.Command:
         """Import the command of that name."""
@@ -483,11 +511,11 @@ class CommandGroup(click.Group):
         return self.load(name) if name in self.names else None
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        # What the names and the gap between the columns leave for the short helps.
         width = formatter.width - max(map(len, self.names)) - 6
-        sections = {
-            title: [(name, self.load(name).get_short_help_str(width)) for name in names]
-            for title, names in self.groups.items()
-        }
+        sections = {}
+        for title, names in self.groups.items():
+            sections[title] = [(name, self.load(name).get_short_help_str(width)) for name in names]
         sections["Options"] = records_of(self.get_params(context), context)
         write_sections(formatter, sections)
 
@@ -503,7 +531,7 @@ class CommandGroup(click.Group):
 
 
 def records_of(parameters: Iterable[click.Parameter], context: click.Context) -> list[Record]:
-    """Names and descriptions of the parameters that `--help` shows."""
+    """Return names and descriptions of the parameters that `--help` shows."""
     records = [parameter.get_help_record(context) for parameter in parameters]
     return [record for record in records if record is not None]
 
@@ -511,16 +539,16 @@ def records_of(parameters: Iterable[click.Parameter], context: click.Context) ->
 def write_sections(
     formatter: click.HelpFormatter, sections: Mapping[str, Sequence[Record]]
 ) -> None:
-    """Write the records below their titles; their second column starts at one place."""
-    width = min(WIDEST, max(len(name) for records in sections.values() for name, _ in records))
+    """Write the records below their titles, the second column at the same place in all sections."""
+    records_shown = itertools.chain.from_iterable(sections.values())
+    width = min(WIDEST, max(len(name) for name, _ in records_shown))
     for title, records in sections.items():
+        aligned = [(name.ljust(width), about) for name, about in records]
         with formatter.section(title):
-            formatter.write_dl(
-                [(name.ljust(width), about) for name, about in records], col_max=WIDEST
-            )
+            formatter.write_dl(aligned, col_max=WIDEST)
 
 
-# ---- The options of a picture beside what a command prints: --plot FILE and --overwrite.
+# ---- Options of commands that draw a picture beside what they print: --plot FILE and --overwrite.
 
 plot_option = stacked(
     click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
@@ -529,13 +557,8 @@ plot_option = stacked(
 
 
 def check_plot(plot: Path | None, overwrite: bool) -> None:
-    """Make sure that the picture of --plot can be written, before time goes into it.
-
-    Raises:
-        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot
-            be written.
-    """
-    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    """Make sure that the picture of --plot can be written, before time goes into it."""
+    refuse_if(overwrite and plot is None, "--overwrite needs --plot FILE.")
     if plot is not None:
         from rnnlm.evaluation import plotting
 
@@ -546,16 +569,17 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
 
 
 def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] | None]:
-    """What reads an option as a list of `kind`; `what` names its parts in a message. None where the
-    option is not given."""
+    """Return a callback that reads an option as a list of `kind`, or leaves it None. what: what a
+    message calls the parts."""
 
     def parse(
         context: click.Context, option: click.Parameter, text: str | None
     ) -> tuple[T, ...] | None:
         if text is None:
             return None
+        parts = [part.strip() for part in text.split(",")]
         try:
-            return tuple(kind(part) for part in map(str.strip, text.split(",")) if part)
+            return tuple(kind(part) for part in parts if part)
         except ValueError:
             raise click.BadParameter(f"{text!r} is not a list of {what}") from None
 

@@ -1,9 +1,10 @@
 """What `rnnlm score --pairs` reads, prints and writes."""
 
+import itertools
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ pairs_options = section(
 
 @dataclass(frozen=True)
 class PairsRequest:
-    """What is asked for about pairs, and how the file and its sentences are read."""
+    """What to do with pairs, and how the file and its sentences are read."""
 
     source: str
     scoring: str | None
@@ -61,40 +62,50 @@ class PairsRequest:
     @property
     def outputs(self) -> list[Path]:
         """The files to write."""
-        return list(filter(None, (self.details, self.plot)))
+        return [path for path in (self.details, self.plot) if path]
 
 
+# Options of `rnnlm score` that go with --pairs.
 _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite",
            "special_symbols", "encoding_errors",
            "delimiter", "device", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
-    """Takes the values of `pairs_options` out of `given`; None where no pairs are named."""
-    source, scoring = given.pop("pairs_source"), given.pop("pairs_scoring")
-    details, plot = given.pop("pairs_details"), given["plot"]
+    """Take the values of `pairs_options` out of `given`. Return None if no pairs are named."""
+    source = given.pop("pairs_source")
+    scoring = given.pop("pairs_scoring")
+    details = given.pop("pairs_details")
+    plot = given["plot"]
     if source is None:
-        refuse_if(scoring or details, "--pairs-scoring and --pairs-details are for --pairs.")
+        refuse_if(scoring or details, "--pairs-scoring and --pairs-details need --pairs.")
         return None
     _refuse_others()
     refuse_if(
         overwrite and not (details or plot),
-        "--overwrite is about a file: name it with --pairs-details or --plot.",
+        "--overwrite needs --pairs-details FILE or --plot FILE.",
     )
-    policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
     request = PairsRequest(
-        source, scoring, details, plot, policy, errors, given["delimiter"], as_json, overwrite
+        source,
+        scoring,
+        details,
+        plot,
+        given["special_symbols"] or "error",
+        given["encoding_errors"] or "strict",
+        given["delimiter"],
+        as_json,
+        overwrite,
     )
     _check_files(request)  # before a model is loaded
     return request
 
 
 def _refuse_others() -> None:
-    """What scores sentences has no meaning for pairs, and would be ignored."""
+    """Refuse options for scoring sentences: pairs would ignore them."""
     context = click.get_current_context()
     for parameter in context.command.params:
-        asked = context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-        if asked and parameter.name not in _BESIDE:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is ParameterSource.COMMANDLINE and parameter.name not in _BESIDE:
             name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
             raise click.UsageError(
                 f"{name} is not for --pairs; see --pairs-scoring and --pairs-details."
@@ -102,8 +113,8 @@ def _refuse_others() -> None:
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
-    """Score the pairs of a file or folder with each model, print their accuracies, write what else
-    is asked for."""
+    """Score the pairs of a file or folder with each model, print the accuracies, and write the
+    files that the request names."""
     from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
@@ -119,29 +130,31 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
         plotting.save(accuracy_figure(accuracies), request.plot)
     with one_on_stdout(request.outputs, request.as_json):
         _print(scores, accuracies, request.as_json)
+
+    # The accuracies of a single model have its signature already.
     if len(models) > 1:
-        terminal.say_signatures(
-            {
-                name: signature_of_set(model, test_set, request.scoring)
-                for name, model in models.items()
-            }
-        )
+        signatures = {}
+        for name, model in models.items():
+            signatures[name] = signature_of_set(model, test_set, request.scoring)
+        terminal.say_signatures(signatures)
 
 
 def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
-    if len(scores) > 1:
-        (print_records if as_json else print_tables)(scores, accuracies)
-        return
-    (only,) = accuracies.values()
-    if as_json:
-        terminal.print_json(*map(asdict, only))
+    if len(scores) > 1 and as_json:
+        print_records(scores, accuracies)
+    elif len(scores) > 1:
+        print_tables(scores, accuracies)
     else:
-        _show(only)
+        (only,) = accuracies.values()
+        if as_json:
+            terminal.print_json(*map(asdict, only))
+        else:
+            _show(only)
 
 
 def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) -> "Scores":
-    """The scores of a set by each model. What is to be said of them is said once, with the models
-    that it is about, unless of all."""
+    """Return the scores of a set by each model. A notice that several models give is shown once,
+    with the names of those models unless all give it."""
     from rnnlm.scoring.pairs.accuracy import score_set
 
     scores, said = {}, defaultdict(list)
@@ -149,18 +162,19 @@ def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             scores[name] = score_set(model, test_set, request.special_symbols, request.scoring)
-        for message in dict.fromkeys(
-            str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)
-        ):
+        ours = [each for each in caught if issubclass(each.category, RnnlmWarning)]
+        for message in dict.fromkeys(str(each.message) for each in ours):
             said[message].append(name)
     for message, names in said.items():
-        notice(message if len(names) == len(models) else f"{', '.join(names)}: {message}")
+        if len(names) < len(models):
+            message = f"{', '.join(names)}: {message}"
+        notice(message)
     return scores
 
 
 def _check_files(request: PairsRequest) -> None:
-    """Make sure that the pairs are there and the files asked for can be written, before time goes
-    into scoring."""
+    """Make sure that the pairs are there and the files can be written, before time goes into
+    scoring."""
     from rnnlm.evaluation import plotting
     from rnnlm.files.outputs import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
@@ -179,16 +193,17 @@ def _write_details(path: Path, scores: "Scores") -> None:
     from rnnlm.files.outputs import save_file
     from rnnlm.scoring.pairs.accuracy import record_of, record_of_models
 
-    if len(scores) == 1:
-        records = (record_of(score) for its in scores.values() for score in its)
-    else:
-        records = (
-            record_of_models(dict(zip(scores, each, strict=True)))
-            for each in zip(*scores.values(), strict=True)
-        )
-    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    # names of files may be no UTF-8
-    save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))
+    def lines() -> Iterator[bytes]:
+        # One record a pair, with the scores of all models where there are several.
+        for each in zip(*scores.values(), strict=True):
+            if len(scores) == 1:
+                record = record_of(each[0])
+            else:
+                record = record_of_models(dict(zip(scores, each, strict=True)))
+            line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+            yield line.encode("utf-8", "backslashreplace")  # names of files may not be UTF-8
+
+    save_file(path, lines())
 
 
 def _show(accuracies: "Sequence[PairAccuracy]") -> None:
@@ -204,42 +219,39 @@ def _show(accuracies: "Sequence[PairAccuracy]") -> None:
     ]
     rows = []
     for each in accuracies:
-        accuracy, unknown, known = (
-            share(value) for value in (each.accuracy, unknown_share(each), each.known_accuracy)
-        )
         rows.append(
             [
                 each.by,
                 str(each.group),
                 f"{each.pairs:,}",
-                accuracy,
+                share(each.accuracy),
                 interval(each),
                 f"{each.ties:,}",
-                unknown,
-                known,
+                share(unknown_share(each)),
+                share(each.known_accuracy),
             ]
         )
     terminal.print_table(columns, rows, right=columns[2:])
 
 
 def share(value: float | None) -> str:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return terminal.cell(value, ".1%")
 
 
 def interval(accuracy: "PairAccuracy") -> str:
-    """The bounds of an accuracy's interval."""
+    """Return the bounds of an accuracy's interval."""
     if accuracy.low is None or accuracy.high is None:
         return "-"
     return f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}"
 
 
 def unknown_share(accuracy: "PairAccuracy") -> float | None:
-    """The share of the pairs of a group that hold an unknown word."""
+    """Return the share of the pairs of a group that hold an unknown word."""
     return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
 
 
-# ---- What `rnnlm score --pairs` prints of several models: their accuracies side by side, and how
+# ---- What `rnnlm score --pairs` prints for several models: their accuracies side by side, and how
 # each differs from the first.
 
 _SHARED: dict[str, Cell] = {
@@ -251,14 +263,14 @@ _WITHOUT: dict[str, Cell] = {"accuracy without": lambda each: share(each.known_a
 
 
 def print_records(scores: "Scores", accuracies: "Accuracies") -> None:
-    """A line of JSON for each group: what each model gets, and how each differs from the first."""
+    """Print a line of JSON for each group: the accuracy of each model, and how each differs from
+    the first."""
     differences = _differences(scores)
     for number, group in enumerate(zip(*accuracies.values(), strict=True)):
         of_model = {name: _without_group(each) for name, each in zip(scores, group, strict=True)}
-        differing = [
-            {"first": first, "second": other, **_without_group(its[number])}
-            for (first, other), its in differences.items()
-        ]
+        differing = []
+        for (first, other), its in differences.items():
+            differing.append({"first": first, "second": other, **_without_group(its[number])})
         terminal.print_json(
             {
                 "by": group[0].by,
@@ -270,14 +282,17 @@ def print_records(scores: "Scores", accuracies: "Accuracies") -> None:
 
 
 def print_tables(scores: "Scores", accuracies: "Accuracies") -> None:
-    """A row for each group with the columns of each model; a row for each group and model less the
-    first."""
-    has_unknown = any(each.oov_pairs for its in accuracies.values() for each in its)
+    """Print a row for each group, the models side by side; then the differences from the first
+    model."""
     groups = next(iter(accuracies.values()))
     columns = {"by": [each.by for each in groups], "group": [str(each.group) for each in groups]}
-    columns |= shared(_SHARED, accuracies) | own(
-        _OWN | (_WITHOUT if has_unknown else {}), accuracies
-    )
+    columns |= shared(_SHARED, accuracies)
+
+    # Where all models know all words, the accuracy without unknown words is the same one.
+    of_models = _OWN
+    if any(each.oov_pairs for each in itertools.chain.from_iterable(accuracies.values())):
+        of_models = _OWN | _WITHOUT
+    columns |= own(of_models, accuracies)
     print_columns(columns, left=("by", "group"))
     click.echo()
     _print_differences(scores)
@@ -291,18 +306,18 @@ def _print_differences(scores: "Scores") -> None:
             bounds = "-"
             if each.low is not None and each.high is not None:
                 bounds = f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
-            figures = [
+            numbers = [
                 f"{each.pairs:,}",
                 terminal.cell(each.difference, "+.1%"),
                 bounds,
                 terminal.cell(each.p, ".4f"),
             ]
-            rows.append([f"{second} - {first}", each.by, str(each.group), *figures])
+            rows.append([f"{second} - {first}", each.by, str(each.group), *numbers])
     terminal.print_table(columns, rows, right=columns[3:])
 
 
 def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDifference]]":
-    """By the names of two models, how the second differs from the first, group by group."""
+    """Return how each model differs from the first, group by group, by the names of the two."""
     from rnnlm.scoring.pairs.accuracy import accuracy_differences
 
     first, *others = scores

@@ -1,8 +1,9 @@
-"""Where `rnnlm score` puts its scores: on standard output, or in a file that can be gone on
-with."""
+"""Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
+continue."""
 
 import csv
 import io
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,12 +24,12 @@ from .metrics import Cell, own, print_columns, shared
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
-    from rnnlm.scoring.records import SentenceScore, TokenScore, Unit
+    from rnnlm.scoring.records import SentenceScore, Unit
     from rnnlm.scoring.rows import BelowEachOther
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
     from rnnlm.scoring.several_models import ModelsChunk
-    from rnnlm.scoring.word_scores import RegionScore, WordScore
+    from rnnlm.scoring.word_scores import RegionScore
 
     Layout = SideBySide | BelowEachOther
 
@@ -43,17 +44,21 @@ def show(
     has_region_names: bool,
     is_long: bool = False,
 ) -> None:
-    """Print the scores as `form` says: records as they come, or a table, ranked."""
+    """Print the scores in the format `form`: records as they come, or a table, ranked."""
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     about = _About(models, settings)
-    # Whoever writes line by line gets an answer before the next line; a table is ranked as a whole.
+    # A program that writes line by line gets each answer before it writes the next line. A table is
+    # ranked as a whole, so that its input can be read in large chunks.
     waits = never if form == "table" else standard_input_waits
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
+
+    header, text = "", None
+    if form != "table":
+        header, text = form_of(form, settings, layout)
     scores: list[Scores] = []
     read, say = 0, terminal.Progress()
-    header, text = form_of(form, settings, layout) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
         about.observe(chunk)
@@ -64,16 +69,12 @@ def show(
         else:
             scores += chunk
     say.close()
+
+    carried = layout.layout.carried
     if not text and len(models) > 1:
-        show_side_by_side(scores, settings, rank, with_ids, layout.layout.carried)
+        show_side_by_side(scores, settings, rank, with_ids, carried)
     elif not text:
-        show_table(
-            [score for each in scores for score in each.values()],
-            settings,
-            rank,
-            with_ids,
-            layout.layout.carried,
-        )
+        show_table([_first(each) for each in scores], settings, rank, with_ids, carried)
     about.say()
 
 
@@ -88,8 +89,8 @@ def write(
     has_region_names: bool,
     is_long: bool = False,
 ) -> None:
-    """Write the scores to a file, chunk by chunk; with `resume`, behind those that an unfinished
-    run has written. A Parquet file is written whole or not at all."""
+    """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
+    has written. A Parquet file appears when it is complete."""
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
@@ -99,15 +100,15 @@ def write(
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     header, text = form_of(form, settings, layout)
-    run = describe_run_of_models(models, settings) | {
-        "format": form,
-        "columns": ", ".join(layout.columns),
-    }
-    file = (
-        resumable_output.resume(path, run, header)
-        if resume
-        else resumable_output.begin(path, run, header, overwrite)
-    )
+
+    # Only a run of the same models, settings and columns can be resumed.
+    run = describe_run_of_models(models, settings)
+    run |= {"format": form, "columns": ", ".join(layout.columns)}
+    if resume:
+        file = resumable_output.resume(path, run, header)
+    else:
+        file = resumable_output.begin(path, run, header, overwrite)
+
     say = terminal.Progress()
     for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
         file.write(chunk.sentences, "".join(map(text, chunk)))
@@ -140,7 +141,8 @@ def _write_parquet(
     def batches() -> Iterator[list[dict[str, Any]]]:
         nonlocal written
         for chunk in score_chunks_of_models(models, sentences, settings):
-            yield [row for scores in chunk for row in layout.rows(scores)]
+            yield list(itertools.chain.from_iterable(map(layout.rows, chunk)))
+            # Below the yield: a batch counts once the file has taken it.
             about.observe(chunk)
             written += len(chunk)
             say(f"{written:,} sentences scored")
@@ -158,7 +160,8 @@ def _layout(
     has_region_names: bool,
     is_long: bool,
 ) -> "tuple[Layout, Iterator[Sentence]]":
-    """The layout of the table, and the sentences, of which the first ones were read."""
+    """Return the layout of the table, and all sentences again: the first ones were read for the
+    names of their columns."""
     from rnnlm.scoring.rows import BelowEachOther, SideBySide, layout
     from rnnlm.scoring.sentences import first_columns
 
@@ -168,15 +171,15 @@ def _layout(
 
 
 class _About:
-    """What is said below the scores: how many sentences have none, and the signature, of each
-    model; and the error if no line could be scored."""
+    """What is printed below the scores: for each model how many sentences have none, and its
+    signature. Raises an error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
         from rnnlm.scoring.scorer import signature_before
 
-        self.signatures = {
-            name: signature_before(model, settings) for name, model in models.items()
-        }
+        self.signatures = {}
+        for name, model in models.items():
+            self.signatures[name] = signature_before(model, settings)
         self.without: Counter[str] = Counter()
         self.lines_with_words = 0
         self.first_reason: str | None = None
@@ -185,22 +188,19 @@ class _About:
         self.signatures = chunk.signatures
         for scores in chunk:
             self.lines_with_words += any(its.is_read and its.words for its in scores.values())
-            if self.first_reason is None:
-                unread = [its.reason for its in scores.values() if not its.is_read]
-                self.first_reason = unread[0] if unread else None
-        self.without.update(
-            name for scores in chunk for name, score in scores.items() if score.logprob_nats is None
-        )
+            for name, score in scores.items():
+                if score.logprob_nats is None:
+                    self.without[name] += 1
+                if self.first_reason is None and not score.is_read:
+                    self.first_reason = score.reason
 
     def say(self) -> None:
         for name, lines in self.without.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
-            terminal.say(
-                f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: "
-                "each with its reason"
-            )
+            lines_have = "1 line has" if lines == 1 else f"{lines:,} lines have"
+            terminal.say(f"note: {lines_have} no score{by}: each with its reason")
         terminal.say_signatures(self.signatures)
-        # Blank lines have a score whatever the file is: they do not make it a text.
+        # Blank lines always have a score: they do not show that the file is a text.
         if self.first_reason is not None and not self.lines_with_words:
             raise TextError(
                 "no line could be scored",
@@ -213,8 +213,8 @@ def _say_written(sentences: int, path: Path) -> None:
     terminal.say(f"{sentences:,} {'sentence' if sentences == 1 else 'sentences'} written to {path}")
 
 
-# ---- Scores as tables for people: the likeliest first; surprisals; of two sentences the odds in
-# words.
+# ---- Scores of one model as tables for people: the likeliest first; surprisals; the odds of two
+# sentences in words.
 
 
 def show_table(
@@ -233,25 +233,28 @@ def show_table(
     ranked = sorted(
         scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True
     )
-    cells = [
-        {name: cell_text(score.columns.get(name)) for name in carried}
-        | _cells(score, unit, settings.eos)
-        for score in ranked
-    ]
+    rows = []
+    for score in ranked:
+        cells = {name: cell_text(score.columns.get(name)) for name in carried}
+        rows.append(cells | _cells(score, unit, settings.eos))
+
+    # Columns of the input come first, unless the table has one of that name; what explains missing
+    # words and scores comes last, if any is missing.
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
         shown.insert(0, "id")
     shown = [*(name for name in carried if name not in shown), *shown]
-    shown += [
-        name for name in ("unknown words", "no score because") if any(row[name] for row in cells)
-    ]
+    for name in ("unknown words", "no score because"):
+        if any(row[name] for row in rows):
+            shown.append(name)
     terminal.print_table(
         shown,
-        [[row[name] for name in shown] for row in cells],
-        right=[name for name in shown if name in _FIGURES],
+        [[row[name] for name in shown] for row in rows],
+        right=[name for name in shown if name in _NUMERIC],
     )
+
     for score in ranked:
         _show_surprisals(score, settings)
     if len(ranked) == 2 and unit == "logprob":
@@ -261,7 +264,7 @@ def show_table(
             click.echo(said)
 
 
-_FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
+_NUMERIC = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
 
 
 def _cells(score: "SentenceScore", unit: "Unit", eos: bool) -> dict[str, str]:
@@ -276,7 +279,7 @@ def _cells(score: "SentenceScore", unit: "Unit", eos: bool) -> dict[str, str]:
 
 
 def rank(logprob_nats: float | None) -> float:
-    """What a sentence is ranked by: last where it has no score."""
+    """Return what a sentence is ranked by: sentences without a score come last."""
     return -math.inf if logprob_nats is None else logprob_nats
 
 
@@ -289,7 +292,11 @@ def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> Non
         if not items:
             continue
         columns = [unit, "surprisal_bits", *more, ""]
-        rows = [_item(item, unit, more) for item in items]
+        rows = []
+        for item in items:
+            numbers = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *more)]
+            rows.append([getattr(item, unit), *numbers, "unknown" if item.is_oov else ""])
+        # The last column is as wide as the terminal allows.
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
@@ -300,48 +307,51 @@ def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> Non
         _show_regions(score.region_scores)
 
 
-def _item(item: "TokenScore | WordScore", unit: str, measures: list[str]) -> list[str]:
-    figures = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *measures)]
-    return [getattr(item, unit), *figures, "unknown" if item.is_oov else ""]
-
-
 def _show_regions(regions: "Sequence[RegionScore]") -> None:
-    rows = [
-        [region.name or str(region.index), region.text, str(region.words),
-         terminal.number(region.surprisal_bits),
-         terminal.number(region.next_surprisal_bits), "unknown words" if region.is_oov else ""]
-        for region in regions
-    ]  # fmt: skip
+    rows = []
+    for region in regions:
+        rows.append([
+            region.name or str(region.index),
+            region.text,
+            str(region.words),
+            terminal.number(region.surprisal_bits),
+            terminal.number(region.next_surprisal_bits),
+            "unknown words" if region.is_oov else "",
+        ])  # fmt: skip
     click.echo()
     right = ["words", "surprisal_bits", "next_surprisal_bits"]
     terminal.print_table(["region", "text", *right, ""], rows, right)
 
 
 def words_there(likeliest: "Sequence[NextWord]") -> str:
-    """The likeliest words at one place, with their probabilities."""
+    """Return the likeliest words at one place, with their probabilities."""
     return ", ".join(f"{each.word} {each.probability:.2g}" for each in likeliest)
 
 
 def odds(better: "SentenceScore", worse: "SentenceScore", eos: bool) -> str | None:
-    """How many times likelier the first of two sentences is, in total and per word; None where one
-    has no score, or another source."""
+    """Say how many times likelier the first of two sentences is, in total and per word. None if one
+    has no score, or their sources differ."""
     from rnnlm.scoring.records import likelihood_ratio
 
-    ratio = likelihood_ratio(better, worse, eos) if better.source == worse.source else None
+    if better.source != worse.source:
+        return None
+    ratio = likelihood_ratio(better, worse, eos)
     if ratio is None:
         return None
     total, per_word = ratio
     if total == 0:
         return "Both are equally likely."
-    text = f'"{terminal.visible(better.text)}" is {times(total)} likelier'
-    direction = (
-        f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
-    )
-    return f"{text} in total; per word, {direction}."
+
+    # The likelier sentence may be the less likely one per word, if it is shorter.
+    per_word_direction = f"{times(per_word)} likelier"
+    if per_word < 0:
+        per_word_direction = f"{times(-per_word)} less likely"
+    text = terminal.visible(better.text)
+    return f'"{text}" is {times(total)} likelier in total; per word, {per_word_direction}.'
 
 
 def times(log10: float) -> str:
-    """A ratio in words: "about 3.2 times", "about 10^6 times"."""
+    """Return a ratio in words: "about 3.2 times", "about 10^6 times"."""
     if log10 < math.log10(1.05):
         return "hardly (less than 1.05 times)"
     if log10 < 2:
@@ -354,27 +364,30 @@ def times(log10: float) -> str:
 # ---- Scores as text for other programs: JSON-lines, and tables of tab- or comma-separated values.
 #
 # A table has a line for each sentence, or with surprisals a line for each of its tokens, words or
-# regions (with --next, for each of the likely next words there). A figure that is not there is an
+# regions (with --next, for each of the likely next words there). A number that is missing is an
 # empty cell, and the last column says why.
 
-# what stands before all scores, and what makes the text of a sentence
+# the header of all scores, and what makes the text of one sentence's scores
 Form = tuple[str, Callable[["Scores"], str]]
 
 
 def form_of(name: str, settings: "ScoringSettings", layout: "Layout") -> Form:
-    """How `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: rows of a
-    table, and records."""
+    """Return how `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: makes
+    rows of a table, and records."""
     if name == "jsonl":
-        assert isinstance(layout, SideBySide)  # the other one is of rows alone
+        assert isinstance(layout, SideBySide)  # the other layout has rows alone
         return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
     lines = _tsv_lines if name == "tsv" else _csv_lines
-    return lines([layout.columns]), lambda scores: lines(
-        row.values() for row in layout.rows(scores)
-    )
+    header = lines([layout.columns])
+    return header, lambda scores: lines(row.values() for row in layout.rows(scores))
 
 
 def _tsv_lines(rows: Iterable[Iterable[object]]) -> str:
-    return "".join(["\t".join(map(tables.quoted, map(_cell, row))) + "\n" for row in rows])
+    lines = []
+    for row in rows:
+        cells = map(tables.quoted, map(_cell, row))
+        lines.append("\t".join(cells) + "\n")
+    return "".join(lines)
 
 
 def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
@@ -384,16 +397,17 @@ def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as a cell, control characters but tabs and line ends written out, as it may end on a
-    terminal."""
+    """Return a value as a cell, with control characters escaped, except tabs and line ends: it may
+    end up on a terminal."""
     if type(value) is float or type(value) is int:
         return repr(value)
     text = value if type(value) is str else cell_text(value)
-    return text if text.isascii() and text.isprintable() else visible(text, kept="\t\n")
+    if text.isascii() and text.isprintable():
+        return text
+    return visible(text, kept="\t\n")
 
 
-# ---- Scores of several models as tables for people: the columns of each model beside those of the
-# others.
+# ---- Scores of several models as tables for people: the columns of the models side by side.
 
 Scores = Mapping[str, "SentenceScore"]  # of one sentence, by model
 
@@ -405,29 +419,37 @@ def show_side_by_side(
     with_ids: bool,
     carried: Sequence[str],
 ) -> None:
-    """Print the scores, ranked by the first model: its log-probability as a whole, by word or by
-    token. carried: columns of the input."""
+    """Print the scores of several models, ranked by the first model: its log-probability as a
+    whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError(
             "nothing to score", "the input has no line", "give sentences, or --input FILE"
         )
     ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
-    by_model = {name: [each[name] for each in ranked] for name in ranked[0]}
-    columns = {"id": [str(_first(each).id) for each in ranked]} if with_ids else {}
-    columns |= {
-        name: [cell_text(_first(each).columns.get(name)) for each in ranked] for name in carried
-    }
+    firsts = [_first(each) for each in ranked]
+    by_model = {}
+    for name in ranked[0]:
+        by_model[name] = [each[name] for each in ranked]
+
+    # Columns of the input first, then what each model says of the sentence.
+    columns = {}
+    if with_ids:
+        columns["id"] = [str(score.id) for score in firsts]
+    for name in carried:
+        columns[name] = [cell_text(score.columns.get(name)) for score in firsts]
     columns |= shared({"words": lambda score: str(score.words) if score.is_read else "-"}, by_model)
-    columns |= own(_figures(unit, settings.eos), by_model) | {
-        "sentence": [_first(each).text for each in ranked]
-    }
+    columns |= own(_numbers_of(unit, settings.eos), by_model)
+    columns["sentence"] = [score.text for score in firsts]
     unknown: dict[str, Cell] = {
         "unknown words": lambda score: ", ".join(score.oov),
         "no score because": lambda score: score.reason or "",
     }
-    print_columns(columns | shared(unknown, by_model), left=("id", *carried, "sentence", *unknown))
+    columns |= shared(unknown, by_model)
+    print_columns(columns, left=("id", *carried, "sentence", *unknown))
+
     for each in ranked:
         _show_surprisals_side_by_side(each, settings)
+    # Models may disagree on which of two sentences is likelier.
     if len(ranked) == 2 and unit == "logprob":
         for name, its in by_model.items():
             better, worse = sorted(
@@ -438,6 +460,18 @@ def show_side_by_side(
                 click.echo(f"{name}: {said}")
 
 
+def _numbers_of(unit: "Unit", eos: bool) -> dict[str, Cell]:
+    """Return the columns of numbers that the table has for each model."""
+    columns: dict[str, Cell] = {}
+    if unit != "logprob":
+        columns[f"logprob_per_{unit}"] = lambda score: terminal.number(
+            score.logprob_by(unit, eos), 4
+        )
+    columns["logprob_nats"] = lambda score: terminal.number(score.logprob_nats)
+    columns["ppl_word"] = lambda score: terminal.number(score.ppl_word)
+    return columns
+
+
 def _first(scores: Scores) -> "SentenceScore":
     return next(iter(scores.values()))
 
@@ -446,39 +480,26 @@ def _rank(score: "SentenceScore", unit: "Unit", eos: bool) -> float:
     return rank(score.logprob_by(unit, eos))
 
 
-def _figures(unit: "Unit", eos: bool) -> dict[str, Cell]:
-    per = (
-        {}
-        if unit == "logprob"
-        else {f"logprob_per_{unit}": lambda score: terminal.number(score.logprob_by(unit, eos), 4)}
-    )
-    return per | {
-        "logprob_nats": lambda score: terminal.number(score.logprob_nats),
-        "ppl_word": lambda score: terminal.number(score.ppl_word),
-    }  # fmt: skip
-
-
 def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -> None:
     measures = [column for name, column in MEASURES.items() if name in settings.measures]
-    for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
+    for unit, of, more in (("token", "token_scores", []), ("word", "word_scores", measures)):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
+        # Each row shows the word as the first model has it that has one there.
         items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]
         if not items:
             continue
-        columns = {unit: [getattr(item, unit) for item in items]} | own(
-            _numbers("surprisal_bits", *figures), by_model
-        )
+        columns = {unit: [getattr(item, unit) for item in items]}
+        columns |= own(_numbers("surprisal_bits", *more), by_model)
         columns |= shared(
             {"unknown": lambda item: "unknown" if item and item.is_oov else ""}, by_model
         )
+
+        # Next words belong to words: a model has none where it has no word.
         if unit == "word" and settings.next_words:
-            there = {
-                name: dict(zip(score.word_scores, score.next_words, strict=True))
-                for name, score in scores.items()
-            }
-            likeliest = {
-                name: [there[name].get(word, ()) for word in its] for name, its in by_model.items()
-            }
+            likeliest = {}
+            for name, score in scores.items():
+                there = dict(zip(score.word_scores, score.next_words, strict=True))
+                likeliest[name] = [there.get(word, ()) for word in by_model[name]]
             columns |= own({"likeliest here": words_there}, likeliest)
         click.echo()
         print_columns(columns, left=(unit, "unknown", "likeliest"))
@@ -487,26 +508,24 @@ def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -
 
 
 def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
-    """The tokens or words of each model, in the order of the text; None for a word that it does
-    not have: one that removes marks has fewer words, which end elsewhere. Tokens are the same
-    for all."""
+    """Return the tokens or words of each model in the order of the text, with None for each word
+    that a model lacks. Tokens are the same for all; but a model that removes marks has fewer words,
+    which end elsewhere."""
     if unit == "token":
         return by_model
-    placed = {
-        name: {(item.start, item.end, item.index): item for item in its}
-        for name, its in by_model.items()
-    }
+    placed = {}
+    for name, its in by_model.items():
+        placed[name] = {(item.start, item.end, item.index): item for item in its}
     places = sorted(set().union(*placed.values()))
-    return {name: [its.get(place) for place in places] for name, its in placed.items()}
+    return {name: list(map(its.get, places)) for name, its in placed.items()}
 
 
 def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
-    regions = next(iter(by_model.values()))
-    columns = {
-        "region": [region.name or str(region.index) for region in regions],
-        "text": [region.text for region in regions],
-        "words": [str(region.words) for region in regions],
-    }  # fmt: skip
+    columns: dict[str, list[str]] = {"region": [], "text": [], "words": []}
+    for region in next(iter(by_model.values())):
+        columns["region"].append(region.name or str(region.index))
+        columns["text"].append(region.text)
+        columns["words"].append(str(region.words))
     columns |= own(_numbers("surprisal_bits", "next_surprisal_bits"), by_model)
     columns |= shared(
         {"unknown words": lambda region: "unknown words" if region.is_oov else ""}, by_model
@@ -516,7 +535,7 @@ def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
 
 
 def _numbers(*names: str) -> dict[str, Cell]:
-    """The columns of figures that have the names of what holds them."""
+    """Return columns that show the attributes with these names."""
 
     def cell_of(name: str) -> Cell:
         return lambda item: terminal.number(item and getattr(item, name))

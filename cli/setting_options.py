@@ -1,5 +1,5 @@
-"""Options that set a field of a settings class: type, range, default and description are those of
-the field, so that each is said once."""
+"""Options that set a field of a settings class. They take type, range, default and description from
+the field, so that these are written once."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,12 +35,14 @@ DECODING = "rnnlm.tasks.seq2seq.settings:DecodingSettings"
 
 
 class SettingOption:
-    """An option that is still to be made of a field, when its command is asked for its options."""
-
-    section: str  # as `options.section` sets it
+    """An option of a setting. It is made when its command is asked for its options, since that
+    imports the settings class."""
 
     def __init__(self, settings: str, name: str, declared: Sequence[str], more: dict[str, Any]):
-        self.settings, self.name, self.declared, self.more = settings, name, declared, more
+        self.settings = settings
+        self.name = name
+        self.declared = declared
+        self.more = more
 
     def made(self) -> click.Option:
         """Import the settings class and make the option."""
@@ -52,16 +54,12 @@ class SettingOption:
         more = dict(self.more)
         names = self.declared or [f"--{self.name.replace('_', '-')}"]
         about = more.pop("help", None) or _sentence(more.pop("before", "") + field.description)
-        option = click.Option(
-            [self.name, *names],
-            help=about + _default(field, more.pop("default_is", None)),
-            # what is not given is left to whoever makes the settings
-            default=more.pop("default", None),
-            **_typed(field, more),
-        )
-        if hasattr(self, "section"):
-            option.section = self.section  # type: ignore[attr-defined]
-        return option
+        about += _default(field, more.pop("default_is", None))
+
+        # The field's default is for `--help` alone: an option that is not given stays None, so
+        # that a recipe or a settings file can still set it.
+        default = more.pop("default", None)
+        return click.Option([self.name, *names], help=about, default=default, **_typed(field, more))
 
 
 def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more: Any) -> Decorator:
@@ -85,19 +83,22 @@ def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more:
 
 # ---- What click needs to know of a field.
 
-UNLIMITED = 1 << 31  # a bound above that tells nobody anything: the settings check it
+UNLIMITED = 1 << 31  # an upper bound that large helps no reader; the settings still check it
 
 
 def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords for the type of a field, unless `more` has its own."""
     if "type" in more or "callback" in more:
         return more
+    # A field that may be None is an option that need not be given: what else it may be counts.
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
     kinds = {schema["type"] for schema in schemas if "type" in schema}
     if field.choices:
         return {"type": click.Choice(field.choices), **more}
     if kinds == {"boolean"}:
         return {"is_flag": True, **more}
+
+    # Numbers with their bounds, which `--help` shows; all else is text, which the settings check.
     kind: click.ParamType = click.STRING
     if kinds == {"integer"}:
         bounds = _bounds(schemas[0])
@@ -141,9 +142,9 @@ def _sentence(description: str) -> str:
 def _default(field: "Setting", default_is: str | None) -> str:
     """Return what `--help` says of the default."""
     if default_is is None:
-        _, _, without = field.description.partition(WITHOUT)
-        is_told = field.default not in (None, "", ()) and not isinstance(field.default, bool)
-        default_is = f"{field.default}" if is_told else without
+        _, _, default_is = field.description.partition(WITHOUT)
         if isinstance(field.default, float):
             default_is = f"{field.default:g}"
+        elif field.default not in (None, "", ()) and not isinstance(field.default, bool):
+            default_is = f"{field.default}"
     return f"  [default: {default_is}]" if default_is else ""

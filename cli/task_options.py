@@ -1,5 +1,5 @@
-"""Options of `rnnlm eval` and `rnnlm compare` that only some tasks have: refused where that of the
-models lacks them, else made into what the task takes."""
+"""Options of `rnnlm eval` and `rnnlm compare` that only some tasks have: refuse them for models of
+other tasks, and make the task's options of them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options, terminal
-from .options import refuse_given, refuse_if
+from .options import refuse_given
 
 if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
     from rnnlm.tasks.task import AnyTask
     from rnnlm.text.corpus import Text
 
-# what several parameters of a command say together, or one of another name
+# Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
     "adaptation": ("kind", "settings"),
     "blank_lines": ("keep_blank_lines", "documents"),
@@ -29,52 +29,62 @@ _SAID_BY = {
 def check(
     task: "AnyTask", name: str, comparing: bool = False, common: Collection[str] = ()
 ) -> None:
-    """Make sure that no option of other tasks stands on the command line.
+    """Make sure that no option of another task is on the command line.
 
-    name: of a model. common: parameters that mean something for models of all tasks.
+    name: of a model. common: parameters that all tasks take.
     """
     from rnnlm.models import registry
 
     taken_by = {each.plural: _taken_by(each, comparing) for each in registry.all_tasks()}
     own = {*_taken_by(task, comparing), *common}
+
+    # Options of the same tasks are refused in one message.
     foreign: dict[str, list[str]] = {}
     for option in click.get_current_context().command.params:
         takers = [plural for plural, taken in taken_by.items() if option.name in taken]
         if takers and option.name not in own:
             foreign.setdefault(" and ".join(takers), []).append(str(option.name))
-    for whom, names in foreign.items():
-        refuse_given(names, f"{name} is {task.what}, and this is for {whom}.")
+    for plurals, names in foreign.items():
+        refuse_given(names, f"{name} is {task.what}, and this is for {plurals}.")
 
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:
-    """The parameters that say something about models of a task, or about their data."""
-    said = {each.name for each in fields(_class_of(task, comparing))}
-    said |= {each.name for cls in task.reading for each in fields(cls)}
-    said |= task.offers
+    """Return the parameters that a task takes for its models and their data."""
+    taken = {each.name for each in fields(_class_of(task, comparing))} | task.offers
+    for cls in task.reading:
+        taken.update(each.name for each in fields(cls))
     if comparing:
-        said |= task.compares_by
-    return {name for each in said for name in _SAID_BY.get(each, (each,))}
+        taken |= task.compares_by
+
+    # A setting of the task may have another name on the command line, or several.
+    parameters: set[str] = set()
+    for name in taken:
+        parameters.update(_SAID_BY.get(name, (name,)))
+    return parameters
 
 
 def _class_of(task: "AnyTask", comparing: bool) -> type:
-    of_comparison = task.options_of_comparison if comparing else None
-    return of_comparison or task.options
+    if comparing and task.options_of_comparison:
+        return task.options_of_comparison
+    return task.options
 
 
 def data_of(
     task: "AnyTask", names: tuple[str, ...], given: Mapping[str, Any]
 ) -> "tuple[str, ...] | Text":
-    """The data of these names: lines are opened, others are read as the model's training data."""
+    """Return the data with these names: lines opened as a text, others as names, which the task
+    reads as it read the training data."""
     if not task.reads_lines:
         return names
     return options.corpus_of(names, options.text_flags(dict(given)))
 
 
 def options_of(task: "AnyTask", given: Mapping[str, Any], comparing: bool = False) -> object:
-    """The options of a task, as the parameters of a command say them."""
+    """Make the options of a task from the parameters of a command."""
     cls = _class_of(task, comparing)
     said: dict[str, Any] = {}
     for each in fields(cls):
+        # Some are made of several parameters, or of one with another name.
         if each.name == "reading":
             said["reading"] = _reading(task, given)
         elif each.name == "decode":
@@ -89,20 +99,22 @@ def options_of(task: "AnyTask", given: Mapping[str, Any], comparing: bool = Fals
 
 
 def _reading(task: "AnyTask", given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of reading that are to differ from those of the training data."""
-    names = [each.name for cls in task.reading for each in fields(cls)]
-    return {name: given[name] for name in names if given.get(name) is not None}
+    """Return the settings of reading that were given, to replace those of the training data."""
+    said = {}
+    for cls in task.reading:
+        for each in fields(cls):
+            if given.get(each.name) is not None:
+                said[each.name] = given[each.name]
+    return said
 
 
 def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":
-    """How an encoder-decoder decodes its sources."""
+    """Make the settings with which an encoder-decoder decodes its sources."""
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
     names = _SAID_BY["decoding"]
-    stands = [name for name in names if given[name] is not None]
-    refuse_if(
-        given["no_decode"] and stands,
-        "--no-decode: nothing is written, and "
-        f"--{next(iter(stands), '').replace('_', '-')} is about how.",
-    )
+    said = [name for name in names if given[name] is not None]
+    if said and given["no_decode"]:
+        flag = said[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} has no effect with --no-decode.")
     return options.settings_of(DecodingSettings, names, given)

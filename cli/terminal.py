@@ -1,6 +1,6 @@
-"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally,
-control characters escaped; but a piped table is TSV (:mod:`rnnlm.files.tables`), in which tabs and
-line ends stay what they are, in quoted cells."""
+"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally, with
+control characters escaped. A piped table is TSV (:mod:`rnnlm.files.tables`): tabs and line ends
+inside its cells are kept, in quotes."""
 
 import contextlib
 import json
@@ -20,36 +20,32 @@ NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
-_FIGURES = re.compile(r"\d+[smh]\b|[\d.,\s]+")
+_NUMBERS = re.compile(r"\d+[smh]\b|[\d.,\s]+")
 _OF = re.compile(r"([\d,]+) of ([\d,]+)")
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr. Where it cannot be shown (a terminal that is gone, a full
-    disk), work goes on."""
+    """Print one line for people, on stderr. Where it cannot be shown (a terminal that is gone, a
+    full disk), the work goes on without it."""
     with contextlib.suppress(OSError):
         click.echo(visible(message), err=True)
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:
-    """What each model's figures were measured on, and how: a line each, which names the model where
-    there are several."""
+    """Print what each model's metrics were measured on, and how: a line for each, with the model's
+    name where there are several."""
     for name, signature in signatures.items():
-        say(
-            f"signature of {name}: {signature}"
-            if len(signatures) > 1
-            else f"signature: {signature}"
-        )
+        of = f" of {name}" if len(signatures) > 1 else ""
+        say(f"signature{of}: {signature}")
 
 
 def unfailing(stream: IO[str]) -> IO[str]:
-    """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and
-    nothing else."""
+    """Return a stream that never fails: what is drawn on a terminal that is gone is lost."""
     return cast(IO[str], _Unfailing(stream))
 
 
 class _Unfailing:
-    """The rest of :class:`typing.IO` is that of the stream."""
+    """All but writing is left to the stream itself."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -68,25 +64,27 @@ class _Unfailing:
 
 
 class Progress:
-    """Says how far the work is, now and then, and how far each part of it has come in the end;
-    nothing of what is done soon. Without a terminal, where that is silent for a minute, a line says
+    """Says now and then how far the work is, and at the end how far each part of it has come. Work
+    that is done soon is not mentioned. Without a terminal, a line after each silent minute says
     that the work goes on, until the command ends or the progress is closed.
 
-    Messages of one part differ in figures alone.
+    Messages of one part differ in numbers alone.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.began = self.last_line = clock()
         self.message = self.part = ""
-        # whether the last message was said, and one of its part
-        self.is_said = self.is_part_known = False
+        self.is_said = False  # the last message
+        self.is_part_known = False  # some message of this part was said
         self.closed = threading.Event()
-        if context := click.get_current_context(silent=True):
-            context.call_on_close(self.close)
-            # None: the process was started with it closed
-            if sys.stderr is not None and not sys.stderr.isatty():
-                threading.Thread(target=self._go_on_saying, daemon=True).start()
+        context = click.get_current_context(silent=True)
+        if context is None:
+            return
+        context.call_on_close(self.close)
+        # A process that was started with stderr closed has none.
+        if sys.stderr is not None and not sys.stderr.isatty():
+            threading.Thread(target=self._go_on_saying, daemon=True).start()
 
     def __enter__(self) -> "Progress":
         return self
@@ -95,29 +93,33 @@ class Progress:
         self.close()
 
     def __call__(self, message: str) -> None:
-        if (part := _FIGURES.sub("", message)) != self.part:
+        part = _NUMBERS.sub("", message)
+        if part != self.part:
             self._end_part()
             self.part, self.is_part_known = part, False
         self.message, self.is_said = message, False
-        wait = min(
-            PROGRESS_SECONDS * max(1.0, (self.clock() - self.began) / 50), MOST_PROGRESS_SECONDS
-        )
-        if self.clock() - self.last_line >= wait or (self.is_part_known and _is_complete(message)):
+
+        # The longer the work takes, the fewer lines a minute.
+        elapsed = self.clock() - self.began
+        wait = min(PROGRESS_SECONDS * max(1.0, elapsed / 50), MOST_PROGRESS_SECONDS)
+        is_due = self.clock() - self.last_line >= wait
+        if is_due or (self.is_part_known and _is_complete(message)):
             self.say(message)
             self.is_said = self.is_part_known = True
 
     def say(self, line: str) -> None:
-        """A line that is said in any case."""
+        """Print a line now."""
         say(line)
         self.last_line = self.clock()
 
     def say_if_silent(self) -> None:
-        """That the work goes on, where nothing was said for a minute."""
-        if self.clock() - self.last_line >= SILENT_SECONDS:
-            self.say(
-                f"still working after {duration(self.clock() - self.began)}"
-                + (f"; {self.message}" if self.message else "")
-            )
+        """Say that the work goes on, if nothing was said for a minute."""
+        if self.clock() - self.last_line < SILENT_SECONDS:
+            return
+        line = f"still working after {duration(self.clock() - self.began)}"
+        if self.message:
+            line += f"; {self.message}"
+        self.say(line)
 
     def close(self) -> None:
         self._end_part()
@@ -129,15 +131,15 @@ class Progress:
             self.say(self.message)
 
     def _go_on_saying(self) -> None:
-        while not self.closed.wait(
-            max(SILENT_SECONDS / 60, SILENT_SECONDS - (self.clock() - self.last_line))
-        ):
+        silent = self.clock() - self.last_line
+        while not self.closed.wait(max(SILENT_SECONDS / 60, SILENT_SECONDS - silent)):
             self.say_if_silent()
+            silent = self.clock() - self.last_line
 
 
 class Estimate:
-    """Passes messages such as "1,479 of 2,958 tokens scored" on to `progress`, with how long the
-    rest may take. The time of a part counts from its first message."""
+    """Passes messages such as "1,479 of 2,958 tokens scored" on to `progress`, with an estimate of
+    the time left. The time of a part counts from its first message."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -145,26 +147,30 @@ class Estimate:
         self.began = self.done_before = 0.0
 
     def __call__(self, message: str) -> None:
-        counts = [int(each.replace(",", "")) for each in next(iter(_OF.findall(message)), ())]
-        if len(counts) != 2 or not counts[1]:
+        found = _OF.search(message)
+        done = wanted = 0
+        if found:
+            done, wanted = (int(each.replace(",", "")) for each in found.groups())
+        if not wanted:
             self.progress(message)
             return
-        done, wanted = counts
-        if (part := _FIGURES.sub("", message)) != self.part:
+        part = _NUMBERS.sub("", message)
+        if part != self.part:
             self.part, self.began, self.done_before = part, self.progress.clock(), done
         rate = (done - self.done_before) / max(1e-9, self.progress.clock() - self.began)
-        left = f", {duration((wanted - done) / rate)} left" if rate and done < wanted else ""
-        self.progress(message + left)
+        if rate and done < wanted:
+            message += f", {duration((wanted - done) / rate)} left"
+        self.progress(message)
 
 
 def _is_complete(message: str) -> bool:
-    """Whether it ends in all of all: 1,479 of 1,479 segments."""
+    """Return whether a message says that all is done, such as "1,479 of 1,479 segments"."""
     counts = _OF.findall(message)
     return bool(counts) and counts[-1][0] == counts[-1][1]
 
 
 def show_error(what: str, why: str = "", hint: str = "") -> None:
-    """An error: one line each for what, why, and the way out."""
+    """Print an error: a line each for what is wrong, why, and the way out."""
     say(f"error: {what}")
     if why:
         say(f"  why: {why}")
@@ -173,28 +179,28 @@ def show_error(what: str, why: str = "", hint: str = "") -> None:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Notices of the library as one line; warnings of other libraries are their developers'
-    matter."""
+    """Print a notice of the library as one line. Warnings of other libraries are for developers,
+    and are dropped."""
     if issubclass(category, RnnlmWarning):
         say(f"note: {message}")
 
 
 def print_json(*values: Any) -> None:
-    """One line of JSON for each value, on stdout."""
+    """Print one line of JSON for each value, on stdout."""
     for value in values:
         click.echo(json_text(value))
 
 
 def json_text(value: Any) -> str:
-    """One line of JSON; never NaN or Infinity, nor a control character as it is."""
+    """Return one line of JSON, without NaN, Infinity or bare control characters."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def tsv_line(cells: Iterable[str]) -> str:
-    """A row of TSV. Programs read back its tabs and line ends; other control characters are written
-    out, as it may end on a terminal."""
-    from rnnlm.files import tables  # reads settings files, too: --help does without its imports
+    """Return a row of TSV. Tabs and line ends stay, for programs to read back; other control
+    characters are escaped, as the row may end up on a terminal."""
+    from rnnlm.files import tables  # also reads settings files, whose imports --help can do without
 
     return tables.line(visible(cell, kept="\t\n") for cell in cells)
 
@@ -207,92 +213,88 @@ def print_table(
     gap: int | None = None,
     break_at: str = "\n",
 ) -> None:
-    """A table on a terminal (columns in `right` are right-aligned, `gap` spaces apart and without
-    edges; one cell a line where it is narrow), TSV elsewhere. break_at: where the name of a column
-    may have a line end on a terminal."""
+    """Print a table on a terminal, TSV elsewhere; on a narrow terminal one cell a line.
+
+    right: columns to align to the right. gap: spaces between columns without edges. break_at: where
+    the name of a column may be broken on a terminal.
+    """
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
         return
-    columns, right = [visible(column) for column in columns], [visible(column) for column in right]
-    shown = [[visible(cell) for cell in row] for row in rows]
     from rich.console import Console
 
+    columns = [visible(column) for column in columns]
+    right = [visible(column) for column in right]
+    shown = [list(map(visible, row)) for row in rows]
     console = Console()
     if console.width >= NARROW_COLUMNS:
         console.print(_rich_table(columns, shown, right, gap, break_at))
         return
+
+    # Too narrow for columns: the cells of a row below each other, a blank line between rows.
     for row in shown:
-        click.echo(
-            "\n".join(
-                f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)
-            )
-            + "\n"
-        )
+        for column, cell in zip(columns, row, strict=True):
+            click.echo(f"{column}: {cell}".strip())
+        click.echo()
 
 
 def print_blocks(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
 ) -> None:
-    """As :func:`print_table`; where a terminal has no room for all columns, they stand in tables
-    below each other, each of which begins with the columns of text that the whole one begins with.
-    Numbers and the words of headings are never cut."""
+    """Print a table as :func:`print_table` does, but cut into several below each other where the
+    terminal has no room for all columns. Each begins with the columns of text that the full one
+    begins with. Numbers and the words of headings are never cut."""
     from rich.console import Console
 
     console = Console()
     if not sys.stdout.isatty() or console.width < NARROW_COLUMNS:
         print_table(columns, rows, right)
         return
-    heads, shown = (
-        [visible(column) for column in columns],
-        [[visible(cell) for cell in row] for row in rows],
-    )
-    least = [
-        max(map(len, (*head.split(), *(row[place] for row in shown))), default=0)
-        for place, head in enumerate(heads)
-    ]
-    for block in _blocks(
-        least,
-        next((place for place, head in enumerate(columns) if head in right), len(columns)),
-        console.width,
-    ):
+    heads = [visible(column) for column in columns]
+    shown = [list(map(visible, row)) for row in rows]
+
+    # A column is at least as wide as its longest cell and the longest word of its heading.
+    least = []
+    for place, head in enumerate(heads):
+        parts = [*head.split(), *(row[place] for row in shown)]
+        least.append(max(map(len, parts), default=0))
+    keys = 0
+    while keys < len(columns) and columns[keys] not in right:
+        keys += 1
+
+    for block in _blocks(least, keys, console.width):
+        # Room that is left over goes to headings of several words.
         spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
-        named = [
-            textwrap.fill(heads[place], least[place] + max(0, spare), break_on_hyphens=False)
-            for place in block
-        ]
-        numeric = [
-            name for name, place in zip(named, block, strict=True) if columns[place] in right
-        ]
-        console.print(
-            _rich_table(
-                named, [[row[place] for place in block] for row in shown], numeric, None, "\n"
-            )
-        )
+        named, numeric = [], []
+        for place in block:
+            width = least[place] + max(0, spare)
+            named.append(textwrap.fill(heads[place], width, break_on_hyphens=False))
+            if columns[place] in right:
+                numeric.append(named[-1])
+        cells = [[row[place] for place in block] for row in shown]
+        console.print(_rich_table(named, cells, numeric, None, "\n"))
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
-    """The places of columns of such widths in tables of `room` characters, the first `keys` in
-    each."""
+    """Return the places of columns with these widths in tables of `room` characters, the first
+    `keys` columns in each."""
     blocks = [list(range(keys))]
     for place in range(keys, len(widths)):
-        if (
-            len(blocks[-1]) > keys
-            and sum(widths[each] + GAP for each in (*blocks[-1], place)) > room
-        ):
-            blocks.append(list(range(keys)))
-        blocks[-1].append(place)
+        block = blocks[-1]
+        needed = sum(widths[each] + GAP for each in (*block, place))
+        if needed > room and len(block) > keys:
+            block = list(range(keys))
+            blocks.append(block)
+        block.append(place)
     return blocks
 
 
 def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> None:
-    """A table of records that all have the same columns, right-aligned but for those in `left`."""
+    """Print a table of records that have the same columns, right-aligned except those in `left`."""
     columns = list(records[0])
-    print_table(
-        columns,
-        [list(record.values()) for record in records],
-        right=[name for name in columns if name not in left],
-    )
+    rows = [list(record.values()) for record in records]
+    print_table(columns, rows, right=[name for name in columns if name not in left])
 
 
 def _rich_table(
@@ -306,7 +308,7 @@ def _rich_table(
     from rich.table import Table
     from rich.text import Text
 
-    # beside the space that stands for a line between columns
+    # rich itself puts one space between columns, beside the padding.
     padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
     for column in columns:
@@ -316,24 +318,28 @@ def _rich_table(
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*map(Text, row))
     return table
 
 
 def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
-    """A value of any type in a table: fractions with so many digits or in such a format, whole
-    numbers in the format `whole`, a dash for none."""
+    """Return a value of any type as a cell: fractions with so many digits or in such a format,
+    whole numbers in the format `whole`, a dash for None."""
+    if value is None:
+        return "-"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, float):
-        return number(value, fractions) if isinstance(fractions, int) else format(value, fractions)
+        if isinstance(fractions, int):
+            return number(value, fractions)
+        return format(value, fractions)
     if isinstance(value, int) and not isinstance(value, bool):
         return format(value, whole)
-    return "-" if value is None else str(value)
+    return str(value)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as 45s, 3m 05s, 2h 10m."""
+    """Return seconds as 45s, 3m 05s, 2h 10m."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds}s"

@@ -1,5 +1,4 @@
-"""Options for pairs, and for what an encoder-decoder writes for them, of commands that measure
-models."""
+"""Options of commands that measure encoder-decoders: how pairs are read and sources decoded."""
 
 import click
 
@@ -10,8 +9,7 @@ _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders
 pair_options = section(
     _PAIRS,
     click.option("--target", multiple=True, metavar="FILE",
-                 help="What is to be written for each line of TEXT; several are several "
-                 "references."),
+                 help="The reference for each line of TEXT; repeat it for several references."),
     options_of(PAIRS, "target_column", metavar="NAME"),
     options_of(PAIRS, "skip_empty"),
 )  # fmt: skip
@@ -20,8 +18,8 @@ decoding_options = section(
     options_of(DECODING, "beam", default_is="1"),
     options_of(DECODING, "length_power", metavar="A"),
     options_of(DECODING, "max_length", "copy_unknown"),
-    click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
+    click.option("--no-decode", is_flag=True, help="Measure perplexity alone, which is faster."),
 )  # fmt: skip
 written_option = section(
-    "Output", output_option("Write what an encoder-decoder writes, a line for each pair.")
+    "Output", output_option("Write the outputs of an encoder-decoder, a line for each pair.")
 )

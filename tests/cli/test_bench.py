@@ -497,7 +497,7 @@ def test_memory_json_has_task_layer_and_verdict_lines(rnnlm):
         (("--lags", "5,ten"), "'5,ten' is not a list of whole numbers"),
         (("--lags", "2"), "a lag of 2 is too short"),
         (("--cells", "lsmt"), "there is no layer 'lsmt' here"),
-        (("--overwrite",), "--overwrite is for a picture"),
+        (("--overwrite",), "--overwrite needs --plot FILE"),
         (("--plot", "lags.txt"), "lags.txt does not have a plot suffix"),
     ],
 )

@@ -204,7 +204,7 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
      "--mode: {model} is an encoder-decoder, and this is for taggers and classifiers"),
     (("--context", "reset"),
      "--context: {model} is an encoder-decoder, and this is for language models"),
-    (("--no-decode", "--beam", "2"), "--beam is about how"),
+    (("--no-decode", "--beam", "2"), "--beam has no effect with --no-decode"),
     (("--no-decode", "-o", "x"), "-o has nothing to take"),
     (("--column", "german"), "german"), (("--target", "missing"), "missing"),
     (("-o", "-"), "standard output takes the figures"),

@@ -64,7 +64,7 @@ CONTRADICTIONS = {
     "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
     "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
     "banned prompt": (["--prompt", "the man", "--ban", "the"], "the prompt holds a banned word"),
-    "settings without adapt": (["--set", "cache_tokens=5"], "--set is for an adaptation"),
+    "settings without adapt": (["--set", "cache_tokens=5"], "--set needs --adapt"),
 }  # fmt: skip
 
 

@@ -169,7 +169,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     "options, message",
     [
         (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"),
-        (["the", "--pairs-scoring", "word"], "are for --pairs"),
+        (["the", "--pairs-scoring", "word"], "need --pairs"),
         (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"),
         (["--pairs", "pairs.tsv", "the man"],
             "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"],
@@ -178,7 +178,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
          "pairs.tsv is also an input"),
         (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"],
          "pairs.tsv is also an input"), (["--pairs", "pairs.tsv",
-            "--overwrite"], "is about a file"),
+            "--overwrite"], "--overwrite needs --pairs-details FILE or --plot FILE"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
         (["--pairs", "suite.json", "--pairs-scoring", "word"],
             "no scoring to choose"),

@@ -136,7 +136,7 @@ def test_default_settings_are_reported_as_such(rnnlm, models):
 
 
 @pytest.mark.parametrize("arguments, code, what", [
-    (["eval", "TEXT", "--set", "cache_tokens=9"], 2, "--set is for an adaptation"),
+    (["eval", "TEXT", "--set", "cache_tokens=9"], 2, "--set needs --adapt"),
     (["eval", "TEXT", "--adapt", "cache", "--set", "cache_toks=9"], 2,
      "unknown setting 'cache_toks'"),
     (["tune", "--on", "TEXT"], 2, "which adaptation?"),

@@ -344,9 +344,7 @@ LOOK_FOR_ATTRIBUTES = {
     "rnnlm/text/prepared/workers.py": "the operating system",
     "rnnlm/text/tokenizers/vocabulary.py": "what a user gives for lines or ids",
     "cli/main.py": "standard output and the operating system",
-    "cli/options.py": "options of click",
     "cli/processes.py": "the operating system",
-    "cli/setting_options.py": "options of click",
     "cli/signals.py": "the operating system",
 }
 MODEL_CLASS = re.compile(

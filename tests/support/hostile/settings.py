@@ -121,7 +121,7 @@ NUMBERS = {
     ),
     "eval, --set without --adapt": (
         "eval -m {unigram} {valid} --set cache_weight=0.1",
-        "--set is for an adaptation",
+        "--set needs --adapt",
     ),
     "doctor, sample: 0": ("doctor {unigram} --sample 0", "a sample of 0 contexts is empty"),
     "export, bits: 4": ("export -m {lstm} --compact out --bits 4", "Invalid value for '--bits'"),
