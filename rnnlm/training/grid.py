@@ -1,8 +1,8 @@
-"""Training a grid: one run after another, each combination of settings in a folder of its own, and
-a table of what came of them.
+"""Train a grid: one run after another, each combination of settings in its own folder, and a table
+of the results.
 
-The same grid again goes on: runs that have ended are read from their folders, one that was cut off
-goes on from its checkpoint.
+The same grid again resumes: runs that have ended are read from their folders, and one that was cut
+off continues from its checkpoint.
 """
 
 import math
@@ -39,24 +39,23 @@ from rnnlm.training.plan import Plan, plan
 from rnnlm.training.run import request_of, run
 from rnnlm.training.texts import SharedTexts
 
-# ---- What came of the runs of a grid, as their folders tell it, and the table of it.
+# ---- The results of a grid's runs, read from their folders, and the table of them.
 
 BOUNDS = ("low", "high")  # of an interval
-_APART = ("figures", "main", "metrics")  # fields that are no columns of the table
-_LAST = ("bleu", "chrf", "exact_match")  # where the tables of grids always had them
-CLEARLY = 1.01  # a perplexity as many times another is not just about the same
+_APART = ("figures", "main", "metrics")  # fields that are not columns of the table
+_LAST = ("bleu", "chrf", "exact_match")  # metrics that have always been the last columns
+CLEARLY = 1.01  # how many times another perplexity one must be to be clearly higher
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of one run. values: its settings of the grid. stopped: how it ended, as
-    :class:`rnnlm.events.Fitted` has it. parameters: numbers in the model. step: of the weights that
-    were kept, of `steps`. seconds: of training, with its validations, and tokens read in each. ppl:
-    perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without
-    unknown tokens. Figures are None where there are none. figures: of another task than language
-    modelling, those of each text by their names, such as valid_f1 or valid_bleu; main: the name,
-    without that of the text, of the one that counts, which has an interval. metrics: the one that
-    counts of each text."""
+    """The result of one run. values: of the grid's settings. stopped: how it ended, as in
+    :class:`rnnlm.events.Fitted`. parameters: how many the model has. step: of the weights that were
+    kept, out of `steps`. seconds: of training and its validations. ppl: exact perplexity per token,
+    with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. What was not
+    measured is None. figures: in other tasks than language modelling, the metrics by text and name,
+    such as valid_f1 or valid_bleu; main: the name, without the text, of the main metric, which has
+    an interval. metrics: the main metric on each text."""
 
     run: str
     folder: str
@@ -82,32 +81,30 @@ class RunResult:
     metrics: dict[str, Metric] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it: perplexities, or the figures of a task."""
+        """Return all of it, as JSON can hold it: perplexities, or the metrics of a task."""
         shown = {name: value for name, value in vars(self).items() if name not in _APART}
-        if self.main is None:
-            return shown
-        return {name: value for name, value in shown.items() if "_ppl" not in name} | self.figures
+        if self.main is not None:
+            shown = _without_perplexities(shown) | self.figures
+        return shown
 
     def row(self) -> dict[str, Any]:
-        """Its row in the table: the settings of the grid have columns of their own, and its folder
-        is named within the grid's."""
+        """Return its row in the table: a column for each setting of the grid, and its folder by its
+        name alone."""
         shown = self.to_dict()
-        return {
-            "run": shown.pop("run"),
-            **shown.pop("values"),
-            **shown,
-            "folder": Path(self.folder).name,
-        }
+        run, values = shown.pop("run"), shown.pop("values")
+        return {"run": run, **values, **shown, "folder": Path(self.folder).name}
 
 
-def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
-    """What the folder of `run`, which has ended, tells of it. error: what made it fail.
+def _without_perplexities(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if "_ppl" not in name}
 
-    Raises:
-        ModelError: the model there is damaged.
-    """
+
+def read(run: Combination) -> RunResult:
+    """Read the result of `run`, which has ended or failed, from its folder."""
     folder = run.request.output
     assert folder is not None
+
+    # How the run went, from its log. A run that failed has no end there.
     ended = fitted(folder)
     known: dict[str, Any] = {
         "steps": ended.get("steps"),
@@ -116,104 +113,117 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
     }
     if known["seconds"]:
         known["tokens_per_second"] = ended["tokens"] / known["seconds"]
-    if model_folder.is_model(folder):
-        manifest = model_folder.read_manifest(folder)
-        shapes = model_folder.content(folder, manifest)[2]
-        known |= {
-            "step": manifest.step,
-            "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
-        }
-        for text, evaluation in manifest.evaluations.items():
-            main = evaluation.mains[0]
-            known[f"{text}_signature"] = evaluation.signature
-            known.setdefault("metrics", {})[text] = main
-            # Perplexity has fields of its own.
-            if main.unit == "plain":
-                known |= _perplexities(text, evaluation)
-            else:
-                known.setdefault("figures", {}).update(_figures(text, evaluation))
-                known["main"] = _name(evaluation, main)
-    return RunResult(run.name, str(folder), run.values, **known)
+    if not model_folder.is_model(folder):
+        return RunResult(run.name, str(folder), run.values, **known)
+
+    # The model, and its exact evaluations.
+    manifest = model_folder.read_manifest(folder)
+    _, _, shapes = model_folder.content(folder, manifest)
+    known["step"] = manifest.step
+    known["parameters"] = sum(math.prod(shape) for _, shape in shapes.values())
+    figures: dict[str, float] = {}
+    metrics: dict[str, Metric] = {}
+    for text, evaluation in manifest.evaluations.items():
+        main = evaluation.mains[0]
+        metrics[text] = main
+        known[f"{text}_signature"] = evaluation.signature
+        if main.unit == "plain":  # a perplexity, which has its own fields
+            known |= _perplexities(text, evaluation)
+        else:
+            figures |= _figures(text, evaluation)
+            known["main"] = _name(evaluation, main)
+    return RunResult(run.name, str(folder), run.values, figures=figures, metrics=metrics, **known)
 
 
 def _perplexities(text: str, evaluation: Evaluation) -> dict[str, float | None]:
-    """The perplexity per token on a text, with the bounds of its interval, as RunResult has it."""
+    """Return the fields of RunResult for the perplexity per token on a text."""
     main, without_oov = evaluation.mains[0], evaluation.metric(f"{evaluation.main}_no_oov")
-    return {
-        f"{text}_ppl": main.value,
-        f"{text}_ppl_low": None if main.interval is None else main.interval.low,
-        f"{text}_ppl_high": None if main.interval is None else main.interval.high,
-        f"{text}_ppl_no_oov": None if without_oov is None else without_oov.value,
-    }
+    found = {"ppl": main.value}
+    if main.interval is not None:
+        found["ppl_low"] = main.interval.low
+        found["ppl_high"] = main.interval.high
+    if without_oov is not None:
+        found["ppl_no_oov"] = without_oov.value
+    return {f"{text}_{name}": value for name, value in found.items()}
 
 
 def _figures(text: str, evaluation: Evaluation) -> dict[str, float]:
-    """The shares and scores on a text, those of each column of labels followed by the bounds of the
+    """Return the scores on a text: for each column of labels its scores, and the interval of the
     main one."""
     found: dict[str, float] = {}
     for column in evaluation.column_names:
         its = [each for each in evaluation.metrics if each.column == column]
-        scores = [each for each in its if each.unit != "plain" and each.value is not None]
-        for metric in sorted(scores, key=lambda each: each.name in _LAST):
-            found[f"{text}_{_name(evaluation, metric)}"] = metric.value or 0.0
+        for metric in sorted(its, key=lambda each: each.name in _LAST):
+            if metric.unit != "plain" and metric.value is not None:
+                found[f"{text}_{_name(evaluation, metric)}"] = metric.value
         main = evaluation.main_of(column)
-        for bound in BOUNDS if main.interval is not None else ():
-            found[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
+        if main.interval is not None:
+            for bound in BOUNDS:
+                found[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
     return found
 
 
 def _name(evaluation: Evaluation, metric: Metric) -> str:
-    """The name of a metric, after that of its column where there are several."""
+    """Return the name of a metric, after that of its column if there are several."""
     has_several = len(evaluation.column_names) > 1
     return f"{metric.column}_{metric.name}" if has_several else metric.name
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:
-    """Send a notice for each text on which another run is clearly the best without unknown words,
-    which are one, often easy, token."""
+    """Send a notice for each text on which another run is clearly the best without unknown words.
+
+    All unknown words are one token, which is often easy to predict.
+    """
     for text, name in (("valid", "validation"), ("test", "test")):
-        found = [each for each in results if getattr(each, f"{text}_ppl_no_oov") is not None]
-        if (
-            len({getattr(each, f"{text}_signature").rpartition("|model:")[0] for each in found})
-            != 1
-        ):
-            continue  # other texts or tokenizers: the figures do not compare
-        best, known = (min(found, key=attrgetter(f"{text}_ppl{end}")) for end in ("", "_no_oov"))
-        low, high = (getattr(each, f"{text}_ppl_no_oov") for each in (known, best))
-        if high > CLEARLY * low and getattr(known, f"{text}_ppl") > CLEARLY * getattr(
-            best, f"{text}_ppl"
-        ):
+        ppl, ppl_no_oov = f"{text}_ppl", f"{text}_ppl_no_oov"
+        found = [each for each in results if getattr(each, ppl_no_oov) is not None]
+
+        # Perplexities on other texts, or with other tokenizers, do not compare.
+        measured = set()
+        for each in found:
+            signature = getattr(each, f"{text}_signature")
+            measured.add(signature.rpartition("|model:")[0])
+        if len(measured) != 1:
+            continue
+
+        # Tell only of runs that clearly change places, in both perplexities.
+        best = min(found, key=attrgetter(ppl))
+        known = min(found, key=attrgetter(ppl_no_oov))
+        low, high = getattr(known, ppl_no_oov), getattr(best, ppl_no_oov)
+        is_clear = getattr(known, ppl) > CLEARLY * getattr(best, ppl)
+        if high > CLEARLY * low and is_clear:
             notice(
                 f"on the {name} text, {best.run} is the best with its unknown words, {known.run} "
-                "without them "
-                f"({low:,.2f} to {high:,.2f}): only the latter is about words that the models know"
+                f"without them ({low:,.2f} to {high:,.2f}): only the latter is about words that "
+                "the models know"
             )
 
 
 def columns(results: Sequence[RunResult]) -> list[str]:
-    """The columns of the table: those of texts that no run was evaluated on are left out."""
+    """Return the columns of the table, without those of texts that no run was evaluated on."""
+    # Rows differ: runs that failed have no metrics of their labels.
     rows = [result.row() for result in results]
-    texts = [
-        text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)
-    ]
-    # runs that failed have no figures of labels
-    names = dict.fromkeys(name for row in rows for name in row)
+    names: dict[str, Any] = {}
+    for row in rows:
+        names |= dict.fromkeys(row)
     if any(result.main for result in results):
-        names = {name: None for name in names if "_ppl" not in name}
-    return [name for name in names if not name.startswith(tuple(f"{text}_" for text in texts))]
+        names = _without_perplexities(names)
+
+    shown = list(names)
+    for text in ("valid", "test"):
+        if all(row[f"{text}_signature"] is None for row in rows):
+            shown = [name for name in shown if not name.startswith(f"{text}_")]
+    return shown
 
 
 def write_table(path: Path, results: Sequence[RunResult]) -> None:
-    """Write the table: a row for each run, figures in full, empty cells where there are none.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write the table: a row for each run, numbers in full, empty cells where there are none."""
     names = columns(results)
-    rows = ([cell_text(result.row().get(name)) for name in names] for result in results)
-    replace_file(
-        path, "".join(map(tables.line, [names, *rows])).encode("utf-8", "backslashreplace")
-    )
+    lines = [tables.line(names)]
+    for result in results:
+        row = result.row()
+        lines.append(tables.line([cell_text(row.get(name)) for name in names]))
+    replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
 
 # ---- grid
@@ -223,9 +233,9 @@ CURVES = "curves.svg"
 
 @dataclass(frozen=True)
 class GridPlan:
-    """A grid made definite: each of its runs planned, none begun. differing: settings beside the
-    grid's own in which runs differ, the value of each run by its name. shared: what the runs take
-    from the first one, as their recipes differ there."""
+    """A grid made definite: each of its runs planned, none begun. differing: other settings than
+    the grid's in which runs differ, the value of each run by its name. shared: settings that all
+    runs take from the first one, as their recipes set them differently."""
 
     request: GridRequest
     folder: Path
@@ -237,7 +247,7 @@ class GridPlan:
 
 @dataclass(frozen=True)
 class GridRunStarted:
-    """A run of a grid is about to begin, or to go on; the events of that run follow. number: from
+    """A run of a grid is about to begin or to resume; the events of that run follow. number: from
     1, of `count`."""
 
     number: int
@@ -248,7 +258,7 @@ class GridRunStarted:
 
 @dataclass(frozen=True)
 class GridRunEnded:
-    """A run of a grid has ended: what came of it. error: what made it end, if it failed; the grid
+    """A run of a grid has ended, with this result. error: what made it fail, if it did; the grid
     goes on."""
 
     number: int
@@ -259,9 +269,9 @@ class GridRunEnded:
 
 @dataclass(frozen=True)
 class GridFinished:
-    """The grid is over. stopped: "complete", or "request" where the caller asked for its end: the
-    same grid again goes on. table, curves: the files with the figures and the picture of all runs
-    that have ended; None where there are none."""
+    """The grid is over. stopped: "complete", or "request" if the caller asked for its end: the same
+    grid again resumes. table, curves: the files with the results and the learning curves of all
+    runs that have ended; None where there are none."""
 
     folder: str
     results: tuple[RunResult, ...]
@@ -279,32 +289,29 @@ def train_grid(
     stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any,
 ) -> Iterator[GridEvent]:  # fmt: skip
     """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
-    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. Text,
-    tokenizer, budget and seed are those of the first run for all, unless the grid names them.
+    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs have
+    the text, tokenizer, budget and seed of the first one, unless the grid names them.
 
-    grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: where
-    the recipes of their kinds differ, too, all runs have the settings of the first. output: the
-    grid's folder, with one for each run, `grid.tsv` and `curves.svg`. stop, save and all other
-    keywords are as for :func:`rnnlm.train`. What the folder holds of this grid is not trained
-    again.
+    grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: all
+    runs also take from the first one what their recipes set differently. output: the grid's folder,
+    with one for each run, `grid.tsv` and `curves.svg`. stop, save and all other keywords are as for
+    :func:`rnnlm.train`. Runs of this grid that the folder holds already are not trained again.
 
     Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end
     GridFinished.
 
     Raises:
-        RnnlmError: a combination cannot be, the text cannot be read, the folder holds other runs;
-            all before the first run begins. A run that diverges is told of by its GridRunEnded.
+        RnnlmError: a combination is impossible, the text cannot be read, the folder holds other
+            runs; all before the first run begins. A run that diverges is reported by its
+            GridRunEnded.
     """
     asked = GridRequest(request_of(text, request), axes_of(grid), equal_settings)
     yield from run_grid(plan_grid(asked), stop, save)
 
 
 def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
-    """Plan each run of a grid; texts are read and encoded once for all runs that read them alike.
-
-    Raises:
-        RnnlmError: as for :func:`train_grid`.
-    """
+    """Plan each run of a grid. Texts are read and encoded once for all runs that read them in the
+    same way."""
     if current_rank().count > 1:
         raise UsageError(
             "a grid is trained by one process",
@@ -320,7 +327,8 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
             "choose another folder with -o",
         )
     runs, shared = combinations(request)
-    texts, plans = SharedTexts(request.request.tokenizer_from), []
+    texts = SharedTexts(request.request.tokenizer_from)
+    plans = []
     for each in runs:
         with naming(each.name), _own_hint():
             plans.append(replace(plan(each.request, progress, texts), has_intervals=True))
@@ -329,7 +337,7 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
 
 @contextmanager
 def _own_hint() -> Iterator[None]:
-    """What to do about a folder that holds another run: a grid does without --resume."""
+    """Replace the hint about a folder that holds another run: a grid needs no --resume."""
     try:
         yield
     except (OutputError, UsageError) as error:
@@ -344,11 +352,7 @@ def _own_hint() -> Iterator[None]:
 def run_grid(
     planned: GridPlan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
 ) -> Iterator[GridEvent]:
-    """Train what :func:`plan_grid` has planned; the events, as for :func:`train_grid`.
-
-    Raises:
-        OutputError: something cannot be written.
-    """
+    """Train what :func:`plan_grid` has planned. Yield the events of :func:`train_grid`."""
     with lock.held(planned.folder, "grid"):
         yield from _run_grid(planned, stop, save)
 
@@ -356,12 +360,13 @@ def run_grid(
 def _run_grid(
     planned: GridPlan, stop: Callable[[], bool], save: Callable[[], bool]
 ) -> Iterator[GridEvent]:
+    count = len(planned.runs)
     results: list[RunResult] = []
-    is_asked = False
-    for number, (each, run_plan) in enumerate(
-        zip(planned.runs, planned.plans, strict=True), start=1
-    ):
-        yield GridRunStarted(number, len(planned.runs), each, run_plan)
+    planned_runs = zip(planned.runs, planned.plans, strict=True)
+    for number, (each, run_plan) in enumerate(planned_runs, start=1):
+        yield GridRunStarted(number, count, each, run_plan)
+
+        # Train. A run that diverges does not end the grid; one that is asked to stop does.
         error = None
         try:
             for event in run(run_plan, stop, save):
@@ -369,29 +374,30 @@ def _run_grid(
             is_asked = isinstance(event, Finished) and (event.stopped == "request" or stop())
         except TrainingError as failure:
             error, is_asked = failure, stop()
-        if not is_asked:
-            result = read(each, error)
-            results.append(result)
-            yield GridRunEnded(number, len(planned.runs), result, error)
-            with writing(planned.folder):
-                write_table(planned.folder / GRID_TABLE, results)
         if is_asked:
             break
-    stopped = "request" if len(results) < len(planned.runs) else "complete"
+
+        # Write the table after each run, so that a grid that is cut off later has one.
+        result = read(each)
+        results.append(result)
+        yield GridRunEnded(number, count, result, error)
+        with writing(planned.folder):
+            write_table(planned.folder / GRID_TABLE, results)
+
+    # The end: notices and the picture concern all runs.
+    stopped = "request" if len(results) < count else "complete"
     table = str(planned.folder / GRID_TABLE) if results else None
     notice_unknown_words(results)
-    yield GridFinished(
-        str(planned.folder), tuple(results), stopped, table, _draw(planned.folder, results)
-    )
+    curves = _draw(planned.folder, results)
+    yield GridFinished(str(planned.folder), tuple(results), stopped, table, curves)
 
 
 def _draw(folder: Path, results: Sequence[RunResult]) -> str | None:
-    """The picture of all curves, if there are any; where it is."""
-    curves = [
-        learning_curve(result.folder)
-        for result in results
-        if (Path(result.folder) / METRICS).is_file()
-    ]
+    """Draw the learning curves of all runs. Return the file, or None if there are no curves."""
+    curves = []
+    for result in results:
+        if (Path(result.folder) / METRICS).is_file():
+            curves.append(learning_curve(result.folder))
     if not any(curve.points for curve in curves):
         return None
     plotting.save(curves_figure(curves), folder / CURVES)

@@ -1,8 +1,8 @@
 """A grid: settings with several values each, and the run that each combination of them asks for.
 
-The runs differ in the grid's settings, and in what the recipes of their kinds set otherwise. Their
-text and tokenizer, budget and seed are one: those of the first run that has them, unless the grid
-names them.
+The runs differ in the grid's settings, and in what the recipes of their kinds set differently. All
+have the text, tokenizer, budget and seed of the first run that has them, unless the grid names
+them.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ LONGEST_NAME = 150  # characters of a folder's name
 
 @dataclass(frozen=True)
 class GridRequest:
-    """What a grid is asked for. request: of all its runs; its output is the folder of the grid.
+    """A request for a grid. request: what all runs have in common; its output is the grid's folder.
     axes: the values of each setting of the grid, as text; `model` and `recipe` may be among them.
-    equal_settings: whether settings in which the recipes differ are those of the first run."""
+    equal_settings: whether all runs take from the first one what their recipes set differently."""
 
     request: Request
     axes: Mapping[str, tuple[str, ...]]
@@ -41,8 +41,8 @@ class GridRequest:
 
 @dataclass(frozen=True)
 class Combination:
-    """One run of a grid, before its text is read. values: its settings of the grid. request: goes
-    to a folder of the grid's folder."""
+    """One run of a grid, before its text is read. values: of the grid's settings. request: saves
+    in a folder within the grid's folder."""
 
     name: str
     values: dict[str, str]
@@ -52,8 +52,8 @@ class Combination:
 
 
 def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The axes of `name=value,value` texts. Values that hold commas are separated by semicolons:
-    `layer_sizes=400,400;650,650`."""
+    """Parse `name=value,value` texts into axes. Values that hold commas are separated by
+    semicolons: `layer_sizes=400,400;650,650`."""
     axes: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
@@ -64,25 +64,20 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The axes of settings and their values, each a sequence or a single one."""
+    """Make axes of settings and their values, each a sequence or a single value."""
     axes: dict[str, tuple[str, ...]] = {}
     for name, values in grid.items():
-        _add(
-            axes,
-            name,
-            [values]
-            if isinstance(values, str) or not isinstance(values, Iterable)
-            else list(values),
-        )
+        is_single = isinstance(values, str) or not isinstance(values, Iterable)
+        _add(axes, name, [values] if is_single else list(values))
     return dict(renamed(axes, "grid"))
 
 
 def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) -> None:
     texts = tuple(as_text(value).strip() for value in values)
     if name in axes:
+        all_texts = ",".join((*axes[name], *texts))
         raise UsageError(
-            f"{ORIGIN} names {name} twice",
-            hint=f"give all its values at once: {name}={','.join((*axes[name], *texts))}",
+            f"{ORIGIN} names {name} twice", hint=f"give all its values at once: {name}={all_texts}"
         )
     if not texts:
         raise UsageError(
@@ -92,102 +87,109 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) 
         raise UsageError(f"{ORIGIN} {name}: a value is empty", hint="write none for no value")
     if len(set(texts)) < len(texts):
         raise UsageError(
-            f"{ORIGIN} {name}: a value stands there twice", ", ".join(texts), "leave one out"
+            f"{ORIGIN} {name}: a value is given twice", ", ".join(texts), "leave one out"
         )
     axes[name] = texts
 
 
 def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
-    """All runs of a grid, the values of its last setting changing fastest; and the settings that
-    all take from the first run."""
+    """Return all runs of a grid, the values of its last setting changing fastest, and the settings
+    that all take from the first run."""
     _check(grid)
     folder = grid.request.output or usual_folder(grid.request)
-    chosen = [
-        dict(zip(grid.axes, values, strict=True))
-        for values in itertools.product(*grid.axes.values())
-    ]
+    chosen = []
+    for values_of_run in itertools.product(*grid.axes.values()):
+        chosen.append(dict(zip(grid.axes, values_of_run, strict=True)))
+
+    # The kind of each run, and the settings that some kind of the grid has.
     kinds = []
     for values in chosen:
         with naming(run_name(values)):
             kinds.append(_kind(grid.request, values))
-    known = [names_of(kind.all_settings) for kind in kinds]
-    left_out = {
-        kind.name: _without_effect(grid.request, own, set().union(*known))
-        for kind, own in zip(kinds, known, strict=True)
-    }
-    for name in filter(left_out.get, left_out):
-        notice(f"a model of kind {name} has no {', '.join(left_out[name])}: it is trained without")
-    requests = [
-        _request(grid.request, values, folder, left_out[kind.name])
-        for values, kind in zip(chosen, kinds, strict=True)
-    ]
-    found = [_resolved(values, request) for values, request in zip(chosen, requests, strict=True)]
-    shared = _common_settings(grid, found)
-    return [
-        _resolved(each.values, _with(each.request, shared, each.resolved)) for each in found
-    ], shared
+    known: set[str] = set()
+    for kind in kinds:
+        known |= names_of(kind.all_settings)
+
+    # What is given for all runs need not suit each kind: a kind does without, and a notice says so.
+    left_out = {}
+    for kind in kinds:
+        left_out[kind.name] = _without_effect(grid.request, names_of(kind.all_settings), known)
+    for name, lacking in left_out.items():
+        if lacking:
+            notice(f"a model of kind {name} has no {', '.join(lacking)}: it is trained without")
+
+    # Resolve each run alone, then once more with what all share.
+    runs = []
+    for values, kind in zip(chosen, kinds, strict=True):
+        runs.append(_resolved(values, _request(grid.request, values, folder, left_out[kind.name])))
+    shared = _common_settings(grid, runs)
+    alike = [_resolved(each.values, _with(each.request, shared, each.resolved)) for each in runs]
+    return alike, shared
 
 
 def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
-    """The settings, beside those of the grid, in which the runs that have them differ: the value of
-    each run, by its name."""
-    names = dict.fromkeys(
-        name for run in runs for name in run.resolved.values if name not in run.values
-    )
-    found = {
-        name: {run.name: run.resolved.values[name] for run in runs if name in run.resolved.values}
-        for name in names
-    }
-    return {
-        name: values
-        for name, values in found.items()
-        if any(value != next(iter(values.values())) for value in values.values())
-    }
+    """Return the settings, beside those of the grid, in which runs differ: the value of each run
+    that has the setting, by the run's name."""
+    names: dict[str, None] = {}  # in the order of the runs and their settings
+    for run in runs:
+        names |= dict.fromkeys(name for name in run.resolved.values if name not in run.values)
+
+    found = {}
+    for name in names:
+        values = {}
+        for run in runs:
+            if name in run.resolved.values:
+                values[run.name] = run.resolved.values[name]
+        first = next(iter(values.values()))
+        if any(value != first for value in values.values()):
+            found[name] = values
+    return found
 
 
 def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str, Any]:
-    """What all runs take from the first one that has it, where they would differ."""
-    shared = {
-        name: next(iter(values.values())) for name, values in differing(runs).items()
-        if name in COMMON or (grid.equal_settings and name != "model")
-    }  # fmt: skip
-    if (
-        not grid.request.valid
-        and grid.request.text
-        and not all(run.kind.holds_out for run in runs)
-        and "holdout" not in grid.axes
-    ):
-        # asked for, so that all hold it out
+    """Return the settings that all runs take from the first one that has them, where they would
+    differ."""
+    shared = {}
+    for name, values in differing(runs).items():
+        if name in COMMON or (grid.equal_settings and name != "model"):
+            shared[name] = next(iter(values.values()))
+
+    # Some kinds hold out lines for validation, others do not: then all do, so that they train on
+    # the same lines.
+    needs_holdout = grid.request.text and not grid.request.valid
+    all_hold_out = all(run.kind.holds_out for run in runs)
+    if needs_holdout and not all_hold_out and "holdout" not in grid.axes:
         shared["holdout"] = runs[0].resolved.make(HoldoutSettings).holdout
     return shared
 
 
 def run_name(values: Mapping[str, str]) -> str:
-    """What a run is called: model=gru,hidden_size=128."""
+    """Return the name of a run: model=gru,hidden_size=128."""
     return ",".join(f"{name}={value}" for name, value in values.items())
 
 
 def folder_name(name: str) -> str:
-    """The name of its folder: itself, or with a hash where it is long or has characters that are
-    not for names of files."""
+    """Return the name of a run's folder: the run's name, made safe and told apart by a hash if it
+    is long or has characters that do not suit file names."""
     safe = re.sub(r"[^\w.,=+-]", "_", name)[:LONGEST_NAME]
-    return (
-        name
-        if safe == name
-        else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    )
+    if safe == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe}-{digest[:8]}"
 
 
 def usual_folder(request: Request) -> Path:
-    """./checkpoints/NAME-grid, after the text."""
-    first = Path(request.text[0]).name.partition(".")[0] if request.text else CORPUS
+    """Return ./checkpoints/NAME-grid, named after the text."""
+    first = CORPUS
+    if request.text:
+        first = Path(request.text[0]).name.partition(".")[0]
     name = re.sub(r"[^\w-]+", "-", first).strip("-") or "text"
     return Path("checkpoints") / f"{name}-grid"
 
 
 @contextmanager
 def naming(run: str) -> Iterator[None]:
-    """Errors meanwhile are of that run, and say so."""
+    """Put the name of the run before errors that happen in this context."""
     try:
         yield
     except RnnlmError as error:
@@ -196,18 +198,19 @@ def naming(run: str) -> Iterator[None]:
 
 
 def _check(grid: GridRequest) -> None:
-    """Raises UsageError: there are no axes, or a setting has a value elsewhere."""
+    """Refuse a grid without axes, with a setting that has a value elsewhere too, or to resume."""
     if not grid.axes:
         raise UsageError(
             "a grid needs a setting with its values", hint="for instance --grid model=rnn,gru,lstm"
         )
-    given = {"--set": grid.request.assignments, "a named option": grid.request.flags}
-    given["a named option"] = {
-        **grid.request.flags,
-        **{name: 0 for name in ("model", "recipe") if getattr(grid.request, name)},
-    }
-    for place, settings in given.items():
-        if twice := sorted(grid.axes.keys() & settings.keys()):
+    named = set(grid.request.flags)
+    if grid.request.model:
+        named.add("model")
+    if grid.request.recipe:
+        named.add("recipe")
+    for place, names in (("--set", set(grid.request.assignments)), ("a named option", named)):
+        twice = sorted(grid.axes.keys() & names)
+        if twice:
             raise UsageError(f"{twice[0]} is in the grid and in {place}", hint="leave one out")
     if grid.request.resume:
         raise UsageError(
@@ -218,49 +221,53 @@ def _check(grid: GridRequest) -> None:
 
 
 def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
-    """The kind of model of a run."""
+    """Return the kind of model of a run. Other settings are left out, as they may suit only other
+    kinds of the grid."""
     naming_it = {name: value for name, value in values.items() if name in ("model", "recipe")}
-    assignments = {name: value for name, value in request.assignments.items() if name == "model"}
+    assignments = {}
+    if "model" in request.assignments:
+        assignments["model"] = request.assignments["model"]
     without_settings = replace(_placed(request, naming_it), assignments=assignments, flags={})
     return resolve_request(without_settings).kind
 
 
 def _placed(request: Request, values: Mapping[str, str]) -> Request:
-    settings = {name: value for name, value in values.items() if name != "recipe"}
-    return replace(
-        request,
-        recipe=values.get("recipe", request.recipe),
-        extra_layers=(Layer(ORIGIN, settings, is_text=True),),
-    )
+    """Return the request with the grid's values for one run, as a layer of settings."""
+    settings = dict(values)
+    recipe = settings.pop("recipe", request.recipe)
+    layer = Layer(ORIGIN, settings, is_text=True)
+    return replace(request, recipe=recipe, extra_layers=(layer,))
 
 
 def _without_effect(request: Request, own: set[str], known: set[str]) -> list[str]:
-    """What is given for all runs and a kind with its `own` settings lacks, though it is `known` to
-    another kind of the grid."""
-    return sorted((request.assignments.keys() | request.flags.keys()) & known - own)
+    """Return the settings given for all runs that a kind with its `own` settings lacks, though they
+    are `known` to another kind of the grid."""
+    given = request.assignments.keys() | request.flags.keys()
+    return sorted(given & known - own)
 
 
 def _request(
     request: Request, values: dict[str, str], folder: Path, left_out: list[str]
 ) -> Request:
-    """The request of a run, without what its kind lacks. A run that diverged is tried again."""
+    """Return the request of a run, without the settings that its kind lacks. A run that diverged is
+    tried again."""
     output = folder / folder_name(run_name(values))
-    assignments, flags = (
-        {k: v for k, v in given.items() if k not in left_out}
-        for given in (request.assignments, request.flags)
-    )
-    again = request.overwrite or (
-        is_model(output) and read_manifest(output).training.get("stopped") == "diverged"
-    )
-    placed = _placed(request, values)
+    is_diverged = False
+    if is_model(output) and not request.overwrite:
+        is_diverged = read_manifest(output).training.get("stopped") == "diverged"
+    starts_over = request.overwrite or is_diverged
     return replace(
-        placed,
-        assignments=assignments,
-        flags=flags,
+        _placed(request, values),
+        assignments=_without(request.assignments, left_out),
+        flags=_without(request.flags, left_out),
         output=output,
-        overwrite=again,
-        resume=False if again else "auto",
+        overwrite=starts_over,
+        resume=False if starts_over else "auto",
     )
+
+
+def _without(given: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in names}
 
 
 def _resolved(values: dict[str, str], request: Request) -> Combination:
@@ -268,6 +275,7 @@ def _resolved(values: dict[str, str], request: Request) -> Combination:
         try:
             settled = resolve_request(replace(request, resume=False))
         except SettingsError as error:
+            # A setting of the grid that this kind lacks: --model, the usual hint, is on an axis.
             if "model" in values and f"({ORIGIN})" in error.what:
                 error.hint = f"train {values['model']} by itself, or in a grid without that setting"
             raise
@@ -275,6 +283,6 @@ def _resolved(values: dict[str, str], request: Request) -> Combination:
 
 
 def _with(request: Request, shared: Mapping[str, Any], resolved: Resolved) -> Request:
-    """`request` with those of the shared settings that it has, below its own."""
+    """Put the shared settings that the run's kind has below the run's own."""
     own = {name: value for name, value in shared.items() if name in resolved.values}
     return replace(request, extra_layers=(Layer(FIRST, own), *request.extra_layers))

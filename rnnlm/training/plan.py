@@ -1,5 +1,5 @@
-"""What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to
-the output free."""
+"""A request made definite: settings resolved, texts read and encoded, and a folder that can be
+written to."""
 
 import itertools
 import math
@@ -29,46 +29,49 @@ from rnnlm.training.texts import Opener
 
 @dataclass(frozen=True)
 class Plan:
-    """A request made definite: every setting with its origin, the texts encoded, where the model
-    goes. overlaps: how much of the validation and the test text (valid, test) is in the training
-    text."""
+    """A request made definite: every setting with its origin, the encoded texts, the output folder.
+
+    overlaps: how much of the validation and the test text (valid, test) is in the training text.
+    """
 
     request: Request
     recipe: str | None
     kind: registry.Kind
     resolved: Resolved
     data: Data
-    # weights to start from, or where a run goes on
+    # weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
     test: CountedText | None
     valid_is: str  # what the validation text is, in words
     output: Path
-    # of the model that this very run has left already, if `resume` is "auto"
+    # with `resume` "auto", if this run has finished already: the manifest of its model
     finished: model_folder.Manifest | None = None
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
-    has_intervals: bool = False  # whether the exact evaluations at the end come with 95 % intervals
+    has_intervals: bool = False  # whether the exact evaluations at the end have 95 % intervals
 
     def describe(self) -> list[tuple[str, object, str, str]]:
-        """(name, value, origin, description) of every setting."""
-        about = {
-            name: text for cls in self.resolved.classes for name, text in describe(cls).items()
-        }
-        return [
-            (name, value, self.resolved.origins[name], about[name])
-            for name, value in self.resolved.values.items()
-        ]
+        """Return (name, value, origin, description) of every setting."""
+        descriptions: dict[str, str] = {}
+        for cls in self.resolved.classes:
+            descriptions |= describe(cls)
+        rows: list[tuple[str, object, str, str]] = []
+        for name, value in self.resolved.values.items():
+            rows.append((name, value, self.resolved.origins[name], descriptions[name]))
+        return rows
 
     def parameters(self) -> int | None:
-        """How many numbers the model has; nothing is allocated. None until n-grams are counted."""
+        """Count the model's parameters without allocating them. None until n-grams are counted."""
         shapes = self.kind.array_shapes(self.resolved.values, self.data.tokenizer)
-        return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
+        if shapes is None:
+            return None
+        return sum(math.prod(shape) for _, shape in shapes.values())
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run saves, which is known before its texts are read.
+    """The folder that a run saves in, known before its texts are read.
 
-    passed_over: the default folder, where that holds a finished model or something else.
+    passed_over: the default folder, if it was taken, by a finished model or something else.
     """
 
     folder: Path
@@ -82,11 +85,14 @@ def plan(
     announce: Callable[[Destination], None] | None = None,
 ) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written.
-    `progress` is called with how far reading is. opener: reads and encodes the texts; None: as the
-    kind of model does. announce: called with where the run saves before any text is read.
+
+    progress: called with how far reading is. opener: reads and encodes the texts; None: as the kind
+    of model does. announce: called with where the run saves, before any text is read.
 
     A request that names no folder takes the default one. An unfinished run there is resumed if it
-    is of the same settings and text, and refused otherwise."""
+    has the same settings and text, and refused otherwise.
+    """
+    # Decide whether a run is resumed, and which; it has its own recipe and tokenizer.
     _check_going_on(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:
@@ -95,19 +101,22 @@ def plan(
         request = _as_there_is_something(request)
     if request.resume:
         request = _of_the_run(request)
+
+    # The settings. Refuse or point out those that cannot work, before any text is read.
     recipe, kind, resolved = resolve_request(request)
     task = registry.task(kind.task)
+    valid = ", ".join(request.valid)
+    if not valid and not request.text:
+        valid = "the bundled one"
     warn_of_idle(
         resolved,
         str(request.config),
         contextual=request.contextual or request.resume,
-        valid=", ".join(request.valid) or (None if request.text else "the bundled one"),
+        valid=valid or None,
     )
     _warn_of_replaced_start(resolved, request)
-    kind.check(
-        resolved,
-        has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)),
-    )
+    has_valid = bool(request.valid or not request.text or held_out_share(kind, resolved))
+    kind.check(resolved, has_valid=has_valid)
 
     # Without -o, an unfinished run in the default folder has to be this one.
     usual = _usual_folder(recipe, kind)
@@ -120,13 +129,18 @@ def plan(
     lock.check(output)
     model_folder.check_output(output, is_there_allowed)
 
-    texts = (opener or task.open_texts)(request, resolved, kind, progress)
+    # The texts. They or their tokenizer settle what is still open, such as columns of labels.
+    open_texts = opener or task.open_texts
+    texts = open_texts(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
+
+    # Only with its texts read is it known whether the run in the folder is this one: finished, to
+    # be resumed, or not there.
     run = run_of(recipe, resolved, data)
     done = None
     if is_auto:
-        # A model that is done may have the former default of what nobody asked for.
-        unasked = {n for n, origin in resolved.origins.items() if origin == "default"}
+        # A finished model may have a former default of what nobody asked for.
+        unasked = {name for name, origin in resolved.origins.items() if origin == "default"}
         done = resuming.finished(output, run, resolved.former_defaults, unasked)
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if is_unasked:
@@ -153,58 +167,59 @@ def plan(
 
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
-    """Of two things that say how weights start, one has no effect."""
-    idle = [
-        name for name in resolved.values if name.startswith("init_") and resolved.is_asked(name)
-    ]
+    """Send a notice where one choice of initial weights replaces another."""
+    idle = []
+    for name in resolved.values:
+        if name.startswith("init_") and resolved.is_asked(name):
+            idle.append(name)
     if request.init_from and idle:
         notice(
             f"without effect: {', '.join(idle)}; the weights are those of --init-from "
             f"{request.init_from}"
         )
-    name = "init_from" if request.init_from else "init_encoder_from"
-    if (file := resolved.values.get("embeddings")) and (source := getattr(request, name)):
+
+    # Vectors of a file are read last, so they win over those of a language model.
+    name, source = "--init-from", request.init_from
+    if not source:
+        name, source = "--init-encoder-from", request.init_encoder_from
+    file = resolved.values.get("embeddings")
+    if file and source:
         notice(
             f"for the same words, the vectors of embeddings = {file} replace those of "
-            f"--{name.replace('_', '-')} {source}"
+            f"{name} {source}"
         )
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: Data) -> Run:
-    """Which run a plan's settings, text and tokenizer make."""
+    """Return what identifies the run: recipe, settings, hashes of its texts and tokenizer."""
+    settings = dict(resolved.values)
     valid = data.valid.lines_hash if data.valid else None
-    return Run(
-        recipe, dict(resolved.values), data.train.lines_hash, valid, data.tokenizer.fingerprint
-    )
+    return Run(recipe, settings, data.train.lines_hash, valid, data.tokenizer.fingerprint)
 
 
 def _as_there_is_something(request: Request) -> Request:
-    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with
-    `--init-from` where that is given."""
+    """Decide `--resume auto`: resume if the folder has a checkpoint, else start, with `--init-from`
+    if that is given."""
     assert request.output is not None
-    goes_on = checkpoints.exists(request.output)
-    if not goes_on:
+    if not checkpoints.exists(request.output):
         return replace(request, resume=False)
     return _without_starts(replace(request, resume=True))
 
 
 def _without_starts(request: Request) -> Request:
-    """Drop the models to start from: a run that goes on has its weights."""
+    """Drop the models to start from: a run that is resumed has its weights already."""
     none: dict[str, Any] = dict.fromkeys(STARTS)
     return replace(request, **none)
 
 
 def _check_going_on(request: Request) -> None:
-    """Raises UsageError: to go on with a run, and something that begins one, are asked for at
-    once."""
-    starts = [name for name in STARTS if getattr(request, name) and request.resume != "auto"]
-    other = (
-        "--overwrite"
-        if request.overwrite
-        else "--" + starts[0].replace("_", "-")
-        if starts
-        else None
-    )
+    """Refuse `--resume` together with an option that begins a run."""
+    other = None
+    starts = [name for name in STARTS if getattr(request, name)]
+    if request.overwrite:
+        other = "--overwrite"
+    elif starts and request.resume != "auto":
+        other = "--" + starts[0].replace("_", "-")
     if request.resume and other:
         raise UsageError(
             f"--resume and {other} cannot be combined",
@@ -214,7 +229,7 @@ def _check_going_on(request: Request) -> None:
 
 
 def _of_the_run(request: Request) -> Request:
-    """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
+    """Complete a request to resume with the tokenizer and the recipe of the run in its folder."""
     assert request.output is not None
     run = checkpoints.load_run(request.output)
     return replace(
@@ -225,21 +240,30 @@ def _of_the_run(request: Request) -> Request:
 
 
 def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:
-    """./checkpoints/NAME; the name demo is the shipped model's."""
-    return Path("checkpoints") / (DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name)
+    """Return ./checkpoints/NAME. The demo recipe saves under the name of its corpus, as the name
+    demo is taken by the shipped model."""
+    name = recipe or kind.name
+    if recipe == DEMO_RECIPE:
+        name = DEMO_CORPUS
+    return Path("checkpoints") / name
 
 
 def _folder_to_resume(request: Request) -> Path:
-    """Return the folder of the run that `--resume` without -o goes on with.
+    """Return the folder of the run that `--resume` without -o resumes.
 
     The unfinished one; else the newest that has a checkpoint; else the default folder.
     """
     settled = resolve_request(replace(request, resume=False))
     usual = _usual_folder(settled.recipe, settled.kind)
+    unfinished = _unfinished_folder(usual)
+    if unfinished:
+        return unfinished
+
+    # With --resume auto, a run in the default folder that has finished is left as it is.
     resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
-    if request.resume == "auto":  # which does nothing where the run in the default folder is over
-        resumable = []
-    return _unfinished_folder(usual) or (resumable[-1] if resumable else usual)
+    if resumable and request.resume != "auto":
+        return resumable[-1]
+    return usual
 
 
 def _unfinished_folder(usual: Path) -> Path | None:
@@ -248,7 +272,7 @@ def _unfinished_folder(usual: Path) -> Path | None:
 
 
 def _holds_unfinished(folder: Path) -> bool:
-    """Whether `folder` holds a run that has not come to its end, with a model or before its first.
+    """Return whether `folder` holds an unfinished run, with a model or before its first.
 
     A damaged model is left alone.
     """
@@ -263,13 +287,18 @@ def _holds_unfinished(folder: Path) -> bool:
 def _taken_folders(usual: Path) -> Iterator[Path]:
     """Yield `usual`, usual-2, usual-3, ... up to the first that is free."""
     for number in itertools.count(1):
-        folder = usual.with_name(f"{usual.name}-{number}") if number > 1 else usual
-        if not (folder.is_file() or (folder.exists() and any(folder.iterdir()))):
+        folder = usual
+        if number > 1:
+            folder = usual.with_name(f"{usual.name}-{number}")
+        is_taken = folder.is_file() or (folder.exists() and any(folder.iterdir()))
+        if not is_taken:
             return
         yield folder
 
 
 def _free_folder(usual: Path) -> Path:
-    """Return `usual`, or usual-2, usual-3, ... where that is taken."""
+    """Return the first of `usual`, usual-2, usual-3, ... that is free."""
     taken = len(list(_taken_folders(usual)))
-    return usual.with_name(f"{usual.name}-{taken + 1}") if taken else usual
+    if not taken:
+        return usual
+    return usual.with_name(f"{usual.name}-{taken + 1}")

@@ -1,4 +1,4 @@
-"""What a person asks `train` for, and all settings that follow: recipe < config file < `--set` <
+"""What a person asks `train` for, and the settings that result: recipe < config file < `--set` <
 named flags."""
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.training import resume as resuming
 
-# flags of all runs: where a kind of model has no such setting, a notice says so
+# Flags of all runs: a kind of model without such a setting ignores them, and a notice says so.
 _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 
 
@@ -32,31 +32,35 @@ class Request:
     config: Path | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    # more settings, between the config file and the assignments: those of a grid
+    # settings of a grid, between the config file and the assignments
     extra_layers: tuple[Layer, ...] = ()
     # none: the default folder in ./checkpoints, or a new one where that holds a finished model
     output: Path | None = None
     overwrite: bool = False
-    resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
+    resume: bool | Literal["auto"] = False  # continue the run in `output`; auto: if there is one
     tokenizer_from: str | None = None
     init_from: str | None = None
-    # of a task: a language model that reads lines from their end
-    init_from_reversed: str | None = None
-    contextual: tuple[str, ...] = ()  # of a task: language models that are read beside the words
     task: str | None = None  # of TASKS; none: a language model
-    labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
+
+    # Tagging and classification: a language model that reads lines from their end, language models
+    # whose hidden states are read beside the words, and files of labels beside the text.
+    init_from_reversed: str | None = None
+    contextual: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     valid_labels: tuple[str, ...] = ()
     test_labels: tuple[str, ...] = ()
-    # of seq2seq: for each file of the text one with what is to be written
+
+    # Sequence to sequence: a file of targets for each file of the text (for validation and test,
+    # each is one reference), and language models for the two sides.
     target: tuple[str, ...] = ()
-    valid_target: tuple[str, ...] = ()  # each of them one reference
+    valid_target: tuple[str, ...] = ()
     test_target: tuple[str, ...] = ()
-    init_encoder_from: str | None = None  # of seq2seq: language models
+    init_encoder_from: str | None = None
     init_decoder_from: str | None = None
 
 
 class Settled(NamedTuple):
-    """What a request comes to. recipe: its name; None: none is used."""
+    """A request made definite. recipe: its name; None: none is used."""
 
     recipe: str | None
     kind: registry.Kind
@@ -68,18 +72,18 @@ def resolve_request(request: Request) -> Settled:
 
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
     < config file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
-    they stand in the place of the first three.
+    they replace the first three.
     """
     _check_recipe_and_model(request)
 
-    # What is said with this very run.
+    # What the request itself says, above what a resumed run has stored.
     said = _said_layers(request)
     stored: list[Layer] = []
     if request.resume and request.output is not None:
         stored.append(resuming.settings_layer(request.output))
     chosen = [*stored, *said]
 
-    # The recipe. Where a run is resumed, it gives no more than its name: it may have changed since.
+    # The recipe. A resumed run takes only its name: the recipe may have changed since.
     recipe = _recipe_for(request, chosen)
     from_recipe: list[Layer] = []
     if recipe is not None and not request.resume:
@@ -87,7 +91,7 @@ def resolve_request(request: Request) -> Settled:
         from_recipe.append(Layer(f"recipe {recipe}", values))
     chosen = [*from_recipe, *chosen]
 
-    # What is learned, and what suits the text, if that is a bundled corpus.
+    # The task, and what suits the text if that is a bundled corpus.
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     from_corpus: list[Layer] = []
     if not request.resume:
@@ -95,13 +99,13 @@ def resolve_request(request: Request) -> Settled:
         values = _with_tokenizer(suiting, _topmost(chosen, "tokenizer"))
         from_corpus.append(Layer("the bundled corpus", values))
 
-    # The kind of model, and what its weights need if they start as those of language models.
+    # The kind of model, and the settings that its weights need if they come from language models.
     name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
     kind = registry.trained_kind(str(name or task.usual_model), task.name)
     starts = _starts(request, kind)
     from_starts = [start.layer for start in starts]
 
-    # All layers, the lowest first, without what has no meaning for this kind.
+    # All layers, the lowest first. Drop or refuse what this kind has no setting for.
     layers = [*from_corpus, *from_recipe, *from_starts, *stored, *said]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
@@ -109,7 +113,7 @@ def resolve_request(request: Request) -> Settled:
     layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
     _check_names(layers, kind)
 
-    # A run that was stored before a setting came had the default that the setting came with.
+    # A run stored before a setting existed used the default that the setting was introduced with.
     if request.resume:
         layers.insert(0, Layer("the default of that time", former_defaults(kind.all_settings)))
 
@@ -121,17 +125,18 @@ def resolve_request(request: Request) -> Settled:
 
 
 def _tell_former_defaults(resolved: Resolved) -> None:
-    """Name the settings in which a run that goes on differs from one that would begin today."""
+    """Send a notice for each setting that keeps a former default because the run is resumed."""
     for name, former in former_defaults(resolved.classes).items():
         if resolved.values[name] == former and not resolved.is_asked(name):
+            today = as_text(resolved.defaults[name])
             notice(
                 f"{name} stays {as_text(former)}, with which this run began; a run that begins now "
-                f"has {as_text(resolved.defaults[name])}"
+                f"has {today}"
             )
 
 
 def _check_recipe_and_model(request: Request) -> None:
-    """Raises UsageError: a recipe is named, and a model of another kind than it makes."""
+    """Refuse a recipe together with a model of another kind than the recipe makes."""
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
@@ -142,24 +147,23 @@ def _check_recipe_and_model(request: Request) -> None:
 
 
 def _said_layers(request: Request) -> list[Layer]:
-    """The settings that stand in the request itself, the lowest first."""
-    config = read_toml(request.config) if request.config else {}
+    """Return the settings that the request itself contains, the lowest layer first."""
+    config: dict[str, Any] = {}
+    if request.config:
+        config = read_toml(request.config)
     flags = dict(request.flags)
     if request.model:
         flags["model"] = request.model
     if request.task:
         flags["task"] = request.task
-    layers = [
-        Layer(str(request.config or "--config"), config),
-        *request.extra_layers,
-        Layer("--set", request.assignments, is_text=True),
-        Layer("the command line", flags),
-    ]
+    from_config = Layer(str(request.config or "--config"), config)
+    assigned = Layer("--set", request.assignments, is_text=True)
+    layers = [from_config, *request.extra_layers, assigned, Layer("the command line", flags)]
     return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
 
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
-    """The name of the recipe: the one that is asked for, or the usual one of the task."""
+    """Return the name of the recipe asked for, or else the task's usual one."""
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
@@ -172,15 +176,14 @@ def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
 
 
 def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
-    """`values` without the settings of their tokenizer, if `tokenizer` asks for another one."""
+    """Drop the tokenizer settings from `values` if `tokenizer` is another tokenizer than theirs."""
     if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
         return values
-    of_tokenizers = names_of([TokenizerSettings])
-    return {name: value for name, value in values.items() if name not in of_tokenizers}
+    return _without_names(values, names_of([TokenizerSettings]))
 
 
 def _topmost(layers: list[Layer], name: str) -> Any:
-    """The value of a setting in the last layer that has it."""
+    """Return the value of a setting in the last layer that has it, or None."""
     for layer in reversed(layers):
         if name in layer.values:
             return layer.values[name]
@@ -188,12 +191,16 @@ def _topmost(layers: list[Layer], name: str) -> Any:
 
 
 def _without(layer: Layer, names: set[str]) -> Layer:
-    kept = {name: value for name, value in layer.values.items() if name not in names}
-    return replace(layer, values=kept)
+    return replace(layer, values=_without_names(layer.values, names))
+
+
+def _without_names(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
-    """The general flags that this kind of model has no use for. A notice names each."""
+    """Return the general flags that this kind of model has no setting for, and send a notice for
+    each."""
     ignored = (flags.keys() & _GENERAL) - names_of(kind.all_settings)
     for name in ignored:
         notice(
@@ -208,15 +215,15 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
 
 @dataclass(frozen=True)
 class _Start:
-    """What a task's network takes over of the settings of a language model. option: names it."""
+    """Settings that a task's network takes over from the language model that `option` names."""
 
     option: str
     layer: Layer
 
 
 def _model_to_start_from(request: Request, task: str) -> str | None:
-    """The kind of the language model that a task's network starts from, if that task has such
-    networks."""
+    """Return the kind of the language model that a task's network starts from, if the task has
+    networks of that kind."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
     if name is None:
         return None
@@ -226,49 +233,52 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
 
 
 def _starts(request: Request, kind: registry.Kind) -> list[_Start]:
-    """What a task's network takes over of the settings of language models."""
+    """Return the settings that a task's network takes over from language models."""
     if request.resume:
         return []
-    return [
-        _Start(option, Layer(f"language model {name}", values))
-        for option, name, values in registry.task(kind.task).initial_settings(request, kind)
-    ]
+    task = registry.task(kind.task)
+    starts = []
+    for option, name, values in task.initial_settings(request, kind):
+        starts.append(_Start(option, Layer(f"language model {name}", values)))
+    return starts
 
 
 def _check_starts(resolved: Resolved, starts: list[_Start]) -> None:
-    """Raises UsageError: what is asked for differs from what the weights to start from need."""
+    """Refuse settings that do not fit the weights to start from."""
     origins = {start.layer.origin for start in starts}
     for start in starts:
         for name, value in start.layer.values.items():
-            have, origin = resolved.values[name], resolved.origins[name]
+            have = resolved.values[name]
             if have == value:
                 continue
+            origin = resolved.origins[name]
             hint = f"leave {name} out: it is taken over"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            raise UsageError(
-                f"{name} = {as_text(have)} ({origin}) does not fit {start.option}",
-                f"it is {as_text(value)} in the {start.layer.origin}",
-                hint,
-            )
+            what = f"{name} = {as_text(have)} ({origin}) does not fit {start.option}"
+            raise UsageError(what, f"it is {as_text(value)} in the {start.layer.origin}", hint)
 
 
 # ---- What a model of this kind does not have.
 
 
 def _check_fields(request: Request, task: AnyTask) -> None:
-    """Raises UsageError: something is asked for that only other tasks have."""
+    """Refuse what only other tasks can be asked for."""
     tasks = registry.all_tasks()
-    of_some = frozenset[str]().union(*(each.request_fields for each in tasks))
-    lacking = of_some - task.request_fields
-    for each in fields(request):
-        if each.name in lacking and getattr(request, each.name):
-            others = [other.name for other in tasks if each.name in other.request_fields]
-            raise task.refusal_of_field(each.name, others)
+    of_tasks = frozenset[str]()
+    for each in tasks:
+        of_tasks |= each.request_fields
+    lacking = of_tasks - task.request_fields
+
+    # Name the first in the order of the fields, and the tasks that have it.
+    for asked in fields(request):
+        if asked.name in lacking and getattr(request, asked.name):
+            others = [other.name for other in tasks if asked.name in other.request_fields]
+            raise task.refusal_of_field(asked.name, others)
 
 
 def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
-    """Raises SettingsError: a setting belongs to another kind of model, or to another task."""
+    """Refuse settings that belong to another kind of model, or to another task."""
     known = names_of(kind.all_settings)
     for layer in layers:
         for name in layer.values:
@@ -277,16 +287,18 @@ def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
 
 
 def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
-    """Raises SettingsError: other kinds of models than this one have a setting of that name."""
-    others = [other for other in (*registry.KINDS.values(), *registry.TASK_KINDS) if other.fitting]
-    owners = [other for other in others if name in names_of(other.all_settings)]
-    alike = [name for name, other in registry.kinds_of(kind.task).items() if other in owners]
+    """Refuse a setting that other kinds of models have. A name that none has is reported later."""
+    owners = []
+    for other in (*registry.KINDS.values(), *registry.TASK_KINDS):
+        if other.fitting and name in names_of(other.all_settings):
+            owners.append(other)
+
+    # Kinds of the same task come first: --model chooses one of them.
+    alike = [each for each, other in registry.kinds_of(kind.task).items() if other in owners]
     if alike:
-        raise SettingsError(
-            f"a model of kind {kind.name} has no setting {name!r} ({origin})",
-            f"it belongs to: {', '.join(alike)}",
-            f"add --model {alike[0]}",
-        )
+        what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
+        raise SettingsError(what, f"it belongs to: {', '.join(alike)}", f"add --model {alike[0]}")
     if owners:
-        tasks = [registry.task(name) for name in dict.fromkeys(each.task for each in owners)]
+        names_of_tasks = dict.fromkeys(each.task for each in owners)
+        tasks = [registry.task(each) for each in names_of_tasks]
         raise registry.task(kind.task).refusal_of_setting(name, origin, tasks)

@@ -1,7 +1,6 @@
-"""Going on with a training run that was cut off: its settings, and whether what is asked for is
-that run.
+"""Resume a training run that was cut off: its settings, and whether a request asks for that run.
 
-Settings, text and tokenizer are those of the run; its length and where it runs may change.
+Settings, text and tokenizer must be those of the run; its length and where it runs may change.
 """
 
 from collections.abc import Collection
@@ -21,72 +20,86 @@ MAY_CHANGE = {
     "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip
-# in the default folder: a command of another length is another run, until --resume says otherwise
+# In the default folder, without --resume: a command with another budget is another run.
 MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
 
 
 def settings_layer(folder: Path) -> Layer:
-    """The settings of the run in `folder`."""
+    """Return the settings of the run in `folder`."""
     return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
 
 
 def state_of(
     folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None
 ) -> TrainingState | None:
-    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A
-    setting that came later had the default that it came with."""
+    """Return the state that the run in `folder` resumes from, or None if it is `done`; refuse
+    another run than that one.
+
+    defaults: of settings that the stored run may lack, as they were introduced after it.
+    """
     stored = checkpoints.load_run(folder)
-    if why := _difference(stored, run, defaults, MAY_CHANGE):
+    why = _difference(stored, run, defaults, MAY_CHANGE)
+    if why:
         raise _another(folder, why)
     if done:
         return None
     _tell_other_rates(stored.settings, run.settings)
+
+    # A compact checkpoint has no weights: they are those of the model beside it.
     state = checkpoints.load(folder)
-    # carried in compact form: the weights are the model's
     if not any(name.startswith("network.") for name in state.arrays):
         model, _ = model_folder.load(folder, "cpu")
-        state = TrainingState(
-            state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())}
-        )
+        weights = arrays.with_prefix("network.", model.to_arrays())
+        state = TrainingState(state.facts, {**state.arrays, **weights})
     return state
 
 
 def _difference(stored: Run, run: Run, defaults: dict[str, Any], may_change: set[str]) -> str:
     """Say how `run` differs from the `stored` one; "" if it is the same."""
     for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
+        before = stored.settings.get(name, defaults.get(name))
+        now = run.settings.get(name)
         if before != now and name not in may_change:
             return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
     parts = {
-        "recipe": "recipe",
-        "training text": "train_data",
-        "validation text": "valid_data",
-        "tokenizer": "tokenizer",
+        "recipe": (stored.recipe, run.recipe),
+        "training text": (stored.train_data, run.train_data),
+        "validation text": (stored.valid_data, run.valid_data),
+        "tokenizer": (stored.tokenizer, run.tokenizer),
     }
-    differing = [
-        what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)
-    ]
-    return f"not the same: {', '.join(differing)}" if differing else ""
+    differing = [what for what, (before, now) in parts.items() if before != now]
+    if not differing:
+        return ""
+    return f"not the same: {', '.join(differing)}"
 
 
 def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState | None:
-    """Return what the unfinished run in the default `folder` goes on from, if `run` is that one.
+    """Return the state that the unfinished run in the default `folder` resumes from; refuse
+    another run than `run`.
 
-    None where it was cut off before its first checkpoint: then it starts over.
+    None if it was cut off before its first checkpoint: then it starts over.
     """
-    there = model_folder.read_manifest(folder) if model_folder.is_model(folder) else None
-    stored = None
+    there = None
+    if model_folder.is_model(folder):
+        there = model_folder.read_manifest(folder)
+
+    # Another run there is not to be lost, nor resumed with settings that nobody asked for.
+    stored, why = None, ""
     if checkpoints.exists(folder):
         stored = checkpoints.load_run(folder)
     elif there:
         stored = _run_of_model(there, run)
-    if stored and (why := _difference(stored, run, defaults, MAY_CHANGE_UNASKED)):
+    if stored:
+        why = _difference(stored, run, defaults, MAY_CHANGE_UNASKED)
+    if why:
         raise OutputError(
             f"{folder} holds an unfinished run of other settings or text",
             why,
             "to continue that run, add --resume and leave out what differs; to begin another, name "
             "another folder with -o, or replace that run with --overwrite",
         )
+
+    # It is this run: resume it, or start over where there is no checkpoint.
     if checkpoints.exists(folder):
         state = state_of(folder, run, defaults)
         assert state is not None
@@ -101,54 +114,53 @@ def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState |
 
 
 def _run_of_model(there: Manifest, run: Run) -> Run:
-    """Return the run of a model without checkpoints: what its manifest notes, the rest of `run`."""
-    return Run(
-        there.training.get("recipe"),
-        there.settings,
-        there.training["train_data"],
-        # else there was none, or none was noted, and it is still to be read
-        there.training.get("valid_data") or run.valid_data,
-        run.tokenizer,
-    )
+    """Return the run of a model without checkpoints, from its manifest. What the manifest lacks is
+    taken from `run`, so that it counts as the same."""
+    noted = there.training
+    valid_data = noted.get("valid_data") or run.valid_data
+    return Run(noted.get("recipe"), there.settings, noted["train_data"], valid_data, run.tokenizer)
 
 
 def finished(
     folder: Path, run: Run, defaults: dict[str, Any], unasked: Collection[str] = ()
 ) -> Manifest | None:
-    """The model in `folder` if `run` has come to its end there already; None where it has not, or
-    there is no model. A setting that came later had the default that it came with, which may differ
-    from today's where the setting is `unasked` for."""
+    """Return the manifest of the model in `folder` if `run` has finished there already; None if it
+    has not, or if there is no model. Refuse a model of another run.
+
+    defaults: of settings that the stored run may lack, as they were introduced after it; they may
+    differ from today's where the setting is `unasked` for.
+    """
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
-    differing = set()
-    for name, value in run.settings.items():
+
+    # The model must be of this run: same settings, recipe and texts.
+    differing = []
+    for name, value in sorted(run.settings.items()):
         stored = there.settings.get(name, defaults.get(name))
         is_former_default = name in unasked and stored == defaults.get(name)
         if stored != value and not is_former_default and name not in MAY_CHANGE:
-            differing.add(name)
-    parts = {
-        "its recipe": ("recipe", run.recipe),
-        "its training text": ("train_data", run.train_data),
-    }
-    # else there was none, or none was noted, and it is still to be read
-    if there.training.get("valid_data"):
-        parts["its validation text"] = ("valid_data", run.valid_data)
-    others = [
-        *sorted(differing),
-        *(what for what, (name, value) in parts.items() if there.training.get(name) != value),
-    ]
-    if others:
+            differing.append(name)
+    noted = there.training
+    if noted.get("recipe") != run.recipe:
+        differing.append("its recipe")
+    if noted.get("train_data") != run.train_data:
+        differing.append("its training text")
+    # The manifest may name no validation text: there was none, or it was not noted.
+    if noted.get("valid_data") and noted["valid_data"] != run.valid_data:
+        differing.append("its validation text")
+    if differing:
         hint = (
             "choose another folder with -o, or replace it with --overwrite in the place "
             "of --resume auto"
         )
         raise OutputError(
-            f"{folder} already holds a model of another run", f"{others[0]} differs", hint
+            f"{folder} already holds a model of another run", f"{differing[0]} differs", hint
         )
-    if there.training.get("stopped") in ENDED and there.settings.get("budget") == run.settings.get(
-        "budget"
-    ):
+
+    # With another budget, even a run that finished goes on.
+    same_budget = there.settings.get("budget") == run.settings.get("budget")
+    if noted.get("stopped") in ENDED and same_budget:
         return there
     if not checkpoints.exists(folder):
         _check_unfinished(folder, there)
@@ -156,8 +168,8 @@ def finished(
 
 
 def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """Refuse to begin a run anew that came to an end: its model is not to be lost. A notice says so
-    of one that was cut off before its first checkpoint."""
+    """Refuse to start over a run that finished, as its model would be lost. Send a notice if it was
+    cut off before its first checkpoint."""
     if "stopped" in there.training:
         hint = (
             f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o "
@@ -175,8 +187,7 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
 
 
 def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Where the learning rate is worked out over the budget, another budget means other rates for
-    the steps so far."""
+    """Send a notice if a changed budget would have given the steps so far other learning rates."""
     follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
     if follows and before.get("budget") != now.get("budget"):
         notice(

@@ -1,8 +1,8 @@
 """From a plan to a trained model on disk: fit, save the best weights as they come, evaluate them
 exactly at the end.
 
-Knows no mathematics: the family's own fitting, found through the registry, yields the events that
-are passed on.
+There is no mathematics here: the family's fitting, found through the registry, yields the events
+that are passed on.
 """
 
 import os
@@ -49,21 +49,21 @@ from rnnlm.training.plan import Plan, plan, run_of
 from rnnlm.training.request import Request
 from rnnlm.training.training_run import TrainingRun, Work
 
-# ---- What a training run writes while it lasts: the best model, checkpoints to go on from, the log
-# of its events.
+# ---- What a training run writes during training: the best model, checkpoints to resume from, the
+# log of its events.
 #
-# A disk that is full for an hour must not end a run of a night: what could not be written is
-# reported, and tried again after :data:`RETRY_SECONDS`; only at the end of the run it is an error.
-# What was written before is whole all the while.
+# A disk that is full for an hour must not end a run that takes all night: what could not be written
+# is reported, and tried again after :data:`RETRY_SECONDS`. Only at the end of the run is it an
+# error. What was written before stays intact.
 
 RETRY_SECONDS = 60.0
-LAST_TRIES, LAST_PAUSE_SECONDS = 4, 1.0  # at the end of the run
-LAST_SECONDS = 2.0  # after which none of those is begun: who asked the run to end waits
+# At the end of the run. No try begins after LAST_SECONDS: someone who stopped the run is waiting.
+LAST_TRIES, LAST_PAUSE_SECONDS, LAST_SECONDS = 4, 1.0, 2.0
 
 
 @dataclass(frozen=True)
 class _Unsaved:
-    """The model of `step`, which is still to be saved. is_copy: training does not change it."""
+    """A model of `step` that is still to be saved. is_copy: training does not change it."""
 
     step: int
     seconds: float
@@ -72,9 +72,10 @@ class _Unsaved:
 
 
 class RunStorage:
-    """The folder of a run of `plan`. `facts`: what the model's manifest holds about its texts.
+    """The folder of a run of `plan`. `facts`: what the model's manifest says about its texts.
 
-    manifest: of the model in the folder, as far as this run has saved one.
+    manifest: of the model that this run has saved in the folder, if any. waiting: a model that is
+    still to be saved. stored_step: of the last checkpoint.
     """
 
     def __init__(
@@ -86,33 +87,35 @@ class RunStorage:
         self.facts = facts
         self.manifest: Manifest | None = None
         self.waiting: _Unsaved | None = None
-        # of the last checkpoint
-        self.stored_step = (
-            plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0
-        )
-        # what the fitting asks, so that a retry brings a new checkpoint
+        self.stored_step = 0
+        if isinstance(plan.initial, TrainingState):
+            self.stored_step = plan.initial.facts["step"]
+        # The fitting asks it at each step, so that a retry writes a new checkpoint.
         self.save_signal = SaveSignal(save)
 
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
-        """Write what `event` brings, and what is due to be tried again; what came of it."""
+        """Write the model or state of `event`, and what is due for a retry. Yield an event for each
+        thing written."""
         if isinstance(event, Counted | Estimated | Evaluating):
             return
-        if (
-            isinstance(event, Checkpoint) or (isinstance(event, Validated) and event.improved)
-        ) and event.model is not None:
-            self.waiting = _Unsaved(event.step, event.seconds, event.model)
-        elif not isinstance(event, Checkpoint) and not (
-            self.waiting and self.save_signal.is_retry_due
-        ):
-            return
-        yield from self._tried(event.step, event.state if isinstance(event, Checkpoint) else None)
+
+        # A better model replaces one that still waits to be saved.
+        is_due = isinstance(event, Checkpoint)
+        if isinstance(event, Checkpoint) or (isinstance(event, Validated) and event.improved):
+            model = event.model
+            if model is not None:
+                self.waiting = _Unsaved(event.step, event.seconds, model)
+                is_due = True
+
+        if self.waiting and self.save_signal.is_retry_due:
+            is_due = True
+        if is_due:
+            state = event.state if isinstance(event, Checkpoint) else None
+            yield from self._try_to_write(event.step, state)
 
     def finish(self, event: Fitted) -> Generator[ModelSaved | CheckpointSaved, None, Manifest]:
-        """The last writing, tried a few times; returns the manifest of the model that is there.
-
-        Raises:
-            OutputError: it cannot be done; what was written before is whole.
-        """
+        """Write the model and the state at the end of the run, in a few tries. Return the manifest
+        of the model."""
         is_there = (
             self.manifest is not None
             and self.manifest.step == event.step
@@ -120,77 +123,69 @@ class RunStorage:
         )
         if event.step and event.model is not None and (self.waiting or not is_there):
             self.waiting = _Unsaved(event.step, event.seconds, event.model)
-        yield from self._last_tries(lambda: self._written(event.state))
+        yield from self._last_tries(lambda: self._write(event.state))
         assert self.manifest is not None
         return self.manifest
 
     def save_results(
         self, manifest: Manifest, results: dict[str, dict[str, Any]], facts: dict[str, Any]
     ) -> Manifest:
-        """The exact evaluations, and facts of the run, go into the manifest and the model card.
+        """Add the exact evaluations, and facts of the run, to the manifest and the model card."""
 
-        Raises:
-            OutputError: they cannot be written.
-        """
-
-        def written() -> Iterator[ModelSaved | CheckpointSaved]:
+        def write() -> Iterator[ModelSaved | CheckpointSaved]:
             nonlocal manifest
-            self.manifest = manifest = model_folder.save_results(
-                self.folder, manifest, results, facts
-            )
+            manifest = model_folder.save_results(self.folder, manifest, results, facts)
+            self.manifest = manifest
             card.write(self.folder, manifest, self.plan.data.tokenizer)
             yield from ()
 
-        list(self._last_tries(written))
+        list(self._last_tries(write))
         return manifest
 
     def _last_tries(
-        self, written: Callable[[], Iterator[ModelSaved | CheckpointSaved]]
+        self, write: Callable[[], Iterator[ModelSaved | CheckpointSaved]]
     ) -> Iterator[ModelSaved | CheckpointSaved]:
-        """What comes of writing, tried a few times.
-
-        Raises:
-            OutputError: it cannot be done.
-        """
-        began = time.monotonic()
+        """Write, trying a few times. Yield the events of writing."""
+        last_try_at = time.monotonic() + LAST_SECONDS
         for attempt in range(LAST_TRIES):
             try:
-                yield from written()
+                yield from write()
                 return
             except OutputError as error:
-                if (
-                    attempt == LAST_TRIES - 1
-                    or time.monotonic() + LAST_PAUSE_SECONDS > began + LAST_SECONDS
-                ):
+                is_too_late = time.monotonic() + LAST_PAUSE_SECONDS > last_try_at
+                if attempt == LAST_TRIES - 1 or is_too_late:
                     raise self._given_up(error) from None
             time.sleep(LAST_PAUSE_SECONDS)
 
-    def _tried(
+    def _try_to_write(
         self, step: int, state: TrainingState | None
     ) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         try:
-            yield from self._written(state)
+            yield from self._write(state)
             self.save_signal.retry_at = None
         except OutputError as error:
+            # Training changes the weights in place: keep the ones that are still to be saved.
             if self.waiting and not self.waiting.is_copy:
                 copied = _copied(self.waiting.model)
                 self.waiting = replace(self.waiting, model=copied, is_copy=True)
             self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
-    def _written(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
-        if (
-            state is not None
-            and not self.waiting
-            and self._is_of_the_folder()
-            and not model_folder.is_model(self.folder)
-        ):
-            self.waiting = self._model_of(state)
+    def _write(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
+        # Someone may have removed the folder during training. A checkpoint needs its model there.
+        if state is not None and self._is_of_the_folder() and not self.waiting:
+            has_vanished = not model_folder.is_model(self.folder)
+            if has_vanished:
+                self.waiting = self._model_of(state)
+
         if self.waiting:
+            step = self.waiting.step
             self._write_model(self.waiting)
-            step, self.waiting = self.waiting.step, None
+            self.waiting = None
             self.log.write_to_folder()
             yield ModelSaved(str(self.folder), step)
+
+        # The checkpoint notes how long the log is: a resumed run cuts it off there.
         if state is not None and self._is_of_the_folder():
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
@@ -201,69 +196,63 @@ class RunStorage:
             yield CheckpointSaved(str(self.folder), self.stored_step)
 
     def _model_of(self, state: TrainingState) -> _Unsaved:
-        """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
+        """Take the model from a checkpoint, as the folder with the saved one has vanished."""
         notice(
             f"{self.folder} has vanished: it is created again with the model and a "
             "checkpoint; everything else in it is lost"
         )
-        best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
-        step = state.facts["best"]["step"] if best else state.facts["step"]
-        return _Unsaved(
-            step,
-            state.facts["clock"]["seconds"],
-            ModelArrays(self.plan.data.tokenizer, best or last),
-            is_copy=True,
-        )
+        step = state.facts["step"]
+        weights = arrays.strip_prefix("network.", state.arrays)
+        best = arrays.strip_prefix("best.", state.arrays)
+        if best:
+            step, weights = state.facts["best"]["step"], best
+        model = ModelArrays(self.plan.data.tokenizer, weights)
+        return _Unsaved(step, state.facts["clock"]["seconds"], model, is_copy=True)
 
     def _is_of_the_folder(self) -> bool:
-        """Whether the model in the folder is this run's."""
+        """Return whether the model in the folder is this run's."""
         return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
 
     def _parts(self) -> list[Path]:
-        """The language models that the model reads: its own copies once there are some, as the
-        originals may be moved meanwhile."""
-        if self.plan.request.contextual and not self._is_of_the_folder():
+        """Return the folders of the language models that the model reads: its own copies once it
+        has some, as the originals may be moved in the meantime."""
+        is_ours = self._is_of_the_folder()
+        if self.plan.request.contextual and not is_ours:
             return [loading.find(name) for name in self.plan.request.contextual]
-        there = (
-            registry.task(self.plan.kind.task).holds_models
-            and self._is_of_the_folder()
-            and model_folder.is_model(self.folder)
-        )
-        return part_folders(self.folder, model_folder.read_manifest(self.folder)) if there else []
+        holds_models = registry.task(self.plan.kind.task).holds_models
+        if holds_models and is_ours and model_folder.is_model(self.folder):
+            return part_folders(self.folder, model_folder.read_manifest(self.folder))
+        return []
 
     def _write_model(self, unsaved: _Unsaved) -> None:
-        plan, facts = self.plan, {**self.facts, "seconds": round(unsaved.seconds, 1)}
-        name, settings = plan.kind.name, as_stored(plan.resolved.values)
-        goes_on, parts = self._is_of_the_folder(), self._parts()
         self.manifest = model_folder.save(
             self.folder,
             unsaved.model,
-            name,
-            settings,
+            self.plan.kind.name,
+            as_stored(self.plan.resolved.values),
             unsaved.step,
-            facts,
-            parts,
+            {**self.facts, "seconds": round(unsaved.seconds, 1)},
+            self._parts(),
             bundle=True,
-            goes_on=goes_on,
+            goes_on=self._is_of_the_folder(),
         )
-        card.write(self.folder, self.manifest, plan.data.tokenizer)
+        card.write(self.folder, self.manifest, self.plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        there = (
-            f"the model there is of step {self.manifest.step:,}"
-            if self.manifest
-            else "no model of this run is there"
-        )
-        there += f", the last checkpoint of step {self.stored_step:,}" if self.stored_step else ""
+        """Return the error to end with: it also says what was saved before."""
+        there = "no model of this run is there"
+        if self.manifest:
+            there = f"the model there is of step {self.manifest.step:,}"
+        if self.stored_step:
+            there += f", the last checkpoint of step {self.stored_step:,}"
         return OutputError(
             error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint
         )
 
 
 def _copied(model: LanguageModel | ModelArrays) -> ModelArrays:
-    return ModelArrays(
-        model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()}
-    )
+    copies = {name: np.array(array) for name, array in model.to_arrays().items()}
+    return ModelArrays(model.tokenizer, copies)
 
 
 # ---- run
@@ -272,7 +261,7 @@ _SEVERAL = (
     "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
     "test_target", "contextual",
 )  # fmt: skip
-FAR = 1.25  # between two ways of reading one text
+FAR = 1.25  # times a perplexity: no longer a small difference between two ways of reading one text
 
 
 def train(
@@ -284,12 +273,12 @@ def train(
 ) -> TrainingRun:
     """Train a model. Iterate over the run that is returned: it trains, and yields its events.
 
-    The keywords are those of :class:`Request`; other ones are settings: `train("text.txt",
-    model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
-    to `save` what the run could go on from.
+    The keywords are those of :class:`Request`; all others are settings: `train("text.txt",
+    model="gru", hidden_size=300, budget="5m")`. stop, save: called at every step; they return
+    whether to end the run, and whether to store a checkpoint.
 
     The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
-    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call goes on from there.
+    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call resumes it.
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
@@ -305,30 +294,31 @@ def train(
 
 
 def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str, Any]) -> Request:
-    """What the text and the keywords of :func:`train` ask for.
-
-    Raises:
-        UsageError: the list of texts is empty.
-    """
-    texts = () if text is None else _paths(text, "text")
+    """Return the request that the text and the keywords of :func:`train` make."""
+    texts: tuple[str, ...] = ()
+    if text is not None:
+        texts = _paths(text, "text")
     if text is not None and not texts:
         raise UsageError(
             "no text is given",
             "the list of texts is empty",
             "name a file, or leave text out for the bundled corpus",
         )
+
+    # Keywords that are no fields of a request are settings.
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    flags = {**known.pop("flags", {}), **request}
+
     for name in _SEVERAL:
         known[name] = _paths(known.get(name) or (), name)
     for name in ("output", "config"):
         if known.get(name) is not None:
             known[name] = Path(known[name])
-    flags = {**known.pop("flags", {}), **request}
     return Request(text=texts, flags=flags, **known)
 
 
 def _paths(given: str | Path | Sequence[str | Path], what: str) -> tuple[str, ...]:
-    """One path or several, as strings."""
+    """Return one path or several as strings."""
     if isinstance(given, (str, os.PathLike)):
         return (str(given),)
     return tuple(str(path) for path in items_of(given, (str, os.PathLike), what))
@@ -340,48 +330,56 @@ def run(
     save: Callable[[], bool] = never,
     progress: Progress = silent,
 ) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end.
+    """Fit the model, save it whenever it gets better, evaluate it exactly at the end.
 
-    The folder is locked meanwhile. Of several processes the first one writes; the others have done
-    their part once the model is fitted. progress: called with how far the exact evaluation is.
+    The folder is locked during the run. Of several processes the first one writes; the others have
+    done their part once the model is fitted. progress: called with how far the exact evaluation is.
 
-    Raises:
-        TrainingError: the run diverged; its last good weights, if there were some, are saved.
-            Without them its log is left, unless an earlier model is in the folder. OutputError: the
-            folder is another run's, or cannot be written at the end of this one. LostProcess:
-            another process is gone. ReportedElsewhere: the first process failed.
+    A run that diverges ends with a TrainingError. Its last good weights are saved if there are any;
+    otherwise its log is left, unless the folder holds an earlier model.
     """
+    # For a run that has finished, only the first process may have something left to do.
     log = MetricsLog(plan.output)
-    if plan.finished and (
-        current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)
-    ):
-        yield _finished(plan.output, plan.finished)
-        return
-    if current_rank().rank:
+    is_first = current_rank().rank == 0
+    if plan.finished:
+        is_done = not is_first or (not _unevaluated(plan, plan.finished) and log.is_complete)
+        if is_done:
+            yield _finished(plan.output, plan.finished)
+            return
+    if not is_first:
         yield from _take_part(plan, stop, save)
         return
+
     with lock.held(plan.output, "training"):
         storage = RunStorage(plan, log, _texts(plan), save)
         if plan.finished:
             log.go_on()
-        for event in (
-            _end(plan, plan.finished, storage, progress)
-            if plan.finished
-            else _work(plan, stop, storage, progress)
-        ):
+            events = _end(plan, plan.finished, storage, progress)
+        else:
+            events = _work(plan, stop, storage, progress)
+
+        # Log each event before the caller sees it, who may end the run there.
+        for event in events:
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
-                facts = plan.initial.facts
-                position = facts.get("metrics_bytes")
-                validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
-                log.go_on(position if isinstance(position, int) else 0, event.step, validated)
+                _go_on_with_log(log, event, plan.initial)
         if log.pending and not log.write():
             notice(f"{log.path} cannot be written: it lacks the last {len(log.pending)} events")
 
 
+def _go_on_with_log(log: MetricsLog, started: Started, initial: TrainingState) -> None:
+    """Cut the log of a resumed run back to its checkpoint, and append to it from there."""
+    facts = initial.facts
+    position = facts.get("metrics_bytes")
+    if not isinstance(position, int):
+        position = 0
+    validated = max(facts["validation"]["step"], facts.get("curve", {}).get("step", 0))
+    log.go_on(position, started.step, validated)
+
+
 def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -> Iterator[Event]:
-    """What a process does that is not the first of several: it fits, and writes nothing."""
+    """Fit in a process that is not the first of several, and write nothing."""
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, save):
         yield event
     if event.stopped == "diverged":
@@ -391,6 +389,7 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
 def _work(
     plan: Plan, stop: Callable[[], bool], storage: RunStorage, progress: Progress
 ) -> Iterator[Event]:
+    # Fit, and write what the events bring.
     is_whole = True  # whether validations read all of the text
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, storage.save_signal):
         yield event
@@ -398,41 +397,45 @@ def _work(
             is_whole = event.share == 1
         if not isinstance(event, Fitted):
             yield from storage.handle(event)
-    began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
+    began = time.perf_counter() - event.seconds  # as if the run had never been cut off
+
+    # There may be nothing to save. The log of a run that diverged is kept, unless another model's
+    # log is there.
     if not event.steps and event.stopped != "diverged":
         raise TrainingError(
             "stopped before the first step", "nothing was saved; what was there before is unchanged"
         )
     if not event.step and storage.manifest is None:
-        if not model_folder.is_model(plan.output):  # else the log there is that model's
+        if not model_folder.is_model(plan.output):
             storage.log.write_to_folder()
         _raise_diverged(plan, event, storage.log)
+
+    # Save everything before the exact evaluation, which may take long and can be interrupted.
     manifest = yield from storage.finish(event)
     manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, event))
+
     results = {}
-    if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
+    texts: dict[str, CountedText] = {}
+    if event.stopped not in ("request", "diverged") and not stop():
+        texts = _evaluated(plan)
+    if texts:
         yield Evaluating(tuple(texts))
         results = _results(plan, event.model, manifest.fingerprint, texts, progress)
         if is_whole:
             _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
+
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
-    yield Finished(
-        str(plan.output),
-        event.step,
-        event.steps,
-        time.perf_counter() - began,
-        event.stopped,
-        results,
-    )
+    seconds = time.perf_counter() - began
+    yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 
 
 def _end(
     plan: Plan, finished: Manifest, storage: RunStorage, progress: Progress
 ) -> Iterator[Event]:
-    """The end of a run that was cut off when all but that was done: the exact evaluation, the model
-    card, its word in the log."""
+    """Do what was cut off at the very end of a run: the exact evaluation, the model card, the last
+    event of the log."""
     results = finished.results
     if _unevaluated(plan, finished):
         texts = _evaluated(plan)
@@ -458,20 +461,17 @@ def _finished(folder: Path, manifest: Manifest) -> Finished:
 
 
 def _unevaluated(plan: Plan, finished: Manifest) -> bool:
-    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has
-    that of another one by its name."""
-    return any(
-        not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items()
-    )
-
-
-def _is_of(result: dict[str, Any] | None, text: CountedText) -> bool:
-    """Whether `result` is an exact evaluation of `text`."""
-    return result is not None and f"|data:{text.lines_hash}|" in f"{result['signature']}|"
+    """Return whether a finished run lacks the exact evaluation of a text, or has one of another
+    text under that name."""
+    for name, text in _evaluated(plan).items():
+        result = finished.results.get(name)
+        if result is None or f"|data:{text.lines_hash}|" not in f"{result['signature']}|":
+            return True
+    return False
 
 
 def _evaluated(plan: Plan) -> dict[str, CountedText]:
-    """The texts that the model is evaluated on at the end."""
+    """Return the texts that the model is evaluated on at the end."""
     texts = {"valid": plan.data.valid, "test": plan.test}
     return {name: text for name, text in texts.items() if text is not None}
 
@@ -479,18 +479,21 @@ def _evaluated(plan: Plan) -> dict[str, CountedText]:
 def _results(
     plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText], progress: Progress
 ) -> dict[str, dict[str, Any]]:
-    """The exact evaluations of the best weights."""
+    """Evaluate the best weights exactly on each text."""
     model.fingerprint = fingerprint
     measure = registry.task(plan.kind.task).measure
-    return {
-        name: measure(model, text, plan.has_intervals, name, progress).to_dict()
-        for name, text in texts.items()
-    }
+    results = {}
+    for name, text in texts.items():
+        results[name] = measure(model, text, plan.has_intervals, name, progress).to_dict()
+    return results
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
-    """Validation during training reads short streams; a state that grows over a long one (ReLU
-    units) shows at the end alone."""
+    """Send a notice if the exact perplexity is far above the one in training.
+
+    Validation in training reads short streams. A state that grows over a long stream (ReLU units)
+    shows only at the end.
+    """
     exact = results.get("valid", {}).get("ppl_token", 0.0)
     if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
         figure = "no number" if exact is None else f"{exact:.4g}"
@@ -503,39 +506,40 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
 
 
 def _texts(plan: Plan) -> dict[str, Any]:
-    train, usual = plan.data.train, registry.task(plan.kind.task).usual_corpus
-    return {
+    """Return what the manifest says about the texts and the language models used."""
+    train, valid = plan.data.train, plan.data.valid
+    usual = registry.task(plan.kind.task).usual_corpus
+    shares = {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()}
+    facts: dict[str, Any] = {
         "recipe": plan.recipe,
         "text": list(plan.request.text) or [corpora.named(usual)],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
-        "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
-        # shares
-        "lines_in_train": {
-            name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()
-        },
+        "valid_data": valid.lines_hash if valid else None,
+        "lines_in_train": shares,
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,
-        **_helpers(plan),
     }
+    return facts | _helpers(plan)
 
 
 def _helpers(plan: Plan) -> dict[str, Any]:
-    """The language models that the network began with or reads, by name; those of a run that goes
-    on stay noted."""
+    """Return the language models that the network began with or reads, by option; of a run that is
+    resumed, those that its manifest names."""
     names = (*STARTS, "contextual")
-    found = {name: value for name in names if (value := getattr(plan.request, name))}
+    found: dict[str, Any] = {}
+    for name in names:
+        if getattr(plan.request, name):
+            found[name] = getattr(plan.request, name)
     if plan.request.resume and model_folder.is_model(plan.output):
-        found |= {
-            name: value
-            for name, value in model_folder.read_manifest(plan.output).training.items()
-            if name in names
-        }
-    return {
-        name: list(map(str, value)) if name == "contextual" else str(value)
-        for name, value in found.items()
-    }
+        noted = model_folder.read_manifest(plan.output).training
+        found |= {name: value for name, value in noted.items() if name in names}
+
+    helpers: dict[str, Any] = {name: str(value) for name, value in found.items()}
+    if "contextual" in found:  # several of them
+        helpers["contextual"] = [str(model) for model in found["contextual"]]
+    return helpers
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
@@ -550,12 +554,15 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
 
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
-    kept = "no good model was reached, none is saved" + (
-        f"; {log.path} tells how it went" if log.is_open and not log.pending else ""
-    )
+    # What is left of the run.
+    kept = "no good model was reached, none is saved"
     if event.step:
         weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
         kept = f"{weights}, of step {event.step}, are in {plan.output}"
+    elif log.is_open and not log.pending:
+        kept += f"; {log.path} tells how it went"
+
+    # What may help, with these settings.
     settings = plan.resolved.values
     clipping = "set clip_norm=0.25" if settings["clip_norm"] is None else "lower clip_norm"
     ways = ["lower learning_rate", clipping, "raise warmup"]
@@ -563,8 +570,5 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
         ways.append("use --precision fp32")
-    raise TrainingError(
-        f"training diverged: {event.facts['divergence']}",
-        kept,
-        f"{', '.join(ways[:-1])}, or {ways[-1]}",
-    )
+    hint = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, hint)

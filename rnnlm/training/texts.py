@@ -1,4 +1,4 @@
-"""Texts that are read once for several training runs."""
+"""Texts that are read and encoded once for several training runs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +15,8 @@ Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 
 
 class SharedTexts:
-    """An Opener for runs of one text: what was read and encoded is handed to each run that would
-    read and encode it alike. tokenizer_from: of all runs."""
+    """An Opener for the runs of a grid: what was read and encoded once is handed to every run that
+    would read and encode it in the same way. tokenizer_from: the same for all runs."""
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from
@@ -25,34 +25,40 @@ class SharedTexts:
     def __call__(
         self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
     ) -> Texts:
-        task = registry.task(kind.task)
-        names = sorted(names_of(cls for cls in task.text_settings if cls is not HoldoutSettings))
-        has_valid = request.valid or not request.text  # so that nothing is held out
-        share = () if has_valid else (held_out_share(kind, resolved), is_share_asked(resolved))
-        parts = (
-            [
-                (resolved.values[name], resolved.is_asked(name))
-                for name in (*names, *sorted(task.settings_of_data))
-                if name in resolved.values
-            ],
-            share,
-            bool(resolved.values.get("characters")),
-            "characters" in resolved.values and resolved.is_asked("characters"),
-        )
-        files = [
-            getattr(request, part + beside)
-            for beside in ("labels", "target")
-            for part in ("", "valid_", "test_")
-        ]
-        key = repr((kind.task, request.text, request.valid, request.test, files, parts))
+        key = _key(request, resolved, kind)
         if key not in self.found:
-            self.found[key] = task.open_texts(
-                replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress
-            )
+            shared = replace(request, tokenizer_from=self.tokenizer_from)
+            task = registry.task(kind.task)
+            self.found[key] = task.open_texts(shared, resolved, kind, progress)
             return self.found[key]
 
-        # The same texts for this run: they bring it what they brought the first one.
+        # The texts are there already. They bring this run the settings that they brought the first.
         texts = self.found[key]
         for layer in texts.resolved.found:
             resolved = resolved.with_found(layer.origin, layer.values)
         return replace(texts, resolved=resolved)
+
+
+def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
+    """Return a text that is the same for runs that read and encode their texts in the same way."""
+    task = registry.task(kind.task)
+    parts: list[object] = [kind.task, request.text, request.valid, request.test]
+    parts += [request.labels, request.valid_labels, request.test_labels]
+    parts += [request.target, request.valid_target, request.test_target]
+
+    # Settings that change how a text is read. One that was asked for may be taken more strictly.
+    text_settings = names_of(cls for cls in task.text_settings if cls is not HoldoutSettings)
+    for name in (*sorted(text_settings), *sorted(task.settings_of_data)):
+        if name in resolved.values:
+            parts.append((name, resolved.values[name], resolved.is_asked(name)))
+
+    # The share that is held out, which matters only without a validation text.
+    if request.text and not request.valid:
+        parts += [held_out_share(kind, resolved), is_share_asked(resolved)]
+
+    # Whether the characters of words are read, too: what is made of them is up to the network. A
+    # kind without that setting reads the same as one that does not use it.
+    has_characters = "characters" in resolved.values
+    parts.append(bool(resolved.values.get("characters")))
+    parts.append(has_characters and resolved.is_asked("characters"))
+    return repr(parts)

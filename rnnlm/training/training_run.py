@@ -1,10 +1,10 @@
 """A training run as Python holds it: an iterator of events that stores its work however it is left.
 
-A generator that is dropped or interrupted in the middle of a step is gone, and with it the work
-since the last checkpoint. So nobody outside holds the generator of a run: a :class:`TrainingRun`
-asks it to stop at the next step and lets it store what there is, as Ctrl-C does on the command
-line. A notebook keeps the traceback of what was interrupted, and with it every object on the way.
-Therefore Ctrl-C is heard here, instead of waiting for the run to be dropped.
+A generator that is dropped or interrupted in the middle of a step is lost, and with it the work
+since the last checkpoint. So no caller holds the generator of a run: a :class:`TrainingRun` asks it
+to stop at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
+keeps the traceback of an interruption, and with it every object on the way, so the run would not be
+dropped: therefore Ctrl-C is handled here.
 """
 
 import os
@@ -27,9 +27,9 @@ class TrainingRun(Iterator[Event]):
     """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events.
 
     The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
-    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on from there
-    in the default folder, and with `resume="auto"` in any other. A count-based model has nothing to
-    store before it is complete.
+    dropped, and at once when Ctrl-C interrupts the program. The same call then resumes it in the
+    default folder, and with `resume="auto"` in any other. A count-based model has nothing to store
+    before it is complete.
     """
 
     def __init__(self, work: "Work") -> None:
@@ -41,11 +41,11 @@ class TrainingRun(Iterator[Event]):
 
     @property
     def folder(self) -> Path | None:
-        """The folder that the model is saved in; None before the run has started."""
+        """Folder that the model is saved in; None before the run has started."""
         return self._work.plan.output if self._work.plan else None
 
     def close(self) -> None:
-        """End the run here and store its work. Nothing happens where it has ended already.
+        """End the run here and store its work. Do nothing if it has ended already.
 
         Raises:
             OutputError: the work cannot be written.
@@ -67,9 +67,9 @@ class TrainingRun(Iterator[Event]):
 
 
 class Work:
-    """What a :class:`TrainingRun` does. It knows nothing of that one, which can be dropped.
+    """The run behind a :class:`TrainingRun`. It holds no reference to that, which can be dropped.
 
-    plan: None before the run has started. interruption: what is raised once the work is stored.
+    plan: None before the run has started. interruption: what to raise once the work is stored.
     """
 
     def __init__(
@@ -90,9 +90,11 @@ class Work:
         self.interruption: BaseException | None = None
 
     def next(self) -> Event:
-        """Go on to the next event."""
+        """Return the next event, or store the work and raise what interrupted it."""
         if self.is_closed:
             raise StopIteration
+
+        # Ctrl-C during the step only notes `interruption`, as a half-done step could not be stored.
         self.is_started = True
         _hear(self)
         self.is_executing = True
@@ -104,31 +106,33 @@ class Work:
                 raise
         finally:
             self.is_executing = False
+
+        # The step is over: store the work, then interrupt. The run lets go of the exception, whose
+        # traceback leads to everything that the run holds.
         if self.interruption is not None:
             self._store()
-            # Its traceback leads to everything the run holds, so the run does not hold it.
             interruption, self.interruption = self.interruption, None
             raise interruption
         self.is_evaluating = isinstance(event, Evaluating)
         return event
 
     def close(self) -> None:
-        """End the run, its work stored. Called by the run itself, it ends after this event."""
+        """Store the work and end the run: during a step, after that step."""
         if self.is_executing:
             self.interruption = self.interruption or StopIteration()
         elif not self.is_closed:
             self._store()
 
     def drop(self) -> None:
-        """Do what is left to do when nobody holds the run any more."""
-        if os.getpid() != self.process:  # a copy of it, in a process that was forked
+        """Store the work when nobody holds the run any more."""
+        if os.getpid() != self.process:  # a copy of the run, in a process that was forked
             return
         if not self.is_started and not self.is_closed:
             self.tell_unstarted()
         self.close()
 
     def tell_unstarted(self) -> None:
-        """Tell the caller that nothing was trained."""
+        """Send a notice that nothing was trained."""
         notice(
             "a training run was never started, so nothing was trained: iterate over it, as in "
             "`for event in rnnlm.train(...): ...`"
@@ -136,8 +140,8 @@ class Work:
 
     @property
     def ends_in_order(self) -> bool:
-        """Whether the run can be asked to stop and store its work. In the exact evaluation at its
-        end, all is stored already."""
+        """Whether the run can be asked to stop and store its work. During the exact evaluation at
+        its end, everything is stored already."""
         if self.plan is None or self.is_evaluating:
             return False
         return self.is_started and self.plan.kind.trains_in_steps
@@ -147,7 +151,8 @@ class Work:
         yield from self.runner(self.plan, self._wants_end, self.save)
 
     def _wants_end(self) -> bool:
-        """Whether the run is to stop; what the caller's own `stop` raises is such a wish, too."""
+        """Return whether the run should stop. If the caller's `stop` raises, stop and raise that
+        once the work is stored."""
         if self.is_closed or self.interruption is not None:
             return True
         try:
@@ -157,7 +162,7 @@ class Work:
             return True
 
     def _store(self) -> None:
-        """Let the run end in order; what cannot is abandoned."""
+        """Let the run end in order, or abandon it if it cannot."""
         self.is_closed = self.is_executing = True
         try:
             if not self.ends_in_order:
@@ -177,14 +182,14 @@ class Work:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# ---- Ctrl-C, heard for all runs that were begun and have not ended. A program that handles it by
-# itself is left alone.
+# ---- Ctrl-C, handled for all runs that have begun and not ended. A program with a handler of its
+# own keeps it.
 
 _open_runs: set[Work] = set()
 
 
 def _hear(work: Work) -> None:
-    """Handle Ctrl-C while there are open runs."""
+    """Handle Ctrl-C as long as any run is open."""
     _open_runs.add(work)
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -194,16 +199,21 @@ def _hear(work: Work) -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Store the work of all open runs, then interrupt as usual.
 
-    A run in the middle of a step takes note, and interrupts after that step. A second Ctrl-C
-    interrupts it at once.
+    A run in the middle of a step notes the interruption, and raises it after that step. A second
+    Ctrl-C interrupts the step at once.
     """
-    executing = [work for work in _open_runs if work.is_executing]
-    waiting = [work for work in executing if work.ends_in_order and work.interruption is None]
-    for work in waiting:
-        work.interruption = KeyboardInterrupt()
-    if waiting:
+    # Leave it to the runs in the middle of a step.
+    is_noted = False
+    for work in _open_runs:
+        if work.is_executing and work.ends_in_order and work.interruption is None:
+            work.interruption = KeyboardInterrupt()
+            is_noted = True
+    if is_noted:
         return
-    for work in [work for work in _open_runs if not work.is_executing]:
-        work.interruption = KeyboardInterrupt()
-        work.close()
+
+    # None is, or all of them have been asked before. Closing a run removes it from the set.
+    for work in list(_open_runs):
+        if not work.is_executing:
+            work.interruption = KeyboardInterrupt()
+            work.close()
     signal.default_int_handler(number, frame)

@@ -111,7 +111,7 @@ def test_general_settings_skip_kinds_that_lack_them():
     (["model=gru,rnn"], {"model": "gru"}, "model is in the grid and in a named option"),
     (["seed=1"], {"resume": "auto"}, "a grid needs no --resume"),
     (["hidden_size"], {}, "'hidden_size' is not of the form"),
-    (["seed=1,1"], {}, "a value stands there twice"),
+    (["seed=1,1"], {}, "a value is given twice"),
     (["seed=1", "seed=2"], {}, "names seed twice; give all its values at once: seed=1,2"),
     (["seed=1,"], {}, "a value is empty"),
     ([], {}, "a grid needs a setting"),
