@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("checkpoints/cells"),
               show_default=True, metavar="DIR",
-              help="Folder of the runs; the same command goes on there.")  # fmt: skip
+              help="Folder of the runs; the same command resumes them.")  # fmt: skip
 @click.option("--cells", metavar="NAMES", callback=list_of(str, "names"),
               help="Cells to compare: elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: "
                    "all]")  # fmt: skip
@@ -81,45 +81,61 @@ def cells(
     """
     from rnnlm.benchmarks.cells import Question, Result, compare
 
-    lists = {
-        name: tuple(dict.fromkeys(value))
-        for name, value in given.items()
-        if isinstance(value, tuple)
-    }  # what is named twice runs once
-    given = {name: value for name, value in given.items() if value is not None} | lists
-    more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
-    question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
+    # What is not given is left to the question's own defaults; a cell or seed that is named twice
+    # runs once.
+    asked: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, tuple):
+            asked[name] = tuple(dict.fromkeys(value))
+        elif value is not None:
+            asked[name] = value
+    more = ["--device", device]
+    if threads is not None:
+        more += ["--threads", str(threads)]
+    question = Question(text=text, valid=valid, more=tuple(more), **asked)
+
     trials = f", trials of {question.trial_budget}," if question.trial_budget else ""
     terminal.say(
-        f"{question.runs} runs of {question.budget}{trials} in {output}; the same command "
-        "goes on where it is cut off"
+        f"{question.runs} runs of {question.budget}{trials} in {output}; run the same command "
+        "again to resume"
     )
+    done, runs = [], 0
     for found in compare(question, output):
         if isinstance(found, Result):
             done.append(found)
-        else:
-            runs += 1
-            ended = "diverged" if found.ppl is None else f"perplexity {terminal.number(found.ppl)}"
-            terminal.say(
-                f"{runs} of {question.runs}: {found.cell}, rate {found.learning_rate:g}, dropout "
-                f"{found.dropout:g}, seed {found.seed}: "
-                f"{ended}, "
-                f"{found.steps:,} steps, {found.tokens_per_second:,.0f} tokens/s"
-            )
+            continue
+        runs += 1
+        ended = "diverged"
+        if found.ppl is not None:
+            ended = f"perplexity {terminal.number(found.ppl)}"
+        terminal.say(
+            f"{runs} of {question.runs}: {found.cell}, rate {found.learning_rate:g}, dropout "
+            f"{found.dropout:g}, seed {found.seed}: {ended}, {found.steps:,} steps, "
+            f"{found.tokens_per_second:,.0f} tokens/s"
+        )
+
     if as_json:
         terminal.print_json(*(result.to_dict() for result in done))
         return
-    terminal.print_records([_record(result) for result in done], left=["cell"])
+    terminal.print_records(list(map(_record, done)), left=["cell"])
 
 
 def _record(result: "Result") -> dict[str, str]:
-    low, high = terminal.number(result.low, 1), terminal.number(result.high, 1)
+    # With one seed there is no interval; not every device says how much memory was used.
+    interval = peak = "-"
+    if result.low is not None:
+        interval = f"[{terminal.number(result.low, 1)}, {terminal.number(result.high, 1)}]"
+    if result.peak_bytes is not None:
+        peak = f"{result.peak_bytes / 1e6:,.0f}"
     return {
-        "cell": result.cell, "width": f"{result.width:,}", "parameters": f"{result.parameters:,}",
+        "cell": result.cell,
+        "width": f"{result.width:,}",
+        "parameters": f"{result.parameters:,}",
         "rate": f"{result.learning_rate:g}",
-        "dropout": f"{result.dropout:g}", "perplexity": terminal.number(result.ppl, 1),
-        "95 % interval": "-" if result.low is None else f"[{low}, {high}]",
+        "dropout": f"{result.dropout:g}",
+        "perplexity": terminal.number(result.ppl, 1),
+        "95 % interval": interval,
         "steps": f"{result.steps:,}",
         "tokens/s": f"{result.tokens_per_second:,.0f}",
-        "peak MB": "-" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}",
-    }  # fmt: skip
+        "peak MB": peak,
+    }

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     default=0.005,
     show_default=True,
     metavar="X",
-    help="Of Adam, constant.",
+    help="Constant learning rate of Adam.",
 )
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5,
               show_default=True,
@@ -64,7 +64,7 @@ def memory(
     device: str, plot: Path | None, overwrite: bool,
     as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """The longest lag that each recurrent layer learns.
+    """Find the longest lag that each recurrent layer learns.
 
     \b
     rnnlm bench memory
@@ -74,18 +74,23 @@ def memory(
     One layer of each kind learns synthetic tasks under the same budget, lag after lag, until it
     fails: copy (three letters, again after so many steps), adding (two marked numbers), parity (of
     all bits), order (of two letters; Hochreiter & Schmidhuber 1997, Le et al. 2015). Solved is an
-    accuracy of 99 %, or a mean squared error below 0.01, on 1,000 sequences of their own. A lag
-    that is solved ends early. The budget counts steps, not time.
+    accuracy of 99 %, or a mean squared error below 0.01, on 1,000 new sequences. A lag that is
+    solved ends early. The budget counts steps, not time.
     """
     check_plot(plot, overwrite)
     from rnnlm.benchmarks.memory import Budget, Reach, bench_memory, verdict_of
 
-    budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
+    budget = Budget(**{field.name: given[field.name] for field in fields(Budget)})
+    done = []
     for result in bench_memory(tasks or (), cells or (), lags, budget, device):
         if isinstance(result, Reach):
             done.append(result)
         else:
-            terminal.say(_line(result))
+            ended = "solved" if result.solved else "not solved"
+            terminal.say(
+                f"{result.task}, {result.cell}, lag {result.lag}: {ended} after "
+                f"{result.steps:,} steps ({_figure(result)})"
+            )
     if plot:
         from rnnlm.benchmarks.memory import draw
         from rnnlm.evaluation.plotting import save
@@ -98,25 +103,27 @@ def memory(
     click.echo(f"\n{verdict_of(done)}")
 
 
-def _line(trained: "Trained") -> str:
-    ended = "solved" if trained.solved else "not solved"
-    return (
-        f"{trained.task}, {trained.cell}, lag {trained.lag}: {ended} after {trained.steps:,} "
-        f"steps ({_figure(trained)})"
-    )
-
-
 def _show(reaches: "list[Reach]") -> None:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
-    records = [
-        {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}",
-         "longest lag": str(reach.longest),
-         "after steps": f"{reach.solved.steps:,}" if reach.solved else "-",
-         "first lag not solved": str(reach.failed.lag) if reach.failed else "-",
-         "figure there": _figure(reach.failed) if reach.failed else "-"}
-        for reach in reaches
-    ]  # fmt: skip
+    records = []
+    for reach in reaches:
+        record = {
+            "task": reach.task,
+            "layer": reach.cell,
+            "parameters": f"{reach.parameters:,}",
+            "longest lag": str(reach.longest),
+            "after steps": "-",
+            "first lag not solved": "-",
+            "figure there": "-",
+        }
+        # A layer may solve no lag, or all of them.
+        if reach.solved:
+            record["after steps"] = f"{reach.solved.steps:,}"
+        if reach.failed:
+            record["first lag not solved"] = str(reach.failed.lag)
+            record["figure there"] = _figure(reach.failed)
+        records.append(record)
     terminal.print_records(records, left=["task", "layer"])
     for name in dict.fromkeys(reach.task for reach in reaches):
         task = TASKS[name]
@@ -130,4 +137,6 @@ def _figure(trained: "Trained") -> str:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
     puzzle = TASKS[trained.task]
-    return f"error {trained.figure:.4f}" if puzzle.classes is None else f"{trained.figure:.1%}"
+    if puzzle.classes is None:
+        return f"error {trained.figure:.4f}"
+    return f"{trained.figure:.1%}"

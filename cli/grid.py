@@ -1,4 +1,4 @@
-"""`rnnlm train --grid`: the runs of a grid as they go on, and the table of what came of them."""
+"""`rnnlm train --grid`: the runs of a grid as they proceed, and the table of their results."""
 
 import contextlib
 import time
@@ -20,25 +20,30 @@ if TYPE_CHECKING:
 def train_grid(
     request: "Request", grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool
 ) -> int:
-    """Plan and train a grid, or show what it would be; the exit code."""
+    """Plan and train a grid, or show the plan; return the exit code."""
     from rnnlm.training.grid import plan_grid
     from rnnlm.training.grid_request import GridRequest, parse_axes
 
+    # Each run reads the texts again, which standard input does not allow.
     if "-" in (*request.valid, *request.test):
         raise UsageError(
             "a grid cannot read validation or test text from standard input",
             hint="write it to a file and name the file",
         )
+    asked = GridRequest(request, parse_axes(grid), equal == "settings")
     with saving_ignored():
         with terminal.Progress() as progress, _notes_once():
-            planned = plan_grid(
-                GridRequest(request, parse_axes(grid), equal == "settings"), progress
-            )
+            planned = plan_grid(asked, progress)
         if dry_run:
             _show_plan(planned, as_json)
             return 0
-        _announce(planned)
-        with _going_on_explained(planned):
+        terminal.say(
+            f"a grid of {len(planned.runs)} runs in {planned.folder}; run the same command again "
+            "to resume"
+        )
+        for line in _differences(planned):
+            terminal.say(line)
+        with _resuming_explained(planned):
             finished, failed, ending = _train(planned)
     _show_results(planned, finished, as_json)
     return 128 + ending if ending else int(failed)
@@ -46,7 +51,7 @@ def train_grid(
 
 @contextlib.contextmanager
 def _notes_once() -> Iterator[None]:
-    """Show a note that holds for several runs once."""
+    """Show a note only once, though several runs of the grid give it."""
     shown: set[str] = set()
     show = warnings.showwarning
 
@@ -60,17 +65,8 @@ def _notes_once() -> Iterator[None]:
         yield
 
 
-def _announce(planned: "GridPlan") -> None:
-    """What is going to be trained, and in what the runs are not alike."""
-    terminal.say(
-        f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on "
-        "where it is cut off"
-    )
-    for line in _differences(planned):
-        terminal.say(line)
-
-
 def _differences(planned: "GridPlan") -> list[str]:
+    """Return lines on what the runs share, and on what they differ in beside the grid."""
     from rnnlm.config import as_text
 
     lines = []
@@ -78,32 +74,29 @@ def _differences(planned: "GridPlan") -> list[str]:
         settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
         lines.append(f"taken from the first run that has it: {settings}")
     if planned.differing:
-        equal = (
-            ""
-            if planned.request.equal_settings
-            else " (--equal settings takes them from the first run)"
-        )
+        equal = " (--equal settings takes them from the first run)"
+        if planned.request.equal_settings:
+            equal = ""
         lines.append(f"besides the grid, the recipes and kinds differ in{equal}:")
-        texts = {
-            name: {run: as_text(value) for run, value in values.items()}
-            for name, values in planned.differing.items()
-        }
-        lines += [f"  {name}: {_by_value(planned, values)}" for name, values in texts.items()]
+        for name, values in planned.differing.items():
+            texts = {run: as_text(value) for run, value in values.items()}
+            lines.append(f"  {name}: {_by_value(planned, texts)}")
     return lines
 
 
 def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
-    """Each value of a setting with the runs that have it: by the setting of the grid that it
-    follows, if there is one."""
+    """Return each value of a setting with the runs that have it. The runs are named by the axis of
+    the grid that the setting follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
+    labels = {run.name: run.name for run in having}
     for axis in planned.request.axes:
-        if len({(run.values[axis], values[run.name]) for run in having}) == len(
-            {run.values[axis] for run in having}
-        ):
+        # It follows an axis if it has one value for each point of the axis.
+        points = {run.values[axis] for run in having}
+        pairs = {(run.values[axis], values[run.name]) for run in having}
+        if len(pairs) == len(points):
             labels = {run.name: f"{axis}={run.values[axis]}" for run in having}
             break
-    else:
-        labels = {run.name: run.name for run in having}
+
     found: dict[str, dict[str, None]] = {}
     for run in having:
         found.setdefault(values[run.name], {})[labels[run.name]] = None
@@ -111,15 +104,18 @@ def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
 
 
 def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
-    """The end of the grid, whether a run failed, and the signal that ended it, or 0."""
+    """Train the grid. Return how it ended, whether a run failed, and the signal that ended it, or
+    0."""
     from rnnlm.events import Evaluating
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, run_grid
 
-    current, display, failed, began = [Signals()], None, False, time.monotonic()
+    # Each run listens to signals for itself: not all can end in order.
+    current = [Signals()]
+    display, failed = None, False
+    began = time.monotonic()
+    events = run_grid(planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving())
     with contextlib.ExitStack() as shown:
-        for event in run_grid(
-            planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving()
-        ):
+        for event in events:
             if isinstance(event, GridRunStarted):
                 terminal.say(
                     f"run {event.number} of {event.count}: "
@@ -137,121 +133,124 @@ def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
                 return event, failed, current[-1].ending
             elif display is not None:
                 display.show(event)
+                # All is saved: from here on a signal ends the program at once.
                 if isinstance(event, Evaluating):
                     current[-1].restore()
     raise AssertionError("run_grid ends with GridFinished")
 
 
 def _left(event: "GridRunStarted", seconds: float) -> str:
-    """What is over already, or about how long the rest will take."""
+    """Say that a run is over already, or about how long the rest of the grid will take."""
     if event.plan.finished:
         return " has ended already"
     if event.number == 1 or seconds < 1:
         return ""
-    return (
-        "; about "
-        f"{terminal.duration(seconds / (event.number - 1) * (event.count - event.number + 1))} "
-        "left"
-    )
+    seconds_per_run = seconds / (event.number - 1)
+    runs_left = event.count - event.number + 1
+    return f"; about {terminal.duration(seconds_per_run * runs_left)} left"
 
 
 def _say_ended(event: "GridRunEnded") -> None:
+    result = event.result
     if event.error:
-        terminal.show_error(
-            f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint
-        )
-    else:
-        metric, figure = event.result.metrics.get("valid"), ""
-        if metric is not None and metric.value is not None:
-            figure = f"validation {event.result.main or metric.name} {metric.with_unit()}, "
-        terminal.say(
-            f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters"
-        )
+        terminal.show_error(f"{result.run}: {event.error.what}", event.error.why, event.error.hint)
+        return
+    shown = ""
+    metric = result.metrics.get("valid")
+    if metric is not None and metric.value is not None:
+        shown = f"validation {result.main or metric.name} {metric.with_unit()}, "
+    terminal.say(f"{result.run}: {shown}{terminal.cell(result.parameters)} parameters")
 
 
-@contextlib.contextmanager
-def _going_on_explained(planned: "GridPlan") -> Iterator[None]:
-    """A signal that ends a run at once ends the grid, too: what is to be done to go on."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            _say_how_to_go_on(planned)
-        raise
-
-
-def _say_how_to_go_on(planned: "GridPlan") -> None:
+def _say_how_to_resume(planned: "GridPlan") -> None:
     without = " without --overwrite" if planned.request.request.overwrite else ""
     terminal.say(
-        f"the grid in {planned.folder} is not complete; to go on: run the same command "
+        f"the grid in {planned.folder} is not complete; to resume, run the same command "
         f"again{without}"
     )
 
 
+@contextlib.contextmanager
+def _resuming_explained(planned: "GridPlan") -> Iterator[None]:
+    """Say how to resume the grid where a signal ends it at once."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _say_how_to_resume(planned)
+        raise
+
+
 def _show_plan(planned: "GridPlan", as_json: bool) -> None:
-    states = [
-        "ended" if plan.finished else "goes on" if plan.request.resume else "new"
-        for plan in planned.plans
-    ]
-    records = [
-        {
-            "run": run.name,
-            **run.values,
-            "parameters": plan.parameters(),
-            "train_tokens": plan.data.train.tokens,
-            "state": state,
-        }
-        for run, plan, state in zip(planned.runs, planned.plans, states, strict=True)
-    ]
+    records = []
+    for run, plan in zip(planned.runs, planned.plans, strict=True):
+        state = "new"
+        if plan.finished:
+            state = "ended"
+        elif plan.request.resume:
+            state = "goes on"
+        records.append(
+            {
+                "run": run.name,
+                **run.values,
+                "parameters": plan.parameters(),
+                "train_tokens": plan.data.train.tokens,
+                "state": state,
+            }
+        )
     if as_json:
         terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})
         return
+
+    # The values of the axes name a run already.
     columns = list(records[0])[1:]
-    terminal.print_table(
-        columns,
-        [[terminal.cell(record[name]) for name in columns] for record in records],
-        right=columns[-3:-1],
-    )
+    rows = []
+    for record in records:
+        rows.append([terminal.cell(record[name]) for name in columns])
+    terminal.print_table(columns, rows, right=["parameters", "train_tokens"])
     for line in [*_differences(planned), f"folder: {planned.folder}"]:
         terminal.say(line)
 
 
 def _show_results(planned: "GridPlan", finished: "GridFinished", as_json: bool) -> None:
     if finished.stopped == "request":
-        _say_how_to_go_on(planned)
+        _say_how_to_resume(planned)
     if as_json:
         results = [result.to_dict() for result in finished.results]
         files = {name: getattr(finished, name) for name in ("folder", "stopped", "table", "curves")}
         terminal.print_json({**files, "runs": results, **_settings(planned)})
     elif finished.results:
-        has_test = any("test" in each.metrics for each in finished.results)
+        # The same columns for all runs, though some may have failed before they were measured.
+        texts = ["valid"]
+        if any("test" in each.metrics for each in finished.results):
+            texts.append("test")
         main = next((each.main for each in finished.results if each.main), "ppl")
-        texts = ["valid", "test"] if has_test else ["valid"]
         rows = [_row(result, texts, main) for result in finished.results]
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
-        terminal.say(
-            f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else "")
-        )
+        curves = f" and {finished.curves}" if finished.curves else ""
+        terminal.say(f"saved in {finished.table}{curves}")
 
 
 def _row(result: "RunResult", texts: list[str], main: str) -> dict[str, str]:
-    """main: what the table calls the metric that counts."""
+    """Return a row of the table. main: the name of the main metric."""
     from rnnlm.evaluation.metrics import shown_bounds
 
-    figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
-    row = dict(result.values) | {
-        name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()
-    }
+    digits = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
+    row = dict(result.values)
+    for name, fractions in digits.items():
+        row[name] = terminal.cell(getattr(result, name), fractions)
     for text in texts:
         metric = result.metrics.get(text)
-        row[f"{text}_{main}"] = "-" if metric is None else metric.shown()
-        row[f"{text}_95%"] = "-" if metric is None else shown_bounds(metric.interval, metric.unit)
+        value = bounds = "-"
+        if metric is not None:
+            value = metric.shown()
+            bounds = shown_bounds(metric.interval, metric.unit)
+        row[f"{text}_{main}"] = value
+        row[f"{text}_95%"] = bounds
     return row
 
 
 def _settings(planned: "GridPlan") -> dict[str, Any]:
-    return {
-        "shared": dict(planned.shared),
-        "differing": {name: dict(values) for name, values in planned.differing.items()},
-    }
+    differing = {name: dict(values) for name, values in planned.differing.items()}
+    return {"shared": dict(planned.shared), "differing": differing}

@@ -1,5 +1,5 @@
-"""Typing with a model: below what is typed stand the likeliest next words and continuations, drawn
-anew with each key."""
+"""Typing with a model: below the text that is typed appear the likeliest next words and
+continuations, redrawn at each key."""
 
 import codecs
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rnnlm.interface import LanguageModel
 
 WORDS, CONTINUATIONS, CONTINUATION_TOKENS = 10, 3, 12
-OTHER_LINES = 5  # beside words and continuations
+OTHER_LINES = 5  # besides words and continuations
 KEYS = "Tab: take the first word   Enter: draw again   Ctrl-U: clear   Ctrl-D: end"
 _BACKSPACE, _TAB, _ENTER, _CLEAR, _LAST_WORD, _END = "\x7f\b", "\t", "\r\n", "\x15", "\x17", "\x04"
 
@@ -36,11 +36,12 @@ ReadKeys = Callable[[float | None], str]
 
 
 def run_interactive(model: "LanguageModel", prompt: str, settings: "SamplingSettings") -> None:
-    """Shows what follows what is typed, until Ctrl-D; then the text stands on stdout."""
+    """Show what may follow the text that is typed, until Ctrl-D; then print the text on stdout."""
     from rich.console import Console
 
     console = Console()
-    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()) or console.is_dumb_terminal:
+    has_keyboard = sys.stdin and sys.stdin.isatty()
+    if not has_keyboard or not sys.stdout.isatty() or console.is_dumb_terminal:
         raise click.UsageError(
             "--interactive needs a terminal to type in; without one, use --prompt."
         )
@@ -52,18 +53,18 @@ def run_interactive(model: "LanguageModel", prompt: str, settings: "SamplingSett
 
 @dataclass
 class Desk:
-    """What is typed, and what the model makes of it."""
+    """The text that is typed, and what the model makes of it."""
 
     model: "LanguageModel"
     settings: "SamplingSettings"
     text: str = ""
     is_ended: bool = False
-    words: "list[NextWord] | None" = None
+    words: "list[NextWord] | None" = None  # None: still to be found, as are continuations
     continuations: list[str] | None = None
     notes: list[str] = field(default_factory=list)
 
     def press(self, keys: str) -> None:
-        """Does what keys say; what stands below is worked out later."""
+        """Edit the text as keys say. What appears below it is worked out later."""
         for key in keys:
             if key == _END:
                 self.is_ended = True
@@ -75,7 +76,7 @@ class Desk:
                 self.words = self.continuations = None
 
     def think(self) -> bool:
-        """Works out what is missing, the words first; whether there was anything to do."""
+        """Work out one thing that is missing, the words first. Return whether anything was."""
         from rnnlm.generation.autocomplete import continuations, next_words
 
         if self.continuations is not None:
@@ -89,12 +90,14 @@ class Desk:
                     short = replace(self.settings, max_tokens=CONTINUATION_TOKENS)
                     self.continuations = continuations(self.model, self.text, CONTINUATIONS, short)
             except TextError as error:
+                # The text cannot be read as it is now: the next key may change that.
                 self.words, self.continuations, self.notes = [], [], [str(error)]
                 return True
         self.notes = list(dict.fromkeys(str(each.message) for each in caught))
         return True
 
     def _edited(self, key: str) -> str:
+        """Return the text as it is after this key."""
         if key in _BACKSPACE:
             return self.text[:-1]
         if key == _CLEAR:
@@ -104,15 +107,19 @@ class Desk:
         if key == _TAB:
             from rnnlm.generation.autocomplete import with_word
 
-            self.words is not None or self.think()
-            taken = with_word(self.model, self.text, self.words[0].word) if self.words else ""
+            # Tab may come before the words are found.
+            if self.words is None:
+                self.think()
+            taken = ""
+            if self.words:
+                taken = with_word(self.model, self.text, self.words[0].word)
             return f"{taken} " if taken else self.text
         return self.text + key if key.isprintable() else self.text
 
 
 def work(desk: Desk, console: "Console", read_keys: ReadKeys) -> None:
-    """Draws the desk, and reads keys, until the text is ended. Keys that wait are read before more
-    is worked out."""
+    """Draw the desk and read keys until the text is ended. Keys that wait are read before more is
+    worked out."""
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -126,23 +133,31 @@ def work(desk: Desk, console: "Console", read_keys: ReadKeys) -> None:
 
 
 def drawn(desk: Desk, width: int, height: int) -> "RenderableType":
-    """The text, the words with their probabilities, the continuations, cut to the terminal's width
-    and height."""
+    """Return the text, the words with their probabilities and the continuations, cut to the
+    terminal's width and height."""
     from rich.table import Table
     from rich.text import Text
 
+    # Of a long text, the end is shown.
     typed = terminal.visible(desk.text)
     room = max(2, width - 4)
-    lines = [Text(f"> {typed if len(typed) <= room else '…' + typed[1 - room :]}█", style="bold")]
+    if len(typed) > room:
+        typed = "…" + typed[1 - room :]
+    lines = [Text(f"> {typed}█", style="bold")]
+
+    # Continuations have their places below the words, whatever the height.
     shown = max(1, height - OTHER_LINES - CONTINUATIONS)
     for word in (desk.words or [])[:shown]:
         lines.append(Text(f"{word.probability:7.1%}  {terminal.visible(word.word)}"))
     if desk.words == []:
         lines.append(Text("  no word begins like this"))
-    lines += [Text(f"  {'...' if desk.continuations is None else ''}")]
-    lines += [Text(terminal.visible(each), style="italic") for each in desk.continuations or []]
-    lines += [Text(terminal.visible(note)) for note in desk.notes[:1]]
+    lines.append(Text("  ..." if desk.continuations is None else "  "))
+    for continuation in desk.continuations or []:
+        lines.append(Text(terminal.visible(continuation), style="italic"))
+    for note in desk.notes[:1]:
+        lines.append(Text(terminal.visible(note)))
     lines.append(Text(KEYS, style="dim"))
+
     panel = Table.grid()
     for line in lines[: max(1, height - 1)]:
         line.no_wrap, line.overflow = True, "ellipsis"
@@ -152,8 +167,8 @@ def drawn(desk: Desk, width: int, height: int) -> "RenderableType":
 
 @contextmanager
 def _raw_keys() -> Iterator[ReadKeys]:
-    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before
-    afterwards, whatever happens."""
+    """Read keys as they are pressed, without echo; Ctrl-C still interrupts. The terminal is
+    restored afterwards, whatever happens."""
     try:
         import select
         import termios
@@ -169,7 +184,7 @@ def _raw_keys() -> Iterator[ReadKeys]:
         if not select.select([keyboard], [], [], seconds)[0]:
             return ""
         data = os.read(keyboard, 1024)
-        # without data, the terminal is gone
+        # A terminal that is gone can be read, but gives nothing.
         return _ESCAPE.sub("", decoder.decode(data)) if data else _END
 
     before = termios.tcgetattr(keyboard)

@@ -1,4 +1,4 @@
-"""How a training run looks while it lasts: a live panel on a terminal, a plain line now and then
+"""How a training run is shown while it lasts: a live panel on a terminal, a plain line now and then
 elsewhere."""
 
 import math
@@ -26,7 +26,7 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
-    """Show a run that trains such a kind of model, in the way that suits this terminal."""
+    """Show a run that trains this kind of model, in the way that suits the terminal."""
     if kind.is_counted:
         with terminal.Progress() as progress:
             yield CountingDisplay(progress)
@@ -45,17 +45,17 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
 
 
 def announce_counting(plan: "Plan") -> None:
-    """Say that a run counts word vectors before its first step, if it does: a long text takes a
-    while."""
+    """Say that a run counts word vectors before its first step, if it does: that takes a while on a
+    long text."""
     begins = not plan.finished and not plan.request.resume
     if begins and plan.resolved.values.get("embeddings") == COUNTED:
         terminal.say("word vectors are counted in the training text first")
 
 
 class PlainDisplay:
-    """One line per validation, and one now and then between them.
+    """A line for each validation, and one now and then between them.
 
-    evaluating: called with how far the exact evaluation is.
+    evaluating: called with the progress of the exact evaluation.
     """
 
     def __init__(self, progress: terminal.Progress, is_of_text: bool = True) -> None:
@@ -64,31 +64,30 @@ class PlainDisplay:
         self.is_of_text = is_of_text
 
     def show(self, event: events.Event) -> None:
+        line = news(event)
+        silent = self.progress.clock() - self.progress.last_line
         if isinstance(event, events.Validated):
-            name, figure = criterion(event)
-            part = f" on {event.share:.0%} of the text" if event.share < 1 else ""
-            best = "" if event.best is None else f" (best {shown_figure(event, event.best)})"
-            self.progress.say(
-                f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{part}{best}"
-            )
+            name, value = criterion(event)
+            line = f"step {event.step:,}: validation {name} {shown_metric(event, value)}"
+            if event.share < 1:
+                line += f" on {event.share:.0%} of the text"
+            if event.best is not None:
+                line += f" (best {shown_metric(event, event.best)})"
         elif isinstance(event, events.CheckpointSaved):
-            self.progress.say(f"step {event.step:,}: checkpoint")
-        elif line := news(event):
-            self.progress.say(line)
-        elif (
-            isinstance(event, events.Step)
-            and self.progress.clock() - self.progress.last_line >= PLAIN_SECONDS
-        ):
-            left = terminal.duration(seconds_left(event))
-            self.progress.say(
+            line = f"step {event.step:,}: checkpoint"
+        elif isinstance(event, events.Step) and silent >= PLAIN_SECONDS:
+            line = (
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
-                f"{training_figure(event, self.is_of_text)}, "
-                f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
+                f"{training_metric(event, self.is_of_text)}, "
+                f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, "
+                f"{terminal.duration(seconds_left(event))} left"
             )
+        if line:
+            self.progress.say(line)
 
 
 class CountingDisplay:
-    """A line for each order counted, then what was estimated."""
+    """A line for each order that is counted, then what was estimated."""
 
     def __init__(self, progress: terminal.Progress) -> None:
         self.progress = progress
@@ -117,8 +116,8 @@ class CountingDisplay:
 
 
 class LiveDisplay:
-    """A progress bar with the figures below it, redrawn in place until the run is trained. How far
-    the exact evaluation is then stands below, line by line."""
+    """A progress bar with the metrics below it, redrawn in place until the run is trained. The
+    progress of the exact evaluation is then shown below it, line by line."""
 
     def __init__(self, console: "Console", is_of_text: bool = True) -> None:
         from rich.live import Live
@@ -132,7 +131,7 @@ class LiveDisplay:
         self.progress: terminal.Progress | None = None
 
     def evaluating(self, message: str) -> None:
-        """Show how far the exact evaluation is, and how long it may last."""
+        """Show how far the exact evaluation is, and how long it may take."""
         if self.progress is None:
             self.live.stop()
             self.progress = terminal.Progress()
@@ -141,11 +140,13 @@ class LiveDisplay:
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event
-        if line := news(event):
+        line = news(event)
+        if line:
             self.console.print(terminal.visible(line), markup=False, highlight=False)
         elif isinstance(event, events.Step):
             self.step = event
         elif isinstance(event, events.Fitted) and event.stopped == "budget" and self.step:
+            # The last report of a step may be older than the end.
             self.step = replace(self.step, step=event.steps, progress=1.0)
 
     def _panel(self) -> "RenderableType":
@@ -165,92 +166,91 @@ class LiveDisplay:
         return panel
 
     def _lines(self, step: events.Step, narrow: bool) -> list[str]:
-        left = terminal.duration(seconds_left(step))
-        progress = [f"{step.progress:.0%} done", f"{left} left"]
-        speed = [
-            f"step {step.step:,}",
-            f"epoch {step.epoch:.2f}",
-            f"{step.tokens_per_second:,.0f} tokens/s",
-        ]
-        train = f"train {training_figure(step, self.is_of_text).removeprefix('perplexity ')}"
-        validated, saved, checkpoint = (
-            self.latest.get(kind)
-            for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved)
-        )
-        valid = [f"valid {shown_figure(validated, criterion(validated)[1])}"] if validated else []
-        valid += (
-            [f"best {shown_figure(validated, validated.best)}"]
-            if validated and validated.best is not None
-            else []
-        )
+        progress = [f"{step.progress:.0%} done", f"{terminal.duration(seconds_left(step))} left"]
+        speed = f"{step.tokens_per_second:,.0f} tokens/s"
+        train = training_metric(step, self.is_of_text).removeprefix("perplexity ")
+        metrics = [f"train {train}"]
+        validated = self.latest.get(events.Validated)
+        if validated:
+            metrics.append(f"valid {shown_metric(validated, criterion(validated)[1])}")
+            if validated.best is not None:
+                metrics.append(f"best {shown_metric(validated, validated.best)}")
         if narrow:
-            return [*progress, speed[2], train, *valid]
-        saved = [f"saved at step {saved.step:,}"] if saved else []
-        kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
-        return [
-            ", ".join([*progress, *speed]),
-            ("perplexity: " if step.is_exact and self.is_of_text else "")
-            + ", ".join([train, *valid, *saved, *kept]),
-        ]
+            return [*progress, speed, *metrics]
+
+        # There is room for where the run is stored.
+        saved = self.latest.get(events.ModelSaved)
+        checkpoint = self.latest.get(events.CheckpointSaved)
+        if saved:
+            metrics.append(f"saved at step {saved.step:,}")
+        if checkpoint:
+            metrics.append(f"checkpoint at step {checkpoint.step:,}")
+        name = "perplexity: " if step.is_exact and self.is_of_text else ""
+        steps = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", speed]
+        return [", ".join([*progress, *steps]), name + ", ".join(metrics)]
 
 
-def shown_figure(event: events.Validated, figure: float) -> str:
-    """A perplexity, a loss or a figure from 0 to 100 as it is, a share in percent."""
+def shown_metric(event: events.Validated, value: float) -> str:
+    """Return a perplexity, a loss or a metric from 0 to 100 as it is, a share in percent."""
     from rnnlm.evaluation.metrics import Metric
 
-    found = Metric(event.criterion, figure)
+    found = Metric(event.criterion, value)
     return found.shown() + ("%" if found.unit == "percent" else "")
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:
-    """The name and the figure by which the best weights are chosen."""
+    """Return the name and the value of the metric by which the best weights are chosen."""
     shown = {events.PERPLEXITY: "perplexity", "mean": "mean of the label columns"}
     return shown.get(event.criterion, event.criterion), event.figures[event.criterion]
 
 
 def started_line(event: events.Started) -> str:
-    return (
-        f"{event.model}: "
-        + (f"{event.parameters:,} parameters, " if event.parameters else "")
-        + f"vocabulary {event.vocabulary_size:,}, "
-        f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
-        + (
-            f", {event.rows} streams of {event.bptt_tokens}-token windows"
-            if event.bptt_tokens
-            else ""
-        )
-        + (f" in {event.processes} processes" if event.processes > 1 else "")
-        + (", steps recorded as CUDA graphs" if event.cuda_graphs else "")
-        + (f"; validation during training: {event.validation}" if event.validation else "")
+    """Return the line that says what is trained on what."""
+    line = f"{event.model}: "
+    if event.parameters:
+        line += f"{event.parameters:,} parameters, "
+    line += (
+        f"vocabulary {event.vocabulary_size:,}, {event.train_tokens:,} tokens, "
+        f"{event.device} {event.precision}"
     )
+    if event.bptt_tokens:
+        line += f", {event.rows} streams of {event.bptt_tokens}-token windows"
+    if event.processes > 1:
+        line += f" in {event.processes} processes"
+    if event.cuda_graphs:
+        line += ", steps recorded as CUDA graphs"
+    if event.validation:
+        line += f"; validation during training: {event.validation}"
+    return line
 
 
 def news(event: events.Event) -> str:
-    """The line for an event that does not happen at every step; "" for others."""
+    """Return the line for an event that does not happen at every step; "" for others."""
     if isinstance(event, events.Started):
         return started_line(event)
     if isinstance(event, events.RolledBack):
-        rate, attempts = (
-            f"{event.rate_factor:g} of the learning rate",
-            f"{event.left} more such attempt{'' if event.left == 1 else 's'}",
-        )
+        attempts = "1 more such attempt"
+        if event.left != 1:
+            attempts = f"{event.left} more such attempts"
+        rate = f"{event.rate_factor:g} of the learning rate"
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
     if isinstance(event, events.SaveFailed):
         again = f"training goes on, and it is tried again within {event.retry_seconds:.0f} s"
         return f"note: step {event.step:,} is not saved: {event.why}; {again}"
-    return (
-        f"all is saved; exact evaluation: {', '.join(event.texts)}"
-        if isinstance(event, events.Evaluating)
-        else ""
-    )
+    if isinstance(event, events.Evaluating):
+        return f"all is saved; exact evaluation: {', '.join(event.texts)}"
+    return ""
 
 
-def training_figure(event: events.Step, is_of_text: bool = True) -> str:
-    """The perplexity since the last report; the loss itself where it is on noise words, or of
-    labels."""
+def training_metric(event: events.Step, is_of_text: bool = True) -> str:
+    """Return the perplexity since the last report; the loss itself where it is that of labels or
+    noise words."""
     if not (event.is_exact and is_of_text):
         return f"loss {event.loss_nats:.3f}"
-    return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"
+    perplexity = math.inf
+    if event.loss_nats < 700:  # what exp can still give as a float
+        perplexity = math.exp(event.loss_nats)
+    return f"perplexity {perplexity:.1f}"
 
 
 def seconds_left(event: events.Step) -> float:
@@ -260,10 +260,12 @@ def seconds_left(event: events.Step) -> float:
 
 
 def in_words(value: object) -> str:
-    """A list or a table on one line."""
+    """Return a list or a table on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {each}" for key, each in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
 
 
 def megabytes(count: int) -> str:

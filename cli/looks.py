@@ -1,5 +1,5 @@
-"""The looks of `rnnlm inspect`, as one table: what finds each, and which options it has beside
-those of all looks."""
+"""The looks of `rnnlm inspect`, as one table: the function that finds each, and the options that it
+has besides those of all looks."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from rnnlm.inspection.common import Inspection
     from rnnlm.vectors.word_vectors import WordVectors
 
-# ---- What all looks have: a model or several, a device, --plot and --json; and how they are shown.
+# ---- What all looks share: a model or several, a device, --plot and --json; how they are shown.
 
 LOOKS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
-Looked = Literal["nothing", "one model", "models", "vectors"]  # what a look is at
+Looked = Literal["nothing", "one model", "models", "vectors"]  # what a look examines
 
 vectors_options = stacked(
     model_or_demo_option,
@@ -43,14 +43,14 @@ vectors_options = stacked(
         type=click.Choice(["input", "output"]),
         default="input",
         show_default=True,
-        help="Of a model: what it reads for a word, or the word's weights in its softmax.",
+        help="Vectors of a model: what it reads for a word, or the word's weights in its softmax.",
     ),
     click.option(
         "--file",
         "vectors_file",
         type=PATH,
         metavar="FILE",
-        help="Instead of a model: a file of word vectors, text of word2vec or GloVe.",
+        help="A file of word vectors instead of a model: text of word2vec or GloVe.",
     ),
 )
 _AT: dict[Looked, Decorator] = {
@@ -66,9 +66,9 @@ def look(
 ) -> Callable[[Callable[..., "Inspection"]], click.Command]:
     """Make a command of the function that finds what a look shows, and enter it among LOOKS.
 
-    name: the word after `rnnlm inspect`. at: what the look is at; the function is given it as
+    name: the word after `rnnlm inspect`. at: what the look examines; the function gets it as
     `model` (a name, or vectors) or `models`, with `device` or `which`. own: arguments and options
-    of this look alone. verdict_first: the tables are long.
+    of this look alone. verdict_first: for looks with long tables.
     """
 
     def enter(find: Callable[..., "Inspection"]) -> click.Command:
@@ -93,10 +93,10 @@ def look(
 
 
 def _vectors(model_name: str | None, vectors_file: Path | None) -> "WordVectors | str":
-    """The vectors of --file, or the name of the model."""
+    """Return the vectors of --file, or the name of the model."""
     if vectors_file is None:
         return or_demo(model_name)
-    refuse_given(("model_name", "which"), "for vectors of a model; --file brings its own.")
+    refuse_given(("model_name", "which"), "for vectors of a model, not for --file.")
     from rnnlm.vectors.word_vectors import read_vectors
 
     return read_vectors(vectors_file)
@@ -105,8 +105,8 @@ def _vectors(model_name: str | None, vectors_file: Path | None) -> "WordVectors 
 def show(
     inspection: "Inspection", as_json: bool, plot: Path | None, verdict_first: bool = False
 ) -> None:
-    """Print tables and the verdict, or one JSON object with both; save the picture if one is asked
-    for. verdict_first: the tables are long."""
+    """Print tables and the verdict, or one JSON object with both; save the picture if there is to
+    be one. verdict_first: for long tables."""
     if plot is not None:
         from rnnlm.evaluation import plotting
 
@@ -122,14 +122,13 @@ def show(
             click.echo()
         if table.title:
             click.echo(table.title)
-        numeric = [
-            name
-            for place, name in enumerate(table.columns)
-            if _is_numeric(row[place] for row in table.rows)
-        ]
-        terminal.print_blocks(
-            table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric
-        )
+        # A column of numbers, some of which may be missing, is aligned to the right.
+        numeric = []
+        for place, name in enumerate(table.columns):
+            if _is_numeric(row[place] for row in table.rows):
+                numeric.append(name)
+        rows = [list(map(_cell, row)) for row in table.rows]
+        terminal.print_blocks(table.columns, rows, right=numeric)
     if not verdict_first:
         click.echo(f"\n{inspection.verdict}")
 
@@ -140,18 +139,18 @@ def _is_numeric(values: Iterable[object]) -> bool:
 
 
 def _cell(value: object) -> str:
-    """Text as it is; numbers with four figures that count."""
+    """Return text as it is, numbers with about four significant digits."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value and not 0.001 <= abs(value) < 1e6:
-        return f"{value:.3g}"
-    digits = (
-        4
-        if isinstance(value, float) and abs(value) < 1
-        else 3
-        if isinstance(value, float) and abs(value) < 100
-        else 1
-    )
+    digits = 1
+    if isinstance(value, float):
+        size = abs(value)
+        if value and not 0.001 <= size < 1e6:
+            return f"{value:.3g}"
+        if size < 1:
+            digits = 4
+        elif size < 100:
+            digits = 3
     return terminal.cell(value, digits)
 
 
@@ -159,7 +158,7 @@ def _cell(value: object) -> str:
 
 
 def texts_option(name: str) -> Decorator:
-    """`--on TEXT`, as often as there are texts."""
+    """Make `--on TEXT`, which may be repeated."""
     return click.option(
         "--on",
         name,
@@ -170,12 +169,11 @@ def texts_option(name: str) -> Decorator:
 
 
 untrained_option = click.option(
-    "--untrained", is_flag=True, help="Beside each model, the same network before training."
+    "--untrained", is_flag=True, help="Show the same network before training beside each model."
 )
 
 
 # ---- `rnnlm inspect gradients`: how much of the past a step feels.
-
 
 OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained", "seed")
 
@@ -200,14 +198,14 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
     ),
     section(
         "One sentence",
-        click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."),
+        click.option("--sentence", metavar="TEXT", help="Show a map of this sentence instead."),
     ),
     verdict_first=True,
 )
 def find_gradients(
     models: tuple[str, ...], device: str, sentence: str | None, texts: tuple[str, ...], **given: Any
 ) -> "Inspection":
-    """How far gradients flow back through time, by lag.
+    """Show how far gradients flow back through time, by lag.
 
     \b
     rnnlm inspect gradients
@@ -228,7 +226,7 @@ def find_gradients(
             return inspect_gradients(
                 models, list(texts) or None, **given, device=device, progress=said
             )
-    refuse_given(OF_POSITIONS, "this is about positions of a text, not about --sentence.")
+    refuse_given(OF_POSITIONS, "for positions of a text, not for --sentence.")
     from rnnlm import inspect_sensitivity
 
     return inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
@@ -239,14 +237,14 @@ def find_gradients(
 
 @look("spectrum", "models", untrained_option)
 def find_spectrum(**given: Any) -> "Inspection":
-    """Eigenvalues and singular values of recurrent weights.
+    """Show eigenvalues and singular values of recurrent weights.
 
     \b
     rnnlm inspect spectrum
     rnnlm inspect spectrum -m gru -m lstm --plot spectrum.svg
     rnnlm inspect spectrum --untrained
 
-    Each gate of each layer has a matrix of its own. The plot shows the eigenvalues in the complex
+    Each gate of each layer has its own matrix. The plot shows the eigenvalues in the complex
     plane, with the unit circle.
     """
     from rnnlm.inspection.spectrum import inspect_spectrum
@@ -258,8 +256,10 @@ def find_spectrum(**given: Any) -> "Inspection":
 
 
 def _units(context: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
+    if not given:
+        return ()
     try:
-        return tuple(int(each) for each in given.split(",")) if given else ()
+        return tuple(int(each) for each in given.split(","))
     except ValueError:
         raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
 
@@ -274,10 +274,10 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
         callback=_units,
         help="Units to draw, numbered from 0.  [default: those that vary most]",
     ),
-    number_option("--unit-count", default=16, help="How many of these to draw."),
+    number_option("--unit-count", default=16, help="How many units to draw."),
 )
 def find_gates(**given: Any) -> "Inspection":
-    """What the gates of a model do at each token of SENTENCE.
+    """Show what the gates of a model do at each token of SENTENCE.
 
     \b
     rnnlm inspect gates "the old man had no money"
@@ -314,7 +314,7 @@ def find_gates(**given: Any) -> "Inspection":
     ),
 )
 def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) -> "Inspection":
-    """How far back language models remember.
+    """Measure how far back language models remember.
 
     \b
     rnnlm inspect memory
@@ -328,8 +328,8 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
     where fewer stand before, from the true beginning. The effective context is the smallest k that
     comes within 1 % of the perplexity with all.
 
-    The model is not trained anew for short contexts. Any language model: n-grams, networks,
-    mixtures, caches (NAME+cache).
+    The model is not retrained for short contexts. Any language model: n-grams, networks, mixtures,
+    caches (NAME+cache).
     """
     from rnnlm.inspection.common import sources_of
     from rnnlm.inspection.memory import inspect_memory
@@ -343,7 +343,7 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
 
 @look("cloze", "models", click.argument("file", required=False, metavar="[FILE]"))
 def find_cloze(**given: Any) -> "Inspection":
-    """How well language models fill the gaps of FILE.
+    """Measure how well language models fill the gaps of FILE.
 
     \b
     rnnlm inspect cloze
@@ -353,7 +353,7 @@ def find_cloze(**given: Any) -> "Inspection":
     (words between the gap and the word that decides) and kind. Without FILE: 200 items in the
     vocabulary of the bundled English.
 
-    Models read only what stands before the gap, each text from the initial state. Accuracy is the
+    Models read only what comes before the gap, each text from the initial state. Accuracy is the
     share of answers that are among the 1, 5 and 10 likeliest next words, with 95 % intervals
     (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are ranked as whole
     words. Answers that are not in a model's vocabulary count as missed, and are named.
@@ -373,7 +373,7 @@ def find_cloze(**given: Any) -> "Inspection":
     number_option("-n", "--count", default=10, help="Neighbours of each word."),
 )
 def find_neighbours(**given: Any) -> "Inspection":
-    """The words that lie nearest to WORD.
+    """Show the words that lie nearest to WORD.
 
     \b
     rnnlm inspect neighbours winter
@@ -398,7 +398,7 @@ def find_neighbours(**given: Any) -> "Inspection":
     number_option("-n", "--count", default=10, help="Answers."),
 )
 def find_analogy(**given: Any) -> "Inspection":
-    """The words that lie nearest to A - B + C.
+    """Show the words that lie nearest to A - B + C.
 
     \b
     rnnlm inspect analogy king man woman      man is to king as woman is to ...
@@ -427,7 +427,7 @@ def find_analogy(**given: Any) -> "Inspection":
     ),
 )
 def find_analogies(**given: Any) -> "Inspection":
-    """How many analogies of FILE come out right, by type.
+    """Count how many analogies of FILE come out right, by type.
 
     \b
     rnnlm inspect analogies questions-words.txt --file vectors.txt
@@ -464,7 +464,7 @@ def find_analogies(**given: Any) -> "Inspection":
     number_option("--seed", default=1, help="Seed of the interval's resamples.", least=0),
 )
 def find_similarity(**given: Any) -> "Inspection":
-    """Whether vectors rank pairs of words as people do.
+    """Measure whether vectors rank pairs of words as people do.
 
     \b
     rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
@@ -491,11 +491,12 @@ def find_map(words: tuple[str, ...], **given: Any) -> "Inspection":
     rnnlm inspect map cat dog horse table chair lamp --plot map.svg
     rnnlm inspect map words.txt --file vectors.txt --plot map.pdf
 
-    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table:
-    their coordinates.
+    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. The
+    table has their coordinates.
     """
     from rnnlm.inspection.map import inspect_map
 
+    # A single word that looks like a path is one, though it may name no file.
     path = Path(words[0])
     names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
     return inspect_map(words=path if names_file else words, **given)
@@ -540,7 +541,7 @@ def find_map(words: tuple[str, ...], **given: Any) -> "Inspection":
     ),
 )
 def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) -> "Inspection":
-    """What each layer knows of labels, by linear probes.
+    """Measure what each layer knows of labels, by linear probes.
 
     \b
     rnnlm inspect probe words-and-tags --label-column upos
@@ -548,15 +549,17 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     rnnlm inspect probe travel --label-column intent --plot intent.svg
 
     DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. From the
-    vectors of each layer a linear classifier learns the labels: beside it stand the embeddings, an
+    vectors of each layer a linear classifier learns the labels. Beside it are the embeddings, an
     untrained network of the same settings, and a control task, in which each word has a label drawn
     at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
     """
     from rnnlm.inspection.probing import Level, inspect_probe
 
-    names = ("format", "column", "encoding_errors")
-    values = {name: given.pop(name) for name in names}
-    reading = {name: value for name, value in values.items() if value is not None}
+    reading = {}
+    for name in ("format", "column", "encoding_errors"):
+        value = given.pop(name)
+        if value is not None:
+            reading[name] = value
     level: Level | None = "text" if texts else None
     with terminal.Progress() as say:
         return inspect_probe(
@@ -565,7 +568,6 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
 
 
 # ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
-
 
 PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
 
@@ -621,7 +623,7 @@ PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
     ),
 )
 def find_surface(**given: Any) -> "Inspection":
-    """The error surface of one recurrent unit, with its walls.
+    """Show the error surface of one recurrent unit, with its walls.
 
     \b
     rnnlm inspect surface --plot surface.svg
@@ -663,7 +665,7 @@ def find_surface(**given: Any) -> "Inspection":
     number_option("--seed", default=0, help="Seed of the draws.", least=None),
 )
 def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspection":
-    """Gradients checked against (f(w + h) - f(w - h)) / 2h.
+    """Check gradients against (f(w + h) - f(w - h)) / 2h.
 
     \b
     rnnlm inspect gradcheck
@@ -671,7 +673,8 @@ def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspecti
 
     f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses
     draw the same noise words each time. Half of the weights drawn have a gradient that is not zero.
-    With the largest relative difference of each matrix, and the numbers of one weight step by step.
+    The tables have the largest relative difference of each matrix, and the numbers of one weight
+    step by step.
     """
     from rnnlm.inspection.gradcheck import inspect_gradcheck
 

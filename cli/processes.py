@@ -35,35 +35,32 @@ HINT = "to continue from the last checkpoint, run the same command with --resume
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
-    """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where
-    that was asked for; else they share the processors."""
+    """Run the command `arguments` in `count` processes and return the exit code. threads: of each
+    process; None: they share the processors."""
     with contextlib.ExitStack() as open_files:
-        outputs = [
-            open_files.enter_context(tempfile.TemporaryFile()) if rank else None
-            for rank in range(count)
-        ]
+        # The first process has the terminal; the others write what they say to files.
+        outputs: list[IO[bytes] | None] = [None]
+        for _ in range(1, count):
+            outputs.append(open_files.enter_context(tempfile.TemporaryFile()))
         environment = _environment(count, threads)
         with _Processes(count) as processes:
             for rank, errors in enumerate(outputs):
-                processes.start(
-                    python("-m", "rnnlm", *arguments),
-                    {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                    errors,
-                )
+                own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                processes.start(python("-m", "rnnlm", *arguments), {**environment, **own}, errors)
             processes.wait()
         return processes.report(outputs)
 
 
 def end_with_parent() -> None:
-    """In a process started here: it ends when the one that started it is gone, as if by SIGTERM,
-    and soon in any case."""
+    """Make a process that was started here end when the process that started it is gone: as if by
+    SIGTERM, and soon in any case."""
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextlib.contextmanager
 def reported_once(context: click.Context) -> Iterator[None]:
-    """One process reports the errors of a run of several: the one that fails, or, where that is
+    """Have one process report the errors of a run of several: the one that fails, or, if that is
     gone, the one that started it."""
     try:
         yield
@@ -76,7 +73,8 @@ def reported_once(context: click.Context) -> Iterator[None]:
 
 
 class _Processes:
-    """Those of one run. codes: how they ended, by rank, in the order in which they did."""
+    """The processes of one run. codes: their exit codes by rank, in the order in which they
+    ended."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -84,13 +82,15 @@ class _Processes:
         self.codes: dict[int, int] = {}
         self.signals: list[int] = []
         self.deadline = float("inf")  # for those still running
-        self.killed: list[int] = []  # ranks that did not end by it
+        self.killed: list[int] = []  # ranks that were still running then
 
     def __enter__(self) -> "_Processes":
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-        self.before = {number: signal.signal(number, self._pass_on) for number in handled}
+        self.before = {}
+        for number in numbers:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self.before[number] = signal.signal(number, self._pass_on)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -103,8 +103,8 @@ class _Processes:
     def start(
         self, command: list[str], environment: dict[str, str], errors: IO[bytes] | None
     ) -> None:
-        """One more, in a session of its own: Ctrl-C reaches this process alone, which passes it on
-        once."""
+        """Start one more process, in a session by itself: Ctrl-C reaches only this process, which
+        passes it on once."""
         out = subprocess.DEVNULL if errors else None
         self.running[len(self.running)] = subprocess.Popen(
             command,
@@ -116,10 +116,11 @@ class _Processes:
         )
 
     def wait(self) -> None:
-        """Until all have ended. Where one fails, the others notice by themselves, and have some
-        time for it."""
+        """Wait until all have ended. When one fails, the others notice by themselves, and have some
+        time for it; then they are terminated, and at last killed."""
         asked = False
         while self.running:
+            # Those that have ended since the last look.
             for rank, process in list(self.running.items()):
                 if process.poll() is not None:
                     self.codes[rank] = process.returncode
@@ -128,30 +129,38 @@ class _Processes:
                         process.stdin.close()
                     if self._is_failure(process.returncode):
                         self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS)
+
+            # Those that are late.
             if time.monotonic() >= self.deadline:
                 self.killed = self.killed or list(self.running)
                 for process in self.running.values():
-                    process.kill() if asked else process.terminate()
+                    if asked:
+                        process.kill()
+                    else:
+                        process.terminate()
                 asked, self.deadline = True, time.monotonic() + TERM_SECONDS
             time.sleep(POLL_SECONDS)
 
     def report(self, outputs: Sequence[IO[bytes] | None]) -> int:
-        """Report why the run failed, if it did and the first process has not reported it; its exit
-        code."""
-        own = {
-            rank: code
-            for rank, code in self.codes.items()
-            if self._is_failure(code) and code != LOST and rank not in self.killed
-        }
-        rank, code = next(iter(own.items()), (0, 0))
-        who, kept = f"process {rank + 1} of {self.count}", outputs[rank]
+        """Say why the run failed, unless it did not or the first process has said it. Return the
+        exit code of the run."""
+        # The first process that failed by itself: not because it lost another one, nor because it
+        # was killed for being late.
+        rank, code = 0, 0
+        for ended, its_code in self.codes.items():
+            is_own = its_code != LOST and ended not in self.killed
+            if is_own and self._is_failure(its_code):
+                rank, code = ended, its_code
+                break
+
+        kept = outputs[rank]
         if code < 0 and self.codes.get(0) == 0:
-            # the first one has come to its end, where all is saved: the other one broke down in
-            # leaving
+            # The first process has ended well, so that all is saved: the other one broke down only
+            # while it was leaving.
             code = 0
         elif code < 0:
             terminal.show_error(
-                f"{who} was ended by {_signal_name(-code)}",
+                f"process {rank + 1} of {self.count} was ended by {_signal_name(-code)}",
                 "the others cannot go on without it, and have ended",
                 HINT,
             )
@@ -167,23 +176,28 @@ class _Processes:
                 HINT,
             )
             code = 1
-        if self._ending():
-            return 128 + self._ending()[0]
-        return 1 if code < 0 else code or max(0, *self.codes.values())
+
+        # A signal that asked for the end outranks what it made of the processes.
+        ending = self._ending()
+        if ending:
+            return 128 + ending[0]
+        if code < 0:
+            return 1
+        return code or max(0, *self.codes.values())
 
     def _ending(self) -> list[int]:
-        """The signals passed on that ask for the end."""
+        """Return the signals passed on that ask for the end."""
         return [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
 
     def _is_failure(self, code: int) -> bool:
-        """Whether a process ended in a way that is no end to the run of the others: neither well
-        nor as it was asked by a signal, which ends it outright where it comes while Python is
-        ending, as the others were asked a little earlier."""
+        """Return whether a process ended in a way that ends the run of the others, too. It did not
+        if it ended well or as a signal asked it to; the latter includes being killed by that
+        signal, which happens where it comes while Python is shutting down."""
         return code != 0 and code <= 128 and -code not in self._ending()
 
     def _pass_on(self, number: int, frame: Any) -> None:
-        """To all; the wish for a checkpoint to the first one alone, which is enough. After a second
-        one they have little time left."""
+        """Pass a signal on to all processes. The wish for a checkpoint goes to the first one alone,
+        which stores it for all. After a second signal they have little time left."""
         is_wish = number == getattr(signal, "SIGUSR1", None)
         if self.signals and not is_wish:
             self.deadline = min(self.deadline, time.monotonic() + TERM_SECONDS)
@@ -201,7 +215,7 @@ def _signal_name(number: int) -> str:
 
 
 def _environment(count: int, threads: int | None) -> dict[str, str]:
-    """What the processes have in common: where they meet, on this machine alone."""
+    """Return the environment of the processes: how they find each other, on this machine alone."""
     own = {
         LAUNCHED: "1", "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
@@ -221,6 +235,7 @@ def _free_port() -> int:
 
 
 def _end_with_parent() -> None:
+    # Standard input ends with the process that holds its other end.
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

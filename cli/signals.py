@@ -1,5 +1,4 @@
-"""What signals ask of a run that lasts: to end in order, or to store now what it could go on
-from."""
+"""What signals ask of a long run: to end in order, or to store now what it can be resumed from."""
 
 import contextlib
 import os
@@ -12,15 +11,15 @@ from typing import Any
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 SAVING = "SIGUSR1"
-# timeout, torchrun and a terminal that closes send the same signal twice: to the process, and to
-# its group
+# timeout, torchrun and a terminal that closes send the same signal twice: to the process and to its
+# group
 ONE_WISH_SECONDS = 0.2
 
 
 @contextlib.contextmanager
 def leaving_at_ctrl_c() -> Iterator[None]:
     """Leave the process at once at Ctrl-C, with its exit code and no traceback: while the command
-    line is imported, nobody catches it."""
+    line is imported, nothing catches it."""
     before = signal.getsignal(signal.SIGINT)
     is_main_thread = threading.current_thread() is threading.main_thread()
     if before is not signal.default_int_handler or not is_main_thread:
@@ -35,7 +34,7 @@ def leaving_at_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def saving_ignored() -> Iterator[None]:
-    """USR1 ends no program that has nothing to save yet, or nothing more."""
+    """Ignore USR1, which would end a program that has nothing to save yet, or nothing more."""
     number = getattr(signal, SAVING, None)
     before = signal.signal(number, signal.SIG_IGN) if number else None
     try:
@@ -46,16 +45,16 @@ def saving_ignored() -> Iterator[None]:
 
 
 class Signals:
-    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in
-    order; a second one, if it is a wish of its own and no echo of the first, does what it did
-    before: it ends at once. USR1 asks to save, as often as it comes.
+    """Listens to signals inside its `with` block. The first Ctrl-C, TERM or HUP asks the run to end
+    in order. A second one ends it at once, unless it is an echo of the first. USR1 asks to save, as
+    often as it comes.
 
     ends_in_order: whether the run can do that; else the first one ends it at once. ending: the
     signal that asked for the end, or 0.
     """
 
     def __init__(self, ends_in_order: bool = True) -> None:
-        self.handled = [*(ENDING if ends_in_order else ())]
+        self.handled = ENDING if ends_in_order else ()
         self.ending = 0
         self.is_saving_wanted = False
         self.before: dict[int, Any] = {}
@@ -64,17 +63,17 @@ class Signals:
         return bool(self.ending)
 
     def wants_saving(self) -> bool:
-        """Whether saving was asked for since this was last called."""
+        """Return whether saving was asked for since the last call."""
         wanted, self.is_saving_wanted = self.is_saving_wanted, False
         return wanted
 
     def __enter__(self) -> None:
-        asking = [getattr(signal, name) for name in self.handled if hasattr(signal, name)]
-        self.before = {
-            number: signal.signal(number, self._end)
-            for number in asking
-            if signal.getsignal(number) != signal.SIG_IGN
-        }
+        self.before = {}
+        for name in self.handled:
+            number = getattr(signal, name, None)
+            # nohup ignores HUP: it stays ignored.
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                self.before[number] = signal.signal(number, self._end)
         if hasattr(signal, SAVING):
             self.saving_before = signal.signal(getattr(signal, SAVING), self._save)
 
@@ -84,7 +83,7 @@ class Signals:
             signal.signal(getattr(signal, SAVING), self.saving_before)
 
     def restore(self) -> None:
-        """The signals that end do again what they did before."""
+        """Give the signals that end the run back to their earlier handlers."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -92,6 +91,7 @@ class Signals:
         if not self.ending:
             self.ending, self.asked_at = number, time.monotonic()
         elif time.monotonic() - self.asked_at > ONE_WISH_SECONDS:
+            # The earlier handlers know how to end at once.
             self.restore()
             os.kill(os.getpid(), number)
 

@@ -544,7 +544,7 @@ def test_cells_run_in_own_processes_and_are_reread(rnnlm, here, models, forked):
         row[0] == "elman" and row[3:5] == ["0.01", "0"] and row[7] == "2" and row[6].startswith("[")
     )
     assert (
-        "2 runs of 2steps in c; the same command goes on" in shown.err
+        "2 runs of 2steps in c; run the same command again to resume" in shown.err
         and "2 of 2: elman, rate 0.01, dropout 0, seed 2: perplexity " in shown.err
     )
     stored = {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")}

@@ -85,7 +85,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
 
     monkeypatch.setattr(live.PlainDisplay, "show", show)
     cut = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1")
-    assert cut.code == 143 and cut.out == "" and "to go on: run the same command again" in cut.err
+    assert cut.code == 143 and cut.out == "" and "to resume, run the same command again" in cut.err
     monkeypatch.setattr(live.PlainDisplay, "show", plain)
     shown = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1")
     assert (

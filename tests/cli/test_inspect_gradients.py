@@ -80,7 +80,7 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
         (("-m", models.lstm, "--sentence", " "), "the sentence has no words"),
         (
             ("-m", models.lstm, "--sentence", "a", "--lags", 3, "--on", "x"),
-            "--on, --lags: this is about positions of a text",
+            "--on, --lags: for positions of a text",
         ),
         (("-m", models.lstm, "--on", "nowhere.txt"), "nowhere.txt"),
         (("-m", models.lstm, "--plot", "x.jpg"), "x.jpg does not have a plot suffix"),
