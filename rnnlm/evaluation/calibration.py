@@ -1,8 +1,9 @@
-"""Calibration: whether the token that a model finds likeliest comes as often as the model says.
+"""Measure calibration: whether the likeliest token of a model is right as often as its probability
+says.
 
-The tokens are put into bins by the probability of the likeliest token; in each bin, how often it
-was the right one is set beside the mean of these probabilities. Expected calibration error: sum
-over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
+Tokens are put into bins by the probability of the likeliest token; in each bin the mean of these
+probabilities is compared with how often the likeliest token was right. Expected calibration error:
+sum over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
 """
 
 import itertools
@@ -26,8 +27,8 @@ WINDOW_TOKENS, ROWS = 256, 16  # of a window; lines that are read alone stand si
 
 @dataclass(frozen=True)
 class Bin:
-    """Tokens whose likeliest candidate had a probability from `low` to `high`. Both means are None
-    where there are none."""
+    """Tokens whose likeliest candidate had a probability from `low` to `high`. Both means are
+    None where there are none."""
 
     low: float
     high: float
@@ -38,7 +39,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """tokens: how many were looked at, spread over a text of `text_tokens`."""
+    """The calibration of a model. tokens: how many were sampled from a text of `text_tokens`."""
 
     tokens: int
     text_tokens: int
@@ -50,31 +51,32 @@ class Calibration:
 def calibrate(
     model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int = MOST_TOKENS
 ) -> Calibration:
-    """The calibration of `model` over `most_tokens` tokens or so, evenly spread over the text."""
+    """Measure the calibration of `model` on about `most_tokens` tokens, spread evenly over the
+    text."""
     pieces = list(_looked_at(model, encoded, context, most_tokens))
-    probability_N, is_right_N = (np.concatenate(each) for each in zip(*pieces, strict=True))
+    probability_N = np.concatenate([probability for probability, _ in pieces])
+    is_right_N = np.concatenate([is_right for _, is_right in pieces])
+
     bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
     tokens_B = np.bincount(bin_N, minlength=BINS)
     with np.errstate(invalid="ignore"):
         mean_B = np.bincount(bin_N, probability_N, minlength=BINS) / tokens_B
         accuracy_B = np.bincount(bin_N, is_right_N, minlength=BINS) / tokens_B
+
+    # An empty bin has no means, and contributes nothing to the error.
     filled = tokens_B > 0
     error = float((tokens_B * np.abs(accuracy_B - mean_B))[filled].sum() / len(bin_N))
-    bins = tuple(
-        Bin(
-            b / BINS,
-            (b + 1) / BINS,
-            int(tokens_B[b]),
-            *((float(mean_B[b]), float(accuracy_B[b])) if filled[b] else (None, None)),
-        )
-        for b in range(BINS)
-    )
-    return Calibration(len(bin_N), encoded.tokens, float(is_right_N.mean()), error, bins)
+    bins = []
+    for b in range(BINS):
+        mean, accuracy = (float(mean_B[b]), float(accuracy_B[b])) if filled[b] else (None, None)
+        bins.append(Bin(b / BINS, (b + 1) / BINS, int(tokens_B[b]), mean, accuracy))
+    accuracy = float(is_right_N.mean())
+    return Calibration(len(bin_N), encoded.tokens, accuracy, error, tuple(bins))
 
 
 def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of the likeliest token at each place that is no padding, and whether it was
-    the right one."""
+    """Return the probability of the likeliest token at each place that is not padding, and
+    whether it was right."""
     is_token_BT = targets_BT != PADDING
     likeliest_N = logprob_BTV.argmax(axis=-1)[is_token_BT]
     probability_N = np.exp(logprob_BTV.max(axis=-1)[is_token_BT].astype(np.float64))
@@ -84,25 +86,28 @@ def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndar
 def _looked_at(
     model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so
-    many lines are; else the whole text is, and every so many windows are predicted."""
+    """Yield the results of :func:`_likeliest` for windows of the text."""
+    # Where lines are read alone, every so many lines are read. Otherwise states depend on what
+    # comes before: the whole text is read, and every so many windows are predicted.
     apart = model.forgets_at_boundary or context == "reset"
     spans = perplexity.spans_of(encoded, "reset" if apart else context)
     stride = max(1, round(encoded.tokens / most_tokens))
-    spans, stride = (spans[::stride], 1) if apart else (spans, stride)
+    if apart:
+        spans, stride = spans[::stride], 1
     numbers = itertools.count()
 
     def look(
         inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
     ) -> tuple[tuple[np.ndarray, np.ndarray] | None, State]:
         if next(numbers) % stride:
-            return None, model.score(inputs_BT, targets_BT, state)[1]
+            _, state = model.score(inputs_BT, targets_BT, state)
+            return None, state
         logprob_BTV, state = model.predict(inputs_BT, state)
-        return _likeliest(
-            arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)
-        ), state
+        targets_BT = known_ids(targets_BT, model.tokenizer)
+        return _likeliest(arrays.as_numpy(logprob_BTV), targets_BT), state
 
-    tokens = max(1, min(WINDOW_TOKENS * (ROWS if apart else 1), MOST_CELLS // model.tokenizer.size))
+    tokens = WINDOW_TOKENS * ROWS if apart else WINDOW_TOKENS
+    tokens = max(1, min(tokens, MOST_CELLS // model.tokenizer.size))
     for _, _, found in span_scoring.windows(model, encoded.ids, spans, look, tokens):
         if found is not None:
             yield found

@@ -1,5 +1,5 @@
-"""The evaluation of a tagger or classifier: the metrics of each column of labels, with confusions
-and the metrics of each type."""
+"""Hold the evaluation of a tagger or classifier: the metrics of each column of labels, with
+confusions and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,18 +24,19 @@ METRICS = (
     "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
     "exact_match", "ece", "word_error_rate", "symbol_error_rate",
 )  # fmt: skip
-# the metric that counts is the first of these that applies
+# the main metric is the first of these that applies
 MAIN = ("f1", "word_error_rate", "accuracy")
 OF_TYPES = ("precision", "recall", "f1")
 COUNTS_OF_TYPES = ("right", "predicted", "gold")
-ALL_COLUMNS = "all columns"  # what the exact match of all of them together is of
-MOST_CONFUSIONS = 10  # that are listed, unless another number is asked for
+ALL_COLUMNS = "all columns"  # the column of their joint exact match
+MOST_CONFUSIONS = 10  # listed by default
 MOST_TYPES = 40  # in a table
 
 
 @dataclass(frozen=True)
 class ColumnFigures(LabelFigures):
-    """The metrics of a column; main: the name of the one that counts, whose signature this is."""
+    """The metrics of a column. main: the name of the main metric. signature: that of the main
+    metric."""
 
     main: str
     signature: str
@@ -47,10 +48,11 @@ class ColumnFigures(LabelFigures):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Make the figures again of what was stored."""
+        """Restore the metrics from what was stored."""
         known: dict[str, Any] = {each.name: stored.get(each.name) for each in fields(cls)}
-        types = stored["by_type"].items()
-        known["by_type"] = {name: ClassFigures(**figures) for name, figures in types}
+        known["by_type"] = {}
+        for name, figures in stored["by_type"].items():
+            known["by_type"][name] = ClassFigures(**figures)
         return cls(**known)
 
 
@@ -61,7 +63,7 @@ class LabelEvaluation(Evaluation):
     loss_nats: per word, or per text of a classifier; None where the data do not say which label
     belongs to which word. columns: the metrics of each column of labels. exact_match: of all
     columns together. signature: of the first column. predictions, measures: of each column, what
-    the metrics were computed from; none of an evaluation that was stored.
+    the metrics were computed from; empty for a stored evaluation.
     """
 
     order_of_json: ClassVar[tuple[str, ...]] = (
@@ -80,21 +82,21 @@ class LabelEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(
-            self._metric(number, name)
-            for number, column in enumerate(self.columns)
-            for name in METRICS
-            if getattr(column, name) is not None
-        )
+        found = []
+        for number, column in enumerate(self.columns):
+            names = [name for name in METRICS if getattr(column, name) is not None]
+            found += [self._metric(number, name) for name in names]
+        return tuple(found)
 
     def _metric(self, number: int, name: str) -> Metric:
         column = self.columns[number]
+        counts = self.measures[number][name] if self.measures else None
         return Metric(
             name,
             getattr(column, name),
             column.signature_of(name),
             column.column,
-            counts=self.measures[number][name] if self.measures else None,
+            counts=counts,
             interval=self.intervals.get((column.column, name)),
         )
 
@@ -111,14 +113,22 @@ class LabelEvaluation(Evaluation):
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = next((each for each in self.columns if each.column == column), self.columns[0])
-        found = {"sentences": its.sentences, "words": its.words or None}
-        found |= {"words_unknown": its.words_unknown, "unseen_count": its.unseen_count or None}
+        found = {
+            "sentences": its.sentences,
+            "words": its.words or None,
+            "words_unknown": its.words_unknown,
+            "unseen_count": its.unseen_count or None,
+        }
         return {name: count for name, count in found.items() if count is not None}
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        loss = {} if self.loss_nats is None else {"loss_nats": self.loss_nats}
-        return loss | {f"{each.column} right": each.shown() for each in self.joint}
+        found: dict[str, Any] = {}
+        if self.loss_nats is not None:
+            found["loss_nats"] = self.loss_nats
+        for each in self.joint:
+            found[f"{each.column} right"] = each.shown()
+        return found
 
     @property
     def signatures(self) -> Mapping[str, str]:
@@ -127,7 +137,7 @@ class LabelEvaluation(Evaluation):
         return {each.column: each.signature for each in self.columns}
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers by name, in JSON's types."""
+        """Return all numbers by name, in JSON's types."""
         return {
             "task": self.task,
             "sentences": self.sentences,
@@ -140,18 +150,19 @@ class LabelEvaluation(Evaluation):
         }
 
     def _stored(self, column: ColumnFigures) -> dict[str, Any]:
+        found = column.to_dict()
         interval = self.intervals.get((column.column, column.main))
-        bounds = {} if interval is None else {"low": interval.low, "high": interval.high}
-        return column.to_dict() | bounds
+        if interval is not None:
+            found |= {"low": interval.low, "high": interval.high}
+        return found
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        columns = tuple(ColumnFigures.from_dict(each) for each in stored["columns"])
-        intervals = {
-            (each["column"], each["main"]): interval_of(each, each["main"])
-            for each in stored["columns"]
-            if "low" in each
-        }
+        columns = tuple(map(ColumnFigures.from_dict, stored["columns"]))
+        intervals = {}
+        for each in stored["columns"]:
+            if "low" in each:
+                intervals[each["column"], each["main"]] = interval_of(each, each["main"])
         names = ("task", "sentences", "words", "loss_nats", "exact_match", "signature", "seconds")
         return cls(**{name: stored[name] for name in names}, columns=columns, intervals=intervals)
 
@@ -161,25 +172,25 @@ class LabelEvaluation(Evaluation):
             of = f" of {column.column}" if len(self.columns) > 1 else ""
             if len(column.by_type) > 1:
                 yield _types(column, of)
+
+            # A stored evaluation has no predictions.
             confused = self.confusion(number).most_frequent(most) if self.predictions else []
             if confused:
                 rows = [[gold, predicted, f"{times:,}"] for gold, predicted, times in confused]
                 yield Table([f"gold{of}", "predicted", "times"], rows, left=2)
 
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
-        """All numbers, with the most frequent confusions of each column."""
+        """Return all numbers, with the most frequent confusions of each column."""
         most = MOST_CONFUSIONS if most_confusions is None else most_confusions
+        names = ("gold", "predicted", "count")
         found = self.to_dict()
         for number, column in enumerate(found["columns"]):
-            column["confusions"] = [
-                {"gold": gold, "predicted": predicted, "count": count}
-                for gold, predicted, count in self.confusion(number).most_frequent(most)
-            ]
+            confused = self.confusion(number).most_frequent(most)
+            column["confusions"] = [dict(zip(names, each, strict=True)) for each in confused]
         return found
 
     def confusion(self, number: int) -> Confusion:
-        """Return which labels of a column are mistaken for which; the labels of a text that bears
-        several count as one."""
+        """Return the confusion matrix of a column. Several labels of a text count as one."""
         its = self.predictions[number]
         gold, predicted = its.gold, its.predicted
         if its.multi_label:
@@ -188,24 +199,24 @@ class LabelEvaluation(Evaluation):
         return confusion(gold, predicted)
 
     def plots(self) -> "dict[str, Figure]":
-        """Draw the confusions of each column of labels; sounds have none."""
-        return {
-            column.column: plot(self.confusion(number), column.column)
-            for number, column in enumerate(self.columns)
-            if self.predictions[number].gold
-        }
+        """Draw the confusions of each column of labels. Sounds that are not aligned to letters
+        have none."""
+        found = {}
+        for number, column in enumerate(self.columns):
+            if self.predictions[number].gold:
+                found[column.column] = plot(self.confusion(number), column.column)
+        return found
 
 
 def _types(column: ColumnFigures, of: str) -> Table:
-    """Return the figures of each type of spans, or of each label, the most frequent first."""
+    """Return the metrics of each type of span, or of each label, the most frequent first."""
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
     for name, its in types[:MOST_TYPES]:
         shares = [shown(getattr(its, key), "percent") for key in OF_TYPES]
-        rows.append([name, *shares, *(f"{getattr(its, key):,}" for key in COUNTS_OF_TYPES)])
+        counts = [f"{getattr(its, key):,}" for key in COUNTS_OF_TYPES]
+        rows.append([name, *shares, *counts])
     more = len(types) - MOST_TYPES
-    return Table(
-        [f"{'type' if column.mode else 'label'}{of}", *OF_TYPES, *COUNTS_OF_TYPES],
-        rows,
-        remark=f"and {more:,} rarer ones, which --json holds" if more > 0 else "",
-    )
+    remark = f"and {more:,} rarer ones, which --json holds" if more > 0 else ""
+    what = "type" if column.mode else "label"
+    return Table([f"{what}{of}", *OF_TYPES, *COUNTS_OF_TYPES], rows, remark=remark)

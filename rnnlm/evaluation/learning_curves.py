@@ -1,5 +1,5 @@
-"""Learning curves: what validations found while models were trained, as their folders tell it, and
-a picture of several."""
+"""Read learning curves, the validations during the training of models, from their folders, and
+plot several together."""
 
 import dataclasses
 import itertools
@@ -34,16 +34,16 @@ _AXES = {
 }
 _LINES = ("-", "--", ":", "-.")  # where there are more runs than colours
 _LONGEST_NAME = 48  # characters in a legend
-MOST_NATS = 50.0  # per token, in a picture
-_MARKED = 60  # curves of at most so many points show each
+MOST_NATS = 50.0  # per token, in a plot
+_MARKED = 60  # curves of at most this many points mark each one
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What was found after so many steps. tokens: read by then. value: of the validation text, or
-    of the training text since the point before (with dropout, so it may be the worse one):
-    perplexity per token, or of a model of another task the figure that its best weights are chosen
-    by, which `criterion` names."""
+    """A measurement after some steps. tokens: read by then. value: of the validation text, or of
+    the training text since the point before (with dropout, so it may be the worse one):
+    perplexity per token, or for models of other tasks the metric that the best weights are
+    chosen by, which `criterion` names."""
 
     steps: int
     tokens: int
@@ -54,11 +54,13 @@ class CurvePoint:
 
     @property
     def ppl_token(self) -> float | None:
-        """Perplexity per token; None where another figure was measured."""
-        return self.value if self.criterion == PERPLEXITY else None
+        """Perplexity per token; None where another metric was measured."""
+        if self.criterion != PERPLEXITY:
+            return None
+        return self.value
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it; the figure by its name."""
+        """Return the point in JSON's types, with the value under the name of its metric."""
         shown = dataclasses.asdict(self)
         criterion = shown.pop("criterion")
         return {criterion if name == "value" else name: value for name, value in shown.items()}
@@ -66,10 +68,10 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The curve of one run. model: its kind. points: validations, in order. training: figures of
-    the training text, one in ten seconds or so, in short runs 40 in all; none where the loss is not
-    the cross-entropy, or perplexity is not what counts. criterion: the name of the figure of the
-    points."""
+    """The curve of one run. model: its kind. points: validations, in order. training: metrics of
+    the training text, about one in ten seconds, 40 in all in short runs; empty where the loss is
+    not the cross-entropy, or perplexity is not the criterion. criterion: the name of the metric
+    of the points."""
 
     name: str
     folder: str
@@ -80,28 +82,27 @@ class LearningCurve:
 
     @property
     def is_counted(self) -> bool:
-        """Whether the model is made of counts, which are not learned step by step: its one figure
-        is no curve."""
+        """Whether the model is made of counts, which are not learned step by step: a single
+        point is not a curve."""
         return self.model in registry.KINDS and registry.KINDS[self.model].is_counted
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
-        points, training = (
-            [point.to_dict() for point in each] for each in (self.points, self.training)
-        )
+        """Return the curve in JSON's types."""
         shown = {
             "name": self.name,
             "folder": self.folder,
             "model": self.model,
-            "points": points,
-            "training": training,
+            "points": [point.to_dict() for point in self.points],
+            "training": [point.to_dict() for point in self.training],
         }
-        return shown if self.criterion == PERPLEXITY else shown | {"criterion": self.criterion}
+        if self.criterion != PERPLEXITY:
+            shown["criterion"] = self.criterion
+        return shown
 
 
 def learning_curve(run: str | Path) -> LearningCurve:
-    """The curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. A run that
-    goes on, or that diverged, has one, too.
+    """Return the curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. The
+    run may still go on, or have diverged.
 
     Raises:
         ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
@@ -126,40 +127,45 @@ def learning_curve(run: str | Path) -> LearningCurve:
 
 
 def _criterion(events: Sequence[dict[str, Any]]) -> str:
-    """The figure that the best weights are chosen by."""
+    """Return the name of the metric that the best weights are chosen by."""
     validated = next((event for event in events if event.get("event") == "validated"), {})
-    named = (name.removeprefix("best_") for name in validated if name.startswith("best_"))
-    return PERPLEXITY if PERPLEXITY in validated else next(named, PERPLEXITY)
+    if PERPLEXITY in validated:
+        return PERPLEXITY
+    for name in validated:
+        if name.startswith("best_"):
+            return name.removeprefix("best_")
+    return PERPLEXITY
 
 
 def _points(
     events: Sequence[dict[str, Any]], started: dict[str, Any], criterion: str
 ) -> tuple[list[CurvePoint], list[CurvePoint]]:
-    """Those of the validation text, and those of the training text."""
+    """Return the points of the validation text, and those of the training text."""
     points: list[CurvePoint] = []
     training: list[CurvePoint] = []
     for event in events:
-        if event.get("event") == "rolledback":  # what came after the good state was given up
-            points, training = (
-                [each for each in part if each.steps <= event["to_step"]]
-                for part in (points, training)
-            )
-        elif event.get("event") == "validated":
+        kind = event.get("event")
+        if kind == "rolledback":  # what came after the good state was given up
+            points = [each for each in points if each.steps <= event["to_step"]]
+            training = [each for each in training if each.steps <= event["to_step"]]
+        elif kind == "validated":
             points += _point(event, event.get(criterion), started, criterion)
-        elif event.get("event") == "step" and event.get("is_exact") and criterion == PERPLEXITY:
+        elif kind == "step" and event.get("is_exact") and criterion == PERPLEXITY:
             training += _point(event, _perplexity(event.get("loss_nats")), started)
     return points, training
 
 
 def _perplexity(nats: object) -> float | None:
-    """None where there is no loss, or too large a one."""
-    return math.exp(nats) if isinstance(nats, int | float) and nats < MOST_NATS else None
+    """Return the perplexity of a loss; None where there is no loss, or too large a one."""
+    if not isinstance(nats, int | float) or nats >= MOST_NATS:
+        return None
+    return math.exp(nats)
 
 
 def _point(
     event: dict[str, Any], value: float | None, started: dict[str, Any], criterion: str = PERPLEXITY
 ) -> list[CurvePoint]:
-    """The point of an event; none where it has no figure."""
+    """Return the point of an event as a list; empty where it has no value."""
     step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
     if not isinstance(step, int) or not isinstance(value, int | float):
         return []
@@ -171,12 +177,8 @@ def _point(
 
 
 def runs_of(name: str | Path) -> list[str | Path]:
-    """The folders of the runs of a grid, in its order, if `name` is the folder of one; else `name`
-    itself.
-
-    Raises:
-        TextError: the table of the grid is damaged.
-    """
+    """Return the folders of the runs of a grid, in its order, if `name` is the folder of one;
+    otherwise `name` itself."""
     table = Path(name) / GRID_TABLE
     if not table.is_file():
         return [name]
@@ -187,13 +189,12 @@ def plot_curves(
     runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False
 ) -> list[LearningCurve]:
     """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a
-    file, SVG, PNG or PDF as its suffix says.
+    file, and return them.
 
-    Returns the curves.
-
-    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; of models of
-    other tasks the figure that their best weights are chosen by. A model of counts is a level line.
-    training: draw the perplexity of the training text, too, as a thin line.
+    The suffix of the file chooses SVG, PNG or PDF. Validation perplexity (a logarithmic scale) by
+    steps, tokens, epochs or seconds; for models of other tasks the metric that their best weights
+    are chosen by. A model of counts is a level line. training: draw the perplexity of the training
+    text, too, as a thin line.
 
     Raises:
         UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run
@@ -202,7 +203,9 @@ def plot_curves(
     plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
-    curves = [learning_curve(run) for name in several(runs, "runs") for run in runs_of(name)]
+    curves: list[LearningCurve] = []
+    for name in several(runs, "runs"):
+        curves += map(learning_curve, runs_of(name))
     plotting.save(curves_figure(curves, by, training), Path(path))
     return curves
 
@@ -210,52 +213,34 @@ def plot_curves(
 def curves_figure(
     curves: Sequence[LearningCurve], by: By = "steps", training: bool = False
 ) -> "Figure":
-    """The picture of :func:`plot_curves`. Notices name what it does not show.
-
-    Raises:
-        UsageError: there is no such axis, none of the runs has a point, or they are measured by
-            different figures.
-    """
+    """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show."""
     if by not in get_args(By):
         raise UsageError(f"curves by {by!r} are not known", hint=nearest(by, get_args(By)))
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
+
     criterion = drawn[0].criterion
-    label = (
-        "perplexity per token (thin lines: training text)"
-        if training
-        else "validation perplexity per token"
-    )
-    label = label if criterion == PERPLEXITY else f"validation {criterion.replace('_', ' ')}"
+    if criterion != PERPLEXITY:
+        label = f"validation {criterion.replace('_', ' ')}"
+    elif training:
+        label = "perplexity per token (thin lines: training text)"
+    else:
+        label = "validation perplexity per token"
     figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4)
+
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
-    styles = itertools.product(_LINES, plotting.COLOURS)
-    for full_name, curve, (line, colour) in zip(
-        names, drawn, itertools.cycle(styles), strict=False
-    ):
+    styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
+    for full_name, curve, (line, colour) in zip(names, drawn, styles, strict=False):
         name = plotting.short_name(full_name, _LONGEST_NAME)
+        style: dict[str, Any] = {"color": colour, "linestyle": line}
         if curve.is_counted:
-            axes.axhline(
-                curve.points[-1].value,
-                color=colour,
-                linestyle=line,
-                linewidth=1,
-                label=f"{name} (counted)",
-            )
+            level = curve.points[-1].value
+            axes.axhline(level, linewidth=1, label=f"{name} (counted)", **style)
             continue
         marker = "o" if len(curve.points) <= _MARKED else ""
-        _draw(
-            axes,
-            curve.points,
-            by,
-            color=colour,
-            linestyle=line,
-            marker=marker,
-            markersize=3,
-            label=name,
-        )
+        _draw(axes, curve.points, by, marker=marker, markersize=3, label=name, **style)
         if training and len(curve.training) > 1:
-            _draw(axes, curve.training, by, color=colour, linestyle=line, linewidth=0.8, alpha=0.5)
+            _draw(axes, curve.training, by, linewidth=0.8, alpha=0.5, **style)
     if criterion == PERPLEXITY:
         plotting.log_y(axes)
     axes.legend(fontsize="small")
@@ -269,19 +254,22 @@ def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> N
 def _notice_what_is_missing(
     curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]
 ) -> None:
-    """Raises UsageError: nothing can be drawn, or the runs are measured by different figures."""
+    """Give notices of what a plot does not show; refuse to draw nothing, or runs of different
+    metrics."""
     if not drawn:
         raise UsageError(
             "there is nothing to draw",
             "no validation of these runs has a perplexity",
             "train with a validation text",
         )
-    if len(criteria := dict.fromkeys(curve.criterion for curve in drawn)) > 1:
+    criteria = dict.fromkeys(curve.criterion for curve in drawn)
+    if len(criteria) > 1:
         raise UsageError(
             "the curves have no axis in common",
             f"they are of {', '.join(criteria)}",
-            "draw runs of one figure",
+            "draw runs of one metric",
         )
+
     for curve in curves:
         if not curve.points:
             notice(f"{curve.name} is not drawn: its run has no validation")
@@ -290,18 +278,19 @@ def _notice_what_is_missing(
                 f"{curve.name} has no learning curve, as a model of kind {curve.model} is "
                 "counted: the line is its perplexity"
             )
-    if len({_measured_on(Path(curve.folder), curve.criterion) for curve in drawn} - {""}) > 1:
-        what = (
-            "validation text or tokenizer: their perplexities do"
-            if drawn[0].criterion == PERPLEXITY
-            else "validation data: their figures do"
-        )
+
+    # A run that has not ended has no signature, and says nothing of its text.
+    measured_on = {_measured_on(Path(curve.folder), curve.criterion) for curve in drawn}
+    if len(measured_on - {""}) > 1:
+        what = "validation data: their metrics do"
+        if drawn[0].criterion == PERPLEXITY:
+            what = "validation text or tokenizer: their perplexities do"
         notice(f"the runs differ in {what} not compare (rnnlm compare says what does)")
 
 
 def _measured_on(folder: Path, criterion: str) -> str:
-    """The validation text, and tokenizer if it matters, in the signature of a run; "" where it has
-    none yet."""
+    """Return the part of a run's signature that names the validation text, and the tokenizer if
+    it matters; "" where there is none yet."""
     results = read_manifest(folder).results if is_model(folder) else {}
     of_tokens = "(tok:[^|]*\\|)?" if criterion in (PERPLEXITY, "loss_nats") else ""
     found = re.search(rf"\|data:[^|]*\|{of_tokens}", results.get("valid", {}).get("signature", ""))

@@ -1,5 +1,5 @@
-"""Pages of HTML: self-contained, which is XML, too; no script, nothing fetched. All text from
-outside is escaped."""
+"""Write self-contained pages of HTML that are also XML: no script, nothing fetched. All text
+from outside is escaped."""
 
 import importlib.metadata
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SUFFIXES = (".html", ".htm", ".xhtml", "")
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with what it shows, in words: title, and what to know."""
+    """A plot with a title and a note for its reader."""
 
     title: str
     note: str
@@ -23,13 +23,8 @@ class Plot:
 
 
 def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
-    """Make sure that a page can be made and written to `path`, before time goes into it. what: what
-    it is of, for messages.
-
-    Raises:
-        UsageError: its name is that of something else than HTML. OutputError: it cannot be written
-            there.
-    """
+    """Make sure that a page can be made and written to `path`, before any work is done. what:
+    what the page is, for messages."""
     outputs.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix
     if suffix.lower() not in SUFFIXES or path == STANDARD_OUTPUT:
@@ -42,17 +37,13 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
 
 
 def write(path: Path, page: str, what: str = "a report") -> None:
-    """Write a page, whole or not at all.
-
-    Raises:
-        UsageError, OutputError: as :func:`check`, but a file that is there is replaced.
-    """
+    """Write a page, whole or not at all."""
     check(path, overwrite=True, what=what)
     outputs.save_file(path, [page.encode("utf-8", "backslashreplace")])
 
 
 def render(template: str, **values: object) -> str:
-    """The page that `template`, of the folder templates, makes of these values."""
+    """Fill `template`, of the folder templates, with these values."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -77,7 +68,9 @@ def render(template: str, **values: object) -> str:
 def _number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "\u2013"
-    return f"{value:,}" if isinstance(value, int) else number(value, digits)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return number(value, digits)
 
 
 def _signed(value: float, digits: int = 2) -> str:
@@ -85,5 +78,5 @@ def _signed(value: float, digits: int = 2) -> str:
 
 
 def _percent(ratio: float) -> str:
-    """A ratio as the change it is."""
+    """Write a ratio as a relative change."""
     return f"{ratio - 1:+.1%}".replace("-", "\u2212")

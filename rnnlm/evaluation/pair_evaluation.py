@@ -1,5 +1,5 @@
-"""The evaluation of an encoder-decoder: perplexity of the references, and metrics of what it
-writes."""
+"""Hold the evaluation of an encoder-decoder: perplexity of the references, and metrics of what
+it writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,8 +17,8 @@ BY_SACREBLEU = ("bleu", "chrf")
 
 @dataclass(frozen=True)
 class Decoded:
-    """How sources were decoded. beam: its width, 1 is greedy; max_length: of a line, as a multiple
-    of its source's length."""
+    """How sources were decoded. beam: its width, 1 for greedy search. max_length: of a line, as
+    a multiple of its source's length."""
 
     beam: int
     length_power: float
@@ -30,13 +30,13 @@ class Decoded:
 class Written:
     """What a model writes for sources, and how good that is.
 
-    main: the name of the metric that counts: word_error_rate of spelled sources, of others bleu, or
-    exact_match where no reference has the four words that BLEU looks for. by_length: by tokens of
-    the source, without `</s>`. of_tokenizer: the metrics of references put through the target's
-    tokenizer, beyond which no model gets; None where it loses nothing. signatures: of each metric.
-    has_bleu: whether a reference is long enough for it. translations: in the order in which the
-    sources first appear. lines: what it writes for each pair that was read. measures: what each
-    source contributes to the metrics. What a model has written is not stored.
+    main: the name of the main metric: word_error_rate for spelled sources, otherwise bleu, or
+    exact_match where no reference has the four words that BLEU needs. by_length: by tokens of the
+    source, without `</s>`. of_tokenizer: the metrics of references that the target's tokenizer
+    encodes and decodes, an upper bound for the model; None where it loses nothing. signatures: of
+    each metric. has_bleu: whether a reference is long enough for it. translations: in the order in
+    which the sources first appear. lines: the output for each pair that was read. measures: what
+    each source contributes to the metrics. The output itself is not stored.
     """
 
     figures: TranslationFigures
@@ -56,46 +56,56 @@ class Written:
         return WRITTEN if self.has_bleu else WRITTEN[1:]
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics by name, in JSON's types."""
+        """Return the metrics by name, in JSON's types."""
         values = {name: getattr(self.figures, name) for name in WRITTEN}
-        lost = self.of_tokenizer
+        if not self.has_bleu:
+            values["bleu"] = None
+        of_tokenizer = None
+        if self.of_tokenizer is not None:
+            of_tokenizer = {name: getattr(self.of_tokenizer, name) for name in WRITTEN}
         return {
             "main": self.main,
-            **(values if self.has_bleu else values | {"bleu": None}),
+            **values,
             "lowercase": self.figures.lowercase,
             "spelled": self.figures.spelled,
             "signatures": dict(self.signatures),
             "sacrebleu_signatures": self.sacrebleu_signatures,
             "decoding": asdict(self.decoding),
             "by_length": [each.to_dict() for each in self.by_length],
-            "of_tokenizer": None if lost is None else {name: getattr(lost, name)
-                                                       for name in WRITTEN},
-        }  # fmt: skip
+            "of_tokenizer": of_tokenizer,
+        }
 
     @property
     def sacrebleu_signatures(self) -> dict[str, str]:
-        """What sacrebleu says of its metrics."""
+        """The signatures that sacrebleu gives its metrics."""
         return {name: getattr(self.figures, f"{name}_signature") for name in BY_SACREBLEU}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Make it again of what was stored."""
-        has_bleu = stored["bleu"] is not None
+        """Restore the metrics from what was stored."""
         values = {name: stored[name] for name in WRITTEN}
+        has_bleu = values["bleu"] is not None
+        if not has_bleu:
+            values["bleu"] = 0.0
+        of_sacrebleu = {}
+        for name, signature in stored["sacrebleu_signatures"].items():
+            of_sacrebleu[f"{name}_signature"] = signature
         figures = TranslationFigures(
             sentences=stored["sources"],
             references=stored["sentences"],
-            **(values if has_bleu else values | {"bleu": 0.0}),
+            **values,
             lowercase=stored["lowercase"],
             spelled=stored["spelled"],
-            **{f"{name}_signature": its for name, its in stored["sacrebleu_signatures"].items()},
+            **of_sacrebleu,
         )
-        lost = stored["of_tokenizer"]
+        of_tokenizer = None
+        if stored["of_tokenizer"] is not None:
+            of_tokenizer = replace(figures, **stored["of_tokenizer"])
         return cls(
             figures,
             stored["main"],
             tuple(LengthFigures(**each) for each in stored["by_length"]),
-            None if lost is None else replace(figures, **lost),
+            of_tokenizer,
             Decoded(**stored["decoding"]),
             stored["signatures"],
             has_bleu,
@@ -107,7 +117,7 @@ class PairEvaluation(Evaluation):
     """The metrics of an encoder-decoder on pairs.
 
     sources: how many different ones. references: their perplexity given the sources, each reference
-    a line of its own; `signature` is its. written: None where nothing was decoded.
+    a line by itself, with its `signature`. written: None where nothing was decoded.
     """
 
     sources: int
@@ -117,11 +127,11 @@ class PairEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        names = () if self.written is None else self.written.names
         perplexities = [
             replace(each, interval=self.intervals.get(("", each.name)))
             for each in self.references.metrics
         ]
+        names = () if self.written is None else self.written.names
         return (*perplexities, *map(self._written, names))
 
     def _written(self, name: str) -> Metric:
@@ -136,8 +146,11 @@ class PairEvaluation(Evaluation):
 
     @property
     def mains(self) -> tuple[Metric, ...]:
-        names = ["ppl_token"] if self.written is None else [self.written.main, "ppl_token"]
-        return tuple(each for name in names for each in self.metrics if each.name == name)
+        names = ["ppl_token"]
+        if self.written is not None:
+            names.insert(0, self.written.main)
+        by_name = {each.name: each for each in self.metrics}
+        return tuple(by_name[name] for name in names if name in by_name)
 
     @property
     def summary(self) -> tuple[Metric, ...]:
@@ -145,14 +158,14 @@ class PairEvaluation(Evaluation):
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = self.references
-        rare = {"oov_words": its.oov_words, "zero_probability_tokens": its.zero_probability_tokens}
-        return {
+        found = {
             "sources": self.sources,
             "sentences": its.sentences,
             "tokens": its.tokens,
             "words": its.words,
-            **{name: count for name, count in rare.items() if count},
         }
+        rare = {"oov_words": its.oov_words, "zero_probability_tokens": its.zero_probability_tokens}
+        return found | {name: count for name, count in rare.items() if count}
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -171,12 +184,15 @@ class PairEvaluation(Evaluation):
     @property
     def remarks(self) -> Sequence[str]:
         found = list(self.references.remarks)
-        if self.written is not None and self.written.figures.lowercase:
+        if self.written is None:
+            return found
+        if self.written.figures.lowercase:
             found.append(
                 "the model knows no upper case: both sides are lower-cased for these metrics"
             )
-        if self.written is not None and (lost := self.written.of_tokenizer) is not None:
-            each = [Metric(name, getattr(lost, name)) for name in self.written.names]
+        bound = self.written.of_tokenizer
+        if bound is not None:
+            each = [Metric(name, getattr(bound, name)) for name in self.written.names]
             values = ", ".join(f"{its.name} {its.shown()}" for its in each)
             found.append(
                 "the target's tokenizer does not give all text back: references that it encodes "
@@ -187,9 +203,8 @@ class PairEvaluation(Evaluation):
     def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
         if self.written is None or len(self.written.by_length) < 2:
             return
-        names = [
-            name for name in self.written.names if getattr(self.written.figures, name) is not None
-        ]
+        figures = self.written.figures
+        names = [name for name in self.written.names if getattr(figures, name) is not None]
         rows = []
         for each in self.written.by_length:
             values = [Metric(name, getattr(each, name)).shown() for name in names]
@@ -197,7 +212,8 @@ class PairEvaluation(Evaluation):
         yield Table(["source tokens", "sources", *names], rows, left=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers by name, in JSON's types; those of the references as for language models."""
+        """Return all numbers by name, in JSON's types; those of the references as for language
+        models."""
         written = {} if self.written is None else self.written.to_dict()
         found = {
             "task": self.task,
@@ -222,9 +238,10 @@ class PairEvaluation(Evaluation):
             references=replace(TextEvaluation.from_dict(stored), intervals={}),
             written=Written.from_dict(stored) if "main" in stored else None,
         )
-        intervals = {
-            ("", name): interval_of(stored, name, "" if name == found.main else f"{name}_")
-            for name in (each.name for each in found.mains)
-            if "low" in stored
-        }
+        if "low" not in stored:
+            return found
+        intervals = {}
+        for each in found.mains:
+            prefix = "" if each.name == found.main else f"{each.name}_"
+            intervals["", each.name] = interval_of(stored, each.name, prefix)
         return replace(found, intervals=intervals)

@@ -1,7 +1,8 @@
-"""Perplexity and its companions: every token of a text scored exactly once, totals in float64.
+"""Compute perplexity and related metrics: every token of a text is scored exactly once, and totals
+are float64.
 
-context "carry": one stream, the state goes on across lines (how PTB and WikiText results are
-given). context "reset": each line alone. With documents, the state is reset at each document.
+context "carry": one stream, the state goes on across lines (as PTB and WikiText results are
+reported). context "reset": each line alone. With documents, the state is reset at each document.
 """
 
 import math
@@ -38,15 +39,15 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.text.marks import tell_unseen
 
-# ---- The signature: one line saying what a number was measured on and how, so that numbers can be
-# compared or not.
+# ---- The signature: one line that says on what and how a number was measured, and so which numbers
+# compare.
 
 VERSION = "0.1"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The parts of a signature, in the order they are printed."""
+    """The parts of a signature, in the order in which they are printed."""
 
     data: str  # hash over the scored lines
     tok: str  # tokenizer kind, fingerprint (of no direction) and size
@@ -58,20 +59,20 @@ class Signature:
     prec: str
     adapt: str
     model: str
-    # reversed, of a model that reads each line from its end; else there is no such part
+    # "reversed" for a model that reads each line from its end; otherwise the part is left out
     dir: str = ""
 
     def __str__(self) -> str:
-        parts = "|".join(
-            f"{field.name}:{value}"
-            for field in fields(self)
-            if (value := getattr(self, field.name)) or field.name != "dir"
-        )
-        return f"rnnlm:{VERSION}|{parts}"
+        parts = []
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if value or part.name != "dir":
+                parts.append(f"{part.name}:{value}")
+        return "|".join([f"rnnlm:{VERSION}", *parts])
 
     @classmethod
     def parse(cls, text: str) -> "Signature":
-        """The inverse of str().
+        """Read a signature that str() wrote.
 
         Raises:
             UsageError: `text` is not a signature.
@@ -84,16 +85,16 @@ class Signature:
             raise UsageError(f"not a signature: {text!r}") from None
 
 
-# ---- What each line adds to perplexity, of which intervals and differences are drawn.
+# ---- What each line adds to perplexity, for intervals and differences.
 
-MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
-LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
+MOST_BLOCKS = 10_000  # units resampled; a text of more lines is resampled in blocks
+LARGEST_BITS = 1000  # the largest difference whose ratio of perplexities a float can hold
 
 
 @dataclass(frozen=True)
 class LineSums:
-    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens,
-    and all that is counted. Words count each line's end; characters and bytes one more for it."""
+    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown
+    tokens, and counts. Words, characters and bytes include one for the end of each line."""
 
     logprob_S: np.ndarray
     logprob_no_oov_S: np.ndarray
@@ -132,12 +133,12 @@ class LineSums:
         return self.logprob_no_oov_S if name.endswith(NO_OOV) else self.logprob_S
 
     def counts_of(self, name: str) -> np.ndarray:
-        """Return what the metric of that name is taken per: tokens, words, characters or bytes."""
+        """Return the denominator of the metric of that name: tokens, words, characters or bytes."""
         counts = {
             "ppl_token": self.tokens_S,
             "ppl_token_no_oov": self.tokens_S - self.oov_S,
             "ppl_word": self.words_S,
-            # only given where words are tokens, or none is unknown
+            # has a value only where words are tokens, or none is unknown
             "ppl_word_no_oov": self.words_S - self.oov_S,
             "bits_per_char": self.characters_S,
             "bits_per_byte": self.bytes_S,
@@ -147,25 +148,28 @@ class LineSums:
 
 @dataclass(frozen=True)
 class PerEvent:
-    """What lines add to one metric: nats or bits per token, word, character or byte. block_lines:
-    how many of `sums` are always drawn together; None: as many as the trials say."""
+    """What lines add to one metric: nats or bits per token, word, character or byte.
+    block_lines: how many lines to draw together; None: as the trials say."""
 
     sums: LineSums
     name: str
     block_lines: int | None = None
 
     def interval(self, trials: Trials = Trials()) -> Interval | None:
-        """Return the 95 % interval of the metric; None where a bound is too large a number."""
+        """Return the 95 % interval of the metric; None where a bound is too large for a float."""
         lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), trials.block_lines)
         sums = self.sums.blocks(lines)
         nats_S, counts_S = -sums.logprob_of(self.name), sums.counts_of(self.name)
 
-        # A line of unknown words alone adds nothing to what leaves them out.
+        # Without unknown tokens, a line of nothing else has nothing to count.
         held = counts_S > 0
         is_perplexity = self.name.startswith("ppl")
+        amount_S = nats_S[held]
+        if not is_perplexity:
+            amount_S = amount_S / math.log(2)
         with np.errstate(over="ignore"):
             found = ratio_interval(
-                nats_S[held] if is_perplexity else nats_S[held] / math.log(2),
+                amount_S,
                 counts_S[held],
                 transform=np.exp if is_perplexity else None,
                 resamples=trials.resamples or RESAMPLES,
@@ -175,18 +179,19 @@ class PerEvent:
 
     def difference(self, other: "PerEvent", trials: Trials = Trials()) -> "Measured":
         """Return by how much the metric of `other` exceeds this one, in bits."""
-        first, second = (each.sums.logprob_of(self.name) for each in (self, other))
+        first, second = self.sums.logprob_of(self.name), other.sums.logprob_of(self.name)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             return Measured(None, None, None)
+
+        # Both models have read the same lines, so their counts are the same.
         lines = self.block_lines or lines_per_block(len(first), trials.block_lines)
         bits_N = by_block((first - second) / math.log(2), lines)
         counts_N = by_block(self.sums.counts_of(self.name), lines)
-        bits = ratio_interval(
-            bits_N, counts_N, resamples=trials.resamples or RESAMPLES, seed=trials.seed
-        )
+        resamples = trials.resamples or RESAMPLES
+        bits = ratio_interval(bits_N, counts_N, resamples=resamples, seed=trials.seed)
         p = permutation_p(bits_N, resamples=trials.resamples or PERMUTATIONS, seed=trials.seed)
 
-        # Of perplexities, the ratio, where it is a number.
+        # For perplexities, the ratio, where a float can hold it.
         ratio = None
         if self.name.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS:
             ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level)
@@ -195,9 +200,9 @@ class PerEvent:
 
 @dataclass(frozen=True)
 class Measured:
-    """difference_bits: bits per token, word or character, whatever the metric is taken per; of the
-    second model less the first; below 0 the second is better. ppl_ratio: the second's perplexity
-    over the first's, None where the metric is not a perplexity, or their ratio is not finite. All
+    """The difference between two models. difference_bits: bits per token, word or character, the
+    second model minus the first; below 0 the second is better. ppl_ratio: the second perplexity
+    over the first; None where the metric is not a perplexity, or the ratio is not finite. All
     are None where a token has probability zero."""
 
     difference_bits: Interval | None
@@ -211,13 +216,13 @@ class Measured:
 
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
-    """Return how many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS
-    blocks at most."""
+    """Return how many lines are resampled together: as many as are wanted, or as give
+    MOST_BLOCKS blocks at most."""
     return wanted or -(-lines // MOST_BLOCKS)
 
 
 def tell_single_block(lines: int, block_lines: int) -> None:
-    """Say so where all lines are resampled together."""
+    """Give a notice where all lines are resampled together."""
     if lines <= block_lines:
         notice(
             "the text is a single block of lines, so nothing can be resampled: intervals have "
@@ -225,7 +230,7 @@ def tell_single_block(lines: int, block_lines: int) -> None:
         )
 
 
-# ---- perplexity
+# ---- Perplexity and the other metrics of a text.
 
 Context = Literal["carry", "reset"]
 PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
@@ -239,15 +244,15 @@ COUNTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TextEvaluation(Evaluation):
-    """What a text costs under a language model. Perplexities are None where a token has probability
-    zero.
+    """The metrics of a language model on a text. Perplexities are None where a token has
+    probability zero.
 
     ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
     characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
-    of sum and count (ppl_word_no_oov is None where words are not tokens, and a part of a word may
+    of sum and count (ppl_word_no_oov is None where words are not tokens, since a part of a word may
     be unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, where
-    something was unknown or the tokenizer does not keep the text. lines: what each line adds, where
-    this was to be kept; block_lines: as in :class:`PerEvent`.
+    something was unknown or the tokenizer does not keep the text. lines: what each line adds, if
+    requested; block_lines: as in :class:`PerEvent`.
     """
 
     tokens: int
@@ -290,7 +295,7 @@ class TextEvaluation(Evaluation):
         )
 
     def _note(self, name: str) -> str:
-        """What a reader must know about a perplexity, beside it."""
+        """Return what a reader must know about a metric, to be printed beside it."""
         notes = []
         if name in PER_WORD and self.closed_vocabulary:
             notes.append("closed vocabulary")
@@ -318,10 +323,12 @@ class TextEvaluation(Evaluation):
 
     @property
     def remarks(self) -> Sequence[str]:
-        return () if self.normalised else ("not normalised: these are no perplexities",)
+        if self.normalised:
+            return ()
+        return ("not normalised: these are no perplexities",)
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers by name, in JSON's types."""
+        """Return all numbers by name, in JSON's types."""
         found = {name: getattr(self, name) for name in (*COUNTS, "logprob_nats", *METRICS)}
         found |= {
             "closed_vocabulary": self.closed_vocabulary,
@@ -333,12 +340,12 @@ class TextEvaluation(Evaluation):
         return found | self.bounds()
 
     def bounds(self) -> dict[str, float | None]:
-        """Return the bounds of the interval of the perplexity, where there was to be one."""
-        return {
-            f"{name}_{end}": None if interval is None else getattr(interval, end)
-            for (_, name), interval in self.intervals.items()
-            for end in ("low", "high")
-        }
+        """Return the bounds of the interval of the perplexity, if it was requested."""
+        found: dict[str, float | None] = {}
+        for (_, name), interval in self.intervals.items():
+            found[f"{name}_low"] = None if interval is None else interval.low
+            found[f"{name}_high"] = None if interval is None else interval.high
+        return found
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -358,17 +365,13 @@ def evaluate(
     progress: Progress = silent,
     keeps_lines: bool = False,
 ) -> TextEvaluation:
-    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or
-    the folder of a prepared text.
+    """Evaluate `model` on `text`: a path or several, a text, one encoded by its tokenizer, or the
+    folder of a prepared text.
 
-    model: a language model, or the name of one, which is then loaded anew by each call. text: None
-    stands for the test part of the bundled corpus that a named model was trained on. progress:
-    called with how far reading and scoring are. keeps_lines: keep what each line adds, of which
-    intervals are drawn.
-
-    Raises:
-        UsageError: there is no such context, or no text. TextError: the text cannot be read or is
-            empty. ModelError: there is no such model, or its scores are not numbers.
+    model: a language model, or the name of one, which is then loaded again by each call. text: None
+    for the test part of the bundled corpus that a named model was trained on. progress: called with
+    the progress of reading and scoring. keeps_lines: keep what each line adds, which intervals
+    need.
     """
     began = time.perf_counter()
     check_context(context)
@@ -386,12 +389,7 @@ def evaluate(
 
 
 def bundled_test(model: LanguageModel | str | Path) -> Path:
-    """The test part of the bundled corpus that the model of this name was trained on.
-
-    Raises:
-        UsageError: it was trained on another text, or is not given by its name. ModelError: there
-            is no such model.
-    """
+    """Return the test part of the bundled corpus that the model of this name was trained on."""
     if isinstance(model, (str, os.PathLike)):
         trained_on = read_manifest(loading.folder_of(model)).training.get("text")
         for name in corpora.names():
@@ -401,11 +399,7 @@ def bundled_test(model: LanguageModel | str | Path) -> Path:
 
 
 def check_context(context: str) -> None:
-    """Make sure that `context` is a known way to read.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Refuse an unknown `context`."""
     if context not in get_args(Context):
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
 
@@ -413,7 +407,7 @@ def check_context(context: str) -> None:
 def as_text(
     text: str | Path | Sequence[str | Path] | Text, settings: TextSettings | None = None
 ) -> Text:
-    """A text, itself or by its path or paths; one that is prepared by its folder."""
+    """Return a text, given itself or by its path or paths; a prepared one by its folder."""
     if isinstance(text, Text):
         return text
     names = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
@@ -421,20 +415,23 @@ def as_text(
 
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:
-    """The signature of numbers measured with `model` on that text."""
+    """Return the signature of numbers measured with `model` on that text."""
     return signature_of(model, encoded.lines_hash, context, encoded.blank_lines)
 
 
 def signature_of(
     model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes"
 ) -> Signature:
-    """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where
-    `</s>` is not scored."""
+    """Return the signature of numbers measured with `model` on the lines of that hash. eos: "no"
+    where `</s>` is not scored."""
+    # A tokenizer reads alike in both directions; the direction has a part in the signature.
     tokenizer = model.tokenizer.in_direction(False)
+    tok = f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}"
+    if tokenizer.rewriting:
+        tok += f",{tokenizer.rewriting}"
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}"
-        + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
+        tok=tok,
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,
@@ -448,7 +445,8 @@ def signature_of(
 
 
 def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
-    """What is read from the initial state: lines, documents, or the whole text."""
+    """Return the spans that are each read from the initial state: lines, documents, or the whole
+    text."""
     if context == "reset":
         return span_scoring.spans_between(encoded.line_offsets)
     if encoded.document_offsets is not None:
@@ -464,20 +462,25 @@ def summary(
     began: float,
     keeps_lines: bool = False,
 ) -> TextEvaluation:
-    """The evaluation of a text whose tokens have these log-probabilities (nats). keeps_lines: as
-    for :func:`evaluate`.
-
-    Raises:
-        ModelError: they are not numbers.
-    """
+    """Evaluate a text whose tokens have these log-probabilities (nats). keeps_lines: as for
+    :func:`evaluate`."""
     span_scoring.check_scores(logprob_N)
     zeros = int(np.isneginf(logprob_N).sum())
     total = float(logprob_N.sum(dtype=np.float64))
     total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
+
+    # Where a part of a word may be unknown, the known words cannot be told apart.
     words = encoded.words + encoded.sentences
-    words_are_tokens = encoded.tokens == words or not len(encoded.oov)
+    ppl_word_no_oov = None
+    if encoded.tokens == words or not len(encoded.oov):
+        ppl_word_no_oov = perplexity(total_no_oov, words - encoded.oov_words)
+
+    # Bits per character need the probability of the text itself, nothing of it replaced.
     closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
-    bits = None if closed or zeros else -total / math.log(2)
+    bits_per_char = bits_per_byte = None
+    if not closed and not zeros:
+        bits = -total / math.log(2)
+        bits_per_char, bits_per_byte = bits / encoded.characters, bits / encoded.bytes
     return TextEvaluation(
         tokens=encoded.tokens,
         words=encoded.words,
@@ -486,15 +489,13 @@ def summary(
         sentences=encoded.sentences,
         oov_words=encoded.oov_words,
         zero_probability_tokens=zeros,
-        logprob_nats=total if not zeros else None,
+        logprob_nats=None if zeros else total,
         ppl_token=perplexity(total, encoded.tokens),
         ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
         ppl_word=perplexity(total, words),
-        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words)
-        if words_are_tokens
-        else None,
-        bits_per_char=None if bits is None else bits / encoded.characters,
-        bits_per_byte=None if bits is None else bits / encoded.bytes,
+        ppl_word_no_oov=ppl_word_no_oov,
+        bits_per_char=bits_per_char,
+        bits_per_byte=bits_per_byte,
         closed_vocabulary=closed,
         normalised=model.normalised,
         context=context,

@@ -1,4 +1,5 @@
-"""Figures in one style, as SVG for a page or as a file; matplotlib is imported when one is made."""
+"""Draw figures in one style, as SVG for a page or as a file; matplotlib is imported when one is
+made."""
 
 import io
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spine
 def new_figure(
     title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0
 ) -> "tuple[Figure, Axes]":
-    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as
+    """Return an empty figure (inches) with one pair of axes. Text is drawn as it is, never as
     mathematics."""
     figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
     return figure, axes
@@ -39,8 +40,9 @@ def new_panels(
     height: float = 4.0,
     columns: int | None = None,
 ) -> "tuple[Figure, list[Axes]]":
-    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), None leaving a
-    place free: row by row in so many columns; None: all side by side."""
+    """Return a figure as :func:`new_figure` does, with a pair of axes for each (title, x_label,
+    y_label); None leaves a place free. Panels lie row by row in `columns` columns, or all side
+    by side."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -48,28 +50,25 @@ def new_panels(
         figure = Figure(figsize=(width, height), layout="constrained")
         panels = []
         columns = columns or len(labels)
+        rows = -(-len(labels) // columns)
         for number, names in enumerate(labels, start=1):
             if names is None:
                 continue
             title, x_label, y_label = names
-            axes = figure.add_subplot(
-                -(-len(labels) // columns),
-                columns,
-                number,
-                xlabel=x_label,
-                ylabel=y_label,
-                title=title,
-            )
+            axes = figure.add_subplot(rows, columns, number)
+            axes.set(xlabel=x_label, ylabel=y_label, title=title)
             axes.set_prop_cycle(color=list(COLOURS))
             panels.append(axes)
     return figure, panels
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:
-    """A model's name that fits into a plot: the end of a long path, `longest` characters at
-    most."""
+    """Shorten a model's name to fit into a plot: keep the end of a long path, `longest`
+    characters at most."""
     name = visible(name)
-    return name if len(name) <= longest else "\u2026" + name[1 - longest :]
+    if len(name) > longest:
+        name = "\u2026" + name[1 - longest :]
+    return name
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
@@ -94,54 +93,47 @@ def log_x(axes: "Axes") -> None:
 
 
 def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
+    """Label an axis with few enough numbers to be read, written without exponents."""
     from matplotlib import ticker
 
-    subs: Sequence[float] = (
-        (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
-    )
+    # The wider the range, the fewer marks between two powers of ten.
+    subs: Sequence[float] = (1,)
     if high < 2.5 * low:
         subs = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
+    elif high < 10 * low:
+        subs = (1, 1.5, 2, 3, 4, 5, 7)
+    elif high < 1000 * low:
+        subs = (1, 2, 5)
+
+    def written(value: float, _: int | None) -> str:
+        return f"{value:,.0f}" if value >= 10 else f"{value:g}"
+
     axis.set_major_locator(ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(
-        ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")
-    )
+    axis.set_major_formatter(ticker.FuncFormatter(written))
     axis.set_minor_locator(ticker.NullLocator())
 
 
 def as_svg(figure: "Figure") -> str:
-    """The `<svg>` element of a figure, to stand in a page; the same figure gives the same text."""
+    """Return the `<svg>` element of a figure, for a page; the same figure gives the same text."""
     text = _rendered(figure, "svg").decode("utf-8")
     return text[text.index("<svg") :]
 
 
 def check_path(path: Path) -> None:
-    """Whether a figure can be written there, by its suffix.
-
-    Raises:
-        UsageError: it cannot.
-    """
+    """Refuse a path whose suffix is not that of a plot."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
     import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a plot
 
 
 def check(path: Path, overwrite: bool) -> None:
-    """Make sure that a figure can be written there, before time goes into it.
-
-    Raises:
-        UsageError: there is no format of its suffix. OutputError: it is there and not to be
-            replaced, or cannot be written.
-    """
+    """Make sure that a figure can be written there, before any work is done."""
     check_path(path)
     check_file(path, overwrite)
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure to a file, in the format of its suffix.
-
-    Raises:
-        UsageError: there is no such format. OutputError: the file cannot be written.
-    """
+    """Write a figure to a file, in the format of its suffix."""
     check_path(path)
     save_file(path, [_rendered(figure, path.suffix[1:].lower())])
 
@@ -149,8 +141,13 @@ def save(figure: "Figure", path: Path) -> None:
 def _rendered(figure: "Figure", kind: str) -> bytes:
     import matplotlib
 
+    # Leave the date out, so that the same figure gives the same file.
+    metadata: dict[str, None] = {}
+    if kind == "svg":
+        metadata["Date"] = None
+    elif kind == "pdf":
+        metadata["CreationDate"] = None
     stream = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
     with matplotlib.rc_context(_STYLE):
         figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
     return stream.getvalue()

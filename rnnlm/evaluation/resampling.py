@@ -1,5 +1,5 @@
-"""What each line contributes to a metric, resampled: confidence intervals, and tests of whether two
-systems differ."""
+"""Resample what each line contributes to a metric: confidence intervals, and tests of whether
+two systems differ."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with the bounds of its confidence interval at `level`."""
+    """An estimate with the bounds of its confidence interval at `level`."""
 
     estimate: float
     low: float
@@ -23,15 +23,15 @@ class Interval:
     level: float = LEVEL
 
 
-# ---- Counts for each sentence, and the figures that are computed from their sums.
+# ---- Counts for each sentence, and the metrics that are computed from their sums.
 #
 # F1, BLEU and calibration errors are not means over sentences, but functions of counts that are
-# summed over all of them. Every such measure therefore gives its counts sentence by sentence, so
-# that sentences can be resampled and the figure computed anew.
+# summed over all of them. Every such metric therefore has its counts sentence by sentence, so that
+# sentences can be resampled and the metric computed again.
 # Shapes: N sentences, R resamples, K kinds of counts, C classes.
 
 Numbers = Sequence[float] | np.ndarray
-Figure = Callable[[np.ndarray], np.ndarray]  # of sums (K, R, C), a figure for each of R
+Figure = Callable[[np.ndarray], np.ndarray]  # from sums (K, R, C), the metric of each of R
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,29 @@ class Counts:
 
     @classmethod
     def of_events(cls, sentences: int, kinds: Sequence[Iterable[tuple[int, str]]]) -> "Counts":
-        """Counts of events, each the number of its sentence and its class; the classes are
+        """Count events, each given as the number of its sentence and its class. The classes are
         sorted."""
         counters = [Counter(events) for events in kinds]
-        classes = tuple(sorted({name for counter in counters for _, name in counter}))
+        places: set[tuple[int, str]] = set().union(*counters)
+        classes = sorted({name for _, name in places})
         number_of = {name: number for number, name in enumerate(classes)}
-        places = sorted({place for counter in counters for place in counter})
-        rows_E, columns_E = (
-            [sentence for sentence, _ in places],
-            [number_of[name] for _, name in places],
-        )
-        return cls.of_places(
-            sentences,
-            classes,
-            rows_E,
-            columns_E,
-            *([counter[place] for place in places] for counter in counters),
-        )
+
+        # Places are sorted so that the arrays do not depend on the order of the events.
+        ordered = sorted(places)
+        rows_E = [sentence for sentence, _ in ordered]
+        columns_E = [number_of[name] for _, name in ordered]
+        kinds_E = []
+        for counter in counters:
+            kinds_E.append([counter[place] for place in ordered])
+        return cls.of_places(sentences, classes, rows_E, columns_E, *kinds_E)
 
     @classmethod
     def of_numbers(cls, *kinds_N: Numbers) -> "Counts":
-        """Counts of a single class: one number for each sentence and kind."""
+        """Make counts of a single class from one number for each sentence and kind."""
         sentences = len(kinds_N[0])
-        return cls.of_places(
-            sentences, ("all",), np.arange(sentences), np.zeros(sentences, dtype=np.int64), *kinds_N
-        )
+        rows_N = np.arange(sentences)
+        columns_N = np.zeros(sentences, dtype=np.int64)
+        return cls.of_places(sentences, ("all",), rows_N, columns_N, *kinds_N)
 
     @classmethod
     def of_places(
@@ -78,19 +76,16 @@ class Counts:
         columns_E: Numbers,
         *kinds_E: Numbers,
     ) -> "Counts":
-        """Counts that lie in rows (sentences) and columns (classes), each place with a value of
-        each kind; values of one place add up."""
+        """Make counts from values at rows (sentences) and columns (classes), one of each kind at
+        a place; values at the same place add up."""
         from scipy.sparse import csr_array
 
         places = (np.asarray(rows_E, dtype=np.int64), np.asarray(columns_E, dtype=np.int64))
         shape = (sentences, len(classes))
-        return cls(
-            tuple(classes),
-            tuple(
-                csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape)
-                for values_E in kinds_E
-            ),
-        )
+        by_kind = []
+        for values_E in kinds_E:
+            by_kind.append(csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape))
+        return cls(tuple(classes), tuple(by_kind))
 
     @property
     def sentences(self) -> int:
@@ -98,29 +93,32 @@ class Counts:
         return int(self.by_kind[0].shape[0])
 
     def sums(self, weights_RN: np.ndarray | None = None) -> np.ndarray:
-        """The sums (K, R, C) over sentences, each taken `weights_RN` times; (K, 1, C) over all of
-        them without weights."""
-        weights_RN = np.ones((1, self.sentences)) if weights_RN is None else weights_RN
+        """Sum over sentences, each taken `weights_RN` times: (K, R, C), or (K, 1, C) without
+        weights."""
+        if weights_RN is None:
+            weights_RN = np.ones((1, self.sentences))
         return np.stack([np.asarray(weights_RN @ table) for table in self.by_kind])
 
     def with_classes(self, classes: Sequence[str]) -> "Counts":
-        """The same counts with columns for `classes`, which hold all of its own."""
+        """Return the same counts with columns for `classes`, which must include the present
+        ones."""
         from scipy.sparse import csr_array
 
         number_of = {name: number for number, name in enumerate(classes)}
         to_C = np.array([number_of[name] for name in self.classes], dtype=np.int64)
-        moved = [(table.data, to_C[table.indices], table.indptr) for table in self.by_kind]
-        return Counts(
-            tuple(classes),
-            tuple(csr_array(parts, shape=(self.sentences, len(classes))) for parts in moved),
-        )
+        shape = (self.sentences, len(classes))
+        by_kind = []
+        for table in self.by_kind:
+            parts = (table.data, to_C[table.indices], table.indptr)
+            by_kind.append(csr_array(parts, shape=shape))
+        return Counts(tuple(classes), tuple(by_kind))
 
 
 @dataclass(frozen=True)
 class Trials:
-    """How often something is resampled, and how. resamples: of the bootstrap and of permutations;
-    None: RESAMPLES and PERMUTATIONS. block_lines: how many lines of a text are drawn together;
-    None: as many as keep the work small."""
+    """How often to resample, and how. resamples: of the bootstrap and of permutations; None:
+    RESAMPLES and PERMUTATIONS. block_lines: how many lines of a text are drawn together; None:
+    as many as keep the work small."""
 
     resamples: int | None = None
     seed: int = 1
@@ -142,7 +140,7 @@ class MetricDifference(Protocol):
 
     @property
     def interval(self) -> Interval | None:
-        """The difference with its 95 % interval; None where one of the two is no number."""
+        """The difference with its 95 % interval; None where one of the two is not a number."""
 
     @property
     def p(self) -> float | None:
@@ -151,23 +149,25 @@ class MetricDifference(Protocol):
 
 @dataclass(frozen=True)
 class Measure:
-    """Counts of each sentence, and the figure that is made of their sums."""
+    """A metric as the counts of each sentence and the function of their sums."""
 
     counts: Counts
     figure: Figure
 
     @property
     def value(self) -> float | None:
-        """The figure of all sentences; None where nothing was counted that it could be of."""
+        """The metric over all sentences; None where nothing was counted."""
         value = float(self.figure(self.counts.sums())[0])
-        return value if np.isfinite(value) else None
+        if not np.isfinite(value):
+            return None
+        return value
 
     def interval(self, trials: Trials = Trials()) -> Interval | None:
-        """Return the 95 % interval of the figure; None where it has no value."""
+        """Return the 95 % interval of the metric; None where it has no value."""
         return figure_interval(self, resamples=trials.resamples or RESAMPLES, seed=trials.seed)
 
     def difference(self, other: "Measure", trials: Trials = Trials()) -> "FigureDifference | None":
-        """Return by how much the figure of `other` exceeds this one, as
+        """Return by how much the metric of `other` exceeds this one, as
         :func:`figure_difference` does."""
         return figure_difference(
             self,
@@ -179,7 +179,7 @@ class Measure:
 
 
 def ratio(sums_KRC: np.ndarray) -> np.ndarray:
-    """The first kind over the second, all classes together; not a number where the second is 0."""
+    """Divide the first kind by the second, all classes together; NaN where the second is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return sums_KRC[0].sum(axis=-1) / sums_KRC[1].sum(axis=-1)
 
@@ -187,7 +187,7 @@ def ratio(sums_KRC: np.ndarray) -> np.ndarray:
 # ---- Confidence intervals and p-values by resampling the units of a text: lines, blocks of lines,
 # utterances, pairs.
 #
-# Every figure we give intervals for is a ratio of two sums over units: errors over words, points
+# Each of these metrics is a ratio of two sums over units: errors over words, points
 # over pairs, nats over tokens, and differences of these between two systems over the same units.
 # Bootstrap: Efron & Tibshirani (1993), chapters 13 and 16; for test sets of language processing,
 # Koehn (2004) and Bisani & Ney (2004). Permutation: Good (2005); the signs of paired differences.
@@ -202,32 +202,29 @@ def ratio_interval(
     transform: Callable[[Any], Any] | None = None,
     resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
 ) -> Interval:  # fmt: skip
-    """Percentile bootstrap of sum(numerator_N) / sum(denominator_N) over N units drawn with
-    replacement.
+    """Bootstrap sum(numerator_N) / sum(denominator_N) over N units drawn with replacement, with
+    percentile bounds.
 
     denominator_N: None for the mean over units. transform: applied to the ratio, as np.exp for a
     perplexity; it must be monotone.
-
-    Raises:
-        UsageError: there are no units, the denominators add up to zero, or a value is not finite.
     """
     numerator_N = np.asarray(numerator_N, dtype=np.float64)
-    denominator_N = (
-        np.ones_like(numerator_N)
-        if denominator_N is None
-        else np.asarray(denominator_N, dtype=np.float64)
-    )
+    if denominator_N is None:
+        denominator_N = np.ones_like(numerator_N)
+    denominator_N = np.asarray(denominator_N, dtype=np.float64)
     _check(numerator_N, denominator_N)
+
+    # A single unit cannot vary: its interval has no width.
     estimate = numerator_N.sum() / denominator_N.sum()
-    low, high = estimate, estimate
+    low = high = estimate
     if len(numerator_N) > 1:
-        low, high = percentile_bounds(
-            (numerator_N, denominator_N), _ratio, resamples=resamples, level=level, seed=seed
-        )
-    low, estimate, high = (
-        float(transform(np.float64(value)) if transform else value)
-        for value in (low, estimate, high)
-    )
+        values = (numerator_N, denominator_N)
+        low, high = percentile_bounds(values, _ratio, resamples=resamples, level=level, seed=seed)
+
+    # Quantiles may be transformed instead of each resample. A falling transform swaps them.
+    if transform is not None:
+        low, estimate, high = (transform(np.float64(each)) for each in (low, estimate, high))
+    low, estimate, high = float(low), float(estimate), float(high)
     return Interval(estimate, min(low, high), max(low, high), level)
 
 
@@ -236,16 +233,19 @@ def percentile_bounds(
     resamples: int = RESAMPLES, level: float = LEVEL,
     seed: int = 1, batch_units: int = BATCH_UNITS,
 ) -> tuple[float, float]:  # fmt: skip
-    """The bounds of the percentile bootstrap of any statistic of N units drawn with replacement.
-    values: of each unit, (N,) each, which `statistic` takes with an `axis`. Where units drawn have
-    no finite statistic they are left out."""
-    generator, units = np.random.default_rng(seed), len(values[0])
+    """Return the bounds of the percentile bootstrap of any statistic of N units drawn with
+    replacement. values: arrays of shape (N,), which `statistic` takes with an `axis`. Resamples
+    whose statistic is not finite are left out."""
+    generator = np.random.default_rng(seed)
+    units = len(values[0])
     batch = max(1, batch_units // units)
     drawn = []
     with np.errstate(all="ignore"):
         for start in range(0, resamples, batch):
-            places_RN = generator.integers(0, units, (min(batch, resamples - start), units))
+            rows = min(batch, resamples - start)
+            places_RN = generator.integers(0, units, (rows, units))
             drawn.append(statistic(*(each_N[places_RN] for each_N in values), axis=-1))
+
     drawn_R = np.concatenate(drawn)
     finite = drawn_R[np.isfinite(drawn_R)]
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
@@ -255,12 +255,8 @@ def percentile_bounds(
 def permutation_p(
     difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1
 ) -> float:
-    """Two-sided p-value of paired differences: how often their sum is as far from zero when signs
-    are drawn at random. Exact where all signs can be tried.
-
-    Raises:
-        UsageError: there are no units, or a value is not finite.
-    """
+    """Return the two-sided p-value of paired differences: how often their sum is as far from
+    zero when signs are drawn at random. It is exact where all signs can be tried."""
     difference_N = np.asarray(difference_N, dtype=np.float64)
     _check(difference_N, np.ones_like(difference_N))
     differing = difference_N[difference_N != 0]  # the sign of a zero makes no difference
@@ -286,15 +282,17 @@ def permutation_p(
 
 def _all_signs(units: int) -> Iterator[np.ndarray]:
     """Yield every way to give so many units a sign, (R, N) at a time."""
-    ways, batch = 1 << units, max(1, BATCH_UNITS // units)
+    ways = 1 << units
+    batch = max(1, BATCH_UNITS // units)
     for start in range(0, ways, batch):
+        # The bits of a number are the signs of one way.
         numbers_R = np.arange(start, min(start + batch, ways))
         yield 1 - 2 * ((numbers_R[:, None] >> np.arange(units)) & 1)
 
 
 def _drawn_signs(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield signs drawn for so many units, (R, N) at a time. They are drawn as scipy's
-    `permutation_test` draws them, so that both give the same p-value."""
+    """Yield signs drawn for so many units, (R, N) at a time, in the order of scipy's
+    `permutation_test`, so that both give the same p-value."""
     generator = np.random.default_rng(seed)
     batch = min(draws, max(1, BATCH_UNITS // units))
     both_RN2 = np.tile(np.array([1, -1]), (batch, units, 1))
@@ -303,20 +301,14 @@ def _drawn_signs(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
-    """The sums of consecutive blocks of `length` units (the last may be shorter): units that lie
-    close depend on each other.
-
-    Raises:
-        UsageError: `length` is below 1.
-    """
+    """Sum consecutive blocks of `length` units (the last may be shorter), since neighbouring
+    units depend on each other."""
     if length < 1:
         raise UsageError(f"a block of {length} lines is not valid", hint="1 or more")
     values_N = np.asarray(values_N)
-    return (
-        np.add.reduceat(values_N, np.arange(0, len(values_N), length))
-        if len(values_N)
-        else values_N
-    )
+    if not len(values_N):
+        return values_N
+    return np.add.reduceat(values_N, np.arange(0, len(values_N), length))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -334,24 +326,24 @@ def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
         raise UsageError("there is nothing to resample", "there are no words in it")
 
 
-# ---- Intervals of figures of labels and of decoded text, and differences between two systems on
+# ---- Intervals of metrics of labels and of decoded text, and differences between two systems on
 # the same sentences.
 #
-# Sentences are drawn with replacement and the figure is computed anew from the sums of what was
-# drawn: the bootstrap of Efron & Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004;
+# Sentences are drawn with replacement and the metric is computed from the sums of what was drawn:
+# the bootstrap of Efron & Tibshirani (1993, chapter 13), paired for two systems (Koehn 2004;
 # Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is that of approximate randomisation (Noreen
-# 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): in each trial what the two systems said
-# of a sentence changes sides or not. For figures that are means it is the permutation of signs that
+# 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): each trial swaps the outputs of the two
+# systems for some sentences. For metrics that are means this is the permutation of signs that
 # language models are compared by.
 
-ROUNDING = 1e-12  # figures that differ by less are equal
+ROUNDING = 1e-12  # metrics that differ by less are equal
 
 
 @dataclass(frozen=True)
 class FigureDifference:
-    """A figure of the second system less that of the first. interval: of the paired bootstrap. p:
-    two-sided, of approximate randomisation. p_bootstrap: two-sided, twice the share of resamples in
-    which the difference is 0 or on the other side of it."""
+    """The metric of the second system minus that of the first. interval: of the paired
+    bootstrap. p: two-sided, by approximate randomisation. p_bootstrap: two-sided, twice the
+    share of resamples in which the difference is 0 or has the other sign."""
 
     interval: Interval
     p: float
@@ -361,15 +353,14 @@ class FigureDifference:
 def figure_interval(
     measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
 ) -> Interval | None:
-    """The percentile bootstrap interval of a figure over sentences; None where it has no value, or
-    there are no sentences."""
+    """Return the percentile bootstrap interval of a metric over sentences; None where it has no
+    value, or there are no sentences."""
     estimate = measure.value
     if estimate is None or not measure.counts.sentences:
         return None
-    drawn = [
-        measure.figure(measure.counts.sums(weights_RN))
-        for weights_RN in _draws(measure.counts, resamples, seed)
-    ]
+    drawn = []
+    for weights_RN in _draws(measure.counts, resamples, seed):
+        drawn.append(measure.figure(measure.counts.sums(weights_RN)))
     return _interval(estimate, np.concatenate(drawn), level)
 
 
@@ -382,58 +373,57 @@ def figure_difference(
     level: float = LEVEL,
     seed: int = 1,
 ) -> FigureDifference | None:
-    """By how much the same figure of two systems differs on the same sentences, and how sure that
-    is; None where one has no value, or there are no sentences.
-
-    Raises:
-        UsageError: the two are not of equally many sentences, or not the same figure.
-    """
+    """Return by how much a metric of two systems differs on the same sentences, and how sure
+    that is; None where one has no value, or there are no sentences."""
     if first.figure != second.figure or first.counts.sentences != second.counts.sentences:
         raise UsageError(
-            "two figures cannot be compared", "they are not the same figure of the same sentences"
+            "two metrics cannot be compared", "they are not the same metric of the same sentences"
         )
     if first.value is None or second.value is None or not first.counts.sentences:
         return None
+
+    # Each system may have predicted classes that the other never did.
     classes = sorted({*first.counts.classes, *second.counts.classes})
-    ours, theirs = (each.counts.with_classes(classes) for each in (first, second))
-    estimate = second.value - first.value
-    drawn_R = np.concatenate(
-        [
-            first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN))
-            for weights_RN in _draws(ours, resamples, seed)
-        ]
-    )
-    return FigureDifference(
-        _interval(estimate, drawn_R, level),
-        _randomisation_p(first, ours, theirs, permutations, seed),
-        _bootstrap_p(drawn_R),
-    )
+    ours = first.counts.with_classes(classes)
+    theirs = second.counts.with_classes(classes)
+
+    # Both systems get the same draws, which is what makes the bootstrap a paired one.
+    drawn = []
+    for weights_RN in _draws(ours, resamples, seed):
+        gap_R = first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN))
+        drawn.append(gap_R)
+    drawn_R = np.concatenate(drawn)
+
+    interval = _interval(second.value - first.value, drawn_R, level)
+    p = _randomisation_p(first, ours, theirs, permutations, seed)
+    return FigureDifference(interval, p, _bootstrap_p(drawn_R))
 
 
 def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each sentence is drawn, (R, N) at a time."""
-    generator, sentences = np.random.default_rng(seed), counts.sentences
+    """Yield how often each sentence is drawn, (R, N) at a time."""
+    generator = np.random.default_rng(seed)
+    sentences = counts.sentences
     for start, stop in _batches(counts, resamples):
-        drawn_RN = generator.integers(0, sentences, (stop - start, sentences))
-        places = (drawn_RN + sentences * np.arange(stop - start)[:, None]).ravel()
-        yield (
-            np.bincount(places, minlength=drawn_RN.size).reshape(drawn_RN.shape).astype(np.float64)
-        )
+        trials = stop - start
+        drawn_RN = generator.integers(0, sentences, (trials, sentences))
+        # One bincount serves all trials: each gets a range of numbers to itself.
+        places = (drawn_RN + sentences * np.arange(trials)[:, None]).ravel()
+        times = np.bincount(places, minlength=drawn_RN.size)
+        yield times.reshape(drawn_RN.shape).astype(np.float64)
 
 
 def _batches(counts: Counts, trials: int) -> Iterator[tuple[int, int]]:
-    """Trials from one number to another, so many that memory suffices."""
+    """Yield ranges of trials small enough for memory."""
     size = max(1, BATCH_UNITS // max(counts.sentences, len(counts.classes) * len(counts.by_kind)))
-    return ((start, min(start + size, trials)) for start in range(0, trials, size))
+    for start in range(0, trials, size):
+        yield start, min(start + size, trials)
 
 
 def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
     finite = drawn_R[np.isfinite(drawn_R)]  # sentences drawn may hold nothing that was counted
-    low, high = (
-        np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-        if len(finite)
-        else (estimate, estimate)
-    )
+    low = high = estimate
+    if len(finite):
+        low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high), level)
 
 
@@ -446,30 +436,39 @@ def _bootstrap_p(drawn_R: np.ndarray) -> float:
 def _randomisation_p(
     measure: Measure, first: Counts, second: Counts, permutations: int, seed: int
 ) -> float:
-    """Exact where all ways to exchange sentences can be tried; else one is added to both counts,
-    for the way that was found."""
-    changes = tuple(b - a for a, b in zip(first.by_kind, second.by_kind, strict=True))
-    differing = np.flatnonzero(
-        sum((abs(change).sum(axis=1) for change in changes), np.zeros(first.sentences))
-    )
-    if len(differing) < 2:  # either way round, a single one is as far from zero
+    """Return the p-value of approximate randomisation. It is exact where all ways to swap
+    sentences can be tried; otherwise one is added to both counts, for the way that was observed."""
+    # Only sentences on which the systems differ are swapped: the others would change nothing.
+    changes = [b - a for a, b in zip(first.by_kind, second.by_kind, strict=True)]
+    change_N = np.zeros(first.sentences)
+    for change in changes:
+        change_N = change_N + abs(change).sum(axis=1)
+    differing = np.flatnonzero(change_N)
+    count = len(differing)
+    if count < 2:  # swapped or not, a single one is as far from zero
         return 1.0
+
     moved = Counts(first.classes, tuple(change[differing] for change in changes))
     totals = np.stack([first.sums(), second.sums()])
     observed = abs(_gap(measure, totals, 0.0))[0]
-    exact = len(differing) < 63 and 1 << len(differing) <= permutations
-    trials = 1 << len(differing) if exact else permutations
-    generator, as_far = np.random.default_rng(seed), 0
+
+    # Count the ways to swap sentences that give at least the observed difference.
+    is_exact = count < 63 and 1 << count <= permutations
+    trials = 1 << count if is_exact else permutations
+    generator = np.random.default_rng(seed)
+    as_far = 0
     for start, stop in _batches(moved, trials):
-        if exact:
-            swapped_RN = (np.arange(start, stop)[:, None] >> np.arange(len(differing))) & 1
+        if is_exact:
+            swapped_RN = (np.arange(start, stop)[:, None] >> np.arange(count)) & 1
         else:
-            swapped_RN = generator.integers(0, 2, (stop - start, len(differing)))
+            swapped_RN = generator.integers(0, 2, (stop - start, count))
         gap_R = _gap(measure, totals, moved.sums(swapped_RN.astype(np.float64)))
         as_far += int(np.count_nonzero(abs(gap_R) >= observed - ROUNDING))
-    return as_far / trials if exact else (as_far + 1) / (trials + 1)
+    if is_exact:
+        return as_far / trials
+    return (as_far + 1) / (trials + 1)
 
 
 def _gap(measure: Measure, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:
-    """The second figure less the first once `moved_KRC` has gone from the second to the first."""
+    """Return the second metric minus the first after moving `moved_KRC` to the first system."""
     return measure.figure(totals[1] - moved_KRC) - measure.figure(totals[0] + moved_KRC)

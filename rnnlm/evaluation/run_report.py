@@ -1,4 +1,5 @@
-"""A training run as one page: what its log and its model tell, in tables and plots."""
+"""Write a report of a training run as one page: what its log and its model say, in tables and
+plots."""
 
 import itertools
 import math
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- What a run's metrics.jsonl tells, in order: steps, validations, layers, rollbacks, and how it
-# ended.
+# ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
 
 T = TypeVar("T")
 
@@ -53,98 +53,100 @@ class RunHistory:
     events: tuple[dict[str, Any], ...]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """The events of one kind."""
+        """Return the events of one kind."""
         return [event for event in self.events if event.get("event") == kind]
 
     @property
     def started(self) -> dict[str, Any]:
-        """How the first piece began; {} where nothing tells it."""
+        """How the first piece began; {} where no event says it."""
         return next(iter(self.of("started")), {})
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """The last word of the last piece; None where it has not ended, or was cut off."""
-        ends: list[dict[str, Any] | None] = [None]
+        """The last event of the last piece; None where it has not ended, or was interrupted."""
+        last = None
         for event in self.events:
             if event.get("event") == "started":
-                ends.append(None)
+                last = None
             elif event.get("event") in ("fitted", "finished"):
-                ends.append(event)
-        return ends[-1]
+                last = event
+        return last
 
     @property
     def last_step(self) -> int:
-        """The last step that is told of."""
-        return max(
-            (int(value) for event in self.events for _, value in points([event], "step", "step")),
-            default=0,
-        )
+        """The last step of which there is an event."""
+        steps = [int(step) for step, _ in points(self.events, "step", "step")]
+        return max(steps, default=0)
 
     def ending(self) -> str:
-        """How it ended, as one sentence."""
+        """Say in a sentence how the run ended."""
         if self.end is None:
             return (
                 "It has not ended: it goes on, or was cut off. The last step that is told of is "
                 f"{self.last_step:,}."
             )
         stopped = str(self.end.get("stopped"))
-        facts = next((event.get("facts") for event in reversed(self.of("fitted"))), None)
-        why = facts.get("divergence") if isinstance(facts, dict) and stopped == "diverged" else None
+        sentence = _ENDS.get(stopped, f"It ended ({stopped})")
         steps = self.end.get("steps")
-        after = f" after {steps:,} steps" if isinstance(steps, int) and steps > 1 else ""
-        return f"{_ENDS.get(stopped, f'It ended ({stopped})')}{after}{f': {why}' if why else ''}."
+        if isinstance(steps, int) and steps > 1:
+            sentence += f" after {steps:,} steps"
+
+        # Why a run diverged is a fact of the last event that says what was fitted.
+        fitted = self.of("fitted")
+        facts = fitted[-1].get("facts") if fitted else None
+        if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
+            sentence += f": {facts['divergence']}"
+        return f"{sentence}."
 
     def best(self, criterion: str) -> str:
-        """The last best figure by which weights were chosen, as one sentence; "" where there is
-        none."""
-        chosen = [
-            event
-            for event in self.of("validated")
-            if event.get("improved") and is_number(event.get(criterion))
-        ]
-        if not chosen:
-            return ""
-        return (
-            f"The best validation, at step {chosen[-1].get('step')}, found {criterion} "
-            f"{shown(chosen[-1][criterion])}."
-        )
+        """Say in a sentence which validation was the best by the metric that weights are chosen
+        by; "" where there is none."""
+        found = ""
+        for event in self.of("validated"):
+            value = event.get(criterion)
+            if event.get("improved") and is_number(value):
+                found = (
+                    f"The best validation, at step {event.get('step')}, found {criterion} "
+                    f"{shown(value)}."
+                )
+        return found
 
     @property
     def layers(self) -> list[str]:
-        """The names of the layers that validations tell of, in their order."""
-        return list(
-            dict.fromkeys(name for event in self.of("validated") for name in layers_of(event))
-        )
+        """The names of the layers that validations measured, in their order."""
+        found: dict[str, None] = {}
+        for event in self.of("validated"):
+            found |= dict.fromkeys(layers_of(event))
+        return list(found)
 
     def of_layer(self, name: str, figure: str) -> dict[str, Points]:
-        """A figure of a layer at each validation, by block ("" where there is one number)."""
+        """Return a metric of a layer at each validation, by block ("" where there is one
+        number)."""
         found: dict[str, Points] = {}
         for event in self.of("validated"):
             value = layers_of(event).get(name, {}).get(figure)
-            for block, each in value.items() if isinstance(value, dict) else [("", value)]:
-                found.setdefault(str(block), []).extend(
-                    points([{"step": event.get("step"), "value": each}], "value")
-                )
+            blocks = value if isinstance(value, dict) else {"": value}
+            for block, each in blocks.items():
+                step = {"step": event.get("step"), "value": each}
+                found.setdefault(str(block), []).extend(points([step], "value"))
         return {block: series for block, series in found.items() if series}
 
 
 def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The figures of each layer that a validation tells of; those of before tell of none."""
+    """Return the metrics of each layer at a validation; logs of earlier versions have none."""
     layers = event.get("layers")
-    return (
-        {name: figures for name, figures in layers.items() if isinstance(figures, dict)}
-        if isinstance(layers, dict)
-        else {}
-    )
+    if not isinstance(layers, dict):
+        return {}
+    return {name: figures for name, figures in layers.items() if isinstance(figures, dict)}
 
 
 def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> Points:
-    """(step, value) of each event that has both as finite numbers."""
-    return [
-        (event[by], event[figure])
-        for event in events
-        if is_number(event.get(by)) and is_number(event.get(figure))
-    ]
+    """Return (step, value) of each event that has both as finite numbers."""
+    found = []
+    for event in events:
+        if is_number(event.get(by)) and is_number(event.get(figure)):
+            found.append((event[by], event[figure]))
+    return found
 
 
 def is_number(value: object) -> bool:
@@ -152,27 +154,32 @@ def is_number(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value of a log as a page shows it."""
+    """Write a value of a log as a page shows it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float) and not 0.1 <= abs(value) < 1e6:
+        return f"{value:.4g}"
     if isinstance(value, float):
-        return number(value) if 0.1 <= abs(value) < 1e6 else f"{value:.4g}"
+        return number(value)
     return "\u2013" if value is None else str(value)
 
 
 def thinned(rows: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the rows, evenly, the last one among them."""
-    stride = -(-len(rows) // most) if rows else 1
-    return list(rows[::-1][::stride][::-1])
+    """Return at most `most` of the rows, evenly spaced, the last one among them."""
+    if not rows:
+        return []
+    stride = -(-len(rows) // most)
+    from_the_end = rows[::-1][::stride]
+    return list(from_the_end[::-1])
 
 
 # ---- The plots of a run, as SVG: its learning curve, and by steps loss, rate, gradients, spectral
 # radius, saturation, weights and speed.
 
 SIZE = (5.0, 3.3)  # inches: so that a phone shows letters of ten pixels
-MARKED = 60  # series of at most so many points show each
+MARKED = 60  # series of at most this many points mark each one
 MOST_LINES = 16  # of a plot
 _LINES = ("-", "--", ":", "-.")
 OF_STEPS = (
@@ -188,15 +195,20 @@ OF_STEPS = (
      "In training, without validations."),
 )  # fmt: skip
 _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
+OF_LAYERS = (
+    ("Gradient norm by layer", "gradient_norm", "norm",
+     "Of all weights of a layer, in the step before a validation, before clipping."),
+    ("Spectral radius", "spectral_radius", "largest |eigenvalue|",
+     "Of each square block of recurrent weights, by the gate it belongs to."),
+    ("Saturated units", "saturated", "share of units",
+     "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0."),
+)  # fmt: skip
 
 
 def plots(history: RunHistory, curve: LearningCurve | None) -> list[Plot]:
-    """All plots for which the run tells something."""
-    return [
-        plot
-        for plot in (_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history))
-        if plot is not None
-    ]
+    """Return all plots for which the run has data."""
+    drawn = [_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history)]
+    return [plot for plot in drawn if plot is not None]
 
 
 def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
@@ -218,41 +230,14 @@ def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
 
 
 def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
-    told = (
-        (
-            "Gradient norm by layer",
-            "gradient_norm",
-            "norm",
-            "Of all weights of a layer, in the step before a validation, before clipping.",
-        ),
-        (
-            "Spectral radius",
-            "spectral_radius",
-            "largest |eigenvalue|",
-            "Of each square block of recurrent weights, by the gate it belongs to.",
-        ),
-        (
-            "Saturated units",
-            "saturated",
-            "share of units",
-            "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0.",
-        ),
-    )
-    for title, figure, label, note in told:
-        series = {
-            f"{layer} {block}".rstrip(): found
-            for layer in history.layers
-            for block, found in history.of_layer(layer, figure).items()
-        }
-        yield _plot(
-            title,
-            label,
-            note,
-            history,
-            series,
-            figure == "gradient_norm",
-            bound=1.0 if figure == "spectral_radius" else None,
-        )
+    for title, figure, label, note in OF_LAYERS:
+        series: dict[str, Points] = {}
+        for layer in history.layers:
+            for block, found in history.of_layer(layer, figure).items():
+                series[f"{layer} {block}".rstrip()] = found
+        is_log = figure == "gradient_norm"
+        bound = 1.0 if figure == "spectral_radius" else None  # above it gradients may explode
+        yield _plot(title, label, note, history, series, is_log, bound)
 
 
 def _plot(
@@ -264,16 +249,17 @@ def _plot(
     is_log: bool,
     bound: float | None = None,
 ) -> Plot | None:
-    """bound: where a level line stands. Dotted lines mark rollbacks."""
+    """Plot series of points by steps, with dotted lines at rollbacks; None where there are no
+    points. bound: where to draw a level line."""
     drawn = {name: found for name, found in series.items() if found}
     if not drawn:
         return None
     figure, axes = plotting.new_figure("", "steps", label, *SIZE)
+
+    # Colours repeat with another line style.
     styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
-    for (name, found), (line, colour) in zip(
-        list(drawn.items())[:MOST_LINES], styles, strict=False
-    ):
-        marker = "o" if len(found) <= MARKED else ""
+    some = itertools.islice(drawn.items(), MOST_LINES)
+    for (name, found), (line, colour) in zip(some, styles, strict=False):
         steps, values = zip(*found, strict=True)
         axes.plot(
             steps,
@@ -281,26 +267,29 @@ def _plot(
             color=colour,
             linestyle=line,
             linewidth=1.2,
-            marker=marker,
+            marker="o" if len(found) <= MARKED else "",
             markersize=3,
             label=visible(name),
         )
+
     if bound is not None:
         axes.axhline(bound, color="#888888", linewidth=1)
     for step, _ in points(history.of("rolledback"), "step"):
         axes.axvline(step, color="#888888", linewidth=1, linestyle=":")
-    if is_log and all(value > 0 for found in drawn.values() for _, value in found):
+
+    # A logarithmic scale has no place for a gradient of zero.
+    sizes = [value for _, value in itertools.chain(*drawn.values())]
+    if is_log and min(sizes) > 0:
         plotting.log_y(axes)
     if len(drawn) > 1:
         _legend(figure)
-    left_out = (
-        f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
-    )
-    return Plot(title, note + left_out, plotting.as_svg(figure))
+    if len(drawn) > MOST_LINES:
+        note += f" The first {MOST_LINES} of {len(drawn)} are drawn."
+    return Plot(title, note, plotting.as_svg(figure))
 
 
 def _legend(figure: "Figure") -> None:
-    """Above the plot, two names a row."""
+    """Name the series above the plot, two names a row."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper center", ncols=2, fontsize="small", frameon=False
@@ -328,7 +317,7 @@ _NO_RUN = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured on one text, or one column of labels of it."""
+    """What was measured on one text, or on one column of its labels."""
 
     title: str
     rows: list[tuple[str, str]]
@@ -336,18 +325,18 @@ class Figures:
 
 
 def report(run: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write all that is known of a training run to a page of HTML: what it is, its figures with
-    signatures, its settings with their origin; learning curves, learning rate, gradient norms,
-    spectral radius and saturated units by layer, rollbacks, speed. The page's path.
+    """Write a page of HTML about a training run, and return its path: what the run is, its metrics
+    with signatures, its settings with their origin; learning curves, learning rate, gradient norms,
+    spectral radius and saturated units by layer, rollbacks, speed.
 
     The page loads nothing. `run` is a folder, or the name of a model. A run that goes on has a
-    page, too, and one that diverged, even where it has left no more than its metrics.jsonl; of a
-    model without a run (a mixture, an imported one) the page says what it is.
+    page, too, and so has one that diverged, even if it has left no more than its metrics.jsonl; for
+    a model without a run (a mixture, an imported one) the page says what it is.
 
     Raises:
         ModelError: there is no such run or model, or what it says of itself is damaged. UsageError:
-            `run` is a grid, or `path` is the name of something else than HTML. OutputError: the
-            page cannot be written, or is there already and `overwrite` is not set.
+            `run` is a grid, or `path` is not a name of an HTML file. OutputError: the page cannot
+            be written, or is there already and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)
@@ -356,7 +345,7 @@ def report(run: str | Path, path: str | Path, *, overwrite: bool = False) -> Pat
 
 
 def render(run: str | Path) -> str:
-    """The page; what it raises is as for :func:`report`."""
+    """Return the page of a run as HTML."""
     folder = _folder(run)
     history = RunHistory(tuple(read_events(folder)))
     manifest = read_manifest(folder) if is_model(folder) else None
@@ -369,23 +358,29 @@ def render(run: str | Path) -> str:
 
 
 def _folder(run: str | Path) -> Path:
-    if (Path(run) / GRID_TABLE).is_file():
+    """Return the folder of a run or a model; refuse a grid."""
+    table = Path(run) / GRID_TABLE
+    if table.is_file():
         raise UsageError(
             f"{run} is a grid of runs",
             "a report is of one",
-            f"name one of the folders that {Path(run) / GRID_TABLE} names",
+            f"name one of the folders that {table} names",
         )
-    return Path(run) if (Path(run) / METRICS).is_file() else loading.find(str(run))
+    if (Path(run) / METRICS).is_file():
+        return Path(run)
+    return loading.find(str(run))
 
 
 def _values(
     name: str, folder: Path, history: RunHistory, manifest: Manifest | None
 ) -> dict[str, Any]:
-    """What the template shows."""
+    """Return the values that the template shows."""
     curve = _curve(folder, history)
     criterion = curve.criterion if curve else ""
-    validations, drawn = history.of("validated"), plots(history, curve)
+    drawn = plots(history, curve)
+    validations = history.of("validated")
     columns = _columns(validations)
+    rollback_columns = ("step", "to_step", "rate_factor", "left", "why")
     return {
         "name": folder.resolve().name or name,
         "verdict": _verdict(history, manifest, criterion),
@@ -393,23 +388,25 @@ def _values(
         "figures": list(_figures(manifest.evaluations)) if manifest else [],
         "plots": drawn,
         "without_plots": "" if drawn else _without_plots(history),
-        "rollbacks": _cells(history.of("rolledback"),
-                            ("step", "to_step", "rate_factor", "left", "why")),
+        "rollbacks": _cells(history.of("rolledback"), rollback_columns),
         "layers": list(_layers(history)),
         "validation_columns": columns,
         "validations": _cells(thinned(validations, MOST_VALIDATIONS), columns),
         "validation_count": len(validations),
         "troubles": _cells(history.of("unsaved"), ("step", "why")),
         "settings": settings_with_origin(manifest) if manifest else [],
-    }  # fmt: skip
+    }
 
 
 def _cells(events: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
-    return [[shown(event.get(column)) for column in columns] for event in events]
+    rows = []
+    for event in events:
+        rows.append([shown(event.get(column)) for column in columns])
+    return rows
 
 
 def _curve(folder: Path, history: RunHistory) -> LearningCurve | None:
-    """None where no run was begun."""
+    """Return the learning curve of a run; None where no run was started."""
     if not history.started:
         return None
     with warnings.catch_warnings():
@@ -418,12 +415,16 @@ def _curve(folder: Path, history: RunHistory) -> LearningCurve | None:
 
 
 def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> list[str]:
+    """Return sentences that say how the run ended."""
     if not history.started:
         return [_NO_RUN]
-    pieces = len(history.of("started"))
     sentences = [history.ending(), history.best(criterion)]
-    if back := len(history.of("rolledback")):
-        sentences.append(f"It went back {'once' if back == 1 else f'{back} times'}.")
+    rollbacks = len(history.of("rolledback"))
+    if rollbacks == 1:
+        sentences.append("It went back once.")
+    elif rollbacks:
+        sentences.append(f"It went back {rollbacks} times.")
+    pieces = len(history.of("started"))
     if pieces > 1:
         sentences.append(f"It was trained in {pieces} pieces.")
     if manifest is None:
@@ -432,27 +433,23 @@ def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> 
 
 
 def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list[tuple[str, str]]:
-    rows = (
-        [(what, value) for what, value in info.summary(str(folder)) if what not in _ELSEWHERE]
-        if manifest
-        else [("folder", str(folder))]
-    )
-    known = {what for what, _ in rows}
-    started = history.started
-    told = [
-        (label, started[key]) for key, label in _STARTED if started.get(key) not in (None, "", 0)
-    ]
-    if "model" in known:
-        told = [
-            (label, value)
-            for label, value in told
-            if label not in ("kind", "parameters", "vocabulary")
-        ]
-    return rows + [(label, shown(value)) for label, value in told]
+    """Return facts about the model and how its training began."""
+    rows = [("folder", str(folder))]
+    if manifest:
+        rows = [row for row in info.summary(str(folder)) if row[0] not in _ELSEWHERE]
+
+    # What the summary of a model says already is not repeated.
+    is_described = any(what == "model" for what, _ in rows)
+    repeated = ("kind", "parameters", "vocabulary") if is_described else ()
+    for key, label in _STARTED:
+        value = history.started.get(key)
+        if value not in (None, "", 0) and label not in repeated:
+            rows.append((label, shown(value)))
+    return rows
 
 
 def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
-    """What was measured on each text, or each column of labels of it."""
+    """Yield what was measured on each text, or on each column of its labels."""
     for text, its in evaluations.items():
         for column in its.column_names:
             rows = [(name, shown(count)) for name, count in its.counts_of(column).items()]
@@ -463,42 +460,44 @@ def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
 
 
 def _without_plots(history: RunHistory) -> str:
+    """Say why there are no plots."""
     if not history.started:
         return _NO_RUN
-    counted = [
-        f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams"
-        for each in history.of("counted")
-    ]
+    counted = []
+    for each in history.of("counted"):
+        counted.append(f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams")
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
     return f"The {METRICS} tells of no step and no validation."
 
 
 def _layers(history: RunHistory) -> Iterator[list[str]]:
-    """Of each layer the last values that are told."""
+    """Yield a row for each layer with the last values that were measured."""
     for name in history.layers:
+        # A validation may lack some of them. The step is that of the last one with saturated units.
         last: dict[str, Any] = {}
         for event in history.of("validated"):
             its = layers_of(event).get(name, {})
-            last |= {"step": event.get("step")} if "saturated" in its or "step" not in last else {}
+            if "saturated" in its or "step" not in last:
+                last["step"] = event.get("step")
             last |= {key: value for key, value in its.items() if value is not None}
+
         radii = last.get("spectral_radius")
-        blocks = (
-            ", ".join(f"{block} {shown(value)}" for block, value in radii.items())
-            if isinstance(radii, dict)
-            else shown(None)
-        )
-        saturated = f"{last['saturated']:.1%}" if is_number(last.get("saturated")) else shown(None)
+        blocks = shown(None)
+        if isinstance(radii, dict):
+            blocks = ", ".join(f"{block} {shown(value)}" for block, value in radii.items())
+        saturated = shown(None)
+        if is_number(last.get("saturated")):
+            saturated = f"{last['saturated']:.1%}"
         yield [name, shown(last.get("step")), shown(last.get("gradient_norm")), saturated, blocks]
 
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:
-    """What validations tell, but for their layers."""
-    return [
-        key
-        for key in dict.fromkeys(key for event in validations for key in event)
-        if key not in ("event", "layers")
-    ]
+    """Return the names of what validations measured, apart from their layers."""
+    found: dict[str, None] = {}
+    for event in validations:
+        found |= dict.fromkeys(event)
+    return [key for key in found if key not in ("event", "layers")]
 
 
 # ---- The settings of a model with their origin: the default, its recipe, or what was asked for.
@@ -507,36 +506,39 @@ DEFAULT, ASKED = "default", "asked for"
 
 
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
-    """(name, value, origin) of each setting, those that are no defaults first. A model's folder
-    does not keep who set what: a value that is the recipe's counts as its, else one that is the
-    default's as default, and others were asked for, by a file or on the command line."""
-    found = list(_told(card.settings_of(manifest), _defaults(manifest), *_recipe(manifest)))
+    """Return (name, value, origin) of each setting, defaults last.
+
+    A model's folder does not store who set what. A value equal to the recipe's counts as the
+    recipe's, otherwise one equal to the default as the default; others were set in a file or on the
+    command line.
+    """
+    defaults = _defaults(manifest)
+    recipe, of_recipe = _recipe(manifest)
+    found = []
+    for name, value in card.settings_of(manifest).items():
+        if name == "model":
+            continue
+        text = as_text(value)
+        if name in of_recipe and as_text(of_recipe[name]) == text:
+            origin = f"recipe {recipe}"
+        elif name in defaults and defaults[name] == value:
+            origin = DEFAULT
+        else:
+            origin = ASKED
+        found.append((name, text, origin))
     return sorted(found, key=lambda row: row[2] == DEFAULT)
 
 
-def _told(
-    settings: dict[str, Any], defaults: dict[str, Any], recipe: str, of_recipe: dict[str, Any]
-) -> Iterator[tuple[str, str, str]]:
-    for name, value in settings.items():
-        if name == "model":
-            continue
-        is_of_recipe = name in of_recipe and as_text(of_recipe[name]) == as_text(value)
-        is_default = name in defaults and defaults[name] == value
-        yield (
-            name,
-            as_text(value),
-            f"recipe {recipe}" if is_of_recipe else DEFAULT if is_default else ASKED,
-        )
-
-
 def _defaults(manifest: Manifest) -> dict[str, Any]:
+    """Return the defaults of all settings of the model's kind, by name."""
     kind = registry.kind_of(manifest.model, manifest.task)
     classes = dict.fromkeys([*kind.all_settings, TextSettings, TokenizerSettings])
     return dict(resolve(classes, []).values)
 
 
 def _recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:
-    """The name and the settings of a model's recipe; no settings where it is not known any more."""
+    """Return the name and the settings of a model's recipe; no settings where it is no longer
+    known."""
     name = manifest.training.get("recipe")
     if not isinstance(name, str):
         return "", {}

@@ -1,12 +1,13 @@
-"""Is a model whole, and does it sum to one? One check after another, each reported as it ends.
+"""Audit a model: is it intact, and do its probabilities sum to one? One check after another, each
+reported as it ends.
 
-Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the
-model is not damaged, the arrays are what the settings imply and hold numbers, and the tables of an
-n-gram model are in order; the parts of a combination are the models that were put in, and whole.
-Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask,
-after all contexts where they are few, else after a random sample. A model that does not claim to
-sum to one does not fail for that. What is asked of a model of labels instead is the matter of
-:mod:`rnnlm.tasks.labels.evaluation`, of an encoder-decoder that of
+Intact: config.json can be read, every file has its length and SHA-256, what is stored for adapting
+the model is undamaged, the arrays are those that the settings imply and hold numbers, and the
+tables of an n-gram model are in order; the parts of a combination are the models that it was made
+of, and intact. Sums: the model itself is asked for the probabilities of all next tokens, after all
+contexts where they are few, otherwise after a random sample. A model that does not claim to sum to
+one does not fail this check. The checks of taggers and classifiers are in
+:mod:`rnnlm.tasks.labels.evaluation`, those of encoder-decoders in
 :mod:`rnnlm.tasks.seq2seq.evaluation`.
 """
 
@@ -28,16 +29,16 @@ from rnnlm.text.prepared.prepared_text import problems
 
 Result = Literal["ok", "failed", "not claimed"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
-MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for by default
+MOST_CELLS = 100_000_000  # contexts times vocabulary that are computed by default
 CELLS_PER_CALL = 4_000_000
-# how many, and of how many tokens, where contexts cannot be listed
+# how many random contexts, and of how many tokens at most, where contexts cannot be listed
 BEGUN_LINES, LONGEST_CONTEXT = 1000, 16
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check and its result. "not claimed": the model does not promise it; the detail says what
-    was found."""
+    """One check and its result. "not claimed": the model does not promise it; the detail says
+    what was found."""
 
     name: str
     result: Result
@@ -51,12 +52,12 @@ def audit(
     seed: int = 0,
     device: str | Device = "auto",
 ) -> Iterator[Check]:
-    """Check the model called `name`, or the prepared text in that folder; what needs a check that
-    failed is not looked at.
+    """Check the model called `name`, or the prepared text in that folder. After a failed check,
+    what depends on it is not checked.
 
-    name: or a model that was loaded, whose folder is checked. sample: after how many contexts the
-    sums are taken, of a model of labels in how many sentences, of an encoder-decoder after how many
-        sources; None: after all, if that is not too much.
+    name: or a model that was loaded, whose folder is checked. sample: after how many contexts to
+    compute sums, for taggers and classifiers in how many sentences, for an encoder-decoder after
+    how many sources; None: after all, if that is not too much.
 
     Raises:
         UsageError: the sample is empty, or the model was not loaded from a folder. ModelError:
@@ -65,29 +66,27 @@ def audit(
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
     name = loading.name_of(name)
-    if is_prepared(name):
-        checks = problems(Path(name))
-        yield from (
-            Check(about, "failed" if problem else "ok", problem or detail)
-            for about, problem, detail in checks
-        )
+    if not is_prepared(name):
+        yield from _audit(loading.find(name), sample, seed, device)
         return
-    yield from _audit(loading.find(name), sample, seed, device)
+    for about, problem, detail in problems(Path(name)):
+        yield Check(about, "failed" if problem else "ok", problem or detail)
 
 
 def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) -> Iterator[Check]:
-    """The checks of the model in `folder`; those of the models it is made of come before what needs
-    them."""
+    """Yield the checks of the model in `folder`; those of the models it is made of come before
+    what depends on them."""
     try:
         manifest = model_folder.read_manifest(folder)
     except ModelError as error:
         yield Check("config", "failed", error.why or error.what)
         return
-    yield Check(
-        "config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}"
-    )
+    what = f"a model of kind {manifest.model}, format {manifest.format_version}"
+    yield Check("config", "ok", what)
     yield _files(folder, manifest)
     yield from _adaptation(folder)
+
+    # The parts of a combination, each in a folder of its own.
     try:
         parts = part_folders(folder, manifest)
     except ModelError as error:
@@ -96,6 +95,8 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     for number, part in enumerate(parts, start=1):
         for check in _audit(part, sample, seed, device):
             yield dataclasses.replace(check, name=f"part {number}: {check.name}")
+
+    # Loading checks that the arrays are those that the settings imply.
     try:
         model, _ = model_folder.load(folder, device)
     except ModelError as error:
@@ -103,18 +104,19 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
         return
     stored = model.to_arrays()
     numbers = sum(array.size for array in stored.values())
-    yield Check(
-        "arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
-    )
+    what = f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
+    yield Check("arrays", "ok", what)
     yield _numbers(stored, manifest.kind.is_counted)
+
+    # What remains depends on the task: for language models, the sums.
     yield from registry.task(manifest.task).checks(model, sample, seed)
 
 
 def probabilities_sum_to_one(
     model: LanguageModel, sample: int | None, seed: int
 ) -> Iterator[Check]:
-    """Yield what is found of the probabilities of a language model, and of the tables that they
-    are read from. sample: how many contexts are drawn."""
+    """Check the probabilities of a language model, and the tables that they are read from.
+    sample: how many contexts to draw."""
     tables = answers_of(model).check_tables()
     if tables is not None:
         problem, detail = tables
@@ -127,19 +129,15 @@ def probabilities_sum_to_one(
 def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
     damaged = model_folder.damaged_files(folder, manifest)
     if damaged:
-        return Check(
-            "files",
-            "failed",
-            "; ".join(_damage(folder / name, manifest.files[name].bytes) for name in damaged),
-        )
+        found = [_damage(folder / name, manifest.files[name].bytes) for name in damaged]
+        return Check("files", "failed", "; ".join(found))
     length = sum(entry.bytes for entry in manifest.files.values())
-    return Check(
-        "files", "ok", f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded"
-    )
+    what = f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded"
+    return Check("files", "ok", what)
 
 
 def _adaptation(folder: Path) -> Iterator[Check]:
-    """What is kept for adapting the model, if anything is."""
+    """Check what is stored for adapting the model, if anything is."""
     try:
         names = registry.check_companions(folder)
     except ModelError as error:
@@ -150,7 +148,7 @@ def _adaptation(folder: Path) -> Iterator[Check]:
 
 
 def _damage(path: Path, length: int) -> str:
-    """What is wrong with a file whose SHA-256 is not the one recorded."""
+    """Describe what is wrong with a file whose SHA-256 is not the recorded one."""
     if not path.is_file():
         return f"{path.name} is missing"
     found = path.stat().st_size
@@ -165,53 +163,54 @@ def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
-        is_zero = (
-            np.isneginf(values)
-            if is_counted and values.dtype.kind == "f"
-            else np.zeros(len(values), dtype=bool)
-        )
+        is_zero = np.zeros(len(values), dtype=bool)
+        if is_counted and values.dtype.kind == "f":
+            is_zero = np.isneginf(values)
         zeros += int(is_zero.sum())
         odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
         if len(odd):
-            return Check(
-                "numbers",
-                "failed",
-                f"array {name} holds {values[odd[0]]} at {odd[0]:,}, {len(odd):,} in all",
-            )
-    return Check(
-        "numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else "")
-    )
+            first = odd[0]
+            what = f"array {name} holds {values[first]} at {first:,}, {len(odd):,} in all"
+            return Check("numbers", "failed", what)
+    what = "all finite"
+    if zeros:
+        what += f", but for {zeros:,} logarithms of zero"
+    return Check("numbers", "ok", what)
 
 
 def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:
-    """The sum that is farthest from one."""
+    """Find the context after which the sum is farthest from one."""
+    # All contexts where the model can list them and they are few; otherwise a sample.
     size = model.tokenizer.size
     most = max(1, MOST_CELLS // size)
     listed = answers_of(model).contexts(sample or most, generator)
     if listed is None:
-        listed = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
+        count = sample or min(most, BEGUN_LINES)
+        listed = _begun_lines(model, count, generator), False
     contexts, are_all = listed
+
+    # So many at a time that memory suffices.
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
     worst, where = -1.0, np.zeros(1, dtype=np.int64)
-    for ids_BT in (
-        ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)
-    ):
-        deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
-        if deviation_B.max() > worst:
-            worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
+    for ids_ST in contexts:
+        for start in range(0, len(ids_ST), rows):
+            ids_BT = ids_ST[start : start + rows]
+            deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
+            if deviation_B.max() > worst:
+                worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
+
     asked = sum(map(len, contexts))
     how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
-    result: Result = (
-        "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
-    )
-    return Check(
-        "sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}"
-    )
+    result: Result = "ok" if worst <= TOLERANCE else "failed"
+    if not model.normalised:
+        result = "not claimed"
+    what = f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}"
+    return Check("sums", result, what)
 
 
 def _totals(model: LanguageModel, ids_BT: np.ndarray) -> np.ndarray:
-    """The sums of the probabilities of all tokens after these, read from the initial state. Shape
-    (B,), float64."""
+    """Sum the probabilities of all tokens after these contexts, read from the initial state.
+    Shape (B,), float64."""
     state = model.initial_state(len(ids_BT))
     if ids_BT.shape[1] > 1:
         _, state = model.score(ids_BT[:, :-1], ids_BT[:, 1:], state)
@@ -220,24 +219,24 @@ def _totals(model: LanguageModel, ids_BT: np.ndarray) -> np.ndarray:
 
 
 def _shown(model: LanguageModel, ids_T: np.ndarray) -> str:
-    """A context as a person reads it; the boundary it may begin with is the start of a line."""
+    """Write a context as a person reads it; the boundary that it may begin with is the start of
+    a line."""
     symbols = model.tokenizer.symbols()
     words = [symbols[id] for id in ids_T]
-    return repr(
-        " ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words)
-    )
+    if ids_T[0] == model.tokenizer.boundary_id:
+        words[0] = SENTENCE_START
+    return repr(" ".join(words))
 
 
 def _begun_lines(
     model: LanguageModel, most: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """So many lines begun at random, by length, ids (S, T)."""
-    rows = np.bincount(np.arange(most) % LONGEST_CONTEXT)
-    size = model.tokenizer.size
-    contexts = [
-        generator.integers(size, size=(count, length))
-        for length, count in enumerate(rows.tolist(), start=1)
-    ]
-    for ids_ST in contexts:
+    """Draw random beginnings of lines, grouped by length: ids (S, T)."""
+    # About equally many of each length.
+    counts = np.bincount(np.arange(most) % LONGEST_CONTEXT).tolist()
+    contexts = []
+    for length, count in enumerate(counts, start=1):
+        ids_ST = generator.integers(model.tokenizer.size, size=(count, length))
         ids_ST[:, 0] = model.tokenizer.boundary_id
+        contexts.append(ids_ST)
     return contexts

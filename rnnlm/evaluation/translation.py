@@ -1,4 +1,4 @@
-"""Measures of texts that a model wrote, beside references: BLEU, chrF, exact match and error rates,
+"""Measure texts that a model wrote against references: BLEU, chrF, exact match and error rates,
 by length and with intervals."""
 
 import dataclasses
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF
 
 
-# ---- Figures by the length of the source: where an encoder that hands on one vector falls off, and
+# ---- Metrics by the length of the source: where an encoder that hands on one vector falls off, and
 # attention does not (Bahdanau et al. 2015, figure 2).
 
 # the longest sources of each bucket but the last, which has no end
@@ -29,8 +29,9 @@ BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 @dataclass(frozen=True)
 class LengthFigures:
-    """The figures of the sentences whose sources have from `shortest` to `longest` words or tokens
-    (None: any number); figures as in :class:`rnnlm.evaluation.translation.TranslationFigures`."""
+    """The metrics of the sentences whose sources have from `shortest` to `longest` words or
+    tokens (None: any number); metrics as in
+    :class:`rnnlm.evaluation.translation.TranslationFigures`."""
 
     shortest: int
     longest: int | None
@@ -43,11 +44,13 @@ class LengthFigures:
 
     @property
     def name(self) -> str:
-        """What a table calls the bucket: 6-10, 51+."""
-        return f"{self.shortest}+" if self.longest is None else f"{self.shortest}-{self.longest}"
+        """The name of the bucket in a table: 6-10, 51+."""
+        if self.longest is None:
+            return f"{self.shortest}+"
+        return f"{self.shortest}-{self.longest}"
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types."""
+        """Return the metrics in JSON's types."""
         return dataclasses.asdict(self)
 
 
@@ -56,17 +59,14 @@ def by_length(
     lengths_N: Sequence[int] | np.ndarray,
     bounds: Sequence[int] = BOUNDS,
 ) -> list[LengthFigures]:
-    """The figures of short sources, of longer ones, and so on; buckets without a sentence are left
-    out.
+    """Return the metrics by length of the source, shortest first; buckets without a sentence are
+    left out.
 
     measures: of :func:`rnnlm.evaluation.translation.measures`. lengths_N: the length of each
     sentence's source, without `</s>`. bounds: the longest source of each bucket but the last.
-
-    Raises:
-        UsageError: there are not as many lengths as sentences, a length is negative, or the bounds
-            do not rise from 0 or more.
     """
-    lengths_N, sentences = np.asarray(lengths_N), next(iter(measures.values())).counts.sentences
+    lengths_N = np.asarray(lengths_N)
+    sentences = next(iter(measures.values())).counts.sentences
     if lengths_N.shape != (sentences,) or (lengths_N < 0).any():
         raise UsageError(
             f"{sentences:,} sentences need as many lengths of sources, none of them negative"
@@ -76,23 +76,23 @@ def by_length(
             f"{', '.join(map(str, bounds)) or 'nothing'} cannot bound lengths",
             hint="rising whole numbers, such as 5, 10, 20",
         )
+
+    # A bucket is a resample that takes each of its sentences once, so all are computed at once.
     bucket_N = np.searchsorted(bounds, lengths_N)
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
-    figures = {
-        name: its.figure(its.counts.sums(is_in_RN)).tolist() for name, its in measures.items()
-    }
+    figures = {}
+    for name, its in measures.items():
+        figures[name] = its.figure(its.counts.sums(is_in_RN)).tolist()
+
     found = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
-        values: dict[str, Any] = {
-            name: each[row] if np.isfinite(each[row]) else None for name, each in figures.items()
-        }
+        values: dict[str, Any] = {}
+        for name, each in figures.items():
+            values[name] = each[row] if np.isfinite(each[row]) else None
         shortest = bounds[bucket - 1] + 1 if bucket else int(lengths_N.min() > 0)
-        found.append(
-            LengthFigures(
-                shortest, bounds[bucket] if bucket < len(bounds) else None, size, **values
-            )
-        )
+        longest = bounds[bucket] if bucket < len(bounds) else None
+        found.append(LengthFigures(shortest, longest, size, **values))
     return found
 
 
@@ -122,15 +122,7 @@ class TranslationSettings:
 
 @dataclass(frozen=True)
 class Translations:
-    """One hypothesis for each of N sentences, and its references: one or more, not necessarily
-    equally many for each.
-
-    Raises:
-        UsageError: there is no sentence, the two are not of the same sentences, or a sentence has
-            no reference.
-        ArgumentTypeError (a TypeError): a hypothesis is not a string, or the references of a
-            sentence are not a sequence of strings.
-    """
+    """One hypothesis for each of N sentences, and one or more references for each."""
 
     hypotheses: Sequence[str]
     references: Sequence[Sequence[str]]
@@ -147,9 +139,10 @@ class Translations:
             )
         if not len(self.hypotheses):
             raise UsageError("there is nothing to measure", "there is no hypothesis")
-        for number, (hypothesis, references) in enumerate(
-            zip(self.hypotheses, self.references, strict=True), start=1
-        ):
+
+        # A single string would be read as a list of letters, so types are checked, too.
+        pairs = zip(self.hypotheses, self.references, strict=True)
+        for number, (hypothesis, references) in enumerate(pairs, start=1):
             if not isinstance(hypothesis, str):
                 raise ArgumentTypeError(
                     f"hypothesis {number:,} must be a string, not {given(hypothesis)}"
@@ -165,12 +158,14 @@ class Translations:
                 )
 
     def words(self, text: str) -> list[str]:
-        """What stands between white space, lower-cased where the settings say so."""
-        return split_words(text.lower() if self.settings.lowercase else text)
+        """Split a text at white space, lower-cased if the settings say so."""
+        if self.settings.lowercase:
+            text = text.lower()
+        return split_words(text)
 
 
-# ---- The figures of what a model wrote, as `rnnlm eval` prints them, and the measures they come
-# from.
+# ---- The metrics of what a model wrote, as `rnnlm eval` prints them, and the counts that they are
+# computed from.
 
 FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
@@ -180,13 +175,13 @@ class TranslationFigures:
     """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as
     fractions of 1.
 
-    sentences, references: how many. exact_match: sentences that equal one of their references,
-    where white space of any kind and length counts as one space. word_error_rate,
+    sentences, references: how many. exact_match: the share of sentences that equal one of their
+    references, where white space of any kind and length counts as one space. word_error_rate,
     symbol_error_rate: edits over the lengths of the nearest references; they can be above 1, and
     are None where no reference has a word. Symbols are characters, spaces included; where texts are
-    `spelled`, they are what stands between white space, a word is the whole line, and
-    word_error_rate is the share of lines that are wrong. lowercase: of lower-cased texts, all of
-    the figures. bleu: 0 where no hypothesis has four words in a row.
+    `spelled`, they are what white space separates, a word is the whole line, and word_error_rate is
+    the share of lines that are wrong. lowercase: whether all metrics are of lower-cased texts.
+    bleu: 0 where no hypothesis has four words in a row.
     """
 
     sentences: int
@@ -203,39 +198,36 @@ class TranslationFigures:
 
     @property
     def is_perfect(self) -> bool:
-        """Whether all sentences equal a reference, but for what BLEU does not see."""
+        """Whether all sentences equal a reference, except for differences that BLEU ignores."""
         return self.exact_match == 1 or self.bleu >= FULL
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types."""
+        """Return the metrics in JSON's types."""
         return dataclasses.asdict(self)
 
 
 def measure(translations: Translations) -> TranslationFigures:
-    """The figures of texts that a model wrote.
-
-    Raises:
-        UsageError: the BLEU tokenizer needs a package that is not installed.
-    """
+    """Measure texts that a model wrote."""
     settings = translations.settings
     bleu, bleu_signature = corpus_figure(bleu_metric(settings), translations)
     chrf, chrf_signature = corpus_figure(chrf_metric(settings), translations)
     others: dict[str, Any] = {name: each.value for name, each in _of_edits(translations).items()}
     return TranslationFigures(
-        len(translations.hypotheses), sum(len(each) for each in translations.references), bleu,
-        chrf, **others,
-        lowercase=settings.lowercase, spelled=settings.spelled, bleu_signature=bleu_signature,
+        len(translations.hypotheses),
+        sum(map(len, translations.references)),
+        bleu,
+        chrf,
+        **others,
+        lowercase=settings.lowercase,
+        spelled=settings.spelled,
+        bleu_signature=bleu_signature,
         chrf_signature=chrf_signature,
-    )  # fmt: skip
+    )
 
 
 def measures(translations: Translations) -> dict[str, Measure]:
-    """The same figures with what each sentence contributes to them, by the names in
-    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.resampling`).
-
-    Raises:
-        UsageError: the BLEU tokenizer needs a package that is not installed.
-    """
+    """Return the same metrics with what each sentence contributes to them, by the names in
+    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.resampling`)."""
     return {
         "bleu": bleu_measure(translations),
         "chrf": chrf_measure(translations),
@@ -244,47 +236,53 @@ def measures(translations: Translations) -> dict[str, Measure]:
 
 
 def _of_edits(translations: Translations) -> dict[str, Measure]:
-    """Exact match and error rates."""
+    """Return exact match and error rates."""
     found_words = [translations.words(each) for each in translations.hypotheses]
-    words = [[translations.words(each) for each in row] for row in translations.references]
+    words = []
+    for references in translations.references:
+        words.append([translations.words(each) for each in references])
     is_exact = [found in expected for found, expected in zip(found_words, words, strict=True)]
     by_word = error_counts(words, found_words)
+
+    # The symbols of a spelled line are its words, and its one word is the line.
     if translations.settings.spelled:
-        rates = Measure(by_word, word_error_rate), Measure(by_word, symbol_error_rate)
+        word_errors = Measure(by_word, word_error_rate)
+        symbol_errors = Measure(by_word, symbol_error_rate)
     else:
-        by_character = error_counts(
-            [[" ".join(each) for each in row] for row in words],
-            [" ".join(each) for each in found_words],
-        )
-        rates = (Measure(by_word, symbol_error_rate), Measure(by_character, symbol_error_rate))
+        expected_lines = [[" ".join(each) for each in references] for references in words]
+        found_lines = [" ".join(each) for each in found_words]
+        by_character = error_counts(expected_lines, found_lines)
+        word_errors = Measure(by_word, symbol_error_rate)
+        symbol_errors = Measure(by_character, symbol_error_rate)
     exact = Measure(Counts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
-    return {"exact_match": exact, "word_error_rate": rates[0], "symbol_error_rate": rates[1]}
+    return {
+        "exact_match": exact,
+        "word_error_rate": word_errors,
+        "symbol_error_rate": symbol_errors,
+    }
 
 
 # ---- BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu (Post 2018), from 0 to 100,
 # with its signatures.
 #
-# The figures of a text are those of sacrebleu's metrics. So that sentences can be resampled, each
-# contributes its n-grams: those of the hypothesis, those of the reference, and those that match, by
-# order. BLEU of their sums is computed by sacrebleu; chrF, of which its public functions give no
-# sums, by equation 1 of Popović (2015), with precision and recall averaged over the orders that
-# both sides have.
+# The metrics of a text are sacrebleu's. So that sentences can be resampled, each contributes its
+# n-grams: those of the hypothesis, those of the reference, and those that match, by order. BLEU of
+# their sums is computed by sacrebleu; chrF, whose sums its public functions do not return, by
+# equation 1 of Popović (2015), with precision and recall averaged over the orders that both sides
+# have.
 
 BLEU_ORDER, CHRF_ORDER = 4, 6
-RECALL_WEIGHT = 2  # beta: recall counts so many times as much as precision
-# the kinds of counts by order; BLEU has the length of the reference as its 1-grams alone
+RECALL_WEIGHT = 2  # beta: recall counts this many times as much as precision
+# the kinds of counts by order; for BLEU the reference has only its length, at order 1
 MATCHING, HYPOTHESIS, REFERENCE = range(3)
 
 
 def bleu_metric(settings: TranslationSettings) -> "BLEU":
-    """sacrebleu's BLEU for these settings.
-
-    Raises:
-        UsageError: there is no such tokenizer, or it needs a package that is not installed.
-    """
+    """Return sacrebleu's BLEU for these settings."""
     from sacrebleu.metrics import BLEU
 
-    if settings.bleu_tokenizer not in (known := get_args(BleuTokenizer)):
+    known = get_args(BleuTokenizer)
+    if settings.bleu_tokenizer not in known:
         raise UsageError(
             f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}",
             hint=f"one of {', '.join(known)}",
@@ -302,115 +300,95 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
 
 
 def chrf_metric(settings: TranslationSettings) -> "CHRF":
-    """sacrebleu's chrF for these settings."""
+    """Return sacrebleu's chrF for these settings."""
     from sacrebleu.metrics import CHRF
 
     return CHRF(char_order=CHRF_ORDER, beta=RECALL_WEIGHT, lowercase=settings.lowercase)
 
 
 def corpus_figure(metric: "BLEU | CHRF", translations: Translations) -> tuple[float, str]:
-    """The figure of all sentences, and sacrebleu's signature of it."""
-    longest = max(len(each) for each in translations.references)
-    by_number = [
-        [each[number] if number < len(each) else None for each in translations.references]
-        for number in range(longest)
-    ]
-    # None where there are fewer
-    score = metric.corpus_score(list(translations.hypotheses), by_number)  # type: ignore[arg-type]
+    """Return the metric over all sentences, and sacrebleu's signature of it."""
+    # sacrebleu wants the first references of all sentences, then the second ones, and so on.
+    by_number = list(itertools.zip_longest(*translations.references))  # None where there are fewer
+    score = metric.corpus_score(list(translations.hypotheses), by_number)
     return score.score, str(metric.get_signature())
 
 
 def bleu_measure(translations: Translations) -> Measure:
-    """BLEU with what each sentence contributes.
-
-    Raises:
-        UsageError: the tokenizer needs a package that is not installed.
-    """
+    """Return BLEU with what each sentence contributes."""
     metric = bleu_metric(translations.settings)
     rows = []
-    for hypothesis, references in zip(
-        translations.hypotheses, translations.references, strict=True
-    ):
+    pairs = zip(translations.hypotheses, translations.references, strict=True)
+    for hypothesis, references in pairs:
         score = metric.corpus_score([hypothesis], [[each] for each in references])
-        rows.append([score.counts, score.totals, [score.ref_len] + [0] * (BLEU_ORDER - 1)])
+        length_by_order = [score.ref_len] + [0] * (BLEU_ORDER - 1)
+        rows.append([score.counts, score.totals, length_by_order])
     return Measure(_by_order(rows), bleu)
 
 
 def chrf_measure(translations: Translations) -> Measure:
-    """chrF with what each sentence contributes."""
+    """Return chrF with what each sentence contributes."""
     rows = []
-    for hypothesis, references in zip(
-        translations.hypotheses, translations.references, strict=True
-    ):
+    pairs = zip(translations.hypotheses, translations.references, strict=True)
+    for hypothesis, references in pairs:
+        # Of several references, the one with the highest chrF counts.
         candidates = [
             _matches(hypothesis, each, translations.settings.lowercase) for each in references
         ]
-        best = (
-            0
-            if len(candidates) == 1
-            else int(np.argmax(chrf(np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1))))
-        )
+        best = 0
+        if len(candidates) > 1:
+            counts_KRC = np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1)
+            best = int(np.argmax(chrf(counts_KRC)))
         rows.append(candidates[best])
     return Measure(_by_order(rows), chrf)
 
 
 def bleu(sums_KRC: np.ndarray) -> np.ndarray:
-    """BLEU of sums of counts, by sacrebleu, with its smoothing (exp); 0 where the hypotheses have
-    no four words in a row."""
+    """Compute BLEU from sums of counts, by sacrebleu, with its smoothing (exp); 0 where the
+    hypotheses have no four words in a row."""
     from sacrebleu.metrics import BLEU
 
-    rows = zip(
-        *sums_KRC[:REFERENCE].tolist(),
-        sums_KRC[HYPOTHESIS, :, 0],
-        sums_KRC[REFERENCE, :, 0],
-        strict=True,
-    )
-    return np.array(
-        [
-            BLEU.compute_bleu(right, of, int(length), int(expected), "exp").score
-            for right, of, length, expected in rows
-        ]
-    )
+    right_RC, of_RC = sums_KRC[MATCHING].tolist(), sums_KRC[HYPOTHESIS].tolist()
+    length_R, expected_R = sums_KRC[HYPOTHESIS, :, 0], sums_KRC[REFERENCE, :, 0]
+    scores = []
+    for right, of, length, expected in zip(right_RC, of_RC, length_R, expected_R, strict=True):
+        scores.append(BLEU.compute_bleu(right, of, int(length), int(expected), "exp").score)
+    return np.array(scores)
 
 
 def chrf(sums_KRC: np.ndarray) -> np.ndarray:
-    """chrF of sums of counts; 0 where nothing matches."""
+    """Compute chrF from sums of counts; 0 where nothing matches."""
     matching, hypothesis, reference = sums_KRC
     has_both = (hypothesis > 0) & (reference > 0)
-    precision, recall = (
-        _mean(_share(matching, whole), has_both) for whole in (hypothesis, reference)
-    )
+    precision = _mean(_share(matching, hypothesis), has_both)
+    recall = _mean(_share(matching, reference), has_both)
     weight = RECALL_WEIGHT**2
     return 100 * _share((1 + weight) * precision * recall, weight * precision + recall)
 
 
 def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]]:
-    """The counts of one sentence: kinds by orders. An order that the reference is too short for
-    does not count, as sacrebleu has it."""
+    """Count the n-grams of one sentence: kinds by orders."""
     from sacrebleu import extract_char_ngrams
 
     if lowercase:
         hypothesis, reference = hypothesis.lower(), reference.lower()
-    counts = []
+    matching, of_hypothesis, of_reference = [], [], []
     for order in range(1, CHRF_ORDER + 1):
-        found, expected = (
-            extract_char_ngrams(hypothesis, order),
-            extract_char_ngrams(reference, order),
-        )
-        counts.append(
-            [(found & expected).total(), found.total() if expected else 0, expected.total()]
-        )
-    return [list(kind) for kind in zip(*counts, strict=True)]
+        found = extract_char_ngrams(hypothesis, order)
+        expected = extract_char_ngrams(reference, order)
+        matching.append((found & expected).total())
+        # Like sacrebleu, leave out an order that the reference is too short for.
+        of_hypothesis.append(found.total() if expected else 0)
+        of_reference.append(expected.total())
+    return [matching, of_hypothesis, of_reference]
 
 
 def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> Counts:
     from scipy.sparse import csr_array
 
     kinds_KNC = np.swapaxes(np.array(rows, dtype=np.float64), 0, 1)
-    return Counts(
-        tuple(str(order) for order in range(1, kinds_KNC.shape[2] + 1)),
-        tuple(csr_array(table_NC) for table_NC in kinds_KNC),
-    )
+    orders = tuple(str(order) for order in range(1, kinds_KNC.shape[2] + 1))
+    return Counts(orders, tuple(map(csr_array, kinds_KNC)))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -421,17 +399,17 @@ def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
     return _share((values_RC * is_counted_RC).sum(axis=-1), is_counted_RC.sum(axis=-1))
 
 
-# ---- The signature of a figure of decoded text: what sacrebleu's does not know, namely the data,
-# the search and the model.
+# ---- The signature of a metric of decoded text: what sacrebleu's lacks, namely the data, the
+# search and the model.
 
 
 @dataclass(frozen=True)
 class TranslationSignature(FigureSignature):
-    """The parts of a signature, in the order they are printed; empty ones are left out.
+    """The parts of a signature, in the order in which they are printed; empty ones are left out.
 
     figure: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power,
-    max_length, copy_unknown: how texts were decoded; by these, as by the model, figures that
-    compare may differ.
+    max_length, copy_unknown: how texts were decoded; metrics that differ in these, or in the model,
+    still compare.
     """
 
     of_what: ClassVar[str] = "translations"
@@ -451,22 +429,21 @@ class TranslationSignature(FigureSignature):
 
     @classmethod
     def of(cls, figure: str, settings: TranslationSettings, **parts: str) -> Self:
-        """That of a figure measured with these settings; parts: data, model, and how texts were
-        decoded."""
+        """Return the signature of a metric measured with these settings. parts: data, model, and
+        how texts were decoded."""
         tok = settings.bleu_tokenizer if figure == "bleu" else ""
-        units = (
-            ("spelled" if settings.spelled else "plain") if figure.endswith("_error_rate") else ""
-        )
-        return cls(
-            figure, case="lower" if settings.lowercase else "kept", units=units, tok=tok, **parts
-        )
+        units = ""
+        if figure.endswith("_error_rate"):
+            units = "spelled" if settings.spelled else "plain"
+        case = "lower" if settings.lowercase else "kept"
+        return cls(figure, case=case, units=units, tok=tok, **parts)
 
 
 # ---- What a tokenizer loses: references encoded and decoded again, measured against themselves.
 #
-# A model writes nothing that its tokenizer cannot decode to: what is lost here, as unknown words
-# are, no model over this tokenizer can make good, unless it copies words from the source. BLEU is
-# 100 where nothing is lost that BLEU sees.
+# A model can only write what its tokenizer decodes: no model of this tokenizer can make good what
+# is lost here, such as unknown words, unless it copies words from the source. BLEU is 100 where
+# nothing is lost that BLEU sees.
 
 
 def tokenizer_figures(
@@ -474,42 +451,33 @@ def tokenizer_figures(
     references: Sequence[Sequence[str]],
     settings: TranslationSettings = TranslationSettings(),
 ) -> TranslationFigures:
-    """The figures of every single reference after `encode` and `decode`, against itself; its
-    `is_perfect` says whether anything is lost.
+    """Measure every single reference after `encode` and `decode` against itself; `is_perfect` says
+    whether nothing is lost.
 
-    settings: with `lowercase` where the tokenizer lower-cases, as for the model's own figures.
-
-    Raises:
-        UsageError: there is no reference, or the BLEU tokenizer needs a package that is not
-            installed.
+    settings: with `lowercase` where the tokenizer lower-cases, as for the model's metrics.
     """
-    lines = [each for row in references for each in row]
+    lines = list(itertools.chain(*references))
     encoded = tokenizer.encode(lines)
-    decoded = [
-        tokenizer.decode(encoded.ids[start : end - 1])
-        for start, end in itertools.pairwise(encoded.offsets.tolist())
-    ]
+    decoded = []
+    for start, end in itertools.pairwise(encoded.offsets.tolist()):
+        decoded.append(tokenizer.decode(encoded.ids[start : end - 1]))  # without </s>
     return measure(Translations(decoded, [[line] for line in lines], settings))
 
 
-# ---- Word and symbol error rates of sequences that may be any of several references, as the
-# pronunciations of a word.
+# ---- Word and symbol error rates of sequences with several references, such as the pronunciations
+# of a word.
 #
-# A word is wrong where what was predicted equals none of its references. The symbol error rate is
-# the sum of the edit distances (Levenshtein 1966, by rapidfuzz) to the nearest reference of each
-# word over the sum of the lengths of these references; of references that are equally near, the
-# longest counts, so that their order makes no difference.
+# A word is wrong where the prediction equals none of its references. The symbol error rate is the
+# sum of the edit distances (Levenshtein 1966, by rapidfuzz) to the nearest reference of each word
+# over the sum of the lengths of these references; of references that are equally near, the longest
+# counts, so that their order makes no difference.
 
-References = Sequence[Sequence[Sequence[str]]]  # of each word, its references, which are symbols
+References = Sequence[Sequence[Sequence[str]]]  # for each word its references, which are symbols
 
 
 def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> Counts:
-    """Edits, symbols of the nearest reference, wrong words and words, by word: what the two rates
-    are made of.
-
-    Raises:
-        UsageError: there are not as many predictions as words, or a word has no reference.
-    """
+    """Count edits, symbols of the nearest reference, wrong words and words, by word: what the
+    two rates are computed from."""
     if len(references) != len(predicted):
         raise UsageError(
             f"there are references for {len(references):,} words and predictions for "
@@ -527,21 +495,20 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Edits over symbols of the nearest references; not a number where these have none. It can be
-    above 1."""
+    """Divide edits by symbols of the nearest references; NaN where these have none. The rate can
+    be above 1."""
     return ratio(sums_KRC[:2])
 
 
 def word_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Wrong words over words."""
+    """Divide wrong words by words."""
     return ratio(sums_KRC[2:])
 
 
 def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> tuple[int, int]:
-    """The edit distance to the nearest reference, and how many symbols that has."""
+    """Return the edit distance to the nearest reference, and how many symbols that has."""
     from rapidfuzz.distance import Levenshtein
 
-    distance, less_symbols = min(
-        (Levenshtein.distance(each, predicted), -len(each)) for each in references
-    )
+    candidates = [(Levenshtein.distance(each, predicted), -len(each)) for each in references]
+    distance, less_symbols = min(candidates)
     return distance, -less_symbols

@@ -1,15 +1,16 @@
-"""Two or more models on one text: which is better, by how much, how sure that is, and where they
-differ.
+"""Compare two or more language models on one text: which is better, by how much, how sure that is,
+and where they differ.
 
-All models read the same lines, and every token is scored exactly once; the figures are those of
+All models read the same lines, and every token is scored exactly once; the metrics are those of
 :mod:`rnnlm.evaluation.perplexity`. Intervals and p-values are over lines, or blocks of lines, that
 both models of a pair have read: Koehn (2004) for the paired bootstrap, Good (2005) for the
-permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone,
-whatever others are compared.
+permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value concerns its pair alone,
+however many models are compared.
 """
 
 import dataclasses
 import functools
+import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,28 +63,28 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.text.marks import tell_unseen
 
-# ---- What several models are called, which of their figures on one text can be compared, and which
-# part of their signatures forbids the others.
+# ---- Which metrics of several models on one text compare, and which part of their signatures
+# forbids the others.
 #
 # Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line
 # ends must be treated alike for anything to compare; how `<unk>` is read makes no difference to a
-# text that holds none. Where tokenizers differ, tokens are different events; whole words,
-# characters and bytes are the same ones, if no word is unknown: an unknown word is one event to a
-# model of words, and many to a model of pieces. In which direction lines are read makes no
-# difference to the events: either way the probabilities of a line's tokens multiply to that of the
-# line, so numbers of both directions compare, and signatures say which is which.
+# text without it. Where tokenizers differ, tokens are different events; whole words, characters and
+# bytes are the same ones, if no word is unknown: an unknown word is one event to a model of words,
+# and many to a model of pieces. The direction in which lines are read makes no difference: either
+# way the probabilities of a line's tokens multiply to that of the line, so numbers of both
+# directions compare, and signatures say which is which.
 
-# parts of signatures, all of which `find_comparable` looks at
+# all parts of signatures: `find_comparable` has checked them, so nothing else need do so
 PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
-# of the figures that models are compared by
+# the metrics that models are compared by, and what they are taken per
 UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What decides whether figures of a model on a text compare with those of another.
-    unknown_tokens: those of words, and white space. cut: how the tokenizer changes the text before
-    it is cut into tokens, beside the case."""
+    """What decides whether metrics of a model on a text compare with those of another.
+    unknown_tokens: words and white space that are unknown to it. cut: how the tokenizer changes
+    the text before it cuts it into tokens, apart from the case."""
 
     name: str
     signature: Signature
@@ -95,61 +96,58 @@ class Subject:
     def of(
         cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
     ) -> "Subject":
+        """Read off a model's tokenizer, and the text as it cuts it, what decides."""
         settings: dict[str, Any] = tokenizer.to_settings()
-        changes = [
-            tokenizer.rewriting,
-            "punctuation split off" if settings.get("split_punctuation") else "",
-        ]
-        cut = ", ".join(filter(None, changes)) or "the text as it stands"
+        changes = []
+        if tokenizer.rewriting:
+            changes.append(tokenizer.rewriting)
+        if settings.get("split_punctuation"):
+            changes.append("punctuation split off")
+        cut = ", ".join(changes) or "the text as it stands"
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 
 def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
-    """The metrics of perplexity that compare between all of `subjects`. holds_unk: whether `<unk>`
-    stands in the text.
-
-    Raises:
-        ComparisonError: none does; it names the part of the signatures that differs.
-    """
+    """Find the metrics that compare between all of `subjects`; raise ComparisonError if none
+    does. holds_unk: whether the text has `<unk>`."""
     for part, hint in HINTS.items():
         if _differ(subjects, part) and (part != "unk" or holds_unk):
             what = f"these models cannot be compared: the part {part} of their signatures differs"
             raise ComparisonError(what, _values(subjects, part), hint)
+
+    # With one tokenizer everything compares.
     if not _differ(subjects, "tok"):
         return Comparable(METRICS, METRICS[0], may_differ=PARTS)
+
+    # With several, what is counted per token does not.
     _check_same_words(subjects)
     why = f"tokens are different events: {_values(subjects, 'tok')}"
-    refused = [Refused(figure, "tok", why) for figure in PER_TOKEN]
+    refused = [Refused(name, "tok", why) for name in PER_TOKEN]
     changing = [subject.name for subject in subjects if not subject.keeps_text]
     if not changing:
         return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused), may_differ=PARTS)
-    why = (
-        f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the "
-        "text as it is"
-    )
-    refused += [Refused(figure, None, why) for figure in PER_TEXT]
+
+    # Nor does what is counted per character, where a tokenizer changes the characters.
+    verb = "does" if len(changing) == 1 else "do"
+    why = f"{' and '.join(changing)} {verb} not keep the text as it is"
+    refused += [Refused(name, None, why) for name in PER_TEXT]
     return Comparable(PER_WORD, PER_WORD[0], tuple(refused), may_differ=PARTS)
 
 
 def _check_same_words(subjects: Sequence[Subject]) -> None:
-    """Whether models of different tokenizers predict the same words, all of them known.
-
-    Raises:
-        ComparisonError: they do not.
-    """
+    """Refuse models of different tokenizers that do not predict the same words, or do not know
+    all of them."""
     what = "these models cannot be compared: the part tok of their signatures differs"
     if len({subject.cut for subject in subjects}) > 1:
-        why = "and so do the words they predict: " + ", ".join(
-            f"{subject.cut} for {subject.name}" for subject in subjects
-        )
-        raise ComparisonError(
-            what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from"
-        )
-    unknown = [
-        f"{subject.unknown_tokens:,} tokens to {subject.name}"
-        for subject in subjects
-        if subject.unknown_tokens
-    ]
+        cuts = ", ".join(f"{subject.cut} for {subject.name}" for subject in subjects)
+        why = f"and so do the words they predict: {cuts}"
+        hint = "compare models of one tokenizer: rnnlm train --tokenizer-from"
+        raise ComparisonError(what, why, hint)
+
+    unknown = []
+    for subject in subjects:
+        if subject.unknown_tokens:
+            unknown.append(f"{subject.unknown_tokens:,} tokens to {subject.name}")
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
         why += ", so nothing compares per word, character or byte"
@@ -165,24 +163,25 @@ def _differ(subjects: Sequence[Subject], part: str) -> bool:
 
 
 def _values(subjects: Sequence[Subject], part: str) -> str:
-    return ", ".join(
-        f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects
-    )
+    values = []
+    for subject in subjects:
+        values.append(f"{part}:{getattr(subject.signature, part)} for {subject.name}")
+    return ", ".join(values)
 
 
 # ---- By how much two models differ on the lines of a text, and how sure that is: with its unknown
 # tokens, and without them.
 #
-# What a model gives to an unknown word says little about how it predicts words, and may decide a
-# comparison all the same: where a text has such words, both figures are given, and where they
-# disagree one sentence says so.
+# The probability of an unknown word says little about how a model predicts words, but may decide a
+# comparison: where a text has such words, both numbers are given, and where they disagree one
+# sentence says so.
 
 
 @dataclass(frozen=True)
 class Difference(Measured):
-    """Two models. no_oov: the same without unknown tokens, None where nothing is unknown.
-    disagreement: a sentence that says how these two differ about which model is better, where they
-    do."""
+    """The difference between two models. no_oov: the same without unknown tokens, None where
+    nothing is unknown. disagreement: a sentence, where these two disagree about which model is
+    better."""
 
     first: str
     second: str
@@ -194,7 +193,7 @@ def difference(
     names: tuple[str, str], found: Mapping[Key, MetricDifference], metric: str, unknown: int
 ) -> Difference:
     """Return the difference of two models by a metric. found: all differences between them.
-    unknown: how many tokens of the text are."""
+    unknown: how many tokens of the text are unknown."""
     nothing = Measured(None, None, None)
     with_all = cast(Measured, found.get(("", metric), nothing))
     no_oov = cast(Measured, found.get(("", metric + NO_OOV), nothing)) if unknown else None
@@ -205,7 +204,7 @@ def difference(
 
 
 def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
-    """Return the metrics of which :func:`difference` needs the differences."""
+    """Return the metrics whose differences :func:`difference` needs."""
     if not metric:
         return ()
     return (metric, metric + NO_OOV) if unknown else (metric,)
@@ -214,13 +213,16 @@ def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
 def _disagreement(
     names: tuple[str, str], with_all: Measured, no_oov: Measured, unknown: int
 ) -> str | None:
-    verdicts = [_verdict(names, each) for each in (with_all, no_oov)]
-    if None in verdicts or verdicts[0] == verdicts[1]:
+    """Describe in a sentence how the differences with and without unknown tokens disagree; None
+    where they do not."""
+    before, after = _verdict(names, with_all), _verdict(names, no_oov)
+    if before is None or after is None or before == after:
         return None
-    tokens = "the unknown token" if unknown == 1 else f"the {unknown:,} unknown tokens"
-    without = "without it" if unknown == 1 else "without them"
+    tokens, without = f"the {unknown:,} unknown tokens", "without them"
+    if unknown == 1:
+        tokens, without = "the unknown token", "without it"
     return (
-        f"with {tokens}, {verdicts[0]}; {without}, {verdicts[1]}: only the latter is about words "
+        f"with {tokens}, {before}; {without}, {after}: only the latter is about words "
         "that the models know"
     )
 
@@ -235,25 +237,23 @@ def measured_cells(measured: Measured) -> list[str]:
 
 
 def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
-    """Which model is better, in words; None where a token has probability zero."""
+    """Say which model is better; None where a token has probability zero."""
     if measured.difference_bits is None or measured.p is None:
         return None
     if measured.p > 1 - LEVEL:
         return "neither model is significantly better"
-    first, second = names
-    return (
-        f"{second} is better than {first}"
-        if measured.difference_bits.estimate < 0
-        else f"{first} is better than {second}"
-    )
+    better, other = names
+    if measured.difference_bits.estimate < 0:
+        better, other = other, better
+    return f"{better} is better than {other}"
 
 
-# ---- comparison
+# ---- The comparison of language models.
 
 
 @dataclass(frozen=True)
 class Compared(ComparedModel[TextEvaluation]):
-    """One of the models; calibration: where it was asked for."""
+    """One of the models. calibration: where it was requested."""
 
     calibration: Calibration | None = None
 
@@ -263,25 +263,28 @@ class Compared(ComparedModel[TextEvaluation]):
         return self.by_name
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types."""
-        calibration = self.calibration
+        """Return the model's results in JSON's types."""
+        calibration = None
+        if self.calibration is not None:
+            calibration = dataclasses.asdict(self.calibration)
         return {
             "name": self.name,
             "folder": self.folder,
             "evaluation": self.evaluation.to_dict(),
             "intervals": {name: vars(each) for name, each in self.intervals.items()},
-            "calibration": None if calibration is None else dataclasses.asdict(calibration),
+            "calibration": calibration,
         }
 
 
 @dataclass(frozen=True)
 class Comparison(ModelComparison):
-    """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do
-    not. unit: what the tables count, tokens or words. bits_KS: surprisal of each line under each
-    model. lines_apart, words_apart: where models differ most from the first.
+    """Language models compared on a text. figure: the metric that they are compared by, one of
+    `figures`, which compare; the `refused` ones do not. unit: what the tables count, tokens or
+    words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models
+    differ most from the first.
 
-    bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is
-    in `ngram_source`, None where nothing says. unaligned_lines: see
+    bands: groups by training frequency, empty where none is known. ngrams: groups by the longest
+    n-gram that is in `ngram_source`, which is None where no n-grams are known. unaligned_lines: see
     :class:`rnnlm.evaluation.comparison.tables.Units`.
     """
 
@@ -313,10 +316,11 @@ class Comparison(ModelComparison):
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """The differences of all pairs, in bits per unit."""
-        return tuple(
-            Contrast(each.first, each.second, f"bits a {self.per}", each.difference_bits)
-            for each in self.differences
-        )
+        unit = f"bits a {self.per}"
+        found = []
+        for each in self.differences:
+            found.append(Contrast(each.first, each.second, unit, each.difference_bits))
+        return tuple(found)
 
     @property
     def compared(self) -> tuple[Compared, ...]:
@@ -324,18 +328,20 @@ class Comparison(ModelComparison):
 
     @property
     def keys(self) -> list[Key]:
-        said = {key for model in self.models for key in model.said}
+        said: set[Key] = set()
+        for model in self.models:
+            said.update(model.said)
         return [("", name) for name in self.figures if ("", name) in said]
 
     @property
     def remarks(self) -> Sequence[str]:
-        found = [f"{each.figure} is not compared: {each.why}" for each in self.refused]
+        found = []
         if self.models[0].evaluation.closed_vocabulary:
-            found.insert(
-                0,
+            found.append(
                 "closed vocabulary: ppl_word compares between these models, not with figures of "
-                "other tokenizers",
+                "other tokenizers"
             )
+        found += [f"{each.figure} is not compared: {each.why}" for each in self.refused]
         for model in self.models:
             if not model.evaluation.normalised:
                 found.append(f"{model.name} is not normalised: its figures are not perplexities")
@@ -353,41 +359,47 @@ class Comparison(ModelComparison):
         return Table(["difference", f"bits per {self.per}", "perplexity", "p"], rows)
 
     def tables(self, top: int) -> Iterator[Table]:
-        """Yield where the models differ: groups of tokens, lines, words; `top` of each side."""
+        """Yield tables of where the models differ: groups of tokens, lines, words; `top` of them
+        for each model of a pair."""
+        # Groups of tokens or words: the perplexity of each model.
+        heads = [f"ppl {each.name}" for each in self.models]
         groups = {
             "training frequency": self.bands,
             "position in line": self.positions,
             "longest n-gram seen": self.ngrams,
         }
-        for title, table in groups.items():
-            if table:
-                columns = [title, f"{self.unit}s", *(f"ppl {each.name}" for each in self.models)]
-                rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in table]
-                yield Table(columns, rows)
+        for title, group_rows in groups.items():
+            if group_rows:
+                rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in group_rows]
+                yield Table([title, f"{self.unit}s", *heads], rows)
+
+        # Single lines, then words, by how much the surprisal of two models differs.
         for what, number, pairs in (
             ("line", "number", self.lines_apart),
             (self.unit, "count", self.words_apart),
         ):
+            columns = ["likelier under", number, "difference in bits", what]
             for apart in pairs:
-                items = [(apart.first, item) for item in apart.for_first[:top]]
-                items += [(apart.second, item) for item in apart.for_second[:top]]
-                rows = [
-                    [name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text]
-                    for name, item in items
-                ]
+                rows = []
+                for name, items in (
+                    (apart.first, apart.for_first),
+                    (apart.second, apart.for_second),
+                ):
+                    for item in items[:top]:
+                        bits = f"{item.difference_bits:+,.2f}"
+                        rows.append([name, f"{item.number:,}", bits, item.text])
                 if rows:
-                    columns = ["likelier under", number, "difference in bits", what]
                     yield Table(columns, rows, ends_in_text=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types, without the lines' surprisals."""
-        values = {
-            each.name: getattr(self, each.name)
-            for each in dataclasses.fields(self)
-            if each.name != "bits_KS"
-        }
-        found = {name: _plain(value) for name, value in values.items() if name != "models"}
-        return {name: found.get(name, [each.to_dict() for each in self.models]) for name in values}
+        """Return the comparison in JSON's types, without the surprisal of each line."""
+        found: dict[str, Any] = {}
+        for each in dataclasses.fields(self):
+            if each.name == "models":
+                found[each.name] = [model.to_dict() for model in self.models]
+            elif each.name != "bits_KS":
+                found[each.name] = _plain(getattr(self, each.name))
+        return found
 
 
 def compare(
@@ -398,17 +410,12 @@ def compare(
     text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> Comparison:  # fmt: skip
-    """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram
+    """Compare `models`, given themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram
     adapt), on `text`.
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words
     are counted. names: what models are called in the result. report: called with the progress of
     the work.
-
-    Raises:
-        UsageError: there are fewer than two models, or a setting is not valid. ComparisonError:
-            nothing compares. TextError: a text cannot be read or is empty. ModelError: a model is
-            missing or damaged. DeviceError.
     """
     perplexity.check_context(settings.context)
     _check(settings)
@@ -419,14 +426,9 @@ def compare(
 
 
 def _check(settings: ComparisonSettings) -> None:
-    """What can be said before anything is read."""
-    for name, least in (
-        ("block_lines", 1),
-        ("resamples", 1),
-        ("seed", 0),
-        ("top", 0),
-        ("calibration_tokens", 0),
-    ):
+    """Refuse settings that are out of range, before anything is read."""
+    least_of = {"block_lines": 1, "resamples": 1, "seed": 0, "top": 0, "calibration_tokens": 0}
+    for name, least in least_of.items():
         value = getattr(settings, name)
         if value is not None and value < least:
             raise UsageError(f"{name} = {value} is not valid", hint=f"{least} or more")
@@ -442,43 +444,48 @@ class _Comparing:
         self, text: Text, train: Text | None, settings: ComparisonSettings, report: Progress
     ) -> None:
         self.began = time.perf_counter()
-        self.unread, self.train, self.settings, self.report = text, train, settings, report
-        self.encoded: dict[str, EncodedText] = {}
-        self.spelling: set[str] = set()
-        self.scores: list[np.ndarray] = []
+        self.unread = text
+        self.train = train
+        self.settings = settings
+        self.report = report
+        self.encoded: dict[str, EncodedText] = {}  # by the fingerprint of the tokenizer
+        self.spelling: set[str] = set()  # fingerprints of tokenizers that spelled unseen words
+        self.scores: list[np.ndarray] = []  # of the models, in order
 
     @functools.cached_property
     def text(self) -> TextInMemory:
-        """The text, once it is needed."""
+        """The text, read when it is first needed."""
         return TextInMemory.read(self.unread, self.report)
 
     def read(self, model: LanguageModel, called: str) -> EncodedText:
-        # One that spells unseen words serves for its like, too.
-        tokenizer, fingerprint = model.tokenizer, model.tokenizer.fingerprint
+        # Tokenizers of one fingerprint cut the text alike, except that some spell unseen words.
+        # What such a one made of the text serves for the others, too, but not the other way round.
+        tokenizer = model.tokenizer
+        fingerprint = tokenizer.fingerprint
         is_needed = tokenizer.spells and fingerprint not in self.spelling
         if is_needed or fingerprint not in self.encoded:
             self.encoded[fingerprint] = self.text.encode(tokenizer)
-            self.spelling |= {fingerprint} if tokenizer.spells else set()
+            if tokenizer.spells:
+                self.spelling.add(fingerprint)
         return self.encoded[fingerprint]
 
     def comparable(self, sides: Sequence[_Side]) -> Comparable:
-        tell_unseen(sides[0].data.marks, {each.name: each.model.tokenizer for each in sides})
-        context = self.settings.context
-        subjects = [
-            Subject.of(
-                each.name,
-                perplexity.sign(each.model, each.data, context),
-                each.model.tokenizer,
-                each.data,
-            )
-            for each in sides
-        ]
-        lines = (line for block in self.text.blocks() for line in block.lines)
-        found = find_comparable(subjects, any(UNKNOWN in line.lower() for line in lines))
-        unknown, sentences = len(sides[0].data.oov), sides[0].data.sentences
-        block_lines = lines_per_block(sentences, self.settings.block_lines)
-        tell_single_block(sentences, block_lines)
-        return replace(found, differing=differing_by(found.main, unknown), block_lines=block_lines)
+        data = sides[0].data
+        tell_unseen(data.marks, {each.name: each.model.tokenizer for each in sides})
+        subjects = []
+        for each in sides:
+            signature = perplexity.sign(each.model, each.data, self.settings.context)
+            subjects.append(Subject.of(each.name, signature, each.model.tokenizer, each.data))
+
+        # How <unk> is read matters only where the text has it.
+        lines = itertools.chain.from_iterable(block.lines for block in self.text.blocks())
+        holds_unk = any(UNKNOWN in line.lower() for line in lines)
+        found = find_comparable(subjects, holds_unk)
+
+        block_lines = lines_per_block(data.sentences, self.settings.block_lines)
+        tell_single_block(data.sentences, block_lines)
+        differing = differing_by(found.main, len(data.oov))
+        return replace(found, differing=differing, block_lines=block_lines)
 
     def measure(self, side: _Side) -> TextEvaluation:
         model, encoded, context = side.model, side.data, self.settings.context
@@ -490,7 +497,8 @@ class _Comparing:
         return perplexity.summary(model, scores, encoded, context, self.began, keeps_lines=True)
 
     def result(self, sides: Sequence[_Side], outcome: Outcome[TextEvaluation]) -> Comparison:
-        names, comparable = [each.name for each in sides], outcome.comparable
+        names = [each.name for each in sides]
+        comparable = outcome.comparable
         folders = {each.name: _folder(each) for each in sides}
         stored = {name: folder for name, folder in folders.items() if folder is not None}
         warn_if_trained_on(sides[0].data.lines_hash, stored, "perplexities")
@@ -504,7 +512,14 @@ class _Comparing:
                 f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
                 "count different numbers of words in them"
             )
+
+        # By how much each pair differs, with unknown tokens and without them.
         sums = [each.lines for each in outcome.evaluations if each.lines is not None]
+        differences = []
+        for (i, j), found in outcome.differences.items():
+            unknown = int(sums[i].oov_S.sum())
+            differences.append(difference((names[i], names[j]), found, comparable.main, unknown))
+
         return Comparison(
             figure=comparable.main,
             figures=comparable.figures,
@@ -516,10 +531,7 @@ class _Comparing:
             units=len(units.ids_U),
             unaligned_lines=units.unaligned_lines,
             models=tuple(map(self._compared, sides, outcome.evaluations, outcome.intervals)),
-            differences=tuple(
-                difference((names[i], names[j]), found, comparable.main, int(sums[i].oov_S.sum()))
-                for (i, j), found in outcome.differences.items()
-            ),
+            differences=tuple(differences),
             **_tables(units, sides, self.train, self.report),
             **_apart(units, names, sums, self.text, self.settings.top),
             seconds=time.perf_counter() - self.began,
@@ -529,41 +541,49 @@ class _Comparing:
     def _compared(
         self, side: _Side, evaluation: TextEvaluation, found: dict[Key, Interval]
     ) -> Compared:
-        wanted, calibration = self.settings.calibration_tokens, None
+        calibration = None
+        wanted = self.settings.calibration_tokens
         if wanted:
             calibration = calibrate(side.model, side.data, self.settings.context, wanted)
         folder = _folder(side)
-        called = None if folder is None else str(folder)
-        return Compared(side.name, called, evaluation, found, calibration)
+        folder_name = None if folder is None else str(folder)
+        return Compared(side.name, folder_name, evaluation, found, calibration)
 
 
 def _folder(side: _Side) -> Path | None:
-    """The folder of a model that was given by its name."""
-    return loading.folder_of(side.given) if isinstance(side.given, (str, Path)) else None
+    """Return the folder of a model that was given by its name."""
+    if not isinstance(side.given, (str, Path)):
+        return None
+    return loading.folder_of(side.given)
 
 
 def _tables(
     units: Units, sides: Sequence[_Side], train: Text | None, report: Progress
 ) -> dict[str, Any]:
-    """Bands, positions and n-grams."""
+    """Make the tables of groups: by training frequency, position and n-grams."""
     counts_V = units.counts_V
     ngrams: tuple[GroupRow, ...] = ()
     source = None
-    alike = [
-        each for each in sides if each.model.tokenizer.fingerprint == units.tokenizer.fingerprint
-    ]
     if train is not None:
-        encoded, source = train.encode(units.tokenizer, report), ", ".join(train.sources)
-        counts_V = difference_tables.counts_in(units, encoded) if counts_V is None else counts_V
+        # The training text has all n-grams, and words are counted in it if no model knows how often
+        # they occur.
+        encoded = train.encode(units.tokenizer, report)
+        source = ", ".join(train.sources)
+        if counts_V is None:
+            counts_V = difference_tables.counts_in(units, encoded)
         ngrams = difference_tables.by_ngram_in(units, encoded)
     else:
-        # The first model that knows n-grams tells how much of each context it has seen.
-        for side in alike:
-            found = difference_tables.by_ngram_of(units, side.model)
-            if found is not None:
-                source, ngrams = side.name, found
-                break
-    bands = () if counts_V is None else difference_tables.by_frequency(units, counts_V)
+        # The first model that has n-grams of these units says which it has seen.
+        for each in sides:
+            if each.model.tokenizer.fingerprint == units.tokenizer.fingerprint:
+                found = difference_tables.by_ngram_of(units, each.model)
+                if found is not None:
+                    source, ngrams = each.name, found
+                    break
+
+    bands: tuple[GroupRow, ...] = ()
+    if counts_V is not None:
+        bands = difference_tables.by_frequency(units, counts_V)
     return {
         "bands": bands,
         "positions": difference_tables.by_position(units),
@@ -575,22 +595,22 @@ def _tables(
 def _apart(
     units: Units, names: Sequence[str], sums: Sequence[LineSums], text: Text, top: int
 ) -> dict[str, Any]:
-    """Lines and words on which each model differs most from the first."""
-    lines = [line for block in text.blocks() for line in block.lines]
+    """Find the lines and words on which each model differs most from the first."""
+    lines = list(itertools.chain.from_iterable(block.lines for block in text.blocks()))
     bits = [each.logprob_S / -math.log(2) for each in sums]
-    others = [(k, (names[0], names[k])) for k in range(1, len(names))]
-    return {
-        "lines_apart": tuple(
-            difference_tables.lines_apart(pair, lines, np.stack([bits[0], bits[k]]), top)
-            for k, pair in others
-        ),
-        "words_apart": tuple(
-            difference_tables.words_apart(pair, units, (0, k), top) for k, pair in others
-        ),
-    }
+    of_lines, of_words = [], []
+    for k in range(1, len(names)):
+        pair = (names[0], names[k])
+        bits_2S = np.stack([bits[0], bits[k]])
+        of_lines.append(difference_tables.lines_apart(pair, lines, bits_2S, top))
+        of_words.append(difference_tables.words_apart(pair, units, (0, k), top))
+    return {"lines_apart": tuple(of_lines), "words_apart": tuple(of_words)}
 
 
 def _plain(value: object) -> object:
+    """Turn dataclasses, and tuples of them, into JSON's types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,9 +1,9 @@
-"""Models of any task on the same data: evaluated, their metrics paired by column and name, and what
-each line contributes to them resampled.
+"""Compare models of any task on the same data: evaluate each, pair their metrics by column and
+name, and resample what each line contributes to them.
 
 Intervals and p-values are over lines, sentences or sources that both models of a pair have read:
-Koehn (2004) for the paired bootstrap; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its
-pair alone, whatever others are compared.
+Koehn (2004) for the paired bootstrap; see :mod:`rnnlm.evaluation.resampling`. A p-value concerns
+its pair alone, however many models are compared.
 """
 
 import itertools
@@ -44,8 +44,8 @@ HINTS = {
 
 @dataclass(frozen=True)
 class Refused:
-    """A metric that cannot be compared, the part of the signature that differs (None: it is not
-    that), and why not."""
+    """A metric that cannot be compared, and why. part: the part of the signatures that differs;
+    None where the reason is another one."""
 
     figure: str
     part: str | None
@@ -54,10 +54,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Comparable:
-    """figures: the names of the metrics that compare, all of which have intervals. main: the one
-    that models are compared by. refused: the others. differing: those of which differences are
-    drawn; the others would say the same. may_differ: parts of signatures that were looked at, or
-    that make no difference. block_lines: how many lines are drawn together."""
+    """Which metrics of the models compare. figures: their names; all of them have intervals.
+    main: the one that models are compared by. refused: the other metrics. differing: the metrics
+    whose differences are resampled; the others would repeat them. may_differ: parts of
+    signatures that were checked already, or that make no difference. block_lines: how many lines
+    are resampled together."""
 
     figures: tuple[str, ...]
     main: str
@@ -68,33 +69,33 @@ class Comparable:
 
 
 def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: Comparable) -> None:
-    """Make sure that one metric of two models was measured alike.
-
-    Raises:
-        ComparisonError: it was not; it names the part of the signatures that differs.
-    """
-    ours, theirs = (_parts(each.signature) for each in (first, second))
+    """Refuse to compare a metric that was not measured alike for both models."""
+    ours, theirs = _parts(first.signature), _parts(second.signature)
     for part in dict.fromkeys([*ours, *theirs]):
-        if ours.get(part) != theirs.get(part) and part not in at.may_differ:
-            values = zip((ours.get(part, "-"), theirs.get(part, "-")), names, strict=True)
-            raise ComparisonError(
-                f"these models cannot be compared: the part {part} of their signatures differs",
-                ", ".join(f"{part}:{value} for {name}" for value, name in values),
-                HINTS.get(part, "measure both alike"),
-            )
+        if part in at.may_differ or ours.get(part) == theirs.get(part):
+            continue
+        its_values = (f"{part}:{each.get(part, '-')}" for each in (ours, theirs))
+        why = ", ".join(
+            f"{value} for {name}" for value, name in zip(its_values, names, strict=True)
+        )
+        raise ComparisonError(
+            f"these models cannot be compared: the part {part} of their signatures differs",
+            why,
+            HINTS.get(part, "measure both alike"),
+        )
 
 
 def _parts(signature: str) -> dict[str, str]:
     return dict(part.partition(":")[::2] for part in signature.split("|"))
 
 
-# ---- What came of a comparison, for all that shows it.
+# ---- The result of a comparison, in the form that commands and reports show.
 
 
 @dataclass(frozen=True)
 class ComparedModel(Generic[E]):
-    """One of the models. folder: None of a model in memory. found: the interval of each metric that
-    compares and has one."""
+    """One of the models. folder: None for a model in memory. found: the interval of each metric
+    that compares and has one."""
 
     name: str
     folder: str | None
@@ -103,12 +104,12 @@ class ComparedModel(Generic[E]):
 
     @property
     def said(self) -> list[Key]:
-        """The metrics that say something of the model, by column and name."""
+        """The metrics worth printing for this model, by column and name."""
         return [(each.column, each.name) for each in self.evaluation.brief]
 
     @property
     def by_name(self) -> dict[str, Interval]:
-        """The intervals by name, of models without columns of labels."""
+        """The intervals by name, for models without columns of labels."""
         return {name: interval for (_, name), interval in self.found.items()}
 
 
@@ -122,7 +123,7 @@ class ModelComparison(ABC):
 
     @property
     def keys(self) -> list[Key]:
-        """The metrics that compare and say something, by column and name."""
+        """The metrics that compare and are worth printing, by column and name."""
         said: dict[Key, None] = {}
         found: set[Key] = set()
         for model in self.compared:
@@ -133,11 +134,11 @@ class ModelComparison(ABC):
     @property
     @abstractmethod
     def contrasts(self) -> tuple[Contrast, ...]:
-        """The differences of all pairs by the metric that counts most."""
+        """The differences of all pairs by the main metric."""
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What is not compared, and what a reader must know."""
+        """What is not compared and why, and other notes."""
         return ()
 
     @abstractmethod
@@ -145,19 +146,20 @@ class ModelComparison(ABC):
         """Return the differences of all pairs as rows."""
 
     def tables(self, top: int) -> Iterator[Table]:
-        """Yield where the models differ. top: lines and words that are listed of each side."""
+        """Yield tables of where the models differ. top: how many lines and words to list for
+        each model of a pair."""
         yield from ()
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """All of it, in JSON's types."""
+        """Return the comparison in JSON's types."""
 
 
 def shown_interval(
     found: Interval | None, form: str, *, shift: float = 0.0, scale: float = 1.0
 ) -> str:
-    """Write a difference with the bounds of its interval; a dash where there is none. shift: is
-    taken off; scale: 100 of percentages."""
+    """Write a difference with the bounds of its interval; a dash where there is none. shift:
+    subtracted first; scale: 100 for percentages."""
     if found is None:
         return "-"
     ends = (found.estimate, found.low, found.high)
@@ -165,13 +167,14 @@ def shown_interval(
     return f"{estimate} [{low}, {high}]"
 
 
-# ---- One comparison for every task: each of them says how its models read the data, which metrics
-# compare, and how the result is called.
+# ---- One procedure for every task. A task provides a `Comparing`: how its models read the data,
+# which metrics compare, and the result.
 
 
 @dataclass(frozen=True)
 class Side(Generic[M, D]):
-    """One of the models. given: as it was given, itself or its name. data: as it reads them."""
+    """One of the models. given: the model or name that was passed in. data: as the model reads
+    them."""
 
     name: str
     given: Any
@@ -181,7 +184,8 @@ class Side(Generic[M, D]):
 
 @dataclass(frozen=True)
 class Outcome(Generic[E]):
-    """What came of all models. differences: of each pair of them, the second less the first."""
+    """What was measured of all models. differences: for each pair, the second model minus the
+    first."""
 
     evaluations: tuple[E, ...]
     comparable: Comparable
@@ -190,23 +194,20 @@ class Outcome(Generic[E]):
 
 
 class Comparing(Protocol[M, D, E, R_co]):
-    """What a task gives to a comparison of its models."""
+    """What a task provides for a comparison of its models."""
 
     def read(self, model: M, called: str) -> D:
         """Return the data as the model of that name reads them."""
 
     def comparable(self, sides: Sequence[Side[M, D]]) -> Comparable:
-        """Return which metrics compare, before anything is measured.
-
-        Raises:
-            ComparisonError: none does.
-        """
+        """Return which metrics compare, before anything is measured; raise ComparisonError if
+        none does."""
 
     def measure(self, side: Side[M, D]) -> E:
         """Evaluate one model, and keep what each line contributes."""
 
     def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[E]) -> R_co:
-        """Return what came of it."""
+        """Make the result of the comparison."""
 
 
 def compare_models(
@@ -217,14 +218,8 @@ def compare_models(
     trials: Trials = Trials(),
     device: str | Device = "auto",
 ) -> R:
-    """Compare models, themselves or by their names.
-
-    names: what models are called in the result.
-
-    Raises:
-        UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
-            or nothing of them compares. ModelError: one is missing or damaged. DeviceError.
-    """
+    """Compare models, given themselves or by their names. names: what to call them in the
+    result."""
     called = names_of(models, names)
     if len(called) < 2:
         raise UsageError(
@@ -233,36 +228,35 @@ def compare_models(
     tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
     check_same_task(tasks)
 
-    # Whether anything compares is found before anything is measured.
-    opened: list[Any] = [
-        loading.load(each, device) if isinstance(each, (str, Path)) else each for each in models
-    ]
-    sides = [
-        Side(name, given, model, comparing.read(model, name))
-        for name, given, model in zip(called, models, opened, strict=True)
-    ]
+    # Find out whether anything compares before measuring takes time. A model is not read before all
+    # are known to load.
+    opened: list[Any] = []
+    for each in models:
+        opened.append(loading.load(each, device) if isinstance(each, (str, Path)) else each)
+    sides = []
+    for name, given, model in zip(called, models, opened, strict=True):
+        sides.append(Side(name, given, model, comparing.read(model, name)))
     comparable = comparing.comparable(sides)
     trials = replace(trials, block_lines=comparable.block_lines)
     evaluations = tuple(comparing.measure(side) for side in sides)
 
     # Resample the lines of each model, and of each pair of models.
-    intervals = tuple(
-        intervals_of((each for each in its.metrics if each.name in comparable.figures), trials)
-        for its in evaluations
-    )
-    differences = {
-        (i, j): _differences(
-            (called[i], called[j]), evaluations[i], evaluations[j], comparable, trials
-        )
-        for i, j in itertools.combinations(range(len(sides)), 2)
-    }
-    return comparing.result(sides, Outcome(evaluations, comparable, intervals, differences))
+    intervals = []
+    for its in evaluations:
+        metrics = [each for each in its.metrics if each.name in comparable.figures]
+        intervals.append(intervals_of(metrics, trials))
+    differences = {}
+    for i, j in itertools.combinations(range(len(sides)), 2):
+        pair = (called[i], called[j])
+        differences[i, j] = _differences(pair, evaluations[i], evaluations[j], comparable, trials)
+    outcome = Outcome(evaluations, comparable, tuple(intervals), differences)
+    return comparing.result(sides, outcome)
 
 
 def _differences(
     names: tuple[str, str], first: E, second: E, comparable: Comparable, trials: Trials
 ) -> dict[Key, MetricDifference]:
-    """By how much the metrics of one column and name differ, where both models have them."""
+    """Return by how much the metrics that both models have differ, by column and name."""
     theirs = {(each.column, each.name): each for each in (*second.metrics, *second.joint)}
     found: dict[Key, MetricDifference] = {}
     for metric in (*first.metrics, *first.joint):
@@ -279,29 +273,31 @@ def _differences(
 
 
 def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, all different: the last part of its folder, or as many parts as tell
-    it from the others.
-
-    Raises:
-        UsageError: the number of names is not that of the models.
-    """
+    """Return a different name for each model: the last part of its folder, or as many parts as
+    distinguish it from the others."""
     if names is not None and len(names) != len(models):
         raise UsageError(
             f"{len(names)} names do not fit {len(models)} models", hint="give one for each"
         )
-    given = list(
-        names
-        or (
-            str(model) if isinstance(model, (str, Path)) else f"model {k}"
-            for k, model in enumerate(models, start=1)
-        )
-    )
-    parts = [os.path.normpath(name).split(os.sep) for name in given]
-    for depth in range(1, 1 + max(map(len, parts), default=0) if names is None else 0):
-        short = [os.sep.join(each[-depth:]) for each in parts]
-        if len(set(short)) == len(short):
-            return short
-    return [
-        name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})"
-        for k, name in enumerate(given)
-    ]
+    given = list(names or ())
+    if not given:
+        for number, model in enumerate(models, start=1):
+            given.append(str(model) if isinstance(model, (str, Path)) else f"model {number}")
+
+    # Names that the caller chose stay as they are; paths are cut to what distinguishes them.
+    if names is None:
+        parts = [os.path.normpath(name).split(os.sep) for name in given]
+        deepest = max(map(len, parts), default=0)
+        for depth in range(1, 1 + deepest):
+            short = [os.sep.join(each[-depth:]) for each in parts]
+            if len(set(short)) == len(short):
+                return short
+
+    # Number the names that occur more than once.
+    found = []
+    for place, name in enumerate(given):
+        if given.count(name) > 1:
+            occurrence = given[: place + 1].count(name)
+            name = f"{name} ({occurrence})"
+        found.append(name)
+    return found

@@ -1,5 +1,5 @@
-"""A comparison as one page: self-contained HTML with SVG plots, no script, nothing fetched; made to
-be read and passed on."""
+"""Write a comparison as one page: self-contained HTML with SVG plots, no script, nothing
+fetched."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -24,59 +24,51 @@ WHAT = "a comparison"
 
 
 def check(path: Path, overwrite: bool = False) -> None:
-    """Make sure that a report can be made and written to `path`, before time goes into it.
-
-    Raises:
-        UsageError: its name is that of something else than HTML. OutputError: it cannot be written
-            there.
-    """
+    """Make sure that a report can be made and written to `path`, before any work is done."""
     pages.check(path, overwrite, WHAT)
 
 
 def write(path: Path, comparison: Comparison) -> None:
-    """Write the report, whole or not at all.
-
-    Raises:
-        UsageError, OutputError: as :func:`check`, but a file that is there is replaced.
-    """
+    """Write the report, whole or not at all."""
     pages.check(path, overwrite=True, what=WHAT)
     pages.write(path, render(comparison), WHAT)
 
 
 def render(comparison: Comparison) -> str:
-    """The report as HTML, which is XML, too. All text from outside is escaped."""
+    """Return the report as HTML, which is also XML. All text from outside is escaped."""
     signatures = [Signature.parse(model.evaluation.signature) for model in comparison.models]
-    parts = [
-        (part, [getattr(signature, part) for signature in signatures])
-        for part in (field.name for field in fields(Signature))
-    ]
+    parts = []
+    for part in fields(Signature):
+        parts.append((part.name, [getattr(signature, part.name) for signature in signatures]))
     names = [model.name for model in comparison.models]
     return pages.render(
         "comparison.html", comparison=comparison, names=names, parts=parts, plots=plots(comparison)
     )
 
 
-# ---- The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines
-# against lines, calibration.
+# ---- The plots of a comparison, as SVG: differences, perplexity by group, lines against lines,
+# calibration, learning curves.
 
 MOST_POINTS = 1000  # lines drawn
 
 
 def plots(comparison: Comparison) -> list[Plot]:
-    """All plots for which the comparison holds something."""
-    unit, names = comparison.unit, [model.name for model in comparison.models]
-    drawn = [
-        _differences(comparison),
-        _groups("Perplexity by training frequency", f"how often the {unit} occurred in training",
-                comparison.bands, names, unit),
-        _groups("Perplexity by position", f"position of the {unit} in its line",
-                comparison.positions, names, unit),
-        _groups("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}",
-                comparison.ngrams, names, unit),
-        *(_lines(comparison, k) for k in range(1, len(names))),
-        _calibration(comparison),
-        _learning(comparison),
-    ]  # fmt: skip
+    """Return all plots for which the comparison has data."""
+    unit = comparison.unit
+    names = [model.name for model in comparison.models]
+    groups = (
+        ("Perplexity by training frequency", f"how often the {unit} occurred in training",
+         comparison.bands),
+        ("Perplexity by position", f"position of the {unit} in its line", comparison.positions),
+        ("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}",
+         comparison.ngrams),
+    )  # fmt: skip
+    drawn = [_differences(comparison)]
+    for title, label, table in groups:
+        drawn.append(_groups(title, label, table, names, unit))
+    for other in range(1, len(names)):
+        drawn.append(_lines(comparison, other))
+    drawn += [_calibration(comparison), _learning(comparison)]
     return [plot for plot in drawn if plot is not None]
 
 
@@ -99,39 +91,40 @@ def _groups(
     figure, axes = plotting.new_figure("", label, f"perplexity per {unit}")
     places = np.arange(len(table))
     for k, name in enumerate(names):
-        ppl = [np.nan if each is None else each for each in (row.ppl[k] for row in table)]
-        axes.plot(
-            places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=short_name(name)
-        )
-    if any(each for row in table for each in row.ppl):
+        # A group with a token of probability zero has no perplexity: the line has a gap there.
+        ppl_G = np.array([row.ppl[k] for row in table], dtype=np.float64)
+        marker = MARKERS[k % len(MARKERS)]
+        axes.plot(places, ppl_G, marker=marker, markersize=5, label=short_name(name))
+    if any(any(row.ppl) for row in table):
         plotting.log_y(axes)
     axes.set_xticks(places, [row.group for row in table], rotation=35, ha="right")
     axes.legend()
-    return Plot(
-        title,
-        f"Lower is better; a logarithmic scale. How many {unit}s each group has is in the table.",
-        plotting.as_svg(figure),
-    )
+    note = f"Lower is better; a logarithmic scale. How many {unit}s each group has is in the table."
+    return Plot(title, note, plotting.as_svg(figure))
 
 
 def _lines(comparison: Comparison, k: int) -> Plot | None:
     first, other = comparison.models[0].name, comparison.models[k].name
-    finite = np.flatnonzero(np.isfinite(comparison.bits_KS[[0, k]]).all(axis=0))
+    bits_2S = comparison.bits_KS[[0, k]]
+    finite = np.flatnonzero(np.isfinite(bits_2S).all(axis=0))
     if not len(finite):
         return None
-    chosen = finite[
-        np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)
-    ]
+
+    # Draw as many lines as a page can hold, evenly spread over the text.
+    count = min(len(finite), MOST_POINTS)
+    places = np.linspace(0, len(finite) - 1, count).round().astype(np.int64)
+    drawn_2S = bits_2S[:, finite[places]]
     figure, axes = plotting.new_figure(
         "", f"bits under {short_name(first)}", f"bits under {short_name(other)}", height=5.0
     )
-    bits_2S = comparison.bits_KS[[0, k]][:, chosen]
-    axes.plot(*bits_2S, ".", markersize=4, alpha=0.5)
-    end = float(bits_2S.max()) * 1.03
+    axes.plot(*drawn_2S, ".", markersize=4, alpha=0.5)
+
+    # The diagonal, on which both models are equally good.
+    end = float(drawn_2S.max()) * 1.03
     axes.plot([0, end], [0, end], color="#888888", linewidth=1)
     axes.set(xlim=(0, end), ylim=(0, end))
     note = (
-        f"Surprisal of each line; below the diagonal {other} is better. {len(chosen):,} "
+        f"Surprisal of each line; below the diagonal {other} is better. {count:,} "
         f"of {comparison.lines:,} lines, evenly spread."
     )
     return Plot(f"Lines: {first} and {other}", note, plotting.as_svg(figure))
@@ -144,20 +137,16 @@ def _calibration(comparison: Comparison) -> Plot | None:
     figure, axes = plotting.new_figure(
         "", "probability of the likeliest token", "share of them that were right", height=5.0
     )
-    axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)
+    axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)  # perfect calibration
     for k, (name, calibration) in enumerate(measured):
         label = f"{short_name(name)}: ECE {calibration.expected_error:.3f}"
-        filled = [
-            (each.mean_probability, each.accuracy) for each in calibration.bins if each.tokens
-        ]
-        axes.plot(
-            *np.array(filled, dtype=np.float64).T,
-            marker=MARKERS[k % len(MARKERS)],
-            markersize=5,
-            label=label,
-        )
+        filled = [each for each in calibration.bins if each.tokens]
+        means = np.array([each.mean_probability for each in filled], dtype=np.float64)
+        shares = np.array([each.accuracy for each in filled], dtype=np.float64)
+        axes.plot(means, shares, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
+
     tokens = " and ".join(
         f"{found.tokens:,} of {found.text_tokens:,} for {name}" for name, found in measured
     )
@@ -167,34 +156,33 @@ def _calibration(comparison: Comparison) -> Plot | None:
 
 
 def _learning(comparison: Comparison) -> Plot | None:
-    curves = [(model.name, _validations(model)) for model in comparison.models]
-    curves = [(name, curve) for name, curve in curves if curve]
+    curves = {}
+    for model in comparison.models:
+        curve = _validations(model)
+        if curve:
+            curves[model.name] = curve
     if not curves:
         return None
     figure, axes = plotting.new_figure("", "seconds of training", "validation perplexity per token")
-    for k, (name, curve) in enumerate(curves):
-        axes.plot(
-            *zip(*curve, strict=True),
-            marker=MARKERS[k % len(MARKERS)],
-            markersize=3,
-            label=short_name(name),
-        )
+    for k, (name, curve) in enumerate(curves.items()):
+        seconds, ppl = zip(*curve, strict=True)
+        marker = MARKERS[k % len(MARKERS)]
+        axes.plot(seconds, ppl, marker=marker, markersize=3, label=short_name(name))
     plotting.log_y(axes)
     axes.legend()
+
     note = (
         "Each on its own validation text, as its training read it: how training went, not "
         "which model is better."
     )
-    missing = [model.name for model in comparison.models if model.name not in dict(curves)]
-    return Plot(
-        "Learning curves",
-        note + (f" Without one: {', '.join(missing)}." if missing else ""),
-        plotting.as_svg(figure),
-    )
+    missing = [model.name for model in comparison.models if model.name not in curves]
+    if missing:
+        note += f" Without one: {', '.join(missing)}."
+    return Plot("Learning curves", note, plotting.as_svg(figure))
 
 
 def _validations(model: Compared) -> list[tuple[float, float]]:
-    """(seconds, perplexity) of each validation while the model was trained."""
+    """Return (seconds, perplexity) of each validation during the model's training."""
     if not model.folder or not is_of_a_run(Path(model.folder)):
         return []
     return [(point.seconds, point.value) for point in learning_curve(model.folder).points]

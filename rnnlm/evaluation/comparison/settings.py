@@ -1,4 +1,4 @@
-"""How language models are compared."""
+"""Settings of the comparison of language models."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,10 +12,10 @@ TOP = 20
 
 @dataclass(frozen=True)
 class ComparisonSettings(Checked):
-    """How models are compared. block_lines: lines resampled together (None: one, or as many as give
-    10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS).
-    top: lines and words listed for each model of a pair. calibration_tokens: how many tokens
-    calibration is measured on, 0 for none."""
+    """How models are compared. block_lines: lines resampled together (None: one, or as many as
+    give 10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and
+    PERMUTATIONS). top: lines and words listed for each model of a pair. calibration_tokens: how
+    many tokens calibration is measured on, 0 for none."""
 
     context: Annotated[
         Literal["carry", "reset"],

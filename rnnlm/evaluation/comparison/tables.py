@@ -1,10 +1,11 @@
-"""Where models differ: lines, words, frequency bands, positions in the line, n-grams seen and
+"""Find where models differ: lines, words, frequency bands, positions in the line, n-grams seen and
 unseen.
 
-Every group table has one row a group; the units and log-probabilities of its rows add up to those
-of the text.
+A table of groups has a row for each group; the units and log-probabilities of its rows add up to
+those of the text.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,23 +23,23 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-# ---- The places of a text at which models are compared: tokens, or words where the models'
+# ---- The units of a text at which models are compared: tokens, or words where the models'
 # tokenizers differ.
 #
-# A word's log-probability is the sum of its pieces', white space counted with the word behind it;
-# the end of the line is a word of its own. Words are cut by a reference: the tokenizer of the
-# models, one of them that has words for tokens, or one made of the text.
+# A word's log-probability is the sum of its pieces', and white space counts with the word behind
+# it; the end of the line is a word, too. A reference tokenizer decides what the words are: that of
+# the models, one of theirs whose tokens are words, or one made from the text.
 
 
 @dataclass(frozen=True)
 class Units:
-    """The U units of a text and what K models gave them. ids_U: of `tokenizer`, the reference.
+    """The U units of a text and what K models gave them. ids_U: ids of `tokenizer`, the reference.
     logprob_KU: nats.
 
-    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: so many lines are one
-    unit each, with the id of unknown words, as the models' tokenizers see different numbers of
-    words there. counts_V: how often the reference's symbols occurred in training, None where no
-    model knows.
+    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: how many lines the
+    models' tokenizers cut into different numbers of words; each such line is one unit with the id
+    of unknown words. counts_V: how often the reference's symbols occurred in training, None where
+    no model knows.
     """
 
     name: Literal["token", "word"]
@@ -58,18 +59,23 @@ def units_of(
     encoded: Sequence[EncodedText],
     scores: Sequence[np.ndarray],
 ) -> Units:
-    """The units of `text`, in the order of reading. used, encoded, scores: of each model its
-    tokenizer, the text as that cuts it, and nats of each token."""
+    """Return the units of `text`, in reading order. used, encoded, scores: for each model its
+    tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
     read = [_in_reading_order(*each) for each in zip(used, encoded, scores, strict=True)]
     used, encoded, scores = zip(*read, strict=True)
+
+    # One tokenizer: the units are its tokens.
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
-        counts_V = next(
-            (tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None), None
-        )
+        known = [tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None]
+        counts_V = known[0] if known else None
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
         return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
+
+    # Several: the units are words, those of a model whose tokens are words if there is one.
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
-    if words is None:
+    if words is not None:
+        reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
+    else:
         asked = used[0].to_settings()  # all read the text alike
         settings = TokenizerSettings(
             lowercase=not used[0].keeps_case,
@@ -78,8 +84,6 @@ def units_of(
         )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
-    else:
-        reference, reading, counts_V = used[words], encoded[words], used[words].counts_V
     starts = [_word_starts(each, tokenizer) for each, tokenizer in zip(encoded, used, strict=True)]
     return _units("word", reference, counts_V, reading, encoded, starts, scores)
 
@@ -87,6 +91,8 @@ def units_of(
 def _in_reading_order(
     tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.ndarray
 ) -> tuple[Tokenizer, EncodedText, np.ndarray]:
+    """Return the tokens and scores of a model that reads lines backwards in the order of the
+    text."""
     if not tokenizer.is_reversed:
         return tokenizer, encoded, logprob_N
     at_N = encoding.mirror(encoded.line_offsets)
@@ -99,54 +105,54 @@ def _units(
     reading: EncodedText, encoded: Sequence[EncodedText],
     starts: Sequence[np.ndarray], scores: Sequence[np.ndarray],
 ) -> Units:  # fmt: skip
-    """Units by the tokens of `reading`; `starts` say for each model where in its own tokens they
-    begin."""
+    """Make units from the tokens of `reading`. starts: for each model, where they begin among
+    its own tokens."""
+    # A line is aligned if every model's tokenizer begins as many units in it as the reference does.
     units_S = np.diff(reading.line_offsets)
-    begun = [
-        np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64)
-        for is_start_N, each in zip(starts, encoded, strict=True)
-    ]
-    is_aligned_S = np.all([begun_S == units_S for begun_S in begun], axis=0)
-    logprob_KU = np.stack([
-        np.add.reduceat(logprob_N,
-                        np.flatnonzero(_whole_lines(is_start_N, each.line_offsets, is_aligned_S)))
-        for is_start_N, each, logprob_N in zip(starts, encoded, scores, strict=True)
-    ])  # fmt: skip
-    kept = np.flatnonzero(
-        _whole_lines(np.ones(reading.tokens, dtype=bool), reading.line_offsets, is_aligned_S)
-    )
+    is_aligned_S = np.ones(len(units_S), dtype=bool)
+    for is_start_N, each in zip(starts, encoded, strict=True):
+        begun_S = np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64)
+        is_aligned_S &= begun_S == units_S
+
+    # Add up the tokens of each model from one unit to the next.
+    logprobs = []
+    for is_start_N, each, logprob_N in zip(starts, encoded, scores, strict=True):
+        begins_N = _whole_lines(is_start_N, each.line_offsets, is_aligned_S)
+        logprobs.append(np.add.reduceat(logprob_N, np.flatnonzero(begins_N)))
+
+    # What the units are: tokens of the reference, or lines where that is not possible.
+    every_N = np.ones(reading.tokens, dtype=bool)
+    kept_U = np.flatnonzero(_whole_lines(every_N, reading.line_offsets, is_aligned_S))
     line_U = np.repeat(np.arange(reading.sentences), np.where(is_aligned_S, units_S, 1))
-    is_unknown_U = np.isin(kept, reading.oov) | ~is_aligned_S[line_U]
-    ids_U = known_ids(reading.ids, tokenizer).astype(np.int64)[kept]
-    ids_U[~is_aligned_S[line_U]] = (
-        tokenizer.unk_id if tokenizer.unk_id is not None else tokenizer.boundary_id
-    )
-    position_U = kept - reading.line_offsets[line_U] + 1
+    is_line_U = ~is_aligned_S[line_U]
+    ids_U = known_ids(reading.ids, tokenizer).astype(np.int64)[kept_U]
+    unknown_id = tokenizer.unk_id
+    ids_U[is_line_U] = tokenizer.boundary_id if unknown_id is None else unknown_id
     return Units(
         name,
         tokenizer,
         counts_V,
         ids_U,
-        is_unknown_U,
-        line_U,
-        position_U,
-        logprob_KU,
-        int((~is_aligned_S).sum()),
+        is_unknown_U=np.isin(kept_U, reading.oov) | is_line_U,
+        line_U=line_U,
+        position_U=kept_U - reading.line_offsets[line_U] + 1,
+        logprob_KU=np.stack(logprobs),
+        unaligned_lines=int((~is_aligned_S).sum()),
     )
 
 
 def _whole_lines(
     is_start_N: np.ndarray, line_offsets: np.ndarray, is_aligned_S: np.ndarray
 ) -> np.ndarray:
-    """Where units begin, lines that are not aligned being one unit each."""
+    """Mark where units begin; a line that is not aligned is one unit."""
     is_start_N = is_start_N & np.repeat(is_aligned_S, np.diff(line_offsets))
     is_start_N[line_offsets[:-1]] = True
     return is_start_N
 
 
 def _word_starts(encoded: EncodedText, tokenizer: Tokenizer) -> np.ndarray:
-    """(N,) bool: the first token of each word, of the white space before it where that is a token,
-    and the ends of lines."""
+    """Mark, (N,) bool, the first token of each word, the white space before it where that is a
+    token, and the ends of lines."""
     as_known = Encoded(known_ids(encoded.ids, tokenizer), encoded.line_offsets, encoded.oov)
     is_start_N = np.zeros(encoded.tokens, dtype=bool)
     is_start_N[WordFinder(tokenizer).find(as_known, encoded.line_offsets[:-1]).starts] = True
@@ -162,8 +168,8 @@ UNKNOWN_GROUP = "unknown"
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group of units, and what each of K models makes of it: log-probability (nats), and
-    perplexity per unit. None where a unit has probability zero."""
+    """A group of units with its log-probability (nats) and perplexity per unit under each of K
+    models. None where a unit has probability zero."""
 
     group: str
     units: int
@@ -173,9 +179,9 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class DifferingItem:
-    """A line or word on which two models differ. number: of the line among those that are read,
-    from 1, or how often the word occurs. bits: its surprisal under each of the two;
-    difference_bits: the second less the first."""
+    """A line or word on which two models differ. number: the number of the line among those that
+    are read, from 1, or how often the word occurs. bits: its surprisal under each of the two;
+    difference_bits: the second minus the first."""
 
     text: str
     number: int
@@ -185,8 +191,8 @@ class DifferingItem:
 
 @dataclass(frozen=True)
 class LargestDifferences:
-    """The lines or words on which two models differ most: those that are likelier under `first`,
-    and those likelier under `second`."""
+    """The lines or words on which two models differ most: those likelier under `first`, and
+    those likelier under `second`."""
 
     first: str
     second: str
@@ -195,40 +201,31 @@ class LargestDifferences:
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
-    """By how often the unit occurred in training (`counts_V`), in decades; `</s>` and unknown words
-    apart."""
+    """Group units by how often they occurred in training (`counts_V`), in decades, with groups
+    for `</s>` and for unknown words."""
     counts_U = counts_V[units.ids_U]
-    decade_U = np.where(
-        counts_U > 0, 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64), 0
-    )
-    top = int(decade_U.max(initial=0))
-    groups_U = np.where(
-        units.is_unknown_U,
-        top + 2,
-        np.where(units.ids_U == units.tokenizer.boundary_id, top + 1, decade_U),
-    )
-    labels = [
-        "0",
-        *(f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)),
-        BOUNDARY,
-        UNKNOWN_GROUP,
-    ]
-    return _rows(labels, groups_U, units.logprob_KU)
+    digits_U = 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64)
+    groups_U = np.where(counts_U > 0, digits_U, 0)
+    top = int(groups_U.max(initial=0))
+    groups_U[units.ids_U == units.tokenizer.boundary_id] = top + 1
+    groups_U[units.is_unknown_U] = top + 2
+    decades = [f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)]
+    return _rows(["0", *decades, BOUNDARY, UNKNOWN_GROUP], groups_U, units.logprob_KU)
 
 
 def by_position(units: Units) -> tuple[GroupRow, ...]:
-    """By position in the line, from 1."""
+    """Group units by position in the line, from 1."""
     groups_U = np.searchsorted(POSITIONS, units.position_U, side="right") - 1
-    ends = [begin - 1 for begin in POSITIONS[1:]]
-    labels = [
-        str(begin) if begin == end else f"{begin} to {end}"
-        for begin, end in zip(POSITIONS, ends, strict=False)
-    ]
+    labels = []
+    for begin, following in itertools.pairwise(POSITIONS):
+        end = following - 1
+        labels.append(str(begin) if begin == end else f"{begin} to {end}")
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
 def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | None:
-    """By the longest n-gram of `model` that ends at the unit; None where it has no n-grams."""
+    """Group units by the longest n-gram of `model` that ends at them; None where it has no
+    n-grams."""
     matches = answers_of(model).longest_matches(units.ids_U)
     if matches is None:
         return None
@@ -237,29 +234,29 @@ def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | No
 
 
 def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
-    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`,
-    which the reference has encoded."""
+    """Group units by the longest n-gram, up to a trigram, that ends at them and occurs in the
+    text `train`, which the reference has encoded."""
     tokenizer = units.tokenizer
-    ids_N = known_ids(train.ids, tokenizer)
-    levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
-    matched_U = longest_matches(
-        units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id
-    )
-    return _by_match(units, matched_U, len(levels), levels[0].counts_M[: tokenizer.size] > 0)
+    size, boundary_id = tokenizer.size, tokenizer.boundary_id
+    levels = list(count(known_ids(train.ids, tokenizer), boundary_id, size, ORDER_SEEN))
+    longer = [level.keys_M for level in levels[1:]]
+    matched_U = longest_matches(units.ids_U, longer, size, boundary_id)
+    is_seen_V = levels[0].counts_M[:size] > 0
+    return _by_match(units, matched_U, len(levels), is_seen_V)
 
 
 def counts_in(units: Units, train: EncodedText) -> np.ndarray:
-    """(V,): how often each symbol of the reference occurs in the text `train`, which it has
-    encoded."""
-    return np.bincount(
-        np.delete(known_ids(train.ids, units.tokenizer), train.oov), minlength=units.tokenizer.size
-    )
+    """Count, (V,), how often each symbol of the reference occurs in the text `train`, which it
+    has encoded."""
+    ids_N = np.delete(known_ids(train.ids, units.tokenizer), train.oov)
+    return np.bincount(ids_N, minlength=units.tokenizer.size)
 
 
 def _by_match(
     units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray
 ) -> tuple[GroupRow, ...]:
-    """matched_U: how many words the longest n-gram has that ends at the unit; at most `order`."""
+    """Group units by the length of the longest known n-gram that ends at them. matched_U: that
+    length in words, at most `order`."""
     matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
     labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
     return _rows(labels, matched_U, units.logprob_KU)
@@ -268,45 +265,40 @@ def _by_match(
 def _rows(
     labels: Sequence[str], groups_U: np.ndarray, logprob_KU: np.ndarray
 ) -> tuple[GroupRow, ...]:
-    """A row for each group that has units, in the order of `labels`."""
-    units_G = np.bincount(groups_U, minlength=len(labels)).tolist()
-    logprob_GK = np.stack(
-        [np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU],
-        axis=1,
-    ).tolist()
-    return tuple(
-        GroupRow(
-            label,
-            units,
-            tuple(map(_finite, logprobs)),
-            tuple(perplexity(each, units) for each in logprobs),
-        )
-        for label, units, logprobs in zip(labels, units_G, logprob_GK, strict=True)
-        if units
-    )
+    """Make a row for each group that has units, in the order of `labels`."""
+    units_G = np.bincount(groups_U, minlength=len(labels))
+    by_model = []
+    for logprob_U in logprob_KU:
+        by_model.append(np.bincount(groups_U, logprob_U, minlength=len(labels)))
+    logprob_GK = np.stack(by_model, axis=1).tolist()
 
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    rows = []
+    for label, size, logprobs in zip(labels, units_G.tolist(), logprob_GK, strict=True):
+        if size:
+            nats = tuple(each if math.isfinite(each) else None for each in logprobs)
+            ppl = tuple(perplexity(each, size) for each in logprobs)
+            rows.append(GroupRow(label, size, nats, ppl))
+    return tuple(rows)
 
 
 def lines_apart(
     names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int
 ) -> LargestDifferences:
-    """The `top` lines likelier under each of two models by most bits; those with a probability of
-    zero are left out."""
+    """Return the `top` lines that are likelier under each of two models by most bits. Lines with
+    a probability of zero are left out."""
     return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
 
 
 def words_apart(
     names: tuple[str, str], units: Units, pair: tuple[int, int], top: int
 ) -> LargestDifferences:
-    """The `top` words (or tokens) of which all occurrences together are likelier under each of the
-    models `pair` by most bits."""
+    """Return the `top` words (or tokens) whose occurrences together are likelier under each of
+    the models `pair` by most bits."""
     used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
-    bits_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair]) / -math.log(2)
+    nats_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair])
     symbols = units.tokenizer.symbols()
-    return _apart(names, [symbols[id] for id in used.tolist()], counts_W, bits_2W, top)
+    words = [symbols[id] for id in used.tolist()]
+    return _apart(names, words, counts_W, nats_2W / -math.log(2), top)
 
 
 def _apart(
@@ -316,22 +308,21 @@ def _apart(
     bits_2I: np.ndarray,
     top: int,
 ) -> LargestDifferences:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # both infinite
         difference_I = bits_2I[1] - bits_2I[0]
     possible = np.flatnonzero(np.isfinite(difference_I))
     order = possible[np.argsort(difference_I[possible], kind="stable")]
 
     def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
-        return tuple(
-            DifferingItem(
-                texts[at],
-                int(numbers_I[at]),
-                (float(bits_2I[0, at]), float(bits_2I[1, at])),
-                float(difference_I[at]),
+        found = []
+        for at in chosen.tolist():
+            bits = float(bits_2I[0, at]), float(bits_2I[1, at])
+            found.append(
+                DifferingItem(texts[at], int(numbers_I[at]), bits, float(difference_I[at]))
             )
-            for at in chosen.tolist()
-        )
+        return tuple(found)
 
+    # Positive differences lie at the end, negative ones at the beginning, if there are any.
     for_first = order[::-1][:top]
     for_second = order[:top]
     return LargestDifferences(

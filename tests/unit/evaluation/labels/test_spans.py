@@ -118,7 +118,7 @@ def test_figures_without_spans_are_zero_like_conlleval():
 
 @pytest.mark.parametrize("labels, scheme, mode, message", [
     (["S-X"], "bio", "strict", "'S-X' is not a label of scheme bio"),
-    (["NOUN"], "none", "conlleval", "do not stand for spans"),
+    (["NOUN"], "none", "conlleval", "labels of scheme none are not spans"),
     (["O"], "bio", "lenient", "cannot be counted as lenient"),
 ])  # fmt: skip
 def test_labels_outside_the_scheme_are_errors(labels, scheme, mode, message):
