@@ -28,7 +28,7 @@ from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.labels.settings import TaskSettings
 from rnnlm.tasks.request import TrainingRequest
 
-# of states that a training run keeps; what would take more is read again in each step
+# Of states that a training run keeps; what would take more is read again in each step.
 CACHE_BYTES = 1 << 30
 TOKENS = 1 << 12  # read in one call, about
 
@@ -57,70 +57,71 @@ class FrozenModels:
 
     @property
     def setting(self) -> str:
-        """What settings say of them: of each its fingerprint, and the widths of the words and of
-        all layers."""
-        return ",".join(
-            f"{model.fingerprint}:{'+'.join(map(str, _widths(model.network)))}"
-            for model in self.models
-        )
+        """The value of the setting `context_models`: of each model its fingerprint, and the widths
+        of the words and of all layers."""
+        described = []
+        for model in self.models:
+            widths = "+".join(map(str, _widths(model.network)))
+            described.append(f"{model.fingerprint}:{widths}")
+        return ",".join(described)
 
     def to(self, device: torch.device) -> "FrozenModels":
-        """Themselves, on `device`."""
+        """Move the networks to `device`."""
         for model in self.models:
             model.network.to(device)
         return self
 
     @property
     def width(self) -> int:
-        """X."""
+        """The sum of the widths of all layers, X."""
         return sum(sum(_widths(model.network)) for model in self.models)
 
     def encode(self, texts: Sequence[Sequence[str]]) -> "WordStates":
-        """The words of texts as the tokens of each model, in reading order."""
-        return WordStates(
-            self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers)
-        )
+        """Encode the words of texts as the tokens of each model, in reading order."""
+        encoded = tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers)
+        return WordStates(self, encoded)
 
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
-        """(T, B, X): at each word of the chosen texts the states after its last token, of a
+        """Return (T, B, X): at each word of the chosen texts the states after its last token, of a
         reversed model after its first; zeros in padding."""
-        return torch.cat(
-            [_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)],
-            dim=2,
-        )
+        states = []
+        for model, its in zip(self.models, encoded, strict=True):
+            states.append(_read(model, its, chosen_B))
+        return torch.cat(states, dim=2)
 
 
 @dataclass(frozen=True)
 class WordStates:
-    """The words of texts as frozen models read them; kept_WX: what these make of each word, where
-    that is kept, and a last row of zeros (W + 1, X), on the CPU."""
+    """The words of texts as frozen models read them. kept_WX: their states at each word, where
+    those are kept, and a last row of zeros (W + 1, X), on the CPU."""
 
     models: FrozenModels
     encoded: tuple[EncodedWords, ...]
     kept_WX: Tensor | None = None
 
     def states(self, words: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> Tensor:
-        """(T, B, X) of the chosen texts on the device. words: the same texts."""
+        """Return the states of the chosen texts on the device, (T, B, X). words: the same texts."""
         if self.kept_WX is None:
             return self.models.read(self.encoded, chosen_B)
         return self.kept_WX[_word_places(words, chosen_B)].to(device)
 
     def kept(self, words: EncodedWords, dtype: torch.dtype) -> "WordStates":
-        """The same with the states of all words."""
+        """Return the same with the states of all words."""
         states_WX = torch.zeros((len(words.is_known) + 1, self.models.width), dtype=dtype)
+
+        # Texts of about the same length are read together: they need little padding.
         lengths_E = np.diff(words.word_offsets)
         order = np.argsort(lengths_E, kind="stable")
         parts = np.cumsum(lengths_E[order]) // TOKENS
         for chosen_B in np.split(order, np.flatnonzero(np.diff(parts)) + 1):
-            states_WX[_word_places(words, chosen_B)] = self.models.read(self.encoded, chosen_B).to(
-                "cpu", dtype
-            )
-        states_WX[-1] = 0
+            states_TBX = self.models.read(self.encoded, chosen_B)
+            states_WX[_word_places(words, chosen_B)] = states_TBX.to("cpu", dtype)
+        states_WX[-1] = 0  # padding was written there
         return replace(self, kept_WX=states_WX)
 
 
 def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
-    """(T, B): the number of each word of the chosen texts; in padding that after the last
+    """Return the number of each word of the chosen texts, (T, B); in padding that after the last
     word's."""
     rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
     return torch.from_numpy(padded(rows, len(words.is_known)))
@@ -133,38 +134,41 @@ def _widths(network: Network) -> list[int]:
 
 
 def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarray) -> Tensor:
-    """(T, B, X) of one model."""
+    """Return the states of one model at the words of the chosen texts, (T, B, X)."""
+    is_reversed = model.tokenizer.is_reversed
+    boundary = [model.tokenizer.boundary_id]
     rows, places = [], []
     for each in chosen_B:
-        offsets = encoded.token_offsets[
-            encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1
-        ]
-        ids, offsets = encoded.ids[offsets[0] : offsets[-1]], offsets - offsets[0]
-        is_reversed = model.tokenizer.is_reversed
-        rows.append(
-            np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids))
-        )
-        # after `</s>` and so many tokens
-        places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])
-    inputs_KB, at_TB = (
-        torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places)
-    )
+        first, end = encoded.word_offsets[each], encoded.word_offsets[each + 1]
+        offsets = encoded.token_offsets[first : end + 1]
+        ids = encoded.ids[offsets[0] : offsets[-1]]
+        offsets = offsets - offsets[0]
+        # A word's state is that after its last token, and `</s>` comes before all tokens.
+        if is_reversed:
+            ids = ids[::-1]
+            places.append(len(ids) - offsets[:-1])
+        else:
+            places.append(offsets[1:])
+        rows.append(np.concatenate((boundary, ids)))
+
+    inputs_KB = torch.from_numpy(padded(rows, 0)).to(model.device)
+    at_TB = torch.from_numpy(padded(places, 0)).to(model.device)
     with model.reading():
-        states_KBX = torch.cat(
-            [each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2
-        )
-        states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
+        layers = [each.float() for each in of_network(model.network, inputs_KB)[0]]
+        states_KBX = torch.cat(layers, dim=2)
+        at_TBX = at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2])
+        states_TBX = states_KBX.gather(0, at_TBX)
         return states_TBX * (at_TB > 0).unsqueeze(2)
 
 
 class LayerMixture(nn.Module):
-    """What the network makes of the states (Peters et al. 2018, eq. 1, with a projection of each
-    layer): of each language model
+    """A weighted sum of the layers of each language model (Peters et al. 2018, eq. 1, with a
+    projection P of each layer):
 
         gamma sum over layers l of softmax(s)_l P_l h_l
 
-    of `context_size` numbers, those of all language models side by side. All layers begin with the
-    same weight.
+    It has `context_size` numbers; those of all language models lie side by side. All layers begin
+    with the same weight.
     """
 
     def __init__(self, settings: TaskSettings) -> None:
@@ -173,40 +177,39 @@ class LayerMixture(nn.Module):
         self.scores = nn.ParameterList(torch.zeros(len(widths)) for widths in self.widths)
         self.gammas = nn.Parameter(torch.ones(len(self.widths)))
         size = settings.context_size
-        self.projections = nn.ModuleList(
-            nn.ModuleList(nn.Linear(width, size, bias=False) for width in each)
-            for each in self.widths
-        )
+        self.projections = nn.ModuleList()
+        for widths in self.widths:
+            layers = [nn.Linear(width, size, bias=False) for width in widths]
+            self.projections.append(nn.ModuleList(layers))
 
     def forward(self, states_TBX: Tensor) -> Tensor:
-        """(T, B, C)."""
-        states = states_TBX.to(self.gammas.dtype).split([sum(each) for each in self.widths], dim=2)
-        return torch.cat(
-            [self._mixed(number, its_TBX) for number, its_TBX in enumerate(states)], dim=2
-        )
+        """Return the sums, (T, B, C)."""
+        of_models = states_TBX.to(self.gammas.dtype).split(list(map(sum, self.widths)), dim=2)
+        mixed = [self._mixed(number, its_TBX) for number, its_TBX in enumerate(of_models)]
+        return torch.cat(mixed, dim=2)
 
     def _mixed(self, number: int, states_TBX: Tensor) -> Tensor:
-        """One product of all layers side by side."""
+        """Return the sum of one language model's layers: one product, of all layers side by
+        side."""
         weights = self.gammas[number] * torch.softmax(self.scores[number], dim=0)
         projections = self.projections[number]
         assert isinstance(projections, nn.ModuleList)
-        return F.linear(
-            states_TBX,
-            torch.cat(
-                [weight * each.weight for weight, each in zip(weights, projections, strict=True)],
-                dim=1,
-            ),
-        )
+        pairs = zip(weights, projections, strict=True)
+        matrix = torch.cat([weight * each.weight for weight, each in pairs], dim=1)
+        return F.linear(states_TBX, matrix)
 
 
 def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
-    """Load the language models of `--contextual`, or of the run that goes on. Return them, None
+    """Load the language models of `--contextual`, or of the run that is resumed. Return them, None
     where there are none, and the settings, which name them."""
+    # A run that is resumed has them in its folder.
     folders = [loading.find(name) for name in request.contextual]
-    names, run = list(request.contextual), request.output if request.resume else None
+    names = list(request.contextual)
+    run = request.output if request.resume else None
     if not folders and run is not None and model_folder.is_model(run):
         folders = part_folders(run, model_folder.read_manifest(run))
         names = [str(folder) for folder in folders]
+
     if not folders:
         if resolved.values["context_models"]:
             raise UsageError(
@@ -215,6 +218,8 @@ def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels |
                 "name them with --contextual",
             )
         return None, resolved
+
+    # The settings say which models they are, and how wide.
     found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
     if not request.resume:
         resolved = resolved.with_found("--contextual", {"context_models": found.setting})
@@ -228,14 +233,12 @@ def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels |
 
 
 def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:
-    """The language models that a stored network reads."""
+    """Return the language models that a stored network reads."""
     if not parts and not settings.context_models:
         return None
-    found = (
-        FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
-        if parts
-        else None
-    )
+    found = None
+    if parts:
+        found = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
     if found is None or found.setting != settings.context_models:
         raise ModelError(
             "the language models that it reads are other ones", "its settings and its parts differ"
@@ -244,14 +247,14 @@ def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenMode
 
 
 def cached(data: TaskData) -> TaskData:
-    """The data with the states of all their words, of the training data in 16 bits, as far as
-    memory may hold them."""
+    """Add the states of all words to the data, those of the training data in 16 bits, as far as
+    CACHE_BYTES allow."""
     found, left = {}, CACHE_BYTES
     for name, dtype in (("train", torch.float16), ("valid", torch.float32)):
         part = getattr(data, name)
-        if part is None or (beside := part.words_encoded.beside) is None:
+        if part is None or part.words_encoded.beside is None:
             continue
-        words = part.words_encoded
+        words, beside = part.words_encoded, part.words_encoded.beside
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
             notice(
@@ -259,5 +262,6 @@ def cached(data: TaskData) -> TaskData:
                 "are computed again and again"
             )
             break
-        found[name] = replace(part, words_encoded=replace(words, beside=beside.kept(words, dtype)))
+        words = replace(words, beside=beside.kept(words, dtype))
+        found[name] = replace(part, words_encoded=words)
     return replace(data, **found)

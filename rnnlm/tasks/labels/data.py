@@ -1,7 +1,8 @@
-"""Examples and labels as numbers: the codec of the labels, the tokens of each word, the label of
-each word or text."""
+"""Turn examples and labels into numbers: the codec of the labels, the tokens of each word, the
+label of each word or text."""
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 FILE = "labels.json"
 WORD, TEXT = "word", "text"
-# what the labels are of that each task learns
+# What each task labels.
 LEVELS: Mapping[str, Level] = {"tagging": "word", "classification": "text"}
 PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
 
@@ -40,8 +41,8 @@ class LabelColumn:
     level: "word" or "text", what a label belongs to. symbols: the K classes that the network
     distinguishes. scheme: the scheme in which the training data write spans; inner: that of
     `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
-    lemmas; "sounds": a symbol joins the sounds that a letter stands for; "multi": a text has any
-    number of labels.
+    lemmas; "sounds": a symbol joins the sounds of a letter; "multi": a text has any number of
+    labels.
     """
 
     name: str
@@ -57,20 +58,19 @@ class LabelColumn:
         return {symbol: number for number, symbol in enumerate(self.symbols)}
 
     def to_symbols(self, labels: Sequence[str], words: Sequence[str]) -> Sequence[str]:
-        """The labels of a sentence's words as symbols, known ones or not."""
+        """Return the labels of a sentence's words as symbols, known ones or not."""
         if self.form == EDIT:
-            return [
-                edit_scripts.script(word, label) for word, label in zip(words, labels, strict=True)
-            ]
+            pairs = zip(words, labels, strict=True)
+            return [edit_scripts.script(word, label) for word, label in pairs]
         return schemes.convert(labels, self.scheme, self.inner)
 
     def encode_words(self, labels: Sequence[str], words: Sequence[str]) -> list[int]:
-        """The number of each word's symbol, -1 where training never saw it."""
+        """Return the number of each word's symbol, -1 where training never saw it."""
         return [self.ids.get(symbol, PADDING) for symbol in self.to_symbols(labels, words)]
 
     def encode_text(self, label: str) -> np.ndarray:
-        """The number of a text's label, (1,), -1 if training never saw it; in a column of the form
-        "multi" which symbols are among the labels, as zeros and ones, (K,)."""
+        """Return the number of a text's label, (1,), -1 if training never saw it; in a column of
+        the form "multi" which symbols are among the labels, as zeros and ones, (K,)."""
         if self.form != MULTI:
             return np.array([self.ids.get(label, PADDING)])
         found = np.zeros(len(self.symbols), dtype=np.int64)
@@ -78,27 +78,31 @@ class LabelColumn:
         return found
 
     def decode_words(self, ids: Sequence[int], words: Sequence[str]) -> tuple[str, ...]:
-        """The labels of a sentence's words as the training data write them."""
+        """Return the labels of a sentence's words as the training data write them."""
         symbols = [self.symbols[id] for id in ids]
         if self.form == EDIT:
-            return tuple(
-                edit_scripts.apply(script, word)
-                for script, word in zip(symbols, words, strict=True)
-            )
+            pairs = zip(symbols, words, strict=True)
+            return tuple(edit_scripts.apply(script, word) for script, word in pairs)
         return tuple(schemes.convert(symbols, self.inner, self.scheme))
 
     def labels_in(self, scheme: str) -> set[str]:
-        """The labels that training saw, and those that write other spans of the same types, as
-        `scheme` writes them."""
+        """Return the labels that training saw, and those that write other spans of the same types,
+        as `scheme` writes them."""
         if scheme == schemes.NONE:
             return set(self.symbols)
-        kinds = {schemes.parse(symbol)[1] for symbol in self.symbols if symbol != schemes.OUTSIDE}
-        return {schemes.OUTSIDE, *(label for kind in kinds for label in _all_labels(kind, scheme))}
+        labels = {schemes.OUTSIDE}
+        for symbol in self.symbols:
+            if symbol != schemes.OUTSIDE:
+                _, kind = schemes.parse(symbol)
+                labels.update(_all_labels(kind, scheme))
+        return labels
 
     @cached_property
     def constraints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Which symbols may begin, end and follow each other; None where all may."""
-        return None if self.inner == schemes.NONE else schemes.allowed(self.symbols, self.inner)
+        if self.inner == schemes.NONE:
+            return None
+        return schemes.allowed(self.symbols, self.inner)
 
 
 def column_of(
@@ -109,31 +113,33 @@ def column_of(
     inner: str,
     form: str,
 ) -> LabelColumn:
-    """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each
-    sentence, and its words."""
+    """Make the column whose symbols are those of `rows`, most frequent first. rows: the labels of
+    each sentence, and its words."""
     empty = LabelColumn(name, level, (), scheme, inner, form)
     counts: Counter[str] = Counter()
     for labels, words in rows:
         counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
     symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
-    # so that spans of several words can be of any length
+
+    # Spans of several words may have any length: add what training happened not to need.
     if level == WORD and inner != schemes.NONE:
         single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
-        parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
-        kinds = sorted({kind for letter, kind in parsed if letter != single})
-        symbols += [
-            each for kind in kinds for each in _all_labels(kind, inner) if each not in counts
-        ]
-        symbols += [] if schemes.OUTSIDE in counts else [schemes.OUTSIDE]
+        kinds = set()
+        for symbol in symbols:
+            letter, kind = schemes.parse(symbol)
+            if symbol != schemes.OUTSIDE and letter != single:
+                kinds.add(kind)
+        for kind in sorted(kinds):
+            symbols += [each for each in _all_labels(kind, inner) if each not in counts]
+        if schemes.OUTSIDE not in counts:
+            symbols.append(schemes.OUTSIDE)
     return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
 
 
 def _all_labels(kind: str, scheme: str) -> list[str]:
-    """The labels that a scheme has for spans of a kind."""
-    return [
-        letter + (f"-{kind}" if kind else "")
-        for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")
-    ]
+    """Return the labels that a scheme has for spans of a kind."""
+    behind = f"-{kind}" if kind else ""
+    return [letter + behind for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")]
 
 
 class Codec:
@@ -174,18 +180,18 @@ class Codec:
         return tuple(levels[:number].count(level) for number, level in enumerate(levels))
 
     def spelling(self) -> "Codec":
-        """The codec for a network that reads characters: its tokenizer gives every word an id of
-        its own."""
+        """Return the codec for a network that reads characters: its tokenizer gives each word a
+        separate id."""
         return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
 
     @property
     def name(self) -> str:
-        """Of the tokenizer."""
+        """The name of the tokenizer."""
         return self.tokenizer.name
 
     @property
     def size(self) -> int:
-        """How many words, or pieces of words, have vectors of their own."""
+        """How many words, or pieces of words, have vectors."""
         return self.tokenizer.size
 
     @property
@@ -196,36 +202,29 @@ class Codec:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the tokenizer and the labels."""
-        return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[
-            :12
-        ]
+        digest = hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json())
+        return digest.hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
-        """Those of the tokenizer."""
+        """Return the settings of the tokenizer."""
         return self.tokenizer.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
-        """The files from which :func:`codec` restores it, by role."""
+        """Return the files from which :func:`codec` restores it, by role."""
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
-        return msgspec.json.format(
-            msgspec.json.encode(
-                {"columns": [asdict(each) for each in self.columns], **self.details}
-            ),
-            indent=1,
-        )
+        stored = {"columns": [asdict(each) for each in self.columns], **self.details}
+        return msgspec.json.format(msgspec.json.encode(stored), indent=1)
 
 
 def _check(column: LabelColumn) -> None:
-    """Whether a stored column is one that :func:`column_of` could have made.
-
-    Raises:
-        ValueError, TextError: it is not.
-    """
+    """Raise ValueError or TextError unless :func:`column_of` could have made this stored column."""
     "".join((column.name, *column.symbols)).encode()  # JSON can hold halves of characters
     if not len(set(column.symbols)) == len(column.symbols) > 0:
         raise ValueError(f"the column {column.name!r} has no labels, or one of them twice")
+
+    # Form and schemes go with the level.
     is_text, has_spans = column.level == TEXT, column.scheme != schemes.NONE
     if column.form != PLAIN and (column.form == MULTI) != is_text:
         raise ValueError(f"labels of a {column.level} are not of the form {column.form}")
@@ -235,10 +234,13 @@ def _check(column: LabelColumn) -> None:
         )
     if column.inner not in (column.scheme, schemes.BIOES):
         raise ValueError(f"spans of scheme {column.scheme} are not learned as {column.inner}")
+
+    # Each symbol can be read.
     if column.form == PLAIN:
         schemes.check_scheme(column.symbols, column.inner, column.name)
-    for symbol in column.symbols if column.form == EDIT else ():
-        edit_scripts.apply(symbol, "word")
+    elif column.form == EDIT:
+        for symbol in column.symbols:
+            edit_scripts.apply(symbol, "word")
 
 
 class _Stored(msgspec.Struct):
@@ -246,11 +248,7 @@ class _Stored(msgspec.Struct):
 
 
 def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
-    """The codec whose `to_files()` are in a model's folder.
-
-    Raises:
-        ModelError: the file of labels is missing or damaged.
-    """
+    """Restore the codec whose `to_files()` are in a model's folder."""
     if FILE not in files:
         raise ModelError("the model has no labels", f"{FILE} is missing")
     try:
@@ -259,9 +257,8 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         for column in columns:
             _check(column)
     except (ValueError, TextError) as error:
-        raise ModelError(
-            f"{FILE} is damaged", error.what if isinstance(error, TextError) else str(error)
-        ) from None
+        why = error.what if isinstance(error, TextError) else str(error)
+        raise ModelError(f"{FILE} is damaged", why) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
         raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
     details.pop("columns")
@@ -290,7 +287,7 @@ class EncodedWords:
 
     @property
     def texts(self) -> int:
-        """How many."""
+        """How many texts."""
         return len(self.word_offsets) - 1
 
     @cached_property
@@ -300,7 +297,7 @@ class EncodedWords:
 
     @cached_property
     def token_lengths(self) -> np.ndarray:
-        """Tokens of each text, (E,)."""
+        """How many tokens each text has, (E,)."""
         return np.diff(self.token_offsets[self.word_offsets])
 
 
@@ -347,57 +344,65 @@ class TaskData:
 
 
 def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
-    """The words of texts as a task's network reads them."""
+    """Encode the words of texts as a task's network reads them."""
     encoded = encode_words(codec.tokenizer, texts)
-    return encoded if codec.beside is None else replace(encoded, beside=codec.beside.encode(texts))
+    if codec.beside is None:
+        return encoded
+    return replace(encoded, beside=codec.beside.encode(texts))
 
 
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
-    """The words of texts as tokens. A word that the tokenizer reduces to nothing becomes the
+    """Encode the words of texts as tokens. A word that the tokenizer reduces to nothing becomes the
     unknown token."""
-    different = list(dict.fromkeys(word for words in texts for word in words))
-    encoded = tokenizer.encode([one_token(word) for word in different])
-    unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
-    pieces = [
-        encoded.ids[start : end - 1]
-        for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
-    ]
-    pieces = [piece if len(piece) else np.array([unknown], dtype=np.int32) for piece in pieces]
-    is_known_D = np.ones(len(different), dtype=bool)
+    # D different words are tokenized once each.
+    numbers: dict[str, int] = {}
+    for words in texts:
+        for word in words:
+            numbers.setdefault(word, len(numbers))
+    encoded = tokenizer.encode([one_token(word) for word in numbers])
+    unknown_id = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
+    unknown = np.array([unknown_id], dtype=np.int32)
+    pieces = []
+    for start, end in itertools.pairwise(encoded.offsets):
+        piece = encoded.ids[start : end - 1]  # without </s>
+        pieces.append(piece if len(piece) else unknown)
+    is_known_D = np.ones(len(numbers), dtype=bool)
     is_known_D[np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1] = False
-    numbers = {word: number for number, word in enumerate(different)}
-    order = np.fromiter((numbers[word] for words in texts for word in words), dtype=np.int64)
+
+    # The texts are put together from them.
+    all_words = itertools.chain.from_iterable(texts)
+    order = np.fromiter((numbers[word] for word in all_words), dtype=np.int64)
     lengths_W = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))[order]
-    ids = (
-        np.concatenate([pieces[number] for number in order.tolist()])
-        if len(order)
-        else np.zeros(0, dtype=np.int32)
-    )
+    ids = np.zeros(0, dtype=np.int32)
+    if len(order):
+        ids = np.concatenate([pieces[number] for number in order.tolist()])
     words_E = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     return EncodedWords(ids, _offsets(lengths_W), _offsets(words_E), is_known_D[order])
 
 
 def one_token(word: str) -> str:
-    """The word without white space at which a tokenizer would split it, as in 10 000."""
+    """Return the word without white space at which a tokenizer would split it, as in 10 000."""
     parts = [] if word.isalnum() else word.split()
     return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
-    """Examples whose label columns are those of the codec, in its order. learned: the same examples
-    with one label per word; differs from `gold` only where letters and sounds were aligned."""
+    """Encode examples whose label columns are those of the codec, in its order. learned: the same
+    examples with one label per word; differs from `gold` only where letters and sounds were
+    aligned."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
-    return LabelledData(
-        gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash
-    )
+    labels = encode_labels(codec, learned.examples)
+    return LabelledData(gold.examples, encoded, labels, gold.content_hash)
 
 
 def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
     """Return every `step`-th example of the data."""
     examples = data.examples[::step]
-    bounds = np.cumsum([0, *(len(each.words) for each in data.examples)])
+    lengths_E = [len(each.words) for each in data.examples]
+    bounds = np.cumsum([0, *lengths_E])
     labels = []
     for column, own in zip(codec.columns, data.labels, strict=True):
+        # Labels of words lie end to end; a text has one row.
         if column.level == WORD:
             pieces = [own[bounds[i] : bounds[i + 1]] for i in range(0, len(data.examples), step)]
             labels.append(np.concatenate(pieces))
@@ -408,24 +413,23 @@ def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
 
 
 def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
-    """The labels of each column as :class:`LabelledData` has them."""
+    """Return the labels of each column as :class:`LabelledData` has them."""
     found: list[np.ndarray] = []
     for column, place in zip(codec.columns, codec.places, strict=True):
         if column.level == WORD:
-            rows: Any = [
-                column.encode_words(each.word_labels[place], each.words) for each in examples
-            ]
-            found.append(np.fromiter((id for row in rows for id in row), dtype=np.int64))
+            ids: list[int] = []
+            for each in examples:
+                ids += column.encode_words(each.word_labels[place], each.words)
+            found.append(np.array(ids, dtype=np.int64))
         else:
-            found.append(
-                np.stack([column.encode_text(each.text_labels[place]) for each in examples])
-            )
+            rows = [column.encode_text(each.text_labels[place]) for each in examples]
+            found.append(np.stack(rows))
     return tuple(found)
 
 
 def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    """Rows of different lengths side by side, (T, B) int64, T being the length of the longest
-    one."""
+    """Return rows of different lengths side by side, (T, B) int64, T being the length of the
+    longest one."""
     padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
     for number, row in enumerate(rows):
         padded_TB[: len(row), number] = row

@@ -31,36 +31,35 @@ from rnnlm.tasks.padding import is_word
 
 
 class Reader(nn.Module):
-    """What all networks of tasks have: the words' vectors, and features of `width` that are dropped
-    out before an output layer."""
+    """The base of all networks of tasks: the words' vectors, and features of `width` with dropout
+    before an output layer."""
 
     def __init__(self, settings: TaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.settings, self.width = settings, settings.output_width
         self.padding_id = tokenizer.boundary_id
         self.input = WordInput(settings, tokenizer)
-        self.forms = (
-            LowerCasedForms(tokenizer)
-            if settings.lowercase_vectors and settings.characters
-            else None
-        )
+        self.forms: LowerCasedForms | None = None
+        if settings.lowercase_vectors and settings.characters:
+            self.forms = LowerCasedForms(tokenizer)
         self.unknown_V: Tensor | None
-        self.register_buffer(
-            "unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False
-        )
+        chances_V = _unknown_chances(settings.unknown_words, tokenizer)
+        self.register_buffer("unknown_V", chances_V, persistent=False)
 
     def vectors(
         self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding,
-        which may be any, are read as `</s>`."""
+        """Return the vectors of words, (T, B, E), after dropout; what is read beside the words
+        comes last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
         vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
+
+        # In training some words are read as <unk>, so that the network learns what to make of it.
         if self.training and self.unknown_V is not None and self.input.unk_id is not None:
-            is_unknown_TB = (
-                torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[vector_ids_TB]
-            )
+            drawn_TB = torch.rand_like(inputs_TB, dtype=torch.float32)
+            is_unknown_TB = drawn_TB < self.unknown_V[vector_ids_TB]
             vector_ids_TB = vector_ids_TB.masked_fill(is_unknown_TB, self.input.unk_id)
+
         x_TBE = self.input(inputs_TB, vector_ids_TB)
         if context_TBC is not None:
             x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
@@ -69,22 +68,23 @@ class Reader(nn.Module):
         )
 
     def drop(self, features: Tensor) -> Tensor:
-        """Features of words (T, B, H) or texts (B, H) after `dropout_output`."""
+        """Apply `dropout_output` to features of words (T, B, H) or texts (B, H)."""
         is_locked = self.settings.locked_dropout and features.dim() == 3
         return dropout(features, self.settings.dropout_output, self.training, is_locked)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised; the word
-        vectors and the output layer apart."""
+        """Yield (weights, what they multiply, blocks stacked in them), to be initialised, without
+        the word vectors and the output layer."""
         raise NotImplementedError
 
     def levels(self) -> list[list[nn.Module]]:
-        """The layers above the words, the lowest first, each with all that belongs to it."""
+        """Return the layers above the words, the lowest first, each with all that belongs to it."""
         raise NotImplementedError
 
 
 def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
-    """How likely each word is to be read as `<unk>` in training, (V,); None where none is."""
+    """Return how likely each word is to be read as `<unk>` in training, (V,); None where none
+    is."""
     counts_V = tokenizer.counts_V
     if not alpha or counts_V is None or tokenizer.unk_id is None:
         return None
@@ -95,7 +95,7 @@ def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
 
 class Encoder(Reader):
     """A text's words as features, one vector a word: [forward; backward] of the highest layer. With
-    dense connections the word's vector stands before them, and both directions of each layer, the
+    dense connections the word's vector and both directions of each layer come before them, the
     lowest first."""
 
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
@@ -106,29 +106,28 @@ class Encoder(Reader):
         )
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after
-        dropout; zeros in padding."""
+        """Return the features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each
+        row, after dropout; zeros in padding."""
         return self.drop(self.read(inputs_TB, lengths_B))
 
     def read(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """The features before dropout."""
+        """Return the features before dropout."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        return self._at_words(
-            self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))),
-            len(inputs_TB),
-            lengths_B,
-        )
+        boundaries = len(x_SBE) - len(inputs_TB)
+        y_SBH = self._states(x_SBE, lengths_B + boundaries)
+        return self._at_words(y_SBH, len(inputs_TB), lengths_B)
 
     def layers(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> list[Tensor]:
-        """What is read of each word, what each layer gives, [forward; backward], the lowest first,
-        and the features; without the dropout between layers."""
+        """Return what is read of each word, what each layer gives, [forward; backward], the lowest
+        first, and the features; without the dropout between layers."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         if isinstance(self.body, BidirectionalStack):
-            y_SBH, layers = self.body.read(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
+            boundaries = len(x_SBE) - len(inputs_TB)
+            y_SBH, layers = self.body.read(x_SBE, lengths_B + boundaries)
         else:
             layers, y_SBH = of_stack(self.body, x_SBE)
         return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
@@ -136,38 +135,38 @@ class Encoder(Reader):
     def read_vectors(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """What the layers read: a vector for each word and, where they read it, for `</s>` at
-        either end."""
+        """Return what the layers read: a vector for each word and, where they read it, for `</s>`
+        at either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
             return self.vectors(inputs_TB, is_word_TB, context_TBC)
-        around_SB = F.pad(
-            inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id
-        )
+        words_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
+        around_SB = F.pad(words_TB, (0, 0, 1, 1), value=self.padding_id)
         beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
         return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
 
     def _at_words(self, y_SBH: Tensor, T: int, lengths_B: Tensor) -> Tensor:
-        """What is given for the words alone, zeros in padding: each direction begins with one
+        """Return the outputs at words alone, zeros in padding. Each direction begins with one
         `</s>`; the other one is dropped."""
-        return (y_SBH[1:-1] if self.reads_boundary else y_SBH) * is_word(T, lengths_B).unsqueeze(2)
+        y_TBH = y_SBH[1:-1] if self.reads_boundary else y_SBH
+        return y_TBH * is_word(T, lengths_B).unsqueeze(2)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
         if isinstance(self.body, BidirectionalStack):
             return self.body(x_TBE, lengths_B)
-        y_TBH, _ = self.body(
-            x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE))
-        )
+        state: list[Tensor] = []
+        for layer in self.body.layers:
+            state += first_state(layer, x_TBE)
+        y_TBH, _ = self.body(x_TBE, tuple(state))
         return y_TBH  # padding comes after all words
 
     def levels(self) -> list[list[nn.Module]]:
         body = self.body
-        both = (
-            zip(body.onwards, body.backwards, strict=True)
-            if isinstance(body, BidirectionalStack)
-            else zip(body.layers, strict=True)
-        )
-        found: list[list[nn.Module]] = [list(layers) for layers in both]
+        found: list[list[nn.Module]]
+        if isinstance(body, BidirectionalStack):
+            found = [list(both) for both in zip(body.onwards, body.backwards, strict=True)]
+        else:
+            found = [[layer] for layer in body.layers]
         for level, highway in zip(found[1:], body.highways, strict=False):
             level.append(highway)
         return found
@@ -176,12 +175,12 @@ class Encoder(Reader):
         return self.body.matrices()
 
 
-# ---- By which vector a word is read: that of its lower-cased form, however it is written.
+# ---- Which vector a word has: that of its lower-cased form, however it is written.
 
 
 class LowerCasedForms(nn.Module):
-    """Ids of words to ids of their forms: of all words of the vocabulary that are the same in lower
-    case, the most frequent one; also of a word that the vocabulary lacks, where the tokenizer
+    """Map ids of words to ids of their forms: of all words of the vocabulary that are the same in
+    lower case, the most frequent one; also of a word that the vocabulary lacks, where the tokenizer
     spells. Specials stay.
 
     The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as
@@ -198,61 +197,46 @@ class LowerCasedForms(nn.Module):
         for id, word in enumerate(tokenizer.symbols()):  # the most frequent come first
             if id not in self.specials:
                 self.form_of.setdefault(word.lower(), id)
-        self.register_buffer(
-            "form_V", torch.from_numpy(np.zeros(0, dtype=np.int64)), persistent=False
-        )
+        form_V = torch.from_numpy(np.zeros(0, dtype=np.int64))
+        self.register_buffer("form_V", form_V, persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """The ids of the forms, all below V; `<unk>` where no word of the vocabulary is the same in
-        lower case."""
+        """Return the ids of the forms, all below V; `<unk>` where no word of the vocabulary is the
+        same in lower case."""
         return self._grown()[ids]
 
     def _grown(self) -> Tensor:
-        """The table with a place for each word that has an id now."""
-        form_V = self.form_V
-        known = len(form_V)
+        """Return the table with a place for each word that has an id now."""
+        known = len(self.form_V)
         if known >= self.tokenizer.input_size:
-            return form_V
-        new = [
-            self._form(known + place, word)
-            for place, word in enumerate(self.tokenizer.spellings(known))
-        ]
-        grown_V = torch.cat(
-            [
-                form_V,
-                torch.from_numpy(np.array(new, dtype=np.int64)).to(
-                    form_V.device, non_blocking=True
-                ),
-            ]
-        )
-        self.form_V = grown_V
-        return grown_V
-
-    def _form(self, id: int, word: str) -> int:
-        if id in self.specials:
-            return id
-        unknown = (
-            self.tokenizer.boundary_id if self.tokenizer.unk_id is None else self.tokenizer.unk_id
-        )
-        return self.form_of.get(word.lower(), unknown)
+            return self.form_V
+        unknown = self.tokenizer.unk_id
+        if unknown is None:
+            unknown = self.tokenizer.boundary_id
+        new = []
+        for id, word in enumerate(self.tokenizer.spellings(known), start=known):
+            new.append(id if id in self.specials else self.form_of.get(word.lower(), unknown))
+        new_V = torch.from_numpy(np.array(new, dtype=np.int64))
+        new_V = new_V.to(self.form_V.device, non_blocking=True)
+        self.form_V = torch.cat([self.form_V, new_V])
+        return self.form_V
 
 
-# ---- One vector of a whole text from those of its words, whatever stands in padding.
+# ---- One vector of a whole text from those of its words, whatever its padding holds.
 #
 # Shapes: T time, B rows, H width of the features. Every row has a word at least.
 
-# of each part of a layer its width, and whether the backward direction gives it
+# Of each part of a layer its width, and whether the backward direction gives it.
 Parts = Sequence[tuple[int, bool]]
 
 
 class Pooling(nn.Module):
     """`sentence_pooling` of the features of an :class:`rnnlm.tasks.labels.encoders.Encoder`:
 
-    last: of what the forward direction gives the vector at the last word, of what the backward one
-    gives that at the first (with dense connections the words stand beside both, and the last one's
-    vector is taken); mean, max, sum: over the words, number by number; attention: sum of a_t y_t
-    with a = softmax over the words of q . y_t, q learned; zeros at the start, so that it begins as
-    the mean.
+    last: the forward direction's vector at the last word, and the backward one's at the first (with
+    dense connections also the last word's vector itself); mean, max, sum: over the words, number by
+    number; attention: sum of a_t y_t with a = softmax over the words of q . y_t. q is learned, and
+    zeros at the start, so that it begins as the mean.
     """
 
     def __init__(self, settings: RecurrentTaskSettings) -> None:
@@ -262,7 +246,7 @@ class Pooling(nn.Module):
         self.query = nn.Parameter(torch.zeros(self.width)) if self.kind == "attention" else None
 
     def forward(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        """The texts' vectors (B, H)."""
+        """Return the texts' vectors (B, H)."""
         is_word_TB1 = is_word(len(features_TBH), lengths_B).unsqueeze(2)
         if self.kind == "last":
             return self._last(features_TBH, lengths_B)
@@ -278,14 +262,11 @@ class Pooling(nn.Module):
     def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
         widths = [width for width, _ in self.ends]
-        last, first = (
-            end_BH.split(widths, dim=1)
-            for end_BH in (features_TBH.gather(0, at_1BH)[0], features_TBH[0])
-        )
-        parts = [
-            first[part] if is_backward else last[part]
-            for part, (_, is_backward) in enumerate(self.ends)
-        ]
+        last = features_TBH.gather(0, at_1BH)[0].split(widths, dim=1)
+        first = features_TBH[0].split(widths, dim=1)
+        parts = []
+        for part, (_, is_backward) in enumerate(self.ends):
+            parts.append(first[part] if is_backward else last[part])
         return torch.cat(parts, dim=1)
 
 
@@ -296,9 +277,8 @@ def at_words(
     lengths_B: Tensor,
     settings: RecurrentTaskSettings,
 ) -> Tensor:
-    """Features (T, B, H) of words that have several tokens: of what the forward direction gives the
-    vector at a word's last token, of what the backward one gives that at its first. Zeros in
-    padding."""
+    """Return the features (T, B, H) of words that have several tokens: the forward direction's at a
+    word's last token, the backward one's at its first. Zeros in padding."""
     parts, start = [], 0
     for width, is_backward in ends(settings):
         at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
@@ -308,8 +288,9 @@ def at_words(
 
 
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
-    """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of
-    each word's first token."""
+    """Repeat what is read of words (T, B, C) at each of their tokens, (S, B, C). first_TB: the
+    place of each word's first token."""
+    # The number of words that have begun says which word a token belongs to.
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
     is_word_TB = is_word(len(first_TB), lengths_B)
     starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
@@ -318,19 +299,19 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
 
 
 def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
-    """(width, whether the backward direction gives it) of each part of the features, in their
-    order."""
+    """Return (width, whether the backward direction gives it) of each part of the features, in
+    their order."""
     directions = [False, True][: settings.directions]
-    if settings.connections == "dense":
-        return [
-            (settings.input_width, False),
-            *((width, each) for width in settings.widths for each in directions),
-        ]
-    return [(settings.widths[-1], each) for each in directions]
+    if settings.connections != "dense":
+        return [(settings.widths[-1], each) for each in directions]
+    found = [(settings.input_width, False)]
+    for width in settings.widths:
+        found += [(width, each) for each in directions]
+    return found
 
 
 def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
-    """The parts of each layer of a recurrent encoder, the lowest first."""
+    """Return the parts of each layer of a recurrent encoder, the lowest first."""
     found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
     for number, width in enumerate(settings.widths, start=1):
         found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
@@ -340,9 +321,8 @@ def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
 # ---- From the words of a text to one vector of it without recurrence: as a bag of words, or by
 # filters over the words.
 #
-# Each is made of settings and a tokenizer, and gives features (B, H), H = `width`, of inputs (T, B)
-# and lengths (B), at least 1. Shapes: E width of what is read for each word, P places of a filter,
-# F filters.
+# Each makes features (B, H), H = `width`, of inputs (T, B) and lengths (B), at least 1. Shapes: E
+# width of what is read for each word, P places of a filter, F filters.
 
 
 class BagOfWords(Reader):
@@ -355,21 +335,19 @@ class BagOfWords(Reader):
         self.dropout_between = settings.dropout_between
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
-        # a list of modules does not say of which
+        # The type of a list of modules does not say of which.
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """Features (B, H) after dropout."""
+        """Return the features (B, H) after dropout."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
-        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(
-            dim=0
-        ) / lengths_B.unsqueeze(1)
+        x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
+        y_BH = x_TBE.sum(dim=0) / lengths_B.unsqueeze(1)
         for number, layer in enumerate(self.layers):
-            y_BH = self.activation(
-                layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training))
-            )
+            rate = self.dropout_between if number else 0.0
+            y_BH = self.activation(layer(dropout(y_BH, rate, self.training)))
         return self.drop(y_BH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
@@ -384,33 +362,28 @@ class WordFilters(Reader):
 
         f_p = relu(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    Zeros stand before and after the text, w - 1 on either side (a wide convolution, Kalchbrenner et
-    al. 2014), so that a text may be shorter than a filter.
+    The text is padded with w - 1 zeros on either side (a wide convolution, Kalchbrenner et al.
+    2014), so that it may be shorter than a filter.
     """
 
     def __init__(self, settings: CnnClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         self.widths = settings.words_read
         linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
-        # a list of modules does not say of which
+        # The type of a list of modules does not say of which.
         self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(
         self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
     ) -> Tensor:
-        """Features (B, H) after dropout."""
+        """Return the features (B, H) after dropout."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
-        x_BET = (
-            self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
-        ).permute(1, 2, 0)
-        y_BH = torch.cat(
-            [
-                _best(w, linear, x_BET, lengths_B)
-                for w, linear in zip(self.widths, self.filters, strict=True)
-            ],
-            dim=1,
-        )
-        return self.drop(torch.relu(y_BH))
+        x_TBE = self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
+        x_BET = x_TBE.permute(1, 2, 0)
+        best = []
+        for w, linear in zip(self.widths, self.filters, strict=True):
+            best.append(_best(w, linear, x_BET, lengths_B))
+        return self.drop(torch.relu(torch.cat(best, dim=1)))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         return ((linear.weight, "input", 1) for linear in self.filters)
@@ -420,8 +393,8 @@ class WordFilters(Reader):
 
 
 def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:
-    """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may
-    follow."""
+    """Return the largest product (B, F) of each filter of width `w`; the ReLU, which never falls,
+    may follow."""
     weight_FEw = linear.weight.unflatten(1, (w, -1)).transpose(1, 2)
     y_BFP = F.conv1d(x_BET, weight_FEw, linear.bias, padding=w - 1)
     has_words_BP = is_word(y_BFP.shape[2], lengths_B + w - 1).t()
@@ -429,8 +402,8 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 
 
 def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
-    """What reads texts for `bag` or `cnn`, with weights that
-    :func:`rnnlm.neural.initialisation.start_weights` is to fill."""
+    """Make the network that reads texts for `bag` or `cnn`, with weights that
+    :func:`rnnlm.neural.initialisation.start_weights` fills."""
     if isinstance(settings, BagClassifier):
         return BagOfWords(settings, tokenizer)
     assert isinstance(settings, CnnClassifier)

@@ -1,4 +1,4 @@
-"""Models of tasks evaluated on labelled data, and compared on it."""
+"""Taggers and classifiers evaluated on labelled data, and checked for `rnnlm doctor`."""
 
 import itertools
 import math
@@ -61,8 +61,8 @@ def answers(
     search: Search | None = None,
     stop: Callable[[], bool] = never,
 ) -> Answers | None:
-    """The loss and the predictions of all examples; None where `stop`, asked before each batch, cut
-    it off."""
+    """Return the loss and the predictions of all examples; None if `stop`, asked before each batch,
+    cut it off."""
     texts = [example.words for example in data.examples]
     found: list[Prediction] = [()] * len(texts)
     losses = np.zeros(len(model.codec.columns))
@@ -72,18 +72,22 @@ def answers(
             losses += [float(each) for each in model.network.losses(reading.features, labels)]
         for place, prediction in of_reading(model, reading, texts, search or Search()):
             found[place] = prediction
-    return None if stop() else Answers(tuple(losses.tolist()), tuple(found))
+    if stop():
+        return None
+    return Answers(tuple(losses.tolist()), tuple(found))
 
 
 def columns_of(
     model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval"
 ) -> list[Predictions]:
-    """Each column of labels as the data and the model have it. mode: how spans are counted."""
-    columns = zip(model.codec.columns, model.codec.places, strict=True)
-    return [
-        (_of_words if column.level == WORD else _of_texts)(model, data, found, number, place, mode)
-        for number, (column, place) in enumerate(columns)
-    ]
+    """Return gold and predicted labels of each column. mode: how spans are counted."""
+    predictions = []
+    for number, column in enumerate(model.codec.columns):
+        if column.level == WORD:
+            predictions.append(_of_words(model, data, found, number, mode))
+        else:
+            predictions.append(_of_texts(model, data, found, number))
+    return predictions
 
 
 def measure(
@@ -93,20 +97,26 @@ def measure(
     began = time.perf_counter()
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop
+
+    # Each column is measured by itself.
     predictions = columns_of(model, data, found, mode)
     by_column = [measures(each) for each in predictions]
-    columns = tuple(
-        _figures(number, each, by_column[number], model, data)
-        for number, each in enumerate(predictions)
-    )
-    joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0].exact_match
-    has_labels = all(bool((labels != PADDING).any()) for labels in data.labels)
+    columns = []
+    for number, (each, counted) in enumerate(zip(predictions, by_column, strict=True)):
+        columns.append(_figures(number, each, counted, model, data))
+
+    # Of several columns, an example is right where all of them are.
+    joint = columns[0].exact_match
+    if len(predictions) > 1:
+        joint = joint_exact_match(predictions).value
+    # Labels that training never saw have no loss.
+    has_loss = all(bool((labels != PADDING).any()) for labels in data.labels)
     return LabelEvaluation(
         task=model.task,
         sentences=data.sentences,
         words=data.words,
-        loss_nats=_mean_loss(model, data, found) if has_labels else None,
-        columns=columns,
+        loss_nats=_mean_loss(model, data, found) if has_loss else None,
+        columns=tuple(columns),
         exact_match=joint,
         signature=columns[0].signature,
         seconds=time.perf_counter() - began,
@@ -122,78 +132,100 @@ def _figures(
     model: TaskModel,
     data: LabelledData,
 ) -> ColumnFigures:
-    """Return the metrics of one of the codec's columns. Lemmas are no classes: there are no metrics
-    of each."""
+    """Return the metrics of one of the codec's columns."""
     found = report(column, counted)
+    # Lemmas are no classes: there are no metrics of each.
     if model.codec.columns[number].form == EDIT:
         found = replace(found, macro_f1=None, by_type={})
+
     main = next(name for name in MAIN if getattr(found, name) is not None)
-    spans = {} if found.mode is None else {"mode": found.mode, "scheme": column.scheme}
-    named = column.column if len(model.codec.columns) > 1 else ""
+    spans = {}
+    if found.mode is not None:
+        spans = {"mode": found.mode, "scheme": column.scheme}
+    fingerprint = ""
+    if model.fingerprint:
+        fingerprint = loading.fingerprint_in_signature(model)
     signature = LabelSignature(
         main,
-        named,
+        column.column if len(model.codec.columns) > 1 else "",
         **spans,
         data=data.content_hash,
-        model=loading.fingerprint_in_signature(model) if model.fingerprint else "",
+        model=fingerprint,
     )
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
 def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
-    """What a validation found. criterion: of
+    """Return what a validation found. criterion: of
     :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`; of several columns the mean of each
-    one's figure counts."""
+    one's metric counts."""
     loss = _mean_loss(model, data, found)
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
-    figures, chosen, is_error = {"loss_nats": loss}, [], False
+
+    figures, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, found)
+    has_several = len(predictions) > 1
     for each in predictions:
-        its = {
-            name: measure.value or 0.0
-            for name, measure in measures(each).items()
-            if name in (*MAIN, criterion)
-        }
-        name = criterion if criterion in its else next(name for name in MAIN if name in its)
-        figures |= {
-            f"{each.column}_{key}" if len(predictions) > 1 else key: value
-            for key, value in its.items()
-        }
-        is_error = name == "word_error_rate"
-        chosen.append(-its[name] if is_error and len(predictions) > 1 else its[name])
+        # A column that lacks the criterion is judged by its main metric.
+        its = {}
+        for name, metric in measures(each).items():
+            if name in (*MAIN, criterion):
+                its[name] = metric.value or 0.0
+        main = criterion
+        if main not in its:
+            main = next(name for name in MAIN if name in its)
+
+        # In a mean, where higher is better, errors count negatively.
+        is_error = main == "word_error_rate"
+        chosen.append(-its[main] if is_error and has_several else its[main])
+        for name, value in its.items():
+            figures[f"{each.column}_{name}" if has_several else name] = value
     return Verdict(
-        loss, float(np.mean(chosen)), "mean" if len(predictions) > 1 else name,
-        higher_is_better=not is_error or len(predictions) > 1, figures=figures,
-    )  # fmt: skip
+        loss,
+        float(np.mean(chosen)),
+        "mean" if has_several else main,
+        higher_is_better=has_several or not is_error,
+        figures=figures,
+    )
 
 
 def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
-    """Infinite where it is not a number."""
-    loss = sum(found.loss_nats) / max(1, data.words if model.codec.word_columns else data.sentences)
+    """Return the loss per word, or of a classifier per text; infinite where it is not a number."""
+    count = data.words if model.codec.word_columns else data.sentences
+    loss = sum(found.loss_nats) / max(1, count)
     return math.inf if math.isnan(loss) else loss
 
 
 def _of_words(
-    model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode
+    model: TaskModel, data: LabelledData, found: Answers, number: int, mode: Mode
 ) -> Predictions:
-    column = model.codec.columns[number]
+    """Return the labels of words of the codec's column `number`."""
+    column, place = model.codec.columns[number], model.codec.places[number]
     gold = [example.word_labels[place] for example in data.examples]
     predicted = [each[number].best[0].labels for each in found.predictions]
     if column.form == SOUNDS:
         return _of_sounds(column, data, gold, predicted)
+
+    # Spans are counted in BIOES, unless their scheme says less than it.
     scheme = column.scheme
     if scheme not in (schemes.NONE, schemes.IOB1, schemes.BIO):
         scheme = schemes.BIOES
-        gold, predicted = (
-            [tuple(schemes.convert(row, column.scheme, scheme)) for row in rows]
-            for rows in (gold, predicted)
-        )
+        gold = [tuple(schemes.convert(row, column.scheme, scheme)) for row in gold]
+        predicted = [tuple(schemes.convert(row, column.scheme, scheme)) for row in predicted]
+
+    # Words and labels that training never saw are also counted by themselves.
     is_known_W, offsets = data.words_encoded.is_known, data.words_encoded.word_offsets
     known = [is_known_W[start:end].tolist() for start, end in itertools.pairwise(offsets.tolist())]
-    seen = None if column.form == EDIT else column.labels_in(scheme)
     return Predictions(
-        "word", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen
+        "word",
+        gold,
+        predicted,
+        column.name,
+        scheme,
+        mode,
+        known=known,
+        training_labels=None if column.form == EDIT else column.labels_in(scheme),
     )
 
 
@@ -203,14 +235,13 @@ def _of_sounds(
     gold: list[tuple[str, ...]],
     predicted: list[tuple[str, ...]],
 ) -> Predictions:
-    """Rows of the same letters are pronunciations of one word, of which the nearest counts."""
+    """Return the sounds of each word. Rows of the same letters are pronunciations of one word; the
+    nearest of them counts."""
     references = defaultdict(list)
-    for example, sounds in zip(data.examples, gold, strict=True):
+    said = {}
+    for example, sounds, labels in zip(data.examples, gold, predicted, strict=True):
         references[example.words].append(join(sounds))
-    said = {
-        example.words: join(labels)
-        for example, labels in zip(data.examples, predicted, strict=True)
-    }
+        said[example.words] = join(labels)
     words = list(references)
     return Predictions(
         "word",
@@ -222,27 +253,24 @@ def _of_sounds(
     )
 
 
-def _of_texts(
-    model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode
-) -> Predictions:
-    column = model.codec.columns[number]
+def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int) -> Predictions:
+    """Return the labels of texts of the codec's column `number`."""
+    column, place = model.codec.columns[number], model.codec.places[number]
     is_multi = column.form == MULTI
-    gold = [
-        labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],)
-        for each in data.examples
-    ]
-    predicted = [
-        labels_in(each[number].label) if is_multi else (each[number].label,)
-        for each in found.predictions
-    ]
-    sure = (
-        None
-        if is_multi
-        else [
-            [float(np.nan_to_num(cast(np.ndarray, each[number].p_TK).max()))]
-            for each in found.predictions
-        ]
-    )
+    gold_labels = [each.text_labels[place] for each in data.examples]
+    found_labels = [each[number].label for each in found.predictions]
+    probabilities = None
+    if is_multi:
+        gold = [labels_in(label) for label in gold_labels]
+        predicted = [labels_in(label) for label in found_labels]
+    else:
+        gold = [(label,) for label in gold_labels]
+        predicted = [(label,) for label in found_labels]
+        # Calibration compares how sure the model was with how often it was right.
+        probabilities = []
+        for each in found.predictions:
+            highest = cast(np.ndarray, each[number].p_TK).max()
+            probabilities.append([float(np.nan_to_num(highest))])
     return Predictions(
         "text",
         gold,
@@ -250,11 +278,11 @@ def _of_texts(
         column.name,
         multi_label=is_multi,
         training_labels=set(column.symbols),
-        probabilities=sure,
+        probabilities=probabilities,
     )
 
 
-# ---- evaluation
+# ---- Labelled data, given in memory or as files, as a model reads them.
 
 Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
@@ -266,36 +294,32 @@ def opened(
     reading: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> LabelledData:
-    """Labelled data as `model` reads them; what is given is as for
-    :func:`rnnlm.evaluate`. called: the
-    model, in notices, where there are several."""
+    """Read labelled data as `model` reads them; the arguments are those of :func:`rnnlm.evaluate`.
+    called: the model, in notices, where there are several."""
     if isinstance(data, LabelledData):
         return data
     if isinstance(data, LabelledText):
         return labelled_data(model.codec, data, "the data", called)
-    return open_data(
-        model, [data] if isinstance(data, (str, PathLike)) else data, labels, reading, called
-    )
+    paths = [data] if isinstance(data, (str, PathLike)) else data
+    return open_data(model, paths, labels, reading, called)
 
 
 # ---- What `rnnlm doctor` asks of a model of labels: probabilities that sum to one, and the same
 # answer alone and in any company.
 #
-# It is asked about made-up sentences: words of its vocabulary, or of its tokens, drawn at random.
+# It reads made-up sentences: words of its vocabulary, or of its tokens, drawn at random.
 
 SENTENCES, LONGEST, LONGEST_WORD = 32, 20, 6
 _SEARCH = Search(probabilities=True)
 
 
 def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
-    """The checks of a model whose arrays are whole. sample: how many sentences are made up."""
+    """Yield the checks of a model whose arrays are whole. sample: how many sentences are made
+    up."""
     texts = _texts(model.codec.tokenizer, sample or SENTENCES, np.random.default_rng(seed))
     together = predict(model, texts, _SEARCH)
-    yield Check(
-        "labels",
-        "ok",
-        "; ".join(f"{len(each.symbols):,} of {each.name}" for each in model.codec.columns),
-    )
+    counts = [f"{len(each.symbols):,} of {each.name}" for each in model.codec.columns]
+    yield Check("labels", "ok", "; ".join(counts))
     yield _sums(model, together)
     if any(_has_spans(model, column) for column in model.codec.columns):
         yield _spans(model, together)
@@ -303,40 +327,37 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
 
 
 def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> list[list[str]]:
-    """So many sentences of different lengths."""
-    pieces = [
-        each
-        for each in tokenizer.symbols()
-        if each not in (BOUNDARY, UNKNOWN) and len(each.split()) == 1
-    ] or ["a"]
-    lengths = 1 + np.arange(count) % LONGEST
+    """Make up `count` sentences of different lengths."""
+    pieces = []
+    for each in tokenizer.symbols():
+        if each not in (BOUNDARY, UNKNOWN) and len(each.split()) == 1:
+            pieces.append(each)
+    if not pieces:
+        pieces = ["a"]
+
+    def draw(number: int) -> list[str]:
+        return [pieces[each] for each in generator.integers(len(pieces), size=number)]
+
+    lengths = (1 + np.arange(count) % LONGEST).tolist()
     if tokenizer.name == "word":
-        return [
-            [pieces[each] for each in generator.integers(len(pieces), size=length)]
-            for length in lengths
-        ]
-    sizes = [generator.integers(1, LONGEST_WORD + 1, size=length) for length in lengths]
-    return [
-        [
-            "".join(pieces[each] for each in generator.integers(len(pieces), size=size))
-            for size in row
-        ]
-        for row in sizes
-    ]
+        return [draw(length) for length in lengths]
+    # Words are made of several tokens.
+    sizes = [generator.integers(1, LONGEST_WORD + 1, size=length).tolist() for length in lengths]
+    return [["".join(draw(size)) for size in row] for row in sizes]
 
 
 def _sums(model: TaskModel, found: list[Prediction]) -> Check:
-    """The sum of the probabilities of labels that is farthest from one; where a text has any number
-    of labels, what is no probability."""
+    """Check that the probabilities of labels sum to one; where a text has any number of labels,
+    that each is a probability."""
     worst, asked = 0.0, 0
     for number, column in enumerate(model.codec.columns):
         p_NK = np.concatenate([_p(each[number]) for each in found]).astype(np.float64)
-        beyond = (
-            np.abs(np.clip(p_NK, 0, 1) - p_NK).max()
-            if column.form == MULTI
-            else np.abs(p_NK.sum(axis=1) - 1).max()
-        )
-        worst, asked = max(worst, float(np.nan_to_num(beyond, nan=np.inf))), asked + len(p_NK)
+        if column.form == MULTI:
+            beyond = np.abs(np.clip(p_NK, 0, 1) - p_NK).max()
+        else:
+            beyond = np.abs(p_NK.sum(axis=1) - 1).max()
+        worst = max(worst, float(np.nan_to_num(beyond, nan=np.inf)))
+        asked += len(p_NK)
     detail = (
         f"probabilities of {asked:,} labels of {len(found)} random sentences: farthest "
         f"from 1 by {worst:.1e}"
@@ -349,29 +370,26 @@ def _has_spans(model: TaskModel, column: LabelColumn) -> bool:
 
 
 def _spans(model: TaskModel, found: list[Prediction]) -> Check:
-    """Whether the labels of spans keep to their scheme."""
+    """Check that the labels of spans keep to their scheme."""
     for number, column in enumerate(model.codec.columns):
         if not _has_spans(model, column):
             continue
         for each in found:
             labels = each[number].best[0].labels
             if tuple(schemes.convert(labels, column.scheme, column.scheme)) != labels:
-                return Check(
-                    "spans",
-                    "failed",
-                    f"{column.name}: {' '.join(labels)} is not in {column.scheme}",
-                )
+                detail = f"{column.name}: {' '.join(labels)} is not in {column.scheme}"
+                return Check("spans", "failed", detail)
     return Check("spans", "ok", f"the labels of {len(found)} random sentences keep to their scheme")
 
 
 def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction]) -> Check:
-    """By how much the probabilities of a sentence change if it is read alone."""
+    """Check that a sentence has the same probabilities alone as in a batch."""
     worst = 0.0
     for text, before in zip(texts, together, strict=True):
         [alone] = predict(model, [text], _SEARCH)
-        differences = [
-            np.abs(_p(one) - _p(other)).max() for one, other in zip(alone, before, strict=True)
-        ]
+        differences = []
+        for one, other in zip(alone, before, strict=True):
+            differences.append(np.abs(_p(one) - _p(other)).max())
         worst = max(worst, float(np.nan_to_num(max(differences), nan=np.inf)))
     detail = f"probabilities of a sentence alone and among others differ by {worst:.1e} at most"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)

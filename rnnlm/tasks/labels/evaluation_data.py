@@ -1,6 +1,7 @@
-"""Labelled data that a model is evaluated on: read as its training data were, unless something else
-is asked for."""
+"""Read labelled data that a model is evaluated on: as its training data were read, unless something
+else is asked for."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -41,39 +42,28 @@ def open_data(
     overrides: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> LabelledData:
-    """The examples of some files as `model` reads them. A bundled corpus is named, and stands for
-    its test part.
+    """Read the examples of some files as `model` needs them. The name of a bundled corpus means its
+    test split.
 
     labels: for each file one with its labels. overrides: settings of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are not to be those of the training
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from those of the training
     data. called: the model, in notices. These name labels that training never saw, and how many
     words cannot be aligned: they count as wrong.
-
-    Raises:
-        TextError: a file cannot be read, or lacks a column. UsageError: the labels are not those
-            that the model has learned.
-        ModelError: the model's folder is damaged.
     """
     settings = _settings(model, labels, overrides or {})
+    label_files = [fspath(each) for each in several(labels, "labels")]
     text = read_labelled(
-        _files(paths),
-        settings,
-        LEVELS[model.task],
-        [fspath(each) for each in several(labels, "labels")],
-        aligned=not settings.align,
+        _files(paths), settings, LEVELS[model.task], label_files, aligned=not settings.align
     )
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
 
 def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "") -> LabelledData:
-    """A text whose columns of labels are those of the codec, in its order, as numbers. name: of the
-    text, and called: of the model, in notices.
-
-    Raises:
-        UsageError: it has other columns.
-    """
+    """Encode a text whose columns of labels are those of the codec, in its order. name: of the
+    text, and called: of the model, in notices."""
     text = _in_schemes(codec, text)
-    name += f", {called}" if called else ""
+    if called:
+        name += f", {called}"
     notice_unseen_labels(codec, text, name)
     if codec.columns[0].form == SOUNDS:
         return _of_sounds(codec, text, name)
@@ -90,7 +80,8 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
     if unseen:
         counted = unseen.most_common()
         shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
-        shown += f" and {len(counted) - MOST_NAMED:,} more" if len(counted) > MOST_NAMED else ""
+        if len(counted) > MOST_NAMED:
+            shown += f" and {len(counted) - MOST_NAMED:,} more"
         notice(
             f"{name}: training never saw {unseen.total():,} of the labels; they count as "
             f"wrong: {shown}"
@@ -98,27 +89,31 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
 
 
 def _files(paths: Paths) -> list[str]:
-    """The files that `paths` name; of bundled corpora the test parts. A folder of that name is no
-    data, but perhaps a model."""
-    bundled = {str(path): corpora.labelled(str(path)) for path in paths if not Path(path).is_file()}
-    return [
-        fspath(path) if (corpus := bundled.get(str(path))) is None else str(corpus.test)
-        for path in paths
-    ]
+    """Return the files that `paths` name; of bundled corpora the test splits."""
+    files = []
+    for path in paths:
+        # A folder with the name of a corpus is no data, but perhaps a model.
+        corpus = None
+        if not Path(path).is_file():
+            corpus = corpora.labelled(str(path))
+        files.append(fspath(path) if corpus is None else str(corpus.test))
+    return files
 
 
 def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
-    """How the model's training data were read, but for what is asked for; a model in memory knows
-    nothing of that."""
+    """Return the settings of the model's training data, changed by what is asked for."""
+    # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
-        stored = asdict(
-            from_stored(LabelledSettings, read_manifest(Path(model.origin[0])).settings)
-        )
+        manifest = read_manifest(Path(model.origin[0]))
+        stored = asdict(from_stored(LabelledSettings, manifest.settings))
+
+    # Files of labels say the format, and without them it cannot be that of the training data.
     asked = {name: value for name, value in overrides.items() if value is not None}
     if labels or stored.get("format") == "parallel":
-        asked = {"format": "parallel" if labels else "auto", **asked}
-    # columns of another format have other names
+        asked.setdefault("format", "parallel" if labels else "auto")
+
+    # Columns of another format have other names.
     if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
     layers = [Layer("the model", stored), Layer("what is asked for", asked)]
@@ -126,72 +121,68 @@ def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> 
 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
-    """The text with the spans of each column of words written as the codec has them."""
-    found, learned = (
-        (len(text.word_columns), len(text.text_columns)),
-        (len(codec.word_columns), len(codec.text_columns)),
-    )
+    """Return the text with the spans of each column of words written as the codec has them."""
+    found = len(text.word_columns), len(text.text_columns)
+    learned = len(codec.word_columns), len(codec.text_columns)
     if found != learned:
-        names = [
-            ", ".join(each)
-            for each in (
-                (*text.word_columns, *text.text_columns),
-                [column.name for column in codec.columns],
-            )
-        ]
-        why = f"they are {names[0]}, and it has learned {names[1]}"
+        its_names = ", ".join((*text.word_columns, *text.text_columns))
+        names = ", ".join(column.name for column in codec.columns)
         raise UsageError(
             "the labels of the data are not those of the model",
-            why,
+            f"they are {its_names}, and it has learned {names}",
             "name columns with --label-column",
         )
-    columns = zip(text.word_columns, codec.word_columns, strict=True)
-    from_to = [(text.scheme.get(name, schemes.NONE), column.scheme) for name, column in columns]
+
+    # The scheme of each column in the data, and that of the model.
+    from_to = []
+    for name, column in zip(text.word_columns, codec.word_columns, strict=True):
+        from_to.append((text.scheme.get(name, schemes.NONE), column.scheme))
     if all(before == after or schemes.NONE in (before, after) for before, after in from_to):
         return text
-    examples = tuple(
-        replace(
-            each,
-            word_labels=tuple(
-                tuple(schemes.convert(row, *both))
-                for row, both in zip(each.word_labels, from_to, strict=True)
-            ),
-        )
-        for each in text.examples
-    )
-    return replace(text, examples=examples)
+
+    examples = []
+    for each in text.examples:
+        rows = []
+        for row, (before, after) in zip(each.word_labels, from_to, strict=True):
+            rows.append(tuple(schemes.convert(row, before, after)))
+        examples.append(replace(each, word_labels=tuple(rows)))
+    return replace(text, examples=tuple(examples))
 
 
 def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Iterable[str]]]:
-    """Each column with all its labels in the text; not of lemmas and the like, of which any may be
-    written."""
+    """Yield each column with all its labels in the text."""
     for place, column in enumerate(codec.word_columns):
+        # Lemmas may be any, seen in training or not.
         if column.form != EDIT:
-            yield column, (label for each in text.examples for label in each.word_labels[place])
+            rows = [each.word_labels[place] for each in text.examples]
+            yield column, itertools.chain.from_iterable(rows)
     for place, column in enumerate(codec.text_columns):
-        rows = (each.text_labels[place] for each in text.examples)
-        yield (
-            column,
-            (label for row in rows for label in labels_in(row)) if column.form == MULTI else rows,
-        )
+        labels = [each.text_labels[place] for each in text.examples]
+        if column.form == MULTI:
+            yield column, itertools.chain.from_iterable(map(labels_in, labels))
+        else:
+            yield column, labels
 
 
 def _seen(column: LabelColumn) -> set[str]:
-    """The labels that a column can write."""
-    return set(join(column.symbols)) if column.form == SOUNDS else column.labels_in(column.scheme)
+    """Return the labels that a column can write."""
+    if column.form == SOUNDS:
+        return set(join(column.symbols))
+    return column.labels_in(column.scheme)
 
 
 def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
-    """Letters and sounds, of which it is not known which letter bears which."""
+    """Encode letters and sounds, of which nobody knows which letter has which sound."""
+    # No letter has more sounds than one did in training.
     most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
-    if beyond := sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples):
+    beyond = sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples)
+    if beyond:
         notice(
             f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds "
             "a letter; they count as wrong"
         )
-    return encode_examples(
-        codec, text, replace(text, examples=tuple(map(_unaligned, text.examples)))
-    )
+    learned = replace(text, examples=tuple(map(_unaligned, text.examples)))
+    return encode_examples(codec, text, learned)
 
 
 def _unaligned(example: Example) -> Example:

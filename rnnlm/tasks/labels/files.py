@@ -1,4 +1,4 @@
-"""Files tagged or classified: read, and written again with labels and all else they hold."""
+"""Tag or classify files: read them, and write them again with labels and all else they hold."""
 
 import csv
 import io
@@ -40,9 +40,9 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 
 @dataclass(frozen=True)
 class DocumentSettings:
-    """How a file is read and written. format: "auto": told by its content. output: None: as the
-    input is; raw text in the format `raw_output`, None: that of the model's training data. column:
-    of the words. tokenised: raw text is split at white space alone."""
+    """How a file is read and written. format: "auto": inferred from its content. output: None: as
+    the input is; raw text in the format `raw_output`, None: that of the model's training data.
+    column: of the words. tokenised: raw text is split at white space alone."""
 
     format: str = "auto"
     output: str | None = None
@@ -52,12 +52,12 @@ class DocumentSettings:
     raw_output: str | None = None
 
     def raw_format(self, codec: Codec) -> str:
-        """The format that raw text is written in."""
+        """Return the format that raw text is written in."""
         return self.output or self.raw_output or usual_format(codec)
 
 
 def usual_format(codec: Codec) -> str:
-    """That of the training data, where it has room for all labels."""
+    """Return the format of the training data, where it has room for all labels."""
     trained = str(codec.details.get(FORMAT))
     if is_of_letters(codec) or trained in ("tsv", "csv", "parquet"):
         return "tsv"
@@ -75,7 +75,7 @@ class Document:
 
 
 def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> Document:
-    """Texts at hand as sentences; for a model of letters each word of them."""
+    """Split texts into words; for a model of letters each word into letters."""
     output = settings.raw_format(codec)
     return Document(_of_texts(codec, texts, settings, output), output)
 
@@ -85,20 +85,22 @@ def _of_texts(
 ) -> Iterator[Sentence]:
     split = at_white_space if settings.tokenised else splitter_of(codec)
     by_word = is_of_letters(codec) and not settings.tokenised
-    items = (item for text in texts for item in (words_in(text) if by_word else [text]))
-    for number, item in enumerate(items, start=1):
-        yield raw_sentence(item, split(item), output, number, number == 1)
+    number = 0
+    for text in texts:
+        for item in words_in(text) if by_word else [text]:
+            number += 1
+            yield raw_sentence(item, split(item), output, number, number == 1)
 
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
-    """The sentences of a file, or of standard input (`-`)."""
+    """Read the sentences of a file, or of standard input (`-`)."""
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
-    format = (
-        detect_document_format(source, labelled, _known_labels(codec))
-        if settings.format == "auto"
-        else settings.format
-    )
+    format = settings.format
+    if format == "auto":
+        format = detect_document_format(source, labelled, _known_labels(codec))
     has_letters = is_of_letters(codec)
+
+    # Raw text has no format to be written in, and is split as the model's training data.
     if format == RAW:
         output = settings.raw_format(codec)
         if has_letters and not settings.tokenised:
@@ -108,6 +110,8 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             split = at_white_space if settings.tokenised else splitter_of(codec)
             found = open_document(source, RAW, labelled, split, output)
         return Document(_not_empty(found, source), output)
+
+    # All else is split into words already.
     if has_letters and format not in TABLES:
         raise UsageError(
             f"format {format} holds sentences",
@@ -118,17 +122,18 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     if has_letters:
         found = _spelled(found, splitter_of(codec), source)
     output = settings.output or format
-    return Document(found if output == format else _converted(found, output), output)
+    if output != format:
+        found = _converted(found, output)
+    return Document(found, output)
 
 
 def _known_labels(codec: Codec) -> set[str]:
-    """The labels of words, in all schemes, by which a file is known to hold some."""
-    plain = [column for column in codec.word_columns if column.form == PLAIN]
-    return {
-        label
-        for column in plain
-        for label in column.labels_in(NONE if column.scheme == NONE else BIOES)
-    }
+    """Return the labels of words, in all schemes. A file with some of them is not raw text."""
+    labels = set()
+    for column in codec.word_columns:
+        if column.form == PLAIN:
+            labels |= column.labels_in(NONE if column.scheme == NONE else BIOES)
+    return labels
 
 
 def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
@@ -142,55 +147,53 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
 def tagged(
     tagger: Tagger, sentences: Iterable[Sentence]
 ) -> Iterator[tuple[Sentence, TaggedSentence]]:
-    """Each sentence and its labels, in order."""
+    """Yield each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
         found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
         yield from zip(window, found, strict=True)
 
 
 def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str) -> str:
-    """The sentence as its document holds it, with its labels, and their probabilities where they
-    were asked for."""
-    figure: Callable[[float], Any] = (
-        (lambda p: round(p, DIGITS)) if format == "jsonl" else (lambda p: f"{p:.{DIGITS}f}")
-    )
+    """Return the sentence as its document holds it, with its labels, and their probabilities where
+    they were asked for."""
+
+    def number(p: float) -> float | str:
+        return round(p, DIGITS) if format == "jsonl" else f"{p:.{DIGITS}f}"
+
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}
     for column in codec.word_columns:
         name, labels = column.name, found.labels[column.name]
+        # A word has any number of sounds: they are no labels of its letters.
         if column.form == SOUNDS:
             text_labels[name] = " ".join(labels)
             continue
         word_labels[name] = labels
         if name in found.probabilities:
             pairs = zip(found.probabilities[name], labels, strict=True)
-            word_labels[name + PROBABILITY] = [figure(p[label]) for p, label in pairs]
+            word_labels[name + PROBABILITY] = [number(p[label]) for p, label in pairs]
     for name, label in found.sentence_labels.items():
         text_labels[name] = label
         if name in found.sentence_probabilities:
-            text_labels[name + PROBABILITY] = figure(
-                found.sentence_probabilities[name].get(label, 0.0)
-            )
+            probability = found.sentence_probabilities[name].get(label, 0.0)
+            text_labels[name + PROBABILITY] = number(probability)
     return sentence.with_labels(word_labels, text_labels)
 
 
 def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
-    """The sentences to be written in another format, which keeps their words, text and multiword
-    forms."""
-    for number, each in enumerate(sentences):
-        yield raw_sentence(
-            each.text or " ".join(each.words),
-            SplitText(each.words, each.ranges),
-            output,
-            each.line,
-            number == 0,
-        )
+    """Prepare the sentences for another format. It keeps their words, text and multiword forms."""
+    is_first = True
+    for each in sentences:
+        text = each.text or " ".join(each.words)
+        split = SplitText(each.words, each.ranges)
+        yield raw_sentence(text, split, output, each.line, is_first)
+        is_first = False
 
 
 def _spelled(
     sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str
 ) -> Iterator[Sentence]:
-    """The rows of a table, in which words stand as such or letter by letter, letter by letter."""
+    """Split the word of each row of a table into letters, unless it is already."""
     for each in sentences:
         if all(len(word) == 1 for word in each.words):
             yield each
@@ -216,7 +219,7 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True)
 class TextFileSettings:
     """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto":
-    told by suffix and content. column: of the text in a table."""
+    inferred from suffix and content. column: of the text in a table."""
 
     format: str = "auto"
     column: str | None = None
@@ -226,21 +229,19 @@ class TextFileSettings:
 
 @dataclass(frozen=True)
 class Text:
-    """A text, or its words, and the row that it stands in."""
+    """A text, or its words, and the row that holds it."""
 
     text: str | Sequence[str]
     row: Row
 
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
-    """The format of a file where nobody names it."""
+    """Infer the format of a file from its name, or from its first line."""
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
         return format_of(kind)
-    if any(
-        tables.is_json(line)
-        for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)
-    ):
+    first_line = islice(lines_with_ends(source, settings.encoding_errors), 1)
+    if any(tables.is_json(line) for _, line in first_line):
         return "jsonl"
     if settings.column:
         raise TextError(
@@ -252,16 +253,17 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
 
 
 def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    """The texts of a file, those without words, too."""
+    """Yield the texts of a file, those without words, too."""
+    read = _lines if format == TEXT_LINES else _rows
     text = None
-    for text in (_lines if format == TEXT_LINES else _rows)(source, format, settings):
+    for text in read(source, format, settings):
         yield text
     if text is None:
         raise TextError(f"no texts in {shown_name(source)}", "nothing stands in it")
 
 
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
-    """Each text and its labels, in order."""
+    """Yield each text and its labels, in order."""
     for window in windows(texts, lambda text: len(text.text)):
         yield from zip(window, classified(model, [each.text for each in window]), strict=True)
 
@@ -269,32 +271,39 @@ def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text,
 def labelled_rows(
     row: Row, found: ClassifiedText, names: Sequence[str], top: int | None
 ) -> Iterator[Row]:
-    """The row of a text with its label and the label's probability for each of the model's columns
-    `names`; a column of the row's own that is called so stays, and "predicted_" comes before the
-    new one's name. top: so many rows, one for each of the most probable labels."""
+    """Yield the row of a text with its label and the label's probability for each of the model's
+    columns `names`. A column of the row that has that name stays, and "predicted_" comes before the
+    name of the new one. top: so many rows, one for each of the most probable labels."""
     for rank in range(1, (top or 1) + 1):
-        added: dict[str, Any] = {RANK: rank} if top else {}
+        added: dict[str, Any] = {}
         for name in names:
             label, probability = _label(found, name, rank) if top else _best(found, name)
             its_name = f"predicted_{name}" if name in row else name
             added |= {its_name: label, its_name + PROBABILITY: probability}
-        if rank == 1 or any(value is not None for key, value in added.items() if key != RANK):
-            yield {**row, **added}
+
+        # A column with fewer labels than another one has none at this rank.
+        has_labels = any(value is not None for value in added.values())
+        if rank == 1 or has_labels:
+            ranked = {RANK: rank} if top else {}
+            yield {**row, **ranked, **added}
 
 
 def writer(format: str) -> Callable[[Row, bool], str]:
-    """What makes text of a row, and of its header where it is the first: "tsv", "csv" or
-    "jsonl"."""
+    """Return the function that makes text of a row, with a header if it is the first. format:
+    "tsv", "csv" or "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
     line = _csv_line if format == "csv" else tables.line
-    return lambda row, is_first: (
-        (line(map(str, row)) if is_first else "") + line(map(cell, row.values()))
-    )
+
+    def write(row: Row, is_first: bool) -> str:
+        header = line(map(str, row)) if is_first else ""
+        return header + line(map(cell, row.values()))
+
+    return write
 
 
 def cell(value: object) -> str:
-    """A value of a row as text; of several probabilities, joined as labels are."""
+    """Return a value of a row as text; several probabilities are joined as labels are."""
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, tuple):
@@ -331,15 +340,13 @@ def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text
     column = None
     asked = [settings.column] if settings.column else []
     for row in read_rows(source, format, settings, asked):
-        column = column or text_column(
-            [str(name) for name in row.values], row.where, LabelledSettings(column=settings.column)
-        )
+        names = [str(name) for name in row.values]
+        if column is None:
+            column = text_column(names, row.where, LabelledSettings(column=settings.column))
         cell = row.values.get(column)
-        text = (
-            cell
-            if isinstance(cell, str)
-            else ()
-            if cell is None
-            else words_of(cell, row.where, column)
-        )
-        yield Text(text, {str(name): value for name, value in row.values.items()})
+        text: str | Sequence[str] = ()
+        if isinstance(cell, str):
+            text = cell
+        elif cell is not None:
+            text = words_of(cell, row.where, column)
+        yield Text(text, dict(zip(names, row.values.values(), strict=True)))

@@ -1,5 +1,5 @@
-"""Fitting a task's network to examples: what can be checked beforehand, the weights it starts from,
-and its training as events."""
+"""Fit a tagger or classifier to examples: the trainer, the joint loss of its label columns, and its
+validation."""
 
 import functools
 import math
@@ -34,9 +34,8 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; what it yields and raises is as for
-    :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name that replace the random ones;
-    the others start at random."""
+    """Train a network on `data`; yields and raises as :func:`rnnlm.neural.fitting.fitting.fit`.
+    initial: weights by name that replace the random ones; the others start at random."""
     yield from fitting.fit_with(make_trainer, resolved, data, stop, initial, save)
 
 
@@ -46,48 +45,52 @@ def make_trainer(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
+    """Make a trainer on the device asked for; set torch's threads and seed. Raises as
     :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(TaskFittingSettings)
     device, precision = fitting.begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     weights = settings.weights_of(len(data.tokenizer.columns))
     with memory_errors(device):
+        # Frozen language models give the same states in each epoch: read once where memory allows.
         if data.tokenizer.beside is not None:
             data.tokenizer.beside.to(device)
         data = contextual.cached(data)
+
+        # Weights that are given replace random ones.
         shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
         network = make_network(shape, data.tokenizer)
         if isinstance(initial, dict):
-            network.load_state_dict(
-                {name: torch.from_numpy(array) for name, array in initial.items()}, strict=False
-            )
+            tensors = {name: torch.from_numpy(array) for name, array in initial.items()}
+            network.load_state_dict(tensors, strict=False)
         network.to(device)
-        errors = resolved.values["encoding_errors"]
         fitting.place_vectors(
             network.encoder.input.weight,
             settings,
             data.tokenizer.tokenizer,
-            errors,
+            resolved.values["encoding_errors"],
             is_started=initial is not None,
         )
+
+        # Weights are the same on all ranks, dropout is not.
         ranks.seed_per_rank(run.seed)
-        rows = stored.facts["source"]["rows"] if stored else settings.batch_rows * ranks.count
+        rows = settings.batch_rows * ranks.count
+        if stored:
+            rows = stored.facts["source"]["rows"]  # on however many ranks the run began
         batches = ExampleBatches(data.train, data.tokenizer, rows, run.seed, device, ranks)
         model = TaskModel(network, data.tokenizer, precision)
-        validation = (
-            TaskValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
-        )
-        trainer = Trainer(
-            JointLoss(model, weights), batches, validation, settings, run, precision, ranks
-        )
+        validation = None
+        if data.valid:
+            validation = TaskValidation(data.valid, model, settings.criterion, ranks)
+        objective = JointLoss(model, weights)
+        trainer = Trainer(objective, batches, validation, settings, run, precision, ranks)
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
 
 
 # ---- The objective and the validation of a task: the joint loss of all label columns, and
-# accuracy, F1 and other figures of labels.
+# accuracy, F1 and other metrics of labels.
 
 LOOKED_AT = 2  # texts, where a few are to be read
 
@@ -101,10 +104,9 @@ class JointLoss:
     def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
         self.reader, self.network, self.weights = model, model.network, tuple(weights)
         self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
-        self.uniform_nats = sum(
-            weight * _uniform_nats(column)
-            for weight, column in zip(self.weights, model.codec.columns, strict=True)
-        )
+        self.uniform_nats = 0.0
+        for weight, column in zip(self.weights, model.codec.columns, strict=True):
+            self.uniform_nats += weight * _uniform_nats(column)
 
     def initial_carry(self, rows: int) -> Carry:
         return ()
@@ -134,14 +136,14 @@ class JointLoss:
 
 
 def _uniform_nats(column: LabelColumn) -> float:
-    """The loss of a blind guess at one place: over K labels log K; where a text has any number of
-    them, log 2 for each."""
+    """Return the loss of a blind guess at one place: over K labels log K; where a text has any
+    number of them, log 2 for each."""
     labels = len(column.symbols)
     return labels * math.log(2) if column.form == MULTI else math.log(max(2, labels))
 
 
 class TaskValidation:
-    """A Validation: the figures of `data`, which each rank measures whole. criterion: of
+    """A Validation: the metrics on `data`, which each rank measures whole. criterion: of
     TaskFittingSettings."""
 
     passes = 1.0
@@ -157,7 +159,7 @@ class TaskValidation:
         self.tokens = data.tokens
 
     def part(self, tokens: int) -> "TaskValidation":
-        """Every so many-th example."""
+        """Return the validation on every n-th example, about `tokens` tokens."""
         data = every(self.model.codec, self.data, -(-self.tokens // tokens))
         return TaskValidation(data, self.model, self.criterion, self.ranks)
 
@@ -166,18 +168,17 @@ class TaskValidation:
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         found = evaluation.answers(self.model, self.data, stop=self.ranks.own_stop(stop))
+        # If one rank was stopped, none has a verdict.
         stopped = self.ranks.totals(float(found is None))[0]
         self.ranks.synchronize()
-        return (
-            None
-            if stopped or found is None
-            else evaluation.verdict(self.model, self.data, found, self.criterion)
-        )
+        if stopped or found is None:
+            return None
+        return evaluation.verdict(self.model, self.data, found, self.criterion)
 
     def read_some(self) -> None:
-        """The first texts, one after the other, so that there is no padding."""
+        """Read the first texts, one after the other, so that there is no padding."""
         for number in range(min(LOOKED_AT, self.data.sentences)):
+            chosen = np.array([number])
             with self.model.reading():
-                self.model.network(
-                    batch_tensors(self.data.words_encoded, np.array([number]), self.model.device)
-                )
+                inputs = batch_tensors(self.data.words_encoded, chosen, self.model.device)
+                self.model.network(inputs)

@@ -1,5 +1,5 @@
-"""What reads the features of an encoder and gives labels: heads for words (softmax, CRF, label
-feedback) and for texts.
+"""Heads: from the features of an encoder to labels of words (softmax, CRF, label feedback) and of
+texts.
 
 Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1
 in padding and where training never saw the label. Losses and probabilities are in fp32 or wider,
@@ -31,32 +31,27 @@ from rnnlm.tasks.padding import is_word
 # Shapes: T time, B rows, K labels, n paths of a row, Y labels and the end.
 
 CELLS_AT_ONCE = 1 << 22  # of rows times labels times labels: 16 MB
-# bool: which labels may begin (K,), end (K,), and follow each other (from, to)
+# bool: which labels may begin (K,), end (K,), and follow each other (from, to).
 Constraints = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Chain(NamedTuple):
-    """What a label sequence scores beside its labels: its first label, its last one, and each two
-    neighbours [from, to]."""
+    """The scores of a label sequence beside those of its labels: of its first label, its last one,
+    and each two neighbours [from, to]."""
 
     start_K: Tensor
     end_K: Tensor
     transitions_KK: Tensor
 
     def constrained(self, constraints: Constraints | None) -> "Chain":
-        """The chain with -inf where `constraints` forbid."""
+        """Return the chain with -inf where `constraints` forbid."""
         if constraints is None:
             return self
-        allowed = [
-            torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.start_K.device)
-            for mask in constraints
-        ]
-        return Chain(
-            *(
-                each.detach().masked_fill(~mask, -torch.inf)
-                for each, mask in zip(self, allowed, strict=True)
-            )
-        )
+        scores = []
+        for each, allowed in zip(self, constraints, strict=True):
+            mask = torch.from_numpy(np.ascontiguousarray(allowed, dtype=bool)).to(each.device)
+            scores.append(each.detach().masked_fill(~mask, -torch.inf))
+        return Chain(*scores)
 
 
 @dataclass(frozen=True)
@@ -72,23 +67,24 @@ class Paths:
 
 
 def widened(scores: Tensor) -> Tensor:
-    """Scores in fp32 or wider, in whatever type they were computed."""
+    """Return scores in fp32 or wider, in whatever type they were computed."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | None:
-    """The chain of labels that are independent but for `constraints`, of the type and on the device
-    of `like`; None without any: it would have K^2 zeros, and K may be thousands."""
+    """Return the chain of labels that are independent but for `constraints`, of the type and on the
+    device of `like`; None without any: it would have K^2 zeros, and K may be thousands."""
     if constraints is None:
         return None
-    return Chain(*(like.new_zeros(mask.shape) for mask in constraints)).constrained(constraints)
+    free = Chain(*(like.new_zeros(mask.shape) for mask in constraints))
+    return free.constrained(constraints)
 
 
 def best_paths(
     scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The label sequence of the highest score, (T, B), and its score, (B,); as :func:`nbest_paths`
-    has them."""
+    """Return the label sequence of the highest score, (T, B), and its score, (B,), as
+    :func:`nbest_paths` does."""
     labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, 1)
     return labels_nTB[0], score_nB[0]
 
@@ -97,68 +93,69 @@ def best_paths(
 def nbest_paths(
     scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: int
 ) -> tuple[Tensor, Tensor]:
-    """The n label sequences of the highest scores, (n, T, B), best first, and their scores, (n, B).
+    """Return the n label sequences of the highest scores, (n, T, B), best first, and their scores,
+    (n, B).
 
     Labels are -1 in padding. Where a row has fewer than n sequences, the rest has score -inf and
     labels -1.
 
     From each row's end backwards the n best suffixes are kept, each scored with the best beginning
     it can have. That is exact: a suffix of the k-th best sequence is below at most k - 1 others,
-    since each of those belongs to a better sequence of its own.
+    since each of those belongs to another better sequence.
     """
     T, B, K = scores_TBK.shape
+    device = scores_TBK.device
     best_TBK = _best_beginnings(scores_TBK, chain)
-    # before each label, and before the end, which is K
+    # The score of each label before each label, and before the end, which is K.
     before_YK = scores_TBK.new_zeros(1).expand(K + 1, K)
     if chain is not None:
         before_YK = torch.cat([chain.transitions_KK.t(), chain.end_K.unsqueeze(0)])
     if n == 1:
         return paths_first(*_best_path(scores_TBK, best_TBK, lengths_B, before_YK))
-    next_Bn = torch.full((B, n), K, device=scores_TBK.device)
-    # what is after place t scores
-    after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=scores_TBK.device)
+
+    # One suffix of each row, that of no labels; of each its first label, and its score.
+    next_Bn = torch.full((B, n), K, device=device)
+    after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=device)
     after_Bn[:, 0] = 0
-    score_Bn, same_Bn, steps = after_Bn, torch.arange(n, device=scores_TBK.device).expand(B, n), []
+    score_Bn = after_Bn
+    same_Bn = torch.arange(n, device=device).expand(B, n)
+    steps = []
     for t in reversed(range(T)):
+        # Put each label before each suffix, and keep the n that are part of the best sequences.
         is_word_B1 = (t < lengths_B).unsqueeze(1)
         after_BnK = after_Bn.unsqueeze(2) + before_YK[next_Bn]
         found_Bn, index_Bn = (best_TBK[t].unsqueeze(1) + after_BnK).flatten(1).topk(n)
-        label_Bn = index_Bn % K
+        label_Bn, pointer_Bn = index_Bn % K, index_Bn // K
         after = after_BnK.flatten(1).gather(1, index_Bn) + scores_TBK[t].gather(1, label_Bn)
-        after_Bn, score_Bn = (
-            torch.where(is_word_B1, after, after_Bn),
-            torch.where(is_word_B1, found_Bn, score_Bn),
-        )
+
+        # Nothing changes at places beyond a row's end.
+        after_Bn = torch.where(is_word_B1, after, after_Bn)
+        score_Bn = torch.where(is_word_B1, found_Bn, score_Bn)
         next_Bn = torch.where(is_word_B1, label_Bn, next_Bn)
-        steps.append(
-            (
-                torch.where(is_word_B1, label_Bn, PADDING),
-                torch.where(is_word_B1, index_Bn // K, same_Bn),
-            )
-        )
+        label_Bn = torch.where(is_word_B1, label_Bn, PADDING)
+        steps.append((label_Bn, torch.where(is_word_B1, pointer_Bn, same_Bn)))
     return paths_first(follow(steps[::-1], same_Bn), score_Bn)
 
 
 def _best_path(
     scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The one best path of each row, (T, B, 1), and its score, (B, 1): what :func:`nbest_paths`
-    does for n = 1, in fewer steps."""
+    """Return the one best path of each row, (T, B, 1), and its score, (B, 1): what
+    :func:`nbest_paths` does for n = 1, in fewer steps."""
     T, B, K = scores_TBK.shape
     next_B = torch.full((B,), K, device=scores_TBK.device)
     score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
-    # elsewhere looking would wait
-    is_padded, labels = lengths_B.device.type != "cpu" or bool((lengths_B < T).any()), []
+    labels = []
+    # On a GPU looking for padding would wait.
+    is_padded = lengths_B.device.type != "cpu" or bool((lengths_B < T).any())
     for t in reversed(range(T)):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
         found_B, label_B = (best_TBK[t] + after_BK).max(1)
         after = (after_BK + scores_TBK[t]).gather(1, label_B.unsqueeze(1)).squeeze(1)
         if is_padded:
             is_word_B = t < lengths_B
-            found_B, after = (
-                torch.where(is_word_B, found_B, score_B),
-                torch.where(is_word_B, after, after_B),
-            )
+            found_B = torch.where(is_word_B, found_B, score_B)
+            after = torch.where(is_word_B, after, after_B)
             next_B = torch.where(is_word_B, label_B, next_B)
             label_B = torch.where(is_word_B, label_B, PADDING)
         else:
@@ -169,26 +166,25 @@ def _best_path(
 
 
 def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
-    """The score of the best labels up to each place that end in each label, (T, B, K)."""
+    """Return the score of the best labels up to each place that end in each label, (T, B, K)."""
     if chain is None:
         best_TB1 = scores_TBK.amax(2, keepdim=True).cumsum(0)
         return torch.cat([scores_TBK[:1], best_TB1[:-1] + scores_TBK[1:]])
-    # [to, from]: a maximum over the last dimension is the fastest
+    # [to, from]: a maximum over the last dimension is the fastest.
     into_KK = chain.transitions_KK.t().contiguous()
+    # With thousands of labels all rows at once would need too much memory.
     rows = max(1, CELLS_AT_ONCE // into_KK.numel())
     best = [chain.start_K + scores_TBK[0]]
     for scores_BK in scores_TBK[1:]:
-        before_BK = torch.cat(
-            [(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)]
-        )
-        best.append(before_BK + scores_BK)
+        parts = [(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)]
+        best.append(torch.cat(parts) + scores_BK)
     return torch.stack(best)
 
 
 def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
-    """The labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn, pointers_Bn),
-    the last one of the search first; a pointer is the number that its path has in the step after it
-    in the list."""
+    """Collect the labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn,
+    pointers_Bn), the last one of the search first; a pointer is the number that its path has in the
+    step after it in the list."""
     labels = []
     for label_Bn, pointer_Bn in steps:
         labels.append(label_Bn.gather(1, path_Bn))
@@ -197,15 +193,15 @@ def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
 
 
 def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path: its
-    score is -inf."""
+    """Return labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path:
+    its score is -inf."""
     score_nB = score_Bn.t()
-    return labels_TBn.permute(2, 0, 1).masked_fill(
-        torch.isneginf(score_nB).unsqueeze(1), PADDING
-    ), score_nB
+    is_none_n1B = torch.isneginf(score_nB).unsqueeze(1)
+    return labels_TBn.permute(2, 0, 1).masked_fill(is_none_n1B, PADDING), score_nB
 
 
-# ---- heads
+# ---- The heads themselves: a loss in training, and in use the best label sequences and the
+# probabilities of labels.
 
 
 class TaggingHead(nn.Module):
@@ -219,8 +215,8 @@ class TaggingHead(nn.Module):
     def loss(
         self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The sum of -log p in nats, and the number of labels it is about: those that are known.
-        Waits for no device."""
+        """Return the sum of -log p in nats over the labels that are known, and how many they are.
+        Nothing waits for the device."""
         labels_TB = labels_TB.masked_fill(~is_word(len(labels_TB), lengths_B), PADDING)
         return self._nats(features_TBH, labels_TB, lengths_B), (labels_TB != PADDING).sum()
 
@@ -233,40 +229,35 @@ class TaggingHead(nn.Module):
         beam: int = 1,
         nbest: int = 1,
     ) -> Paths:
-        """The `nbest` most probable label sequences of each row, and their log-probabilities.
+        """Find the `nbest` most probable label sequences of each row, and their log-probabilities.
 
         constraints: which labels may begin, end and follow each other. A row none of whose
         sequences is allowed is labelled without them. beam: hypotheses kept a row with label
-        feedback; softmax and CRF search exactly.
-
-        Raises:
-            UsageError: with label feedback, `nbest` is above `beam`.
+        feedback, at least `nbest`; softmax and CRF search exactly.
         """
         paths = self._search(features_TBH, lengths_B, constraints, beam, nbest)
         lost_B = torch.isneginf(paths.logprob_nB[0])
         if constraints is None or not lost_B.any():
             return paths
         free = self._search(features_TBH[:, lost_B], lengths_B[lost_B], None, beam, nbest)
-        paths.labels_nTB[:, :, lost_B], paths.logprob_nB[:, lost_B] = (
-            free.labels_nTB,
-            free.logprob_nB,
-        )
+        paths.labels_nTB[:, :, lost_B] = free.labels_nTB
+        paths.logprob_nB[:, lost_B] = free.logprob_nB
         return paths
 
     @torch.no_grad()
     def label_probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        """The probability of each label at each place, (T, B, K), zeros in padding. No constraints
-        apply."""
+        """Return the probability of each label at each place, (T, B, K), zeros in padding. No
+        constraints apply."""
         p_TBK = self._probabilities(features_TBH, lengths_B)
         return p_TBK.masked_fill(~is_word(len(p_TBK), lengths_B).unsqueeze(2), 0)
 
     def hidden_matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them) of recurrent layers, to be
+        """Yield (weights, what they multiply, blocks stacked in them) of recurrent layers, to be
         initialised."""
         return iter(())
 
     def output_matrices(self) -> list[Tensor]:
-        """The weights of output layers, to be initialised."""
+        """Return the weights of output layers, to be initialised."""
         raise NotImplementedError
 
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
@@ -309,17 +300,15 @@ class SoftmaxHead(TaggingHead):
         nbest: int,
     ) -> Paths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
-        if constraints is None and nbest == 1:  # what the search below finds, too
+        # A maximum at each place is what the search below finds, too, but faster.
+        if constraints is None and nbest == 1:
             is_padding_TB = ~is_word(len(logprob_TBK), lengths_B)
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
-            labels_TB, logprob_TB = (
-                labels_TB.masked_fill(is_padding_TB, PADDING),
-                logprob_TB.masked_fill(is_padding_TB, 0),
-            )
+            labels_TB = labels_TB.masked_fill(is_padding_TB, PADDING)
+            logprob_TB = logprob_TB.masked_fill(is_padding_TB, 0)
             return Paths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
-        return Paths(
-            *nbest_paths(logprob_TBK, lengths_B, constraint_chain(constraints, logprob_TBK), nbest)
-        )
+        chain = constraint_chain(constraints, logprob_TBK)
+        return Paths(*nbest_paths(logprob_TBK, lengths_B, chain, nbest))
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.softmax(_scores(self.output, features_TBH), dim=2)
@@ -338,9 +327,8 @@ class CrfHead(TaggingHead):
         return [self.output.weight]
 
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        return -self.chain.log_likelihood(
-            _scores(self.output, features_TBH), labels_TB, lengths_B
-        ).sum()
+        scores_TBK = _scores(self.output, features_TBH)
+        return -self.chain.log_likelihood(scores_TBK, labels_TB, lengths_B).sum()
 
     def _search(
         self,
@@ -408,7 +396,8 @@ class TextHead(nn.Module):
         self.multi_label = multi_label
 
     def loss(self, features_BH: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum of -log p in nats, and the number of texts it is about. Waits for no device.
+        """Return the sum of -log p in nats, and the number of texts that have a known label.
+        Nothing waits for the device.
 
         labels: (B,), -1 where a text has none that is known, which is left out; with `multi_label`
         (B, K), one where a text has the label and zero where not, and the sum is over all labels of
@@ -416,38 +405,38 @@ class TextHead(nn.Module):
         """
         scores_BK = _scores(self.output, features_BH)
         if self.multi_label:
-            nats = F.binary_cross_entropy_with_logits(
-                scores_BK, labels.to(scores_BK.dtype), reduction="sum"
-            )
+            is_label_BK = labels.to(scores_BK.dtype)
+            nats = F.binary_cross_entropy_with_logits(scores_BK, is_label_BK, reduction="sum")
             return nats, labels.new_full((), len(labels), dtype=torch.long)
         return _cross_entropy(scores_BK, labels), (labels != PADDING).sum()
 
     @torch.no_grad()
     def label_probabilities(self, features_BH: Tensor) -> Tensor:
-        """(B, K): they sum to one over the labels, or with `multi_label` are each label's own."""
+        """Return the probability of each label, (B, K): they sum to one over the labels, or with
+        `multi_label` each label's is independent."""
         scores_BK = _scores(self.output, features_BH)
         return torch.sigmoid(scores_BK) if self.multi_label else torch.softmax(scores_BK, dim=1)
 
     def output_matrices(self) -> list[Tensor]:
-        """The weights of the output layer, to be initialised."""
+        """Return the weights of the output layer, to be initialised."""
         return [self.output.weight]
 
 
 def _scores(output: nn.Linear, features: Tensor) -> Tensor:
-    """The product in the type that autocast asks for, the scores in fp32 or wider."""
+    """Compute the product in the type that autocast asks for; return it in fp32 or wider."""
     return widened(output(features))
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """The sum of -log softmax(scores) at the labels that are known; scores (..., K), labels
+    """Return the sum of -log softmax(scores) at the labels that are known; scores (..., K), labels
     (...)."""
     return F.cross_entropy(
         scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum"
     )
 
 
-# ---- A tagger that reads its own labels: a forward layer over each word's features and the vector
-# of the label before, and a softmax.
+# ---- Label feedback: a forward layer over each word's features and the vector of the label before,
+# and a softmax.
 #
 # log p(y) = sum_t log p(y_t | features_1..t, y_1..t-1), so that the labels depend on all labels
 # before (Mesnil et al. 2015; Vaswani et al. 2016). Training reads the labels of the data (teacher
@@ -459,8 +448,9 @@ INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
 
 
 class LabelFeedback(nn.Module):
-    """layer: reads H + label_size numbers a word, the features before the label's vector. Label K
-    stands before the first one; a label that is not known (-1) is read as zeros."""
+    """A tagger that reads its labels. layer: reads H + label_size numbers a word, the features
+    before the label's vector. Label K comes before the first one; a label that is not known (-1) is
+    read as zeros."""
 
     def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
         super().__init__()
@@ -471,11 +461,12 @@ class LabelFeedback(nn.Module):
         self.output = nn.Linear(layer.width, labels)
 
     def forward(self, features_TBH: Tensor, labels_TB: Tensor) -> Tensor:
-        """Scores of all labels at each place, given the labels before it, (T, B, K), whose softmax
-        is p: one pass of the layer."""
+        """Return the scores of all labels at each place, given the labels before it, (T, B, K),
+        whose softmax is p: one pass of the layer."""
         first_1B = torch.full_like(labels_TB[:1], self.labels)
         inputs_TBE = self._input(features_TBH, torch.cat([first_1B, labels_TB[:-1]]))
-        return widened(self.output(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0]))
+        y_TBH, _ = self.layer(inputs_TBE, self._state(features_TBH.shape[1]))
+        return widened(self.output(y_TBH))
 
     @torch.no_grad()
     def search(
@@ -486,69 +477,67 @@ class LabelFeedback(nn.Module):
         beam: int,
         n: int,
     ) -> Paths:
-        """The best `n` of `beam` hypotheses, exact where `beam` is not below the number of label
-        sequences.
+        """Return the best `n` of `beam` hypotheses; exact if `beam` is not below the number of
+        label sequences.
 
-        A hypothesis that the constraints do not let come to an end is dropped at once: one that is
-        allowed is found wherever there is one.
+        A hypothesis that the constraints do not let come to an end is dropped at once, so that an
+        allowed one is found wherever there is one.
         """
         (T, B), W, K = features_TBH.shape[:2], beam, self.labels
         state, device = self._state(B * W), features_TBH.device
-        after_YK, to_go_TK = _allowed(
-            constraint_chain(constraints, self.vectors_KE), self.vectors_KE, T
-        )
+        chain = constraint_chain(constraints, self.vectors_KE)
+        after_YK, to_go_TK = _allowed(chain, self.vectors_KE, T)
+
+        # One hypothesis of each row, that of no labels.
         before_BW = torch.full((B, W), K, device=device)
         score_BW = torch.full((B, W), -torch.inf, device=device)
         score_BW[:, 0] = 0
-        same_BW, row_B1, steps = (
-            torch.arange(W, device=device).expand(B, W),
-            torch.arange(B, device=device).unsqueeze(1),
-            [],
-        )
+        same_BW = torch.arange(W, device=device).expand(B, W)
+        row_B1 = torch.arange(B, device=device).unsqueeze(1)
+        steps = []
         for t in range(T):
-            is_word_B1 = (t < lengths_B).unsqueeze(1)
-            inputs_NE = self._input(
-                features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten()
-            )
-            # takes half the time of a kernel, whose call pays for longer windows alone
+            # A step takes half the time of a kernel, whose call pays for longer windows alone.
+            features_NH = features_TBH[t].repeat_interleave(W, dim=0)
+            inputs_NE = self._input(features_NH, before_BW.flatten())
             step, state = self.layer.step(inputs_NE, state)
-            logprob_BWK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1).view(
-                B, W, K
-            )
-            allowed_BWK = after_YK[before_BW] + to_go_TK[
-                (lengths_B - 1 - t).clamp(min=0)
-            ].unsqueeze(1)
-            total_BWK = score_BW.unsqueeze(2) + logprob_BWK + allowed_BWK
+            logprob_NK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1)
+
+            # Extend each hypothesis by each label, and keep the best.
+            to_go_B = (lengths_B - 1 - t).clamp(min=0)
+            allowed_BWK = after_YK[before_BW] + to_go_TK[to_go_B].unsqueeze(1)
+            total_BWK = score_BW.unsqueeze(2) + logprob_NK.view(B, W, K) + allowed_BWK
             found_BW, index_BW = total_BWK.flatten(1).topk(W)
+
+            # Nothing changes at places beyond a row's end.
+            is_word_B1 = (t < lengths_B).unsqueeze(1)
             from_BW = torch.where(is_word_B1, index_BW // K, same_BW)
             before_BW = torch.where(is_word_B1, index_BW % K, before_BW)
             score_BW = torch.where(is_word_B1, found_BW, score_BW)
-            state = tuple(part.index_select(1, (row_B1 * W + from_BW).flatten()) for part in state)
+            from_N = (row_B1 * W + from_BW).flatten()
+            state = tuple(part.index_select(1, from_N) for part in state)
             steps.append((torch.where(is_word_B1, before_BW, PADDING), from_BW))
         labels_WTB, score_WB = paths_first(follow(steps[::-1], same_BW).flip(0), score_BW)
         return Paths(labels_WTB[:n], score_WB[:n])
 
     def _input(self, features: Tensor, before: Tensor) -> Tensor:
-        """What the layer reads: features (..., H) and the vectors of the labels before, (...), side
-        by side."""
-        vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(
-            -1
-        )
+        """Return what the layer reads: features (..., H) and the vectors of the labels before,
+        (...), side by side."""
+        vectors = F.embedding(before.clamp(min=0), self.vectors_KE)
+        vectors = vectors * (before != PADDING).unsqueeze(-1)
         return torch.cat([features, vectors.to(features.dtype)], dim=-1)
 
     def _state(self, rows: int) -> State:
-        return tuple(
-            self.vectors_KE.new_zeros(places, rows, width)
-            for places, width in self.layer.state_shapes()
-        )
+        shapes = self.layer.state_shapes()
+        return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in shapes)
 
 
 def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tensor]:
-    """Zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the
+    """Return zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the
     beginning, (K + 1, K); and where a label with t words to go can come to no end, (T, K)."""
     if chain is None:
         K = len(like_KE) - 1
-        return like_KE.new_zeros(1).expand(K + 1, K), like_KE.new_zeros(1).expand(T, K)
+        zero_1 = like_KE.new_zeros(1)
+        return zero_1.expand(K + 1, K), zero_1.expand(T, K)
     to_go = [chain.end_K]
     for _ in range(T - 1):
         to_go.append((chain.transitions_KK + to_go[-1]).amax(1))
@@ -576,47 +565,48 @@ class LinearChain(nn.Module):
         self.transitions_KK = nn.Parameter(torch.zeros(labels, labels))
 
     def chain(self, dtype: torch.dtype = torch.float32) -> Chain:
-        """The scores as paths.py wants them, in fp32 or a wider `dtype`."""
+        """Return the scores as a search needs them, in fp32 or a wider `dtype`."""
         dtype = torch.promote_types(dtype, self.start_K.dtype)
         return Chain(self.start_K.to(dtype), self.end_K.to(dtype), self.transitions_KK.to(dtype))
 
     def log_likelihood(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """log p of each row's labels, in nats, shape (B,).
+        """Return log p of each row's labels, in nats, shape (B,).
 
         A label of -1 before a row's end is unknown: the probability is then the sum over all labels
         at that place.
         """
         scores_TBK = widened(scores_TBK)
         is_unknown_TB = (labels_TB == PADDING) & is_word(len(labels_TB), lengths_B)
-        # where looking waits for no device
+        # The shorter way where all labels are known. On a GPU looking would wait.
         if labels_TB.device.type == "cpu" and not is_unknown_TB.any():
-            return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(
-                scores_TBK, lengths_B
-            )
-        is_other_TBK = torch.arange(
-            scores_TBK.shape[2], device=labels_TB.device
-        ) != labels_TB.unsqueeze(2)
+            score_B = self.score(scores_TBK, labels_TB, lengths_B)
+            return score_B - self.log_partition(scores_TBK, lengths_B)
+
+        # The sum over the label sequences that fit, divided by that over all.
+        labels_K = torch.arange(scores_TBK.shape[2], device=labels_TB.device)
+        is_other_TBK = labels_K != labels_TB.unsqueeze(2)
         fitting_TBK = scores_TBK.masked_fill(is_other_TBK & ~is_unknown_TB.unsqueeze(2), -torch.inf)
         both_TBK = torch.cat([fitting_TBK, scores_TBK], dim=1)  # one pass over time for both sums
         fitting_B, all_B = self.log_partition(both_TBK, lengths_B.repeat(2)).chunk(2)
         return fitting_B - all_B
 
     def score(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's end is
-        not read."""
+        """Return score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's
+        end is not read."""
         scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         labels_TB = labels_TB.clamp(min=0)
         is_word_TB = is_word(len(labels_TB), lengths_B)
+        # Each label's score, and that of its place after the label before.
         each_TB = scores_TBK.gather(2, labels_TB.unsqueeze(2)).squeeze(2)
-        each_TB = each_TB + torch.cat(
-            [start_K[labels_TB[:1]], transitions_KK[labels_TB[:-1], labels_TB[1:]]]
-        )
+        after_TB = transitions_KK[labels_TB[:-1], labels_TB[1:]]
+        each_TB = each_TB + torch.cat([start_K[labels_TB[:1]], after_TB])
         last_1B = labels_TB.gather(0, (lengths_B - 1).clamp(min=0).unsqueeze(0))
-        return each_TB.masked_fill(~is_word_TB, 0).sum(0) + end_K[last_1B[0]] * (lengths_B > 0)
+        ended_B = end_K[last_1B[0]] * (lengths_B > 0)
+        return each_TB.masked_fill(~is_word_TB, 0).sum(0) + ended_B
 
     def log_partition(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
-        """log Z of each row, in nats, shape (B,); 0 for a row of length 0.
+        """Return log Z of each row, in nats, shape (B,); 0 for a row of length 0.
 
         The forward recursion in the linear domain, each step's weights divided by their sum
         (Rabiner 1989, section V.A), so that a step is a matrix product. Exact while the transition
@@ -628,6 +618,7 @@ class LinearChain(nn.Module):
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         is_word_TB = is_word(len(scores_TBK), lengths_B)
         scores_TBK = scores_TBK.masked_fill(~is_word_TB.unsqueeze(2), 0)
+        # Shift scores so that no exponential is above one.
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
         with _without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
@@ -635,24 +626,26 @@ class LinearChain(nn.Module):
             # as its logarithm.
             sums: list[Tensor] = []
             steps: list[Tensor] = []
-            # by an index, the gradient of each step would be as large as that of all of them
+            tiny = torch.finfo(exp_TBK.dtype).tiny
+            # By an index, the gradient of each step would be as large as that of all of them.
             for exp_BK in exp_TBK.unbind():
-                weights_BK = (steps[-1] @ exp_KK if steps else start_K.exp()) * exp_BK
-                sums.append(
-                    weights_BK.detach()
-                    .sum(1, keepdim=True)
-                    .clamp(min=torch.finfo(weights_BK.dtype).tiny)
-                )
+                before_BK = steps[-1] @ exp_KK if steps else start_K.exp()
+                weights_BK = before_BK * exp_BK
+                sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=tiny))
                 steps.append(weights_BK / sums[-1])
+            # Each row ends at its last word.
             last_1BK = (lengths_B - 1).clamp(min=0).view(1, -1, 1).expand(1, *steps[0].shape)
-            ended_B = (torch.stack(steps).gather(0, last_1BK)[0] * end_K.exp()).sum(1).log()
+            last_BK = torch.stack(steps).gather(0, last_1BK)[0]
+            ended_B = (last_BK * end_K.exp()).sum(1).log()
+
+        # Add the logarithms of what was subtracted and divided by.
         logs_TB = (torch.stack(sums).log() + top_TB1).squeeze(2)
         logs_TB = torch.cat([logs_TB[:1], logs_TB[1:] + top])
         return logs_TB.masked_fill(~is_word_TB, 0).sum(0) + ended_B * (lengths_B > 0)
 
     def marginals(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
-        """p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the gradient of
-        log Z with respect to the scores."""
+        """Return p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the
+        gradient of log Z with respect to the scores."""
         with torch.inference_mode(False), torch.enable_grad(), _without_autocast(scores_TBK):
             scores_TBK = widened(scores_TBK).detach().clone().requires_grad_()
             total = self.log_partition(scores_TBK, lengths_B.clone()).sum()
@@ -661,8 +654,6 @@ class LinearChain(nn.Module):
 
 def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:
     device = x.device.type  # meta has no autocast
-    return (
-        torch.autocast(device, enabled=False)
-        if torch.amp.is_autocast_available(device)
-        else contextlib.nullcontext()
-    )
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""A trained network of a task, as it is loaded, saved, and read with."""
+"""A trained tagger or classifier: loaded, saved, reading texts, predicting labels."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,56 +44,51 @@ from rnnlm.text.labelled.splitting import SplitText
 
 @keeps(LayerReader)
 class TaskLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. Lines are
-    split into words as the training data are; one without words is read as the one word `</s>`. The
-    features of a classifier are those of the whole text."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. It splits
+    lines into words as the training data are split, and reads a line without words as the one word
+    `</s>`. The features of a classifier are those of the whole text."""
 
     def __init__(self, model: "TaskModel") -> None:
         self.model = model
         settings = model.network.settings
         self.text_layers = () if model.codec.word_columns else (FEATURES,)
-        self._parts = (
-            parts_of(settings)
-            if isinstance(settings, RecurrentTaskSettings)
-            else {INPUT: [(settings.input_width, False)]}
-        )
+        self._parts: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+        if isinstance(settings, RecurrentTaskSettings):
+            self._parts = parts_of(settings)
         self.layers = tuple(self._parts | {FEATURES: []})
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         split = splitter_of(self.model.codec)
         found = [split(line) for line in lines]
-        spans = (
-            [places_of(line, its) for line, its in zip(lines, found, strict=True)]
-            if with_words
-            else None
-        )
+        spans = None
+        if with_words:
+            spans = [places_of(line, its) for line, its in zip(lines, found, strict=True)]
         return self._encoded([each.words for each in found], spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already; their places are those in a line with a space
-        between two words."""
-        return self._encoded(
-            texts, [places_of(" ".join(words), SplitText(tuple(words))) for words in texts]
-        )
+        """Encode texts that are split into words already; the words' places are those in a line
+        with a space between two words."""
+        spans = [places_of(" ".join(words), SplitText(tuple(words))) for words in texts]
+        return self._encoded(texts, spans)
 
     def _encoded(
         self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None
     ) -> EncodedLines:
-        """spans: the places of the words of each text; None where nobody asks for the words."""
-        encoded = with_boundaries(
-            encode_texts(self.model.codec, texts), self.model.codec.tokenizer.boundary_id
-        )
+        """Encode texts of which each has a word, `</s>` where there is none. spans: the places of
+        the words of each text; None where nobody asks for the words."""
+        codec = self.model.codec
+        encoded = with_boundaries(encode_texts(codec, texts), codec.tokenizer.boundary_id)
         if encoded.beside is not None:
-            models = zip(encoded.beside.encoded, encoded.beside.models.tokenizers, strict=True)
-            beside = tuple(
-                with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in models
-            )
-            encoded = replace(encoded, beside=replace(encoded.beside, encoded=beside))
+            pairs = zip(encoded.beside.encoded, encoded.beside.models.tokenizers, strict=True)
+            beside = [with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in pairs]
+            encoded = replace(encoded, beside=replace(encoded.beside, encoded=tuple(beside)))
+        if spans is None:
+            return EncodedLines(encoded.token_lengths, (), encoded)
+
+        # Which tokens each word has, counted from the text's first.
         found = []
         bounds = itertools.pairwise(encoded.word_offsets.tolist())
-        for words, places, (first, end) in (
-            zip(texts, spans, bounds, strict=True) if spans is not None else ()
-        ):
+        for words, places, (first, end) in zip(texts, spans, bounds, strict=True):
             offsets_W = encoded.token_offsets[first : end + 1] - encoded.token_offsets[first]
             tokens_W2 = np.stack([offsets_W[:-1], offsets_W[1:]], axis=1)[: len(words)]
             found.append(LineWords(tuple(words), places, tokens_W2))
@@ -106,59 +101,68 @@ class TaskLayers:
         lengths_B = encoded.lengths_L[chosen_B]
         found: dict[str, LayerOutputs] = {}
         with self.model.reading():
+            # Layers that give a vector of each token.
             if set(layers) - set(self.text_layers):
                 names = [name for name in self.layers if name not in self.text_layers]
                 for name, values in zip(names, self.model.network.layers(inputs), strict=False):
                     found[name] = side_by_side(values, self._parts[name], lengths_B)
+            # A classifier's features are one vector of each text.
             if set(layers) & set(self.text_layers):
                 text_BH = self.model.network(inputs).text_BH
-                found[FEATURES] = side_by_side(
-                    text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B)
-                )
+                parts = [(text_BH.shape[1], False)]
+                one_B = np.ones_like(lengths_B)
+                found[FEATURES] = side_by_side(text_BH.unsqueeze(0), parts, one_B)
         return [found[layer] for layer in layers]
 
 
 def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:
-    """A layer of these parts, which reads rows of these lengths."""
-    first_B = np.zeros_like(lengths_B)
-    pieces = zip(values_TBH.split([width for width, _ in parts], dim=2), parts, strict=True)
-    of = tuple(
-        Part(piece, is_backward, first_B if is_backward else lengths_B - 1)
-        for piece, (_, is_backward) in pieces
-    )
-    return LayerOutputs(of, first_B, lengths_B)
+    """Return the outputs of a layer of these parts, which reads rows of these lengths."""
+    first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
+    widths = [width for width, _ in parts]
+    found = []
+    for piece, (_, is_backward) in zip(values_TBH.split(widths, dim=2), parts, strict=True):
+        found.append(Part(piece, is_backward, first_B if is_backward else last_B))
+    return LayerOutputs(tuple(found), first_B, lengths_B)
 
 
 def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
-    """The same texts, those without words of one word, `</s>`."""
+    """Return the texts with the word `</s>` in each that has no words."""
     words_E = np.diff(encoded.word_offsets)
     at_W = encoded.word_offsets[:-1][words_E == 0]
     if not len(at_W):
         return encoded
     lengths_W = np.insert(np.diff(encoded.token_offsets), at_W, 1)
+    words_E = np.maximum(words_E, 1)
     return EncodedWords(
         np.insert(encoded.ids, encoded.token_offsets[at_W], boundary_id),
         np.concatenate(([0], np.cumsum(lengths_W))),
-        np.concatenate(([0], np.cumsum(np.maximum(words_E, 1)))),
-        np.insert(encoded.is_known, at_W, True), encoded.beside,
-    )  # fmt: skip
+        np.concatenate(([0], np.cumsum(words_E))),
+        np.insert(encoded.is_known, at_W, True),
+        encoded.beside,
+    )
 
 
 def places_of(line: str, split: SplitText) -> tuple[Span, ...]:
-    """Where the words of a line stand. A word that is not written in it, a part of a multiword
-    form, stands where the form does."""
+    """Find the words in their line. A word that is not written there, as part of a multiword form,
+    has the place of the form."""
     forms = {first: (end, form) for first, end, form in split.ranges}
-    lowered = line.lower() if len(line.lower()) == len(line) else line
+    lowered = line.lower()
+    if len(lowered) != len(line):
+        lowered = line  # places in it would be others
     found: list[Span] = []
     at = 0
     while len(found) < len(split.words):
+        # A multiword form, or a word that is its own form.
         end, form = forms.get(len(found), (len(found) + 1, split.words[len(found)]))
         start = max(at, _find(line, lowered, form, at))
         behind = start + len(form)
         for word in split.words[len(found) : end]:
             place = line.find(word, at, behind)
-            at = place + len(word) if place >= 0 else at
-            found.append((place, at) if place >= 0 else (start, behind))
+            if place >= 0:
+                at = place + len(word)
+                found.append((place, at))
+            else:
+                found.append((start, behind))
         at = behind
     return tuple(found)
 
@@ -189,7 +193,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
     @property
     def task(self) -> str:  # type: ignore[override]  # it follows from the settings
-        """What it was trained for: "tagging" or "classification"."""
+        """What the model was trained for: "tagging" or "classification"."""
         return self.network.settings.task
 
     @property
@@ -203,15 +207,11 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         return isinstance(settings, TaggingSettings) and settings.constrained
 
     def layer_reader(self) -> TaskLayers:
-        """What reads lines and gives what its layers give."""
+        """Return the reader of lines that gives what the layers give."""
         return TaskLayers(self)
 
     def word_vectors(self, which: str) -> WordRows:
-        """The vectors of the words that it reads ("input").
-
-        Raises:
-            UsageError: others are asked for: it predicts labels, not words.
-        """
+        """Return the vectors of the words that the model reads ("input"); it has no others."""
         if which == "output":
             raise UsageError(
                 "this model has no output vectors",
@@ -223,8 +223,8 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     def read(
         self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never
     ) -> Iterator[Reading]:
-        """The features of texts, each a list of words, batch by batch, those of about the same
-        length together. Ends early where `stop`, asked before each batch, says so."""
+        """Yield the features of texts, each a list of words, batch by batch, those of about the
+        same length together. End early if `stop`, asked before each batch, says so."""
         encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
         for chosen in by_length(encoded.token_lengths, TOKENS):
             if stop():
@@ -235,22 +235,20 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             yield Reading(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
-        """What each recurrent layer did at each token of a text, split into words as the model
-        splits text; no layers where it has none.
-
-        Raises:
-            TextError: the text has no words.
-        """
+        """Trace what each recurrent layer does at each token of a text, split into words as the
+        model splits text; no layers where it has none."""
         words = splitter_of(self.codec)(line).words
         if not words:
             raise TextError("there is nothing to read", "the text has no words")
         encoded = encode_texts(self.codec, [words])
         with self.reading():
-            layers = self.network.trace(
-                batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device)
-            )
+            inputs = batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device)
+            layers = self.network.trace(inputs)
         symbols = self.codec.tokenizer.symbols()
-        tokens = words if encoded.is_by_word else tuple(symbols[id] for id in encoded.ids)
+        tokens = words
+        if not encoded.is_by_word:
+            tokens = tuple(symbols[id] for id in encoded.ids)
+        # A network that reads boundaries has a step for each.
         if len(layers) and len(layers[0].layer.steps) > len(tokens):
             boundary = symbols[self.codec.tokenizer.boundary_id]
             tokens = (boundary, *tokens, boundary)
@@ -258,22 +256,18 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
 
 def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
-    nothing.
-
-    Raises:
-        ModelError: the settings are not valid, or the labels of another task.
-    """
+    """Return the (safetensors type, shape) of each array that a model of these settings has, by
+    name. Nothing is allocated."""
     shape = task_settings.stored(settings["task"], settings)
     if bool(codec.word_columns) != (shape.task == "tagging"):
         why = "taggers have labels of words, and classifiers have none"
         raise ModelError(f"the labels are not those of a model for {shape.task}", why)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
-    return {
-        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
-        for name, tensor in network.state_dict().items()
-    }
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
+    return shapes
 
 
 def from_arrays(
@@ -284,21 +278,16 @@ def from_arrays(
     fingerprint: str | None,
     parts: Sequence[LanguageModel] = (),
 ) -> TaskModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it
-    reads beside the words.
-
-    Raises:
-        DeviceError: the device is not available. ModelError: the parts are other ones.
-    """
+    """Restore the model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models
+    that it reads beside the words."""
     target = resolve_device(device)
     shape = task_settings.stored(settings["task"], settings)
     codec = codec.spelling() if shape.characters else codec
     codec.beside = loaded(shape, parts)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=True)
     return TaskModel(network.to(target).eval(), codec, fingerprint=fingerprint)
 
 
@@ -338,9 +327,9 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How labels are searched for. constrained: spans keep to their scheme; None: as the model was
-    trained. beam: its width, with label feedback. nbest: how many label sequences are wanted.
-    probabilities: whether those of each word's symbols are wanted."""
+    """How to search for labels. constrained: spans keep to their scheme; None: as the model was
+    trained. beam: its width, with label feedback. nbest: how many label sequences to return.
+    probabilities: whether to return those of each word's symbols."""
 
     constrained: bool | None = None
     beam: int = 1
@@ -351,12 +340,8 @@ class Search:
 def predict(
     model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None
 ) -> list[Prediction]:
-    """The prediction for each text, a list of words, in order. It does not depend on the other
-    texts.
-
-    Raises:
-        UsageError: more label sequences are asked for than the beam of label feedback holds.
-    """
+    """Return the prediction for each text, a list of words, in order. It does not depend on the
+    other texts."""
     found: list[Prediction | None] = [None] * len(texts)
     encoded = encode_texts(model.codec, texts)
     for place, prediction in predictions(model, texts, encoded, search or Search()):
@@ -371,8 +356,8 @@ def predictions(
     search: Search,
     stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, Prediction]]:
-    """(place of the text, its prediction), those of about the same length together; `encoded` are
-    the words of `texts`."""
+    """Yield (place of the text, its prediction), those of about the same length together; `encoded`
+    are the words of `texts`."""
     for reading in model.read(encoded, stop):
         yield from of_reading(model, reading, texts, search)
 
@@ -380,30 +365,19 @@ def predictions(
 def of_reading(
     model: TaskModel, reading: Reading, texts: Sequence[Sequence[str]], search: Search
 ) -> Iterator[tuple[int, Prediction]]:
-    """The predictions of the texts that were read together."""
+    """Yield the predictions of the texts that were read together."""
+    read_texts = [texts[each] for each in reading.chosen]
+    constrained = model.is_constrained if search.constrained is None else search.constrained
     columns = []
     for column, head in zip(model.codec.columns, model.network.heads, strict=True):
         with model.reading():
             if isinstance(head, TextHead):
                 assert reading.features.text_BH is not None
-                columns.append(
-                    _of_texts(column, head.label_probabilities(reading.features.text_BH))
-                )
+                p_BK = head.label_probabilities(reading.features.text_BH)
+                columns.append(_of_texts(column, p_BK))
             else:
                 assert isinstance(head, TaggingHead)
-                constrained = (
-                    model.is_constrained if search.constrained is None else search.constrained
-                )
-                columns.append(
-                    _of_words(
-                        column,
-                        head,
-                        reading,
-                        [texts[each] for each in reading.chosen],
-                        search,
-                        constrained,
-                    )
-                )
+                columns.append(_of_words(column, head, reading, read_texts, search, constrained))
     for number, place in enumerate(reading.chosen.tolist()):
         yield place, tuple(column[number] for column in columns)
 
@@ -416,43 +390,30 @@ def _of_words(
     search: Search,
     constrained: bool,
 ) -> list[ColumnPrediction]:
+    # The n best label sequences of all texts at once, and the probabilities of each label.
     features_TBH, _, lengths_B = reading.features
     assert features_TBH is not None
-    paths = head.predict(
-        features_TBH,
-        lengths_B,
-        column.constraints if constrained else None,
-        search.beam,
-        search.nbest,
-    )
-    labels_nBT, logprob_nB = (
-        paths.labels_nTB.transpose(1, 2).cpu().numpy(),
-        paths.logprob_nB.double().cpu().numpy(),
-    )
-    p_BTK = (
-        _numpy(head.label_probabilities(features_TBH, lengths_B).transpose(0, 1))
-        if search.probabilities
-        else None
-    )
+    constraints = column.constraints if constrained else None
+    paths = head.predict(features_TBH, lengths_B, constraints, search.beam, search.nbest)
+    labels_nBT = _numpy(paths.labels_nTB.transpose(1, 2))
+    logprob_nB = _numpy(paths.logprob_nB.double())
+    p_BTK = None
+    if search.probabilities:
+        p_TBK = head.label_probabilities(features_TBH, lengths_B)
+        p_BTK = _numpy(p_TBK.transpose(0, 1))
+
+    # Those of each text, without padding.
     found = []
     for row, words in enumerate(texts):
-        best = tuple(
-            WordLabels(
-                column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words),
-                float(logprob_nB[rank, row]),
-            )
-            for rank in range(len(labels_nBT))
-            # of weights that are no numbers there is one, too
-            if rank == 0 or np.isfinite(logprob_nB[rank, row])
-        )
-        found.append(
-            ColumnPrediction(
-                column.name,
-                column.symbols,
-                best,
-                p_TK=None if p_BTK is None else p_BTK[row, : len(words)],
-            )
-        )
+        best = []
+        for rank in range(len(labels_nBT)):
+            # A text has a best one even if weights are no numbers, but perhaps fewer than n.
+            if rank == 0 or np.isfinite(logprob_nB[rank, row]):
+                ids = labels_nBT[rank, row, : len(words)].tolist()
+                labels = column.decode_words(ids, words)
+                best.append(WordLabels(labels, float(logprob_nB[rank, row])))
+        p_TK = None if p_BTK is None else p_BTK[row, : len(words)]
+        found.append(ColumnPrediction(column.name, column.symbols, tuple(best), p_TK=p_TK))
     return found
 
 
@@ -460,9 +421,8 @@ def _of_texts(column: LabelColumn, p_BK: Tensor) -> list[ColumnPrediction]:
     found = []
     for p_K in _numpy(p_BK):
         if column.form == MULTI:
-            label = joined_labels(
-                column.symbols[each] for each in np.flatnonzero(p_K >= THRESHOLD).tolist()
-            )
+            likely = np.flatnonzero(p_K >= THRESHOLD).tolist()
+            label = joined_labels(column.symbols[each] for each in likely)
         else:
             label = column.symbols[int(p_K.argmax())]
         found.append(ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None]))

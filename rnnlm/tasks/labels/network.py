@@ -1,5 +1,5 @@
-"""The network of a task: what reads the words, and an output layer (head) for each column of labels
-on what it gives.
+"""The network of a tagger or classifier: an encoder that reads the words, and on its features an
+output layer (head) for each column of labels.
 
 Shapes: S tokens and T words of the longest text, B rows, H width of the features, K labels of a
 column.
@@ -40,55 +40,58 @@ class Features(NamedTuple):
 
 
 class TaskNetwork(LayeredNetwork):
-    """A network that labels words, texts, or both at once: the layers are shared, each column has a
-    head of its own."""
+    """A network that labels words, texts, or both at once: the layers are shared, and each column
+    has a head."""
 
     def __init__(self, settings: TaskSettings, codec: Codec) -> None:
         super().__init__()
         self.settings = settings
-        self.has_word_labels, self.has_text_labels = (
-            bool(codec.word_columns),
-            bool(codec.text_columns),
-        )
+        self.has_word_labels = bool(codec.word_columns)
+        self.has_text_labels = bool(codec.text_columns)
+        # Modules without recurrence have one vector of a text anyway.
+        self.encoder: Encoder | BagOfWords | WordFilters
+        self.pooling: Pooling | None = None
         if isinstance(settings, RecurrentTaskSettings):
-            self.encoder: Encoder | BagOfWords | WordFilters = Encoder(settings, codec.tokenizer)
-            self.pooling = Pooling(settings) if self.has_text_labels else None
+            self.encoder = Encoder(settings, codec.tokenizer)
+            if self.has_text_labels:
+                self.pooling = Pooling(settings)
         else:
-            self.encoder, self.pooling = make_text_encoder(settings, codec.tokenizer), None
+            self.encoder = make_text_encoder(settings, codec.tokenizer)
         self.heads = nn.ModuleList(_head(settings, column) for column in codec.columns)
-        self.feedback_layers = [
-            head.feedback.layer for head in self.heads if isinstance(head, FeedbackHead)
-        ]
+        feedback = [head.feedback for head in self.heads if isinstance(head, FeedbackHead)]
+        self.feedback_layers = [each.layer for each in feedback]
         self.context = LayerMixture(settings) if settings.context_models else None
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
-        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB
-        and words_1B; where language models are read beside them their states_TBX; as
-        :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        """Read a batch. inputs: inputs_SB, tokens_1B and, where words may have several tokens,
+        first_TB, last_TB and words_1B; where language models are read beside them their states_TBX;
+        as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
-        if not isinstance(self.encoder, Encoder) or not isinstance(
-            self.settings, RecurrentTaskSettings
-        ):
-            return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
-        y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
+        encoder, settings = self.encoder, self.settings
+        if not isinstance(encoder, Encoder) or not isinstance(settings, RecurrentTaskSettings):
+            return Features(None, encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
+
+        # From tokens to words, where these may have several.
+        y_TBH = encoder.read(inputs_SB, lengths_B, context_SBC)
         if len(inputs) > 2:
             first_TB, last_TB, words_1B = inputs[2:]
             lengths_B = words_1B[0]
-            y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
-        text_BH = (
-            self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
-        )
-        return Features(
-            self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B
-        )
+            y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, settings)
+
+        # Each kind of label has its own dropout.
+        text_BH = None
+        if self.pooling is not None:
+            text_BH = encoder.drop(self.pooling(y_TBH, lengths_B))
+        words_TBH = encoder.drop(y_TBH) if self.has_word_labels else None
+        return Features(words_TBH, text_BH, lengths_B)
 
     def bodies(self) -> dict[str, nn.Module]:
         return {"": self.encoder.body} if isinstance(self.encoder, Encoder) else {}
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each
-        layer gives, the lowest first, and the highest hands on, (S, B, H). inputs: as for
+        """Return what the network reads of each token, (S, B, E), and, where it is recurrent, what
+        each layer gives, the lowest first, and the highest hands on, (S, B, H). inputs: as for
         :meth:`forward`."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
@@ -97,17 +100,16 @@ class TaskNetwork(LayeredNetwork):
         return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
-        """What the recurrent layers do at each token of one text, and at `</s>` at either end where
-        that is read; none where there are no such layers."""
+        """Trace what the recurrent layers do at each token of one text, and at `</s>` at either end
+        where that is read; none where there are no such layers."""
         if not isinstance(self.encoder, Encoder):
             return ()
         inputs, context_SBC = self._with_context(inputs)
-        return trace_stack(
-            self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC)
-        )
+        x_SBE = self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC)
+        return trace_stack(self.encoder.body, x_SBE)
 
     def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """The inputs that stand for the words, and what is read beside each token, (S, B, C)."""
+        """Return the inputs for the words, and what is read beside each token, (S, B, C)."""
         if self.context is None:
             return inputs, None
         inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
@@ -116,37 +118,33 @@ class TaskNetwork(LayeredNetwork):
         return inputs, context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:
-        """How many layers stand above each weight that is not an output layer's: 1 of the highest
-        layer, most of the words."""
-        levels = [
-            [self.encoder.input, *([self.context] if self.context is not None else [])],
-            *self.encoder.levels(),
-        ]
-        return {
-            each: len(levels) - number
-            for number, modules in enumerate(levels)
-            for module in modules
-            for each in module.parameters()
-        }
+        """Return how many layers are above each weight that is not an output layer's: 1 of the
+        highest layer, most of the words."""
+        words: list[nn.Module] = [self.encoder.input]
+        if self.context is not None:
+            words.append(self.context)
+        levels = [words, *self.encoder.levels()]
+        depths = {}
+        for number, modules in enumerate(levels):
+            for module in modules:
+                for parameter in module.parameters():
+                    depths[parameter] = len(levels) - number
+        return depths
 
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
-        """The sum over the batch of the loss of each column, in nats."""
+        """Return the sum over the batch of the loss of each column, in nats."""
         return [_loss(head, features, each) for head, each in zip(self.heads, labels, strict=True)]
 
 
 def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
-    """A network with random weights as the settings ask for.
-
-    Raises:
-        SettingsError: an initialisation does not fit its weights.
-    """
+    """Make a network with random weights as the settings ask for."""
     network = TaskNetwork(settings, codec)
-    tagging = [head for head in network.heads if isinstance(head, TaggingHead)]
-    hidden = [
-        *network.encoder.matrices(),
-        *(each for head in tagging for each in head.hidden_matrices()),
-    ]
-    outputs = [weight for head in network.heads for weight in _checked(head).output_matrices()]
+    hidden = list(network.encoder.matrices())
+    outputs: list[Tensor] = []
+    for head in network.heads:
+        if isinstance(head, TaggingHead):
+            hidden += head.hidden_matrices()
+        outputs += _checked(head).output_matrices()
     start_weights(settings, hidden, outputs, network.encoder.input.weight)
     return network
 
@@ -157,12 +155,12 @@ def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
         return TextHead(width, count, column.form == MULTI)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
     if settings.label_feedback:
-        return FeedbackHead(
-            make_layer(settings, 0, width + settings.label_size, settings.hidden_size),
-            count,
-            settings.label_size,
-        )
-    return (CrfHead if settings.output_layer == "crf" else SoftmaxHead)(width, count)
+        reads = width + settings.label_size
+        layer = make_layer(settings, 0, reads, settings.hidden_size)
+        return FeedbackHead(layer, count, settings.label_size)
+    if settings.output_layer == "crf":
+        return CrfHead(width, count)
+    return SoftmaxHead(width, count)
 
 
 def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:

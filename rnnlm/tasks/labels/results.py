@@ -22,7 +22,7 @@ class LabelSequence:
     logprob_nats: float
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm tag --json` prints of it."""
+        """Return what `rnnlm tag --json` prints of it."""
         return {
             "labels": list(self.labels),
             "probability": self.probability,
@@ -55,27 +55,32 @@ class TaggedSentence:
     multiwords: tuple[Range, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm tag --json` prints of it: `nbest` and probabilities where they were asked
-        for."""
+        """Return what `rnnlm tag --json` prints of it: `nbest` and probabilities where they were
+        asked for."""
+        multiwords = []
+        for start, end, form in self.multiwords:
+            multiwords.append({"start": start, "end": end, "form": form})
         found: dict[str, Any] = {
-            "text": self.text, "words": list(self.words),
-            "multiwords": [{"start": start, "end": end, "form": form} for start, end,
-                           form in self.multiwords],
+            "text": self.text,
+            "words": list(self.words),
+            "multiwords": multiwords,
             "labels": {name: list(labels) for name, labels in self.labels.items()},
             "sentence_labels": dict(self.sentence_labels),
-        }  # fmt: skip
+        }
+
+        # What was not asked for has no key.
         if any(len(best) > 1 for best in self.nbest.values()):
-            found["nbest"] = {
-                name: [each.to_dict() for each in best] for name, best in self.nbest.items()
-            }
+            found["nbest"] = {}
+            for name, best in self.nbest.items():
+                found["nbest"][name] = [each.to_dict() for each in best]
         if self.probabilities:
-            found["probabilities"] = {
-                name: [dict(each) for each in words] for name, words in self.probabilities.items()
-            }
+            found["probabilities"] = {}
+            for name, words in self.probabilities.items():
+                found["probabilities"][name] = list(map(dict, words))
         if self.sentence_probabilities:
-            found["sentence_probabilities"] = {
-                name: dict(each) for name, each in self.sentence_probabilities.items()
-            }
+            found["sentence_probabilities"] = {}
+            for name, each in self.sentence_probabilities.items():
+                found["sentence_probabilities"][name] = dict(each)
         return found
 
 
@@ -96,15 +101,16 @@ class ClassifiedText:
 
     @property
     def label(self) -> str | None:
-        """The label of the first, most often only, column; None where the text has no words."""
+        """The label of the first column, usually the only one; None where the text has no
+        words."""
         return next(iter(self.labels.values()), None)
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """What `rnnlm classify --json` prints of it. top: so many of the most probable labels
-        alone."""
-        probabilities = {
-            name: dict(islice(each.items(), top)) for name, each in self.probabilities.items()
-        }
+        """Return what `rnnlm classify --json` prints of it. top: so many of the most probable
+        labels alone."""
+        probabilities = {}
+        for name, each in self.probabilities.items():
+            probabilities[name] = dict(islice(each.items(), top))
         return {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
 
 
@@ -116,50 +122,48 @@ LEAST = 1e-3  # less probable labels are left out
 def of_words(
     column: LabelColumn, p_TK: np.ndarray, words: Sequence[str], labels: Sequence[str]
 ) -> tuple[Mapping[str, float], ...]:
-    """The probabilities of each word's labels, highest first. labels: those that were found, one a
-    word, by which IOB1 writes the next."""
-    before = [schemes.OUTSIDE, *labels]
-    rows = zip(p_TK, words, labels, before, strict=False)
-    return tuple(
-        _of_word(column, p_K, word, label, label_before) for p_K, word, label, label_before in rows
-    )
+    """Return the probabilities of each word's labels, highest first. labels: those that were found,
+    one a word."""
+    found = []
+    before = schemes.OUTSIDE  # the label of the word before, which IOB1 needs
+    for p_K, word, label in zip(p_TK, words, labels, strict=False):
+        # Several symbols may be the same label of this word.
+        pairs = []
+        for each in np.flatnonzero(p_K >= LEAST).tolist():
+            pairs.append((_written(column, column.symbols[each], word, before), float(p_K[each])))
+        probabilities = highest_first(pairs)
+        probabilities.setdefault(label, 0.0)
+        found.append(probabilities)
+        before = label
+    return tuple(found)
 
 
 def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """A table of labels and probabilities, those of the same label added up."""
+    """Return labels and their probabilities, highest first; those of the same label are added
+    up."""
     found: dict[str, float] = {}
     for label, p in pairs:
         found[label] = found.get(label, 0.0) + p
-    return dict(
-        sorted(((label, round(p, 6)) for label, p in found.items()), key=lambda pair: -pair[1])
-    )
-
-
-def _of_word(
-    column: LabelColumn, p_K: np.ndarray, word: str, label: str, before: str
-) -> Mapping[str, float]:
-    likely = np.flatnonzero(p_K >= LEAST).tolist()
-    found = highest_first(
-        (_written(column, column.symbols[each], word, before), float(p_K[each])) for each in likely
-    )
-    return found if label in found else {**found, label: 0.0}
+    rounded = {label: round(p, 6) for label, p in found.items()}
+    return dict(sorted(rounded.items(), key=lambda pair: -pair[1]))
 
 
 def _written(column: LabelColumn, symbol: str, word: str, before: str) -> str:
-    """A symbol as the label of a word, the label before it being that."""
+    """Write a symbol as the label of a word. before: the label of the word before it."""
     if column.form == EDIT:
         return edit_scripts.apply(symbol, word)
     if column.inner == column.scheme or symbol == schemes.OUTSIDE:
         return symbol
+
+    # The letter of the other scheme that means the same.
     letter, kind = schemes.parse(symbol)
     inner = schemes.LETTERS[column.inner]
     begins = letter in (inner[0], inner[3])
     letter = schemes.LETTERS[column.scheme][inner.index(letter)]
-    if (
-        column.scheme == schemes.IOB1
-        and begins
-        and before != schemes.OUTSIDE
-        and schemes.parse(before)[1] == kind
-    ):
-        letter = "B"
-    return letter + (f"-{kind}" if kind else "")
+
+    # IOB1 writes B only where a span follows one of its type.
+    if column.scheme == schemes.IOB1 and begins and before != schemes.OUTSIDE:
+        _, kind_before = schemes.parse(before)
+        if kind_before == kind:
+            letter = "B"
+    return f"{letter}-{kind}" if kind else letter

@@ -32,7 +32,7 @@ SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
 @dataclass(frozen=True)
 class TaskSettings(InputSettings):
-    """What all networks of tasks have. Their texts are small beside those of language models:
+    """Settings of all networks of tasks. Their texts are small beside those of language models:
     narrower layers, more dropout."""
 
     task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
@@ -105,11 +105,13 @@ class TaskSettings(InputSettings):
     @property
     def context_widths(self) -> list[list[int]]:
         """The widths of the layers of each language model that is read beside the words."""
-        return [
-            list(map(int, each.partition(":")[2].split("+")))
-            for each in (self.context_models or "").split(",")
-            if each
-        ]
+        if not self.context_models:
+            return []
+        found = []
+        for each in self.context_models.split(","):
+            _, _, widths = each.partition(":")
+            found.append(list(map(int, widths.split("+"))))
+        return found
 
     @property
     def input_width(self) -> int:
@@ -118,7 +120,7 @@ class TaskSettings(InputSettings):
 
 @dataclass(frozen=True)
 class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
-    """What the recurrent kinds of all tasks have."""
+    """Settings of the recurrent kinds of all tasks."""
 
     dropout_between: Annotated[
         Probability, Meta(description="dropout between recurrent layers")
@@ -199,7 +201,7 @@ class TaggingSettings(RecurrentTaskSettings):
 
 @dataclass(frozen=True)
 class ClassificationSettings(TaskSettings):
-    """What classifiers have: a label for a text."""
+    """Settings of all classifiers: a label for a text."""
 
     task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
         "classification"
@@ -256,12 +258,13 @@ class CnnClassifier(ClassificationSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < min(self.words_read) <= max(self.words_read) <= 100:
+        widths = self.words_read
+        if min(widths) < 1 or max(widths) > 100:
             raise SettingsError(
                 f"filter_widths = {self.filter_widths} is not valid",
                 "a filter reads from 1 to 100 words",
             )
-        if len(set(self.words_read)) < len(self.words_read):
+        if len(set(widths)) < len(widths):
             raise SettingsError(
                 f"filter_widths = {self.filter_widths} has a width twice",
                 hint="raise hidden_size for more filters",
@@ -286,14 +289,15 @@ KINDS: dict[tuple[str, str], type[TaskSettings]] = {
 
 
 def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
-    """The settings of a task's network that is not trained by a command, of values by name."""
+    """Make the settings of a task's network that is not trained by a command, from values by
+    name."""
     kind = KINDS[task, model]
     layer = Layer("the settings", {"model": model, **values})
     return resolve([kind, *parts_of(model)], [layer]).make(kind)
 
 
 def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
-    """The settings of a task's network that a model folder stores."""
+    """Restore the settings of a task's network that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or (task, kind) not in KINDS:
         raise ModelError(
@@ -373,7 +377,7 @@ class TaskFittingSettings(OptimizationSettings):
         )
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
-        """The weight of the loss of each of so many columns."""
+        """Return the weight of the loss of each of so many columns."""
         if self.loss_weights is None:
             return (1.0,) * columns
         weights = tuple(map(float, self.loss_weights.split(",")))

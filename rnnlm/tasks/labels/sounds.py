@@ -1,4 +1,4 @@
-"""Aligns letters with sounds, so that each letter has a label."""
+"""Align letters with sounds, so that each letter has a label."""
 
 from dataclasses import replace
 
@@ -14,12 +14,11 @@ UNALIGNED = ""
 def with_labels(
     train: LabelledText, others: dict[str, LabelledText], progress: Progress
 ) -> tuple[LabelledText, LabelledText, dict[str, LabelledText]]:
-    """The training text without the words that cannot be aligned, first with its sounds, then with
-    a label for each letter; and `others` with such labels, aligned by what was learned from the
-    training text. A notice says how many words were left out.
+    """Align the training text, and `others` by what was learned from it.
 
-    Raises:
-        TextError: no word can be aligned, or the sounds are more than one column.
+    Return the training text without the words that cannot be aligned, first with its sounds, then
+    with a label for each letter; and `others` with such labels. A notice says how many words were
+    left out.
     """
     if len(train.word_columns) != 1:
         raise TextError(
@@ -27,36 +26,36 @@ def with_labels(
             hint="name one with --label-column",
         )
     learned = align(_pairs(train), progress=progress)
-    if skipped := len(learned.skipped):
+    if learned.skipped:
         notice(
-            f"{skipped:,} of {len(train.examples):,} words need more than "
+            f"{len(learned.skipped):,} of {len(train.examples):,} words need more than "
             f"{learned.max_symbols} sounds a letter: they are left out"
         )
-    kept = [
-        (each, labels)
-        for each, labels in zip(train.examples, learned.labels, strict=True)
-        if labels is not None
-    ]
+
+    # A network cannot learn from a word without a label for each letter.
+    kept, aligned = [], []
+    for each, labels in zip(train.examples, learned.labels, strict=True):
+        if labels is not None:
+            kept.append(each)
+            aligned.append(replace(each, word_labels=(labels,)))
     if not kept:
         raise TextError(
             "no word can be aligned", f"all need more than {learned.max_symbols} sounds a letter"
         )
-    examples = tuple(replace(each, word_labels=(labels,)) for each, labels in kept)
-    found = {}
+
+    # But such a word is evaluated, and counts as wrong.
+    aligned_others = {}
     for name, text in others.items():
+        examples = []
         labels_E = align_more(learned, _pairs(text)).labels
-        both = zip(text.examples, labels_E, strict=True)
-        found[name] = replace(
-            text,
-            examples=tuple(
-                replace(each, word_labels=(labels or (UNALIGNED,) * len(each.words),))
-                for each, labels in both
-            ),
-        )
+        for each, labels in zip(text.examples, labels_E, strict=True):
+            its_labels = labels or (UNALIGNED,) * len(each.words)
+            examples.append(replace(each, word_labels=(its_labels,)))
+        aligned_others[name] = replace(text, examples=tuple(examples))
     return (
-        replace(train, examples=tuple(each for each, _ in kept)),
-        replace(train, examples=examples),
-        found,
+        replace(train, examples=tuple(kept)),
+        replace(train, examples=tuple(aligned)),
+        aligned_others,
     )
 
 

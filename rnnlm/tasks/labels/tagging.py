@@ -13,7 +13,7 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
 from rnnlm.tasks.labels import results
-from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, LabelColumn
+from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT
 from rnnlm.tasks.labels.model import (
     ColumnPrediction,
     Prediction,
@@ -28,20 +28,15 @@ from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
 from rnnlm.text.labelled.splitting import SplitText, at_white_space
 
-# ---- The model that is asked to label, which must be of the task that this needs.
+# ---- The model that labels, which must have been trained for the task.
 
-# a model, or the name of one; language models are told apart
+# A model, or the name of one. Language models are accepted, and refused by a message.
 Labeller = LabelModel | LanguageModel | str | Path
 
 
 def model_for(command: str, model: Labeller, device: str | Device = "auto") -> TaskModel:
-    """The model, which a command ("tag", "classify") does something with; given by path or name it
-    is loaded.
-
-    Raises:
-        UsageError: it was trained for another task. ModelError: there is no such model, or it is
-            damaged. DeviceError: the device is not available.
-    """
+    """Return the model for a command ("tag", "classify"); load it if it is given by path or
+    name."""
     registry.check_use(command, loading.task_of(model), loading.called(model))
     return cast(TaskModel, loading.opened(model, device))
 
@@ -51,11 +46,12 @@ def model_for(command: str, model: Labeller, device: str | Device = "auto") -> T
 
 T = TypeVar("T")
 
-# sentences that are read before the first of them is written; those of about the same length are
-# tagged together
+# Sentences that are read before the first of them is written; those of about the same length are
+# tagged together.
 WINDOW = 1024
 LARGEST_WINDOW = 1 << 17  # words
-# of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
+# Several alignments of letters with sounds are one pronunciation: how many are searched for each
+# pronunciation that is asked for.
 ALIGNMENTS = 8
 
 
@@ -81,24 +77,27 @@ def tag(
     """
     sentences = several(sentences, "sentences")
     tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
-    split = at_white_space if tokenised else splitter_of(tagger.model.codec)
-    if is_of_letters(tagger.model.codec) and not tokenised:
+    codec = tagger.model.codec
+    split = at_white_space if tokenised else splitter_of(codec)
+    by_word = is_of_letters(codec) and not tokenised
+    if by_word:
         _check_single_words(sentences)
-        sentences = [
-            "".join(words_in(each)) if isinstance(each, str) else each for each in sentences
-        ]
-    texts = [
-        (sentence, split(sentence))
-        if isinstance(sentence, str)
-        else (None, SplitText(tuple(sentence)))
-        for sentence in sentences
-    ]
+
+    texts: list[tuple[str | None, SplitText]] = []
+    for sentence in sentences:
+        if isinstance(sentence, str):
+            if by_word:
+                # Spaces between the letters of a word are none of its letters.
+                sentence = "".join(words_in(sentence))
+            texts.append((sentence, split(sentence)))
+        else:
+            texts.append((None, SplitText(tuple(sentence))))
     return list(tagger.tag(texts))
 
 
 def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words
-    of an item."""
+    """Yield the items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size:
+    words of an item."""
     window: list[T] = []
     words = 0
     for item in items:
@@ -124,7 +123,7 @@ def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
 
 @dataclass(frozen=True)
 class Tagger:
-    """A model and what it is asked for; as the arguments of :func:`tag` have it."""
+    """A model and what it is asked for; the fields are arguments of :func:`tag`."""
 
     model: TaskModel
     nbest: int = 1
@@ -133,14 +132,11 @@ class Tagger:
     beam: int | None = None
 
     def tag(self, texts: Iterable[tuple[str | None, SplitText]]) -> Iterator[TaggedSentence]:
-        """Each text with its labels, in order; the first ones come when a WINDOW of them is read,
-        or all.
-
-        Raises:
-            UsageError: the beam is smaller than nbest.
-        """
+        """Yield each text with its labels, in order; the first ones come when a WINDOW of them is
+        read, or all."""
         search = self._search
         for window in windows(texts, lambda text: len(text[1].words)):
+            # The model reads none without words; they are put back in their places.
             filled = [parts.words for _, parts in window if parts.words]
             predictions = iter(predict(self.model, filled, search))
             for text, parts in window:
@@ -153,9 +149,8 @@ class Tagger:
         if self.beam is not None and self.beam < self.nbest:
             what = f"a beam of {self.beam} holds fewer than {self.nbest} label sequences"
             raise UsageError(what, hint=f"set the beam to {self.nbest} or more")
-        if self.beam is not None and not getattr(
-            self.model.network.settings, "label_feedback", False
-        ):
+        settings = self.model.network.settings
+        if self.beam is not None and not getattr(settings, "label_feedback", False):
             notice("the beam makes no difference: without label feedback the search is exact")
         paths = self.nbest * self._paths_each
         paths = min(paths, self.beam or paths)
@@ -163,64 +158,63 @@ class Tagger:
 
     @property
     def _paths_each(self) -> int:
-        """How many of the network's label sequences are looked at for each that is asked for, where
+        """How many of the network's label sequences are searched for each that is asked for, where
         several may be written alike."""
         if is_of_letters(self.model.codec):
             return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
-        is_constrained = self.model.is_constrained if self.constrained is None else self.constrained
-        columns = self.model.codec.word_columns
-        are_alike = any(
-            column.form == EDIT or (column.scheme != NONE and not is_constrained)
-            for column in columns
-        )
+        is_constrained = self.constrained
+        if is_constrained is None:
+            is_constrained = self.model.is_constrained
+        are_alike = False
+        for column in self.model.codec.word_columns:
+            if column.form == EDIT or (column.scheme != NONE and not is_constrained):
+                are_alike = True
         return 2 if are_alike and self.nbest > 1 else 1
 
     def _tagged(
         self, text: str | None, parts: SplitText, prediction: Prediction | None
     ) -> TaggedSentence:
         columns = self.model.codec.columns
-        of_words = [
-            (place, column.name) for place, column in enumerate(columns) if column.level != TEXT
-        ]
         if prediction is None:
-            return TaggedSentence(
-                (),
-                {name: () for _, name in of_words},
-                {},
-                {name: () for _, name in of_words},
-                text=text,
-            )
-        nbest = {name: self._nbest(columns[place], prediction[place]) for place, name in of_words}
-        labels = {name: best[0].labels for name, best in nbest.items()}
-        of_texts = [
-            each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT
-        ]
+            nothing: dict[str, tuple[()]] = {}
+            for column in columns:
+                if column.level != TEXT:
+                    nothing[column.name] = ()
+            return TaggedSentence((), nothing, {}, nothing, text=text)
+
+        # Labels of words, and of the whole sentence.
+        nbest: dict[str, tuple[LabelSequence, ...]] = {}
+        probabilities: dict[str, tuple[Mapping[str, float], ...]] = {}
+        sentence_labels: dict[str, str] = {}
+        sentence_probabilities: dict[str, Mapping[str, float]] = {}
+        for column, found in zip(columns, prediction, strict=True):
+            name = column.name
+            if column.level == TEXT:
+                sentence_labels[name] = found.label
+                if self.probabilities or self.nbest > 1:
+                    sentence_probabilities[name] = probabilities_of_text(found)
+                continue
+            written = join if column.form == SOUNDS else tuple
+            nbest[name] = _without_doubles(found.best, written)[: self.nbest]
+            # The probabilities of a letter's sounds are no probabilities of the word's.
+            if self.probabilities and column.form != SOUNDS:
+                assert found.p_TK is not None  # they were asked for
+                labels = found.best[0].labels
+                probabilities[name] = results.of_words(column, found.p_TK, parts.words, labels)
         return TaggedSentence(
-            parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text,
+            parts.words,
+            {name: best[0].labels for name, best in nbest.items()},
+            sentence_labels,
+            nbest,
+            probabilities,
+            sentence_probabilities,
+            text=text,
             multiwords=parts.ranges,
-            probabilities={name: self._of_words(columns[place], prediction[place],
-                                                parts.words) for place, name in of_words
-                           if self.probabilities and columns[place].form != SOUNDS},
-            sentence_probabilities={each.column: probabilities_of_text(each) for each in of_texts}
-            if self.probabilities or self.nbest > 1 else {},
-        )  # fmt: skip
-
-    def _nbest(
-        self, column: LabelColumn, prediction: ColumnPrediction
-    ) -> tuple[LabelSequence, ...]:
-        return _without_doubles(prediction.best, join if column.form == SOUNDS else tuple)[
-            : self.nbest
-        ]
-
-    def _of_words(
-        self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]
-    ) -> tuple[Mapping[str, float], ...]:
-        assert prediction.p_TK is not None  # it was asked for
-        return results.of_words(column, prediction.p_TK, words, prediction.best[0].labels)
+        )
 
 
 def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
-    """The probability of each label of a text, highest first."""
+    """Return the probability of each label of a text, highest first."""
     assert prediction.p_TK is not None  # texts always have them
     return results.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
 
@@ -228,16 +222,17 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
 def _without_doubles(
     best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]
 ) -> tuple[LabelSequence, ...]:
-    """What label sequences are `written` as, each once, in the order of the best that is written
-    so; their probabilities add up: alignments of a pronunciation, edit scripts with the same lemma,
-    labels that break their scheme."""
+    """Join label sequences that are `written` alike, in the order of the best of each; their
+    probabilities add up. Such are alignments of one pronunciation, edit scripts with the same
+    lemma, labels that break their scheme."""
     found: dict[tuple[str, ...], list[float]] = {}
     for each in best:
         found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
-    logprobs = {labels: _log_sum(each) for labels, each in found.items()}
-    return tuple(
-        LabelSequence(labels, math.exp(logprob), logprob) for labels, logprob in logprobs.items()
-    )
+    sequences = []
+    for labels, logprobs in found.items():
+        logprob = _log_sum(logprobs)
+        sequences.append(LabelSequence(labels, math.exp(logprob), logprob))
+    return tuple(sequences)
 
 
 def _log_sum(logprobs: Sequence[float]) -> float:
@@ -265,16 +260,16 @@ def classify(
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
-    """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or
-    all."""
+    """Yield each text with its labels, in order; the first ones come when a WINDOW of them is read,
+    or all."""
     split = splitter_of(model.codec)
     for window in windows(texts, len):
         words = [split(text).words if isinstance(text, str) else tuple(text) for text in window]
+        # The model reads none without words; they are put back in their places.
         predictions = iter(predict(model, [each for each in words if each]))
-        for text, its_words in zip(window, words, strict=True):
+        for given, its_words in zip(window, words, strict=True):
             prediction = next(predictions) if its_words else ()
+            text = given if isinstance(given, str) else None
             labels = {each.column: each.label for each in prediction}
-            its_probabilities = {each.column: probabilities_of_text(each) for each in prediction}
-            yield ClassifiedText(
-                text if isinstance(text, str) else None, its_words, labels, its_probabilities
-            )
+            probabilities = {each.column: probabilities_of_text(each) for each in prediction}
+            yield ClassifiedText(text, its_words, labels, probabilities)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rnnlm.text.lines import Progress
 
 _COUNTS = "it counts which words follow each other, and learns no labels"
-# what a column holds where it does not hold one label of each word or text
+# What a column holds if not one label of each word or text.
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 
 
@@ -37,9 +37,9 @@ _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any numb
 class LabelOptions(Checked):
     """How labelled data are read and counted.
 
-    labels: for each file one with its labels, where these are in files of their own. mode: how
-    spans are counted; None: conlleval. reading: settings of
-    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are not to be those of the training
+    labels: for each file one with its labels, where these are in separate files. mode: how spans
+    are counted; None: conlleval. reading: settings of
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from those of the training
     data.
     """
 
@@ -49,7 +49,7 @@ class LabelOptions(Checked):
 
 
 class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
-    """What both have in common."""
+    """The common base of tagging and classification."""
 
     why_not: ClassVar[Mapping[str, str]] = {**Task.why_not, "generate": "writes labels, not text"}
     commands: ClassVar[Mapping[str, str]] = {
@@ -108,6 +108,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
         for column in codec.columns:
             of = "of each " + ("letter" if column.form == "sounds" else column.level)
+            # Of spans their types are counted, not the labels that mark where they begin and end.
             types: list[str] = []
             if column.scheme != "none":
                 types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
@@ -147,15 +148,14 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
     example_file = "test.conllu"
 
     def check_alike(self, models: "Mapping[str, TaskModel]") -> None:
-        columns = {
-            name: [(each.name, each.level, each.form) for each in model.codec.columns]
-            for name, model in models.items()
-        }
-        if any(its != others for its in columns.values() for others in columns.values()):
-            learned = [
-                f"{name} has learned {', '.join(column for column, _, _ in its)}"
-                for name, its in columns.items()
-            ]
+        columns = set()
+        for model in models.values():
+            columns.add(tuple((each.name, each.level, each.form) for each in model.codec.columns))
+        if len(columns) > 1:
+            learned = []
+            for name, model in models.items():
+                names = ", ".join(each.name for each in model.codec.columns)
+                learned.append(f"{name} has learned {names}")
             raise ComparisonError(
                 "models of different labels do not compare",
                 ", ".join(learned),

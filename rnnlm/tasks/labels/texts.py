@@ -1,5 +1,5 @@
-"""The data of a task's training run: examples read, labels made into columns, all of it as numbers;
-and the figures at the end."""
+"""Read the data of a tagger's or classifier's training run: examples, columns of labels, and all of
+it as numbers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
-from rnnlm.text.labelled.example import LabelledSettings, LabelledText, labels_in
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Block, Progress
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -51,10 +51,10 @@ TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
 def open_texts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
-    the way goes into the settings: format and columns of the data, and the settings of a given
+    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
+    way goes into the settings: format and columns of the data, and the settings of a given
     tokenizer."""
-    # The training data, which say how the others are read.
+    # The training data say how the others are read.
     names, resolved = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
     _check_task(settings, kind.task)
@@ -62,33 +62,34 @@ def open_texts(
     resolved = _with_detected(train, resolved)
     settings = resolved.make(LabelledSettings)
 
-    # The other parts.
-    valid, test = (
-        _read(names, part, request, settings, kind) if names[part] else None
-        for part in ("valid", "test")
-    )
+    # The other parts. Without validation data, a share of the training data is held out for it.
+    gold = {}
+    for part in ("valid", "test"):
+        if names[part]:
+            gold[part] = _read(names, part, request, settings, kind)
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
-    if valid is None and (share := resolved.make(HoldoutSettings).holdout):
-        train, valid, valid_is = _held_out(train, share)
+    share = resolved.make(HoldoutSettings).holdout
+    if "valid" not in gold and share:
+        train, held_out, valid_is = _held_out(train, share)
+        if held_out is not None:
+            gold = {"valid": held_out, **gold}
 
-    # Labels and words as numbers.
-    gold = {name: each for name, each in (("valid", valid), ("test", test)) if each is not None}
+    # The network learns one label per word; sounds are aligned with letters to this end.
     learned, labelled = train, gold
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
+
+    # Words and labels as numbers.
     tokenizer, resolved = _tokenizer(request, resolved, learned)
     details = splitting.details_of(train, names["train"], settings)
     codec = _codec(tokenizer, resolved, settings, learned, details)
-    for name, text in gold.items():
-        notice_unseen_labels(codec, text, {"valid": "validation data", "test": "test data"}[name])
+    titles = {"valid": "validation data", "test": "test data"}
+    for part, text in gold.items():
+        notice_unseen_labels(codec, text, titles[part])
     codec.beside, resolved = contextual.opened(request, resolved)
-    others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
-    return Texts(
-        resolved,
-        TaskData(codec, encode_examples(codec, train, learned), others.get("valid")),
-        valid_is,
-        others.get("test"),
-    )
+    encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
+    data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
+    return Texts(resolved, data, valid_is, encoded.get("test"))
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
@@ -120,17 +121,19 @@ def _read(
 def _parts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind
 ) -> tuple[dict[str, tuple[str, ...]], Resolved]:
-    """Return the files of each part, and the settings: those that are named, or those of a bundled
+    """Return the files of each part, and the settings: the named files, or those of a bundled
     corpus with its columns."""
     names = {
         "train": request.text or (registry.task(kind.task).usual_corpus,),
         "valid": request.valid,
         "test": request.test,
     }
-    # a folder may be a model
+    # A folder with the name of a corpus is no data, but perhaps a model.
     bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]
-    if not bundled or (corpus := bundled[0]) is None:
+    corpus = bundled[0] if bundled else None
+    if corpus is None:
         return names, resolved
+
     name = names["train"][0]
     if len(names["train"]) > 1:
         raise UsageError(
@@ -142,6 +145,15 @@ def _parts(
             f"the bundled corpus {name} is not for {kind.task}",
             hint=f"use --task {corpus.tasks[0]}",
         )
+
+    # Files that are named replace its other parts.
+    files = {}
+    for part in names:
+        files[part] = names[part]
+        if part == "train" or not names[part]:
+            files[part] = (str(getattr(corpus, part)),)
+
+    # A tagger learns its labels of words, and those of texts beside them.
     words = corpus.word_columns if kind.task == "tagging" else ()
     told = {
         "column": corpus.column,
@@ -149,31 +161,25 @@ def _parts(
         "sentence_label_column": ",".join(corpus.text_columns) if words else None,
     }
     columns = {name: value or None for name, value in told.items() if not resolved.is_asked(name)}
-    files = {
-        part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),)
-        for part in names
-    }
     return files, resolved.with_found("the bundled corpus", columns)
 
 
 def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
     """Return the settings with the format, columns and scheme that were detected in the training
     data, so that all parts are read alike."""
-    scheme = next(iter(text.scheme.values()), schemes.NONE)
-    same = len(set(text.scheme.values())) <= 1
+    # Columns of different schemes are detected one by one in each part.
+    scheme = "auto"
+    if len(set(text.scheme.values())) <= 1:
+        scheme = next(iter(text.scheme.values()), schemes.NONE)
+    words, texts = ",".join(text.word_columns), ",".join(text.text_columns)
     told = {
         "format": text.format,
-        "label_column": ",".join(text.word_columns) or ",".join(text.text_columns) or None,
-        "sentence_label_column": ",".join(text.text_columns)
-        if text.word_columns and text.text_columns
-        else None,
-        "scheme": scheme if same else "auto",
+        "label_column": words or texts or None,
+        "sentence_label_column": texts if words and texts else None,
+        "scheme": scheme,
     }
-    detected = {
-        name: value
-        for name, value in told.items()
-        if value is not None and resolved.values[name] in (None, "auto")
-    }
+    told = {name: value for name, value in told.items() if value is not None}
+    detected = {name: told[name] for name in told if resolved.values[name] in (None, "auto")}
     resolved = resolved.with_found("the data", detected)
 
     # The words of --align are letters, which have no characters of their own.
@@ -185,8 +191,8 @@ def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
 
 
 def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
-    """The text without its last `share`, and that share. Of texts with one label each, which are
-    often sorted by label, the share is drawn at random, the same one each time."""
+    """Return the text without its last `share`, that share, and what it is. Texts with one label
+    each are often sorted by label: their share is drawn at random, the same one each time."""
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
         notice(
@@ -201,42 +207,51 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
             f"the last {count:,} examples, held out",
         )
     drawn = set(np.random.default_rng(0).permutation(len(text.examples))[:count].tolist())
-    train, held_out = (
-        tuple(each for place, each in enumerate(text.examples) if (place in drawn) == is_held)
-        for is_held in (False, True)
-    )
+    kept: list[Example] = []
+    held: list[Example] = []
+    for place, each in enumerate(text.examples):
+        (held if place in drawn else kept).append(each)
     return (
-        replace(text, examples=train),
-        replace(text, examples=held_out),
+        replace(text, examples=tuple(kept)),
+        replace(text, examples=tuple(held)),
         f"{count:,} examples drawn at random, held out",
     )
 
 
 def _codec(
-    tokenizer: Tokenizer, resolved: Resolved, settings: LabelledSettings, train: LabelledText,
-    details: dict[str, Any]
-) -> Codec:  # fmt: skip
+    tokenizer: Tokenizer,
+    resolved: Resolved,
+    settings: LabelledSettings,
+    train: LabelledText,
+    details: dict[str, Any],
+) -> Codec:
+    """Make the codec of the training data. details: what it keeps of them."""
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
-    is_chained = resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
     columns: list[LabelColumn] = []
+
+    # BIOES says most about how spans go on, so it is learned where labels depend on each other.
+    is_chained = resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
     for place, name in enumerate(train.word_columns):
+        scheme = inner = train.scheme.get(name, schemes.NONE)
+        if is_chained and scheme != schemes.NONE:
+            inner = schemes.BIOES
+        form = codecs.PLAIN
+        if settings.align:
+            form = codecs.SOUNDS
+        elif name == "lemma":
+            form = codecs.EDIT
         rows = [(each.word_labels[place], each.words) for each in train.examples]
-        scheme = train.scheme.get(name, schemes.NONE)
-        inner = schemes.BIOES if is_chained and scheme != schemes.NONE else scheme
-        form = codecs.SOUNDS if settings.align else codecs.EDIT if name == "lemma" else codecs.PLAIN
         columns.append(codecs.column_of(name, codecs.WORD, rows, scheme, inner, form))
-    form = codecs.MULTI if settings.multi_label else codecs.PLAIN
+
+    # A text has no spans.
     for place, name in enumerate(train.text_columns):
-        rows = [
-            (
-                labels_in(each.text_labels[place])
-                if settings.multi_label
-                else (each.text_labels[place],),
-                (),
-            )
-            for each in train.examples
-        ]
+        labels = [each.text_labels[place] for each in train.examples]
+        if settings.multi_label:
+            form, sets = codecs.MULTI, list(map(labels_in, labels))
+        else:
+            form, sets = codecs.PLAIN, [(label,) for label in labels]
+        rows = [(each, ()) for each in sets]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
     return Codec(tokenizer, columns, details)
 
