@@ -28,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -147,46 +146,53 @@ def _adopting() -> Iterator[None]:
 
 
 def door() -> dict[str, str]:
-    """What the environment of a process holds that is to ask the same server."""
-    return {DOOR: os.environ.get(DOOR) or _server()}
+    """Return what the environment of a process holds that is to ask the same server."""
+    return {DOOR: os.environ.get(DOOR) or begin_server()}
 
 
 @functools.cache
-def _server() -> str:
-    """Start the server, which ends with this process; the path of its socket."""
+def begin_server() -> str:
+    """Fork the server, which ends with this process. Return the path of its socket.
+
+    A fork keeps what tests have changed in their process: call this before the first test.
+    """
+    if sys.platform != "linux":
+        return ""
     path = os.path.join(tempfile.mkdtemp(prefix="rnnlm-forked-", dir="/tmp"), "door")
-    leash, held = os.pipe()
-    modules = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules), DOOR: path}
-    code = f"from support.forked import start; start({path!r}, {leash})"
-    server = subprocess.Popen(
-        [sys.executable, "-P", "-c", code],
-        pass_fds=[leash],
-        env=os.environ | own,
-        stdin=subprocess.DEVNULL,
-    )
-    os.close(leash)
-    atexit.register(_end, server, held)
-    while not os.path.exists(path):
-        assert server.poll() is None, "the server of forked processes does not start"
-        time.sleep(0.02)
+    _fork_server(path)
     return path
 
 
-def _end(server: subprocess.Popen, held: int) -> None:
-    os.close(held)
-    server.wait()
+def _fork_server(path: str) -> None:
+    """Fork a server that listens at `path` until this process ends."""
+    listener, (leash, held) = _listening(path), os.pipe()
+    if os.fork():
+        listener.close()
+        os.close(leash)  # `held` closes with this process
+        return
+
+    # The server, and each command that it is forked to, leaves by itself: what called this here
+    # goes on in the other process.
+    try:
+        os.close(held)
+        atexit._clear()  # what pytest does at its end, pytest does
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for own in range(3):
+            os.dup2(nowhere, own)
+        serve(listener, path, leash)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(path))
+    finally:
+        os._exit(0)
 
 
-def start(path: str, leash: int) -> None:
-    """Be the server: import what commands need, then listen at `path`."""
+@functools.cache
+def import_commands() -> None:
+    """Import what commands need, once, so that each of them starts with it."""
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # no fork looks at what was there before it
-    serve(_listening(path), path, leash)
-    with contextlib.suppress(OSError):
-        os.rmdir(os.path.dirname(path))
 
 
 def _listening(path: str) -> socket.socket:
@@ -207,6 +213,7 @@ def serve(listener: socket.socket, path: str, leash: int) -> None:
         caller, _ = listener.accept()
         with caller:
             request, streams, *_ = socket.recv_fds(caller, LONGEST_REQUEST, 3)
+            import_commands()
             number = _forked() if request else 0
             if number is None:
                 break
@@ -217,24 +224,6 @@ def serve(listener: socket.socket, path: str, leash: int) -> None:
     listener.close()
     os.close(leash)
     become(json.loads(request.decode("utf-8", "surrogatepass")), streams)
-
-
-def _begin_server_below() -> None:
-    """Fork a server for the ranks of a run, which are to be children of the process that has them
-    started; it ends with this process."""
-    path = f"{os.environ[DOOR]}-{os.getpid()}"
-    listener, (leash, held) = _listening(path), os.pipe()
-    if os.fork():
-        listener.close()
-        os.close(leash)
-        os.environ[DOOR] = path
-        return
-    os.close(held)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for own in range(3):
-        os.dup2(nowhere, own)
-    serve(listener, path, leash)
-    os._exit(0)
 
 
 def _forked() -> int | None:
@@ -275,7 +264,9 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
     sys.stdin, sys.stdout, sys.stderr = (_stream(number, is_unbuffered) for number in range(3))
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     if "--processes" in arguments:
-        _begin_server_below()
+        # Its ranks are to be children of this process: they come from a server below it.
+        os.environ[DOOR] = f"{os.environ[DOOR]}-{os.getpid()}"
+        _fork_server(os.environ[DOOR])
         subprocess.Popen = Forked
     sys.argv = arguments[len(options) + 1 :]
     if "-P" not in options:

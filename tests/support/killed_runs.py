@@ -1,4 +1,4 @@
-"""Training runs that are killed: `rnnlm train`, in forks of one process that has imported torch
+"""Training runs that are killed: `rnnlm train`, in forks of this process, which has imported torch
 already, so that each starts at once.
 
 A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer,
@@ -19,6 +19,7 @@ from typing import Any
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
+from support.forked import import_commands
 
 TINY = {
     "hidden_size": 8,
@@ -81,20 +82,12 @@ class Ended:
 
 
 class Runs:
-    """Starts runs in forks of a server, one at a time."""
+    """Starts runs in forks, one at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(
-            [
-                "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train",
-                "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.labels.fitting",
-                "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
-                "rnnlm.tasks.seq2seq.texts", "support.killed_runs",
-            ]
-        )  # fmt: skip
+        self.context = multiprocessing.get_context("fork")
+        import_commands()
 
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):

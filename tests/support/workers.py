@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from support.forked import begin_server
+
 FORK = get_context("fork")
 SYSTEM = "tests/system/"
 BUSY = {"tests/system/test_docs.py"}  # it waits for few processes
@@ -36,7 +38,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run the tests in workers, where more than one is asked for."""
     count = session.config.option.workers
     has_failed = session.testsfailed and not session.config.option.continue_on_collection_errors
-    if count < 2 or has_failed or session.config.option.collectonly:
+    if has_failed or session.config.option.collectonly:
+        return None
+    if count < 2:
+        begin_server()
         return None
     session.config._tmp_path_factory.getbasetemp()  # the workers' folders are to lie in one
     team = Team(session, count)
@@ -188,6 +193,7 @@ class Worker:
         files = self.session.config._tmp_path_factory
         files._basetemp = files.getbasetemp() / f"worker{self.number}"
         files._basetemp.mkdir(mode=0o700)
+        begin_server()
 
     def taken(self) -> Iterator[int | None]:
         """Yield the tests of group after group, then None."""

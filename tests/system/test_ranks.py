@@ -1,6 +1,7 @@
 """Several ranks take the steps of one process that has all their rows: losses, weights and
 perplexities are the same, to rounding."""
 
+import functools
 import itertools
 import multiprocessing
 import socket
@@ -30,7 +31,8 @@ from support.ranked_runs import (
     write_state,
 )
 
-COUNTS = (2, 3)
+# Two in the suite; three, too, in the long proofs.
+COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))
 
 
 def free_port() -> int:
@@ -70,13 +72,15 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(alone):
-    """What 2 and 3 ranks find, in forks of one process that has torch."""
+    """A function of the number of ranks: what they find, in forks of this process, which has
+    torch. Each number runs once."""
     folder, _ = alone
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["support.ranked_runs"])
-    found = {}
-    for count in COUNTS:
-        port = free_port()
+
+    @functools.cache
+    def found_by(count):
+        if count > 2:
+            found_by(count - 1)  # leaves a state, from which these resume
+        context, port = multiprocessing.get_context("fork"), free_port()
         started = [
             context.Process(
                 target=rank_of, args=(folder, ranks_environment(count, rank, port)), daemon=True
@@ -90,8 +94,9 @@ def together(alone):
         assert [process.exitcode for process in started] == [0] * count, [
             path.read_text() for path in folder.glob("said-*")
         ]
-        found[count] = dict(np.load(folder / f"found-{count}.npz"))
-    return found
+        return dict(np.load(folder / f"found-{count}.npz"))
+
+    return found_by
 
 
 def assert_same(found, case, expected, since=0):
@@ -116,37 +121,41 @@ def assert_same(found, case, expected, since=0):
 def test_ranks_match_one_process_in_losses_and_weights(alone, together, case, count):
     expected = alone[1][case]
     assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
-    assert_same(together[count], case, expected)
+    assert_same(together(count), case, expected)
     # what is reported is of all rows
-    np.testing.assert_allclose(together[count][f"{case}/told"], expected["told"], rtol=1e-5)
+    np.testing.assert_allclose(together(count)[f"{case}/told"], expected["told"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_run_interrupted_mid_epoch_resumes_with_its_ranks(alone, together, count):
-    assert_same(together[count], "resumed", alone[1]["lstm"], since=CUT)
+    assert_same(together(count), "resumed", alone[1]["lstm"], since=CUT)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_fault_in_one_rank_rolls_all_back_alike(alone, together, count):
     expected = run(faulty(trainer_of(alone[0], CASES["gru"])))
     assert expected["rollbacks"].tolist() == [[15, 10]]  # of the checkpoint before
-    np.testing.assert_array_equal(together[count]["faulty/rollbacks"], expected["rollbacks"])
-    np.testing.assert_array_equal(together[count]["faulty/counts"], expected["counts"])
-    np.testing.assert_allclose(together[count]["faulty/ppls"], expected["ppls"], rtol=1e-5)
+    np.testing.assert_array_equal(together(count)["faulty/rollbacks"], expected["rollbacks"])
+    np.testing.assert_array_equal(together(count)["faulty/counts"], expected["counts"])
+    np.testing.assert_allclose(together(count)["faulty/ppls"], expected["ppls"], rtol=1e-5)
     for name in (name for name in expected if name.startswith(("weight.", "last."))):
         np.testing.assert_allclose(
-            together[count][f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name
+            together(count)[f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name
         )
 
 
-@pytest.mark.parametrize(("count", "before"), [(2, 1), (3, 1), (3, 2)])
+@pytest.mark.parametrize(
+    ("count", "before"),
+    [(2, 1), *(pytest.param(3, before, marks=pytest.mark.soak) for before in (1, 2))],
+)
 def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before):
-    assert_same(together[count], f"resumed-from-{before}", alone[1]["lstm"], since=CUT)
+    assert_same(together(count), f"resumed-from-{before}", alone[1]["lstm"], since=CUT)
 
 
 @pytest.mark.parametrize("before", COUNTS)
 def test_one_process_resumes_several_warning_of_new_draws(alone, together, before):
     folder, found = alone
+    together(before)  # leaves its state
     with pytest.warns(UserWarning, match=f"in 1 process instead of {before}: .*dropout"):
         trainer = trainer_of(
             folder, CASES["lstm"], initial=read_state(folder / f"state-{before}.npz")
@@ -162,7 +171,7 @@ def test_one_process_resumes_several_warning_of_new_draws(alone, together, befor
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_ranks_draw_separately_and_resume_the_same_draws(together, count):
-    found = together[count]
+    found = together(count)
     assert found["draws"] == count  # as many random states as ranks
     np.testing.assert_array_equal(found["dropout-resumed/losses"], found["dropout/losses"][CUT:])
     for name in (name for name in found if name.startswith("dropout/last.")):
@@ -173,15 +182,15 @@ def test_ranks_draw_separately_and_resume_the_same_draws(together, count):
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_request_to_one_rank_is_followed_by_all(together, count):
-    *_, steps, _, _, kept = (int(number) for number in together[count]["asked/counts"])
+    *_, steps, _, _, kept = (int(number) for number in together(count)["asked/counts"])
     assert (steps, kept) == (5, 1)  # stopped after 5 steps; saved once on the way
     assert (
-        len(set(together[count]["timed/steps"].tolist())) == 1
-        and together[count]["timed/steps"][0] > 0
+        len(set(together(count)["timed/steps"].tolist())) == 1
+        and together(count)["timed/steps"][0] > 0
     )
-    assert together[count]["stopped-validation"]
+    assert together(count)["stopped-validation"]
     assert f"process {count} of {count} is not that of the first one" in str(
-        together[count]["differing"]
+        together(count)["differing"]
     )
 
 
