@@ -1,4 +1,5 @@
-"""Recurrent cells beside each other: as many parameters, as much time, as many trials."""
+"""Recurrent cells compared under equal conditions: as many parameters, as much time, as many
+trials."""
 
 import itertools
 import math
@@ -25,7 +26,7 @@ from rnnlm.neural.settings import RecurrentSettings, network_settings
 
 CELLS: Mapping[str, Mapping[str, Any]] = {
     "elman": {"model": "rnn", "activation": "tanh"},
-    "irnn": {  # of one stream without end, a sum grows without bound: hence the gain below 1
+    "irnn": {  # over an endless stream, a sum grows without bound: hence the gain below 1
         "model": "rnn", "activation": "relu", "init_recurrent": "identity", "init_gain": 0.9,
         "init_input": "uniform", "init_range": 0.05,
     },
@@ -35,8 +36,8 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "mogrifier": {"model": "lstm", "mogrifier_rounds": 5, "mogrifier_rank": 64},
     "qrnn": {"model": "qrnn"},
 }  # fmt: skip
-# One layer of each. What is not named here is the same in all kinds by default. The softmax is
-# sampled in training, and no validation is for the curve alone: the time is the cell's.
+# One layer of each. Settings that are not named here have the same default in all kinds. The
+# softmax is sampled, and no validation is there for the curve alone: time goes into the cell.
 COMMON: Mapping[str, Any] = {
     "layers": 1, "tied": True, "loss": "sampled", "batch_rows": 32, "bptt_tokens": 35,
     "optimizer": "adamw", "weight_decay": 0.01,
@@ -46,68 +47,65 @@ MOST_UNITS = 1 << 15
 
 
 def settings_of(cell: str, width: int, embedding_size: int) -> dict[str, Any]:
-    """All settings of a cell that is so wide, without those that are tuned."""
+    """Return all settings of a cell of this width, without those that are tuned."""
     return {**COMMON, **CELLS[cell], "hidden_size": width, "embedding_size": embedding_size}
 
 
 def parameters_of(cell: str, width: int, embedding_size: int) -> int:
-    """The weights of the layer and of the projection to the width of word vectors: all but word
-    vectors and the biases of the output."""
-    settings = dict(CELLS[cell]) | {
-        "layers": 1,
-        "hidden_size": width,
-        "embedding_size": embedding_size,
-    }
+    """Count the parameters of the layer and of the projection to the width of word vectors: all but
+    the word vectors and the biases of the output."""
+    settings = {**CELLS[cell], "hidden_size": width, "embedding_size": embedding_size, "layers": 1}
     with torch.device("meta"):
         shape = network_settings(settings["model"], **settings)
         assert isinstance(shape, RecurrentSettings)
         stack = RecurrentStack(shape)
-    projection = (width + 1) * embedding_size if width != embedding_size else 0
-    return sum(parameter.numel() for parameter in stack.parameters()) + projection
+    count = sum(parameter.numel() for parameter in stack.parameters())
+    if width != embedding_size:
+        count += (width + 1) * embedding_size
+    return count
 
 
 def width_for(cell: str, parameters: int, embedding_size: int) -> int:
-    """The width whose number of parameters comes nearest to `parameters`."""
+    """Return the width whose number of parameters is nearest to `parameters`."""
     low, high = 1, MOST_UNITS
-    if (
-        not parameters_of(cell, low, embedding_size)
-        <= parameters
-        <= parameters_of(cell, high, embedding_size)
-    ):
+    fewest = parameters_of(cell, low, embedding_size)
+    most = parameters_of(cell, high, embedding_size)
+    if not fewest <= parameters <= most:
         raise UsageError(
             f"{cell}: no width has {parameters:,} parameters beside word vectors of "
             f"{embedding_size}"
         )
+
+    # Wider cells have more parameters: search by halves, down to two neighbours.
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (middle, high)
-            if parameters_of(cell, middle, embedding_size) <= parameters
-            else (low, middle)
-        )
-    return min(
-        (low, high), key=lambda width: abs(parameters_of(cell, width, embedding_size) - parameters)
-    )
+        if parameters_of(cell, middle, embedding_size) <= parameters:
+            low = middle
+        else:
+            high = middle
+    below = parameters - parameters_of(cell, low, embedding_size)
+    above = parameters_of(cell, high, embedding_size) - parameters
+    return low if below <= above else high
 
 
 # ---- The comparison: for each cell the same trials of learning rate and dropout, and the best of
 # them again with other seeds.
 #
-# Each run is `rnnlm train` in a process of its own, so that time and memory are its own. What has
-# ended stands in `cells.json` of the folder and is not done again; a run that was cut off goes on
-# from its checkpoint.
+# Each run is `rnnlm train` in a separate process, so that time and memory are that run's alone.
+# Runs that have ended are recorded in `cells.json` of the folder and not repeated; a run that was
+# cut off is resumed from its checkpoint.
 
-RECORD = "cells.json"  # in the folder of a comparison: what was asked, and the runs that have ended
-# what all runs of a folder have in common
+RECORD = "cells.json"  # in the folder of a comparison: the question, and the runs that have ended
+# The fields of a question that are the same for all runs of a folder.
 SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "trial_budget", "more")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus.
+    """What to compare. text, valid: as `rnnlm train` takes them; none: the bundled corpus.
     parameters: of each layer with its projection. budget: of each run. trial_budget: of each trial;
-    None: the same, so that the best trial is also the run of the first seed. rates, dropouts: each
-    pair is a trial, of the first seed."""
+    None: the same, so that the best trial is also the run with the first seed. rates, dropouts:
+    each pair is a trial, with the first seed."""
 
     text: tuple[str, ...] = ()
     valid: tuple[str, ...] = ()
@@ -127,21 +125,24 @@ class Question:
 
     @property
     def has_short_trials(self) -> bool:
-        """Trials have a budget of their own, so that none of them is the run of the first seed,
-        too."""
+        """Whether trials have another budget than runs, so that no trial is the run with the first
+        seed as well."""
         return self.budget_of_trials != self.budget
 
     @property
     def runs(self) -> int:
-        """How many there are."""
-        again = len(self.seeds) - (not self.has_short_trials)
-        return len(self.cells) * (len(self.rates) * len(self.dropouts) + again)
+        """The number of runs, trials included."""
+        trials = len(self.rates) * len(self.dropouts)
+        seeds = len(self.seeds)
+        if not self.has_short_trials:
+            seeds -= 1  # the best trial is the run with the first seed
+        return len(self.cells) * (trials + seeds)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training. ppl: exact, per token of the validation text; None where the run diverged.
-    peak_bytes: of the memory of its process; None where the run diverged."""
+    """One training. ppl: exact, per token of the validation text. peak_bytes: the memory of its
+    process. Both are None if the run diverged."""
 
     cell: str
     learning_rate: float
@@ -156,9 +157,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell at its best rate and dropout: the geometric mean of perplexities over seeds, with the
-    95 % interval of Student's t over their logarithms (None with one seed); means of the other
-    figures. ppl is None where a run diverged."""
+    """The result of a cell at its best learning rate and dropout. ppl: the geometric mean over
+    seeds, with the 95 % interval of Student's t over the logarithms (None with one seed); None if a
+    run diverged. Other numbers are means."""
 
     cell: str
     width: int
@@ -179,49 +180,47 @@ class Result:
 
 
 def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
-    """Each run as it ends, or as `folder` has it, and at the end the result of each cell. All cells
-    have their first trial, then all their second one, and so on, and the seeds alike: a machine
-    that becomes slower or quicker meanwhile does so for all of them.
+    """Yield each run as it ends, or as `folder` has it, and at the end the result of each cell.
 
-    Raises:
-        UsageError: there is no such cell, no width fits, or the folder holds runs of another
-            question. RnnlmError: a run failed.
+    All cells have their first trial, then all have their second, and so on; so do the seeds: a
+    machine that becomes slower or faster does so for all of them.
     """
     _check(question)
-    widths = {
-        cell: width_for(cell, question.parameters, question.embedding_size)
-        for cell in question.cells
-    }
+    widths = {}
+    for cell in question.cells:
+        widths[cell] = width_for(cell, question.parameters, question.embedding_size)
     with lock.held(folder, "comparison"):
         yield from _compared(question, folder, widths)
 
 
 def _compared(question: Question, folder: Path, widths: dict[str, int]) -> Iterator[Run | Result]:
     done = _Done(folder, question)
+
+    # Try each learning rate with each dropout.
     trials: dict[str, list[Run]] = {cell: [] for cell in widths}
-    for rate, dropout, (cell, width) in itertools.product(
-        question.rates, question.dropouts, widths.items()
-    ):
-        trials[cell].append(
-            done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials)
-        )
-        yield trials[cell][-1]
-    best = {
-        cell: min(tried, key=lambda run: math.inf if run.ppl is None else run.ppl)
-        for cell, tried in trials.items()
-    }
+    first_seed, is_short = question.seeds[0], question.has_short_trials
+    for rate, dropout in itertools.product(question.rates, question.dropouts):
+        for cell, width in widths.items():
+            trial = done.run(cell, width, rate, dropout, first_seed, is_short)
+            trials[cell].append(trial)
+            yield trial
+    best = {cell: min(tried, key=_ppl_or_worst) for cell, tried in trials.items()}
+
+    # Run the best trial with every seed; with one of them, it may be done already.
     runs: dict[str, list[Run]] = {cell: [] for cell in widths}
     for seed, (cell, width) in itertools.product(question.seeds, widths.items()):
-        runs[cell].append(done.run(cell, width, best[cell].learning_rate, best[cell].dropout, seed))
-        if runs[cell][-1] is not best[cell]:
-            yield runs[cell][-1]
+        run = done.run(cell, width, best[cell].learning_rate, best[cell].dropout, seed)
+        runs[cell].append(run)
+        if run is not best[cell]:
+            yield run
+
     for cell, width in widths.items():
-        yield result_of(
-            runs[cell],
-            width,
-            parameters_of(cell, width, question.embedding_size),
-            len(trials[cell]),
-        )
+        parameters = parameters_of(cell, width, question.embedding_size)
+        yield result_of(runs[cell], width, parameters, len(trials[cell]))
+
+
+def _ppl_or_worst(run: Run) -> float:
+    return math.inf if run.ppl is None else run.ppl
 
 
 def _check(question: Question) -> None:
@@ -236,23 +235,28 @@ def _check(question: Question) -> None:
 
 
 def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> Result:
-    """What the runs of one cell, with several seeds, came to."""
-    means = {
-        name: statistics.fmean(getattr(run, name) for run in runs)
-        for name in ("steps", "tokens_per_second")
-    }
+    """Return the result of one cell from its runs with several seeds."""
+    ppl, low, high = _mean_ppl([run.ppl for run in runs])
     sizes = [run.peak_bytes for run in runs if run.peak_bytes is not None]
-    best = runs[0]
     return Result(
-        best.cell, width, parameters, best.learning_rate, best.dropout, trials, len(runs),
-        *_mean_ppl([run.ppl for run in runs]),
-        round(means["steps"]), means["tokens_per_second"],
-        round(statistics.fmean(sizes)) if sizes else None,
-    )  # fmt: skip
+        cell=runs[0].cell,
+        width=width,
+        parameters=parameters,
+        learning_rate=runs[0].learning_rate,
+        dropout=runs[0].dropout,
+        trials=trials,
+        seeds=len(runs),
+        ppl=ppl,
+        low=low,
+        high=high,
+        steps=round(statistics.fmean(run.steps for run in runs)),
+        tokens_per_second=statistics.fmean(run.tokens_per_second for run in runs),
+        peak_bytes=round(statistics.fmean(sizes)) if sizes else None,
+    )
 
 
 def _mean_ppl(ppls: Sequence[float | None]) -> tuple[float | None, float | None, float | None]:
-    """The geometric mean, and the bounds of its interval."""
+    """Return the geometric mean and the bounds of its interval; nothing if a run diverged."""
     nats = [math.log(ppl) for ppl in ppls if ppl is not None]
     if len(nats) < len(ppls):
         return None, None, None
@@ -261,30 +265,37 @@ def _mean_ppl(ppls: Sequence[float | None]) -> tuple[float | None, float | None,
         return math.exp(middle), None, None
     from scipy.stats import t
 
-    half = float(t.ppf(0.975, len(nats) - 1)) * statistics.stdev(nats) / math.sqrt(len(nats))
+    quantile = float(t.ppf(0.975, len(nats) - 1))
+    half = quantile * statistics.stdev(nats) / math.sqrt(len(nats))
     return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
 
 
 @dataclass
 class _Record:
-    """The content of the record. asked: what all its runs have in common."""
+    """The content of the record. asked: what its runs have in common."""
 
     asked: dict[str, Any]
     runs: list[Run]
 
 
 class _Done:
-    """The runs that the folder has, and how to get those it lacks."""
+    """The runs that the folder has. It trains those that are missing."""
 
     def __init__(self, folder: Path, question: Question) -> None:
-        self.folder, self.question, self.path = folder, question, folder / RECORD
-        asked = {
-            name: list(value) if isinstance(value := getattr(question, name), tuple) else value
-            for name in SHARED
-        }
+        self.folder = folder
+        self.question = question
+        self.path = folder / RECORD
+
+        # Tuples become lists, as JSON has them.
+        asked = {}
+        for name in SHARED:
+            value = getattr(question, name)
+            asked[name] = list(value) if isinstance(value, tuple) else value
         self.record = _Record(asked, [])
         if not self.path.is_file():
             return
+
+        # A record is there: it must be of the same question.
         try:
             self.record = msgspec.json.decode(self.path.read_bytes(), type=_Record)
         except msgspec.MsgspecError as error:
@@ -293,7 +304,8 @@ class _Done:
             ) from None
         others = [name for name in SHARED if self.record.asked.get(name) != asked[name]]
         if others:
-            why = f"its {others[0]} is {self.record.asked.get(others[0])}, not {asked[others[0]]}"
+            name = others[0]
+            why = f"its {name} is {self.record.asked.get(name)}, not {asked[name]}"
             raise UsageError(
                 f"{folder} holds another comparison",
                 why,
@@ -303,53 +315,49 @@ class _Done:
     def run(
         self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool = False
     ) -> Run:
+        """Return the run with these settings, from the record or trained now."""
         asked = cell, rate, dropout, seed, is_short
         for each in self.record.runs:
             if (each.cell, each.learning_rate, each.dropout, each.seed, each.is_short) == asked:
                 return each
-        self.record.runs.append(self._trained(cell, width, rate, dropout, seed, is_short))
+        run = self._trained(cell, width, rate, dropout, seed, is_short)
+        self.record.runs.append(run)
         with writing(self.folder):
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(self.record)))
-        return self.record.runs[-1]
+        return run
 
     def _trained(
         self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool
     ) -> Run:
-        budget = self.question.budget_of_trials if is_short else self.question.budget
-        trial = ",trial" if is_short else ""
-        output = (
-            self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{trial}"
-        )
+        name = f"learning_rate={rate:g},dropout={dropout:g},seed={seed}"
+        budget = self.question.budget
+        if is_short:
+            name += ",trial"
+            budget = self.question.budget_of_trials
+        output = self.folder / cell / name
+
+        # The command. A run that was cut off before is resumed.
         settings = settings_of(cell, width, self.question.embedding_size)
         kind = settings.pop("model")
         settings |= {"learning_rate": rate, "dropout_input": dropout, "dropout_output": dropout}
-        given = [
-            word
-            for name, value in settings.items()
-            for word in ("--set", f"{name}={as_text(value)}")
-        ]
-        valid = [word for path in self.question.valid for word in ("--valid", path)]
-        arguments = (
-            *self.question.text, *valid, "--model", kind, *given, "--budget", budget, "--seed",
-            str(seed),
-            *self.question.more, "--resume", "auto", "-o", str(output),
-        )  # fmt: skip
+        arguments = list(self.question.text)
+        for path in self.question.valid:
+            arguments += ["--valid", path]
+        arguments += ["--model", kind]
+        for setting, value in settings.items():
+            arguments += ["--set", f"{setting}={as_text(value)}"]
+        arguments += ["--budget", budget, "--seed", str(seed), *self.question.more]
+        arguments += ["--resume", "auto", "-o", str(output)]
+
+        # To diverge is a result, too; any other failure ends the comparison.
+        peak, ppl = None, None
         try:
-            peak: int | None = run_rnnlm("train", *arguments).peak_bytes
+            peak = run_rnnlm("train", *arguments).peak_bytes
         except RnnlmError:
             if fitted(output).get("stopped") != "diverged":
                 raise
-            peak = None
+        else:
+            ppl = read_manifest(output).results["valid"]["ppl_token"]
         ended = fitted(output)
-        ppl = None if peak is None else read_manifest(output).results["valid"]["ppl_token"]
-        return Run(
-            cell,
-            rate,
-            dropout,
-            seed,
-            ppl,
-            ended["steps"],
-            ended["tokens"] / ended["seconds"],
-            peak,
-            is_short,
-        )
+        speed = ended["tokens"] / ended["seconds"]
+        return Run(cell, rate, dropout, seed, ppl, ended["steps"], speed, peak, is_short)

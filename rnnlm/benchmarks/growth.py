@@ -1,9 +1,8 @@
-"""How the cost of training grows, each size in a process of its own.
+"""How the cost of training grows, each size in a separate process.
 
-That of a network grows with one setting at a time, that of n-grams with the text.
+For a network, one setting at a time grows; for n-grams, the text.
 """
 
-import itertools
 import json
 import math
 import os
@@ -15,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -38,8 +37,8 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Growth:
-    """One setting at one value, all others as in BASE. Exponents: the power of the value by which a
-    figure grew from the one before.
+    """The cost of one setting at one value, all others as in BASE. Exponents: the power of the
+    value with which time or memory grew from the previous value.
 
     ratio_products: time of a step over that of its matrix products alone.
     """
@@ -59,90 +58,74 @@ def bench_growth(
     steps: int,
     values: dict[str, tuple[int, ...]] | None = None,
 ) -> Iterator[Growth]:
-    """Every value of every setting (`values`: VALUES), on texts of random words, as often as words
-    of that rank are (Zipf)."""
+    """Yield the cost at every value of every setting (`values`; None: VALUES), on texts of random
+    words."""
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
         raise UsageError(f"{varied[0]} is varied by --growth", hint=f"leave {varied[0]} out")
     resolve_request(Request(recipe=recipe, assignments=assignments))
+    if values is None:
+        values = VALUES
     with tempfile.TemporaryDirectory() as name:
-        for setting, chosen in (VALUES if values is None else values).items():
+        for setting, chosen in values.items():
             before: Growth | None = None
             for value in chosen:
-                before = _grown(
-                    Path(name),
-                    recipe,
-                    assignments,
-                    {**BASE, setting: value},
-                    setting,
-                    steps,
-                    before,
-                )
+                shape = {**BASE, setting: value}
+                found = _measured(Path(name), recipe, assignments, shape, steps)
+                before = _growth_of(setting, value, found, before)
                 yield before
 
 
-def _grown(
-    folder: Path,
-    recipe: str,
-    assignments: dict[str, str],
-    shape: dict[str, int],
-    setting: str,
-    steps: int,
-    before: Growth | None,
-) -> Growth:
+def _measured(
+    folder: Path, recipe: str, assignments: dict[str, str], shape: dict[str, int], steps: int
+) -> dict[str, Any]:
+    """Run `rnnlm bench train` on a network of this shape, and return its JSON."""
     text = folder / f"{shape['vocabulary']}.txt"
     if not text.exists():
         _write_text(text, shape["vocabulary"])
-    settings = {
-        **assignments,
-        **{name: str(value) for name, value in shape.items() if name != "vocabulary"},
-    }
+    settings = dict(assignments)
+    for name, value in shape.items():
+        if name != "vocabulary":
+            settings[name] = str(value)
     settings["embedding_size"] = settings["hidden_size"]
-    options = itertools.chain.from_iterable(
-        ("--set", f"{name}={value}") for name, value in settings.items()
-    )
-    arguments = [
-        "train",
-        str(text),
-        "--recipe",
-        recipe,
-        *options,
-        "--alone",
-        "--rounds",
-        "2",
-        "--steps",
-        str(steps),
-        "--json",
-    ]
-    found = json.loads(run_rnnlm("bench", *arguments).out)
-    speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
-    return Growth(
-        setting, value, speed, peak, found["ratio_products"],
-        exponent(value, 1 / speed,
-                 (before.value, 1 / before.tokens_per_second) if before else None),
-        exponent(value, peak, (before.value, before.peak_bytes) if before else None),
-    )  # fmt: skip
+
+    arguments = ["train", str(text), "--recipe", recipe]
+    for name, assigned in settings.items():
+        arguments += ["--set", f"{name}={assigned}"]
+    arguments += ["--alone", "--rounds", "2", "--steps", str(steps), "--json"]
+    found: dict[str, Any] = json.loads(run_rnnlm("bench", *arguments).out)
+    return found
+
+
+def _growth_of(setting: str, value: int, found: dict[str, Any], before: Growth | None) -> Growth:
+    speed, peak = found["tokens_per_second"], found["peak_bytes"]
+    time_exponent, memory_exponent = None, None
+    if before:
+        time_exponent = exponent(value, 1 / speed, (before.value, 1 / before.tokens_per_second))
+        memory_exponent = exponent(value, peak, (before.value, before.peak_bytes))
+    ratio = found["ratio_products"]
+    return Growth(setting, value, speed, peak, ratio, time_exponent, memory_exponent)
 
 
 def _write_text(path: Path, vocabulary: int) -> None:
-    """Random words, the one of rank r by a chance that falls as 1 / r; each word once at least."""
+    """Write random words. The chance of the word of rank r falls as 1 / r (Zipf), and each word
+    occurs at least once."""
     chance_V = 1 / np.arange(1, vocabulary + 1)
     words = np.random.default_rng(1).choice(vocabulary, TOKENS, p=chance_V / chance_V.sum())
     words = np.concatenate([np.arange(vocabulary), words]).tolist()
-    lines = (
-        " ".join(f"w{word}" for word in words[start : start + LINE_WORDS])
-        for start in range(0, len(words), LINE_WORDS)
-    )
+    lines = []
+    for start in range(0, len(words), LINE_WORDS):
+        lines.append(" ".join(f"w{word}" for word in words[start : start + LINE_WORDS]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-# ---- Commands in processes of their own, for benchmarks: so that time and memory are theirs alone.
-# One that fails raises RnnlmError.
+# ---- Commands that a benchmark runs in separate processes, so that time and memory are theirs
+# alone. One that fails raises RnnlmError.
 
 
 @dataclass(frozen=True)
 class Process:
-    """One that ended well."""
+    """A process that succeeded."""
 
     seconds: float
     peak_bytes: int
@@ -150,13 +133,14 @@ class Process:
 
 
 def run_rnnlm(command: str, *arguments: str) -> Process:
-    """One of rnnlm's own commands, in a process of its own."""
+    """Run one of rnnlm's commands in a separate process."""
     return run(f"rnnlm {command}", python("-m", "rnnlm", command, *arguments))
 
 
 def run(name: str, command: list[str]) -> Process:
-    """A command in a process of its own."""
+    """Run a command in a separate process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        # Wait by wait4, which tells the memory of this process alone.
         began = time.perf_counter()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
             try:
@@ -177,14 +161,14 @@ def _content(stream: IO[bytes]) -> str:
 
 
 def _last_words(messages: str) -> str:
-    """What a failed program said: its error, else its last line."""
+    """Return the error message of a failed program, or else its last line."""
     lines = [line for line in messages.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1]
 
 
 def exponent(size: float, value: float, before: tuple[float, float] | None) -> float | None:
-    """a, where a value grew as a size to the power of a; None where there is no size and value
+    """Return the power of the size with which a value grew; None if there is no size and value
     `before` to compare with."""
     if before is None or not all(before) or size == before[0]:
         return None
@@ -194,9 +178,9 @@ def exponent(size: float, value: float, before: tuple[float, float] | None) -> f
 # ---- How n-gram training grows with the text, beside bare references in the same run.
 #
 # The first sixteenth, the first quarter and all of a text, each from text to a saved model and back
-# to a perplexity, in processes of their own, so that memory is that process's alone. Where KenLM's
-# lmplz and build_binary are on the PATH, they take turns with ours. Ratios hold where the machine's
-# speed drifts; single figures do not.
+# to a perplexity, in separate processes, so that memory is that process's alone. If KenLM's lmplz
+# and build_binary are on the PATH, they take turns with ours. Ratios hold even if the machine's
+# speed drifts; single numbers do not.
 
 PARTS = (16, 4, 1)  # of the text, one part in so many
 UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
@@ -207,8 +191,8 @@ SORTS = 5
 
 @dataclass(frozen=True)
 class NgramGrowth:
-    """One size of text, medians over the rounds. Exponents: the power of the tokens by which a
-    figure grew from size to size."""
+    """The cost of one size of text, medians over the rounds. Exponents: the power of the tokens
+    with which time or memory grew from the previous size."""
 
     part: str
     tokens: int
@@ -226,7 +210,7 @@ class NgramGrowth:
 
 @dataclass(frozen=True)
 class SortSpeed:
-    """How many random 64-bit keys numpy sorts in a second."""
+    """The number of random 64-bit keys that numpy sorts in a second."""
 
     keys_per_second: float
 
@@ -240,34 +224,33 @@ class _Round:
 
 
 def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[NgramGrowth | SortSpeed]:
-    """Growth over the parts of `text`, then the calibration: last, as a process inherits the peak
-    of the one that starts it."""
+    """Yield the growth over the parts of `text`, then the speed of sorting. That comes last, as a
+    process inherits the peak memory of the one that starts it."""
     with tempfile.TemporaryDirectory() as name:
-        folder, before, with_lmplz = Path(name), None, True
-        for part, path in _write_parts(text, folder):
+        work = Path(name) / "work"
+        before, with_lmplz = None, True
+        for part, path in _write_parts(text, Path(name)):
             done = []
             for number in range(rounds):
-                done.append(
-                    _round(path, folder / "work", order, with_lmplz, ours_first=number % 2 == 0)
-                )
-                with_lmplz = done[-1].lmplz_seconds is not None
+                done.append(_round(path, work, order, with_lmplz, ours_first=number % 2 == 0))
+                with_lmplz = done[-1].lmplz_seconds is not None  # else it is not there, or failed
             before = _growth(part, done, before)
             yield before
     yield SortSpeed(_sort_speed())
 
 
 def _write_parts(text: Text, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each part of the text as a file of its own, a line for each of its lines."""
+    """Write each part of the text to a file, line by line."""
     lines = sum(len(block.lines) for block in text.blocks())
     if not lines:
         raise no_text(text.sources)
     for part in PARTS:
-        path, left = folder / f"part-{part}.txt", max(1, lines // part)
+        path = folder / f"part-{part}.txt"
+        left = max(1, lines // part)
         with open(path, "w", encoding="utf-8", newline="\n") as stream:
             for block in text.blocks():
-                stream.writelines(
-                    f"{line}\n".replace(UNKNOWN, UNKNOWN_SPELLED) for line in block.lines[:left]
-                )
+                shown = [line.replace(UNKNOWN, UNKNOWN_SPELLED) for line in block.lines[:left]]
+                stream.writelines(f"{line}\n" for line in shown)
                 left -= min(left, len(block.lines))
                 if not left:
                     break
@@ -276,11 +259,12 @@ def _write_parts(text: Text, folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _round(path: Path, work: Path, order: int, with_lmplz: bool, ours_first: bool) -> _Round:
     work.mkdir()
-    theirs = _lmplz_seconds(path, work, order) if with_lmplz and not ours_first else None
+    theirs = None
+    if with_lmplz and not ours_first:
+        theirs = _lmplz_seconds(path, work, order)
     model = work / "model"
-    train = run_rnnlm(
-        "train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json"
-    )
+    options = ["--model", "ngram", "--order", str(order), "-o", str(model), "--json"]
+    train = run_rnnlm("train", str(path), *options)
     evaluation = run_rnnlm("eval", "-m", str(model), str(path), "--json")
     ngrams = sum(model_folder.read_manifest(model).training["ngrams"])
     if with_lmplz and ours_first:
@@ -295,21 +279,37 @@ def _growth(part: str, done: list[_Round], before: NgramGrowth | None) -> NgramG
     seconds = statistics.median(each.train.seconds for each in done)
     eval_seconds = statistics.median(each.evaluation.seconds for each in done)
     peak = max(each.train.peak_bytes for each in done)
-    paired = [
-        (each.train.seconds, each.lmplz_seconds) for each in done if each.lmplz_seconds is not None
-    ]
+
+    # Compared with the size before.
+    seconds_exponent, memory_exponent = None, None
+    if before:
+        seconds_exponent = exponent(tokens, seconds, (before.tokens, before.seconds))
+        memory_exponent = exponent(tokens, peak, (before.tokens, before.peak_bytes))
+
+    # Compared with lmplz, in the same round.
+    theirs, ratios = [], []
+    for each in done:
+        if each.lmplz_seconds is not None:
+            theirs.append(each.lmplz_seconds)
+            ratios.append(each.train.seconds / each.lmplz_seconds)
     return NgramGrowth(
-        part, tokens, done[0].ngrams, seconds, tokens / seconds, peak,
-        exponent(tokens, seconds, (before.tokens, before.seconds) if before else None),
-        exponent(tokens, peak, (before.tokens, before.peak_bytes) if before else None),
-        eval_seconds, result["words"] / eval_seconds,
-        statistics.median(theirs for _, theirs in paired) if paired else None,
-        statistics.median(ours / theirs for ours, theirs in paired) if paired else None,
-    )  # fmt: skip
+        part,
+        tokens,
+        done[0].ngrams,
+        seconds,
+        tokens / seconds,
+        peak,
+        seconds_exponent,
+        memory_exponent,
+        eval_seconds,
+        eval_words_per_second=result["words"] / eval_seconds,
+        lmplz_seconds=statistics.median(theirs) if theirs else None,
+        ratio=statistics.median(ratios) if ratios else None,
+    )
 
 
 def _lmplz_seconds(path: Path, work: Path, order: int) -> float | None:
-    """From text to a queryable model by KenLM's programs; None where they are not on the PATH or,
+    """Time KenLM's programs from text to a queryable model; None if they are not on the PATH or,
     with a notice, one of them fails."""
     lmplz, build_binary = shutil.which("lmplz"), shutil.which("build_binary")
     if not lmplz or not build_binary:

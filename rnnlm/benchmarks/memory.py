@@ -1,6 +1,7 @@
-"""How long recurrent layers remember: synthetic tasks whose lag is a knob, and the longest lag that
-each layer learns to bridge."""
+"""How long recurrent layers remember: synthetic tasks with an adjustable lag, and the longest lag
+that each layer learns to bridge."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
 # ---- One layer trained on one task at one lag, on sequences that are never seen twice, until it
 # solves the task or its steps are spent.
 
-HELD_OUT = 1000  # sequences on which a task is solved or not
-CHECK_STEPS = 100  # between looks at them
+HELD_OUT = 1000  # sequences that decide whether a task is solved
+CHECK_STEPS = 100  # between checks on them
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every layer gets for each lag of a task: steps of Adam over `rows` sequences each,
-    clipped as `rnnlm train` does by default and at its peak learning rate, which stays."""
+    """The training that every layer gets for each lag of a task: steps of Adam over `rows`
+    sequences each. Clipping and the learning rate, which is constant here, are the defaults of
+    `rnnlm train`."""
 
     steps: int = 2000
     rows: int = 32
@@ -46,8 +48,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trained:
-    """How far one layer came. steps: after which it was solved, or all. figure: accuracy or mean
-    squared error, of the last look."""
+    """The result of one layer at one lag. steps: after which it was solved, or all. figure:
+    accuracy or mean squared error at the last check."""
 
     task: str
     cell: str
@@ -59,13 +61,10 @@ class Trained:
 
 
 def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.device) -> Trained:
-    """A new network for this lag: the same seed gives the same one. One whose loss is no number any
-    more has failed."""
+    """Train a new network for this lag; the same seed gives the same network. It fails if its loss
+    stops being a finite number."""
+    # The network, drawn without touching the caller's random numbers.
     task = TASKS[task_name]
-    random, held_out = (
-        np.random.default_rng([budget.seed, lag]),
-        np.random.default_rng([budget.seed, lag, 1]),
-    )
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(budget.seed)
         reader = Reader(task, cell, budget.width).to(device)
@@ -73,7 +72,12 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
         optimizer="adam", learning_rate=budget.learning_rate, clip_norm=budget.clip_norm
     )
     optimizer = make_optimizer(settings, reader, device)
-    judged_on = _drawn(task, held_out, lag, HELD_OUT, device)
+
+    # The data: a stream of new sequences to train on, and some that are held out.
+    random = np.random.default_rng([budget.seed, lag])
+    random_held_out = np.random.default_rng([budget.seed, lag, 1])
+    held_out = _drawn(task, random_held_out, lag, HELD_OUT, device)
+
     figure, step = math.nan, 0
     while step < budget.steps:
         step += 1
@@ -82,8 +86,10 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
         loss.backward()
         clip_gradients(settings, reader)
         optimizer.step()
+
+        # Now and then see whether it is solved, or hopeless.
         if step % CHECK_STEPS == 0 or step == budget.steps:
-            figure = reader.figure(*judged_on)
+            figure = reader.figure(*held_out)
             if task.is_solved(figure) or not bool(loss.isfinite()):
                 break
     parameters = sum(parameter.numel() for parameter in reader.parameters())
@@ -93,10 +99,8 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
 def _drawn(
     task: MemoryTask, random: np.random.Generator, lag: int, rows: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    inputs_TBI, answers_AB = (
-        torch.from_numpy(array).to(device) for array in task.draw(random, lag, rows)
-    )
-    return inputs_TBI, answers_AB
+    inputs_TBI, answers_AB = task.draw(random, lag, rows)
+    return torch.from_numpy(inputs_TBI).to(device), torch.from_numpy(answers_AB).to(device)
 
 
 # ---- The longest lag that each layer learns to bridge: lag after lag, the shortest first, until
@@ -107,8 +111,8 @@ LAGS = (5, 10, 20, 50, 100, 200)
 
 @dataclass(frozen=True)
 class Reach:
-    """How far one layer comes on one task. solved: at the longest lag that it solves; None where
-    that is none. failed: at the next one; None where it solves all."""
+    """How far one layer comes on one task. solved: the result at the longest lag that it solves;
+    None if it solves none. failed: the result at the next lag; None if it solves all."""
 
     task: str
     cell: str
@@ -118,33 +122,31 @@ class Reach:
 
     @property
     def longest(self) -> int:
-        """The longest lag that it solves; 0 where that is none."""
+        """The longest lag that it solves; 0 if it solves none."""
         return self.solved.lag if self.solved else 0
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "longest_lag": self.longest,
-            "criterion": TASKS[self.task].criterion,
-            "chance": TASKS[self.task].chance,
-        }
+        task = TASKS[self.task]
+        judged = {"longest_lag": self.longest, "criterion": task.criterion, "chance": task.chance}
+        return asdict(self) | judged
 
 
 def verdict_of(reaches: Sequence[Reach]) -> str:
-    """For each task which layers solve the longest lag, in one sentence, and what is to be kept in
-    mind."""
-    said = []
+    """Say in one sentence which layers solve the longest lag of each task, and how far that
+    holds."""
     by_task: dict[str, list[Reach]] = {}
     for reach in reaches:
         by_task.setdefault(reach.task, []).append(reach)
+
+    said = []
     for name, own in by_task.items():
         longest = max(reach.longest for reach in own)
-        best = [reach.cell for reach in own if reach.longest == longest]
-        tried = min(reach.failed.lag for reach in own if reach.failed) if not longest else 0
-        said.append(
-            f"{name}, {longest} steps ({' and '.join(best)})"
-            if longest
-            else f"{name}, none (not even {tried} steps)"
-        )
+        if longest:
+            best = [reach.cell for reach in own if reach.longest == longest]
+            said.append(f"{name}, {longest} steps ({' and '.join(best)})")
+        else:
+            tried = min(reach.failed.lag for reach in own if reach.failed)
+            said.append(f"{name}, none (not even {tried} steps)")
     return (
         f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer "
         "ones."
@@ -158,37 +160,32 @@ def bench_memory(
     budget: Budget | None = None,
     device: str = "auto",
 ) -> Iterator[Trained | Reach]:
-    """Each training as it ends and, after the last one of a task and layer, how far that came. Of
-    all tasks and layers where none is named; each lag begins anew with `budget`, the default one if
-    None."""
+    """Train each layer on each task, at one lag after another until one is not solved. Yield each
+    result, and after the last one of a task and layer how far that layer comes.
+
+    tasks, cells: if empty, all. budget: for each lag; None: the default one.
+    """
     from rnnlm.neural.device import resolve_device
 
-    tasks, cells = _checked("task", tasks, TASKS), _checked("layer", cells, CELLS)
+    tasks = _checked("task", tasks, TASKS)
+    cells = _checked("layer", cells, CELLS)
     if not lags or min(lags) < SHORTEST_LAG:
+        shortest = min(lags, default=0)
         raise UsageError(
-            f"a lag of {min(lags, default=0)} is too short",
-            hint=f"the shortest one is {SHORTEST_LAG}",
+            f"a lag of {shortest} is too short", hint=f"the shortest one is {SHORTEST_LAG}"
         )
     where = resolve_device(device)
-    for task in tasks:
-        for cell in cells:
-            found = []
-            for lag in sorted(set(lags)):
-                found.append(train(task, cell, lag, budget or Budget(), where))
-                yield found[-1]
-                if not found[-1].solved:
-                    break
-            solved, failed = (
-                [each for each in found if each.solved],
-                [each for each in found if not each.solved],
-            )
-            yield Reach(
-                task,
-                cell,
-                found[0].parameters,
-                solved[-1] if solved else None,
-                failed[0] if failed else None,
-            )
+    for task, cell in itertools.product(tasks, cells):
+        # A layer that fails at one lag would fail at longer ones, too.
+        solved, failed = None, None
+        for lag in sorted(set(lags)):
+            trained = train(task, cell, lag, budget or Budget(), where)
+            yield trained
+            if not trained.solved:
+                failed = trained
+                break
+            solved = trained
+        yield Reach(task, cell, trained.parameters, solved, failed)
 
 
 def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[str, ...]:
@@ -198,8 +195,8 @@ def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[st
     return tuple(dict.fromkeys(given)) or tuple(known)
 
 
-# ---- The network of all tasks: one recurrent layer as language models have it, and a linear layer
-# that gives the answers.
+# ---- The network of all tasks: one recurrent layer, the same as in language models, and a linear
+# layer for the answers.
 
 CELLS: dict[str, RecurrentSettings] = {
     "elman": RecurrentSettings("rnn", init_output="torch"),
@@ -213,7 +210,7 @@ CELLS: dict[str, RecurrentSettings] = {
 
 
 class Reader(nn.Module):
-    """A layer of `width` units of one of CELLS, which reads a task's sequences from a state of
+    """A layer of `width` units of one of CELLS. It reads a task's sequences from a state of
     zeros."""
 
     def __init__(self, puzzle: MemoryTask, cell: str, width: int) -> None:
@@ -226,16 +223,16 @@ class Reader(nn.Module):
         start_weights(settings, self.body.matrices(), [self.output.weight], None)
 
     def forward(self, x_TBI: Tensor, answers: int) -> Tensor:
-        """What it answers at the last `answers` steps, (A, B, classes): logits, or one number."""
-        state = tuple(
-            x_TBI.new_zeros((places, x_TBI.shape[1], width))
-            for places, width in self.body.state_shapes()
-        )
+        """Return the answers at the last `answers` steps, (A, B, classes): logits, or one
+        number."""
+        B = x_TBI.shape[1]
+        shapes = self.body.state_shapes()
+        state = tuple(x_TBI.new_zeros((places, B, width)) for places, width in shapes)
         y_TBH, _ = self.body(x_TBI, state)
         return self.output(y_TBH[-answers:])
 
     def loss(self, x_TBI: Tensor, answers_AB: Tensor) -> Tensor:
-        """Cross-entropy (nats) of the answers, or their mean squared error."""
+        """Return the cross-entropy (nats) of the answers, or their mean squared error."""
         given_ABC = self(x_TBI, len(answers_AB))
         if self.puzzle.classes is None:
             return F.mse_loss(given_ABC[..., 0], answers_AB)
@@ -243,29 +240,35 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def figure(self, x_TBI: Tensor, answers_AB: Tensor) -> float:
-        """The share of right answers, or the mean squared error."""
+        """Return the share of right answers, or the mean squared error."""
         if self.puzzle.classes is None:
             return float(self.loss(x_TBI, answers_AB))
-        return float((self(x_TBI, len(answers_AB)).argmax(dim=2) == answers_AB).double().mean())
+        given_AB = self(x_TBI, len(answers_AB)).argmax(dim=2)
+        return float((given_AB == answers_AB).double().mean())
 
 
 # ---- The longest lags as bars: a group for each task, a bar for each layer.
 
 
 def draw(reaches: Sequence[Reach]) -> "Figure":
-    """On a logarithmic axis of lags; a layer that solves no lag has a bar without height, marked
-    0."""
-    tasks, cells = (
-        list(dict.fromkeys(names))
-        for names in zip(*((each.task, each.cell) for each in reaches), strict=True)
-    )
+    """Draw the lags on a logarithmic axis. A layer that solves no lag has a bar without height,
+    marked 0."""
+    tasks = list(dict.fromkeys(each.task for each in reaches))
+    cells = list(dict.fromkeys(each.cell for each in reaches))
     figure, axes = plotting.new_figure("Longest lag learned", "task", "lag in steps", width=7.2)
+
+    # The bars of a task are centred on its tick. On a logarithmic axis, the lowest lag is 1.
     width = 0.8 / len(cells)
     for number, cell in enumerate(cells):
-        own = [each for each in reaches if each.cell == cell]
-        places = [tasks.index(each.task) + (number - (len(cells) - 1) / 2) * width for each in own]
-        bars = axes.bar(places, [max(1, each.longest) for each in own], width, label=cell)
-        axes.bar_label(bars, labels=[str(each.longest) for each in own], fontsize=8)
+        shift = (number - (len(cells) - 1) / 2) * width
+        places, lags = [], []
+        for each in reaches:
+            if each.cell == cell:
+                places.append(tasks.index(each.task) + shift)
+                lags.append(each.longest)
+        bars = axes.bar(places, [max(1, lag) for lag in lags], width, label=cell)
+        axes.bar_label(bars, labels=[str(lag) for lag in lags], fontsize=8)
+
     axes.set_xticks(range(len(tasks)), tasks)
     plotting.log_y(axes)
     axes.set_ylim(bottom=1)

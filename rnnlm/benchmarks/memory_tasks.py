@@ -1,8 +1,8 @@
-"""The synthetic tasks: sequences drawn by numpy whose answer lies `lag` steps back, and when a task
-counts as solved.
+"""The synthetic tasks: random sequences whose answer lies `lag` steps back, and when a task counts
+as solved.
 
-All answers are asked for at the last steps. Shapes: T steps, B sequences, I numbers read at a step,
-A steps with an answer.
+All answers are due at the last steps. Shapes: T steps, B sequences, I numbers read at a step, A
+steps with an answer.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LETTERS, COPIED = 8, 3  # of copy: different letters, and how many of them are to be copied
-MOST_ERROR = 0.01  # of adding: the mean squared error below which it is solved
-LEAST_ACCURACY = 0.99
+LETTERS, COPIED = 8, 3  # in copy: different letters, and how many of them are to be copied
+MOST_ERROR = 0.01  # in adding: the mean squared error below which it is solved
+LEAST_ACCURACY = 0.99  # in all others
 SHORTEST_LAG = 5
 
 # inputs_TBI float32; answers_AB, int64 classes or float32 numbers
@@ -21,9 +21,9 @@ Drawn = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class MemoryTask:
-    """One task. classes: of an answer; None where it is a number. chance: the accuracy of the best
-    guess without the input, or its mean squared error. draw: of a generator, a lag and a number of
-    sequences."""
+    """One task. classes: of an answer; None if it is a number. chance: the accuracy of the best
+    guess without the input, or its mean squared error. draw: draws sequences, given a generator, a
+    lag and their number."""
 
     name: str
     width: int
@@ -33,26 +33,26 @@ class MemoryTask:
 
     @property
     def figure(self) -> str:
-        """What is measured."""
+        """The name of the metric."""
         return "mean squared error" if self.classes is None else "accuracy"
 
     @property
     def criterion(self) -> str:
-        """When it is solved, in words."""
-        return (
-            f"{self.figure} below {MOST_ERROR}"
-            if self.classes is None
-            else f"{self.figure} of {100 * LEAST_ACCURACY:g} % or more"
-        )
+        """When the task is solved, in words."""
+        if self.classes is None:
+            return f"{self.figure} below {MOST_ERROR}"
+        return f"{self.figure} of {100 * LEAST_ACCURACY:g} % or more"
 
     def is_solved(self, figure: float) -> bool:
         return figure < MOST_ERROR if self.classes is None else figure >= LEAST_ACCURACY
 
 
 def draw_copy(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """COPIED letters, blanks, and then a sign at each step that asks for the letter read `lag`
-    steps before; after Hochreiter & Schmidhuber 1997. Inputs are one-hot: letters, blank, sign. T =
-    lag + COPIED."""
+    """Draw COPIED letters, then blanks, then a sign at each step that asks for the letter read
+    `lag` steps before (after Hochreiter & Schmidhuber 1997).
+
+    Inputs are one-hot: letters, blank, sign. T = lag + COPIED.
+    """
     letters_AB = random.integers(LETTERS, size=(COPIED, rows))
     symbols_TB = np.full((lag + COPIED, rows), LETTERS)
     symbols_TB[:COPIED] = letters_AB
@@ -61,27 +61,39 @@ def draw_copy(random: np.random.Generator, lag: int, rows: int) -> Drawn:
 
 
 def draw_adding(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """Numbers from [0, 1], two of which are marked, one in each half: their sum (Hochreiter &
-    Schmidhuber 1997, experiment 4, as in Le et al. 2015). Inputs: number, mark. T = lag."""
+    """Draw numbers from [0, 1], two of which are marked, one in each half. The answer is their sum
+    (Hochreiter & Schmidhuber 1997, experiment 4, as in Le et al. 2015).
+
+    Inputs: number, mark. T = lag.
+    """
     number_TB = random.random((lag, rows), dtype=np.float32)
-    mark_TB, row_B = np.zeros_like(number_TB), np.arange(rows)
+    mark_TB = np.zeros_like(number_TB)
+    row_B = np.arange(rows)
     for start, end in ((0, lag // 2), (lag // 2, lag)):
         mark_TB[random.integers(start, end, size=rows), row_B] = 1
-    return np.stack((number_TB, mark_TB), axis=2), (number_TB * mark_TB).sum(axis=0, keepdims=True)
+    inputs_TBI = np.stack((number_TB, mark_TB), axis=2)
+    return inputs_TBI, (number_TB * mark_TB).sum(axis=0, keepdims=True)
 
 
 def draw_parity(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """Bits, read as -1 and 1: whether the number of ones among all of them is odd, asked for once,
-    at the end. T = lag."""
+    """Draw bits, read as -1 and 1. The answer, at the end, is whether the number of ones is odd.
+
+    T = lag.
+    """
     bit_TB = random.integers(2, size=(lag, rows))
-    return (2 * bit_TB - 1).astype(np.float32)[:, :, None], bit_TB.sum(axis=0, keepdims=True) % 2
+    inputs_TBI = (2 * bit_TB - 1).astype(np.float32)[:, :, None]
+    return inputs_TBI, bit_TB.sum(axis=0, keepdims=True) % 2
 
 
 def draw_order(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """X or Y in the second tenth, and again just after the middle, four other letters everywhere
-    else: in which order they came, XX, XY, YX or YY (Hochreiter & Schmidhuber 1997, experiment 6a,
-    without its letters for start and end). Inputs are one-hot: X, Y, the others. T = lag."""
-    symbols_TB, row_B = random.integers(2, 6, size=(lag, rows)), np.arange(rows)
+    """Draw X or Y in the second tenth and again just after the middle, and four other letters
+    everywhere else. The answer is the order: XX, XY, YX or YY (Hochreiter & Schmidhuber 1997,
+    experiment 6a, without its letters for start and end).
+
+    Inputs are one-hot: X, Y, the others. T = lag.
+    """
+    symbols_TB = random.integers(2, 6, size=(lag, rows))
+    row_B = np.arange(rows)
     first_B, second_B = random.integers(2, size=(2, rows))
     symbols_TB[random.integers(lag // 10, lag // 5 + 1, size=rows), row_B] = first_B
     symbols_TB[random.integers(lag // 2, 3 * lag // 5 + 1, size=rows), row_B] = second_B
@@ -93,12 +105,9 @@ def _one_hot(symbols_TB: np.ndarray, width: int) -> np.ndarray:
 
 
 TASKS = {
-    task.name: task
-    for task in (
-        MemoryTask("copy", LETTERS + 2, LETTERS, 1 / LETTERS, draw_copy),
-        # the variance of a sum of two uniform numbers
-        MemoryTask("adding", 2, None, 1 / 6, draw_adding),
-        MemoryTask("parity", 1, 2, 1 / 2, draw_parity),
-        MemoryTask("order", 6, 4, 1 / 4, draw_order),
-    )
+    "copy": MemoryTask("copy", LETTERS + 2, LETTERS, 1 / LETTERS, draw_copy),
+    # By chance: the variance of a sum of two uniform numbers.
+    "adding": MemoryTask("adding", 2, None, 1 / 6, draw_adding),
+    "parity": MemoryTask("parity", 1, 2, 1 / 2, draw_parity),
+    "order": MemoryTask("order", 6, 4, 1 / 4, draw_order),
 }

@@ -1,8 +1,9 @@
-"""What training is compared with: the loop of the tutorials, and its bare matrix products.
+"""What training is compared with: the loop of the tutorials, and the bare matrix products.
 
-The loop has torch's own layers, all logits at once, an optimizer as it comes. With weight-drop it
-is AWD-LSTM as scripts write it: layers one by one, their recurrent weights dropped anew at each
-step into an attribute, word vectors dropped in a copy of the whole matrix (Merity et al. 2018).
+The loop has torch's own layers, all logits at once, an optimizer with its defaults. With
+weight-drop it is AWD-LSTM as its scripts write it: layers one by one, whose recurrent weights are
+dropped out again at each step and set as an attribute, and word vectors that are dropped out in a
+copy of the whole matrix (Merity et al. 2018).
 """
 
 import itertools
@@ -30,21 +31,24 @@ States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
 
 
 def is_in_torch(settings: NetworkSettings) -> bool:
-    """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal
-    widths (or, under weight-drop, a kernel for each layer), a softmax."""
+    """Return whether torch has the layers of such a network: word vectors, one recurrent kernel of
+    equal widths (or, with weight-drop, a kernel for each layer), a softmax."""
     if not isinstance(settings, RecurrentModelSettings) or settings.model not in KERNELS:
         return False
     if settings.characters or settings.output_layer != "softmax":
         return False
-    is_plain = settings.connections == "plain" and (
-        len(set(settings.widths)) == 1 or settings.weight_drop > 0
-    )
+    if settings.connections != "plain":
+        return False
+
+    # torch's layers have one width; with weight-drop, each layer is a kernel by itself.
+    if len(set(settings.widths)) > 1 and settings.weight_drop <= 0:
+        return False
     cell = vars(settings.cell)
-    return is_plain and all(cell.get(name, forms[0]) in forms for name, forms in IN_TORCH.items())
+    return all(cell.get(name, forms[0]) in forms for name, forms in IN_TORCH.items())
 
 
 class _Network(nn.Module):
-    """Word vectors and the layer of logits; tied where `settings` tie, through a projection if
+    """Word vectors and the layer of logits, tied if `settings` tie them, through a projection if
     widths differ."""
 
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
@@ -52,7 +56,9 @@ class _Network(nn.Module):
         E, H = settings.embedding_size, settings.widths[-1]
         self.settings = settings
         self.embedding = nn.Embedding(size, E)
-        self.projection = nn.Linear(H, E) if settings.is_tied and E != H else nn.Identity()
+        self.projection: nn.Module = nn.Identity()
+        if settings.is_tied and E != H:
+            self.projection = nn.Linear(H, E)
         self.decoder = nn.Linear(E if settings.is_tied else H, size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         if settings.is_tied:
@@ -60,35 +66,35 @@ class _Network(nn.Module):
 
     def _kernel(self, *shape: int, **more: Any) -> nn.RNNBase:
         cell = self.settings.cell
-        form = {"nonlinearity": cell.activation} if isinstance(cell, ElmanCell) else {}
-        return KERNELS[self.settings.model](*shape, **form, **more)
+        if isinstance(cell, ElmanCell):
+            more["nonlinearity"] = cell.activation
+        return KERNELS[self.settings.model](*shape, **more)
 
 
 class TextbookNetwork(_Network):
-    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear, for settings that are
-    :func:`is_in_torch`, without weight-drop."""
+    """nn.Embedding, one of nn.RNN, nn.GRU and nn.LSTM, and nn.Linear: for settings that
+    :func:`is_in_torch` accepts, without weight-drop."""
 
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         between = settings.dropout_between if settings.layers > 1 else 0.0
-        self.drop_input, self.drop_output = (
-            nn.Dropout(settings.dropout_input),
-            nn.Dropout(settings.dropout_output),
-        )
-        self.kernel = self._kernel(
-            settings.embedding_size, settings.widths[0], settings.layers, dropout=between
-        )
+        self.drop_input = nn.Dropout(settings.dropout_input)
+        self.drop_output = nn.Dropout(settings.dropout_output)
+        E, H = settings.embedding_size, settings.widths[0]
+        self.kernel = self._kernel(E, H, settings.layers, dropout=between)
 
     def forward(self, inputs_TB: Tensor, state: Any) -> tuple[Tensor, float, Any]:
-        """Logits (T, B, V), no penalty, and the state after the window; `state` is as torch's
-        layers have it, or None."""
-        y_TBH, state = self.kernel(self.drop_input(self.embedding(inputs_TB)), state)
-        return self.decoder(self.drop_output(self.projection(y_TBH))), 0.0, state
+        """Return the logits (T, B, V), no penalty, and the state after the window. `state`: that of
+        torch's layer, or None."""
+        x_TBE = self.drop_input(self.embedding(inputs_TB))
+        y_TBH, state = self.kernel(x_TBE, state)
+        logits_TBV = self.decoder(self.drop_output(self.projection(y_TBH)))
+        return logits_TBV, 0.0, state
 
 
 class WeightDropLayer(nn.Module):
-    """One of torch's layers. Its recurrent weights are a parameter beside it; what its kernel reads
-    is made of them at each step."""
+    """One of torch's layers. Its recurrent weights are a parameter beside the kernel, which reads a
+    dropped-out copy of them at each step."""
 
     def __init__(self, kernel: nn.RNNBase, p: float) -> None:
         super().__init__()
@@ -110,47 +116,45 @@ class WeightDropNetwork(_Network):
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         widths = (settings.embedding_size, *settings.widths)
-        self.layers = nn.ModuleList(
-            WeightDropLayer(self._kernel(*shape), settings.weight_drop)
-            for shape in itertools.pairwise(widths)
-        )
+        self.layers = nn.ModuleList()
+        for shape in itertools.pairwise(widths):
+            self.layers.append(WeightDropLayer(self._kernel(*shape), settings.weight_drop))
 
     def forward(
         self, inputs_TB: Tensor, states: States | None
     ) -> tuple[Tensor, Tensor | float, States]:
-        """Logits (T, B, V), the penalty on activations (AR and TAR), and the states after the
-        window."""
-        settings, after = self.settings, []
+        """Return the logits (T, B, V), the penalties on activations (AR plus TAR), and the states
+        after the window."""
+        settings = self.settings
+        after = []
         y_TBH = self._drop(self._embed(inputs_TB), settings.dropout_input)
         for number, layer in enumerate(self.layers):
             x_TBE = self._drop(y_TBH, settings.dropout_between) if number else y_TBH
             y_TBH, state = layer(x_TBE, states[number] if states else None)
             after.append(state)
+
+        # AR penalizes large activations, TAR large changes from step to step.
         y_TBE = self.projection(y_TBH)
         dropped_TBE = self._drop(y_TBE, settings.dropout_output)
+        change_TBE = y_TBE[1:] - y_TBE[:-1]
         penalty = settings.activation_penalty * dropped_TBE.float().pow(2).mean()
-        penalty = (
-            penalty + settings.temporal_penalty * (y_TBE[1:] - y_TBE[:-1]).float().pow(2).mean()
-        )
+        penalty = penalty + settings.temporal_penalty * change_TBE.float().pow(2).mean()
         return self.decoder(dropped_TBE), penalty, after
 
     def _embed(self, inputs_TB: Tensor) -> Tensor:
         weight_VE, p = self.embedding.weight, self.settings.dropout_embedding
-        if self.training and p:
-            weight_VE = weight_VE * (
-                weight_VE.new_empty(len(weight_VE), 1).bernoulli_(1 - p).expand_as(weight_VE)
-                / (1 - p)
-            )
+        if self.training and p:  # whole word types are dropped
+            kept_V1 = weight_VE.new_empty(len(weight_VE), 1).bernoulli_(1 - p)
+            weight_VE = weight_VE * (kept_V1.expand_as(weight_VE) / (1 - p))
         return F.embedding(inputs_TB, weight_VE)
 
     def _drop(self, x_TBE: Tensor, p: float) -> Tensor:
         if not self.settings.locked_dropout:
             return F.dropout(x_TBE, p, self.training)
-        return (
-            x_TBE * (x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p) / (1 - p))
-            if self.training and p
-            else x_TBE
-        )
+        if not (self.training and p):
+            return x_TBE
+        kept_1BE = x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p)  # at all steps alike
+        return x_TBE * (kept_1BE / (1 - p))
 
 
 def make_loop(
@@ -158,14 +162,16 @@ def make_loop(
     batches: Iterable[tuple[Tensor, ...]],
     precision: str, device: torch.device,
 ) -> Callable[[], int]:  # fmt: skip
-    """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many
-    tokens that were; with AdamW, or with SGD under weight-drop, as in the scripts of AWD-LSTM."""
-    network = (WeightDropNetwork if settings.weight_drop else TextbookNetwork)(settings, size).to(
-        device
-    )
-    optimizer = (torch.optim.SGD if settings.weight_drop else torch.optim.AdamW)(
-        network.parameters(), lr=learning_rate
-    )
+    """Return a function that trains once over `batches` (inputs_TB, targets_TB) and returns how
+    many tokens they have: with AdamW, or with weight-drop with SGD, as in AWD-LSTM's scripts."""
+    network: TextbookNetwork | WeightDropNetwork
+    optimizer: torch.optim.Optimizer
+    if settings.weight_drop:
+        network = WeightDropNetwork(settings, size).to(device)
+        optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
+    else:
+        network = TextbookNetwork(settings, size).to(device)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate)
 
     def loop() -> int:
         state, tokens = None, 0
@@ -173,13 +179,14 @@ def make_loop(
         for inputs_TB, targets_TB in batches:
             with training_products(precision, device):
                 logits_TBV, penalty, state = network(inputs_TB, state)
-            loss = F.cross_entropy(
-                logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1
-            )
+            logits_NV = logits_TBV.flatten(0, 1).float()
+            loss = F.cross_entropy(logits_NV, targets_TB.flatten(), ignore_index=-1)
             optimizer.zero_grad()
             (loss + penalty).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 0.25)
             optimizer.step()
+
+            # Truncated back-propagation: the next window starts from the state, without its past.
             state = tree_map(torch.Tensor.detach, state)
             tokens += targets_TB.numel()
         return tokens
@@ -187,14 +194,14 @@ def make_loop(
     return loop
 
 
-# ---- The training loop of the tutorials for encoder-decoders, to be compared with: torch's own
-# layers, the decoder step by step, all logits.
+# ---- The training loop of the tutorials for encoder-decoders: torch's own layers, the decoder step
+# by step, all logits at once.
 #
 # nn.LSTM over packed sources, then nn.LSTMCell for each word of the targets, attention (Luong et
 # al. 2015) at each of them, one F.cross_entropy over the logits of all words.
 #
-# Shapes: S source time, T target time, B rows, E width of the word vectors, H of what the encoder
-# gives, D of the decoder, V vocabulary.
+# Shapes: S source time, T target time, B rows, E width of the word vectors, H of the encoder's
+# outputs, D of the decoder, V vocabulary.
 
 PAIRS_IN_TORCH: dict[str, tuple[object, ...]] = {
     "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None),
@@ -208,46 +215,54 @@ PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, i
 
 
 def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
-    """Whether tutorials have such a network and such training: LSTMs of one width on either side,
-    attention by products or none."""
-    if (
-        not isinstance(settings.cell, LstmCell)
-        or fitting.optimizer not in OPTIMIZERS
-        or fitting.own_words
-    ):
+    """Return whether tutorials have such a network and such training: LSTMs of one width on either
+    side, attention by products or none."""
+    if not isinstance(settings.cell, LstmCell):
+        return False
+    if fitting.optimizer not in OPTIMIZERS or fitting.own_words:
         return False
     if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
         return False
-    fits = settings.attention is not None or settings.features_width == settings.decoder_width
+    if settings.attention is None and settings.features_width != settings.decoder_width:
+        return False
     values = {**vars(settings), **vars(settings.cell)}
-    return fits and all(values[name] in forms for name, forms in PAIRS_IN_TORCH.items())
+    return all(values[name] in forms for name, forms in PAIRS_IN_TORCH.items())
 
 
 class TextbookPairs(nn.Module):
-    """The network of `settings` that are :func:`is_in_torch`, of so many tokens on either side."""
+    """An encoder-decoder with `settings` that :func:`are_pairs_in_torch` accepts, and vocabularies
+    of these sizes."""
 
     def __init__(self, settings: Seq2SeqSettings, source_size: int, target_size: int) -> None:
         super().__init__()
         self.settings = settings
-        H, D, F_ = settings.output_width, settings.decoder_width, settings.features_width
+        E, H = settings.embedding_size, settings.output_width
+        D, F_ = settings.decoder_width, settings.features_width
+
+        # The encoder.
         between = settings.dropout_between if settings.layers > 1 else 0.0
-        self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
+        self.source_embedding = nn.Embedding(source_size, E)
         self.target_embedding = nn.Embedding(target_size, settings.target_width)
         width, both = settings.widths[0], settings.bidirectional
-        self.encoder = nn.LSTM(
-            settings.embedding_size, width, settings.layers, bidirectional=both, dropout=between
-        )
-        widths = [settings.target_width + settings.fed_width, *[D] * (settings.decoder_layers - 1)]
+        self.encoder = nn.LSTM(E, width, settings.layers, bidirectional=both, dropout=between)
+
+        # The decoder, step by step; its first layer also reads the last step's features, if fed.
+        first = settings.target_width + settings.fed_width
+        widths = [first, *[D] * (settings.decoder_layers - 1)]
         self.cells = nn.ModuleList(nn.LSTMCell(each, D) for each in widths)
         self.bridge = nn.ModuleList(nn.Linear(H, D) for _ in range(2 * settings.decoder_layers))
-        self.query = (
-            nn.Linear(D, H, bias=False) if settings.attention == "general" else nn.Identity()
-        )
-        self.combination = nn.Linear(D + H, F_, bias=False) if settings.attention else nn.Identity()
-        self.drop_input, self.drop_between = (
-            nn.Dropout(settings.dropout_input),
-            nn.Dropout(settings.dropout_between),
-        )
+
+        # Attention.
+        self.query: nn.Module = nn.Identity()
+        if settings.attention == "general":
+            self.query = nn.Linear(D, H, bias=False)
+        self.combination: nn.Module = nn.Identity()
+        if settings.attention:
+            self.combination = nn.Linear(D + H, F_, bias=False)
+
+        # The output, and word vectors initialised as in tutorials.
+        self.drop_input = nn.Dropout(settings.dropout_input)
+        self.drop_between = nn.Dropout(settings.dropout_between)
         self.drop_output = nn.Dropout(settings.dropout_output)
         self.output = nn.Linear(F_, target_size)
         nn.init.uniform_(self.source_embedding.weight, -0.1, 0.1)
@@ -256,14 +271,16 @@ class TextbookPairs(nn.Module):
             self.output.weight = self.target_embedding.weight
 
     def forward(self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor) -> Tensor:
-        """Logits (T, B, V)."""
+        """Return the logits (T, B, V)."""
+        # Read the sources. Packing spares the encoder the padding.
         x_SBE = self.drop_input(self.source_embedding(sources_SB))
         packed = nn.utils.rnn.pack_padded_sequence(x_SBE, lengths_B.cpu(), enforce_sorted=False)
         packed, (last, _) = self.encoder(packed)
         memory_BSH, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
-        is_padding_BS = torch.arange(
-            len(sources_SB), device=lengths_B.device
-        ) >= lengths_B.unsqueeze(1)
+        step_S = torch.arange(len(sources_SB), device=lengths_B.device)
+        is_padding_BS = step_S >= lengths_B.unsqueeze(1)
+
+        # Decode step by step: each step may read the features of the one before.
         states = self._first_states(last)
         fed_BF = memory_BSH.new_zeros(len(memory_BSH), self.settings.fed_width)
         features = []
@@ -272,27 +289,32 @@ class TextbookPairs(nn.Module):
                 x_BE = torch.cat([x_BE, self.drop_input(fed_BF)], dim=1)
             h_BD = x_BE
             for number, cell in enumerate(self.cells):
-                states[number] = cell(self.drop_between(h_BD) if number else h_BD, states[number])
-                h_BD = states[number][0]
-            fed_BF = (
-                self._look(h_BD, memory_BSH, is_padding_BS) if self.settings.attention else h_BD
-            )
+                if number:
+                    h_BD = self.drop_between(h_BD)
+                states[number] = cell(h_BD, states[number])
+                h_BD, _ = states[number]
+            fed_BF = h_BD
+            if self.settings.attention:
+                fed_BF = self._attend(h_BD, memory_BSH, is_padding_BS)
             features.append(fed_BF)
         return self.output(self.drop_output(torch.stack(features)))
 
     def _first_states(self, last: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The state (h, c) of each layer of the decoder. last: the last hidden states of the
-        encoder, (layers x directions, B, width)."""
+        """Return the state (h, c) that each layer of the decoder begins with. last: the last hidden
+        states of the encoder, (layers x directions, B, width)."""
         last_LBH = last.unflatten(0, (self.settings.layers, -1)).transpose(1, 2).flatten(2)
         maps = iter(self.bridge)
-        return [
-            (torch.tanh(next(maps)(last_BH)), torch.tanh(next(maps)(last_BH)))
-            for last_BH in last_LBH
-        ]
+        states = []
+        for last_BH in last_LBH:
+            h_BD = torch.tanh(next(maps)(last_BH))
+            c_BD = torch.tanh(next(maps)(last_BH))
+            states.append((h_BD, c_BD))
+        return states
 
-    def _look(self, h_BD: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor) -> Tensor:
-        """The attentional vector."""
-        scores_BS = torch.bmm(self.query(h_BD).unsqueeze(1), memory_BSH.transpose(1, 2)).squeeze(1)
+    def _attend(self, h_BD: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor) -> Tensor:
+        """Return the attentional vector."""
+        query_B1H = self.query(h_BD).unsqueeze(1)
+        scores_BS = torch.bmm(query_B1H, memory_BSH.transpose(1, 2)).squeeze(1)
         weights_BS = scores_BS.masked_fill(is_padding_BS, -torch.inf).softmax(dim=1)
         context_BH = torch.bmm(weights_BS.unsqueeze(1), memory_BSH).squeeze(1)
         return torch.tanh(self.combination(torch.cat([h_BD, context_BH], dim=1)))
@@ -305,14 +327,15 @@ def make_pairs_loop(
     precision: str,
     device: torch.device,
 ) -> Callable[[], int]:
-    """A function that trains over `batches` once and returns how many tokens of both sides that
-    were."""
+    """Return a function that trains once over `batches` and returns how many tokens they have on
+    both sides."""
     network.to(device)
     optimizer = OPTIMIZERS[fitting.optimizer](network.parameters(), lr=fitting.learning_rate)
-    tokens = sum(
-        int(lengths_1B.sum()) + int((targets_TB >= 0).sum())
-        for _, lengths_1B, _, targets_TB in batches
-    )
+
+    # Count before the loop, which is timed: counting waits for the device.
+    tokens = 0
+    for _, lengths_1B, _, targets_TB in batches:
+        tokens += int(lengths_1B.sum()) + int((targets_TB >= 0).sum())
 
     def loop() -> int:
         network.train()
@@ -331,7 +354,7 @@ def make_pairs_loop(
 def mean_loss(
     network: TextbookPairs, tensors: PairTensors, label_smoothing: float, precision: str
 ) -> Tensor:
-    """The loss of a batch, nats a target."""
+    """Return the loss of a batch, in nats per target."""
     sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
     with training_products(precision, sources_SB.device):
         logits_TBV = network(sources_SB, lengths_1B[0], inputs_TB)
@@ -341,8 +364,8 @@ def mean_loss(
     )
 
 
-# ---- What a training step cannot do without: its matrix products, recorded as it runs and repeated
-# alone.
+# ---- The part of a training step that it cannot do without: its matrix products, recorded during
+# the step and repeated alone.
 
 _aten = torch.ops.aten
 _PRODUCTS = {
@@ -373,11 +396,11 @@ class Product:
 
 
 class BareProducts(TorchDispatchMode):
-    """A context that records the products done in it, in order; `repeat` does them again on numbers
-    of no meaning.
+    """A context that records the products done in it, in order; `repeat` makes a function that does
+    them again on other numbers.
 
-    Of a kernel that does a whole recurrent layer no product is seen: oneDNN's are known, cuDNN is
-    left out meanwhile.
+    The products inside a kernel for a whole recurrent layer are not seen. Those of oneDNN's kernel
+    are known; cuDNN's is switched off in this context.
     """
 
     def __init__(self) -> None:
@@ -400,18 +423,18 @@ class BareProducts(TorchDispatchMode):
             self.products.append(Product(_operand(left), _operand(right), product is torch.bmm))
         if func.overloadpacket in (_aten.mkldnn_rnn_layer, _aten.mkldnn_rnn_layer_backward):
             x_TBE, _, weight_hh = args[:3]
-            self.products += _of_fused_layer(
-                x_TBE, weight_hh, is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer
-            )
+            is_forward = func.overloadpacket is _aten.mkldnn_rnn_layer
+            self.products += _of_fused_layer(x_TBE, weight_hh, is_forward)
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
-        """What does the recorded products once at each call; operands of one shape share their
-        numbers."""
-        operands = {
-            operand for product in self.products for operand in (product.left, product.right)
-        }
-        tensors = {operand: _filled(operand) for operand in operands}
+        """Return a function that does the recorded products once at each call. Operands of one
+        shape share their numbers."""
+        tensors: dict[Operand, Tensor] = {}
+        for recorded in self.products:
+            for operand in (recorded.left, recorded.right):
+                if operand not in tensors:
+                    tensors[operand] = _filled(operand)
 
         def run() -> None:
             for product in self.products:
@@ -422,23 +445,23 @@ class BareProducts(TorchDispatchMode):
 
 
 def _of_fused_layer(x_TBE: Tensor, weight_hh: Tensor, is_forward: bool) -> list[Product]:
-    """What oneDNN's recurrent layer multiplies inside: the window's inputs at once, states step by
-    step."""
-    (T, B, E), (G, H), like = x_TBE.shape, weight_hh.shape, x_TBE
+    """Return the products inside oneDNN's recurrent layer: the inputs of the window at once, the
+    states step by step."""
+    T, B, E = x_TBE.shape
+    G, H = weight_hh.shape
 
     def product(rows: int, inner: int, columns: int) -> Product:
-        left = Operand((rows, inner), (inner, 1), like.dtype, like.device)
-        right = Operand((inner, columns), (columns, 1), like.dtype, like.device)
+        left = Operand((rows, inner), (inner, 1), x_TBE.dtype, x_TBE.device)
+        right = Operand((inner, columns), (columns, 1), x_TBE.dtype, x_TBE.device)
         return Product(left, right, batched=False)
 
     if is_forward:
         return [product(T * B, E, G), *[product(B, H, G)] * T]
-    return [
-        product(T * B, G, E),
-        product(G, T * B, E),
-        product(G, T * B, H),
-        *[product(B, G, H)] * T,
-    ]
+
+    # Backward: the gradients of inputs and of both weights at once, those of states step by step.
+    of_inputs, of_weight_ih = product(T * B, G, E), product(G, T * B, E)
+    of_weight_hh, of_state = product(G, T * B, H), product(B, G, H)
+    return [of_inputs, of_weight_ih, of_weight_hh, *[of_state] * T]
 
 
 def _operand(tensor: Tensor) -> Operand:
@@ -446,7 +469,7 @@ def _operand(tensor: Tensor) -> Operand:
 
 
 def _filled(operand: Operand) -> Tensor:
-    """Ordinary numbers: zeros could be skipped, denormal ones are slow."""
+    """Fill an operand with ordinary numbers: zeros could be skipped, and denormals are slow."""
     tensor = torch.empty_strided(
         operand.size, operand.stride, dtype=operand.dtype, device=operand.device
     )

@@ -1,7 +1,7 @@
-"""How fast an encoder-decoder writes here: many lines greedily, and one line at a time by beam
-search.
+"""How fast an encoder-decoder writes on this machine: many lines greedily, and one line at a time
+by beam search.
 
-Without a model one of the default sizes with random weights writes for random lines. It never ends
+If no model is given, one of the default sizes with random weights reads random lines. It never ends
 a line by itself: all are cut off after about a dozen tokens.
 """
 
@@ -24,7 +24,7 @@ from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import is_blank, no_text
 
-# of lines that are written alone: words of each, about, and how many
+# The lines that are written one at a time: their words, about, and how many lines there are.
 SENTENCE_WORDS, SENTENCES = 10, 10
 # max_length for random weights: a tenth of the source's tokens, and the ten that are always allowed
 SHORT = 0.1
@@ -32,9 +32,9 @@ SHORT = 0.1
 
 @dataclass(frozen=True)
 class WritingSpeed:
-    """Lines written by a beam of one width. at_once: lines in a batch. tokens: written in a round,
-    `</s>` counted; per second: the median of the rounds. Milliseconds: from a line to what is
-    written for it, the median and what 95 of 100 do not exceed, where lines come one by one."""
+    """The speed of writing with a beam of one width. at_once: lines in a batch. tokens: written in
+    a round, `</s>` counted; per second: the median of the rounds. Milliseconds: to write one line,
+    the median and the 95th percentile, if lines are written one at a time."""
 
     beam: int
     at_once: int
@@ -46,23 +46,29 @@ class WritingSpeed:
 
 
 def first_lines(text: Text, count: int) -> list[str]:
-    """The first lines of a text that have words, at most so many."""
-    lines = (line for block in text.blocks() for line in block.lines if not is_blank(line))
-    if not (found := [*itertools.islice(lines, count)]):
+    """Return the first lines of a text that have words, at most so many."""
+    found = list(itertools.islice(_lines_with_words(text), count))
+    if not found:
         raise no_text(text.sources)
     return found
 
 
+def _lines_with_words(text: Text) -> Iterator[str]:
+    for block in text.blocks():
+        for line in block.lines:
+            if not is_blank(line):
+                yield line
+
+
 def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
-    """A model with random weights for random lines, of the default sizes unless `assignments` say
-    otherwise; to it `</s>` is impossible."""
+    """Make a model with random weights for random lines, of the default sizes unless `assignments`
+    set others. It never writes `</s>`."""
     from rnnlm.tasks.seq2seq.fitting import make_trainer
 
     with tempfile.TemporaryDirectory() as folder:
         planned = plan_pairs((), None, assignments, Path(folder))
-        model: Seq2SeqModel = make_trainer(
-            planned.resolved, cast(Any, planned.data)
-        ).objective.model()
+        trainer = make_trainer(planned.resolved, cast(Any, planned.data))
+        model: Seq2SeqModel = trainer.objective.model()
     model.network.eval()
     model.network.output.bias.data[model.codec.target.boundary_id] = -math.inf
     return model
@@ -71,8 +77,8 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
 def bench_translating(
     model: Seq2SeqModel, lines: Sequence[str], beam: int, rounds: int, max_length: float
 ) -> Iterator[WritingSpeed]:
-    """All lines, greedily, so many rounds after one to warm up; then those of about ten words one
-    by one, by beam search. max_length: of :class:`DecodingSettings`."""
+    """Time so many rounds, after one to warm up, of writing all lines greedily; then lines of about
+    ten words one at a time, by beam search. max_length: of :class:`DecodingSettings`."""
     greedily = Translator(model, DecodingSettings(max_length=max_length))
     searching = Translator(model, DecodingSettings(beam=beam, max_length=max_length))
     yield _speed(greedily, [lines], rounds)
@@ -81,32 +87,40 @@ def bench_translating(
 
 
 def _speed(translator: Translator, calls: Sequence[Sequence[str]], rounds: int) -> WritingSpeed:
-    """That of so many calls, one after the other, each with some lines."""
-    done = [[_timed(translator, lines) for lines in calls] for _ in range(rounds + 1)][1:]
-    tokens = sum(tokens for _, tokens in done[0])
-    seconds = [sum(seconds for seconds, _ in each) for each in done]
-    of_lines = (
-        [1000 * seconds for each in done for seconds, _ in each]
-        if max(map(len, calls)) == 1
-        else []
-    )
-    median_ms, p95_ms = np.percentile(of_lines, (50, 95)).tolist() if of_lines else (None, None)
-    speed = statistics.median(tokens / each for each in seconds)
+    """Measure the speed of so many calls in each round, each call with some lines."""
+    for lines in calls:  # warm up
+        _timed(translator, lines)
+    speeds, milliseconds = [], []
+    for _ in range(rounds):
+        seconds_of_round, tokens = 0.0, 0
+        for lines in calls:
+            seconds, written = _timed(translator, lines)
+            seconds_of_round += seconds
+            tokens += written
+            milliseconds.append(1000 * seconds)
+        speeds.append(tokens / seconds_of_round)
+
+    # How long a line takes is known only if each call has one.
+    median_ms, p95_ms = None, None
+    if max(map(len, calls)) == 1:
+        median_ms, p95_ms = np.percentile(milliseconds, (50, 95)).tolist()
     return WritingSpeed(
-        translator.settings.width,
-        min(BATCH_LINES, len(calls[0])),
-        sum(map(len, calls)),
-        tokens,
-        speed,
-        median_ms,
-        p95_ms,
+        beam=translator.settings.width,
+        at_once=min(BATCH_LINES, len(calls[0])),
+        lines=sum(map(len, calls)),
+        tokens=tokens,
+        tokens_per_second=statistics.median(speeds),
+        median_ms=median_ms,
+        p95_ms=p95_ms,
     )
 
 
 def _timed(translator: Translator, lines: Sequence[str]) -> tuple[float, int]:
-    """Seconds, and the tokens written."""
+    """Return the seconds that writing takes, and the tokens written."""
     began = time.perf_counter()
-    found = [*translator.translate(lines)]
-    return time.perf_counter() - began, sum(
-        hypothesis.tokens for line in found for hypothesis in line.hypotheses
-    )
+    found = list(translator.translate(lines))
+    seconds = time.perf_counter() - began
+    tokens = 0
+    for line in found:
+        tokens += sum(hypothesis.tokens for hypothesis in line.hypotheses)
+    return seconds, tokens
