@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.initialisation import activation_penalty, dropout, start_weights
-from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow
+from rnnlm.neural.initialisation import start_weights
+from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow, dropout
 from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
@@ -26,6 +26,7 @@ from rnnlm.neural.settings import (
     FeedForwardSettings,
     JordanSettings,
     NetworkSettings,
+    RecurrentModelSettings,
     RecurrentSettings,
     sizes,
 )
@@ -230,3 +231,26 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
     if settings.loss == "nce":
         return NoiseContrastiveSoftmax(size, width, settings.is_tied, min(settings.samples, size))
     return SoftmaxOutput(size, width, settings.is_tied)
+
+
+def activation_penalty(
+    settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor
+) -> Tensor | float:
+    """Compute activation and temporal activation regularization (Merity, McCann & Socher 2017;
+    Merity et al. 2018, section 4.6).
+
+    It is alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2): AR on what dropout left, TAR on what
+    there was before; 0.0 where neither is asked for.
+    """
+    if not isinstance(settings, RecurrentModelSettings):
+        return 0.0
+    penalty: Tensor | float = 0.0
+    if settings.activation_penalty:
+        penalty = penalty + settings.activation_penalty * _mean_square(dropped_TBE)
+    if settings.temporal_penalty and len(y_TBE) > 1:
+        penalty = penalty + settings.temporal_penalty * _mean_square(y_TBE.diff(dim=0))
+    return penalty
+
+
+def _mean_square(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32)).pow(2).mean()

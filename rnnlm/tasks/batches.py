@@ -162,3 +162,8 @@ def on_device(array: np.ndarray, device: torch.device) -> Tensor:
     """An array of ids as int64 on the device."""
     host = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
     return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
+
+
+def is_word(T: int, lengths_B: Tensor) -> Tensor:
+    """Whether each of T places of each row is one of its first `lengths_B`: (T, B) bool."""
+    return torch.arange(T, device=lengths_B.device).unsqueeze(1) < lengths_B

@@ -3,7 +3,7 @@ validation and the tokenizer."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.models.card import MUCH
-from rnnlm.tasks.request import Overlap, Texts, TrainingRequest
+from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
@@ -39,6 +39,21 @@ LINES_AT_ONCE, TOKENS_AT_ONCE = 1 << 16, 1 << 20
 _PLACES = 1 << 12  # in a line, each with a factor of its own
 _FACTORS = np.random.default_rng(1).integers(1, 1 << 64, size=_PLACES, dtype=np.uint64)
 _SLOTS = np.uint64((1 << 22) - 1)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of a text is in the training text: `repeated` of the `lines` that count. is_same:
+    the texts are line by line the same."""
+
+    lines: int
+    repeated: int
+    is_same: bool = False
+
+    @property
+    def share(self) -> float:
+        """The share of its lines that is repeated, 0 to 1."""
+        return self.repeated / self.lines if self.lines else 0.0
 
 
 def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str, Overlap]:

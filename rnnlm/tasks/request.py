@@ -3,9 +3,12 @@ encoded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rnnlm.config import Resolved
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.line_texts import Overlap
 
 
 class TrainingRequest(Protocol):
@@ -126,21 +129,6 @@ class Data(Protocol):
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """Of `lines` that count, so many are in the training text. is_same: the texts are line by line
-    the same."""
-
-    lines: int
-    repeated: int
-    is_same: bool = False
-
-    @property
-    def share(self) -> float:
-        """The share of its lines that is repeated, 0 to 1."""
-        return self.repeated / self.lines if self.lines else 0.0
-
-
-@dataclass(frozen=True)
 class Texts:
     """What is trained on and evaluated on.
 
@@ -152,4 +140,4 @@ class Texts:
     data: Data
     valid_is: str
     test: CountedText | None
-    overlaps: dict[str, Overlap] = field(default_factory=dict)
+    overlaps: dict[str, "Overlap"] = field(default_factory=dict)

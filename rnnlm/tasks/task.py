@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
-from rnnlm.config import Checked
+from rnnlm.config import Checked, Resolved
 from rnnlm.errors import SettingsError, UsageError, nearest
 from rnnlm.tasks.request import CountedText, Data, Texts, TrainingRequest
 from rnnlm.text.corpus import Text
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from rnnlm.config import Resolved
     from rnnlm.evaluation.comparison.pairing import ModelComparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation
@@ -190,7 +189,7 @@ class Task(ABC, Generic[M, D, C, K]):
         return [each for each in self.text_settings if not issubclass(each, TokenizerSettings)]
 
     def open_texts(
-        self, request: TrainingRequest, resolved: "Resolved", kind: "Kind", progress: "Progress"
+        self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:
         """Read and encode what a request asks for."""
         from rnnlm.tasks.line_texts import open_texts
@@ -209,7 +208,7 @@ class Task(ABC, Generic[M, D, C, K]):
         return []
 
     def initial_weights(
-        self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
+        self, request: TrainingRequest, kind: "Kind", resolved: Resolved, data: Data
     ) -> "dict[str, np.ndarray] | None":
         """Return the weights that a network starts from, by name; None where all are random."""
         return None
@@ -297,11 +296,10 @@ class Task(ABC, Generic[M, D, C, K]):
         """Evaluate a model, itself or by its name. data: None: the test part of the bundled corpus
         that it was trained on."""
         from rnnlm.models import loading
-        from rnnlm.tasks.bundled_data import bundled_corpus_of
 
         named = cast("ScoringModel", model)
         if data is None:
-            data = bundled_corpus_of(named, self.example_file)
+            data = self._bundled_corpus_of(named)
         opened = cast(M, loading.opened(named, device))
         return self.measured(opened, self.read(opened, data, options), options)
 
@@ -337,6 +335,23 @@ class Task(ABC, Generic[M, D, C, K]):
         text = as_text(cast("Text", data), getattr(options, "text_settings", None))
         return cast(D, text.encode(cast("LanguageModel", model).tokenizer))
 
+    def _bundled_corpus_of(self, model: "ScoringModel | str | Path") -> str:
+        """Return the name of the bundled corpus that a model, itself or by its name, was trained
+        on."""
+        import rnnlm.corpora as corpora
+        from rnnlm.models import loading
+        from rnnlm.models.manifest import read_manifest
+
+        folder = loading.called(model)
+        trained_on = None
+        if folder is not None:
+            trained_on = read_manifest(loading.find(folder)).training.get("text")
+        for name in corpora.names():
+            if trained_on in ([name], [corpora.named(name)]):
+                return name
+        hint = f"name a file: evaluate(model, {self.example_file!r})"
+        raise UsageError("no data to evaluate on", hint=hint)
+
     @abstractmethod
     def measured(self, model: M, data: D, options: K | None = None) -> "Evaluation":
         """Evaluate a model on data as it reads them."""
@@ -371,14 +386,8 @@ class Task(ABC, Generic[M, D, C, K]):
     loss_is_of_text: ClassVar[bool] = False
 
     def usual_test(self, model: M) -> str | Path:
-        """Return the data that a model is looked at with where none are named.
-
-        Raises:
-            UsageError: it was trained on other data than a bundled corpus.
-        """
-        from rnnlm.tasks.bundled_data import bundled_corpus_of
-
-        return bundled_corpus_of(cast("LabelModel", model), self.example_file)
+        """Return the data that a model is looked at with where none are named."""
+        return self._bundled_corpus_of(cast("LabelModel", model))
 
     def new_network(self, model: M) -> "nn.Module":
         """Return a network of a model's settings, with random weights."""

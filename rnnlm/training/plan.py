@@ -19,8 +19,8 @@ from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
 from rnnlm.tasks.language_model import DEMO_RECIPE
 from rnnlm.tasks.line_texts import CORPUS as DEMO_CORPUS
-from rnnlm.tasks.line_texts import held_out_share
-from rnnlm.tasks.request import CountedText, Data, Overlap
+from rnnlm.tasks.line_texts import Overlap, held_out_share
+from rnnlm.tasks.request import CountedText, Data
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.request import Request, resolve_request

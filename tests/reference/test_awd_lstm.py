@@ -10,8 +10,9 @@ import torch
 
 from reference.awd_lstm import awd_loss
 from rnnlm.neural import network, words
-from rnnlm.neural.initialisation import activation_penalty, dropout
 from rnnlm.neural.layers import layers
+from rnnlm.neural.layers.layers import dropout
+from rnnlm.neural.network import activation_penalty
 from rnnlm.neural.settings import RecurrentModelSettings
 
 PIECES = {

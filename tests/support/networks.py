@@ -7,7 +7,8 @@ import torch
 
 import rnnlm.corpora
 from rnnlm.config import names_of
-from rnnlm.neural.fitting import budget, divergence, progress
+from rnnlm.neural.fitting import progress, validation
+from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
@@ -44,8 +45,8 @@ def as_stored(settings) -> dict:
 def eager_snapshots(monkeypatch):
     """A report, and a good state to go back to, at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
-    monkeypatch.setattr(budget, "MOST_COST", float("inf"))
+    monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
 
 
 @pytest.fixture(scope="session")

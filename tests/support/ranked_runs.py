@@ -14,10 +14,9 @@ from rnnlm.errors import RnnlmError
 from rnnlm.events import Checkpoint, RolledBack, Step, TrainingState, Validated
 from rnnlm.neural.fitting import ranks as ranks_module
 from rnnlm.neural.fitting import state as state_module
-from rnnlm.neural.fitting.budget import Interval
 from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.settings import FittingSettings, Interval, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import stored
 from rnnlm.tasks.labels import fitting as tasks_fitting

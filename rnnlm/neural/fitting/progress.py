@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from rnnlm.config import Budget
 from rnnlm.events import never
-from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Validation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.neural.fitting.settings import BudgetClock, Interval
 from rnnlm.neural.layers.layers import Layer
 from rnnlm.neural.layers.names import (
     CELL,

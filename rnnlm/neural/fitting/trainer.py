@@ -25,9 +25,7 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
-from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
 from rnnlm.neural.fitting.optimization import (
     Averaging,
     FineTuning,
@@ -37,7 +35,7 @@ from rnnlm.neural.fitting.optimization import (
 )
 from rnnlm.neural.fitting.progress import REPORT_SHARE, LayerFigures, Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
+from rnnlm.neural.fitting.settings import BudgetClock, Interval, OptimizationSettings, RunSettings
 from rnnlm.neural.fitting.step import (
     CudaRecorder,
     GraphedStep,
@@ -46,7 +44,13 @@ from rnnlm.neural.fitting.step import (
     records_steps,
     restart_rows,
 )
-from rnnlm.neural.fitting.validation import BestWeights, CurvePoints, ModelSelection
+from rnnlm.neural.fitting.validation import (
+    BestWeights,
+    CurvePoints,
+    Divergence,
+    ModelSelection,
+    Rollbacks,
+)
 
 
 class Trainer:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
-from rnnlm.neural.initialisation import dropout
+from rnnlm.neural.layers.layers import dropout
 from rnnlm.neural.outputs.softmax import (
     ONES,
     SMALLEST,

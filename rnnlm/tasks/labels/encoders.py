@@ -16,18 +16,17 @@ from torch.nn import functional as F
 
 from rnnlm.inference.layer_outputs import FEATURES, INPUT
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.initialisation import dropout
 from rnnlm.neural.layer_outputs import of_stack
-from rnnlm.neural.layers.layers import BidirectionalStack, RecurrentStack, first_state
+from rnnlm.neural.layers.layers import BidirectionalStack, RecurrentStack, dropout, first_state
 from rnnlm.neural.settings import RecurrentSettings
 from rnnlm.neural.words import WordInput
+from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labels.settings import (
     BagClassifier,
     CnnClassifier,
     RecurrentTaskSettings,
     TaskSettings,
 )
-from rnnlm.tasks.padding import is_word
 
 
 class Reader(nn.Module):

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from rnnlm.errors import UsageError
 from rnnlm.interface import PADDING
 from rnnlm.neural.layers.layers import Layer, State
-from rnnlm.tasks.padding import is_word
+from rnnlm.tasks.batches import is_word
 
 # ---- The best label sequences of a chain: Viterbi's algorithm (Viterbi 1967; Forney 1973) and its
 # n best, exact.

@@ -13,6 +13,7 @@ from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import make_layer
 from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.trace import NamedLayer, trace_stack
+from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labels.contextual import LayerMixture
 from rnnlm.tasks.labels.data import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.labels.encoders import (
@@ -26,7 +27,6 @@ from rnnlm.tasks.labels.encoders import (
 )
 from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
-from rnnlm.tasks.padding import is_word
 
 
 class Features(NamedTuple):

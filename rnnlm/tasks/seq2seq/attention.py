@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.device import product_type
 from rnnlm.neural.layers.kernels.loops import tanh_
-from rnnlm.tasks.padding import is_word
+from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.seq2seq.settings import AttentionKind
 
 # ---- Attention, step by step, in the loop of input feeding or alone. The equations stand in

@@ -14,20 +14,21 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rnnlm.interface import PADDING, Tokenizer
-from rnnlm.neural.initialisation import dropout, start_weights
+from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     Layer,
     QuasiRecurrentLayer,
     RecurrentStack,
     State,
+    dropout,
     first_state,
 )
 from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.neural.words import WordInput
-from rnnlm.tasks.padding import is_word
+from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.seq2seq.attention import Attention, Memory
 from rnnlm.tasks.seq2seq.kernels import has_loop, layer_step, make_loop, one_step, run
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings

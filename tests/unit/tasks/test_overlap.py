@@ -10,8 +10,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning
 from rnnlm.tasks import line_texts as overlap
-from rnnlm.tasks.line_texts import overlaps
-from rnnlm.tasks.request import Overlap
+from rnnlm.tasks.line_texts import Overlap, overlaps
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings

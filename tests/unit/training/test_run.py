@@ -281,12 +281,13 @@ def test_a_later_divergence_keeps_the_best_model(text, monkeypatch):
 
 
 def test_divergence_without_validation_saves_the_last_good_weights(text, monkeypatch):
-    from rnnlm.neural.fitting import budget, divergence, optimization
+    from rnnlm.neural.fitting import optimization, validation
     from rnnlm.neural.fitting import progress as report
+    from rnnlm.neural.fitting import settings as fitting_settings
 
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
-    monkeypatch.setattr(budget, "MOST_COST", math.inf)
+    monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(fitting_settings, "MOST_COST", math.inf)
     monkeypatch.setattr(
         optimization.LearningRate,
         "at",

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import budget, language_modelling
+from rnnlm.neural.fitting import language_modelling
+from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
 
 
@@ -71,7 +72,9 @@ def clock(monkeypatch):
 
     def set_clock(step):
         ticks = itertools.count(step=step)
-        monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+        monkeypatch.setattr(
+            fitting_settings, "time", SimpleNamespace(perf_counter=lambda: next(ticks))
+        )
 
     return set_clock
 

@@ -9,7 +9,8 @@ import torch
 
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.neural.fitting import budget, progress
+from rnnlm.neural.fitting import progress
+from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.progress import LayerFigures, saturated_share
@@ -31,7 +32,7 @@ OWN = {
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """All figures at each validation, whatever they cost."""
-    monkeypatch.setattr(budget, "MOST_COST", float("inf"))
+    monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ class Clock:
     [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)],
 )
 def test_looks_are_spaced_by_100_times_their_cost(cost, looks, make, monkeypatch):
-    monkeypatch.setattr(budget, "MOST_COST", 0.01)
+    monkeypatch.setattr(fitting_settings, "MOST_COST", 0.01)
     clock, network = Clock(), make().network
     monkeypatch.setattr(progress.time, "perf_counter", clock.perf_counter)
 

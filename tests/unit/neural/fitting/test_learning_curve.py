@@ -8,8 +8,9 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Validated, never
-from rnnlm.neural.fitting import budget, validation
+from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
+from rnnlm.neural.fitting import validation
 
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}
 FOLLOWERS = [
@@ -143,7 +144,7 @@ def test_a_part_is_spread_over_the_text(make_data, make_trainer, sentences):
 
 def test_a_time_budget_spends_a_tenth_on_them(data, make_trainer, cheap, monkeypatch):
     ticks = itertools.count(step=0.01)
-    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(fitting_settings, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     trainer = make_trainer(data, budget="8s", **TINY)
     *events, fitted = trainer.train(never)
     assert len(points(events)) >= 20 and fitted.stopped == "budget"

@@ -12,7 +12,7 @@ from rnnlm.events import Checkpoint, Fitted, RolledBack, Step, TrainingState, Va
 from rnnlm.neural.fitting import language_modelling
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting import trainer as trainer_module
-from rnnlm.neural.fitting.budget import Interval
+from rnnlm.neural.fitting.settings import Interval
 
 SETTINGS = {
     "batch_rows": 4,
