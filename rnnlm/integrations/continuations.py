@@ -1,10 +1,11 @@
-"""Texts that go on after others: how likely a given continuation is, whether it is the likeliest,
-and what the model itself writes.
+"""Continuations of texts: how likely a given one is, whether greedy decoding would write it, and
+what the model itself writes.
 
-A text is read from the initial state. Its newlines are the boundary `</s>`, as they were in
-training; blank lines are left out. White space at the end of a context belongs to the continuation.
-A continuation that goes on inside a word, so that the context alone has other tokens than the two
-together, is cut where subwords allow it and read as new words otherwise, with a notice.
+A text is read from the initial state. Its newlines are the boundary `</s>`, as in training; blank
+lines are left out. White space at the end of a context belongs to the continuation. If the
+continuation begins inside a word, the context alone may have other tokens than the two together.
+Then the text is cut there if its subwords allow it; otherwise the continuation is read as new
+words, with a notice.
 """
 
 import itertools
@@ -31,8 +32,8 @@ UNKNOWN_SHOWN = 5
 
 @dataclass(frozen=True)
 class ContinuationScore:
-    """logprob_nats: of the continuation, -inf where a token has probability zero. is_greedy: each
-    token is the likeliest there."""
+    """The score of a continuation. logprob_nats: -inf if a token has probability zero. is_greedy:
+    whether each token is the likeliest at its place."""
 
     logprob_nats: float
     is_greedy: bool
@@ -41,7 +42,7 @@ class ContinuationScore:
 
 @dataclass
 class _Reader:
-    """Texts to tokens; remembers what was not known."""
+    """Turns texts into tokens. Counts unknown tokens and words that were cut."""
 
     tokenizer: Tokenizer
     special_symbols: str
@@ -53,104 +54,105 @@ class _Reader:
         check_reads_forward(self.tokenizer, "score or write continuations of a text")
 
     def ids(self, text: str) -> np.ndarray:
-        """The tokens of `text`, a boundary at its end only where a line ended there.
-
-        Raises:
-            TextError: it holds `<s>` or `</s>`, and special_symbols is "error".
-        """
+        """Return the tokens of `text`, with a boundary at its end only if its last line ended
+        there."""
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         hint = "remove it, or give special_symbols=drop or replace"
-        kept = [
-            check_reserved(line, "the text", self.special_symbols, hint)
-            for line in lines
-            if not is_blank(line)
-        ]
+        kept = []
+        for line in lines:
+            if not is_blank(line):
+                kept.append(check_reserved(line, "the text", self.special_symbols, hint))
         encoded = self.tokenizer.encode(kept)
+
+        # A tokenizer that spells reads unknown words by their characters: nothing is lost.
         if len(encoded.oov) and not self.tokenizer.spells:
-            surface = [token for line in kept for token in self.tokenizer.surface(line)]
+            surface: list[str] = []
+            for line in kept:
+                surface += self.tokenizer.surface(line)
             for at in encoded.oov:
                 self.unknown[surface[at]] = self.unknown.get(surface[at], 0) + 1
-        ids = encoded.ids if is_blank(lines[-1]) else encoded.ids[:-1]
+
+        ids = encoded.ids
+        if not is_blank(lines[-1]):
+            ids = ids[:-1]
         self.tokens += len(ids)
         return ids
 
     def pair(self, context: str, continuation: str) -> tuple[np.ndarray, int]:
-        """The tokens of both, and where those of the continuation begin."""
+        """Return the tokens of both texts together, and where those of the continuation begin."""
         both = self.ids(context + continuation)
-        again = _Reader(self.tokenizer, self.special_symbols)
-        before = again.ids(context.rstrip())
+        apart = _Reader(self.tokenizer, self.special_symbols)  # its counts are dropped
+        before = apart.ids(context.rstrip())
         fits = len(both) >= len(before) and bool((both[: len(before)] == before).all())
-        if (
-            self.tokenizer.name == "word"
-            and context
-            and not context[-1].isspace()
-            and not continuation[:1].isspace()
-        ):
-            # unknown words, cut or not, look alike
-            fits = fits and len(both) == len(before) + len(again.ids(continuation))
-        elif self.tokenizer.name != "word":
+
+        if self.tokenizer.name == "word":
+            # The parts of a word that is cut may all be unknown, like the word itself: count them.
+            is_inside = context and not context[-1].isspace() and not continuation[:1].isspace()
+            if fits and is_inside:
+                fits = len(both) == len(before) + len(apart.ids(continuation))
+        else:
+            # Subwords may be split differently across the cut: cut after as many as the context
+            # alone has.
             fits = fits or len(both) > len(before)
         if fits:
             return both, len(before)
+
         self.cut_words += 1
         return np.concatenate([before, self.ids(continuation)]), len(before)
 
     def warn(self) -> None:
-        """Notices of unknown words and of words that were cut."""
+        """Send notices of unknown tokens and of words that were cut."""
         if self.unknown:
-            names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN]) + (
-                ", ..." if len(self.unknown) > UNKNOWN_SHOWN else ""
-            )
+            names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN])
+            if len(self.unknown) > UNKNOWN_SHOWN:
+                names += ", ..."
+            count = sum(self.unknown.values())
             notice(
-                f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the "
-                f"model, read as <unk>: {names}"
+                f"{count:,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: "
+                f"{names}"
             )
         if self.cut_words:
             notice(
                 f"{self.cut_words:,} continuations go on inside a word of the context; they "
-                "were read as words of their own"
+                "were read as new words"
             )
 
 
 def score_continuations(
     model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error"
 ) -> list[ContinuationScore]:
-    """The scores of (context, continuation), in their order, whatever the batches; what texts share
-    at their beginnings is read once. An empty context is the start of a text; an empty continuation
-    has probability one.
+    """Score the continuation of each (context, continuation), and return the scores in that order.
 
-    Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
-            scores are not numbers.
+    Beginnings that texts share are read once; scores do not depend on the batches. An empty context
+    is the start of a text; an empty continuation has probability one.
     """
     reader = _Reader(model.tokenizer, special_symbols)
-    read = [reader.pair(*pair) for pair in pairs]
+    texts, begins = [], []
+    for context, continuation in pairs:
+        text, begin = reader.pair(context, continuation)
+        texts.append(text)
+        begins.append(begin)
     reader.warn()
-    ids, spans = _side_by_side([text for text, _ in read], model.tokenizer.boundary_id)
-    begins = np.array([begin for _, begin in read], dtype=np.int64)
-    logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begins)
+
+    # Read all of them, and compare only where continuations are.
+    ids, spans = _side_by_side(texts, model.tokenizer.boundary_id)
+    begin_S = np.array(begins, dtype=np.int64)
+    logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begin_S)
     span_scoring.check_scores(logprob_N)
-    asked = [
-        slice(start + begin, end)
-        for (start, end), begin in zip(spans.tolist(), begins.tolist(), strict=True)
-    ]
-    return [
-        ContinuationScore(
-            math.fsum(logprob_N[at]), bool(is_likeliest_N[at].all()), at.stop - at.start
-        )
-        for at in asked
-    ]
+
+    scores = []
+    for (start, end), begin in zip(spans.tolist(), begins, strict=True):
+        logprob = math.fsum(logprob_N[start + begin : end])
+        is_greedy = bool(is_likeliest_N[start + begin : end].all())
+        scores.append(ContinuationScore(logprob, is_greedy, tokens=end - start - begin))
+    return scores
 
 
 def score_texts(
     model: LanguageModel, texts: Iterable[str], special_symbols: str = "error"
 ) -> list[float]:
-    """log p (nats) of each text, of any length, from the initial state; its end is no event.
-
-    Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
-            scores are not numbers.
-    """
+    """Return log p (nats) of each text, of any length, from the initial state. The end of the text
+    is not scored."""
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(text) for text in texts]
     reader.warn()
@@ -165,41 +167,36 @@ def continue_texts(
     settings: SamplingSettings = SamplingSettings(temperature=0),
     special_symbols: str = "error",
 ) -> list[str]:  # fmt: skip
-    """What the model writes after each context: until the line ends, or one of `stops` comes, which
-    is left out. Of `settings`, `running` and `repetition_penalty` have no meaning here.
-
-    Raises:
-        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
-            scores are not numbers.
-    """
+    """Have the model write after each context, until the line ends, or before one of `stops`. The
+    settings `running` and `repetition_penalty` have no effect."""
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
     reader.warn()
+
+    # Write some texts at a time, those of about the same length together.
+    stops = [stop for stop in stops if stop]
     rows = min(ROWS, model.max_rows or ROWS)
     by_length = sorted(range(len(read)), key=lambda number: len(read[number]))
     written = [""] * len(read)
     for first in range(0, len(read), rows):
         numbers = by_length[first : first + rows]
-        texts = _write(
-            model,
-            [read[number] for number in numbers],
-            numbers,
-            [stop for stop in stops if stop],
-            settings,
-        )
+        texts = _write(model, [read[number] for number in numbers], numbers, stops, settings)
         for number, text in zip(numbers, texts, strict=True):
             written[number] = text
     return written
 
 
 def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """The texts in one array, a boundary after each, so that one is what the next begins with; and
-    their spans without it."""
+    """Join the texts in one array, and return it with the span of each.
+
+    A boundary comes after each text, outside its span: the next text begins after it.
+    """
     length_S = np.array([len(text) for text in texts], dtype=np.int64)
-    ends = np.cumsum(length_S + 1) - 1
-    parts = [part for text in texts for part in (text, [boundary_id])]
-    ids = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
-    return ids, np.stack([ends - length_S, ends], axis=1)
+    end_S = np.cumsum(length_S + 1) - 1
+    ids = np.full(length_S.sum() + len(texts), boundary_id, dtype=np.int64)
+    for text, end in zip(texts, end_S.tolist(), strict=True):
+        ids[end - len(text) : end] = text
+    return ids, np.stack([end_S - length_S, end_S], axis=1)
 
 
 def _write(
@@ -209,15 +206,19 @@ def _write(
     stops: Sequence[str],
     settings: SamplingSettings,
 ) -> list[str]:
-    """What is written after each of `texts` (by ascending length), side by side; each has a random
-    stream by its number."""
+    """Write after each of `texts`, which are sorted by length, side by side. The number of a text
+    selects its random stream."""
+    # Read the contexts, those of one length together.
+    logprobs, states = [], []
+    for _, same in itertools.groupby(texts, key=len):
+        logprob_BV, state = _read(model, np.stack([*same]))
+        logprobs.append(logprob_BV)
+        states.append(state)
+    logprob_BV, state = np.concatenate(logprobs), model.concat_states(states)
+
+    # Write token by token. A text whose line ends, or that comes to a stop, leaves the batch.
     streams = [stream(settings.seed, number) for number in numbers]
     forbidden = Ban(model.tokenizer, (), settings.unknown).always
-    read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
-    logprob_BV, state = (
-        np.concatenate([logprob_BV for logprob_BV, _ in read]),
-        model.concat_states([state for _, state in read]),
-    )
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
     drawn: list[list[int]] = [[] for _ in texts]
     written = [""] * len(texts)
@@ -232,10 +233,10 @@ def _write(
             if token == model.tokenizer.boundary_id:
                 continue
             drawn[text].append(token)
-            written[text], is_stopped = _until(
-                _after(model.tokenizer, lines[text], drawn[text]), stops
-            )
-            kept += [] if is_stopped else [row]
+            shown = _after(model.tokenizer, lines[text], drawn[text])
+            written[text], is_stopped = _until(shown, stops)
+            if not is_stopped:
+                kept.append(row)
         if not kept:
             break
         going = [going[row] for row in kept]
@@ -244,29 +245,33 @@ def _write(
 
 
 def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
-    """The distributions after the boundary and `ids_BT`, (B, V), and the state there."""
-    boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
+    """Return the distributions after the boundary and `ids_BT`, (B, V), and the state there."""
+    rows = len(ids_BT)
+    boundary_B1 = np.full((rows, 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
-    return predict(
-        model,
-        inputs_BT[:, -1],
-        span_scoring.read_on(model, inputs_BT, model.initial_state(len(ids_BT))),
-    )
+    state = span_scoring.read_on(model, inputs_BT, model.initial_state(rows))
+    return predict(model, inputs_BT[:, -1], state)
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
-    """What stands after the last boundary."""
+    """Return the tokens after the last boundary."""
     ends = np.flatnonzero(ids == boundary_id)
-    return ids[ends[-1] + 1 if len(ends) else 0 :].tolist()
+    start = ends[-1] + 1 if len(ends) else 0
+    return ids[start:].tolist()
 
 
 def _after(tokenizer: Tokenizer, line: list[int], drawn: list[int]) -> str:
-    """The text of `drawn` as it stands after `line`."""
-    before, whole = tokenizer.decode(line), tokenizer.decode([*line, *drawn])
-    return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(drawn)
+    """Return the text that `drawn` adds to `line`, spaces between the two included."""
+    before = tokenizer.decode(line)
+    whole = tokenizer.decode([*line, *drawn])
+    if whole.startswith(before):
+        return whole[len(before) :]
+    return tokenizer.decode(drawn)
 
 
 def _until(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """`text` up to the first of `stops`, and whether there is one."""
+    """Cut `text` before the first of `stops`. Return it, and whether it was cut."""
     places = [place for place in map(text.find, stops) if place >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    if not places:
+        return text, False
+    return text[: min(places)], True

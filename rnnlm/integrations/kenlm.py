@@ -1,15 +1,15 @@
-"""The interface of KenLM's Python package, over models of every kind: `import rnnlm.kenlm as
-kenlm`, and code written for it runs.
+"""The interface of KenLM's Python package, over models of every kind: with `import rnnlm.kenlm as
+kenlm`, code written for KenLM runs.
 
 Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm,
-by folder or name. Names and arguments are those of the package `kenlm` (Heafield 2011); on ARPA
-files the answers are, too, but for `ngram_length` where a program has pruned n-grams whose longer
-forms it kept: here it is the length of the longest n-gram that is there.
+by folder or name. Names and arguments are those of the package `kenlm` (Heafield 2011). So are the
+answers on ARPA files, except for `ngram_length` where a program has pruned n-grams but kept longer
+ones that contain them: here it is the length of the longest n-gram in the file.
 
-Models that are not made of n-grams answer the same questions. Their `order` is 2^31 - 1 and
-`ngram_length` counts all that was read, `<s>` included. Their words without context (`bos=False`,
-`NullContextWrite`) are those at the start of a line, with a notice. A word of several tokens has
-the product of their probabilities; sentences are words with one space between them.
+Models that are not made of n-grams answer the same questions. Their `order` is 2^31 - 1, and
+`ngram_length` counts everything that was read, `<s>` included. Without context (`bos=False`,
+`NullContextWrite`), their words count as the first of a line, with a notice. A word of several
+tokens has the product of their probabilities; sentences are words with one space between them.
 """
 
 import functools
@@ -34,19 +34,19 @@ LOG10_PER_NAT = 1 / math.log(10)
 
 
 class LoadMethod:
-    """How KenLM maps its binaries into memory; taken and not needed."""
+    """How KenLM maps its binary files into memory. Accepted and ignored."""
 
     LAZY, POPULATE_OR_LAZY, POPULATE_OR_READ, READ, PARALLEL_READ = range(5)
 
 
 class ARPALoadComplain:
-    """What is said about oddities of an ARPA file: NONE, nothing."""
+    """Which oddities of an ARPA file to warn about. NONE is heeded: no warnings."""
 
     ALL, EXPENSIVE, NONE = range(3)
 
 
 class Config:
-    """Options of :class:`Model`. Only `arpa_complain` matters here."""
+    """Options of :class:`Model`. Only `arpa_complain` has an effect."""
 
     def __init__(self) -> None:
         self.load_method = LoadMethod.POPULATE_OR_READ
@@ -65,8 +65,8 @@ class FullScoreReturn:
 
 @functools.total_ordering
 class State:
-    """What of the words so far can change what comes next, written by a model. States are equal
-    where it makes no difference."""
+    """The part of the words so far that can change the next predictions, written by a model. Equal
+    states give equal predictions."""
 
     __slots__ = ("_begins_line", "_prefix", "_scorer")
 
@@ -76,11 +76,14 @@ class State:
         self._scorer: PrefixScorer | None = None
 
     def _key(self) -> tuple[object, ...]:
-        words = () if self._prefix is None else self._prefix.words
-        return self._prefix is not None, len(words), words, self._begins_line
+        is_written = self._prefix is not None
+        words = self._prefix.words if is_written else ()
+        return is_written, len(words), words, self._begins_line
 
     def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, State) else NotImplemented
+        if not isinstance(other, State):
+            return NotImplemented
+        return self._key() == other._key()
 
     def __lt__(self, other: "State") -> bool:
         return self._key() < other._key()
@@ -90,11 +93,9 @@ class State:
 
     def __copy__(self) -> "State":
         copied = State()
-        copied._prefix, copied._begins_line, copied._scorer = (
-            self._prefix,
-            self._begins_line,
-            self._scorer,
-        )
+        copied._prefix = self._prefix
+        copied._begins_line = self._begins_line
+        copied._scorer = self._scorer
         return copied
 
     def __deepcopy__(self, memo: dict[int, object] | None = None) -> "State":
@@ -102,9 +103,9 @@ class State:
 
 
 class Model:
-    """A language model as KenLM shows one.
+    """A language model with the methods of KenLM's.
 
-    path: bytes, absolute. order: the longest n-gram.
+    path: absolute, as bytes. order: words of the longest n-gram.
     """
 
     def __init__(
@@ -114,9 +115,13 @@ class Model:
         *,
         device: str = "auto",
     ) -> None:
-        """Raises:
-        ModelError: there is no model, or it is damaged. DeviceError: `device` is not here.
+        """Load the model at `path`.
+
+        Raises:
+            ModelError: there is no model, or it is damaged. DeviceError: this machine has no such
+                `device`.
         """
+        # A file is an ARPA file; anything else is a folder or the name of a model.
         path = os.fsdecode(path)
         if os.path.isfile(path):
             with warnings.catch_warnings():
@@ -130,7 +135,7 @@ class Model:
 
     @classmethod
     def of(cls, model: AnyModel | str | Path, path: str | Path = "") -> "Model":
-        """A model that is there already, such as a mixture or one that adapts itself, or its name.
+        """Wrap a model in memory, such as a mixture or one that adapts itself, or load one by name.
         `path`: shown as its place.
 
         Raises:
@@ -153,40 +158,49 @@ class Model:
 
     @property
     def is_closed(self) -> bool:
-        """Whether there are words that the model cannot know."""
+        """Whether some words are unknown to the model."""
         return self._words.is_closed
 
     def score(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> float:
-        """log10 p of the words of `sentence` and, with `eos`, its end: after `<s>`, or without
-        `bos` after nothing.
+        """Return log10 p of the words of `sentence` and, with `eos`, of its end: after `<s>`, or
+        without `bos` after no context.
 
         Raises:
-            TextError: `<s>` is one of them.
+            TextError: `<s>` is one of the words.
         """
-        tokens = [id for ids, _ in self._tokens(sentence, eos) for id in ids]
+        tokens: list[int] = []
+        for ids, _ in self._tokens(sentence, eos):
+            tokens += ids
         return LOG10_PER_NAT * math.fsum(logprob for logprob, _ in self._line(tokens, bos))
 
     def full_scores(
         self, sentence: str | bytes, bos: bool = True, eos: bool = True
     ) -> Iterator[tuple[float, int, bool]]:
-        """(log10 p, n-gram length, whether it is unknown) of each word of `sentence` and, with
-        `eos`, of its end.
+        """Yield (log10 p, n-gram length, whether it is unknown) of each word of `sentence` and,
+        with `eos`, of its end.
 
         Raises:
             TextError: `<s>` is one of the words.
         """
+        # The model reads the line at once, token by token.
         words = list(self._tokens(sentence, eos))
-        answers, end = self._line([id for ids, _ in words for id in ids], bos), 0
+        tokens: list[int] = []
+        for ids, _ in words:
+            tokens += ids
+        answers = self._line(tokens, bos)
+
+        # A word's probability is that of its tokens; its n-gram is that of the last one.
+        start = 0
         for ids, is_known in words:
-            start, end = end, end + len(ids)
-            yield (
-                LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]),
-                answers[end - 1][1],
-                not is_known,
-            )
+            end = start + len(ids)
+            log10_p = LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end])
+            _, length = answers[end - 1]
+            yield log10_p, length, not is_known
+            start = end
 
     def perplexity(self, sentence: str | bytes) -> float:
-        """Per word of `sentence` and its end; infinite where that is not a finite number."""
+        """Return the perplexity per word of `sentence` and its end; infinity if it is too large for
+        a float."""
         words = len(split_words(_text(sentence))) + 1
         try:
             return 10.0 ** (-self.score(sentence) / words)
@@ -194,28 +208,34 @@ class Model:
             return math.inf
 
     def BeginSentenceWrite(self, state: State) -> None:
-        """`state` becomes that at the start of a sentence."""
+        """Make `state` the state at the start of a sentence."""
         self._write(state, self._scorer.begin(), True)
 
     def NullContextWrite(self, state: State) -> None:
-        """`state` becomes that of knowing nothing of what came before."""
+        """Make `state` the state without any context."""
         self._write(state, self._scorer.null(), True)
 
     def BaseScore(self, in_state: State, word: str, out_state: State) -> float:
-        """log10 p(word | in_state); `out_state`, which may be the same, becomes the state after it.
+        """Return log10 p(word | in_state), and make `out_state`, which may be the same object, the
+        state after the word.
 
         Raises:
-            UsageError: nobody, or another model, wrote `in_state`. TextError: the word is `<s>`.
+            UsageError: no model, or another one, wrote `in_state`. TextError: the word is `<s>`.
         """
-        return self._advance(in_state, word, out_state)[0]
+        log10_p, _, _ = self._advance(in_state, word, out_state)
+        return log10_p
 
     def BaseFullScore(self, in_state: State, word: str, out_state: State) -> FullScoreReturn:
-        """As :meth:`BaseScore`, with the length of the n-gram and whether the word is unknown."""
+        """Do as :meth:`BaseScore`, and also return the length of the n-gram and whether the word is
+        unknown."""
         return FullScoreReturn(*self._advance(in_state, word, out_state))
 
     def __contains__(self, word: str | bytes) -> bool:
         word = _text(word)
-        return word == SENTENCE_START or self._words.of(word)[1]
+        if word == SENTENCE_START:
+            return True
+        _, is_known = self._words.of(word)
+        return is_known
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} from {os.path.basename(os.fsdecode(self.path))}>"
@@ -230,7 +250,8 @@ class Model:
         return type(self), (self.path,)
 
     def _tokens(self, sentence: str | bytes, eos: bool) -> Iterator[tuple[tuple[int, ...], bool]]:
-        """The tokens of each word, and whether it is known."""
+        """Yield the tokens of each word, and whether it is known."""
+        # The first word of a line has no space before it, which may be a token.
         is_first = self._words.is_spaced
         for word in split_words(_text(sentence)):
             yield self._words.of(word, is_first)
@@ -239,27 +260,28 @@ class Model:
             yield self._words.of(BOUNDARY)
 
     def _line(self, tokens: list[int], bos: bool) -> list[tuple[float, int]]:
-        return self._scorer.line(self._scorer.begin() if bos else self._scorer.null(), tokens)
+        start = self._scorer.begin() if bos else self._scorer.null()
+        return self._scorer.line(start, tokens)
 
     def _advance(self, in_state: State, word: str, out_state: State) -> tuple[float, int, bool]:
         if not isinstance(in_state, State):
             raise ArgumentTypeError(f"in_state must be a State, not {given(in_state)}")
         if in_state._scorer is not self._scorer:
-            whose = (
-                "no model has written it"
-                if in_state._scorer is None
-                else "another model has written it"
-            )
+            writer = "no model" if in_state._scorer is None else "another model"
             raise UsageError(
                 "this state cannot be used",
-                whose,
+                f"{writer} has written it",
                 "write it first: BeginSentenceWrite, or BaseScore of this model",
             )
+
+        # A word may have several tokens; the n-gram of the last one counts.
         ids, is_known = self._words.of(word, in_state._begins_line)
         prefix, total, length = in_state._prefix, 0.0, 1
-        for id in ids:
-            logprob, length, prefix = self._scorer.extend(prefix, id)
+        for token_id in ids:
+            logprob, length, prefix = self._scorer.extend(prefix, token_id)
             total += logprob
+
+        # Only now write: both states may be one object.
         self._write(out_state, prefix, word == BOUNDARY)
         return total * LOG10_PER_NAT, length, not is_known
 
@@ -270,17 +292,17 @@ class Model:
 
 
 class LanguageModel(Model):
-    """The name of :class:`Model` in older code."""
+    """The former name of :class:`Model`, for older code."""
 
 
 def _text(text: str | bytes) -> str:
-    """Raises: TextError: it is bytes, but not UTF-8. ArgumentTypeError (a TypeError): it is neither
-    str nor bytes.
-    """
-    if not isinstance(text, (str, bytes)):
+    """Return a sentence or word as a str; bytes must be UTF-8."""
+    if isinstance(text, str):
+        return text
+    if not isinstance(text, bytes):
         raise ArgumentTypeError(f"a sentence or word must be a str, not {given(text)}")
     try:
-        return text.decode("utf-8") if isinstance(text, bytes) else text
+        return text.decode("utf-8")
     except UnicodeDecodeError as error:
         raise TextError(
             "the sentence is not UTF-8",

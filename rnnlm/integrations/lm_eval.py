@@ -2,9 +2,9 @@
 
     python -m rnnlm.lm_eval --model rnnlm --model_args pretrained=demo --tasks lambada_openai
 
-which is the harness's own command, with this model type in it. Importing this module needs the
-package lm_eval (the extra lm-eval). How contexts and continuations become tokens,
-:mod:`rnnlm.integrations.continuations` says. There is no limit to their length.
+which is the harness's own command with this model type added. Importing this module needs the
+package lm_eval (the extra lm-eval). :mod:`rnnlm.integrations.continuations` describes how contexts
+and continuations become tokens. Their length is not limited.
 """
 
 import json
@@ -22,9 +22,9 @@ USE = "tasks of the lm-evaluation-harness"
 harness: Any = require_package("lm_eval.api.model", "lm-eval", USE)
 registry: Any = require_package("lm_eval.api.registry", "lm-eval", USE)
 
-# the first that is given counts
+# Names of one setting. The first that is given counts.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-MOST_TOKENS = 256  # where a task says nothing
+MOST_TOKENS = 256  # the default
 OTHERS = ("do_sample", "until", "temperature", "top_k", "top_p")
 
 Answer = TypeVar("Answer")
@@ -32,35 +32,38 @@ Arguments_co = TypeVar("Arguments_co", covariant=True)
 
 
 class Request(Protocol[Arguments_co]):
-    """A question of the harness."""
+    """A request of the harness."""
 
     @property
     def args(self) -> Arguments_co:
-        """What it is about: a context and a continuation, for example."""
+        """Its arguments: for example, a context and a continuation."""
 
 
 @registry.register_model("rnnlm")
 class HarnessModel(harness.LM):
-    """A model of any kind. Batches are made by length, so batch_size and max_batch_size are taken
-    and not needed."""
+    """A model of any kind. Batches are made by length: batch_size and max_batch_size are accepted
+    and ignored."""
 
     def __init__(
         self, pretrained: str, device: str | None = None, adapt: str | None = None,
         special_symbols: str = "error", seed: int = 1,
         batch_size: int | str | None = None, max_batch_size: int | None = None,
     ) -> None:  # fmt: skip
-        """pretrained: a folder or a name. adapt: the model adapts itself (dynamic, cache, unigram),
-        to each text anew. special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop,
+        """Load the model.
+
+        pretrained: a folder or a name. adapt: how the model adapts itself to each text (dynamic,
+        cache, unigram). special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop,
         replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model. UsageError: it cannot adapt itself so, or reads
-                lines from their end.
+            ModelError: there is no such model. UsageError: it cannot adapt itself in this way, or
+                reads lines from their end.
         """
         super().__init__()
         try:
             self.model = _loaded(str(pretrained), adapt, device or "auto")
-        except DeviceError as error:  # the harness names a GPU where nobody has named anything
+        except DeviceError as error:
+            # The harness asks for a GPU by default, so this may be nobody's wish.
             notice(f"{error.what}: another device is chosen")
             self.model = _loaded(str(pretrained), adapt, "auto")
         check_reads_forward(self.model.tokenizer, "answer the questions of lm-eval")
@@ -69,101 +72,106 @@ class HarnessModel(harness.LM):
 
     @property
     def tokenizer_name(self) -> str:
-        """What the harness keeps requests under."""
+        """The name that the harness caches requests under."""
         return f"rnnlm-{self.model.tokenizer.fingerprint}"
 
     def loglikelihood(
         self, requests: Sequence[Request[tuple[str, str]]], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """(log p in nats, whether it is the likeliest) of the continuation of each (context,
-        continuation)."""
-        scores = continuations.score_continuations(
-            self.model, [request.args for request in requests], self.special_symbols
-        )
-        return self._kept(
-            "loglikelihood", requests, [(score.logprob_nats, score.is_greedy) for score in scores]
-        )
+        """Return (log p in nats, whether greedy decoding would write it) of the continuation in
+        each (context, continuation)."""
+        pairs = [request.args for request in requests]
+        scores = continuations.score_continuations(self.model, pairs, self.special_symbols)
+        answers = [(score.logprob_nats, score.is_greedy) for score in scores]
+        return self._cached("loglikelihood", requests, answers)
 
     def loglikelihood_rolling(
         self, requests: Sequence[Request[tuple[str]]], disable_tqdm: bool = False
     ) -> list[float]:
-        """log p (nats) of each text, its end left out."""
+        """Return log p (nats) of each text, without its end."""
         texts = [request.args[0] for request in requests]
-        return self._kept(
-            "loglikelihood_rolling",
-            requests,
-            continuations.score_texts(self.model, texts, self.special_symbols),
-        )
+        logprobs = continuations.score_texts(self.model, texts, self.special_symbols)
+        return self._cached("loglikelihood_rolling", requests, logprobs)
 
     def generate_until(
         self, requests: Sequence[Request[tuple[str, dict[str, Any]]]], disable_tqdm: bool = False
     ) -> list[str]:
-        """What the model writes after the context of each (context, settings): to the end of the
-        line, or what the settings name in `until`. Likeliest tokens, or with do_sample drawn ones.
+        """Continue the context of each (context, settings): to the end of the line, or to one of
+        the settings' `until`. Take the likeliest tokens, or draw them with do_sample.
 
         Raises:
-            UsageError: a setting is not known here.
+            UsageError: a setting is unknown.
         """
+        # Write texts with equal settings together.
         alike: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
-            alike.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(number)
+            _, given = request.args
+            alike.setdefault(json.dumps(given, sort_keys=True), []).append(number)
+
         written = [""] * len(requests)
         for numbers in alike.values():
-            stops, settings = generation_settings(requests[numbers[0]].args[1], self.seed)
+            _, given = requests[numbers[0]].args
+            stops, settings = generation_settings(given, self.seed)
             contexts = [requests[number].args[0] for number in numbers]
             texts = continuations.continue_texts(
                 self.model, contexts, stops, settings, self.special_symbols
             )
             for number, text in zip(numbers, texts, strict=True):
                 written[number] = text
-        return self._kept("generate_until", requests, written)
+        return self._cached("generate_until", requests, written)
 
-    def _kept(
+    def _cached(
         self, question: str, requests: Sequence[Request[tuple[object, ...]]], answers: list[Answer]
     ) -> list[Answer]:
-        """`answers`, in the harness's cache, too, if it has one."""
+        """Return the answers, and put them into the harness's cache if it has one."""
         for request, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(question, request.args, answer)
         return answers
 
 
 def _loaded(name: str, adapt: str | None, device: str) -> LanguageModel:
-    return loading.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
+    if adapt:
+        return loading.load_adapted(name, adapt, device=device)
+    return loading.load(name, device)
 
 
 def generation_settings(
     given: Mapping[str, Any], seed: int = 1
 ) -> tuple[list[str], SamplingSettings]:
-    """What a task asks for: where to stop, and how to draw.
-
-    Raises:
-        UsageError: a setting is not known here.
-    """
+    """Return where a task wants to stop, and how it wants to draw."""
     known = {*LENGTHS, *OTHERS}
-    if odd := sorted(name for name in given if name not in known):
+    unknown = sorted(name for name in given if name not in known)
+    if unknown:
         raise UsageError(
-            f"the task sets {', '.join(odd)}",
-            "that is not known here",
-            f"there are: {', '.join(sorted(known))}",
+            f"the task sets {', '.join(unknown)}",
+            "rnnlm does not know that",
+            f"available settings: {', '.join(sorted(known))}",
         )
+
+    # Where to stop: a text, or several.
     until = given.get("until") or []
+    stops = [until] if isinstance(until, str) else list(until)
+    lengths = [given[name] for name in LENGTHS if given.get(name) is not None]
+    max_tokens = int(lengths[0]) if lengths else MOST_TOKENS
+
+    # How to draw: of do_sample and temperature, one may be missing.
     temperature = float(given.get("temperature", 1.0 if given.get("do_sample") else 0.0))
+    is_drawn = given.get("do_sample", temperature > 0)
     settings = SamplingSettings(
-        temperature=temperature if given.get("do_sample", temperature > 0) else 0.0,
+        temperature=temperature if is_drawn else 0.0,
         top_k=given.get("top_k") or None,
         top_p=given.get("top_p"),
-        max_tokens=int(
-            next((given[name] for name in LENGTHS if given.get(name) is not None), MOST_TOKENS)
-        ),
+        max_tokens=max_tokens,
         seed=seed,
     )
-    return [until] if isinstance(until, str) else list(until), settings
+    return stops, settings
 
 
 def main() -> None:
-    """The harness's command; our errors end it without a traceback."""
+    """Run the harness's command. Print our errors without a traceback."""
     from lm_eval.__main__ import cli_evaluate
 
+    # The model type is registered by importing this module.
     try:
         cli_evaluate()
     except RnnlmError as error:

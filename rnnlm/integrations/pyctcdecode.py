@@ -4,9 +4,9 @@ mixtures, models that adapt themselves.
     decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),
     rnnlm.pyctcdecode.LanguageModel("demo"))
 
-On an ARPA file the beams and scores are those of pyctcdecode's own class, which needs KenLM. A
-network is asked once for each place that the search extends. Importing this module needs the
-package pyctcdecode (the extra of that name).
+On an ARPA file, beams and scores are those of pyctcdecode's own class, which needs KenLM. A network
+is called once for each beam that the search extends. Importing this module needs the package
+pyctcdecode (the extra of that name).
 """
 
 import json
@@ -27,17 +27,17 @@ package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC
 constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
 
 NATS_PER_LOG10 = math.log(10)
-# pyctcdecode's own names
+# File names that pyctcdecode uses.
 ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt"
 
 
 class LanguageModel(package.AbstractLanguageModel):
-    """What a beam search asks of a language model.
+    """A language model for a beam search.
 
-    unigrams: the known words; to all others `unk_score_offset` is added; by default the words of
-    the model's vocabulary, or all words where every word has tokens (characters, bytes, subwords).
-    alpha: the weight of the model's log-probability (nats). beta: added for each word.
-    score_boundary: a text begins with `<s>` and ends with `</s>`.
+    unigrams: the known words; all others get `unk_score_offset` added. By default the words of the
+    model's vocabulary, or all words if any word has tokens (characters, bytes, subwords). alpha:
+    the weight of the model's log-probability (nats). beta: added for each word. score_boundary: a
+    text begins with `<s>` and ends with `</s>`.
     """
 
     SETTINGS: ClassVar = {
@@ -53,32 +53,34 @@ class LanguageModel(package.AbstractLanguageModel):
         unk_score_offset: float = constants.DEFAULT_UNK_LOGP_OFFSET,
         score_boundary: bool = constants.DEFAULT_SCORE_LM_BOUNDARY,
     ) -> None:  # fmt: skip
-        """`model`: a model, or the path of an ARPA file, or a model of rnnlm by folder or name.
+        """Use `model`: a model, the path of an ARPA file, or a model of rnnlm by folder or name.
 
         Raises:
-            ModelError: there is none, or it is damaged.
+            ModelError: there is no such model, or it is damaged.
         """
         self.model = _opened(model)
+
+        # The known words: the search finds out with them whether a word can still become one.
         if unigrams is None and self.model.is_closed:
             unigrams = {*self.model.model.tokenizer.symbols()} - {BOUNDARY, UNKNOWN}
-        known = None if unigrams is None else {word for word in unigrams if word in self.model}
-        self._unigrams = known
-        self._sorted = sorted(known or ())
-        self.alpha, self.beta, self.unk_score_offset, self.score_boundary = (
-            alpha,
-            beta,
-            unk_score_offset,
-            score_boundary,
-        )
+        self._unigrams: set[str] | None = None
+        if unigrams is not None:
+            self._unigrams = {word for word in unigrams if word in self.model}
+        self._sorted = sorted(self._unigrams or ())
+
+        self.alpha = alpha
+        self.beta = beta
+        self.unk_score_offset = unk_score_offset
+        self.score_boundary = score_boundary
 
     @property
     def order(self) -> int:
-        """Beams that agree in this many words less one are taken for one; those of networks must
-        agree in all."""
+        """The search merges beams whose last words, one fewer than this, are the same. Those of
+        networks must agree in all words."""
         return self.model.order
 
     def reset_params(self, **params: Any) -> None:
-        """Change alpha, beta, unk_score_offset or score_boundary; None leaves one as it is.
+        """Change alpha, beta, unk_score_offset or score_boundary; None keeps the value.
 
         Raises:
             SettingsError: one is of the wrong type.
@@ -94,7 +96,7 @@ class LanguageModel(package.AbstractLanguageModel):
             setattr(self, name, value)
 
     def get_start_state(self) -> kenlm.State:
-        """The state before the first word."""
+        """Return the state before the first word."""
         state = kenlm.State()
         if self.score_boundary:
             self.model.BeginSentenceWrite(state)
@@ -103,8 +105,8 @@ class LanguageModel(package.AbstractLanguageModel):
         return state
 
     def score_partial_token(self, partial_token: str) -> float:
-        """What is added for a word that is not complete: a penalty if no known word begins so, the
-        more the longer it is."""
+        """Return the score of an incomplete word: 0, or a penalty that grows with its length if no
+        known word begins with it."""
         if self._unigrams is None or self._begins_a_word(partial_token):
             return 0.0
         return self.unk_score_offset * max(1.0, len(partial_token) / constants.AVG_TOKEN_LEN)
@@ -112,11 +114,13 @@ class LanguageModel(package.AbstractLanguageModel):
     def score(
         self, prev_state: kenlm.State, word: str, is_last_word: bool = False
     ) -> tuple[float, kenlm.State]:
-        """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word;
-        and the state after the word."""
+        """Return alpha log p(word | prev_state) + beta in nats, and the state after the word. After
+        the last word, log p of `</s>` is included."""
         after = kenlm.State()
         answer = self.model.BaseFullScore(prev_state, word, after)
         log10_p = answer.log_prob
+
+        # A word outside the list is penalized even if the model knows it.
         if answer.oov or (self._unigrams and word not in self._unigrams):
             log10_p += self.unk_score_offset
         if is_last_word and self.score_boundary:
@@ -124,11 +128,11 @@ class LanguageModel(package.AbstractLanguageModel):
         return self.alpha * log10_p * NATS_PER_LOG10 + self.beta, after
 
     def save_to_dir(self, filepath: str, unigram_encoding: str | None = None) -> None:
-        """Save an n-gram model as pyctcdecode stores one, so that its own class, with KenLM, reads
-        it as well as ours.
+        """Save an n-gram model in pyctcdecode's format, which its own class, with KenLM, reads as
+        well as this one.
 
         Raises:
-            UsageError: it is not made of n-grams; keep its folder, and name that to a new decoder.
+            UsageError: it is not made of n-grams; pass its folder to a new decoder instead.
                 OutputError: it cannot be written.
         """
         folder = Path(filepath)
@@ -140,7 +144,7 @@ class LanguageModel(package.AbstractLanguageModel):
 
     @classmethod
     def load_from_dir(cls, filepath: str, unigram_encoding: str | None = None) -> "LanguageModel":
-        """What :meth:`save_to_dir` or pyctcdecode saved, if that is an ARPA file.
+        """Load a model that :meth:`save_to_dir` or pyctcdecode saved, if it is an ARPA file.
 
         Raises:
             ModelError: a file is missing or damaged.
@@ -148,14 +152,12 @@ class LanguageModel(package.AbstractLanguageModel):
         try:
             paths = package.LanguageModel.parse_directory_contents(filepath)
             settings = json.loads(Path(paths["json_attrs"]).read_text(encoding="utf-8"))
-            unigrams = (
-                Path(paths["unigrams"])
-                .read_text(encoding=unigram_encoding or "utf-8")
-                .split("\n")[:-1]
-            )
+            words = Path(paths["unigrams"]).read_text(encoding=unigram_encoding or "utf-8")
         except (OSError, ValueError) as error:
             raise ModelError(f"no language model at {filepath}", str(error)) from None
-        made = cls(paths["kenlm"], unigrams)
+
+        # Each line ends with a newline, the last one, too.
+        made = cls(paths["kenlm"], words.split("\n")[:-1])
         made.reset_params(**settings)
         return made
 
@@ -167,4 +169,6 @@ class LanguageModel(package.AbstractLanguageModel):
 def _opened(model: str | Path | AnyModel | kenlm.Model) -> kenlm.Model:
     if isinstance(model, kenlm.Model):
         return model
-    return kenlm.Model(model) if isinstance(model, str | Path) else kenlm.Model.of(model)
+    if isinstance(model, str | Path):
+        return kenlm.Model(model)
+    return kenlm.Model.of(model)
