@@ -107,7 +107,7 @@ def names() -> list[str]:
 
 
 def part(name: str, which: str) -> Path:
-    """The file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
+    """Return the file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
     return FOLDER / name / next((file for file in FILES[name] if Path(file).stem == which), which)
 
 
@@ -135,7 +135,7 @@ def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tu
 
 
 def labelled(name: str) -> Labelled | None:
-    """The parts and columns of a bundled corpus with labels; None where no such corpus has this
+    """Return the parts and columns of a bundled corpus with labels; None if there is none of this
     name."""
     if name not in COLUMNS:
         return None
@@ -143,7 +143,7 @@ def labelled(name: str) -> Labelled | None:
 
 
 def paired(name: str) -> Paired | None:
-    """The parts, columns and settings of a bundled corpus of pairs; None where no such corpus has
+    """Return the parts, columns and settings of a bundled corpus of pairs; None if there is none of
     this name."""
     if name not in PAIRS:
         return None
@@ -155,7 +155,7 @@ def _parts(name: str) -> tuple[Path, Path, Path]:
 
 
 def of_plain_text() -> list[str]:
-    """The names of the corpora that hold text alone, neither labels nor pairs."""
+    """Name the corpora that consist of text alone, without labels or pairs."""
     return [name for name in names() if name not in COLUMNS and name not in PAIRS]
 
 

@@ -101,8 +101,8 @@ def _function(item: pytest.Item) -> tuple[Path, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long proofs run only when they are asked for; the fuzzing tests are long proofs too,
-    then."""
+    """Skip the long proofs unless they are asked for. With them, fuzzing tests count as long
+    proofs, too."""
     mark_further_cases(items)
     for item in items:
         if "system" in item.path.parts:

@@ -163,7 +163,8 @@ GERMAN_ORDINALS = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte"}
 
 
 def number(language: str, value: int) -> str:
-    """A number from 1 to 99 in words, as it stands in a longer one (German "ein", not "eins")."""
+    """Write a number from 1 to 99 in words, in the form used inside a longer number (German "ein",
+    not "eins")."""
     units, tens = UNITS[language].split(), TENS[language].split()
     if value < 20:
         return units[value]
@@ -179,7 +180,8 @@ def number(language: str, value: int) -> str:
 
 
 def ordinal(language: str, day: int) -> str:
-    """A day in words: third, dritte, trois (French counts days, but for the first)."""
+    """Write a day in words: third, dritte, trois (French uses cardinal numbers, except for the
+    first)."""
     words = number(language, day)
     if language == "fr":
         return "premier" if day == 1 else words
@@ -194,7 +196,7 @@ def ordinal(language: str, day: int) -> str:
 
 
 def years(language: str, year: int) -> list[str]:
-    """A year in words, in the ways that are usual."""
+    """List the usual ways to write a year in words."""
     century, rest = divmod(year, 100)
     if language == "de":
         words = number("de", rest) + ("s" if rest == 1 else "") if rest else ""
@@ -216,7 +218,7 @@ def years(language: str, year: int) -> list[str]:
 
 
 def nth(language: str, day: int) -> str:
-    """A day in digits with its ending, where the language has one without a point."""
+    """Write a day in digits, with an ending if the language uses one without a point."""
     if language == "en":
         return f"{day}{'th' if 10 < day < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th')}"
     return "1er" if language == "fr" and day == 1 else str(day)
@@ -227,7 +229,7 @@ def forms(language: str) -> list[str]:
 
 
 def phrase(language: str, form: str, when: date, pick: Callable[[list[str]], str]) -> str:
-    """The date in one of the forms; `pick` chooses where there is a choice."""
+    """Write the date in one of the forms. `pick` chooses among equivalent spellings."""
     month = MONTHS[language].split()[when.month - 1]
     abbr = SHORT_MONTHS[language].split()[when.month - 1]
     return form.format(
@@ -267,7 +269,7 @@ def parts() -> dict[str, list[tuple[str, str]]]:
 
 
 def files() -> dict[str, str]:
-    """What each file holds, by its name."""
+    """Return the content of each file, by its name."""
     return {
         f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("phrase", "iso"), *rows])
         for part, rows in parts().items()

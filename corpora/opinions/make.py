@@ -164,7 +164,7 @@ class Writer:
         return f"{text} ." if self.random() < 0.5 else text
 
     def pair(self) -> tuple[str, str]:
-        """A positive opinion and its negative counterpart."""
+        """Make a positive opinion and its negative counterpart."""
         pattern = self.pattern()
         topic = sorted(TOPICS)[self.below(len(TOPICS))]
         first, second = self.below(4), self.below(3)
@@ -199,7 +199,7 @@ def parts() -> dict[str, list[tuple[str, str]]]:
 
 
 def files() -> dict[str, str]:
-    """What each file holds, by its name."""
+    """Return the content of each file, by its name."""
     return {
         f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("label", "text"), *rows])
         for part, rows in parts().items()

@@ -76,7 +76,7 @@ class Writer:
         return pairs
 
     def sequence(self, tokens: list[str]) -> list[tuple[str, str]]:
-        """The words up to the end of a group, whose tokens are taken away."""
+        """Parse the words up to the end of a group, and remove its tokens from the list."""
         alternatives: list[list[tuple[str, str]]] = [[]]
         while tokens:
             token = tokens.pop(0)
@@ -109,7 +109,7 @@ class Writer:
         return [(word, f"B-{label}" if at == 0 else f"I-{label}") for at, word in enumerate(words)]
 
     def value(self, name: str) -> list[str]:
-        """A value that this request does not have yet."""
+        """Draw a value that this request does not contain yet."""
         for _ in range(20):
             words = self.made(name)
             if " ".join(words) not in self.used:
@@ -145,7 +145,8 @@ class Writer:
         ).split()
 
     def typed(self, words: list[str]) -> list[str]:
-        """The words as people type: half without capitals, some with two letters swapped."""
+        """Spell the words as people type them: half without capitals, some with two letters
+        swapped."""
         if self.random() < 0.06:
             at = int(self.random() * len(words))
             cut = int(self.random() * max(1, len(words[at]) - 1))
@@ -179,7 +180,7 @@ def parts() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def files() -> dict[str, str]:
-    """What each file holds, by its name."""
+    """Return the content of each file, by its name."""
     return {
         f"{part}.tsv": "".join(
             "\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]

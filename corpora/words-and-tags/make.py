@@ -46,8 +46,8 @@ def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def conllu(number: int, text: str, words: list[tuple[str, str]]) -> str:
-    """A sentence in CoNLL-U. A word that was split comes with its range; the one before a word
-    without a blank says SpaceAfter=No."""
+    """Format a sentence in CoNLL-U. A word that was split gets a line with its range; a word that
+    no space follows gets SpaceAfter=No."""
     rows, rest = [f"# sent_id = words-and-tags-{number:03}", f"# text = {text}"], text
     ends = []  # whether a blank (or the end) follows each word
     for word, _ in words:
@@ -78,7 +78,7 @@ def conllu(number: int, text: str, words: list[tuple[str, str]]) -> str:
 
 
 def files() -> dict[str, str]:
-    """What each file holds, by its name."""
+    """Return the content of each file, by its name."""
     texts = dict.fromkeys((f"{part}.conllu" for part in PART_OF), "")
     for number, (text, words) in enumerate(sentences(), start=1):
         texts[f"{PART_OF[(number - 1) % len(PART_OF)]}.conllu"] += conllu(number, text, words)

@@ -9,7 +9,7 @@ from rnnlm.cli.main import run
 
 @pytest.fixture(scope="session")
 def trained(models, tmp_path_factory):
-    """A folder with three models of one tokenizer, and some of others."""
+    """Make a folder with three models that share a tokenizer, and some that do not."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copytree(models.lstm, folder / "lstm")
     same = ("--tokenizer-from", str(models.lstm))
@@ -27,6 +27,6 @@ def trained(models, tmp_path_factory):
 
 @pytest.fixture
 def parts(trained, here):
-    """A copy of that folder to work in."""
+    """Copy that folder into the working directory, and return it."""
     shutil.copytree(trained, here, dirs_exist_ok=True)
     return here

@@ -53,7 +53,7 @@ def test_score_fails_without_any_score(rnnlm, models, here, name, data, reason):
 
 
 def workbook() -> bytes:
-    """An .xlsx file, as far as its beginning goes."""
+    """Return the beginning of an .xlsx file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for part in ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml"):

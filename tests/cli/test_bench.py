@@ -279,13 +279,13 @@ def without_kenlm(monkeypatch):
 
 @pytest.fixture
 def few_keys(monkeypatch):
-    """The calibration sorts few keys."""
+    """Have the calibration sort few keys."""
     monkeypatch.setattr(growth, "SORTED_KEYS", 1000)
 
 
 @pytest.fixture
 def forked(monkeypatch, few_keys):
-    """The commands that are measured start at once."""
+    """Have the measured commands start at once."""
     starts = types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(growth, "subprocess", starts)
 

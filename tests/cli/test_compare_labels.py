@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def other(tagger, tmp_path_factory):
-    """A tagger of the same labels that has learned little."""
+    """Train a tagger of the same labels that has learned little."""
     from rnnlm.cli.main import run
 
     folder = tmp_path_factory.mktemp("other") / "other"

@@ -23,7 +23,8 @@ COUNTED = (
 
 @pytest.fixture
 def figures(rnnlm):
-    """The figures of the first column of labels, of `rnnlm eval --json`."""
+    """Return a function that gives the metrics of the first column of labels from `rnnlm eval
+    --json`."""
 
     def of(*arguments):
         outcome = rnnlm("eval", "-m", *arguments, "--json")

@@ -37,7 +37,7 @@ def titles_of(command: click.Command) -> Mapping[str | None, str]:
 
 
 def sections_of(shown: str) -> dict[str, list[str]]:
-    """The first words of the lines below each title."""
+    """Return the first words of the lines below each title."""
     found = re.findall(r"^([A-Z][^\n:]*):\n((?:  .*\n)+)", shown, re.MULTILINE)
     return {title: re.findall(r"^  (\S+)", lines, re.MULTILINE) for title, lines in found}
 

@@ -104,7 +104,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def check_written(folder: Path) -> None:
-    """What is written to be read by people is as harmless as what is shown."""
+    """Check that files written for people are as harmless as terminal output."""
     for path in [
         path
         for name in ("README.md", "*.html")

@@ -110,7 +110,7 @@ def build(place: Path) -> None:
 
 
 def data_of(model: object, name: str) -> object:
-    """What a model of :func:`build` is measured on, as it reads it."""
+    """Return the data that a model of :func:`build` is evaluated on, in the form that it reads."""
     if name == "fra":
         return pairs.opened(model, tiny_translators.parallel_text(PAIRS))
     if model.task != "language-model":
@@ -120,7 +120,8 @@ def data_of(model: object, name: str) -> object:
 
 
 def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
-    """The results that a run of this model stores; its folder has them then."""
+    """Evaluate the model and store the results in its folder, as its training run would. Return
+    them."""
     model, manifest = model_folder.load(place / name, "cpu")
     task = registry.task(manifest.task)
     valid = data_of(model, name)
@@ -130,7 +131,7 @@ def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
 
 
 def log(place: Path, name: str, **validated: object) -> None:
-    """The log of a run of one validation."""
+    """Write the log of a run with one validation."""
     events = [
         {"event": "started", "model": "lstm", "train_tokens": 30},
         {"event": "validated", "step": 5, "epoch": 1.5, "seconds": 2.0, **validated},
@@ -140,7 +141,7 @@ def log(place: Path, name: str, **validated: object) -> None:
 
 
 def grid_row(place: Path, name: str) -> dict[str, object]:
-    """What a grid tells of the run that left this model."""
+    """Return the row of a grid for the run that left this model."""
     asked = Combination("run", {"model": name}, Request(output=place / name), None, None)
     return grid.read(asked).to_dict()
 
@@ -169,8 +170,8 @@ VARYING = ("seconds", "tokens_per_second")
 
 
 def plain(value: object, place: Path, key: str = "") -> object:
-    """A value without what differs from run to run and from machine to machine, and without
-    settings, which are no results."""
+    """Remove from a value what differs between runs and machines, and the settings, which are not
+    results."""
     if isinstance(value, dict):
         kept = {name: each for name, each in value.items() if name != "settings"}
         return {name: plain(each, place, name) for name, each in kept.items()}

@@ -37,7 +37,7 @@ FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget
 
 
 def drawn(width: int, *events, **settings) -> list[str]:
-    """The lines on a terminal of that width once the events were shown, without escapes."""
+    """Return the lines on a terminal of that width after the events were shown, without escapes."""
     console = Console(width=width, height=40, force_terminal=True, file=io.StringIO(), **settings)
     display = live.LiveDisplay(console)
     with display.live:

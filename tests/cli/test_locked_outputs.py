@@ -55,7 +55,7 @@ GO_ON = ("tune", "cells")  # what is there is not replaced
 
 @pytest.fixture(scope="session")
 def place(trained, tagger, classifier, translator, tmp_path_factory):
-    """A folder with all that the commands read."""
+    """Make a folder with all files that the commands read."""
     folder = tmp_path_factory.mktemp("locked")
     shutil.copytree(trained, folder, dirs_exist_ok=True)
     for name, its in (("tagger", tagger), ("classifier", classifier), ("fra", translator)):
@@ -77,7 +77,7 @@ def inputs(place, here):
 
 @pytest.fixture
 def replaced(monkeypatch, here):
-    """The files that are put in place, each while its lock is held."""
+    """Return the list of files put in place, and check each time that their lock is held."""
     seen, original = [], os.replace
 
     def replace(new, path):

@@ -7,7 +7,7 @@ import rnnlm as library
 
 @pytest.fixture
 def big(rnnlm, here, corpus_lines):
-    """A trigram model, the text it was trained on and another one."""
+    """Train a trigram model, and write the text it was trained on and another one."""
     (here / "train.txt").write_text("\n".join(corpus_lines[:200]) + "\n", encoding="utf-8")
     (here / "valid.txt").write_text("\n".join(corpus_lines[200:230]) + "\n", encoding="utf-8")
     assert rnnlm("train", "train.txt", "--model", "ngram", "--order", "3", "-o", "big").code == 0

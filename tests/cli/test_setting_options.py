@@ -39,7 +39,7 @@ def command_of(*decorators):
 
 @pytest.fixture
 def here(monkeypatch):
-    """The settings of this file, under their name."""
+    """Have every name of a settings class resolve to the one of this file."""
     monkeypatch.setattr("pkgutil.resolve_name", lambda name: Brew)
 
 

@@ -10,8 +10,8 @@ SPREAD = 7  # each promise begins with other cases: all of them are asked for so
 
 
 def features(case: tuple) -> set[Hashable]:
-    """What a case is made of: its kind of model, what is around it, and its settings: each choice,
-    and each number, whatever it is."""
+    """Return the features of a case: its kind of model, the wrapper around it, the names of its
+    settings, and its choices."""
     around, name, settings = case
     choices = {(key, value) for key, value in settings.items() if str(value).isidentifier()}
     return {("around", around), ("model", name), ("both", around, name), *choices, *settings}

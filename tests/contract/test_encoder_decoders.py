@@ -72,7 +72,7 @@ PAIRS = [
     scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())])
 )
 def case(request):
-    """Settings and the model, whose weights are large enough that all parts matter."""
+    """Return settings and the model, with weights large enough for every part to matter."""
     name, settings = request.param
     return settings, fit(
         name, **{"budget": "3steps", "learning_rate": 0.2, "init_range": 0.5, **settings}
@@ -111,7 +111,7 @@ def test_unsaved_model_refuses_pickling_and_language_model_calls(model):
 
 
 def scores(model, data, chosen):
-    """The log-probabilities of each token of these pairs, read together."""
+    """Return the log-probabilities of each token of these pairs, read together."""
     logprob_TB = model.score_pairs(data, np.array(chosen))
     lengths = data.target_lengths[chosen]
     assert all(not logprob_TB[length:, row].any() for row, length in enumerate(lengths))
@@ -166,7 +166,7 @@ def test_target_probabilities_sum_to_one_and_match_scoring(model):
 
 
 def padded_targets(model, data, chosen):
-    """inputs and targets (B, T) of these pairs; padding is the boundary."""
+    """Return inputs and targets (B, T) of these pairs, padded with the boundary."""
     offsets, boundary = data.target.offsets, model.codec.target.boundary_id
     targets_BT = np.full((len(chosen), data.target_lengths[chosen].max()), boundary)
     for row, number in enumerate(chosen):

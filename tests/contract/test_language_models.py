@@ -34,8 +34,7 @@ SAME_STATE = {  # settings that change numbers, and nothing that threads share
 
 
 def adapted(kind: str, model):
-    """A model around `model` that adapts much and fast; its memory is shorter than the texts
-    here."""
+    """Wrap `model` in one that adapts strongly and fast, its memory shorter than the texts."""
     if kind == "unigram":
         return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
     if kind == "cache":
@@ -341,7 +340,7 @@ def test_parallel_threads_read_to_the_same_bits(case, one_thread_each):
     start = threading.Barrier(threads)
 
     def read(number: int) -> np.ndarray:
-        """The scores of a line, with a word that no other line has."""
+        """Score a line with a word that no other line has."""
         ids = model.tokenizer.encode([f"{LINES[number % 5]} zebra{number}"]).ids.astype(np.int64)
         return score(model, np.roll(ids, 1)[None], ids[None])[0]
 

@@ -23,8 +23,8 @@ CASES = [(name,
 
 
 def make(name, dtype=torch.float64, **settings):
-    """A network with random weights of all kinds, biases and peepholes among them, in evaluation
-    mode."""
+    """Make a network in evaluation mode with random weights everywhere, biases and peepholes
+    included."""
     tokenizer = make_tokenizer()
     torch.manual_seed(5)
     shape = small_settings(kind_of(name), **settings).make(KINDS[name])

@@ -23,8 +23,8 @@ ZSTD_BLOCK = 128 << 10  # the most that one holds
 
 
 def peak_bytes(work) -> tuple[object, int]:
-    """What `work` returns, or the RnnlmError it raises, and the most memory that Python and numpy
-    held for it."""
+    """Return what `work` returns, or the RnnlmError it raises, and the most memory that Python and
+    numpy held during it."""
     tracemalloc.start()
     try:
         return value_or_error(work), tracemalloc.get_traced_memory()[1]
@@ -33,7 +33,7 @@ def peak_bytes(work) -> tuple[object, int]:
 
 
 def zstandard_bomb(blocks: int) -> bytes:
-    """A frame of so many blocks, each one byte repeated (RFC 8878, section 3.1.1.2)."""
+    """Return a frame of so many blocks, each one byte repeated (RFC 8878, section 3.1.1.2)."""
     block = (ZSTD_BLOCK << 3 | 1 << 1).to_bytes(3, "little") + b"\n"
     last = (ZSTD_BLOCK << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\n"
     return b"\x28\xb5\x2f\xfd" + b"\x00" + b"\x70" + block * (blocks - 1) + last

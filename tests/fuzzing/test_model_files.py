@@ -108,7 +108,7 @@ def test_odd_names_in_a_config(folders, name, change):
 
 @contextlib.contextmanager
 def weights_of(folder, data):
-    """The model has these weights, with their hash, for a while."""
+    """Replace the weights of the model, and their recorded hash, inside this context."""
     path, config = next(folder.glob("weights-*")), folder / "config.json"
     whole, recorded = path.read_bytes(), config.read_bytes()
     put(path, data)

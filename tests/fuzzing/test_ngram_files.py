@@ -21,7 +21,7 @@ def whole():
 
 
 def scored(path, data):
-    """A model of that file that scores, or an error."""
+    """Load a model from these bytes and score with it. Check that it raises only RnnlmError."""
     path.write_bytes(data)
     model = value_or_error(lambda: load_arpa(path))
     if not isinstance(model, RnnlmError):

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def read_all(folder):
-    """What loading, info, doctor and reading find, each as far as it comes."""
+    """Call loading, info, doctor and reading, each as far as it gets."""
     tracemalloc.start()
     try:
         text = value_or_error(lambda: prepared_text.load(folder))

@@ -43,8 +43,8 @@ class BackoffDictionary:
         self.followed = {gram[:-1] for gram in self.values}
 
     def context(self, inputs: Sequence[int]) -> Gram:
-        """The words after the last start of a line among `inputs`, `<s>` in front, as many as the
-        order looks at."""
+        """Return the words after the last start of a line among `inputs`, `<s>` first, as many as
+        the order needs."""
         words: list[int] = []
         for word in inputs:
             words = [self.size] if word == self.boundary_id else [*words, word]
@@ -75,5 +75,5 @@ class BackoffDictionary:
 
 
 def _suffixes(context: Gram) -> Iterator[Gram]:
-    """The longest first, the empty one last."""
+    """Yield the suffixes of a context, the longest first, the empty one last."""
     return (context[start:] for start in range(len(context) + 1))

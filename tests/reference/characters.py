@@ -54,7 +54,8 @@ def cnn(weights, rows, highways, overhang=False):
 
 
 def lstm(weights, rows):
-    """The last state of an LSTM over the word, beside that of one over the word backwards."""
+    """Return the last state of an LSTM over the word, joined with that of one over the word
+    backwards."""
     ends = []
     for name, read in (("onwards", rows), ("backwards", rows[::-1])):
         U, W, b, c = (

@@ -19,7 +19,7 @@ def part_of(weights, prefix):
 
 
 def connect(settings, weights, prefix, number, x, y):
-    """What is read after a layer that read the vector x and gave y."""
+    """Return the input of the next layer, after a layer that read the vector x and returned y."""
     if settings.connections == "dense":
         return np.concatenate([x, y])
     if number == 0 or settings.connections == "plain":
@@ -32,7 +32,7 @@ def connect(settings, weights, prefix, number, x, y):
 
 
 def direction(settings, part, xs, width):
-    """What one layer gives for the vectors xs, from a state of zeros."""
+    """Return the outputs of one layer over the vectors xs, from a state of zeros."""
     state = [np.zeros((1, width))] * (2 if settings.model == "lstm" else 1)
     outputs = []
     for x in xs:
@@ -42,8 +42,8 @@ def direction(settings, part, xs, width):
 
 
 def encode(settings, weights, source):
-    """The vector of each token of the source, and of each layer [its last state; the backward
-    layer's state at the first token]."""
+    """Return the vector of each token of the source, and for each layer [its last state, the
+    backward layer's state at the first token]."""
     words = "target_words" if settings.tied_embeddings == "all" else "source_words"
     xs, last = [weights[f"{words}.embedding.weight"][id] for id in source], []
     for number, width in enumerate(settings.widths):
@@ -88,7 +88,7 @@ def first_state(settings, weights, memory, last):
 
 
 def attend(settings, weights, h, memory):
-    """The context and the weights of attention."""
+    """Return the context vector and the attention weights."""
     key, query, scale = (
         weights.get(f"decoder.attention.{name}") for name in ("key.weight", "query.weight", "scale")
     )
@@ -104,8 +104,8 @@ def attend(settings, weights, h, memory):
 
 
 def decode(settings, weights, source, inputs):
-    """What the output layer reads after each input (T, E), and the weights of attention, (T, S) or
-    None."""
+    """Return the input of the output layer after each input (T, E), and the attention weights, (T,
+    S) or None."""
     shape, prefix = settings.decoder, "decoder.body."
     memory, last = encode(settings, weights, source)
     states = first_state(settings, weights, memory, last)
@@ -130,8 +130,8 @@ def decode(settings, weights, source, inputs):
 
 
 def loss(settings, weights, pairs, label_smoothing=0.0):
-    """The mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of (source,
-    inputs, targets)."""
+    """Return the mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of
+    (source, inputs, targets)."""
     output = (
         weights["target_words.embedding.weight"]
         if settings.tied_embeddings

@@ -290,7 +290,8 @@ class JelinekMercer(Interpolated):
         return len(context) + 1, self.total(context).bit_length()
 
     def weight(self, context: Gram) -> float:
-        """That of the bucket, or between the neighbours' where no held-out word came."""
+        """Return the weight of the bucket, or interpolate between its neighbours if no held-out
+        word fell into it."""
         n, bucket = self.place(context)
         known = sorted(each for order, each in self.weights if order == n)
         below, above = (

@@ -40,7 +40,7 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 
 
 def mogrifier_matrices(rounds, factors):
-    """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows,
+    """Return the matrix of each round, given as it is or as two factors, (rank, columns) and (rows,
     rank)."""
     return (
         factors

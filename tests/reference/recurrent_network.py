@@ -19,8 +19,8 @@ from reference.recurrent import (
 
 
 def stack(settings, weights, x_TBE, state):
-    """What a stack of recurrent layers gives, and its final state; `state` a sequence of (1, B,
-    H)."""
+    """Return the outputs of a stack of recurrent layers, and its final state. `state`: a sequence
+    of (1, B, H)."""
     state, after = list(state), []
     for number in range(settings.layers):
         layer = f"body.layers.{number}."
@@ -91,8 +91,8 @@ def connect(settings, weights, number, x, y):
 
 
 def word_window(settings, weights, x_TBE, state):
-    """A feed-forward model: for each word, the vectors of it and of those before it, oldest
-    first."""
+    """Run a feed-forward model: each word reads its own vector and those of the words before it,
+    oldest first."""
     before = list(state[0])
     outputs = []
     for x in x_TBE:

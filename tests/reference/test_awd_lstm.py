@@ -30,7 +30,7 @@ FITTING = {
 
 @pytest.fixture
 def masks(monkeypatch):
-    """What dropout multiplied with, in the order it was called."""
+    """Return the list of dropout masks, in the order of the calls."""
     found = []
 
     def recording(x, p, training, locked=False):
@@ -49,7 +49,8 @@ def trainer(make_data, make_trainer, sentences):
 
 
 def by_name(masks):
-    """The masks of one window of three layers, those of rows without their time."""
+    """Return the masks of one window through three layers by name, those of rows without their time
+    axis."""
     words, given, *between_and_recurrent, output = masks
     recurrent, between = between_and_recurrent[::2], between_and_recurrent[1::2]
     for locked_TBH in (given, *between, output):

@@ -25,8 +25,8 @@ both_updates = pytest.mark.parametrize("update_gate", ["keep", "renew"])
 
 @pytest.fixture(autouse=True, params=["default", "loops", "torch"])
 def kernel(request, monkeypatch):
-    """What does the work: the kernel that is the default here, our own loops, or torch's kernels
-    where they have the form."""
+    """Choose the kernel: the default one, our own loops, or torch's kernels if they support the
+    form."""
     if request.param != "default":
         monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: request.param == "torch")
 
@@ -47,7 +47,7 @@ def filled(layer: RecurrentLayer, U: list, W: list) -> RecurrentLayer:
 
 
 def one_row(*vectors: tuple[float, ...]) -> Tensor:
-    """Inputs (T, 1, E), or a state (1, 1, H), that will be asked for their gradient."""
+    """Return inputs (T, 1, E), or a state (1, 1, H), that require gradients."""
     return torch.tensor(vectors, dtype=torch.float32).unsqueeze(1).requires_grad_()
 
 
@@ -62,7 +62,8 @@ def same(found: Tensor, expected: list | Tensor) -> None:
 
 
 def blocks(gradient: Tensor, gates: int) -> list[Tensor]:
-    """The gradient of a layer's matrix as those of its gates' matrices on paper."""
+    """Split the gradient of a layer's matrix into those of its gates' matrices, laid out as on
+    paper."""
     return [block.t() for block in gradient.chunk(gates)]
 
 

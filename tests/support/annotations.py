@@ -7,8 +7,8 @@ import numpy as np
 
 
 def annotations_of(source: object) -> dict[str, Any]:
-    """The annotations of a function or a class; a name in them that only type checkers know is
-    Any, but for numpy's."""
+    """Return the annotations of a function or a class. Names that only type checkers know become
+    Any, except numpy's."""
     unknown: dict[str, Any] = {}
     while True:
         try:

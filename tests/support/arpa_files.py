@@ -40,9 +40,12 @@ WORDS = [f"w{number}" for number in range(9)]
 
 
 def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> str:
-    """A file of the n-grams of a few sentences, with random numbers: backoff weights missing here
-    and there, entries shuffled, a share of the n-grams below the highest order `dropped` though
-    longer ones contain them (closed: but nobody's context), on odd seeds without `<unk>`."""
+    """Return an ARPA file of the n-grams of a few sentences, with random numbers.
+
+    Some backoff weights are missing, and entries are shuffled. A share `dropped` of the n-grams
+    below the highest order is left out though longer ones contain them (closed: only those that are
+    no context of others). Odd seeds have no `<unk>`.
+    """
     chance = random.Random(seed)
     padded = [["<s>", *chance.choices(WORDS, k=chance.randint(1, 9)), "</s>"] for _ in range(15)]
     levels = [[(word,) for word in ["<s>", "</s>", *WORDS, *(["<unk>"] if seed % 2 == 0 else [])]]]
@@ -97,8 +100,8 @@ def word_scores(model: NgramModel, sentence: str) -> list[float]:
 
 
 def kenlm_scores(path: Path, sentences: list[str]) -> list[list[float]]:
-    """What KenLM makes of a file: log p (nats) of each word and of `</s>`. Skips the test where it
-    is not installed."""
+    """Return KenLM's scores of sentences: log p (nats) of each word and of `</s>`. Skip the test if
+    it is not installed."""
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
     config = kenlm.Config()
     config.arpa_complain, config.show_progress = kenlm.ARPALoadComplain.NONE, False

@@ -101,7 +101,7 @@ def models(tmp_path_factory, corpus_lines):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty folder to work in; no model is named by the environment."""
+    """Work in an empty folder, with no model named by the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     return tmp_path
@@ -109,13 +109,13 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def copied(models, here):
-    """A copy of the trained model that a test may damage."""
+    """Copy the trained model, for a test to damage."""
     return shutil.copytree(models.lstm, here / "copied")
 
 
 @pytest.fixture
 def rnnlm(here, capsys, monkeypatch):
-    """Runs a command in process."""
+    """Return a function that runs a command in this process."""
 
     def command(*arguments, stdin: bytes = b"") -> Outcome:
         reading.standard_input.cache_clear()
@@ -131,7 +131,8 @@ def rnnlm(here, capsys, monkeypatch):
 
 @pytest.fixture
 def pictures(monkeypatch):
-    """The figures that commands save, by file; they are not rendered, which takes longest."""
+    """Return the figures that commands save, by file name. They are not rendered, which would take
+    longest."""
     saved = {}
     monkeypatch.setattr(plotting, "save", lambda figure, path: saved.update({path.name: figure}))
     return saved
@@ -139,7 +140,7 @@ def pictures(monkeypatch):
 
 @pytest.fixture
 def terminal_of(monkeypatch):
-    """Makes stdout look like a terminal of so many columns."""
+    """Return a function that makes stdout look like a terminal of so many columns."""
 
     def of(columns: int) -> None:
         monkeypatch.setenv("COLUMNS", str(columns))
@@ -151,12 +152,12 @@ def terminal_of(monkeypatch):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a child process, which has one thread."""
+    """Return the environment of a child process, limited to one thread."""
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
 def spawn(*arguments, cwd=None, stdin: bytes = b"", **more: str) -> Outcome:
-    """Runs a command in a process of its own."""
+    """Run a command in a separate process."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = Forked(
         [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)],
@@ -183,8 +184,8 @@ def spawn_fixture(here):
 
 @pytest.fixture
 def start(here):
-    """Starts `python -m rnnlm ...` in a process of its own and hands it out, to be signalled; ends
-    it afterwards."""
+    """Yield a function that starts `python -m rnnlm ...` in a separate process, which can be
+    signalled. End the processes afterwards."""
     processes = []
 
     def command(*arguments, **more: str) -> subprocess.Popen:

@@ -67,7 +67,7 @@ class Repeater:
 
 @pytest.fixture
 def graphs_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps on the CPU are recorded, too, by a :class:`Repeater`."""
+    """Record steps on the CPU, too, with a :class:`Repeater`."""
     recorder, has_graphs = step.CudaRecorder, step.has_graphs
     monkeypatch.setattr(
         step, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device)

@@ -103,9 +103,11 @@ class _Stream:
 
 
 def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
-    """This process kills itself at its call `point` below `folder`, which is ("before" or "after",
-    a line of `log`); all that succeed are noted in `log`: kind, name of the file, how many such
-    ones came before. After a write is in its middle."""
+    """Have this process kill itself at its call `point` below `folder`.
+
+    point: ("before" or "after", a line of `log`); "after" a write means in the middle of it. All
+    calls that succeed are logged: kind, file name, how many such calls came before.
+    """
     counts: collections.Counter[str] = collections.Counter()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
@@ -129,8 +131,11 @@ def failing(
     part: str = "",
     calls: range | None = None,
 ) -> Iterator[list[str]]:
-    """Calls of these kinds below `folder`, of files with `part` in their names, fail while this
-    lasts: all of them, or those numbered `calls`, counted from 0. What failed, as it comes."""
+    """Make calls of these kinds fail inside this context, below `folder` and for files with `part`
+    in their names. Yield the list of failures, which grows.
+
+    calls: the numbers of those that fail, counted from 0; all by default.
+    """
     failed: list[str] = []
     count = 0
 

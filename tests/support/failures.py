@@ -4,7 +4,7 @@ import rnnlm
 
 
 def checked_error(ended, code: int, what: str) -> list[str]:
-    """The lines of the error message, after the checks that hold for every one."""
+    """Return the lines of the error message, after the checks that apply to every error."""
     assert (ended.code, ended.out) == (code, ""), ended
     labels = [line[:7] for line in ended.errors]
     assert labels in (

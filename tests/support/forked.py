@@ -103,7 +103,7 @@ class Forked(subprocess.Popen):
 
 
 def _options_of_python(words: Sequence[str]) -> list[str] | None:
-    """What stands between the names of Python and of rnnlm; None where a command is another."""
+    """Return the words between the names of Python and of rnnlm; None for any other command."""
     found = words[1 : words.index("rnnlm")] if "rnnlm" in words else []
     return found if found[-1:] == ["-m"] and {*found} <= {"-u", "-P", "-m"} else None
 
@@ -121,7 +121,7 @@ def prepare(limits: Mapping[int, int], closed: Sequence[int], ignored: Sequence[
 
 
 def _asked(request: bytes, streams: Sequence[int]) -> int:
-    """The id of the process that the server made, which is a child of this one."""
+    """Return the id of the process that the server made, a child of this one."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller, _adopting():
         caller.connect(door()[DOOR])
         socket.send_fds(caller, [request], streams)
@@ -227,7 +227,7 @@ def serve(listener: socket.socket, path: str, leash: int) -> None:
 
 
 def _forked() -> int | None:
-    """The id of a new process that is nobody's child by now; None in that process."""
+    """Fork a process whose parent has ended already. Return its id; None in that process."""
     reader, writer = os.pipe()
     between = os.fork()
     if not between:
@@ -301,7 +301,7 @@ def command(folder: Path) -> Path:
 
 
 def _stream(number: int, is_unbuffered: bool) -> Any:
-    """A standard stream as Python opens it; None where it is closed."""
+    """Open a standard stream as Python does; return None if it is closed."""
     try:
         os.fstat(number)
     except OSError:

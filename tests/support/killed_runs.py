@@ -72,8 +72,8 @@ class Ended:
     operations: list[str] = field(default_factory=list, repr=False)
 
     def lost(self, step: int) -> tuple[int, float] | None:
-        """(steps, seconds) of work since the checkpoint of `step`; None where this piece of the run
-        took no step."""
+        """Return (steps, seconds) of work since the checkpoint of `step`; None if this piece of the
+        run took no step."""
         if not any(self.at):
             return None
         return self.steps - step, self.at[self.steps] - (
@@ -91,7 +91,7 @@ class Runs:
 
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):
-        """The process of a run, and its steps as they come."""
+        """Start a run in a process. Yield the process, and its steps as they come."""
         steps, at = (
             self.context.Value("l", 0, lock=False),
             self.context.Array("d", MOST_STEPS, lock=False),
@@ -114,8 +114,8 @@ class Runs:
         kill_after: float | None = None,
         point: tuple[str, str] | None = None,
     ) -> Ended:
-        """A run to its end, or until it is killed: so many seconds after its start, or by itself at
-        a point of its writing."""
+        """Run to the end, or kill the run: after so many seconds, or by itself at a point of its
+        writing."""
         began = time.perf_counter()
         with self.started(arguments, point) as (process, steps, at):
             process.join(120 if kill_after is None else kill_after)
@@ -139,8 +139,7 @@ class Runs:
 def work(
     arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None
 ) -> None:
-    """The body of such a process: the command line itself, with a watch on its steps, and on its
-    writing."""
+    """Run the command line in such a process, and watch its steps and its writing."""
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -173,7 +172,7 @@ def work(
 def command(
     text: Path, valid: Path, folder: Path, settings: dict[str, Any], **options: Any
 ) -> list[str]:
-    """The arguments of a run: the very same ones each time."""
+    """Return the arguments of a run, which are the same each time."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     tiny = {
         name: value
@@ -255,8 +254,8 @@ def newest_step(folder: Path) -> int:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """What metrics.jsonl tells of validations; whole lines, in the order of their steps, nothing
-    told twice."""
+    """Read the validations from metrics.jsonl. Check that its lines are whole and ordered by step,
+    with nothing logged twice."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     for kind in ("step", "validated", "kept", "finished"):

@@ -34,8 +34,7 @@ FITTING = {
 
 
 def as_stored(settings) -> dict:
-    """The settings of a network by name, those of its cell beside the others, as config.json has
-    them."""
+    """Return the settings of a network by name, those of its cell among them, as in config.json."""
     own = dict(vars(settings))
     cell = own.pop("cell", None)
     return own | (vars(cell) if cell else {})
@@ -43,7 +42,7 @@ def as_stored(settings) -> dict:
 
 @pytest.fixture
 def eager_snapshots(monkeypatch):
-    """A report, and a good state to go back to, at every step."""
+    """Report and keep a good state to go back to at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))

@@ -89,8 +89,7 @@ def json_bytes(value: Any) -> bytes:
 
 @st.composite
 def changed(draw: Any, value: Any) -> Any:
-    """A JSON value in which one or two places, at whatever depth, hold something odd, are left out,
-    or there twice."""
+    """Draw a JSON value with one or two places, at any depth, odd, missing or duplicated."""
     for _ in range(draw(st.integers(1, 2))):
         value = _changed(draw, value)
     return value
@@ -173,8 +172,8 @@ def _with_fault(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
 
 
 def value_or_error(parse: Callable[[], Any]) -> Any:
-    """What `parse` returns, or the RnnlmError that it raises, which says something and not too
-    much. Anything else is a bug."""
+    """Return what `parse` returns, or the RnnlmError that it raises, which must say something and
+    not too much. Any other exception is a bug."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         try:
@@ -188,7 +187,8 @@ def value_or_error(parse: Callable[[], Any]) -> Any:
 
 
 def put(path: Path, data: bytes) -> None:
-    """`data` in the place of what is there; who has mapped that into memory keeps it."""
+    """Replace the file by one with `data`. A process that has mapped the old file keeps its
+    content."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
 

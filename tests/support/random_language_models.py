@@ -18,7 +18,7 @@ SUBWORDS = {"tokenizer": "sentencepiece", "vocab_size": 300}
 
 
 def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
-    """A language model with random weights in `folder`."""
+    """Save a language model with random weights in `folder`."""
     given = tokenizer or {"tokenizer": "word"}
     trained = tokenizers.train(TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
     kind = registry.kind_of(model)

@@ -151,8 +151,8 @@ def pairs_trainer_of(ranks, task: str, model: str, **settings) -> Trainer:
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
-    """What came of it: the loss of each step, the weights (averages are in the model's),
-    perplexities found by validations."""
+    """Run the trainer. Return the loss of each step, the weights (the model has their averages),
+    and the perplexities of validations."""
     losses, step, before = [], trainer.step, trainer.source.tokens
 
     def recording(*given):
@@ -202,7 +202,7 @@ def cut(trainer: Trainer) -> TrainingState:
 
 
 def faulty(trainer: Trainer) -> Trainer:
-    """A weight of the last rank is lost in step 15, just before a checkpoint is due."""
+    """Have the last rank lose a weight in step 15, just before a checkpoint is due."""
     step, place = trainer.step, trainer.ranks.rank_info
     trainer.saving = Interval.parse("5steps")
 
@@ -274,7 +274,7 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
 
 
 def _wishes(folder: Path, ranks, keep, found) -> None:
-    """What one rank alone is asked, or finds, holds for all."""
+    """Check that what one rank alone is asked, or finds, applies to all."""
     last = ranks.rank_info.rank == ranks.count - 1
     asked = trainer_of(folder, CASES["lstm"], ranks)
     saves = iter([last and step == 3 for step in range(1000)])
@@ -292,8 +292,7 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
 
 
 def rank_of(folder: Path, environment: dict[str, str]) -> None:
-    """The body of one rank's process. The first one writes what all found to
-    FOLDER/found-COUNT.npz."""
+    """Run one rank's process. The first rank writes what all found to FOLDER/found-COUNT.npz."""
     os.environ.update(environment)
     said = os.open(folder / f"said-{environment['RANK']}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1), os.dup2(said, 2)

@@ -16,6 +16,6 @@ def write(path, content):
 
 
 def numbers(folder):
-    """The weights of the model there."""
+    """Return the weights of the model in that folder."""
     model, _ = model_folder.load(Path(folder), "cpu")
     return model.to_arrays()

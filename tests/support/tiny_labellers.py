@@ -36,7 +36,7 @@ WORDS = [
 
 
 def treebank() -> str:
-    """A treebank in CoNLL-U of one sentence in other words."""
+    """Return a treebank in CoNLL-U: one sentence with different words."""
     pairs = [
         (adjective, noun)
         for adjective in ("cold", "warm", "old")
@@ -49,7 +49,7 @@ def treebank() -> str:
 
 
 def trained(folder: Path, *arguments: object) -> Path:
-    """A model as `rnnlm train` makes it, in `folder`."""
+    """Train a model in `folder`, with `rnnlm train`."""
     sets = [f"--set={each}" for each in SMALL]
     with (
         contextlib.redirect_stdout(io.StringIO()),
@@ -73,7 +73,7 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 @pytest.fixture(scope="session")
 def treebank_tagger(tmp_path_factory):
-    """The folder of a tagger that learned upos and lemma of a treebank; treebank.conllu beside
+    """Train a tagger of upos and lemma on a treebank. Return its folder; treebank.conllu is beside
     it."""
     place = tmp_path_factory.mktemp("treebank")
     (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
@@ -84,7 +84,7 @@ def treebank_tagger(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pronouncer(tmp_path_factory):
-    """The folder of a model that learned the sounds of letters, all of them small."""
+    """Train a small model of the sounds of letters. Return its folder."""
     place = tmp_path_factory.mktemp("sounds")
     (place / "letters").write_text("".join(" ".join("".join(word)) + "\n" for word in WORDS))
     (place / "sounds").write_text(

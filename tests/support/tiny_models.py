@@ -90,12 +90,12 @@ def mixture(
     mixing: str = "linear",
     lines: Sequence[str] = LINES,
 ) -> Mixture:
-    """A mixture of models of :func:`fit`, each given by name and settings."""
+    """Make a mixture of models of :func:`fit`, each given by name and settings."""
     return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
 
 
 def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
-    """A model of the registry's kind `name`, trained for a few steps."""
+    """Train a model of the registry's kind `name` for a few steps."""
     if name == "mixture":
         return mixture(lines=lines, **settings)
     needs_valid = settings.get("smoothing") in ("jelinek-mercer", "additive")
@@ -109,8 +109,7 @@ def run(
     initial: TrainingState | None = None,
     **settings: Any,
 ) -> list[Event]:
-    """The events of a short training run, from its start or from where `initial` says that it
-    stood."""
+    """Return the events of a short training run, from its start or from the state `initial`."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())

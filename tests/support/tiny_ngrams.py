@@ -31,13 +31,13 @@ def counts_of(sentences: Sentences, size: int, order: int, **options: Any) -> Ng
 
 
 def level_of(size: int, contexts, words, logprob, logbackoff) -> BackoffLevel:
-    """A level from arrays of their own, in the order of the keys."""
+    """Make a level from separate arrays, in the order of the keys."""
     values = np.stack([logprob, logbackoff], axis=1).astype(np.float32)
     return BackoffLevel(size, make_keys(np.asarray(contexts), np.asarray(words), size), values)
 
 
 def grams_of(levels: Sequence[Any], size: int) -> list[list[Gram]]:
-    """The n-grams of each order in words, from tables of words and contexts."""
+    """Return the n-grams of each order in words, from tables of words and contexts."""
     grams: list[list[Gram]] = [[(word,) for word in (*range(size), BEGIN)]]
     for level in levels[1:]:
         pairs = zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)
@@ -81,7 +81,7 @@ def fit(
     heldout: Sentences | None = None,
     **settings: Any,
 ) -> Table:
-    """The model of an estimator; notices are left out."""
+    """Estimate a model, without notices."""
     counts = counts_of(sentences, size, order)
     seen = None if heldout is None else heldout_counts(counts, ids_of(heldout), END)
     smoothing = estimator(name)(

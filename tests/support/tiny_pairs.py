@@ -53,7 +53,7 @@ def trainer_of(
     initial: TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS, **settings: Any,
 ) -> Trainer:  # fmt: skip
-    """A trainer of a tiny network, at its start or where `initial` says that it stood."""
+    """Make the trainer of a tiny network, at its start or in the state `initial`."""
     resolved = settings_of(name, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
@@ -61,12 +61,12 @@ def trainer_of(
 
 
 def run(name: str, train: Rows = TRAIN, valid: Rows | None = None, **settings: Any) -> list[Event]:
-    """The events of a short training run in memory."""
+    """Return the events of a short training run in memory."""
     return list(trainer_of(name, train, valid, **settings).train(never))
 
 
 def fit(name: str, train: Rows = TRAIN, **settings: Any) -> Any:
-    """A model of this kind, trained for a few steps."""
+    """Train a model of this kind for a few steps."""
     return run(name, train, **settings)[-1].model
 
 

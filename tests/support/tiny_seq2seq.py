@@ -57,7 +57,7 @@ class Batch:
         return tuple(each.to(device) for each in self.tensors)
 
     def row(self, row: int) -> "Batch":
-        """The pair of one row, without padding."""
+        """Return the pair of one row, without padding."""
         S, T = SOURCE_LENGTHS[row], TARGET_LENGTHS[row]
         at = slice(row, row + 1)
         return Batch(
@@ -100,12 +100,12 @@ def batch(padding: int = -1) -> Batch:
 
 
 def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
-    """The network's weights by name."""
+    """Return the network's weights by name."""
     return {name: value.detach().numpy() for name, value in network.state_dict().items()}
 
 
 def tiny_model(**settings: Any) -> Seq2SeqModel:
-    """An encoder-decoder of words with random weights, in fp32."""
+    """Make an encoder-decoder over words with random weights, in fp32."""
     return Seq2SeqModel(
         tiny_network(dtype=torch.float32, **settings).eval(), PairCodec(SOURCE, TARGET)
     )

@@ -80,7 +80,8 @@ TRAIN, VALID = requests(48), requests(16, seed=2)
 
 
 def columns(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
-    """The words and slots of requests, one word a line, an empty line after each request."""
+    """Format the words and slots of requests, one word a line, with an empty line after each
+    request."""
     return "".join(
         "".join(f"{word} {label}\n" for word, label in zip(words, slots, strict=True)) + "\n"
         for words, slots, _ in rows
@@ -88,12 +89,12 @@ def columns(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
 
 
 def table(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
-    """Requests as a table of their intents and texts."""
+    """Format requests as a table of their intents and texts."""
     return "label\ttext\n" + "".join(f"{intent}\t{' '.join(words)}\n" for words, _, intent in rows)
 
 
 def json_lines(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
-    """Requests with both, one JSON object a line."""
+    """Format requests with slots and intent, one JSON object a line."""
     return "".join(
         json.dumps({"words": " ".join(words), "slots": " ".join(slots), "intent": intent}) + "\n"
         for words, slots, intent in rows
@@ -113,7 +114,7 @@ class Trained:
 
 
 def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> Trained:
-    """A model as `rnnlm train` makes it, and what it learned from."""
+    """Train a model with `rnnlm train`. Return it and the files it learned from."""
     files = []
     for name, rows in (("train", TRAIN), ("valid", VALID)):
         files.append(place / f"{name}{suffix}")
@@ -180,8 +181,8 @@ def labelled(
     both: bool = False,
     scheme: str = schemes.BIO,
 ) -> LabelledText:
-    """Requests in memory: the slots of a tagger, the intents of a classifier, or both of a
-    tagger."""
+    """Return requests in memory: the slots for a tagger, the intents for a classifier, or both for
+    a tagger."""
     has_slots, has_intent = task == "tagging", both or task == "classification"
     examples = tuple(
         Example(
@@ -203,7 +204,7 @@ def labelled(
 
 
 def small(task: str, **settings: Any) -> dict[str, Any]:
-    """What makes a network tiny, and `settings`."""
+    """Return settings that make a network tiny, and `settings`."""
     characters = settings.get("characters", "cnn" if task == "tagging" else None)
     return {
         **SMALL,
@@ -244,8 +245,8 @@ def run(
     initial: TrainingState | None = None,
     both: bool = False, form: str = PLAIN, tokenizer: str = "word", **settings: Any,
 ) -> list[Event]:  # fmt: skip
-    """The events of a short training run in memory, from its start or from where `initial` says
-    that it stood."""
+    """Return the events of a short training run in memory, from its start or from the state
+    `initial`."""
     resolved = settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
     data = data_of(
@@ -257,7 +258,7 @@ def run(
 
 
 def fit(task: str, name: str, train: LabelledText | None = None, **settings: Any) -> Any:
-    """A model of a kind for a task, trained for a few steps."""
+    """Train a model of a kind for a task for a few steps."""
     return run(task, name, train, **settings)[-1].model
 
 

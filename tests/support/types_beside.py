@@ -87,7 +87,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def type_check(pytestconfig: pytest.Config) -> Iterator[TypeCheck]:
-    """The run that has begun beside the collection, or a new one."""
+    """Yield the type check that began beside the collection, or a new one."""
     if not is_there():
         pytest.skip("mypy is not installed: pip install 'rnnlm[test]'")
     if BEGUN in pytestconfig.stash:

@@ -8,7 +8,7 @@ from support.killed_runs import Runs, command
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory):
-    """A text of some 800 tokens, and one to validate on."""
+    """Write a text of some 800 tokens, and one to validate on."""
     folder = tmp_path_factory.mktemp("texts")
     lines = [
         line
@@ -22,7 +22,7 @@ def texts(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory, texts):
-    """The process that runs are forked of, with all of it imported."""
+    """Return a process that has imported everything, from which runs are forked."""
     runs = Runs(tmp_path_factory.mktemp("warm"))
     assert runs.run(command(*texts, runs.folder / "m", {}, budget="1steps")).code == 0
     return runs

@@ -50,7 +50,8 @@ for line in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
-    """What the uses print, one after the other, and then `doctor` of the models that they made."""
+    """Return the output of each use, one after another, and then of `doctor` for the models they
+    made."""
     folder = tmp_path_factory.mktemp("contributing")
     copy_of_the_code(folder / "code")
     (folder / "my.txt").write_text("the cat sat on the mat\na dog saw the cat\nthe dog sat\n" * 5)
@@ -69,7 +70,7 @@ def printed(tmp_path_factory):
 
 
 def copy_of_the_code(folder: Path) -> None:
-    """The code with the examples in it: their files written, their entries put into the
+    """Copy the code with the examples added: their files written, their entries put into the
     registries."""
     for name in ("rnnlm", "cli"):  # with what is compiled, which holds for what stays as it is
         shutil.copytree(ROOT / name, folder / name)

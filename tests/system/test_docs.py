@@ -70,13 +70,14 @@ CODE = "\n".join(block.code for block in ALL if block.language)
 
 
 def marked(comment: str) -> str:
-    """The sh block of the README that follows an HTML comment."""
+    """Return the sh block of the README that follows an HTML comment."""
     (block,) = [block for block in BLOCKS["README.md"] if block.before == f"<!-- {comment} -->"]
     return block.code
 
 
 def commands(code: str) -> list[list[str]]:
-    """The simple commands of an sh block, as words; those with pipes and redirections whole."""
+    """Split an sh block into its simple commands, as words; leave those with pipes and redirections
+    whole."""
     parts: list[list[str]] = []
     for line in code.splitlines():
         parts.append([])
@@ -93,8 +94,8 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """A training with a budget of a few steps, in one process; a comparison with few resamples;
-    settings tuned on few tokens; a look from few positions; other commands as they are."""
+    """Make a command small: few steps and one process for training, few resamples for a comparison,
+    few tokens for tuning, few positions for a look. Leave other commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "tune":
@@ -118,7 +119,7 @@ def made_small(arguments: list[str]) -> list[str]:
 
 
 def nbest_record(number: int, line: str) -> str:
-    """An utterance of an n-best list, whose best hypothesis is the second."""
+    """Return an utterance of an n-best list whose second hypothesis is the best."""
     hypotheses = [
         {"text": text, "score": -rank}
         for rank, text in enumerate((" ".join(line.split()[::-1]), line))
@@ -131,7 +132,7 @@ N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trai
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with small files of the names that the pages and the corpus have, and tiny models
+    """Make a folder with small files of the names in the pages and in the corpus, and tiny models
     called demo, kn and kn-demo."""
     folder = tmp_path_factory.mktemp("docs")
     lines = [
@@ -206,7 +207,8 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, page):
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    """Runs a line of bash, in which `rnnlm` is ours and starts at once."""
+    """Return a function that runs a line of bash, in which `rnnlm` is this checkout's and starts at
+    once."""
     programs = tmp_path_factory.mktemp("bin")
     command(programs)
     path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -254,7 +256,7 @@ def test_loops_on_the_pages_finish(folder, shell, code):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A folder with the bundled corpus, in which `demo` is the shipped model."""
+    """Make a folder with the bundled corpus, in which `demo` is the shipped model."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "corpora").symlink_to(ROOT / "corpora")
     return folder
@@ -384,7 +386,7 @@ def test_every_link_leads_somewhere():
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of a page's headings."""
+    """Return the anchors of a page's headings."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -68,8 +68,8 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory, models):
-    """A folder with two models of one vocabulary, a text and an n-best list whose names are not
-    ASCII."""
+    """Make a folder with two models that share a vocabulary, and a text and an n-best list with
+    names that are not ASCII."""
     folder = tmp_path_factory.mktemp("ground")
     shutil.copytree(models.unigram, folder / "uni")
     (folder / TEXT).write_text(
@@ -83,7 +83,7 @@ def ground(tmp_path_factory, models):
 
 @pytest.fixture
 def place(ground, tmp_path):
-    """A copy of that folder to work in."""
+    """Copy that folder, to work in."""
     return Path(shutil.copytree(ground, tmp_path / "place"))
 
 

@@ -49,7 +49,7 @@ FAILED = "tests/unit/x.py::test_b[two words] FAILED [100%]"
 
 
 def loaded():
-    """The script as a module, which has no suffix."""
+    """Load the script as a module; its name has no suffix."""
     loader = importlib.machinery.SourceFileLoader("gpu_script", str(SCRIPT))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("gpu_script", loader))
     sys.modules["gpu_script"] = module  # where its dataclasses look for it
@@ -576,7 +576,7 @@ def test_filling_finds_only_what_the_target_python_lacks(tmp_path, monkeypatch, 
 
 @pytest.fixture
 def copied(tmp_path):
-    """Copies of the recipes and their page, into which figures may go."""
+    """Copy the recipes and their page, for measurements to be written into them."""
     shutil.copytree(ROOT / "rnnlm" / "recipes", tmp_path / "recipes")
     shutil.copy(ROOT / "docs" / "recipes.md", tmp_path / "recipes.md")
     return SimpleNamespace(

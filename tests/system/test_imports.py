@@ -145,7 +145,7 @@ NEEDS = {
 
 @pytest.fixture
 def texts(tmp_path):
-    """A folder with the files that these commands name."""
+    """Make a folder with the files that these commands name."""
     lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "train.txt").write_text("".join(lines[:80]), encoding="utf-8")
     (tmp_path / "valid.txt").write_text("".join(lines[80:100]), encoding="utf-8")
@@ -199,7 +199,7 @@ def test_small_install_in_an_environment_of_its_own(texts, tmp_path_factory):
 
 
 def with_requirements(names: set[str]) -> set[str]:
-    """The packages and all that they require, by name."""
+    """Return the names of the packages and of all that they require."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:

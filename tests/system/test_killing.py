@@ -17,7 +17,7 @@ SHORT = {"budget": "7steps", "save_every": "3steps"}
 
 
 def unbroken(runs, texts, settings, **options):
-    """The outcome of a run that is not killed, and how it ended."""
+    """Return the outcome of a run that is not killed, and how it ended."""
     folder = runs.folder / "unbroken" / "m"
     ended = runs.run(command(*texts, folder, settings, **options), point=("", ""))
     assert ended.code == 0, ended.said
@@ -50,8 +50,8 @@ def killed_at_random(runs, texts, variant, seed, kills):
 
 
 def killed_within_a_save(runs, texts, settings, expected, moment, call):
-    """A run killed `moment` such a call to the system, and gone on with. Whether the call came: how
-    many lines the log has at a time depends on the time."""
+    """Kill a run before or after (`moment`) such a system call, and resume it. Return whether the
+    call came: the number of log lines at a given time varies."""
     folder = runs.folder / "killed" / "m"
     ended = runs.run(command(*texts, folder, settings, **SHORT), point=(moment, call))
     assert ended.code == -9 or "metrics" in call, ended.said

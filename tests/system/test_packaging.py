@@ -46,7 +46,7 @@ def installed_name(name: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel built from a copy of the tree in which somebody has models and texts, too."""
+    """Build a wheel from a copy of the tree that also contains a user's models and texts."""
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for name in tracked_files():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

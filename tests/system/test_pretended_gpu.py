@@ -107,7 +107,7 @@ def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
 
 
 def faults(report: Path) -> list[str]:
-    """What a real GPU would compute otherwise, and is not meant."""
+    """Return the faults that a real GPU would compute differently, except intended ones."""
     found = json.loads(report.read_text())["faults"]
     return [note for note in found if note.partition(":")[0] not in MEANT_FAULTS]
 
@@ -164,7 +164,7 @@ def test_tests_that_are_left_out_are_there():
 
 @pytest.fixture
 def suited(monkeypatch):
-    """A machine and a torch on which the device can be pretended, whatever is here."""
+    """Pretend a machine and a torch that suit the simulated device, whatever is installed here."""
     wanted = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     monkeypatch.setattr(torch, "__version__", f"{wanted[1]}+cpu")
     monkeypatch.setattr(torch.version, "cuda", None)

@@ -67,7 +67,8 @@ def wait_for(condition, seconds=60):
 
 
 def begun(start, models, folder):
-    """A run of two processes that has validated once, and their ids by rank."""
+    """Start a run of two processes, and wait for its first validation. Return it and their ids by
+    rank."""
     process = start(
         "train",
         models.text,

@@ -63,7 +63,8 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What one process finds, by case; the folder has the state that its run was cut off with."""
+    """Return what one process finds, by case. The folder holds the state that its run was cut off
+    with."""
     folder = tmp_path_factory.mktemp("ranks")
     found = {case: run(trainer_of(folder, settings)) for case, settings in CASES.items()}
     write_state(folder / "state-1.npz", cut(trainer_of(folder, CASES["lstm"])))
@@ -72,8 +73,8 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def together(alone):
-    """A function of the number of ranks: what they find, in forks of this process, which has
-    torch. Each number runs once."""
+    """Return a function from the number of ranks to what they find. They are forks of this process,
+    which has imported torch. Each number runs once."""
     folder, _ = alone
 
     @functools.cache

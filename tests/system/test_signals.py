@@ -22,7 +22,7 @@ STEPS = {"budget": "40steps"}
 
 @pytest.fixture(scope="module")
 def long_texts(texts):
-    """Validation takes a while."""
+    """Return a text, and validation text that takes a while to read."""
     text, valid = texts
     longer = valid.with_name("longer.txt")
     longer.write_text(valid.read_text(encoding="utf-8") * 30, encoding="utf-8")

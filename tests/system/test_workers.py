@@ -15,7 +15,8 @@ SEVERAL_SHARDS = (
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a script in a folder with a text; all that inherit its stderr hold that open."""
+    """Return a function that starts a script in a folder with a text. All processes that inherit
+    its stderr keep it open."""
     (tmp_path / "text.txt").write_text("the man and the boy\nthe boy was there\n" * 500)
 
     def start(script: str) -> subprocess.Popen:

@@ -23,7 +23,7 @@ PROTOCOLS = {
 
 
 def implementations() -> list[type]:
-    """The classes of models, states and tokenizers."""
+    """Return the classes of models, states and tokenizers."""
     modules = [rnnlm.neural.language_model]
     for room in ("rnnlm.ngram", "rnnlm.combinations", "rnnlm.text.tokenizers"):
         package = importlib.import_module(room)
@@ -46,8 +46,8 @@ def implementations() -> list[type]:
 
 
 def hints_of(value: Any) -> list[Any]:
-    """The types of what a function takes and returns, or of a class's fields and of what its
-    methods return."""
+    """Return the types of a function's arguments and result, or of a class's fields and its
+    methods' results."""
     if not inspect.isclass(value):
         return [*annotations_of(value).values()]
     return [
@@ -64,7 +64,7 @@ def classes_in(hint: Any) -> Iterator[type]:
 
 
 def parts_of(cls: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class defines itself."""
+    """Yield the public methods and properties that a class itself defines."""
     for name, part in vars(cls).items():
         part = part.__func__ if isinstance(part, (classmethod, staticmethod)) else part
         part = part.fget if isinstance(part, property) else part
@@ -73,7 +73,7 @@ def parts_of(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def reached() -> set[Any]:
-    """What is public, and the classes that one comes to from there."""
+    """Return everything public, and the classes that can be reached from there."""
     found: set[Any] = set()
     waiting = [*PUBLIC, rnnlm.kenlm.Model, *implementations()]
     while waiting:

@@ -12,7 +12,7 @@ FOLDERS = ("rnnlm", "cli", "tests", "corpora", "checkpoints")
 
 
 def run(tool: str, *arguments: str) -> str:
-    """What the tool says of the tree; "" where it finds nothing."""
+    """Run the tool on the tree, and return its output; "" if it finds nothing."""
     if find_spec(tool) is None:
         pytest.skip(f"{tool} is not installed: pip install 'rnnlm[test]'")
     done = subprocess.run(

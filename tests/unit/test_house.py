@@ -63,8 +63,8 @@ MODULES = {module_of(path): path for path in LIBRARY}
 
 
 def room_of(module: str) -> str:
-    """The room of a module: the folder below `rnnlm`; what lies in `rnnlm` itself is a door or the
-    ground."""
+    """Return the room of a module: its folder below `rnnlm`. A module in `rnnlm` itself is a door
+    or part of the ground."""
     parts = module.split(".")
     if len(parts) == 1 or (len(parts) == 2 and parts[1] in DOORS):
         return "doors"
@@ -421,7 +421,7 @@ def annotations_of(function: ast.FunctionDef) -> list[ast.expr | None]:
 
 
 def vague_in(paths: list[Path]) -> tuple[list[str], list[str]]:
-    """The functions and the variables whose annotations say Any."""
+    """Return the functions and the variables whose annotations say Any."""
     nodes = [(path, node) for path in paths for node in ast.walk(tree_of(path))]
     functions = [
         f"{place(path)}: {node.name}"

@@ -24,7 +24,7 @@ CUDA = "cuda"
 
 @pytest.fixture
 def strict():
-    """Waits raise, as under torch.cuda.set_sync_debug_mode("error")."""
+    """Make waits raise, as under torch.cuda.set_sync_debug_mode("error")."""
     torch.cuda.set_sync_debug_mode("error")
     yield
     torch.cuda.set_sync_debug_mode("default")
@@ -336,7 +336,7 @@ def test_deterministic_products_need_a_configured_workspace(deterministic, monke
 
 
 def captured(run):
-    """A graph of `run`, and what `run` returned while it was captured."""
+    """Capture a graph of `run`. Return it, and what `run` returned during the capture."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         found = run()
@@ -418,7 +418,7 @@ def test_a_wait_cannot_be_captured(wait):
 
 
 def cudnn_lstm(module, x, **changes):
-    """`module` over x, called as nn.LSTM calls torch.lstm."""
+    """Run `module` over x, called as nn.LSTM calls torch.lstm."""
     zeros = torch.zeros(1, x.shape[1], module.hidden_size, device=CUDA)
     weights = changes.get("weights", module._flat_weights)
     states, is_training = changes.get("states", (zeros, zeros)), changes.get("is_training", True)

@@ -23,7 +23,7 @@ ngram 2=2
 
 
 def but(old: bytes, new: bytes) -> bytes:
-    """The whole file with one thing changed."""
+    """Return the whole file with one thing changed."""
     assert SMALL.count(old) == 1, old
     return SMALL.replace(old, new)
 

@@ -44,7 +44,7 @@ class Bad:
 
 
 def usage(name: str, command: str, what: str = "", files: Mapping[str, bytes | Maker] = {}) -> Bad:
-    """A request that is wrong itself."""
+    """Return a case in which the request itself is wrong."""
     return Bad(name, command, what, files, code=2)
 
 
@@ -61,17 +61,17 @@ COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".
 
 
 def repeated(piece: bytes, times: int, suffix: str) -> bytes:
-    """A small compressed file of a lot of text: one member, stream or frame after the other."""
+    """Return a small compressed file of much text: one member, stream or frame after another."""
     return COMPRESS[suffix](piece) * times
 
 
 def large(make: Callable[[], bytes]) -> Maker:
-    """A file that takes a moment to make: not before it is needed."""
+    """Make a large file only when it is needed, as it takes a moment."""
     return lambda path, models: path.write_bytes(make()) and None
 
 
 def folder(**files: bytes) -> Maker:
-    """A folder of such files; / in a name is written as __."""
+    """Make a folder of these files; __ in a name becomes /."""
 
     def make(path: Path, models: Mapping[str, Path]) -> None:
         for name, content in files.items():
@@ -83,12 +83,12 @@ def folder(**files: bytes) -> Maker:
 
 
 def copy(name: str) -> Maker:
-    """A copy of a model."""
+    """Make a copy of a model."""
     return lambda path, models: shutil.copytree(models[name], path, symlinks=True) and None
 
 
 def model(name: str, *damages: Callable[[Path], None]) -> Maker:
-    """A copy of a model, damaged."""
+    """Make a damaged copy of a model."""
 
     def make(path: Path, models: Mapping[str, Path]) -> None:
         shutil.copytree(models[name], path)
@@ -103,8 +103,8 @@ def weights_file(folder: Path) -> Path:
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
-    """Changes config.json, which does not seal its settings: `change` edits its content, or returns
-    another."""
+    """Change config.json, and remove the seal of its settings. `change` edits its content, or
+    returns another."""
 
     def damage(folder: Path) -> None:
         content = json.loads((folder / "config.json").read_bytes())
@@ -118,7 +118,7 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 def edited(
     name: str, change: Callable[[bytes], bytes], in_config: bool = True
 ) -> Callable[[Path], None]:
-    """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their
+    """Change the bytes of a file ("weights": whatever its step). in_config: config.json gets their
     new length and hash."""
 
     def damage(folder: Path) -> None:
@@ -142,7 +142,7 @@ def recorded(folder: Path, name: str) -> None:
 
 
 def header(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
-    """Changes the header of the weights' safetensors file."""
+    """Change the header of the weights' safetensors file."""
 
     def edit(data: bytes) -> bytes:
         size = int.from_bytes(data[:8], "little")
@@ -155,7 +155,7 @@ def header(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 
 def arrays(change: Callable[[dict[str, np.ndarray]], Any]) -> Callable[[Path], None]:
-    """Changes the arrays of the weights, in a file that is whole."""
+    """Change the arrays of the weights, in a file that stays well-formed."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder)

@@ -19,7 +19,7 @@ NBEST = (
 
 
 def evil_training(content) -> None:
-    """What a model says of its own training."""
+    """Put terminal escapes wherever a model describes its training."""
     content["training"].update(
         text=[ESC], recipe=ESC, validation=ESC, command=ESC, train_data=ESC, data=ESC
     )
@@ -33,7 +33,7 @@ EVIL_MODEL = model("lstm", config(evil_training))
 
 
 def evil_words(path: Path, models) -> None:
-    """An n-gram model whose words are terminal escapes."""
+    """Train an n-gram model whose words are terminal escapes."""
     from rnnlm.cli.main import run
 
     (path.parent / "evil.txt").write_bytes(EVIL)

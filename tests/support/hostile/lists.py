@@ -62,7 +62,7 @@ NBEST = {
 
 
 def weights(**changes):
-    """A file of weights for the unigram model, with changes."""
+    """Make a file of weights for the unigram model, with changes."""
 
     def make(path: Path, models) -> None:
         import rnnlm

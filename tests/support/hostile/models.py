@@ -42,7 +42,7 @@ def remove(name: str) -> Callable[[Path], None]:
 
 
 def link(name: str, target: str) -> Callable[[Path], None]:
-    """What was at `name` is a link now."""
+    """Replace what is at `name` by a link."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder) if name == "weights" else folder / name
@@ -84,7 +84,7 @@ def tokenizer(**values) -> Callable[[Path], None]:
 
 
 def entry(**values) -> Callable[[Path], None]:
-    """Changes the first entry of the weights' header."""
+    """Change the first entry of the weights' header."""
 
     def change(entries):
         first = next(name for name in entries if name != "__metadata__")
@@ -94,7 +94,7 @@ def entry(**values) -> Callable[[Path], None]:
 
 
 def first_array(change) -> Callable[[Path], None]:
-    """Changes the first array of floating-point numbers."""
+    """Change the first array of floating-point numbers."""
 
     def each(found):
         name = next(name for name, array in found.items() if array.dtype.kind == "f")
@@ -388,7 +388,7 @@ SCORE = "score -m m 'the man'"
 
 
 def state(change: Callable[[Path], None]) -> Maker:
-    """A copy of the trained network with its last checkpoint, the only one left, damaged."""
+    """Copy the trained network with only its last checkpoint, and damage that."""
 
     def damage(folder: Path) -> None:
         for older in sorted((folder / "training").glob("state-*"))[:-2]:

@@ -9,7 +9,7 @@ from support.hostile.lists import GOOD
 
 
 def thesis(path: Path, models) -> None:
-    """A folder with something of the user's own."""
+    """Make a folder with a file of the user's."""
     path.mkdir()
     (path / "thesis.tex").write_text("years of work")
 
@@ -20,14 +20,14 @@ def readonly(path: Path, models) -> None:
 
 
 def linked_part(path: Path, models) -> None:
-    """A model's folder in which a name of ours leads to another model."""
+    """Make a model's folder in which one of our names links to another model."""
     shutil.copytree(models["unigram"], path.parent / "mine")
     shutil.copytree(models["unigram"], path)
     (path / "part-1").symlink_to(path.parent / "mine")
 
 
 def linked_files(path: Path, models) -> None:
-    """A model's folder whose companions lead to a file of the user's."""
+    """Make a model's folder whose companion files are links to a file of the user's."""
     (path.parent / "mine.txt").write_text("years of work")
     shutil.copytree(models["lstm"], path)
     for name in ("README.md", "metrics.jsonl"):

@@ -23,7 +23,7 @@ TEXT = b"the man and the boy\nthe boy was there\n" * 40
 
 
 def text(*damages: Damage) -> Maker:
-    """A copy of the prepared text that is there, which has several shards, damaged."""
+    """Make a damaged copy of the existing prepared text, which has several shards."""
 
     def make(path: Path, models) -> None:
         shutil.copytree(models["prepared"], path)
@@ -45,7 +45,7 @@ def prepared(*damages: Damage, **request: Any) -> Maker:
 
 
 def index(change: Callable[[dict[str, Any]], Any]) -> Damage:
-    """Changes index.json."""
+    """Change index.json."""
 
     def damage(folder: Path) -> None:
         content = json.loads((folder / "index.json").read_bytes())
@@ -56,8 +56,8 @@ def index(change: Callable[[dict[str, Any]], Any]) -> Damage:
 
 
 def shard(change: Callable[[dict[str, np.ndarray]], Any], number: int = 0) -> Damage:
-    """Changes the arrays of a shard, in a file that is whole and of the length that the index
-    says."""
+    """Change the arrays of a shard, in a file that stays well-formed and has the length that the
+    index says."""
 
     def damage(folder: Path) -> None:
         path = sorted(folder.glob("shard-*"))[number]
@@ -79,7 +79,7 @@ def rewritten(data: bytes, number: int = 0) -> Damage:
 
 
 def header(size: int | None = None, **values: Any) -> Damage:
-    """Changes what the first shard's header claims: its own length, or the entry of the ids."""
+    """Change what the first shard's header claims: its own length, or the entry of the ids."""
 
     def damage(folder: Path) -> None:
         data = (folder / FIRST).read_bytes()
@@ -99,7 +99,7 @@ def renamed(name: str) -> Damage:
 
 
 def count(name: str, more: int) -> Damage:
-    """A count of the first shard and that of all, so that they agree."""
+    """Raise a count of the first shard and the total, so that they agree."""
 
     def change(content):
         content["shards"][0]["counts"][name] += more

@@ -12,7 +12,7 @@ from support.hostile.texts import LONG
 
 
 def parquet(columns: dict, cut: int = 0, flip: int | None = None):
-    """A Parquet file; `cut` bytes short, or with a byte of it changed."""
+    """Make a Parquet file, `cut` bytes short, or with one of its bytes changed."""
 
     def make(path: Path, models) -> None:
         pq.write_table(pa.table(columns), path)
@@ -26,7 +26,7 @@ def parquet(columns: dict, cut: int = 0, flip: int | None = None):
 
 
 def footer(length: int):
-    """A Parquet file whose footer claims such a length."""
+    """Make a Parquet file whose footer claims this length."""
 
     def make(path: Path, models) -> None:
         parquet({"text": ["the man"]})(path, models)
@@ -131,7 +131,7 @@ SUITE = {"meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > (1;%b%)"}
 
 
 def suite(formula: str | None = None, **changes) -> bytes:
-    """A SyntaxGym suite with changes."""
+    """Return a SyntaxGym suite with changes."""
     more = {"predictions": [{"formula": formula}]} if formula else {}
     return json.dumps({**SUITE, **more, **changes}).encode()
 

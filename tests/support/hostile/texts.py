@@ -63,7 +63,7 @@ ZEROS = large(lambda: COMPRESS[".zst"](bytes(1 << 30)))
 
 
 def huge_dictionary() -> bytes:
-    """A whole .xz file that asks for a dictionary of 4 GB."""
+    """Return a whole .xz file that requires a dictionary of 4 GB."""
     data = bytearray(lzma.compress(GOOD))
     size = (data[12] + 1) * 4  # of the header of the block (tukaani.org/xz/xz-file-format.txt, 3.1)
     data[data.index(b"\x21\x01", 12) + 2] = 40

@@ -12,7 +12,7 @@ from support.hostile import arpa, lists
 
 @pytest.fixture(scope="session")
 def there(models, tagger, classifier, tmp_path_factory):
-    """What rows name in braces: models of every kind, a text, lists; no test changes them."""
+    """Make what rows name in braces: models of every kind, a text, lists. No test changes them."""
     folder = tmp_path_factory.mktemp("hostile")
     names = {name: folder / name for name in ("ngram", "mixture", "subwords")}
     (folder / "arpa").write_bytes(arpa.SMALL)

@@ -16,8 +16,8 @@ class Watchdog(BaseException):
 
 @contextlib.contextmanager
 def watched():
-    """Stops what takes too long; sees, where Linux tells it, that no more memory is taken than a
-    command may, and refuses far more."""
+    """Stop what takes too long. On Linux, also check that no more memory is used than a command
+    may, and refuse far more."""
 
     def bark(*_):
         raise Watchdog
@@ -39,7 +39,7 @@ def watched():
 
 
 def status(name: str) -> int:
-    """A figure of this process in bytes; 0 where there is none."""
+    """Return a number of this process in bytes from /proc; 0 if there is none."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(f"{name}:"):

@@ -100,8 +100,8 @@ def test_the_interval_is_students_of_the_logarithms():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Runs that are not trained: their perplexity is 100 + 1000 |rate - 0.02| + 10 dropout + seed;
-    which were asked for."""
+    """Replace training by made-up runs, with perplexity 100 + 1000 |rate - 0.02| + 10 dropout +
+    seed. Return the list of runs asked for."""
     asked = []
 
     def train(self, cell, width, rate, dropout, seed, is_short):
@@ -128,7 +128,7 @@ QUESTION = Question(
 
 
 def tries(is_short):
-    """What is asked for first: each trial of all cells before the next one."""
+    """Return the runs that are asked for first: each trial of all cells before the next trial."""
     return [
         (cell, rate, dropout, 1, is_short)
         for rate in (9, 0.01, 0.02)

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def copied(steps):
-    """The letter that stands `lag` steps before each sign."""
+    """Return the letter `lag` steps before each sign."""
     symbols = [step.index(1) for step in steps]
     lag = symbols.index(9)
     return [symbols[place - lag] for place, symbol in enumerate(symbols) if symbol == 9]

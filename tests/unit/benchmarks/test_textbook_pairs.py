@@ -21,7 +21,7 @@ def tensors():
 
 
 def as_theirs(ours):
-    """A network of the tutorials with the weights of ours."""
+    """Make a network of the tutorials with the weights of ours."""
     theirs = TextbookPairs(ours.settings, SOURCE.size, TARGET.size).double()
     directions = [
         ("", "layers" if not ours.settings.bidirectional else "onwards"),

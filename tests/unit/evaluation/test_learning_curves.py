@@ -39,7 +39,7 @@ def loss(step, nats, **more):
 
 @pytest.fixture
 def run(tmp_path):
-    """Makes the folder of a run with these events."""
+    """Return a function that makes the folder of a run with these events."""
 
     def make(name, *events):
         (tmp_path / name).mkdir()

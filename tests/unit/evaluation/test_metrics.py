@@ -19,7 +19,7 @@ def results() -> dict[str, dict[str, object]]:
 
 
 def evaluation_of(name: str):
-    """The evaluation that a model's folder holds."""
+    """Return the evaluation that a model's folder holds."""
     task = TASKS.get(name.split()[2], "tagging" if "tagger" in name else "language-model")
     return registry.task(task).evaluations(results()[name])["valid"]
 

@@ -24,7 +24,7 @@ def text(tmp_path):
 
 
 def model_of(probabilities: dict[str, float], **settings) -> UnigramModel:
-    """A unigram of given probabilities, in a vocabulary of those symbols."""
+    """Make a unigram model of given probabilities, whose vocabulary is their symbols."""
     words = [symbol for symbol in probabilities if symbol not in ("</s>", "<unk>")]
     tokenizer = make_tokenizer(
         [" ".join(words)] if settings.get("tokenizer") != "char" else ["".join(words)], **settings

@@ -67,7 +67,7 @@ def validated(at, ppl, **more):
 
 @pytest.fixture
 def log(tmp_path):
-    """Makes the folder of a run of these events, and no model."""
+    """Return a function that makes the folder of a run with these events, without a model."""
 
     def make(*events, name="run"):
         (tmp_path / name).mkdir()
@@ -106,7 +106,7 @@ def titles(page):
 
 
 def cells(page, heading):
-    """The rows of the first table below a heading."""
+    """Return the rows of the first table below a heading."""
     body = page[page.index(f"<h2>{heading}</h2>") :]
     found = tree(body[body.index("<table") : body.index("</table>") + 8])
     return [["".join(cell.itertext()) for cell in row] for row in found.iter("tr")]

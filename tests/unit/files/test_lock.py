@@ -22,7 +22,7 @@ def check(folder):
 
 
 def owned(folder, owner: Owner, seconds_ago: float = 0.0):
-    """A lock left by `owner`, last touched so long ago."""
+    """Make a lock left by `owner`, last touched so long ago."""
     path = folder / "owner.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(owner)), encoding="utf-8")

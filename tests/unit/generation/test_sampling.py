@@ -63,7 +63,7 @@ def test_edge_draws_never_take_impossible_tokens():
 
 
 def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
-    """What may be drawn, by the words of the papers: one token after the other."""
+    """Return the tokens that may be drawn, token by token as the papers define them."""
     kept = set(range(len(p)))
 
     def fewest(order: list[int], share: float) -> set[int]:

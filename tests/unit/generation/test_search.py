@@ -27,7 +27,7 @@ def model(request):
 
 
 def next_logprobs(model, starts, number, ids, unknown=False) -> np.ndarray:
-    """The distribution after `ids` in one text, read from its start without any batch."""
+    """Return the distribution after `ids` in one text, read from its start without batching."""
     inputs = np.array([[int(starts.input_S[number]), *ids]])
     logprob_V = arrays.as_numpy(model.predict(inputs, starts.state.select([number]))[0])[
         0, -1

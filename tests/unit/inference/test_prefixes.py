@@ -168,7 +168,7 @@ def distinct_beginnings(ids: np.ndarray, spans: np.ndarray) -> int:
 
 
 def count_inputs(monkeypatch, model, method: str) -> list[int]:
-    """The number of inputs of each later call."""
+    """Return a list that collects the number of inputs of each later call."""
     sizes, called = [], getattr(model, method)
     monkeypatch.setattr(
         model,

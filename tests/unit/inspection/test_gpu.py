@@ -27,7 +27,7 @@ def device(request):
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def both(request, device):
-    """A model on the CPU, and the same one on the device."""
+    """Return a model on the CPU, and the same one on the device."""
     name, settings = request.param
     host = fit(name, **settings)
     return host, from_arrays(

@@ -50,7 +50,7 @@ def _name(settings):
 
 
 def _network(model, **settings):
-    """A network of weights large enough for all of it to count, in float64."""
+    """Make a network in float64, with weights large enough for every part to matter."""
     torch.manual_seed(1)
     made = (
         Network(
@@ -72,8 +72,8 @@ def _read(network, steps=LAGS + 2):
 
 
 def _differences(function, x_BX, h=1e-5):
-    """The Jacobians of each row by central differences, (B, outputs, X); `function` gets all that
-    is changed as rows, (X B, X)."""
+    """Return the Jacobian of each row by central differences, (B, outputs, X). `function` gets all
+    changed vectors as rows, (X B, X)."""
     rows, width = x_BX.shape
     step_X1X = h * torch.eye(width, dtype=x_BX.dtype).unsqueeze(1)
     plus, minus = (

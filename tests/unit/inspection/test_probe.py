@@ -28,8 +28,8 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    """A language model with a layer that mixes the last words, as no training of six steps would
-    make one."""
+    """Return a language model with a layer that mixes the last words, which six steps of training
+    would not produce."""
     made = fit("gru", min_count=1)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -39,8 +39,8 @@ def model():
 
 
 def planted(path, model, layer, shuffled=False):
-    """A file of words, each with the number of the largest of three random products with its vector
-    in a layer."""
+    """Write a file of words, each labelled with the largest of three random projections of its
+    vector in a layer."""
     vectors_WH = rnnlm.embed(model, TEXTS, words=True, layer=layer)
     scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(
         size=(vectors_WH.shape[1], 3)

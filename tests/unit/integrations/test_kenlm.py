@@ -194,7 +194,7 @@ class TestBesideKenlm:
 
 @functools.cache
 def _random_models():
-    """A random file without `<unk>`, opened by KenLM and by us."""
+    """Return a random file without `<unk>`, opened by KenLM and by us."""
     theirs = pytest.importorskip("kenlm", reason=NOT_HERE)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.arpa"

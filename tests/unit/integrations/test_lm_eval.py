@@ -57,7 +57,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def tasks(tmp_path, monkeypatch):
-    """A folder of tasks over a local file; nothing is asked of the network."""
+    """Make a folder of tasks over a local file. Nothing is asked of the network."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     data = tmp_path / "documents.jsonl"

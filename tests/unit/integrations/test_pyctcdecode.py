@@ -35,7 +35,7 @@ def arpa(tmp_path_factory):
 
 
 def log_probs(text, noise, seed=0):
-    """What an acoustic model could say of `text`: log-probabilities of the labels by frame,
+    """Return the log-probabilities of labels by frame that an acoustic model could give for `text`,
     (frames, labels)."""
     spoken = [
         LABELS.index(letter) for pair in zip(text, [""] * len(text), strict=True) for letter in pair

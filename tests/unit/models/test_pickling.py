@@ -28,7 +28,7 @@ LONGEST_PICKLE = 2000  # bytes: no weights are in it
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a saved model of each of KINDS, under its name."""
+    """Make a folder with a saved model for each of KINDS, under its name."""
     folder = tmp_path_factory.mktemp("models")
     for name, settings in KINDS.items():
         save(folder / name, fit(name, **settings), name, **settings)

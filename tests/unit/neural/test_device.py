@@ -263,7 +263,7 @@ def reachable(start, functions):
 
 
 def waits(function):
-    """The calls in `function` that make the host wait for the device, as source."""
+    """Yield the source of each call in `function` that makes the host wait for the device."""
     for node in ast.walk(function):
         if not isinstance(node, ast.Call) or ast.unparse(node) in ON_THE_HOST:
             continue

@@ -49,7 +49,7 @@ def same_masks(monkeypatch):
 
 
 def steps(trainer, count, rate=1.0):
-    """The losses of `count` steps."""
+    """Take `count` steps, and return their losses."""
     state, losses = trainer.network.initial_state(trainer.source.rows), []
     for _, (_, window) in zip(range(count), trainer.source.windows(), strict=False):
         loss, state = trainer.step(trainer.source.batch(window), state, rate)

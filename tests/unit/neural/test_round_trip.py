@@ -71,7 +71,7 @@ class Case:
         return tiny_tasks.settings_of(self.task, self.model, **given)
 
     def data(self, resolved: Resolved) -> Any:
-        """A few examples as this network reads them."""
+        """Return a few examples in the form that this network reads."""
         if self.task == LANGUAGE_MODEL:
             tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(LINES).blocks())
             train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES * 2, HELD_OUT))
@@ -84,7 +84,7 @@ class Case:
         )
 
     def trainer(self, device: str, initial: TrainingState | None = None, **settings) -> Trainer:
-        """A trainer at the start of a run, or where `initial` says that it was cut off."""
+        """Make a trainer at the start of a run, or in the state `initial`."""
         resolved = self.resolved(device=device, **settings)
         make = resolve_name(f"{registry.kind_of(self.model, self.task).fitting}:make_trainer")
         with warnings.catch_warnings():
@@ -96,7 +96,7 @@ class Case:
         model_folder.save(folder, model, self.model, self.resolved().values, STEPS, {})
 
     def scores(self, model: Any) -> np.ndarray:
-        """The log-probabilities of a few texts, or the probabilities of their labels."""
+        """Return the log-probabilities of a few texts, or the probabilities of their labels."""
         if self.task == LANGUAGE_MODEL:
             ids = Lines(HELD_OUT + LINES[:2]).encode(model.tokenizer).ids
             return score_spans(model, ids, whole_text(ids))
@@ -172,7 +172,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in C
 
 
 def through_a_file(state: TrainingState) -> TrainingState:
-    """The state as it comes back from JSON and arrays."""
+    """Return the state after a round trip through JSON and arrays."""
     facts = json.loads(json.dumps(state.facts, allow_nan=False))
     return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
 

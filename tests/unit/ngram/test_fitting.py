@@ -203,8 +203,8 @@ def test_a_stop_while_counting_ends_without_a_model(orders):
 
 @pytest.fixture
 def little_memory(tmp_path, monkeypatch):
-    """A limit leaves what it says for buffers, however much this process and the text take; files
-    go where this names."""
+    """Make a limit leave its whole size for buffers, whatever this process and the text take.
+    Return the folder that temporary files go to."""
     monkeypatch.setattr(system, "held_bytes", lambda: 0)
     monkeypatch.setattr(fitting, "BYTES_PER_TOKEN", 0)
     monkeypatch.setattr(fitting, "SMALLEST_BUFFERS", 0)

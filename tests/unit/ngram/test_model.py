@@ -87,7 +87,7 @@ def passages(
 
 
 def targets_of(chance: np.random.Generator, ids_BL: np.ndarray, size: int) -> np.ndarray:
-    """What is read next, but for some that are not, and some padding."""
+    """Return the next tokens as targets, with some replaced by others, and some by padding."""
     targets_BT = ids_BL[:, 1:].copy()
     is_odd_BT = chance.random(targets_BT.shape) < 0.3
     targets_BT[is_odd_BT] = chance.integers(size, size=np.count_nonzero(is_odd_BT))
@@ -111,7 +111,8 @@ def windows(chance: np.random.Generator, length: int) -> list[slice]:
 
 
 def roundabout(model: NgramModel, state, rows: int):
-    """The same state by way of rows picked out and put together again, and of arrays."""
+    """Return the same state, after taking its rows apart and putting them together, and after a
+    round trip through arrays."""
     picked = model.concat_states([state.select([row]) for row in reversed(range(rows))]).select(
         np.arange(rows)[::-1]
     )

@@ -22,7 +22,7 @@ from rnnlm.rescoring.mert import (
 def candidates(
     seed: int, utterances: int = 6, most: int = 5, features: int = 1, whole: bool = False
 ) -> Candidates:
-    """A small random list; `whole` numbers make ties and repeated hypotheses."""
+    """Draw a small random list. `whole`: integers, which make ties and repeated hypotheses."""
     rng = np.random.default_rng(seed)
     shape = (utterances, most)
 
@@ -110,8 +110,8 @@ def test_of_equal_scores_the_earlier_hypothesis_counts():
 
 
 def fewest_by_grid(c: Candidates) -> int:
-    """The fewest errors over all weights of two features, tried between all lines where two
-    hypotheses of an utterance swap."""
+    """Return the fewest errors over all weights of two features, from trying weights between all
+    lines at which two hypotheses of an utterance swap."""
     lines = []
     for row in range(len(c.first_SN)):
         for a, b in itertools.combinations(np.flatnonzero(c.usable_SN[row]), 2):

@@ -27,7 +27,7 @@ PLAIN = RescoreSettings(words=False, oov=False)
 
 @pytest.fixture(scope="module")
 def likes():
-    """Finds `a` likely, `b` less so, unknown words least."""
+    """Return a model that finds `a` likely, `b` less likely, and unknown words least likely."""
     return model({"</s>": 1 / 4, "<unk>": 1 / 64, "a": 1 / 2, "b": 15 / 64}, "1a")
 
 
@@ -48,7 +48,8 @@ def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utt
 
 
 def misheard(count: int) -> list[Utterance]:
-    """The first pass takes a for b; every third time rightly, and then by far."""
+    """Return utterances in which the first pass takes a for b. Every third time it is right, and by
+    far."""
     right = ("a a", "b a", "a a")
     return [
         said(f"u{n}", "b a", "b a", "a a", fall=9.0)

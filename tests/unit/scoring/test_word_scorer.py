@@ -58,7 +58,7 @@ def scorer(model):
 
 
 def read(scorer, line: str, state=None):
-    """What the words add up to, and the state after them."""
+    """Return the sum of the words' log-probabilities, and the state after them."""
     state, total = state or scorer.begin(), 0.0
     for word in line.split():
         logprob_nats, state = scorer.extend(state, word)

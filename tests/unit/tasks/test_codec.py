@@ -99,7 +99,7 @@ def test_a_damaged_label_file_is_a_model_error(content):
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """The folders of a tagger and a classifier."""
+    """Save a tagger and a classifier, and return their folders."""
     found = {}
     for task, settings in (("tagging", {"characters": None}), ("classification", {})):
         found[task] = tmp_path_factory.mktemp(task) / "m"
@@ -108,7 +108,7 @@ def stored(tmp_path_factory):
 
 
 def reworked(columns):
-    """Changes the columns of a stored model's labels; its config says that they are those."""
+    """Change the columns of a stored model's labels, and have its config agree."""
     return edited(
         FILE, lambda data: json.dumps({"columns": columns(json.loads(data)["columns"])}).encode()
     )

@@ -68,7 +68,7 @@ def test_a_mixture_weighs_the_projected_layers():
 
 
 def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
-    """A tagger of the slots, which reads both language models; its model folder."""
+    """Train a tagger of slots that reads both language models, and return its model folder."""
     files = [tmp_path / "train.conll", tmp_path / "valid.conll"]
     for file, rows in zip(files, (TRAIN, VALID), strict=True):
         file.write_text(columns(rows), encoding="utf-8")

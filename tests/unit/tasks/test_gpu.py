@@ -49,7 +49,7 @@ def test_results_equal_those_of_the_cpu_in_fp32(task, name, settings, device):
 
 
 def trainer_of(task, name, settings, **more):
-    """A trainer whose validation text is what it is trained on."""
+    """Make a trainer that validates on its training text."""
     own = {
         key: value for key, value in settings.items() if key not in ("both", "form", "tokenizer")
     }

@@ -24,7 +24,7 @@ def encoded(path, tokenizer):
 
 @pytest.fixture
 def words():
-    """Makes lines of random words; of a few words many lines are alike."""
+    """Return a function that draws lines of random words. With few words, many lines are equal."""
     generator = np.random.default_rng(3)
 
     def lines(count: int, longest: int = 12) -> list[str]:

@@ -31,7 +31,7 @@ class Started:
 
 
 def started(request):
-    """What a request makes of its language models, before training."""
+    """Start a network from the language models that a request names, before any training."""
     _, kind, resolved = resolve_request(request)
     codec_of = tiny_tasks.data_of(resolved, labelled(TRAIN, "tagging"))
     tokenizer = loading.load_tokenizer(request.init_from)
@@ -49,8 +49,8 @@ def started(request):
 
 
 def states(model, words):
-    """What the highest layer of a language model gives at each word's last token (of a reversed
-    one, at its first), by its own trace."""
+    """Return the output of the language model's highest layer at each word's last token, by its
+    trace; for a reversed one, at the first token."""
     forward = model.tokenizer.in_direction(False)
     pieces = [forward.encode([word]).ids[:-1].tolist() for word in words]
     if model.tokenizer.is_reversed:

@@ -148,7 +148,7 @@ def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
 
 
 def parts_of(text, share: float) -> tuple[list[str], list[str]]:
-    """The lines of both parts of a text, found while it is encoded."""
+    """Return the lines of both parts of a text, found by encoding it."""
     tokenizer = make_tokenizer([], tokenizer="byte")
     train, held_out = text.split(share).encode(tokenizer)
     return tuple(

@@ -20,7 +20,7 @@ def stream(min_count=2):
 
 
 def of(text):
-    """What the functions read of it."""
+    """Return what the functions read of the text."""
     return text.ids_N, text.line_offsets, len(text.words)
 
 

@@ -24,7 +24,8 @@ JSON_LINES = "\n".join(map(json.dumps, ROWS))
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a file with that content, beside one for each of the `references`."""
+    """Return a function that reads a file with this content, beside one for each of the
+    `references`."""
 
     def of(content, *references, name="data.txt", **settings):
         files = []

@@ -187,8 +187,8 @@ def test_a_column_of_parquet_is_read(tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A data set of two splits, saved; one of its splits saved alone; a folder of Parquet; one of
-    JSON-lines."""
+    """Save a data set of two splits, one of its splits alone, a folder of Parquet and one of JSON
+    lines."""
     import datasets
 
     datasets.disable_progress_bars()

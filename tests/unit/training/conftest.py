@@ -13,7 +13,7 @@ def lines():
 
 @pytest.fixture
 def text(tmp_path, lines, monkeypatch):
-    """The path of a small text, in the working directory of the test."""
+    """Write a small text into the working directory of the test, and return its path."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "text.txt"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -21,7 +21,7 @@ def run(text, **request):
 
 @pytest.fixture
 def stopped(text):
-    """A run in the default folder, stopped after three steps."""
+    """Make a run in the default folder, stopped after three steps."""
     asked = chain(repeat(False, 3), repeat(True))
     _, end = run(text, stop=asked.__next__)
     assert (Path(end.folder), end.steps) == (USUAL, 3)

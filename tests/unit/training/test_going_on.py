@@ -28,7 +28,7 @@ RUN = {
 
 @pytest.fixture
 def cut(tmp_path):
-    """A text, and the folder of a run of five steps over it."""
+    """Return a text, and the folder of a run of five steps over it."""
     text = tmp_path / "t.txt"
     text.write_text(
         "\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)),

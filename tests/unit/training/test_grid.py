@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 
 def grid(text, stop=lambda: False, **settings):
-    """The events of a grid of two kinds."""
+    """Return the events of a grid of two kinds."""
     return list(
         train_grid(
             text,

@@ -27,7 +27,8 @@ TEXTS = {
 
 @pytest.fixture
 def killed(tmp_path, monkeypatch, request):
-    """The arguments of a run, whose folder m is as a kill before config.json leaves it."""
+    """Return the arguments of a run whose folder m is left as by a kill before config.json was
+    written."""
     monkeypatch.chdir(tmp_path)
     for name, content in TEXTS.items():
         Path(name).write_text(content * 40, encoding="utf-8")

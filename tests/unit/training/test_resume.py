@@ -61,13 +61,13 @@ def whole_folder(texts, tmp_path_factory):
 
 @pytest.fixture
 def whole(whole_folder, tmp_path):
-    """A run that has come to its end."""
+    """Return the folder of a finished run."""
     return shutil.copytree(whole_folder, tmp_path / "whole")
 
 
 @pytest.fixture
 def cut(texts, tmp_path):
-    """A run cut off after its second checkpoint."""
+    """Return the folder of a run that was cut off after its second checkpoint."""
     return cut_run(texts, tmp_path / "m")
 
 
@@ -78,8 +78,8 @@ def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
 
 
 def made_before(folder):
-    """What is in `folder` as a run of before has left it: by the old name of a setting, and without
-    one that came later."""
+    """Change `folder` to what an earlier version left: a setting under its former name, and one
+    missing that was introduced later."""
 
     def of_before(settings):
         settings["output"] = settings.pop("output_layer")
@@ -89,7 +89,7 @@ def made_before(folder):
 
 
 def without(folder, setting):
-    """What is in `folder` as a run has left it that did not know that setting."""
+    """Change `folder` to what a version without that setting left."""
     change_settings(folder, lambda settings: settings.pop(setting))
 
 

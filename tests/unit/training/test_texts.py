@@ -28,7 +28,7 @@ SHARD_BYTES = 6_000
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-    """A text, validation text, and both prepared (in several shards), with one tokenizer."""
+    """Write a text, validation text, and both prepared (in several shards), with one tokenizer."""
     folder = tmp_path_factory.mktemp("texts")
     lines = list(corpora.part("english", "valid").read_text(encoding="utf-8").splitlines())
     (folder / "text.txt").write_text("\n".join(lines[:400]) + "\n", encoding="utf-8")
@@ -63,7 +63,7 @@ def weights(folder):
 
 
 def trained(output, text, **settings):
-    """The weights of a short run, and its last event."""
+    """Train for a few steps. Return the weights, and the last event."""
     events = list(rnnlm.train(text, output=output, **{"budget": "12steps", **settings}))
     return weights(output), events[-1]
 

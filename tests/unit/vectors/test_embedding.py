@@ -40,7 +40,7 @@ KINDS = [
 
 
 def network_of(tokenizer=None, **settings):
-    """A language model with random weights."""
+    """Make a language model with random weights."""
     tokenizer = tokenizer or make_tokenizer(LINES, min_count=1)
     torch.manual_seed(1)
     values = {"embedding_size": 5, "hidden_size": 7, **settings}
@@ -55,7 +55,7 @@ def network_of(tokenizer=None, **settings):
 
 
 def labeller_of(task, name="lstm", tokenizer="word", **settings):
-    """A tagger or classifier with random weights."""
+    """Make a tagger or classifier with random weights."""
     resolved = tiny_tasks.settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
     codec = tiny_tasks.data_of(

@@ -18,7 +18,7 @@ NAME = 'kn <b>"x"</b>\x1b[31m'
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A comparison with a learning curve, calibration, and markup in text and names."""
+    """Make a comparison with a learning curve, calibration, and markup in text and names."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "text.txt").write_text(
         "\n".join([*LINES, NASTY, "the mat sat"]) + "\n", encoding="utf-8"

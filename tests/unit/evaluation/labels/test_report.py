@@ -30,7 +30,7 @@ SOUNDS = Predictions(
 
 
 def figures(predictions: Predictions) -> dict:
-    """What is printed, strict JSON, without what does not apply."""
+    """Return what is printed, as strict JSON, without what does not apply."""
     found = json.loads(json.dumps(report(predictions).to_dict(), allow_nan=False))
     return {name: value for name, value in found.items() if value is not None}
 

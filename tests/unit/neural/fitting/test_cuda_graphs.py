@@ -34,7 +34,7 @@ def windows(trainer):
 
 
 def trained(make_data, make_trainer, sentences, recorder=None, **settings):
-    """The trainer after a step for each of LENGTHS, and the losses."""
+    """Return the trainer after a step for each of LENGTHS, and the losses."""
     trainer = make_trainer(
         make_data(sentences[:40]),
         batch_rows=ROWS,

@@ -20,8 +20,8 @@ def data(make_data, sentences):
 
 @pytest.fixture
 def scripted(data, make_trainer, monkeypatch):
-    """Makes a trainer whose validations find given perplexities, and the list of the rates of its
-    steps."""
+    """Return a function that makes a trainer whose validations find given perplexities, and the
+    list of learning rates of its steps."""
 
     def make(perplexities, **settings):
         values = iter(perplexities)

@@ -71,8 +71,8 @@ def amplify(trainer):
 
 
 def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
-    """Truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine decay,
-    clipping by norm."""
+    """Train by truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine
+    decay, clipping by norm."""
     columns = len(stream) // rows
     inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
     targets = torch.tensor(stream).view(rows, columns).t()

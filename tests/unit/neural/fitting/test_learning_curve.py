@@ -27,7 +27,7 @@ def data(make_data, sentences):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    """Validations cost next to nothing."""
+    """Make validations cost next to nothing."""
     monkeypatch.setattr(validation, "PASS_COST", 0.001)
 
 

@@ -35,7 +35,8 @@ RUN = RunSettings(budget="12steps", save_every="4steps")
 
 @pytest.fixture
 def group(monkeypatch):
-    """Opens a group of one process on a device, which is closed after the test."""
+    """Yield a function that opens a group of one process on a device. Close the group after the
+    test."""
     monkeypatch.setattr(ranks_module, "farewell", lambda *_: None)  # there is nobody to wait for
 
     def open_on(device):
@@ -47,7 +48,7 @@ def group(monkeypatch):
 
 
 def run_with(ranks, data, device):
-    """Returns the trainer after its run, and the events of the run."""
+    """Return the trainer after its run, and the events of the run."""
     torch.manual_seed(1)
     network = start_network(NETWORK, data.tokenizer, torch.device(device))
     trainer = language_model_trainer(network, FITTING, RUN, data, "fp32", ranks)

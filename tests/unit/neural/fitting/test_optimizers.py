@@ -190,7 +190,7 @@ def test_contradictory_settings_are_refused_with_a_hint(settings, message):
 
 @pytest.fixture
 def recurrent():
-    """A recurrent layer with a softmax, and gradients of some loss."""
+    """Return a recurrent layer with a softmax, and with gradients of some loss."""
     torch.manual_seed(1)
     recurrent = nn.ModuleDict({"stack": nn.LSTM(3, 4, num_layers=2), "output": nn.Linear(4, 5)})
     with torch.no_grad():

@@ -73,7 +73,8 @@ def lost_gradient(trainer, step, is_hit):
 
 
 def lost_weight(trainer, step, is_hit):
-    """A row of the output layer, which a loss on noise words need not touch."""
+    """Take a step, and lose a weight of the output layer in it, in a row that a loss on noise words
+    need not touch."""
     found = step()
     if is_hit:
         with torch.no_grad():
@@ -109,7 +110,7 @@ def equal(one, other):
 
 @pytest.fixture
 def make(make_data, make_trainer, sentences):
-    """A trainer by SETTINGS and what differs from them."""
+    """Return a function that makes a trainer with SETTINGS and changes to them."""
 
     def make(valid=True, **settings):
         return make_trainer(

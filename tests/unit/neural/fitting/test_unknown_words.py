@@ -13,7 +13,7 @@ ONCE = ("a", "heron", "stood", "there")
 
 
 def read(data, trainer, epochs):
-    """The ids that each epoch reads, in their order."""
+    """Return the ids that each epoch reads, in order."""
     streams = trainer.source
     seen = [np.full(data.train.tokens, -1) for _ in range(epochs)]
     for done, window in streams.windows():

@@ -100,7 +100,8 @@ def test_a_word_ruled_out_everywhere_stays_finite():
 
 
 def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
-    """What each softmax reads in a step of training, (T, B, K, E), and the same without dropout."""
+    """Return what each softmax reads in a step of training, (T, B, K, E), and the same without
+    dropout."""
     layer = make(K, dropout_latent=0.5, locked=locked).train()
     seen = []
     original = mixture_of_softmaxes.MixtureCrossEntropy.apply

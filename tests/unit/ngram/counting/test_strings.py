@@ -37,7 +37,7 @@ def occurrences(lines, order: int) -> Counter:
 
 
 def plain(ngram: str) -> tuple[str, ...]:
-    """The words of a line, its escapes undone by Python."""
+    """Return the words of a line, with escapes undone by Python."""
     return tuple(
         word.encode("latin-1", "backslashreplace").decode("unicode_escape")
         for word in ngram.split(" ")

@@ -33,7 +33,7 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def tokenizer(corpus):
-    """The demo's: what `rnnlm train` alone builds."""
+    """Build the demo's tokenizer, which `rnnlm train` builds by default."""
     settings = recipe.load("demo").settings
     known = {
         name: value

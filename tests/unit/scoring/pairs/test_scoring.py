@@ -39,8 +39,8 @@ def lstm(request):
 
 
 def predicted(model, line: str) -> tuple[list[int], list[np.ndarray]]:
-    """The ids of a line, and what `predict` says before each, one token at a time; after the last,
-    too."""
+    """Return the ids of a line, and what `predict` gives before each of them, one token at a time,
+    and after the last."""
     ids = model.tokenizer.encode([line]).ids.tolist()
     state, before, found = model.initial_state(1), model.tokenizer.boundary_id, []
     for id in ids:

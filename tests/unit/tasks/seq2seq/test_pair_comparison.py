@@ -35,7 +35,7 @@ def found(models):
 
 
 def with_target(model, words, **settings):
-    """The same network, which writes words of another vocabulary."""
+    """Return the same network, writing words of another vocabulary."""
     return Seq2SeqModel(
         model.network, PairCodec(model.codec.source, make_tokenizer(words, **settings))
     )

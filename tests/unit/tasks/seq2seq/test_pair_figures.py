@@ -31,7 +31,7 @@ def model():
 
 
 def word_by_word(model, source, target):
-    """The log-probability of a target and its tokens, one predicted after the other."""
+    """Return a target's log-probability, predicted token by token, and its number of tokens."""
     ids = model.codec.target.encode([target]).ids.tolist()
     total, state, last = 0.0, model.states([source]), model.codec.target.boundary_id
     for id in ids:

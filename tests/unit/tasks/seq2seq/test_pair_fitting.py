@@ -140,7 +140,7 @@ def strings(count, letters, lengths, seed, turn):
 
 
 def exact(model, rows):
-    """The share of rows whose target the model writes."""
+    """Return the share of rows whose target the model writes."""
     found = translate(model, [source for source, _ in rows])
     return sum(line.text == target for line, (_, target) in zip(found, rows, strict=True)) / len(
         rows

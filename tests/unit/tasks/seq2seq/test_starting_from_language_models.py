@@ -32,8 +32,8 @@ class Started:
 
 
 def started(task="seq2seq", **given) -> Started:
-    """What a request makes of its language models, before training; the folders of these are given
-    as paths."""
+    """Start a model from the language models that a request names, before any training. Their
+    folders are given as paths."""
     flags = {
         "device": "cpu",
         "precision": "fp32",
@@ -55,13 +55,13 @@ def started(task="seq2seq", **given) -> Started:
 
 
 def tokens(model, line=LINE):
-    """The tokens of a line and its end, a column, as the language model reads them from a state of
-    zeros."""
+    """Return the tokens of a line and its end as a column, as the language model reads them from a
+    state of zeros."""
     return torch.as_tensor(model.tokenizer.encode([line]).ids.astype(np.int64))[:, None]
 
 
 def states(model, ids_T1):
-    """What the highest layer of a language model gives at each token."""
+    """Return the output of the language model's highest layer at each token."""
     with torch.no_grad():
         return model.network.body(model.network.input(ids_T1), model.network.initial_state(1))[0][
             :, 0

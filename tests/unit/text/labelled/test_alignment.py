@@ -39,7 +39,8 @@ def enumerated(pair, most):
 
 
 def enumerated_counts(pairs, logprob, most):
-    """Expected counts of units, the log-likelihood, and the score of each pair's best alignment."""
+    """Return the expected counts of units, the log-likelihood, and the score of each pair's best
+    alignment."""
     expected, log_likelihood, best = Counter(), 0.0, {}
     for number, pair in enumerate(pairs):
         scores = [

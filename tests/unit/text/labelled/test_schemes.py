@@ -117,8 +117,8 @@ def test_symbols_foreign_to_the_scheme_mean_outside():
 
 
 def by_the_rules_of_conlleval(labels):
-    """The spans by its two tables of when a chunk ends and starts between two labels (Tjong Kim
-    Sang & Buchholz 2000)."""
+    """Find the spans by conlleval's two tables of label pairs between which a chunk ends or starts
+    (Tjong Kim Sang & Buchholz 2000)."""
     ends = {
         "BB",
         "BS",

@@ -51,7 +51,7 @@ def test_punctuation_is_split_off_except_apostrophes_inside_words():
 
 
 def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list[str]:
-    """The same words, character by character."""
+    """Return the words that the tokenizer should find, character by character."""
     line = line.lower() if lowercase else line
     if not split_punctuation:
         return [word for word in re.split("[ \t\r\0]+", line) if word]

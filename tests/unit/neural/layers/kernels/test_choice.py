@@ -43,7 +43,8 @@ QUICKER = choice._torch_is_quicker  # as it is outside these tests
 
 
 def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
-    """Inputs, first states and weights of a layer, in the order of its function's parameters."""
+    """Return inputs, first states and weights of a layer, in the order of its function's
+    parameters."""
     T, B, E, H = sizes
     generator = torch.Generator().manual_seed(3)
     count = GATES[kind] - form.get("coupled", False)
