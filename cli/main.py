@@ -122,7 +122,7 @@ def _torch_here() -> str:
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the versions of rnnlm and torch, the device and its threads.")  # fmt: skip
 @click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (may be anywhere)."
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be given anywhere."
 )
 def cli() -> None:
     """Train, evaluate and use language models: n-gram and recurrent networks.

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import itertools
+import os
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import ModelError, TextError, UsageError, nearest, visible
+from rnnlm.errors import ModelError, TextError, UsageError, nearest, notice, visible
 
 from . import terminal
 from .setting_options import LABELS, LINES, SOURCES, SettingOption, options_of
@@ -374,6 +376,18 @@ def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the models of a repeatable `-m`, else the shipped one, with a note that says so."""
     given = tuple(name for name in names if name)
     return given or (or_demo(None),)
+
+
+def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
+    """Give a notice if an argument that is read as text is the name of a file, too: who names a
+    file mostly means its content. otherwise: what `--input` would do with it."""
+    for argument in arguments:
+        if os.path.isfile(argument):
+            notice(
+                f"{argument!r} is {read_as}; there is a file of that name, too: --input "
+                f"{shlex.quote(argument)} {otherwise}"
+            )
+            return
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:

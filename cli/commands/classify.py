@@ -1,7 +1,6 @@
 """`rnnlm classify`: labels of whole texts, with probabilities."""
 
-import os
-import shlex
+import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import TextError, notice
+from rnnlm.errors import TextError
 
 from .. import options, terminal
 from ..options import Command
@@ -29,12 +28,11 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="Texts, one a line, or those of a table (see --column); compressed or not; - "
-                      "is "
-                 "standard input."),
+                      "is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
                  default="auto", metavar="NAME",
-                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: told by suffix "
-                      "and content]"),
+                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: inferred "
+                      "from suffix and content]"),
     click.option("--column", metavar="NAME",
                  help="Column of the text in a table.  [default: text or sentence]"),
     options.delimiter_option,
@@ -43,10 +41,10 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 @options.section(
     "Output",
     click.option("--top", type=click.IntRange(1), metavar="N",
-                 help="The N most probable labels of each text, a row each."),
+                 help="Show the N most probable labels of each text, a row each."),
     options.json_option,
-    options.output_option("Write there; - is standard output."),
-    options.overwrite_option("Replace a file that is there."),
+    options.output_option("File to write; - is standard output."),
+    options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 def command(
     texts: tuple[str, ...], model_name: str | None, device: str, source: str | None,
@@ -69,26 +67,34 @@ def command(
     options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
-        texts and idle,
-        f"{', '.join(idle)}: this is about --input, not about texts that stand there.",
+        texts and idle, f"{', '.join(idle)}: only for --input, not for texts given as arguments."
     )
-    why = "Parquet is not written: name a FILE.csv, .tsv or .jsonl."
-    options.refuse_if(output and output.suffix.lower() == ".parquet", why)
+    options.refuse_if(
+        output and output.suffix.lower() == ".parquet",
+        "Parquet is not written: name a FILE.csv, .tsv or .jsonl.",
+    )
     options.check_output(output, overwrite, source)
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import model_for
 
     model = model_for("classify", options.named(model_name), device)
-    form, read = ("tsv", _of_arguments(texts)) if texts else _of_file(source, given)
-    form = _SUFFIXES.get(output.suffix.lower(), form) if output else form
+    if texts:
+        form, read = "tsv", _of_arguments(texts)
+    else:
+        form, read = _of_file(source, given)
+    if output:
+        form = _SUFFIXES.get(output.suffix.lower(), form)
     found = _counted(files.with_labels(model, read))
+
     if as_json:
         options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)
         return
     names = [column.name for column in model.codec.columns]
-    rows = (row for text, each in found for row in files.labelled_rows(text.row, each, names, top))
+    rows = itertools.chain.from_iterable(
+        files.labelled_rows(text.row, each, names, top) for text, each in found
+    )
     if texts and not output:
-        _show([*rows])
+        _show(list(rows))
         return
     write = files.writer(form)
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
@@ -107,35 +113,33 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
 
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
-            raise TextError(f"text {number} has no words", "nothing stands in it")
-    # who names a file means what is in it, more often than not
-    if file := next(filter(os.path.isfile, texts), None):
-        notice(
-            f"{file!r} is classified as a text; there is a file of that name, too: --input "
-            f"{shlex.quote(file)} classifies its texts"
-        )
+            raise TextError(f"text {number} has no words", "it is empty")
+    options.notice_file(texts, "classified as a text", "classifies its texts")
     return (Text(text, {"text": text}) for text in texts)
 
 
 def _of_file(source: str | None, given: dict[str, Any]) -> "tuple[str, Iterator[Text]]":
-    """The format in which the texts are to be written, and the texts."""
+    """Return the format in which the texts are to be written, and the texts."""
     from rnnlm.tasks.labels.files import TextFileSettings, detect_text_format, read_texts
 
-    if source is None and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
-    source = "-" if source is None else source
+    if source is None:
+        source = "-"
+        if sys.stdin is not None and sys.stdin.isatty():
+            terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
     settings = TextFileSettings(
         given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
     )
-    form = detect_text_format(source, settings) if settings.format == "auto" else settings.format
-    return form if form in ("csv", "jsonl") else "tsv", read_texts(source, form, settings)
+    form = settings.format
+    if form == "auto":
+        form = detect_text_format(source, settings)
+    texts = read_texts(source, form, settings)
+    return form if form in ("csv", "jsonl") else "tsv", texts
 
 
 def _counted(
     found: "Iterable[tuple[Text, ClassifiedText]]",
 ) -> "Iterator[tuple[Text, ClassifiedText]]":
-    """What is found, while stderr says how far it is, and in the end how many texts have no
-    label."""
+    """Pass on what is found; show the progress, and at the end how many texts have no label."""
     empty = 0
     with terminal.Progress() as said:
         for number, (text, each) in enumerate(found, start=1):
@@ -143,10 +147,8 @@ def _counted(
             empty += not each.labels
             yield text, each
     if empty:
-        terminal.say(
-            f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so "
-            "no label"
-        )
+        texts_have = "1 text has" if empty == 1 else f"{empty:,} texts have"
+        terminal.say(f"note: {texts_have} no words, and so no label")
 
 
 def _show(rows: "list[Row]") -> None:
@@ -154,4 +156,4 @@ def _show(rows: "list[Row]") -> None:
 
     columns = [*rows[0]]
     right = [name for name in columns if name == "rank" or name.endswith("_probability")]
-    terminal.print_table(columns, [[cell(value) for value in row.values()] for row in rows], right)
+    terminal.print_table(columns, [list(map(cell, row.values())) for row in rows], right)

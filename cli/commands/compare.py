@@ -38,7 +38,8 @@ SHOWN = 3  # lines and words of each side on the terminal, unless --top says
     click.option("--on", multiple=True, required=True, metavar="TEXT",
                  help="The text; may be repeated."),
     click.option("--train", multiple=True, metavar="TEXT",
-                 help="Training text, to tell n-grams it holds from unseen ones; may be repeated."),
+                 help="Training text, to separate n-grams that it holds from unseen ones; may be "
+                      "repeated."),
     context_option,
     text_options,
 )  # fmt: skip
@@ -54,10 +55,10 @@ SHOWN = 3  # lines and words of each side on the terminal, unless --top says
 @section(
     "Output",
     click.option("--report", type=PATH, metavar="FILE.html",
-                 help="Write all of it, with plots, as one page."),
+                 help="Write all results, with plots, as one page."),
     click.option("--plot", type=PATH, metavar="FILE",
                  help="Draw the differences with their intervals: .svg, .png or .pdf."),
-    overwrite_option("Replace the report or plot that is there."),
+    overwrite_option("Replace an existing report or plot."),
     options_of(COMPARISON, "top", default_is="3; report and JSON 20"),
     json_option,
 )  # fmt: skip
@@ -72,25 +73,22 @@ def command(
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
-    rnnlm compare crf softmax --on test.conll      of taggers: F1, accuracy, ...
-    rnnlm compare fra fra-plain --on test.tsv      of encoder-decoders: BLEU, ...
+    rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
+    rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
 
     Perplexities and differences have 95 % intervals, differences also p-values.
 
-    Models of different tokenizers compare per word, character and byte, if nothing in the text is
-    unknown to one of them. What does not compare is refused, and the part of the signature that
-    differs is named. Where words of the text are unknown to the models, each difference is given
-    with and without them.
+    Models with different tokenizers are compared per word, character and byte, if nothing in the
+    text is unknown to one of them. Results that do not compare are refused, and the error names the
+    part of the signature that differs. Where words of the text are unknown to the models, each
+    difference is given with and without them.
 
-    Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`,
-    sentences being resampled; p is that of approximate randomisation. So are encoder-decoders,
-    whatever tokens they read and write; their perplexities are compared where they are of the same
-    tokens, words or characters.
+    Taggers or classifiers of the same labels are compared by all metrics of `rnnlm eval`, with
+    sentences resampled; p is that of approximate randomisation. So are encoder-decoders, whatever
+    tokens they read and write; their perplexities are compared where they are per the same tokens,
+    words or characters.
     """
-    refuse_if(
-        overwrite and not (report or plot),
-        "--overwrite is for a report or a plot: name it with --report or --plot.",
-    )
+    refuse_if(overwrite and not (report or plot), "--overwrite needs --report FILE or --plot FILE.")
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)
@@ -146,14 +144,14 @@ def _draw(plot: Path, result: "ModelComparison") -> None:
 
 
 def _check(report: Path, overwrite: bool) -> None:
-    """Before a model is opened, and whatever the models are."""
+    """Make sure that the report can be written, before a model is opened."""
     from rnnlm.evaluation.comparison.report import check
 
     check(report, overwrite)
 
 
 def _task_of(models: tuple[str, ...]) -> "AnyTask":
-    """What the models were trained for, all of them the same."""
+    """Return the task that all models were trained for; refuse models of several tasks."""
     from rnnlm.models import registry
     from rnnlm.models.loading import task_of
 
@@ -163,8 +161,11 @@ def _task_of(models: tuple[str, ...]) -> "AnyTask":
 
 
 def _settings(task: "AnyTask", given: dict[str, Any]) -> "ComparisonSettings":
-    """The settings of the comparison that say something of models of this task."""
+    """Return the settings of the comparison, of which each task takes some."""
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
 
-    asked = {name: given.get(name) for name in task.compares_by}
-    return ComparisonSettings(**{name: value for name, value in asked.items() if value is not None})
+    asked = {}
+    for name in task.compares_by:
+        if given.get(name) is not None:
+            asked[name] = given[name]
+    return ComparisonSettings(**asked)

@@ -22,19 +22,30 @@ def command(as_json: bool) -> None:
         for file in corpora.FILES[name]:
             path = corpora.part(name, file)
             data = path.read_bytes()
-            rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"),
-                         "words": corpora.words_of_text(name, file),
-                         "bytes": len(data), "path": str(path),
-                         "task": ", ".join(corpora.TASKS[name]),
-                         "licence": corpora.LICENCE})  # fmt: skip
+            rows.append(
+                {
+                    "corpus": name,
+                    "file": file,
+                    "lines": data.count(b"\n"),
+                    "words": corpora.words_of_text(name, file),
+                    "bytes": len(data),
+                    "path": str(path),
+                    "task": ", ".join(corpora.TASKS[name]),
+                    "licence": corpora.LICENCE,
+                }
+            )
     if as_json:
         terminal.print_json(*rows)
         return
-    records = [{name: terminal.cell(value) for name, value in row.items()} for row in rows]
+    records = []
+    for row in rows:
+        records.append({name: terminal.cell(value) for name, value in row.items()})
     if not sys.stdout.isatty():
         terminal.print_records(records, left=["corpus", "file", "path"])
         return
-    for record in records:  # too long for a column
+
+    # On a terminal, what would not fit into the table is said once for each corpus below it.
+    for record in records:
         del record["path"], record["task"], record["licence"]
     terminal.print_records(records, left=["corpus", "file"])
     for name in corpora.names():

@@ -28,7 +28,7 @@ DEFAULT_ORDER = 3
 tokenizer_options = section(
     "Tokenizer",
     options_of(
-        TOKENIZER, "tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted."
+        TOKENIZER, "tokenizer", type=click.Choice(["word", "char", "byte"]), help="Unit to count."
     ),
     options_of(TOKENIZER, "lowercase"),
     options_of(TOKENIZER, "normalise", metavar="FORMS"),
@@ -48,21 +48,23 @@ tokenizer_options = section(
         help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]",
     ),
     click.option(
-        "--only", "highest_only", is_flag=True, help="N-grams of the highest order alone."
+        "--only", "highest_only", is_flag=True, help="Count n-grams of the highest order only."
     ),
     click.option(
         "--min-count",
         type=click.IntRange(1),
         default=1,
         metavar="K",
-        help="N-grams that occur so often at least.",
+        help="Leave out n-grams that occur less than K times.",
     ),
-    click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up."),
+    click.option(
+        "--merge", is_flag=True, help="Add up the counts in TEXT, which are files of counts."
+    ),
 )
 @section(
     "Output",
     output_option(
-        "Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]"
+        "File of counts, compressed by suffix: .gz, .xz, .bz2, .zst.  [default: -, stdout]"
     ),
     overwrite_option(),
 )
@@ -98,23 +100,22 @@ def command(
     if output:
         outputs.check_file(output, overwrite)
         outputs.check_apart([output], sources.expand(text))
+
     progress = terminal.Progress()
     if merge:
-        unused = bool(flags) or any(given.values())
+        # Counts are read as they are: nothing is left of the text to treat.
         refuse_if(
-            unused,
-            (
-                "--merge adds up counts: options for reading, tokenizing and counting text have "
-                "no effect."
-            ),
+            flags or any(given.values()),
+            "--merge adds up counts: options for reading, tokenizing and counting text have "
+            "no effect.",
         )
         counts = strings.merge_counts(text, min_count)
     else:
-        order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
-        corpus, tokenizer = corpus_of(text, flags), _tokenizer(given)
+        order = given.pop("order") or DEFAULT_ORDER
+        highest_only = given.pop("highest_only")
         counts = strings.count_text(
-            corpus,
-            tokenizer,
+            corpus_of(text, flags),
+            _tokenizer(given),
             order,
             highest_only=highest_only,
             min_count=min_count,
@@ -129,7 +130,7 @@ def command(
 
 
 def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
-    """The tokenizer of `-m`, or the settings of the one that the options name."""
+    """Return the tokenizer of `-m`, or the settings of the one that the options describe."""
     name = given.pop("model_name")
     flags = {option: value for option, value in given.items() if value}
     if name is None:

@@ -1,4 +1,4 @@
-"""`rnnlm doctor`: is a model whole, and do its probabilities sum to one?"""
+"""`rnnlm doctor`: whether a model is complete, and its probabilities sum to one."""
 
 import dataclasses
 
@@ -19,9 +19,9 @@ from ..options import (
 @click.argument("model", required=False)
 @model_or_demo_option
 @click.option("--sample", type=int, metavar="N",
-              help="Take the sums after N contexts, sentences or sources, at random.  [default: "
-                   "all, or what takes seconds]")  # fmt: skip
-@number_option("--seed", default=0, help="Of the random sample.", least=0)
+              help="Check sums after N random contexts, sentences or sources.  [default: all, or "
+                   "as many as take seconds]")  # fmt: skip
+@number_option("--seed", default=0, help="Seed of the random sample.", least=0)
 @device_option
 @json_option
 def command(
@@ -44,20 +44,13 @@ def command(
     """
     from rnnlm.evaluation.soundness import audit
 
-    checks = list(
-        audit(
-            or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device
-        )
-    )
-    is_well = not any(check.result == "failed" for check in checks)
+    name = or_demo(argument_or_option(model, model_name))
+    checks = list(audit(name, sample=sample, seed=seed, device=device))
+    is_well = all(check.result != "failed" for check in checks)
     if as_json:
-        terminal.print_json(
-            {"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]}
-        )
+        terminal.print_json({"well": is_well, "checks": list(map(dataclasses.asdict, checks))})
     else:
-        terminal.print_table(
-            ["check", "result", "detail"],
-            [[check.name, check.result, check.detail] for check in checks],
-        )
+        rows = [[check.name, check.result, check.detail] for check in checks]
+        terminal.print_table(["check", "result", "detail"], rows)
     if not is_well:
         click.get_current_context().exit(1)

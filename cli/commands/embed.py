@@ -30,7 +30,7 @@ output_options = options.section(
     options.output_option(
         "FILE.npy, .parquet or .jsonl; - is JSON-lines on standard output.", required=True
     ),
-    options.overwrite_option("Replace a file that is there."),
+    options.overwrite_option("Replace an existing file."),
 )
 
 
@@ -47,7 +47,7 @@ def command(
     overwrite: bool,
     **given: Any,
 ) -> None:
-    """Vectors of lines, or of words in context.
+    """Write vectors of lines, or of words in context.
 
     \b
     rnnlm embed --input text.txt -o lines.npy
@@ -55,9 +55,9 @@ def command(
     rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
 
     Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has
-    the vector of </s>. Networks have such vectors, of whatever task: of an encoder-decoder, the
-    encoder's of the source. With --words a row is a word, with its line, number and place; those of
-    FILE.npy stand in FILE.npy.words.tsv.
+    the vector of </s>. Networks of any task have such vectors; those of an encoder-decoder are its
+    encoder's, of the source. With --words a row is a word, with its line, number and place; for
+    FILE.npy these are in FILE.npy.words.tsv.
     """
     from rnnlm.files.outputs import check_apart
     from rnnlm.text import sources
@@ -66,8 +66,7 @@ def command(
     from rnnlm.vectors.settings import EmbeddingSettings
 
     options.refuse_if(
-        overwrite and output == options.STANDARD_OUTPUT,
-        "--overwrite is about a file: name it with --output.",
+        overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
     )
     check_path(output, bool(given["words"]), overwrite)
     check_apart([output], sources.expand(inputs))
@@ -76,13 +75,12 @@ def command(
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
     if output != options.STANDARD_OUTPUT:
-        terminal.say(
-            f"vectors of {count:,} {'line' if count == 1 else 'lines'} written to {output}"
-        )
+        lines = "1 line" if count == 1 else f"{count:,} lines"
+        terminal.say(f"vectors of {lines} written to {output}")
 
 
 def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
-    """The texts of the input, one a row, as `rnnlm score` reads them."""
+    """Yield the texts of the input, as `rnnlm score` reads them."""
     from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import read_texts
     from rnnlm.scoring.settings import SentenceSettings

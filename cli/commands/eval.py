@@ -1,5 +1,5 @@
-"""`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders
-BLEU, and theirs."""
+"""`rnnlm eval`: perplexities of language models, accuracy and F1 of taggers and classifiers, BLEU
+and chrF of encoder-decoders."""
 
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,18 +45,17 @@ def command(
 
     Every token is scored exactly once, in IEEE fp32.
 
-    words, and with them ppl_word, are those of the text, split on white space, whatever the
-    tokenizer takes for words (`rnnlm score` counts those of the tokenizer).
+    words and ppl_word count the words of the text, split on white space, whatever the tokenizer
+    takes for words (`rnnlm score` counts those of the tokenizer).
 
     With --adapt the model adapts itself to what it has read so far: the settings are those that
     `rnnlm tune` chose for it, else defaults, and --set changes them.
 
-    Of a tagger or classifier TEXT holds gold labels too, of an encoder-decoder pairs, and is read
-    as the training data were: the same format and columns, unless options say otherwise. The
-    bundled corpora are named, and stand for their test part. Labels that training never saw count
-    as wrong.
+    For a tagger or classifier TEXT holds gold labels too, for an encoder-decoder pairs. It is read
+    as the training data were: the same format and columns, unless options say otherwise. Name a
+    bundled corpus to evaluate on its test part. Labels that training never saw count as wrong.
 
-    An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its figures
+    An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its metrics
     are against the nearest of all references that the source has. Perplexity is that of the
     references given their sources.
     """
@@ -65,20 +64,17 @@ def command(
 
     from .. import metrics
 
-    # Options that other tasks have, and files that are in the way, are wrong usage.
+    # Options of other tasks, and files that are in the way, are refused before the model is loaded.
     name, confusions = options.named(model_name), given["confusions"]
     plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
     task = registry.task(task_of(name))
     task_options.check(task, name)
+    options.refuse_if(output and given["no_decode"], "-o has nothing to write with --no-decode.")
     options.refuse_if(
-        output and given["no_decode"],
-        "--no-decode: nothing is written, and -o has nothing to take.",
+        output == options.STANDARD_OUTPUT, "standard output takes the metrics: name a FILE with -o."
     )
     options.refuse_if(
-        output == options.STANDARD_OUTPUT, "standard output takes the figures: name a FILE with -o."
-    )
-    options.refuse_if(
-        overwrite and not (plot or output), "--overwrite is for a file: name it with --plot or -o."
+        overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
     )
     check_plot(plot, overwrite and plot is not None)
     options.check_output(output, overwrite and output is not None, None)
@@ -88,6 +84,7 @@ def command(
     model = options.load_model(name, device, given["kind"], given["settings"])
     found = task.evaluate(model, data, asked)
 
+    # Files that only some tasks have; the others refused these options above.
     if plot:
         metrics.draw(cast("LabelEvaluation", found), plot, overwrite)
     if output:

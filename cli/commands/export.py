@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--bits",
     type=click.Choice(["16", "8"]),
-    help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]",
+    help="With --compact: bits of a weight; 16 is bf16, 8 half of that.  [default: 16]",
 )
 @click.option(
     "--test",
@@ -109,7 +109,7 @@ def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> No
 
 
 def _say_figures(folder: Path) -> None:
-    """Of an encoder-decoder how good it was and is."""
+    """Print how good an encoder-decoder was, and is in its compact form."""
     from rnnlm.models.manifest import read_manifest
 
     for text, its in read_manifest(folder).evaluations.items():

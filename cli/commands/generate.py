@@ -57,20 +57,21 @@ _OF_TYPING = {"interactive", "prompt"}
     options_of(SAMPLING, "top_p", "min_p", "typical_p", metavar="P"),
     options_of(SAMPLING, "repetition_penalty", metavar="R"),
     click.option("--ban", multiple=True, metavar="WORD",
-                 help="A word not to be written; may be repeated."),
-    click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file."),
+                 help="A word not to write; may be repeated."),
+    click.option("--ban-list", metavar="FILE", help="A file of words not to write."),
     options_of(SAMPLING, "unknown"),
 )  # fmt: skip
 @options.section(
     "Instead of samples",
     options_of(
-        BEAM, "beam", metavar="K", help="The likeliest texts, by a beam of width K.", default_is=""
+        BEAM, "beam", metavar="K", help="Find the likeliest texts; the beam keeps K.", default_is=""
     ),
     options_of(BEAM, "length_power", before="With --beam: ", metavar="A"),
     click.option("--interactive", is_flag=True,
                  help="Type, and see the likeliest next words and continuations."),
     click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
-                 help="Statistics of samples beside those of TEXT (none: the bundled corpus)."),
+                 help="Show statistics of samples beside those of TEXT (none: the bundled "
+                      "corpus)."),
 )  # fmt: skip
 @options.section(
     "Output",
@@ -98,11 +99,12 @@ def command(
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
     rnnlm generate -m demo --check train.txt
 
-    Restrictions of what is drawn work in the order in which they stand here, each on what is left:
-    repetition penalty, temperature, top-k, top-p, min-p, typical-p.
+    Restrictions of what is drawn apply in this order, each to what the last one left: repetition
+    penalty, temperature, top-k, top-p, min-p, typical-p.
     """
     options.refuse_if(
-        texts, f"how samples begin is said with --prompt: --prompt {shlex.quote(' '.join(texts))}."
+        texts,
+        f"name the beginning of samples with --prompt: --prompt {shlex.quote(' '.join(texts))}.",
     )
     _check_together(given, as_json)
     plan = _Plan(given)
@@ -118,23 +120,18 @@ def command(
 
 
 class _Plan:
-    """What the options ask for; all of them are checked before a model is loaded."""
+    """What to generate. The options are checked here, before a model is loaded."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         from rnnlm.generation.settings import BeamSettings, SamplingSettings
 
         self.prompt = options.checked_utf8(given["prompt"], "the prompt")
-        self.ban = [
-            *(options.checked_utf8(word, "a word of --ban") for word in given["ban"]),
-            *_listed(given["ban_list"]),
-        ]
-        self.num = (
-            given["num"]
-            if given["num"] is not None
-            else 1
-            if given["check"] is None
-            else CHECKED_SAMPLES
-        )
+        self.ban = [options.checked_utf8(word, "a word of --ban") for word in given["ban"]]
+        self.ban += _listed(given["ban_list"])
+        # Statistics of a single sample would say nothing.
+        self.num = 1 if given["check"] is None else CHECKED_SAMPLES
+        if given["num"] is not None:
+            self.num = given["num"]
         self.as_finished = given["as_finished"]
         self.beams = None
         if given["beam"] is not None:
@@ -144,7 +141,7 @@ class _Plan:
         self.sampling = options.settings_of(SamplingSettings, names, given)
 
     def texts(self, model: "LanguageModel") -> "Iterable[Sample]":
-        """The samples, or the likeliest texts."""
+        """Return the samples, or the likeliest texts."""
         if self.beams:
             from rnnlm.generation.search import likeliest
 
@@ -164,7 +161,7 @@ class _Plan:
 
 
 def _check_together(given: dict[str, Any], as_json: bool) -> None:
-    """Which options go together."""
+    """Refuse options that contradict each other."""
     source = click.get_current_context().get_parameter_source
     named = {name for name in given if source(name) is click.core.ParameterSource.COMMANDLINE}
 
@@ -176,30 +173,25 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
     if given["beam"] is not None:
         refuse("--beam", named - _OF_BEAMS, "it draws nothing, but finds the likeliest texts")
     else:
-        options.refuse_if(given["length_power"] is not None, "--length-power is for --beam.")
+        options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
     if given["interactive"]:
-        unfit = {"json"} if as_json else set()
+        # Restrictions of what is drawn hold for the continuations that it shows.
         restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
-        refuse(
-            "--interactive",
-            (named - _OF_TYPING - restrictions) | unfit,
-            "it shows what may follow the text that is typed",
-        )
+        unfit = named - _OF_TYPING - restrictions
+        if as_json:
+            unfit.add("json")
+        refuse("--interactive", unfit, "it shows what may follow the text that is typed")
 
 
 def _listed(file: str | None) -> list[str]:
-    """The words of a file."""
+    """Return the words of a file."""
     from rnnlm.text.lines import split_words
 
-    return (
-        [
-            word
-            for block in options.corpus_of((file,), {}).blocks()
-            for word in split_words("\n".join(block.lines))
-        ]
-        if file
-        else []
-    )
+    words: list[str] = []
+    if file:
+        for block in options.corpus_of((file,), {}).blocks():
+            words += split_words("\n".join(block.lines))
+    return words
 
 
 def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
@@ -207,6 +199,7 @@ def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
         if as_json:
             terminal.print_json(asdict(sample))
         elif is_running:
+            # A sample may have several lines: a blank one separates samples.
             if sample.number:
                 click.echo()
             click.echo("\n".join(map(terminal.visible, sample.text.split("\n"))))
@@ -217,32 +210,27 @@ def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
 def _show_check(
     samples: "Iterable[Sample]", text: str, model: "LanguageModel", as_json: bool
 ) -> None:
-    """Statistics of samples and of a text, side by side."""
+    """Print statistics of samples and of a text, side by side."""
     from rnnlm import corpora
     from rnnlm.generation.statistics import QUANTILES, compare
 
     corpus = options.corpus_of((text or str(corpora.part("english", "train")),), {})
-    ours, theirs = (
-        asdict(each)
-        for each in compare(
-            [sample.text for sample in samples], corpus, model.tokenizer, terminal.Progress()
-        )
-    )
+    drawn = [sample.text for sample in samples]
+    ours, theirs = map(asdict, compare(drawn, corpus, model.tokenizer, terminal.Progress()))
     if as_json:
         terminal.print_json({"samples": ours, "text": theirs})
         return
+
+    # Two of the measures are lists: each of their numbers has a row with its own name.
     names = {
         "length_quantiles": [f"length_quantile_{share:g}" for share in QUANTILES],
         "new_ngrams": [f"new_{n}grams" for n in range(1, len(ours["new_ngrams"]) + 1)],
     }
     rows = []
     for name, value in ours.items():
-        several = (
-            zip(names[name], value, theirs[name], strict=True)
-            if name in names
-            else [(name, value, theirs[name])]
-        )
-        rows += [
-            [each, *(terminal.cell(figure, 3) for figure in figures)] for each, *figures in several
-        ]
+        measures = [(name, value, theirs[name])]
+        if name in names:
+            measures = list(zip(names[name], value, theirs[name], strict=True))
+        for measure, our, their in measures:
+            rows.append([measure, terminal.cell(our, 3), terminal.cell(their, 3)])
     terminal.print_table(["measure", "samples", "text"], rows, right=["samples", "text"])

@@ -12,10 +12,14 @@ from ..setting_options import TOKENIZER, options_of
 @click.command(cls=Command)
 @click.argument("file", type=PATH, metavar="FILE.arpa")
 @output_option("Model folder.", "DIR", required=True)
-@options_of(TOKENIZER, "lowercase", help="The file's words are lower-cased.")
-@options_of(TOKENIZER, "split_punctuation", help="Punctuation marks are words of their own there.")
+@options_of(TOKENIZER, "lowercase", help="The words of the file are lower-cased.")
+@options_of(
+    TOKENIZER, "split_punctuation", help="Punctuation marks are separate words in the file."
+)
 @click.option(
-    "--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model."
+    "--tokenizer-from",
+    metavar="MODEL",
+    help="The words of the file are the tokens of another model.",
 )
 @overwrite_option("Replace the model in DIR.")
 def command(
@@ -35,10 +39,10 @@ def command(
     The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are
     taken as they are; whether they sum to one is not known, so results are marked.
     """
-    why = (
-        "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
+    refuse_if(
+        tokenizer_from and (lowercase or split_punctuation),
+        "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out.",
     )
-    refuse_if(tokenizer_from and (lowercase or split_punctuation), why)
     from rnnlm.ngram.arpa import writing
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 

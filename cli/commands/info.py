@@ -11,7 +11,7 @@ from ..options import argument_or_option, json_option, model_or_demo_option, or_
 @click.command()
 @click.argument("model", required=False)
 @model_or_demo_option
-@click.option("--all", "wants_all", is_flag=True, help="Every setting, count and file.")
+@click.option("--all", "wants_all", is_flag=True, help="Show every setting, count and file.")
 @json_option
 def command(model: str | None, model_name: str | None, wants_all: bool, as_json: bool) -> None:
     """Show what a model is: kind, size, tokenizer, training, numbers.
@@ -29,19 +29,20 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     if as_json:
         terminal.print_json(info.describe(name))
     elif wants_all:
-        rows = [
-            [name, terminal.cell(value, ".6g")]
-            for name, value in _flat(info.describe(name))
-            if value not in (None, {}, [])
-        ]
+        rows = []
+        for what, value in _flat(info.describe(name)):
+            if value not in (None, {}, []):
+                rows.append([what, terminal.cell(value, ".6g")])
         terminal.print_table(["what", "value"], rows)
     else:
         terminal.print_table(["what", "value"], info.summary(name), gap=2)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return what nested records hold, each value with its path: training.results.valid."""
     rows: list[tuple[str, Any]] = []
     for name, value in values.items():
+        # Records in a list are numbered from 1.
         if isinstance(value, list) and value and isinstance(value[0], dict):
             value = {str(number): each for number, each in enumerate(value, start=1)}
         if isinstance(value, dict):

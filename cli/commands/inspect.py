@@ -1,5 +1,7 @@
 """`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of cli/looks.py."""
 
+import itertools
+
 import click
 
 from ..options import CommandGroup
@@ -10,11 +12,11 @@ GROUPS = {  # as `rnnlm inspect --help` shows them
     "Layers": ("probe",),
     "Lessons": ("surface", "gradcheck"),
 }
-WHATS = tuple(name for names in GROUPS.values() for name in names)
+WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 
 
 class _Looks(CommandGroup):
-    """Finds each look in cli/looks.py."""
+    """Looks up the commands in cli/looks.py."""
 
     groups, unknown = GROUPS, "there is nothing to inspect called"
 

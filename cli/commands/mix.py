@@ -1,7 +1,7 @@
 """`rnnlm mix`: several models as one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _numbers(text: str) -> list[float]:
-    """Numbers between commas: 0.7,0.3."""
+    """Read numbers between commas: 0.7,0.3."""
     try:
         return [float(each) for each in text.split(",")]
     except ValueError:
@@ -48,7 +48,7 @@ def _numbers(text: str) -> list[float]:
         "--weights",
         type=_numbers,
         metavar="0.7,0.3",
-        help="One weight for each model, instead of tuned ones.",
+        help="Weights of the models, instead of tuned ones.",
     ),
     click.option(
         "--log-linear",
@@ -63,7 +63,7 @@ def _numbers(text: str) -> list[float]:
         "Folder for the mixture.", "DIR", default=Path("checkpoints/mixture"), show_default=True
     ),
     click.option("--bundle", is_flag=True,
-                 help="Copy the models into DIR, so that it can be moved and they can go."),
+                 help="Copy the models into DIR, so that it does not depend on their folders."),
     overwrite_option("Replace the model in DIR."),
 )  # fmt: skip
 @section("Text", context_option, text_options)
@@ -88,36 +88,36 @@ def command(
     Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned
     by Newton's method.
 
-    The mixture is a model like any other. Without --bundle it refers to the models where they lie;
-    they must stay as they are.
+    The mixture is a model like any other. Without --bundle it refers to the folders of the models,
+    which must not change.
     """
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
     from rnnlm.combinations.mixing import mix
 
-    mixed = mix(
-        models,
-        corpus,
-        output,
-        kind="log-linear" if log_linear else "linear",
-        report=terminal.Progress(),
-        **given,
-    )
+    kind: Literal["log-linear", "linear"] = "log-linear" if log_linear else "linear"
+    mixed = mix(models, corpus, output, kind=kind, report=terminal.Progress(), **given)
     if as_json:
-        evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
-        parts = [
-            {"model": part.name, "fingerprint": part.fingerprint, "weight": part.weight,
-             "ppl_token": part.evaluation.ppl_token if part.evaluation else None}
-            for part in mixed.parts
-        ]  # fmt: skip
-        shown = {
-            "output": mixed.folder,
-            "kind": mixed.kind,
-            "parts": parts,
-            "iterations": mixed.iterations,
-            "evaluation": evaluation,
-        }
-        terminal.print_json(shown)
+        # Without a text nothing was measured.
+        parts = []
+        for part in mixed.parts:
+            parts.append(
+                {
+                    "model": part.name,
+                    "fingerprint": part.fingerprint,
+                    "weight": part.weight,
+                    "ppl_token": part.evaluation.ppl_token if part.evaluation else None,
+                }
+            )
+        terminal.print_json(
+            {
+                "output": mixed.folder,
+                "kind": mixed.kind,
+                "parts": parts,
+                "iterations": mixed.iterations,
+                "evaluation": mixed.evaluation.to_dict() if mixed.evaluation else None,
+            }
+        )
         return
     rows = [[part.name, f"{part.weight:.4f}", _perplexity(part.evaluation)] for part in mixed.parts]
     rows.append(["mixture", "", _perplexity(mixed.evaluation)])

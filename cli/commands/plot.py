@@ -9,7 +9,7 @@ from .. import terminal
 from ..options import json_option, output_option, overwrite_option, refuse_if
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.learning_curves import By
+    from rnnlm.evaluation.learning_curves import By, LearningCurve
 
 _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
@@ -46,36 +46,38 @@ def command(
 
     RUN: the folder of a training run or of a grid, or the name of a model.
 
-    A point is the validation perplexity per token after so many steps, as training measured it, or
-    of models of other tasks the figure that chooses the model; a run has 20 or more, evenly over
-    its budget (rnnlm train --set min_validations=N), unless that is some seconds. Those between the
+    A point is the validation perplexity per token after so many steps, as training measured it, or,
+    for other tasks, the metric that chooses the model. A run has 20 points or more, evenly over its
+    budget (rnnlm train --set min_validations=N), unless that is some seconds. Points between the
     ends of epochs do not choose the model that is kept: their column `chooses` is false. An n-gram
     model has no curve, and is drawn as a level line.
     """
     refuse_if(
         output is None and (by or training or overwrite),
-        "--by, --training and --overwrite are for a picture: name it with -o.",
+        "--by, --training and --overwrite need -o FILE.",
     )
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, runs_of
 
     if output:
         plotting.check(output, overwrite)
-    curves = [learning_curve(run) for name in runs for run in runs_of(name)]
+    curves: list[LearningCurve] = []
+    for name in runs:
+        curves += map(learning_curve, runs_of(name))
     if output:
         plotting.save(curves_figure(curves, by or "steps", training), output)
         terminal.say(f"saved in {output}")
     if as_json:
         terminal.print_json(*(curve.to_dict() for curve in curves))
     elif not output:
-        points = [
-            (curve.name, [getattr(point, name) for name in _POINT])
-            for curve in curves
-            for point in curve.points
-        ]
-        rows = [
-            [name, *(terminal.cell(value, 4, "d") for value in values)] for name, values in points
-        ]
-        measured = dict.fromkeys(curve.criterion for curve in curves if curve.points)
-        columns = ["run", *_POINT[:-1], next(iter(measured)) if len(measured) == 1 else "figure"]
+        rows = []
+        for curve in curves:
+            for point in curve.points:
+                values = [getattr(point, name) for name in _POINT]
+                rows.append([curve.name, *(terminal.cell(value, 4, "d") for value in values)])
+
+        # The last column has the name of the metric, if all runs have the same one.
+        criteria = {curve.criterion for curve in curves if curve.points}
+        metric = criteria.pop() if len(criteria) == 1 else "figure"
+        columns = ["run", *_POINT[:-1], metric]
         terminal.print_table(columns, rows, right=columns[1:])

@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 @click.argument("text", nargs=-1, required=True)
 @section(
     "Run",
-    output_option("The folder that is made.", "DIR", required=True),
-    click.option(
-        "--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was."
-    ),
+    output_option("Folder for the prepared text.", "DIR", required=True),
+    click.option("--resume", is_flag=True, help="Resume what was begun in DIR, if anything was."),
     overwrite_option(
-        "Replace the prepared text in DIR; the old one goes when the new vocabulary is made."
+        "Replace the prepared text in DIR; the old one is deleted when the new vocabulary is made."
     ),
     click.option(
         "--workers",
@@ -56,12 +54,12 @@ if TYPE_CHECKING:
     click.option(
         "--sample",
         metavar="SIZE",
-        help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]",
+        help="Amount of text to make the vocabulary from.  [default: 32M; sentencepiece: 10M]",
     ),
 )
 @section("Output", json_option)
 def command(as_json: bool, **given: Any) -> None:
-    """Make TEXT into token ids in DIR, once, for texts of any size.
+    """Encode TEXT as token ids in DIR, once, for texts of any size.
 
     \b
     rnnlm prepare big.txt.xz -o big --max-vocab 50000
@@ -70,37 +68,43 @@ def command(as_json: bool, **given: Any) -> None:
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
-    The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what
+    The vocabulary is made from a sample of TEXT: stretches at even distances, or the start of what
     can only be read from there (compressed files, tables, data sets, -). The bytes in DIR do not
-    depend on the number of workers. What is done stays when the work is cut off.
+    depend on the number of workers. An interrupted run keeps what is done: --resume continues it.
     """
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Encoding, Request, run
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
-    if name := given.pop("tokenizer_from"):
+    tokenizer_from = given.pop("tokenizer_from")
+    if tokenizer_from:
         from rnnlm.models.loading import load_tokenizer
 
-        own |= {"shared_tokenizer": load_tokenizer(name), "tokenizer_name": name}
-    flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
-    with _saying_what_stays(own["output"]), _display() as (announce, advance):
+        own["shared_tokenizer"] = load_tokenizer(tokenizer_from)
+        own["tokenizer_name"] = tokenizer_from
+    flags = text_flags(given)
+    flags |= {name: value for name, value in given.items() if value is not None}
+
+    with _resuming_explained(own["output"]), _display() as (announce, advance):
         for event in run(Request(**own, flags=flags)):
             line = _announcement(event)
             if line:
                 announce(line)
             elif isinstance(event, Encoding):
                 advance(event)
+
+    # The last event says what was made.
     if as_json:
         terminal.print_json(dataclasses.asdict(event))
         return
-    terminal.print_table(
-        ["what", "value"], [[name, terminal.cell(value)] for name, value in vars(event).items()]
-    )
+    rows = [[name, terminal.cell(value)] for name, value in vars(event).items()]
+    terminal.print_table(["what", "value"], rows)
 
 
 @contextlib.contextmanager
-def _saying_what_stays(folder: Path) -> Iterator[None]:
+def _resuming_explained(folder: Path) -> Iterator[None]:
+    """Say how to resume where a signal ends the work and something of it is kept."""
     try:
         yield
     except BaseException as error:
@@ -108,14 +112,16 @@ def _saying_what_stays(folder: Path) -> Iterator[None]:
 
         is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
         if is_signal and is_prepared(folder):
-            terminal.say(f"what is done stays in {folder}: to go on, the same again with --resume")
+            terminal.say(
+                f"what is done is kept in {folder}; to resume, run the same command with --resume"
+            )
         raise
 
 
 @contextlib.contextmanager
 def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Encoding], None]]]":
-    """What shows a line, and how far the work is: a bar on a terminal, plain lines now and then
-    elsewhere."""
+    """Provide two functions, to show a line and to show the progress: a bar on a terminal, plain
+    lines now and then elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -132,22 +138,19 @@ def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Encoding], No
     ) as bar:
         task = bar.add_task("starting ...", total=None)
 
-        def advance(event: "Encoding") -> None:
-            bar.update(
-                task,
-                description=_how_far(event),
-                total=1.0 if event.share is not None else None,
-                completed=event.share or 0,
-            )
+        def announce(line: str) -> None:
+            bar.console.print(terminal.visible(line), markup=False, highlight=False)
 
-        yield (
-            lambda line: bar.console.print(terminal.visible(line), markup=False, highlight=False),
-            advance,
-        )
+        def advance(event: "Encoding") -> None:
+            # Without a known size, the bar only shows that something happens.
+            total = 1.0 if event.share is not None else None
+            bar.update(task, description=_how_far(event), total=total, completed=event.share or 0)
+
+        yield announce, advance
 
 
 def _announcement(event: object) -> str | None:
-    """What is said of an event that stands on its own."""
+    """Return the line that announces an event; None for those that only show progress."""
     from rnnlm.text.prepared.preparation import Sampled, Sampling
 
     ways = {
@@ -158,7 +161,10 @@ def _announcement(event: object) -> str | None:
     if isinstance(event, Sampling):
         return f"vocabulary of {ways[event.how].format(_megabytes(event.bytes))} ..."
     if isinstance(event, Sampled):
-        of = ways[event.how].format(_megabytes(event.bytes)) if event.how in ways else event.how
+        # A shared tokenizer was made of no sample: how says whose it is.
+        of = event.how
+        if of in ways:
+            of = ways[of].format(_megabytes(event.bytes))
         return (
             f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, "
             f"{terminal.duration(event.seconds)}"
@@ -167,11 +173,16 @@ def _announcement(event: object) -> str | None:
 
 
 def _how_far(event: "Encoding") -> str:
-    doing = "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens"
-    known = [] if event.share is None else [f"{event.share:.0%}"]
-    left = [] if event.seconds_left is None else [f"{terminal.duration(event.seconds_left)} left"]
-    rate = f"{event.bytes_per_second / 1e6:,.1f} MB/s"
-    return ", ".join([*known, f"{_megabytes(event.text_bytes)} of text", doing, rate, *left])
+    parts = [
+        f"{_megabytes(event.text_bytes)} of text",
+        "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
+        f"{event.bytes_per_second / 1e6:,.1f} MB/s",
+    ]
+    if event.share is not None:
+        parts.insert(0, f"{event.share:.0%}")
+    if event.seconds_left is not None:
+        parts.append(f"{terminal.duration(event.seconds_left)} left")
+    return ", ".join(parts)
 
 
 def _megabytes(count: int) -> str:

@@ -27,7 +27,7 @@ _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
 
 def _amount(text: str) -> int:
-    """A whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
+    """Read a whole number, maybe in thousands or millions: 500000, 500k, 1.5M."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)([kmg]?)", text.lower())
     if not found:
         raise click.BadParameter(f"{text!r} is not understood: write 500000, 500k or 1.5M.")
@@ -38,7 +38,7 @@ def _amount(text: str) -> int:
 @section(
     "Model",
     model_option,
-    output_option("Folder for the smaller one.", "DIR", required=True),
+    output_option("Folder for the smaller model.", "DIR", required=True),
     overwrite_option("Replace the model in DIR."),
 )
 @section(
@@ -46,12 +46,12 @@ def _amount(text: str) -> int:
     click.option("--threshold", type=float, metavar="1e-8",
                  help="Leave out n-grams without which perplexity rises by less than that share."),
     click.option("--ngrams", type=_amount, metavar="1M",
-                 help="The same, leaving at most so many n-grams of all orders."),
+                 help="The same, but keep at most so many n-grams of all orders."),
     click.option("--cutoffs", metavar="0,0,1",
                  help="Leave out n-grams seen at most so often in the text of --counts, by order; "
                       "the last repeats."),
     click.option("--counts", multiple=True, metavar="TEXT",
-                 help="The text to count, such as that of training; may be repeated."),
+                 help="Text to count, such as the training text; may be repeated."),
     click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),
     click.option("--max-vocab", type=int, metavar="N",
                  help="Keep the N most frequent words, </s> and <unk> included."),
@@ -63,7 +63,7 @@ def _amount(text: str) -> int:
         "--on",
         multiple=True,
         metavar="TEXT",
-        help="Tell perplexity before and after on TEXT; may be repeated.",
+        help="Measure perplexity before and after on TEXT; may be repeated.",
     ),
     text_options,
 )
@@ -80,19 +80,20 @@ def command(
     rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 
-    The n-grams that stay keep their probability; backoff weights are set anew, so that a model that
-    summed to one still does. Unigrams stay, and so does whatever a longer n-gram begins with. The
-    unigram probability of words that leave the vocabulary goes to <unk>. Several limits apply in
-    this order: vocabulary, order, counts, entropy. Counts are not stored in a model; to cut a new
-    one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy pruning than
-    other estimators do, as its lower orders are not made to tell how frequent a history is (Chelba
-    et al. 2010).
+    The n-grams that remain keep their probability; backoff weights are recomputed, so that a model
+    that summed to one still does. Unigrams remain, and so does whatever a longer n-gram begins
+    with. The unigram probability of words that leave the vocabulary goes to <unk>. Several limits
+    apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a model; to
+    cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy
+    pruning than other estimators do, as its lower orders are not made to tell how frequent a
+    history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
     name = named(model_name)
     from rnnlm.conversion.pruning import Limits, prune
 
-    counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
+    counted = corpus_of(counts, flags) if counts else None
+    measured = corpus_of(on, flags) if on else None
     with terminal.Progress():
         reduction = prune(
             name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite
@@ -101,8 +102,10 @@ def command(
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
-    before, after = _figures(reduction.before), _figures(reduction.after)
-    rows = [[name, figure, after.get(name, "0")] for name, figure in before.items()]
+
+    # An order that is gone has no n-grams.
+    before, after = _cells(reduction.before), _cells(reduction.after)
+    rows = [[name, cell, after.get(name, "0")] for name, cell in before.items()]
     terminal.print_table(["measure", "before", "after"], rows, right=["before", "after"])
     if reduction.threshold is not None:
         terminal.say(f"threshold: {reduction.threshold!r}")
@@ -116,20 +119,20 @@ def command(
     terminal.say(f"the smaller model is in {reduction.folder}")
 
 
-def _figures(size: "Size") -> dict[str, str]:
-    """The rows of the table; an order that is no longer there has no n-grams."""
-    counts: dict[str, int | None] = {
-        f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)
-    }
-    counts["n-grams"] = sum(size.ngrams)
-    counts |= {"vocabulary": size.vocabulary_size, "bytes": size.bytes}
-    figures = {name: terminal.cell(count) for name, count in counts.items()}
+def _cells(size: "Size") -> dict[str, str]:
+    """Return a column of the table: counts, and perplexities where a text is named."""
+    cells = {}
+    for order, count in enumerate(size.ngrams, start=1):
+        cells[f"{order}-grams"] = terminal.cell(count)
+    cells["n-grams"] = terminal.cell(sum(size.ngrams))
+    cells["vocabulary"] = terminal.cell(size.vocabulary_size)
+    cells["bytes"] = terminal.cell(size.bytes)
     if size.evaluation:
         for name in ("ppl_token", "ppl_token_no_oov"):
             metric = size.evaluation.metric(name)
-            figures[name] = "-" if metric is None else metric.shown(4)
-        figures["oov_words"] = terminal.cell(size.evaluation.oov_words)
-    return figures
+            cells[name] = "-" if metric is None else metric.shown(4)
+        cells["oov_words"] = terminal.cell(size.evaluation.oov_words)
+    return cells
 
 
 def _as_json(size: "Size") -> dict[str, Any]:

@@ -30,22 +30,19 @@ def command(name: str | None, as_json: bool) -> None:
     rnnlm recipes
     rnnlm recipes zaremba-small
 
-    Of one, also what it aims at, what it reached, by which command, and the sources.
+    Of one recipe, also what it aims at, what it reached, by which command, and the sources.
     """
     from rnnlm.recipes import recipe
 
     if as_json:
-        terminal.print_json(
-            *(recipe.record(recipe.load(each)) for each in ([name] if name else recipe.names()))
-        )
+        names = [name] if name else recipe.names()
+        terminal.print_json(*(recipe.record(recipe.load(each)) for each in names))
     elif name:
         _show(recipe.record(recipe.load(name)))
     else:
         lines = recipe.lines()
-        rows = [line.cells() for line in lines]
-        terminal.print_table(
-            ["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1
-        )
+        columns = ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
+        terminal.print_table(columns, [line.cells() for line in lines], gap=1)
         for line in LEGEND:
             terminal.say(line)
         if any(line.gpu != recipe.NONE for line in lines):

@@ -1,4 +1,4 @@
-"""`rnnlm report`: all of a training run as one page."""
+"""`rnnlm report`: a training run as one page."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ..options import output_option, overwrite_option
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@output_option("The page.", "FILE.html", required=True)
+@output_option("Page to write.", "FILE.html", required=True)
 @overwrite_option()
 def command(run: str, output: Path, overwrite: bool) -> None:
     """Write all that is known of a training run as one page.
@@ -20,10 +20,10 @@ def command(run: str, output: Path, overwrite: bool) -> None:
 
     RUN: the folder of a training run, or the name of a model.
 
-    The page shows what the model is, its figures with signatures and its settings; and as plots the
+    The page shows what the model is, its metrics with signatures, its settings, and plots of the
     learning curves, the learning rate, gradient norms, spectral radius and saturated units of each
-    layer, rollbacks and speed. A run that still goes on has a page, too, and so has one that
-    diverged and has left no model. The page is one file without scripts that loads nothing; a
+    layer, rollbacks and speed. A run that is not over has a page, too, and so has one that diverged
+    and has left no model. The page is one file without scripts that loads nothing; a
     browser in dark mode shows it dark.
     """
     from rnnlm.evaluation.run_report import report

@@ -1,5 +1,5 @@
-"""`rnnlm rescore`: n-best lists reordered with language models and encoder-decoders, and what that
-does to the word-error rate."""
+"""`rnnlm rescore`: reorder n-best lists with language models and encoder-decoders, and count word
+errors before and after."""
 
 import dataclasses
 import os
@@ -45,7 +45,7 @@ list_options = section(
     click.option("--sources", multiple=True, metavar="FILE",
                  help="Sources of translations, `utt words...` a line; may be repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
-                 help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
+                 help="Scores of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
                       "several add up."),
     options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
 )  # fmt: skip
@@ -55,11 +55,12 @@ mapping_options = section(
 )
 tuning_options = section(
     "Weights",
-    click.option("--no-words", is_flag=True, help="No weight for the number of words."),
+    click.option("--no-words", is_flag=True, help="Use no weight for the number of words."),
     click.option("--no-oov", is_flag=True,
-                 help="No weight for the number of words unknown to a model."),
+                 help="Use no weight for the number of words unknown to a model."),
     click.option("--each", is_flag=True,
-                 help="Also with the first model alone, the first two, and so on: what each adds."),
+                 help="Also rescore with the first model alone, the first two, and so on: what "
+                      "each adds."),
     options_of(RESCORING, "restarts", "seed"),
 )  # fmt: skip
 
@@ -107,7 +108,7 @@ tuning_options = section(
         metavar="FILE.json",
         help="Write the weights; - is standard output.",
     ),
-    overwrite_option("Replace files that are there."),
+    overwrite_option("Replace existing files."),
     json_option,
 )
 def command(
@@ -134,11 +135,15 @@ def command(
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
-    names = names or tuple(filter(None, [os.environ.get("RNNLM_MODEL")]))
+    default = os.environ.get("RNNLM_MODEL")
+    if not names and default:
+        names = (default,)
     refuse_if(not names, "which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
-    beside = one_on_stdout(outputs.values(), as_json)
+    results_apart = one_on_stdout(outputs.values(), as_json)
+
+    # A model that is named twice counts once.
     stages: list[Stage] = []
     weights: Weights | None
     if weights_file:
@@ -147,56 +152,49 @@ def command(
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
         weights = stages[-1].weights if stages else None
     _save(outputs, rescored, weights)
-    with beside:
-        (print_record if as_json else print_tables)(stages, rescored, weights)
+    with results_apart:
+        if as_json:
+            print_record(stages, rescored, weights)
+        else:
+            print_tables(stages, rescored, weights)
     _say_written(outputs, len(rescored.utterances))
 
 
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
-    """Which options go together."""
+    """Refuse options that contradict each other."""
     split, folds, apply_to = given["split"], given["folds"], given["apply_to"]
     refuse_if(
         bool(given["tune_on"]) == bool(weights_file),
         "weights come from --tune LIST or from --weights FILE, one of them.",
     )
     refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
-    why = (
-        "--split and --folds divide the list of --tune; one of them, without --apply or --weights."
-    )
-    refuse_if((split or folds) and (weights_file or apply_to or (split and folds)), why)
-    why = (
-        "--folds finds as many weights as there are folds: it goes without "
-        "--weights-output and --each."
-    )
-    refuse_if(folds and (given["weights_output"] or given["each"]), why)
-    why = "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output."
     refuse_if(
-        weights_file
-        and any(given[name] for name in ("no_words", "no_oov", "each", "weights_output")),
-        why,
+        (split or folds) and (weights_file or apply_to or (split and folds)),
+        "--split and --folds divide the list of --tune; one of them, without --apply or --weights.",
+    )
+    refuse_if(
+        folds and (given["weights_output"] or given["each"]),
+        "--folds finds as many weights as there are folds: it goes without "
+        "--weights-output and --each.",
+    )
+    is_tuning = any(given[name] for name in ("no_words", "no_oov", "each", "weights_output"))
+    refuse_if(
+        weights_file and is_tuning,
+        "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output.",
     )
 
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
-    """The files to write, by option; none of them is one that is read."""
+    """Return the files to write, by option; refuse one that is read, too."""
     from rnnlm.files.outputs import check_apart, check_file
 
-    outputs = {
-        name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]
-    }
-    check_apart(
-        outputs.values(),
-        filter(
-            None,
-            (
-                given["tune_on"],
-                given["apply_to"],
-                weights_file,
-                *given["references"],
-                *given["sources"],
-            ),
-        ),
-    )
+    outputs = {}
+    for name in ("output", "nbest_output", "weights_output"):
+        if given[name]:
+            outputs[name] = given[name]
+    inputs = [given["tune_on"], given["apply_to"], weights_file]
+    inputs += [*given["references"], *given["sources"]]
+    check_apart(outputs.values(), [path for path in inputs if path])
     for path in outputs.values():
         check_file(path, given["overwrite"])
     return outputs
@@ -221,15 +219,14 @@ def _read(source: str, given: dict[str, Any]) -> "list[Utterance]":
 
 
 def _say_written(outputs: dict[str, Path], utterances: int) -> None:
-    """What a log ends with."""
+    """Print where results were written, the last lines of a log."""
     for name, path in outputs.items():
-        if path != STANDARD_OUTPUT:
-            what = (
-                "weights"
-                if name == "weights_output"
-                else f"{utterances:,} utterance{'' if utterances == 1 else 's'}"
-            )
-            terminal.say(f"{what} written to {path}")
+        if path == STANDARD_OUTPUT:
+            continue
+        what = "1 utterance" if utterances == 1 else f"{utterances:,} utterances"
+        if name == "weights_output":
+            what = "weights"
+        terminal.say(f"{what} written to {path}")
 
 
 def _mapping(given: dict[str, Any]) -> "TextMapping":
@@ -240,16 +237,16 @@ def _mapping(given: dict[str, Any]) -> "TextMapping":
 
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
-    """The weights in a file, which say what the models read; options must not say otherwise."""
+    """Return the weights in a file, which say how the text is treated; refuse options that say
+    otherwise."""
     from rnnlm.rescoring.mert import read_weights
     from rnnlm.rescoring.settings import TextMapping
 
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
-        why = "the text is treated as it was when they were tuned"
         raise UsageError(
             f"the options for the text differ from those of {path}",
-            why,
+            "the text is treated as it was when they were tuned",
             "leave them out, or tune again",
         )
     return weights
@@ -258,7 +255,7 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
 def _applied(
     weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]
 ) -> "tuple[Weights, Rescored]":
-    """The weights in the file, and the list rescored with them."""
+    """Return the weights in the file, and the list rescored with them."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.rescorer import rescore
 
@@ -272,7 +269,8 @@ def _applied(
 def _tuned(
     names: dict[str, None], device: str, given: dict[str, Any]
 ) -> "tuple[list[Stage], Rescored]":
-    """The stages of tuning, and the last result; with folds, that alone."""
+    """Tune weights and rescore with them. Return the stages, and the result of the last one; with
+    folds there are no stages."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.nbest import even_and_odd
     from rnnlm.rescoring.rescorer import cross_validate, tune_and_rescore
@@ -282,10 +280,13 @@ def _tuned(
     settings = dataclasses.replace(
         settings, mapping=_mapping(given), words=not given["no_words"], oov=not given["no_oov"]
     )
+
+    # The list to tune on, and the one to rescore.
     tune_on = _read(given["tune_on"], given)
     apply_to = _read(given["apply_to"], given) if given["apply_to"] else tune_on
     if given["split"]:
         tune_on, apply_to = even_and_odd(tune_on)
+
     models = {name: scoring_model_of(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
@@ -299,13 +300,13 @@ def _save(outputs: dict[str, Path], rescored: "Rescored", weights: "Weights | No
     from rnnlm.rescoring.files import save_best, save_nbest
     from rnnlm.rescoring.mert import save_weights
 
-    if path := outputs.get("output"):
-        save_best(rescored, path)
-    if path := outputs.get("nbest_output"):
-        save_nbest(rescored, path)
-    path = outputs.get("weights_output")
-    if path and weights is not None:
-        save_weights(weights, path)
+    for name, path in outputs.items():
+        if name == "output":
+            save_best(rescored, path)
+        elif name == "nbest_output":
+            save_nbest(rescored, path)
+        elif weights is not None:
+            save_weights(weights, path)
 
 
 # ---- What `rnnlm rescore` prints.
@@ -324,59 +325,59 @@ _COLUMNS = [
 
 
 def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
-    """Word-error rates, then weights, for people."""
-    if rescored.rates:
-        rates = rescored.rates
-        results = [
-            ("with " + " + ".join(stage.models), stage.rescored.rates.rescored, stage.gain)
-            for stage in stages
-            if stage.rescored.rates
-        ]
-        results = results or [("rescored", rates.rescored, rates.gain)]
-        rows = [
-            _row(*each)
-            for each in [("1-best", rates.first, None), *results, ("oracle", rates.oracle, None)]
-        ]
+    """Print word-error rates, then weights, for people."""
+    rates = rescored.rates
+    if rates:
+        rows = [_row("1-best", rates.first, None)]
+        for stage in stages:
+            if stage.rescored.rates:
+                name = "with " + " + ".join(stage.models)
+                rows.append(_row(name, stage.rescored.rates.rescored, stage.gain))
+        if len(rows) == 1:
+            rows.append(_row("rescored", rates.rescored, rates.gain))
+        rows.append(_row("oracle", rates.oracle, None))
         terminal.print_table(_COLUMNS, rows, right=_COLUMNS[1:])
     else:
         terminal.say("no references: the list is rescored, errors are not counted")
+
     if weights:
-        rows = [
-            ["first pass", "1"],
-            *([name, f"{value:.4f}"] for name, value in weights.weights.items()),
-        ]
+        rows = [["first pass", "1"]]
+        for name, value in weights.weights.items():
+            rows.append([name, f"{value:.4f}"])
         terminal.print_table(["feature", "weight"], rows, right=["weight"])
-        if weights.tuned and stages:
-            tuned = weights.tuned
-            before, after = (
-                f"{errors / max(1, tuned.words):.2%}"
-                for errors in (tuned.errors_before, tuned.errors_after)
-            )
+
+        # Weights of a file were tuned by an earlier run, which said so.
+        tuned = weights.tuned
+        if tuned and stages:
+            words = max(1, tuned.words)
             terminal.say(
                 f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER "
-                f"{before} before, {after} after"
+                f"{tuned.errors_before / words:.2%} before, {tuned.errors_after / words:.2%} after"
             )
 
 
 def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
-    """The same as one object."""
+    """Print word-error rates and weights as one JSON object."""
     rates = rescored.rates
-    terminal.print_json({
-        "utterances": len(rescored.utterances),
-        **{name: _rate(getattr(rates, name)) if rates else None for name in ("first", "rescored",
-            "oracle")},
-        "gain": dataclasses.asdict(rates.gain) if rates else None,
-        "stages": [
+    record: dict[str, Any] = {"utterances": len(rescored.utterances)}
+    for name in ("first", "rescored", "oracle"):
+        record[name] = _rate(getattr(rates, name)) if rates else None
+    record["gain"] = dataclasses.asdict(rates.gain) if rates else None
+
+    # Without references there are no rates, in any stage.
+    record["stages"] = []
+    for stage in stages:
+        its = stage.rescored.rates
+        record["stages"].append(
             {
                 "models": stage.models,
-                "rescored": _rate(stage.rescored.rates.rescored) if stage.rescored.rates else None,
+                "rescored": _rate(its.rescored) if its else None,
                 "gain": dataclasses.asdict(stage.gain) if stage.gain else None,
                 "weights": stage.weights.weights,
             }
-            for stage in stages
-        ],
-        "weights": dataclasses.asdict(weights) if weights else None,
-    })  # fmt: skip
+        )
+    record["weights"] = dataclasses.asdict(weights) if weights else None
+    terminal.print_json(record)
 
 
 def _rate(rate: "WordErrorRate") -> dict[str, Any]:
@@ -388,14 +389,20 @@ def _row(name: str, rate: "WordErrorRate", gain: "Gain | None") -> list[str]:
 
     interval = "-"
     if rate.interval:
-        low, high = (shown(end, "percent") for end in (rate.interval.low, rate.interval.high))
+        low, high = shown(rate.interval.low, "percent"), shown(rate.interval.high, "percent")
         interval = f"{low} to {high}"
-    counts = [
-        f"{count:,}" for count in (rate.substitutions, rate.deletions, rate.insertions, rate.words)
+    gained = p_value = ""
+    if gain:
+        gained = shown(gain.interval.estimate if gain.interval else None, "percent")
+        p_value = f"{gain.p_value:.4f}"
+    return [
+        name,
+        shown(rate.wer, "percent"),
+        interval,
+        f"{rate.substitutions:,}",
+        f"{rate.deletions:,}",
+        f"{rate.insertions:,}",
+        f"{rate.words:,}",
+        gained,
+        p_value,
     ]
-    gained = (
-        [shown(gain.interval.estimate if gain.interval else None, "percent"), f"{gain.p_value:.4f}"]
-        if gain
-        else ["", ""]
-    )
-    return [name, shown(rate.wer, "percent"), interval, *counts, *gained]

@@ -2,8 +2,7 @@
 pairs."""
 
 import dataclasses
-import os
-import shlex
+import itertools
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import RnnlmWarning, notice
+from rnnlm.errors import RnnlmWarning
 
 from .. import options, terminal
 from ..options import Command, list_of, refuse_if, section
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
 
-# ---- The sources of `rnnlm score` with an encoder-decoder: where they stand, and what goes with
-# them.
+# ---- Sources, for encoder-decoders: where they are read from, and what goes with them.
 
 source_options = section(
     "Sources, for encoder-decoders",
@@ -52,9 +50,8 @@ def are_pairs(
     given: dict[str, Any],
     wants_minimal: bool,
 ) -> bool:
-    """Whether tables of the input hold pairs of a source and a target. Options that do not go
-    with each other, or not with the models, are wrong usage. wants_minimal: minimal pairs are
-    asked for."""
+    """Return whether tables of the input hold pairs of a source and a target. Refuse options that
+    contradict each other or the models. wants_minimal: minimal pairs are asked for."""
     from rnnlm.inference.span_scoring import reads_sources
 
     conditional = [name for name, model in models.items() if reads_sources(model)]
@@ -65,38 +62,35 @@ def are_pairs(
             f"{', '.join(asked)}: {next(iter(models))} is a language model, which reads no source.",
         )
         return False
+
+    # What an encoder-decoder cannot do.
     name = conditional[0]
     refuse_if(
         wants_minimal,
-        (
-            f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a "
-            "target given its source."
-        ),
+        f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a "
+        "target given its source.",
     )
     refuse_if(
         given["context"] == "carry",
-        (
-            f"--context carry: {name} is an encoder-decoder, which reads each target from its own "
-            "source."
-        ),
+        f"--context carry: {name} is an encoder-decoder, which reads each target from its own "
+        "source.",
     )
-    why = (
-        f"{name} is an encoder-decoder: which source have these sentences? Name it with "
-        "--source; --input takes pairs."
-    )
-    refuse_if(sentences and given["source"] is None, why)
+
+    # Each target needs a source, from one place.
+    has_source = given["source"] is not None
     refuse_if(
-        given["source"] is not None and len(asked) > 1,
-        f"{' and '.join(asked)}: the source is named twice.",
+        sentences and not has_source,
+        f"{name} is an encoder-decoder: which source have these sentences? Name it with "
+        "--source; --input takes pairs.",
     )
+    refuse_if(has_source and len(asked) > 1, f"{' and '.join(asked)}: the source is named twice.")
     if given["targets"]:
         idle = [option for its, option in _OF_TABLES.items() if given[its]]
         refuse_if(
-            idle,
-            f"{', '.join(idle)}: this is about tables, and --target names a file of plain lines.",
+            idle, f"{', '.join(idle)}: only for tables; --target names a file of plain lines."
         )
         refuse_if(not inputs, "--target: name the file of the sources with --input.")
-    return given["source"] is None and not given["targets"]
+    return not has_source and not given["targets"]
 
 
 # ---- score
@@ -119,10 +113,11 @@ def _measures(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> tuple[str, ...]:
     names = _names(context, option, value) or ()
-    if unknown := [name for name in names if name not in _MEASURES]:
-        raise click.BadParameter(
-            f"{unknown[0]!r} is none of {', '.join(_MEASURES)}.", context, option
-        )
+    for name in names:
+        if name not in _MEASURES:
+            raise click.BadParameter(
+                f"{name!r} is none of {', '.join(_MEASURES)}.", context, option
+            )
     return names
 
 
@@ -149,7 +144,7 @@ input_options = options.section(
     options_of(SENTENCES, "given_column", metavar="NAME"),
     options.special_symbols_option,
     click.option("--strict", is_flag=True,
-                 help="A line that has no score is an error, not a record without one."),
+                 help="Refuse a line that has no score, instead of writing its reason."),
 )  # fmt: skip
 result_options = options.section(
     "Scores",
@@ -180,10 +175,10 @@ output_options = options.section(
     click.option("--long", "is_long", is_flag=True,
                  help="Rows of several models below each other, with a column `model`; all columns "
                       "have names that R and Python take."),
-    options.output_option("Write rows or records there; - is standard output."),
+    options.output_option("File for rows or records; - is standard output."),
     click.option("--resume", is_flag=True,
                  help="Continue the --output of a run that was interrupted."),
-    options.overwrite_option("Replace files that are there."),
+    options.overwrite_option("Replace existing files."),
 )  # fmt: skip
 
 
@@ -223,20 +218,23 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
 
     Each sentence is scored alone from the start and with its end, unless options say otherwise.
-    Every input line has a record; a line that cannot be scored has the reason instead of figures.
+    Every input line has a record; a line that cannot be scored has the reason instead of numbers.
     Words are counted as the model's tokenizer cuts them: a mark that it splits off is a word.
     ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target |
     source).
     """
+    # All that can be wrong is found before a model is loaded.
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
         output, form = None, form or "jsonl"
     _check_split(given["split"])
     split = given.pop("word_split")
     _check_input(sentences, inputs, given)
-    form, plot = _format(form, as_json, output), None if pairs else given["plot"]
+    form = _format(form, as_json, output)
+    plot = None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
+
     models = options.load_models(model_names, device)
     given["are_pairs"] = are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
@@ -244,33 +242,20 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         return
     settings = _settings(given, split or "whitespace")
     is_long = given["is_long"]
+    # In the long form each model has its own rows: their tokens need not be the same.
     _check_side_by_side(models, settings, "jsonl" if is_long else form, plot)
+
     read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
+    has_region_names = bool(given["region_columns"])
     from .. import score_output
 
     if output:
         score_output.write(
-            output,
-            models,
-            read,
-            settings,
-            form,
-            resume,
-            overwrite,
-            bool(given["region_columns"]),
-            is_long,
+            output, models, read, settings, form, resume, overwrite, has_region_names, is_long
         )
     else:
-        score_output.show(
-            models,
-            read,
-            settings,
-            form,
-            rank or "logprob",
-            bool(inputs),
-            bool(given["region_columns"]),
-            is_long,
-        )
+        by = rank or "logprob"
+        score_output.show(models, read, settings, form, by, bool(inputs), has_region_names, is_long)
     if plot:
         draw(plot, models, plotted, settings)
 
@@ -282,7 +267,7 @@ def _check_input(
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
     options.refuse_if(
         sentences and idle,
-        f"{', '.join(idle)}: this is about --input, not about sentences that stand there.",
+        f"{', '.join(idle)}: only for --input, not for sentences given as arguments.",
     )
 
 
@@ -304,24 +289,20 @@ def _check_files(
 
         if output:
             outputs.check_file(output, overwrite or resume)
-        outputs.check_apart(filter(None, (output, plot)), sources.expand(inputs))
-    # who names a file means what is in it, more often than not
-    if file := next(filter(os.path.isfile, sentences), None):
-        notice(
-            f"{file!r} is scored as a sentence; there is a file of that name, too: --input "
-            f"{shlex.quote(file)} scores its lines"
-        )
+        written = [path for path in (output, plot) if path]
+        outputs.check_apart(written, sources.expand(inputs))
+    options.notice_file(sentences, "scored as a sentence", "scores its lines")
 
 
 def _check_side_by_side(
     models: dict[str, Any], settings: "ScoringSettings", form: str, plot: Path | None
 ) -> None:
-    """Make sure that what several models have a row for is the same for all: tokens are, where
-    their tokenizers are."""
-    rows = form != "jsonl" and (
-        settings.with_tokens or (settings.with_words and settings.split == "tokens")
-    )
-    if len(models) > 1 and (rows or (plot and settings.split == "tokens")):
+    """Make sure that several models have the same rows, if they share rows: tokens are the same
+    where the tokenizers are."""
+    has_tokens = settings.split == "tokens"
+    has_rows = settings.with_tokens or (settings.with_words and has_tokens)
+    is_shared = (has_rows and form != "jsonl") or (has_tokens and plot)
+    if is_shared and len(models) > 1:
         from rnnlm.scoring.several_models import check_same_tokens
 
         check_same_tokens(models)
@@ -332,14 +313,14 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
         as_json and form not in (None, "jsonl"),
         f"--json and --output-format {form} contradict each other.",
     )
-    by_name = _SUFFIXES.get(output.suffix.lower()) if output else "table"
-    chosen = "jsonl" if as_json else form or by_name
-    why = (
-        "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
-        "add --output-format csv, tsv, jsonl or parquet."
-    )
+    chosen = "jsonl" if as_json else form
+    if chosen is None:
+        chosen = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if chosen is None or (output and chosen == "table"):
-        raise click.UsageError(why)
+        raise click.UsageError(
+            "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
+            "add --output-format csv, tsv, jsonl or parquet."
+        )
     return chosen
 
 
@@ -352,10 +333,11 @@ def _check_options(
     split: str | None,
     given: dict[str, Any],
 ) -> None:
-    options.refuse_if(resume and not output, "--resume is about a file: name it with --output.")
+    # What goes with a file, and with which files.
+    options.refuse_if(resume and not output, "--resume needs --output FILE.")
     options.refuse_if(
         overwrite and not (output or given["plot"]),
-        "--overwrite is about a file: name it with --output or --plot.",
+        "--overwrite needs --output FILE or --plot FILE.",
     )
     options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
     options.refuse_if(
@@ -370,26 +352,26 @@ def _check_options(
     )
     options.refuse_if(
         given["is_long"] and form in ("table", "jsonl"),
-        "--long is about rows: add --output-format csv or tsv, or -o FILE.csv.",
+        "--long needs rows: add --output-format csv or tsv, or -o FILE.csv.",
     )
+
+    # What goes with words and regions. A table has rows of one kind.
     has_words = given["with_words"] or given["next_words"]
     has_regions = given["region_mark"] is not None or given["region_columns"]
-    is_one_table = (
-        form in ("tsv", "csv", "parquet") and given["with_tokens"] and (has_words or has_regions)
-    )
+    is_file_of_rows = form in ("tsv", "csv", "parquet")
     options.refuse_if(
-        is_one_table,
+        is_file_of_rows and given["with_tokens"] and (has_words or has_regions),
         "--tokens and words or regions are two tables: choose one, or --output-format jsonl.",
     )
-    options.refuse_if(given["measures"] and not has_words, "--with is about words: add --words.")
+    options.refuse_if(given["measures"] and not has_words, "--with needs --words.")
     options.refuse_if(
         split and not (has_words or has_regions or given["plot"]),
-        f"--word-split {split} is about words: add --words.",
+        f"--word-split {split} needs --words.",
     )
 
 
 def _check_split(split: str | None) -> None:
-    """Refuse, for one release, what --word-split is for now."""
+    """Refuse, for one release, values of --split that belong to --word-split now."""
     options.refuse_if(
         split in _SPLITS,
         f"--split names the split of a data set; what words are, --word-split {split} says.",
@@ -399,6 +381,7 @@ def _check_split(split: str | None) -> None:
 def _settings(given: dict[str, Any], split: "Split") -> "ScoringSettings":
     from rnnlm.scoring.settings import ScoringSettings
 
+    # Next words are those of words, whether or not these are asked for.
     return ScoringSettings(
         bool(given["with_tokens"]), bool(given["with_words"] or given["next_words"]),
         given["word_surprisal"], given["next_words"], given["eos"],
@@ -417,14 +400,17 @@ def _sentences(
     if sentences:
         return of_texts(sentences, given["given"], given["region_mark"], given["source"])
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        what = (
-            "a table of pairs from the terminal, with a header"
-            if given["are_pairs"]
-            else "sentences from the terminal, one a line"
-        )
+        what = "sentences from the terminal, one a line"
+        if given["are_pairs"]:
+            what = "a table of pairs from the terminal, with a header"
         terminal.say(f"reading {what}; Ctrl-D ends")
-    usual: tuple[str, ...] | None = () if form == "table" else None
-    keep = {("all",): None, ("none",): (), None: usual}.get(given["keep"], given["keep"])
+
+    # None keeps all columns of the input; a ranked table would have no room for them.
+    keep = given["keep"]
+    if keep == ("all",) or (keep is None and form != "table"):
+        keep = None
+    elif keep in (("none",), None):
+        keep = ()
     return read_sentences(inputs or ("-",), SentenceSettings(
         given["column"], given["id_column"], given["given_column"], given["given"],
         given["split"] or "train",
@@ -440,10 +426,10 @@ def _sentences(
 def keeping(
     sentences: "Iterator[Sentence]", plot: Path | None
 ) -> "tuple[Iterator[Sentence], list[Sentence]]":
-    """All of `sentences`, and a list that holds the first of them, as many as the plot needs to
-    know, as soon as they are read."""
+    """Return all of `sentences`, and a list that the first of them are added to when they are read:
+    as many as the plot needs to know."""
     kept: list[Sentence] = []
-    return (_keeping(sentences, kept), kept) if plot else (sentences, kept)
+    return (_keeping(sentences, kept) if plot else sentences), kept
 
 
 def _keeping(sentences: "Iterator[Sentence]", kept: "list[Sentence]") -> "Iterator[Sentence]":
@@ -458,14 +444,13 @@ def _keeping(sentences: "Iterator[Sentence]", kept: "list[Sentence]") -> "Iterat
 def draw(
     path: Path, models: dict[str, Any], kept: "list[Sentence]", settings: "ScoringSettings"
 ) -> None:
-    """Plot the sentences that were kept. They are scored once more: a run that goes on where
-    another one stopped has only the rest."""
+    """Plot the sentences that were kept. They are scored once more: a resumed run has only the
+    rest."""
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.several_models import score_chunks_of_models
 
+    with_words = dataclasses.replace(settings, with_words=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RnnlmWarning)  # it was said before
-        chunks = list(
-            score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True))
-        )
-    plot_surprisals([scores for chunk in chunks for scores in chunk], path)
+        warnings.simplefilter("ignore", RnnlmWarning)  # they were shown before
+        chunks = list(score_chunks_of_models(models, kept, with_words))
+    plot_surprisals(list(itertools.chain.from_iterable(chunks)), path)

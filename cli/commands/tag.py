@@ -1,7 +1,5 @@
 """`rnnlm tag`: labels of words, in a table or written into the file they came from."""
 
-import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rnnlm.errors import TextError, notice
+from rnnlm.errors import TextError
 
 from .. import options, terminal
 from ..options import Command
@@ -32,39 +30,38 @@ _SUFFIXES = {
 input_options = options.section(
     "Input",
     click.option("--input", "source", metavar="FILE",
-                 help="A file to be tagged, compressed or not; - is standard input."),
+                 help="A file to tag, compressed or not; - is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "text"]),
                  default="auto", metavar="NAME",
                  help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a "
-                      "line.  [default: told by its content]"),
+                      "line.  [default: inferred from the content]"),
     click.option("--column", metavar="NAME",
                  help="Column of the words.  [default: as in training data]"),
     click.option("--tokenised", is_flag=True,
-                 help="Sentences are split into words already: by white space."),
+                 help="Words are already separated by white space."),
     options.encoding_option,
 )  # fmt: skip
 search_options = options.section(
     "Labels",
     click.option("--nbest", type=click.IntRange(1), default=1, metavar="N",
-                 help="The N best label sequences of each sentence."),
+                 help="Show the N best label sequences of each sentence."),
     click.option("--probabilities", is_flag=True,
-                 help="The probability of each word's label; of a CRF the marginal."),
+                 help="Show the probability of each word's label; of a CRF the marginal."),
     click.option("--constrained/--unconstrained", default=None,
                  help="Spans keep to their scheme (no I-X after O), or labels may follow each "
                       "other in any way.  [default: as trained]"),
     click.option("--beam", type=click.IntRange(1), metavar="N",
-                 help="Label sequences that are kept at each word, with label feedback.  [default: "
-                      "as many as --nbest]"),
+                 help="With label feedback: keep N label sequences at each word.  [default: as "
+                      "many as --nbest]"),
 )  # fmt: skip
 output_options = options.section(
     "Output",
     options.json_option,
     click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
                  help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw "
-                      "text by the suffix of -o, or as the "
-                      "training data]"),
-    options.output_option("Write there; - is standard output."),
-    options.overwrite_option("Replace a file that is there."),
+                      "text by the suffix of -o, or as the training data]"),
+    options.output_option("File to write; - is standard output."),
+    options.overwrite_option("Replace an existing file."),
 )  # fmt: skip
 
 
@@ -95,8 +92,8 @@ def command(
     kept. A model of letters and sounds takes words, or the letters of one word with spaces between
     them.
 
-    --json prints, for each sentence, its words and labels, with --nbest and --probabilities all
-    that was asked for.
+    --json prints, for each sentence, its words and labels; with --nbest and --probabilities also
+    these.
     """
     _check(sentences, source, as_json, output, overwrite, nbest, given)
     from rnnlm.tasks.labels import files
@@ -128,21 +125,18 @@ def _check(
     given: dict[str, Any],
 ) -> None:
     options.refuse_if(sentences and source is not None, "give sentences or --input, one of them.")
-    idle = [
-        option
-        for option in ("--input-format", "--column", "--encoding-errors")
-        if given[_NAMES[option]] not in (None, "auto")
-    ]
+    idle = [option for option, name in _NAMES.items() if given[name] not in (None, "auto")]
     options.refuse_if(
         sentences and idle,
-        f"{', '.join(idle)}: this is about --input, not about sentences that stand there.",
+        f"{', '.join(idle)}: only for --input, not for sentences given as arguments.",
     )
     options.refuse_if(
         as_json and given["output_form"], "--json and --output-format contradict each other."
     )
-    is_document = not as_json and not (sentences and not output and not given["output_form"])
+    is_table = sentences and not output and not given["output_form"]
     options.refuse_if(
-        is_document and nbest > 1, "a file has room for one label a word: --json shows the N best."
+        nbest > 1 and not as_json and not is_table,
+        "a file has room for one label a word: --json shows the N best.",
     )
     options.check_output(output, overwrite, source)
 
@@ -157,7 +151,7 @@ def _document(
     output: Path | None,
     given: dict[str, Any],
 ) -> "Document":
-    """What is to be tagged, and the format it is to be written in."""
+    """Return the sentences to tag, and the format to write them in."""
     from rnnlm.tasks.labels import files
 
     suffix = output.suffix.lower() if output else ""
@@ -170,23 +164,20 @@ def _document(
         _SUFFIXES.get(suffix),
     )
     if not sentences:
-        if source is None and sys.stdin is not None and sys.stdin.isatty():
-            terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
-        return files.of_file(codec, "-" if source is None else source, settings)
+        if source is None:
+            source = "-"
+            if sys.stdin is not None and sys.stdin.isatty():
+                terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
+        return files.of_file(codec, source, settings)
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
-            raise TextError(f"sentence {number} has no words", "nothing stands in it")
-    # who names a file means what is in it, more often than not
-    if file := next(filter(os.path.isfile, sentences), None):
-        notice(
-            f"{file!r} is tagged as a sentence; there is a file of that name, too: --input "
-            f"{shlex.quote(file)} tags what is in it"
-        )
+            raise TextError(f"sentence {number} has no words", "it is empty")
+    options.notice_file(sentences, "tagged as a sentence", "tags what is in it")
     return files.of_texts(codec, sentences, settings)
 
 
 def _counted(found: Iterable[T]) -> Iterator[T]:
-    """What is found, while stderr says how far it is."""
+    """Pass on what is found, and show the progress."""
     with terminal.Progress() as said:
         for number, each in enumerate(found, start=1):
             said(f"{number:,} sentences tagged")
@@ -201,23 +192,30 @@ DIGITS = 4
 def show(
     sentences: "Sequence[TaggedSentence]", codec: "Codec", with_probabilities: bool, is_nbest: bool
 ) -> None:
-    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. One sentence
-    alone has no number."""
+    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. A single sentence
+    has no number."""
     from rnnlm.tasks.labels.splitting import is_of_letters
 
-    make = _of_letters if is_of_letters(codec) else _nbest if is_nbest else _words
-    rows = [
-        row
-        for number, each in enumerate(sentences, start=1)
-        for row in make(each, number, with_probabilities, is_nbest)
-    ]
-    dropped = set() if len(sentences) > 1 or make is _of_letters else {"sentence"}
+    make = _words
+    if is_of_letters(codec):
+        make = _of_letters
+    elif is_nbest:
+        make = _nbest
+    rows = []
+    for number, each in enumerate(sentences, start=1):
+        rows += make(each, number, with_probabilities, is_nbest)
+
+    # Columns that would be the same in all rows are dropped.
+    dropped: set[str] = set()
+    if len(sentences) == 1 and make is not _of_letters:
+        dropped.add("sentence")
     if make is _nbest and len(codec.columns) == 1:
         dropped.add("column")
     columns = [name for name in rows[0] if name not in dropped]
-    right = [
-        name for name in columns if name in ("sentence", "rank") or name.endswith("probability")
-    ]
+    right = []
+    for name in columns:
+        if name in ("sentence", "rank") or name.endswith("probability"):
+            right.append(name)
     terminal.print_table(columns, [[row[name] for name in columns] for row in rows], right)
 
 
@@ -230,15 +228,14 @@ def _words(
         for name, labels in found.labels.items():
             row[name] = labels[place]
             if with_probabilities:
-                row[f"{name}_probability"] = _figure(
-                    found.probabilities[name][place][labels[place]]
-                )
+                probability = found.probabilities[name][place][labels[place]]
+                row[f"{name}_probability"] = _shown(probability)
+        # Labels of the sentence are repeated beside each word.
         for name, label in found.sentence_labels.items():
             row[name] = label
             if with_probabilities:
-                row[f"{name}_probability"] = _figure(
-                    found.sentence_probabilities[name].get(label, 0.0)
-                )
+                probability = found.sentence_probabilities[name].get(label, 0.0)
+                row[f"{name}_probability"] = _shown(probability)
         rows.append(row)
     return rows
 
@@ -249,16 +246,16 @@ def _nbest(
     rows = []
     for name, best in found.nbest.items():
         for rank, each in enumerate(best, start=1):
-            labels = " ".join(
-                f"{word}/{label}" for word, label in zip(found.words, each.labels, strict=True)
-            )
+            pairs = zip(found.words, each.labels, strict=True)
+            labels = " ".join(f"{word}/{label}" for word, label in pairs)
             rows.append(_ranked(number, name, rank, each.probability, labels))
+
+    # Of labels of the sentence, no more than there are label sequences.
     for name, probabilities in found.sentence_probabilities.items():
         most = max(map(len, found.nbest.values()))
-        rows += [
-            _ranked(number, name, rank, p, label)
-            for rank, (label, p) in enumerate([*probabilities.items()][:most], start=1)
-        ]
+        likeliest = list(probabilities.items())[:most]
+        for rank, (label, probability) in enumerate(likeliest, start=1):
+            rows.append(_ranked(number, name, rank, probability, label))
     return rows
 
 
@@ -267,7 +264,7 @@ def _ranked(number: int, column: str, rank: int, probability: float, labels: str
         "sentence": str(number),
         "column": column,
         "rank": str(rank),
-        "probability": _figure(probability),
+        "probability": _shown(probability),
         "labels": labels,
     }
 
@@ -279,15 +276,17 @@ def _of_letters(
     rows = []
     for name, best in found.nbest.items():
         for rank, each in enumerate(best, start=1):
-            row = {"word": word} | ({"rank": str(rank)} if is_nbest else {})
-            row |= (
-                {"probability": _figure(each.probability)} if is_nbest or with_probabilities else {}
-            )
-            rows.append(row | {name: " ".join(each.labels)})
+            row = {"word": word}
+            if is_nbest:
+                row["rank"] = str(rank)
+            if is_nbest or with_probabilities:
+                row["probability"] = _shown(each.probability)
+            row[name] = " ".join(each.labels)
+            rows.append(row)
     return rows
 
 
-def _figure(probability: float) -> str:
-    return (
-        terminal.number(probability, DIGITS) if probability >= 10**-DIGITS else f"{probability:.2g}"
-    )
+def _shown(probability: float) -> str:
+    if probability < 10**-DIGITS:
+        return f"{probability:.2g}"
+    return terminal.number(probability, DIGITS)

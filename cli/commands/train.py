@@ -45,10 +45,10 @@ task_options = section(
         "--labels",
         multiple=True,
         metavar="FILE",
-        help="Labels of TEXT, in a file of their own; line by line.",
+        help="Labels of TEXT in a separate file, line by line.",
     ),
-    click.option("--valid-labels", multiple=True, metavar="FILE", help="Those of --valid."),
-    click.option("--test-labels", multiple=True, metavar="FILE", help="Those of --test."),
+    click.option("--valid-labels", multiple=True, metavar="FILE", help="Labels of --valid."),
+    click.option("--test-labels", multiple=True, metavar="FILE", help="Labels of --test."),
     options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     options_of(LABELS, "multi_label", before="With classification: "),
@@ -57,15 +57,15 @@ task_options = section(
         "--target",
         multiple=True,
         metavar="FILE",
-        help="With seq2seq: what is to be written for each line of TEXT.",
+        help="With seq2seq: the target of each line of TEXT.",
     ),
     click.option(
         "--valid-target",
         multiple=True,
         metavar="FILE",
-        help="That of --valid; several are several references.",
+        help="Targets of --valid; repeat it for several references.",
     ),
-    click.option("--test-target", multiple=True, metavar="FILE", help="That of --test."),
+    click.option("--test-target", multiple=True, metavar="FILE", help="Targets of --test."),
     options_of(PAIRS, "target_column", before="With seq2seq: ", metavar="NAME"),
     options_of(PAIRS, "skip_empty", before="With seq2seq: "),
 )
@@ -74,7 +74,7 @@ model_options = section(
     click.option(
         "--model",
         metavar="KIND",
-        help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; of tasks also bag and cnn.",
+        help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; with --task also bag, cnn.",
     ),
     click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
     click.option(
@@ -112,14 +112,14 @@ model_options = section(
     click.option(
         "--init-from-reversed",
         metavar="MODEL",
-        help="Of a task's backward layers: a language model of --set reversed=true.",
+        help="With --task: start the backward layers from a language model of --set reversed=true.",
     ),
     click.option(
         "--contextual",
         multiple=True,
         metavar="MODEL",
-        help="With --task: a language model whose layers are read beside the words, and "
-        "stay as they are; may be repeated.",
+        help="With --task: a language model whose layers are read beside the words, and are "
+        "not trained; may be repeated.",
     ),
     click.option(
         "--embeddings",
@@ -171,8 +171,8 @@ saving_options = section(
     ),
     overwrite_option("Replace the model in DIR; without -o, the unfinished run."),
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
-                 help="Go on with the run in DIR; its budget counts from its start. auto: if there "
-                      "is one, else start."),
+                 help="Resume the run in DIR; its budget counts from its start. auto: resume if "
+                      "there is one, else start."),
     options_of(RUN, "save_every", metavar="INTERVAL"),
 )  # fmt: skip
 
@@ -181,16 +181,21 @@ saving_options = section(
 
 
 class _Command(Command):
-    """Takes `--resume auto` beside `--resume`, which other words may follow."""
+    """A command that takes `--resume auto` as well as `--resume`, after which other words may
+    come."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        end = arguments.index("--") if "--" in arguments else len(arguments)
+        end = len(arguments)
+        if "--" in arguments:
+            end = arguments.index("--")
         words: list[str] = []
         for word in arguments[:end]:
-            if word == "auto" and words[-1:] == ["--resume=yes"]:
+            if word == "--resume":
+                words.append("--resume=yes")
+            elif word == "auto" and words[-1:] == ["--resume=yes"]:
                 words[-1] = "--resume=auto"
             else:
-                words.append("--resume=yes" if word == "--resume" else word)
+                words.append(word)
         return super().parse_args(context, [*words, *arguments[end:]])
 
 
@@ -231,29 +236,24 @@ def command(context: click.Context, **given: Any) -> None:
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and
-    seed, and DIR/grid.tsv and DIR/curves.svg tell what came of them. The same command again trains
-    only what is missing.
+    seed; DIR/grid.tsv and DIR/curves.svg have the results. The same command again trains only what
+    is missing.
 
-    The model that is kept is the one of the best validation: each figure that is shown as one takes
-    part. Validations cost a tenth of training at most; in a short run they read a part of the
-    validation text, and a note says so. The exact evaluation at the end reads all of it.
+    The model that is kept is the one with the best validation; each validation whose metric is
+    shown takes part. Validations cost a tenth of training at most; in a short run they read a part
+    of the validation text, and a note says so. The exact evaluation at the end reads all of it.
 
-    Ctrl-C, TERM or HUP end training at once, all of it stored; USR1 stores it and training goes on.
-    To be safe overnight, repeat the same command with --resume auto until it ends well.
+    Ctrl-C, TERM or HUP end training at once, and store all of it; USR1 stores it and training goes
+    on. To be safe overnight, repeat the same command with --resume auto until it ends well.
 
     When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess,
     training goes back to its last good state at half the learning rate, three times at most (--set
     rollbacks=3, rollback_factor=0.5).
     """
-    as_json, dry_run, count = (
-        given.pop("as_json"),
-        given.pop("dry_run"),
-        given.pop("processes") or 1,
-    )
+    as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
+    count = given.pop("processes") or 1
     grid, equal = given.pop("grid"), given.pop("equal")
-    refuse_if(
-        equal and not grid, "--equal is about the runs of a grid: name its settings with --grid."
-    )
+    refuse_if(equal and not grid, "--equal needs --grid.")
     if grid:
         from ..grid import train_grid
 
@@ -261,6 +261,7 @@ def command(context: click.Context, **given: Any) -> None:
         context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
     from ..processes import end_with_parent, launch, reported_once
 
+    # The first process starts the others, which run this command, too.
     if _is_to_launch(count) and not dry_run:
         context.exit(launch(count, context.find_root().obj, given["threads"]))
     end_with_parent()
@@ -269,7 +270,7 @@ def command(context: click.Context, **given: Any) -> None:
 
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
-    """This process's part of the command; of several, the first one speaks."""
+    """Run this process's part of the command. Of several processes, only the first one prints."""
     from rnnlm.system import current_rank, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import plan as plan_of
@@ -288,21 +289,22 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
                 hint="write the text to a file and name the file",
             )
         with terminal.Progress() as progress:
-            plan = (
-                plan_of(request, silent)
-                if here.rank
-                else plan_of(request, progress, announce=_announce)
-            )
+            if here.rank:
+                plan = plan_of(request, silent)
+            else:
+                plan = plan_of(request, progress, announce=_announce)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
         return
+
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
     try:
         finished = _train(plan, signals, speaks=not here.rank)
         if finished is not None:
             _show_results(plan, finished, as_json, bool(signals.ending))
     except TrainingError as error:
+        # Somebody who stops a run too early for a model still gets the exit code of the signal.
         if not signals.ending:
             raise
         terminal.show_error(error.what, error.why, error.hint)
@@ -317,7 +319,7 @@ def _announce(destination: "Destination") -> None:
 
 
 def _is_to_launch(count: int) -> bool:
-    """Whether processes are to be started: this one is not one of them."""
+    """Return whether this process is to start the processes of the run: it is not one of them."""
     from rnnlm.system import current_rank
 
     from ..processes import LAUNCHED
@@ -334,14 +336,19 @@ def _request(given: dict[str, Any]) -> "Request":
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
     own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
-    flags = text_flags(given) | {name: value for name, value in given.items() if value is not None}
+
+    # What is left sets settings, by their names.
+    flags = text_flags(given)
+    flags |= {name: value for name, value in given.items() if value is not None}
     return Request(**own, flags=flags)
 
 
 def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished | None":
-    """Run the plan under the display, if this process is the one that `speaks`; its last event.
-    Signals are handled from the first step on, before which there is nothing to save, until the
-    exact evaluation at the end, by when all is saved: it may be cut off."""
+    """Run the plan, and show it if this process is the one that `speaks`. Return the last event.
+
+    Signals are handled from the first step, before which there is nothing to save, to the exact
+    evaluation at the end, by when all is saved, so that it may be cut off.
+    """
     from rnnlm.events import Evaluating, Finished, Started, TrainingState
     from rnnlm.training import run as training
 
@@ -353,7 +360,10 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
                 if isinstance(event, Started):
                     trained.enter_context(signals)
         return None
-    terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
+
+    # What is going to happen.
+    recipe = f", recipe {plan.recipe}" if plan.recipe else ""
+    terminal.say(f"training: {plan.kind.name}{recipe}")
     if plan.finished:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume and isinstance(plan.initial, TrainingState):
@@ -363,6 +373,7 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
+
     with contextlib.ExitStack() as trained, display_for(plan.kind) as display:
         wishes = signals.wants_end, signals.wants_saving
         for event in training.run(plan, *wishes, display.evaluating):
@@ -390,6 +401,7 @@ def _show_results(
             how = "again" if is_usual else f"with -o {finished.folder} --resume"
             terminal.say(f"to continue: run the same command {how}")
     else:
+        # A budget of time gives another number of steps on another day.
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
@@ -401,12 +413,19 @@ def _show_results(
             f"saved in {finished.folder}, step {finished.step:,}, after "
             f"{terminal.duration(finished.seconds)}{early}"
         )
+
+    # Metrics on validation and test text, if the exact evaluation came to its end.
     if as_json:
-        shown = {
-            name: getattr(finished, name)
-            for name in ("folder", "step", "steps", "stopped", "seconds", "results")
-        }
-        terminal.print_json(shown | {"seconds": round(finished.seconds, 2)})
+        terminal.print_json(
+            {
+                "folder": finished.folder,
+                "step": finished.step,
+                "steps": finished.steps,
+                "stopped": finished.stopped,
+                "seconds": round(finished.seconds, 2),
+                "results": finished.results,
+            }
+        )
         return
     if not finished.results:
         return
@@ -428,16 +447,20 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
         "output": str(plan.output),
     }
     if as_json:
-        settings = {
-            name: {"value": value, "origin": origin} for name, value, origin, _ in plan.describe()
-        }
+        settings = {}
+        for name, value, origin, _ in plan.describe():
+            settings[name] = {"value": value, "origin": origin}
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
     terminal.print_table(["setting", "value", "origin", "what it is"], rows, gap=2)
+
+    # The parameters of an n-gram model are not known before its text is counted.
     for name, value in sizes.items():
         if value is None:
-            value = "known once counted"
-        click.echo(
-            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}"
-        )
+            shown = "known once counted"
+        elif isinstance(value, int):
+            shown = f"{value:,}"
+        else:
+            shown = terminal.visible(value)
+        click.echo(f"{name}: {shown}")

@@ -1,8 +1,6 @@
-"""`rnnlm translate`: what an encoder-decoder writes for lines."""
+"""`rnnlm translate`: what an encoder-decoder writes for each line."""
 
 import contextlib
-import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-# any asks for samples
+# each of these asks for samples
 _SAMPLING = (
     "sample",
     "num",
@@ -48,12 +46,11 @@ input_options = options.section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="Lines to translate, or a table of them (see --column); compressed or not; - "
-                      "is "
-                 "standard input."),
+                      "is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
                  default="auto", metavar="NAME",
-                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix "
-                      "and content]"),
+                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: inferred "
+                      "from suffix and content]"),
     options_of(
         PAIRS, "column", metavar="NAME", default_is="as in the training data, or as usual"
     ),
@@ -70,7 +67,9 @@ search_options = options.section(
 )
 sampling_options = options.section(
     "Samples, instead of a search",
-    click.option("--sample", is_flag=True, help="Draw lines. Any option of this section does so."),
+    click.option(
+        "--sample", is_flag=True, help="Draw outputs. Any option of this section does so."
+    ),
     click.option(
         "--num",
         type=click.IntRange(1),
@@ -87,16 +86,18 @@ unknown_options = options.section("Unknown words", options_of(DECODING, "unknown
 output_options = options.section(
     "Output",
     options.json_option,
-    options_of(DECODING, "attention", help="With --json: what each token of a line looked at."),
+    options_of(
+        DECODING, "attention", help="With --json: the attention of each output token to the source."
+    ),
     click.option(
         "--attention-plot",
         "plot",
         type=options.PATH,
         metavar="FILE.svg",
-        help="Draw that of the first line: .svg, .png or .pdf.",
+        help="Draw the attention of the first line: .svg, .png or .pdf.",
     ),
-    options.output_option("Write there; - is standard output."),
-    options.overwrite_option("Replace files that are there."),
+    options.output_option("File to write; - is standard output."),
+    options.overwrite_option("Replace existing files."),
 )
 
 
@@ -121,11 +122,11 @@ def command(
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
     rnnlm translate -m answers --interactive
 
-    For each line that goes in one comes out, in the same order: an empty one where there are no
-    words. With --nbest or --num they are rows of a table.
+    Each input line gives one output line, in the same order; a line without words gives an empty
+    one. With --nbest or --num, outputs are rows of a table.
 
-    --json prints, for each source, all its lines with their log-probabilities (rnnlm rescore reads
-    that).
+    --json prints, for each source, all its outputs with their log-probabilities (rnnlm rescore
+    reads that).
     """
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
@@ -137,13 +138,11 @@ def command(
     if given["interactive"]:
         _converse(translator, as_json, given)
         return
+    read = _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
     kept: list[TranslatedLine] = []
-    found = _counted(
-        translator.translate(
-            _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
-        ),
-        kept,
-    )
+    found = _counted(translator.translate(read), kept)
+
+    # One line for each source is text; several are rows, of a table where somebody looks at them.
     if as_json:
         options.put(translation_as_json(found), output)
     elif settings.nbest == translator.num == 1:
@@ -162,42 +161,41 @@ def _check(
     options.refuse_if(lines and source is not None, "give lines or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
-        lines and idle,
-        f"{', '.join(idle)}: this is about --input, not about lines that stand there.",
+        lines and idle, f"{', '.join(idle)}: only for --input, not for lines given as arguments."
     )
     options.refuse_if(
         given["attention"] and not as_json,
         "--attention is shown by --json; --attention-plot draws it.",
     )
-    searched = [
-        f"--{name.replace('_', '-')}"
-        for name in ("beam", "length_power", "nbest")
-        if given[name] is not None
-    ]
-    drawn = [f"--{name.replace('_', '-')}" for name in _asked(given)]
-    options.refuse_if(
-        searched and drawn,
-        f"{', '.join(searched)} and {', '.join(drawn)}: lines are searched for or drawn, not both.",
-    )
+
+    # Lines are either searched for or drawn.
+    searched = [name for name in ("beam", "length_power", "nbest") if given[name] is not None]
+    drawn = _asked(given)
+    if searched and drawn:
+        flags = [", ".join(map(_flag, names)) for names in (searched, drawn)]
+        raise click.UsageError(f"{' and '.join(flags)}: lines are searched for or drawn, not both.")
+
+    # A conversation is one of plain lines.
     if given["interactive"]:
         options.refuse_if(
             lines or source is not None,
             "--interactive reads what is typed, or standard input: give no lines or --input.",
         )
-        more = (given["nbest"] or given["num"] or 1) > 1
+        has_several = (given["nbest"] or given["num"] or 1) > 1
         options.refuse_if(
-            more and not as_json, "--interactive answers with one line: --json shows several."
+            has_several and not as_json,
+            "--interactive answers with one line: --json shows several.",
         )
-        about = [
-            option
-            for option in ("--input-format", "--column", "--delimiter")
-            if given[_ABOUT_INPUT[option]] not in (None, "auto")
-        ]
-        options.refuse_if(about, f"{', '.join(about)}: --interactive reads plain lines.")
+        idle = [option for option in idle if option != "--encoding-errors"]
+        options.refuse_if(idle, f"{', '.join(idle)}: --interactive reads plain lines.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _asked(given: dict[str, Any]) -> list[str]:
-    """The parameters that ask for samples."""
+    """Return the parameters that ask for samples; a seed of 0 does, too."""
     return [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
 
 
@@ -208,7 +206,7 @@ def _check_outputs(
     source: str | None,
     given: dict[str, Any],
 ) -> None:
-    """Whether files can be written, before time goes into what goes there."""
+    """Make sure that files can be written, before time goes into their content."""
     options.refuse_if(
         given["interactive"] and (output or plot),
         "--interactive answers on standard output: leave -o and plots out.",
@@ -219,11 +217,12 @@ def _check_outputs(
         from rnnlm.files import outputs
 
         plotting.check(plot, overwrite)
-        outputs.check_apart([plot, *([output] if output else [])], [source] if source else [])
+        written = [plot, output] if output else [plot]
+        outputs.check_apart(written, [source] if source else [])
 
 
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
-    """Those of the search, and those of samples, None where nobody asks for any."""
+    """Return the settings of the search, and those of samples, or None if there are to be none."""
     from rnnlm.generation.settings import SamplingSettings
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
@@ -237,13 +236,8 @@ def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSetting
 def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if not options.checked_utf8(line, f"line {number}").split():
-            raise TextError(f"line {number} has no words", "nothing stands in it")
-    # who names a file means what is in it, more often than not
-    if file := next(filter(os.path.isfile, lines), None):
-        notice(
-            f"{file!r} is translated as a line; there is a file of that name, too: --input "
-            f"{shlex.quote(file)} translates its lines"
-        )
+            raise TextError(f"line {number} has no words", "it is empty")
+    options.notice_file(lines, "translated as a line", "translates its lines")
     return iter(lines)
 
 
@@ -251,19 +245,21 @@ def _of_file(codec: "PairCodec", source: str | None, given: dict[str, Any]) -> I
     from rnnlm.tasks.labels.files import TextFileSettings
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
-    if source is None and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say(
-            "reading lines from the terminal, until Ctrl-D; --interactive answers each at once"
-        )
+    if source is None:
+        source = "-"
+        if sys.stdin is not None and sys.stdin.isatty():
+            terminal.say(
+                "reading lines from the terminal, until Ctrl-D; --interactive answers each at once"
+            )
     settings = TextFileSettings(
         given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
     )
     usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
-    return read_sources("-" if source is None else source, settings, usual)
+    return read_sources(source, settings, usual)
 
 
 def _converse(translator: "Translator", as_json: bool, given: dict[str, Any]) -> None:
-    """Answers each line as it is typed."""
+    """Answer each line as it is typed."""
     make = translation_as_json if as_json else as_lines
     for number, line in enumerate(lines(given["encoding_errors"] or "strict"), start=1):
         options.put(make(translator.translate([line], number)), None)
@@ -272,33 +268,33 @@ def _converse(translator: "Translator", as_json: bool, given: dict[str, Any]) ->
 def _counted(
     found: "Iterable[TranslatedLine]", kept: "list[TranslatedLine]"
 ) -> "Iterator[TranslatedLine]":
-    """What is found, while stderr says how far it is, and in the end which lines are not what one
-    would expect. kept: takes the first two of those that have words."""
+    """Pass on what is found; show the progress, and at the end how many lines are empty or cut off.
+    kept: takes the first two lines that have words."""
     empty = cut = 0
     with terminal.Progress() as said:
         for number, each in enumerate(found, start=1):
             said(f"{number:,} lines translated")
-            empty += not each.hypotheses
-            cut += bool(each.hypotheses) and not each.hypotheses[0].complete
+            if not each.hypotheses:
+                empty += 1
+            elif not each.hypotheses[0].complete:
+                cut += 1
             if each.hypotheses and len(kept) < 2:
                 kept.append(each)
             yield each
+
     if empty:
-        terminal.say(
-            f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so "
-            "no translation"
-        )
+        lines_have = "1 line has" if empty == 1 else f"{empty:,} lines have"
+        terminal.say(f"note: {lines_have} no words, and so no translation")
     if cut:
-        what = (
-            "line was cut off: it reached its"
-            if cut == 1
-            else "lines were cut off: they reached their"
-        )
-        terminal.say(f"note: {cut:,} {what} greatest length (--max-length)")
+        were_cut_off = "1 line was cut off: it reached its"
+        if cut > 1:
+            were_cut_off = f"{cut:,} lines were cut off: they reached their"
+        terminal.say(f"note: {were_cut_off} greatest length (--max-length)")
 
 
 def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) -> None:
-    """The plot of the first line that was translated."""
+    """Plot the attention of the first line that has words. It is translated once more, as no other
+    line needs its attention."""
     from rnnlm.tasks.seq2seq.results import plot_attention
 
     if not kept:
@@ -313,19 +309,15 @@ def _draw(translator: "Translator", kept: "list[TranslatedLine]", plot: Path) ->
     plot_attention(attention, plot)
 
 
-# ---- Lines as somebody types them, each of which is answered before the next one is read.
+# ---- Lines as they are typed, each of which is answered before the next one is read.
 
 PROMPT = "> "
 
 
 def lines(errors: str) -> Iterator[str]:
-    """What is typed at a terminal, after a prompt, with editing keys and a history, until Ctrl-D;
-    else the lines of standard input, each as soon as it is there. errors: "strict" or "replace", of
-    bad UTF-8.
-
-    Raises:
-        TextError: a line is not UTF-8, or standard input is closed.
-    """
+    """Yield the lines that are typed at a terminal, after a prompt, with editing keys and a
+    history, until Ctrl-D; else the lines of standard input, each as soon as it arrives. errors:
+    "strict" or "replace", of bad UTF-8."""
     from rnnlm.files.reading import text_lines
     from rnnlm.text.lines import without_end
 
@@ -347,11 +339,7 @@ def lines(errors: str) -> Iterator[str]:
 
 
 def _typed() -> str:
-    """The next line. The prompt never gets into a file that the answers go to.
-
-    Raises:
-        EOFError: Ctrl-D.
-    """
+    """Read the next line. The prompt never gets into a file that the answers go to."""
     if sys.stdout.isatty():
         return input(PROMPT)
     sys.stderr.write(PROMPT)
@@ -365,51 +353,42 @@ DIGITS = 4
 
 
 def as_lines(found: "Iterable[TranslatedLine]") -> Iterator[str]:
-    """The best line for each source."""
+    """Yield the best line for each source."""
     return (f"{each.text}\n" for each in found)
 
 
 def translation_as_json(found: "Iterable[TranslatedLine]") -> Iterator[str]:
-    """All that is known of each source's lines."""
+    """Yield a line of JSON for each source, with all that is known of its outputs."""
     return (terminal.json_text(each.to_dict()) + "\n" for each in found)
 
 
 def as_rows(found: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:
-    """A row of TSV for each of several lines of a source, below a header."""
+    """Yield a row of TSV for each of several outputs of a source, below a header."""
     yield terminal.tsv_line(_columns(is_drawn))
     for each in found:
         yield "".join(map(terminal.tsv_line, _rows(each, is_drawn)))
 
 
 def show(found: "Sequence[TranslatedLine]", is_drawn: bool) -> None:
-    """Print the rows of :func:`as_rows` as a table; of a single source they have no number."""
+    """Print the rows of :func:`as_rows` as a table; a single source has no number."""
     first = 0 if len(found) > 1 else 1
     columns = _columns(is_drawn)[first:]
-    terminal.print_table(
-        columns,
-        [row[first:] for each in found for row in _rows(each, is_drawn)],
-        right=columns[:-1],
-    )
+    rows = []
+    for each in found:
+        rows += [row[first:] for row in _rows(each, is_drawn)]
+    terminal.print_table(columns, rows, right=columns[:-1])
 
 
 def _columns(is_drawn: bool) -> list[str]:
-    return (
-        ["line", "sample", "logprob_nats", "text"]
-        if is_drawn
-        else ["line", "rank", "logprob_nats", "score", "text"]
-    )
+    if is_drawn:
+        return ["line", "sample", "logprob_nats", "text"]
+    return ["line", "rank", "logprob_nats", "score", "text"]
 
 
 def _rows(line: "TranslatedLine", is_drawn: bool) -> list[list[str]]:
     rows = []
     for number, each in enumerate(line.hypotheses, start=1):
-        figures = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
-        rows.append(
-            [
-                str(line.number),
-                str(number),
-                *(f"{figure:.{DIGITS}f}" for figure in figures),
-                each.text,
-            ]
-        )
+        numbers = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
+        shown = [f"{value:.{DIGITS}f}" for value in numbers]
+        rows.append([str(line.number), str(number), *shown, each.text])
     return rows

@@ -25,7 +25,7 @@ from ..options import Command
                  help="Training text: gathers its mean squared gradients, and tunes --adapt "
                       "dynamic with the rule rms."),
     click.option("--tokens", type=int, metavar="N",
-                 help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram "
+                 help="Tokens of --on to read.  [default: dynamic 10000, cache 100000, unigram "
                       "1000000]"),
     options.text_options,
 )  # fmt: skip
@@ -43,11 +43,11 @@ def command(
     rnnlm tune -m demo --adapt dynamic --on valid.txt --statistics train.txt
     rnnlm eval -m demo --adapt dynamic test.txt
 
-    What is found is saved in the model's folder.
+    The settings that are found are saved in the model's folder.
 
-    What --set gives stays as it is; the other settings go up and down while perplexity falls. --on
-    is read as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides
-    gradients by their root mean square on training text, which --statistics gathers and saves.
+    Settings given by --set are kept; the others go up and down while perplexity falls. --on is read
+    as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides gradients
+    by their root mean square on training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
     if not kind:
@@ -57,29 +57,35 @@ def command(
     from rnnlm.config import parse_assignments
 
     progress = terminal.Progress()
+
+    def report(done: int, segments: int) -> None:
+        progress(f"gradient statistics: {done:,} of {segments:,} segments")
+
     text = options.corpus_of(on, flags)
     training = options.corpus_of(statistics, flags) if statistics else None
     for event in tune(
-        name, kind, text, given=parse_assignments(settings), statistics=training, tokens=tokens,
+        name,
+        kind,
+        text,
+        given=parse_assignments(settings),
+        statistics=training,
+        tokens=tokens,
         device=device,
-        report=lambda done,
-        segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),
-    ):  # fmt: skip
+        report=report,
+    ):
         if isinstance(event, Trial):
             progress.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
+
+    # The last event is the result.
     result = dataclasses.asdict(event)
     if as_json:
         terminal.print_json(result)
     else:
-        shown = {
-            **result.pop("settings"),
-            **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")},
-        }
-        terminal.print_table(
-            ["what", "value"],
-            [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()],
-            right=["value"],
-        )
+        shown = dict(result["settings"])
+        for key in ("tokens", "ppl_before", "ppl_after"):
+            shown[key] = result[key]
+        rows = [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()]
+        terminal.print_table(["what", "value"], rows, right=["value"])
     terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
 
 

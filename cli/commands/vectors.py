@@ -68,6 +68,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     from ..options import corpus_of, refuse_given
 
+    # Options that the method would ignore.
     flags = text_flags(given)
     if given["method"] in (None, "svd"):
         refuse_given(
@@ -80,7 +81,13 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     names = named_text(text)
     if output != STANDARD_OUTPUT:
         outputs.check_apart([output], sources.expand(names))
-    words = {name: value for name in _OF_WORDS if (value := given.pop(name))}
+
+    # A prepared text keeps its own tokenizer, which none of these options may change.
+    words = {}
+    for name in _OF_WORDS:
+        value = given.pop(name)
+        if value:
+            words[name] = value
     settings = {name: value for name, value in given.items() if value is not None}
     began = time.monotonic()
     with terminal.Progress() as progress:

@@ -86,7 +86,9 @@ def test_names_of_no_model_say_why(rnnlm, here):
 
 
 def test_a_prompt_is_not_an_argument(rnnlm, here):
-    checked_error(rnnlm("generate", "the old man"), 2, "how samples begin is said with --prompt")
+    checked_error(
+        rnnlm("generate", "the old man"), 2, "name the beginning of samples with --prompt"
+    )
 
 
 def test_of_two_usual_columns_one_is_named(rnnlm, models, here):

@@ -205,9 +205,9 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
     (("--context", "reset"),
      "--context: {model} is an encoder-decoder, and this is for language models"),
     (("--no-decode", "--beam", "2"), "--beam has no effect with --no-decode"),
-    (("--no-decode", "-o", "x"), "-o has nothing to take"),
+    (("--no-decode", "-o", "x"), "-o has nothing to write"),
     (("--column", "german"), "german"), (("--target", "missing"), "missing"),
-    (("-o", "-"), "standard output takes the figures"),
+    (("-o", "-"), "standard output takes the metrics"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     outcome = rnnlm("eval", "-m", translator.folder, translator.valid, *options)

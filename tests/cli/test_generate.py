@@ -55,7 +55,7 @@ CONTRADICTIONS = {
                       "--beam does not go with --seed and --top-p"),
     "beam and running": (["--beam", 4, "--running"], "--beam does not go with --running"),
     "beam and check": (["--beam", 4, "--check"], "--beam does not go with --check"),
-    "power without beam": (["--length-power", 1], "--length-power is for --beam"),
+    "power without beam": (["--length-power", 1], "--length-power needs --beam"),
     "negative power": (["--beam", 2, "--length-power", -1],
                        "'--length-power': -1.0 is not in the range 0<=x<=10"),
     "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
