@@ -1,7 +1,8 @@
-"""Sentences with a gap: how high a language model ranks the word that a reader would say, by kind
-and by the distance of the cue."""
+"""Run cloze tests: how high a language model ranks the word that belongs into a gap, by kind and
+by distance of the cue."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-# ---- Items of a cloze test, read from a table: a text with a gap, the word that belongs there, and
-# what is known about it.
+# ---- The items of a cloze test, read from a table: a text with a gap, the word that belongs there,
+# and what is known about it.
 
 TEXT, ANSWER, DISTANCE, KIND = "text", "answer", "distance", "kind"
 _GAP = re.compile("__+")
@@ -38,9 +40,9 @@ _GAP = re.compile("__+")
 
 @dataclass(frozen=True)
 class ClozeItem:
-    """One item. context: what stands before the gap. distance: the number of words between the gap
-    and the cue, the word that says what belongs there. distance and kind are None where the table
-    does not say."""
+    """One item. context: the text before the gap. distance: the number of words between the gap
+    and the cue, the word that decides what belongs there. distance and kind are None where the
+    table does not have them."""
 
     context: str
     answer: str
@@ -49,15 +51,9 @@ class ClozeItem:
 
 
 def read_items(source: str | Path) -> list[ClozeItem]:
-    """The items of a table with the columns `text`, in which underscores mark the gap (`___`), and
-    `answer`; those of `distance` and `kind` are read where there are any. Tab-separated, unless the
-    file's name says that it is CSV, JSON-lines or Parquet.
-
-    Raises:
-        TextError: the file cannot be read, lacks a column, or holds no items; or an item has no gap
-            or more than one, an answer that is not one word, `<s>` or `</s>`, or a distance that is
-            no natural number.
-    """
+    """Read the items of a table with the columns `text`, in which underscores mark the gap
+    (`___`), and `answer`, and perhaps `distance` and `kind`. Values are separated by tabs,
+    unless the file's name says that it is CSV, JSON-lines or Parquet."""
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
     if not items:
@@ -74,12 +70,15 @@ def _item(row: tables.Row) -> ClozeItem:
     for column in (TEXT, ANSWER):
         if column not in columns:
             raise no_column(row.where, column, columns)
-    text, answer = (text_of(columns[column], row.where, column) for column in (TEXT, ANSWER))
+    text = text_of(columns[TEXT], row.where, TEXT)
+    answer = text_of(columns[ANSWER], row.where, ANSWER)
+
+    # One gap, and one word for it.
     gaps = list(_GAP.finditer(text))
     if len(gaps) != 1:
+        plural = "s" if len(gaps) > 1 else ""
         raise TextError(
-            f"{row.where}: {len(gaps) or 'no'} gap{'s' if len(gaps) > 1 else ''} in the text",
-            hint="mark one by ___",
+            f"{row.where}: {len(gaps) or 'no'} gap{plural} in the text", hint="mark one by ___"
         )
     if len(answer.split()) != 1:
         raise TextError(f"{row.where}: the answer {answer!r} is not one word")
@@ -87,11 +86,13 @@ def _item(row: tables.Row) -> ClozeItem:
         check_reserved(
             value, row.where, "error", hint="remove it: a text begins at a boundary by itself"
         )
+
+    context = text[: gaps[0].start()].strip(WORD_SPACE)
+    distance = _distance(row, columns.get(DISTANCE))
     kind = columns.get(KIND)
-    return ClozeItem(text[: gaps[0].start()].strip(WORD_SPACE), answer.strip(),
-                     _distance(row, columns.get(DISTANCE)),
-                     text_of(kind, row.where, KIND) if kind not in (None,
-                         "") else None)  # fmt: skip
+    if kind in (None, ""):
+        return ClozeItem(context, answer.strip(), distance)
+    return ClozeItem(context, answer.strip(), distance, text_of(kind, row.where, KIND))
 
 
 def _distance(row: tables.Row, value: object) -> int | None:
@@ -103,19 +104,19 @@ def _distance(row: tables.Row, value: object) -> int | None:
     return int(text)
 
 
-# ---- Ranks and surprisals of the answers of a cloze test under one model, which reads what stands
+# ---- Ranks and surprisals of the answers of a cloze test under one model, which reads the text
 # before the gap, and nothing behind it.
 
-RANKED = 10  # words that are found where tokens are pieces of words
+RANKED = 10  # words that are ranked where tokens are pieces of words
 
 
 @dataclass(frozen=True)
 class ClozeScore:
-    """How a model does on one item. rank: of the answer among all words that the model may say
-    there, from 1; None where it is unknown, or not among the first RANKED under a model whose
-    tokens are pieces of words. surprisal_bits: -log2 p(answer | what stands before the gap); None
-    where it is unknown or infinite. unknown: the answer is no word of the model's vocabulary.
-    """
+    """The result of a model on one item. rank: of the answer among all words that the model may
+    predict there, from 1; None where it is unknown, or not among the first RANKED under a model
+    whose tokens are pieces of words. surprisal_bits: -log2 p(answer | text before the gap); None
+    where it is unknown or infinite. unknown: whether the answer is not in the model's
+    vocabulary."""
 
     item: ClozeItem
     rank: int | None
@@ -124,15 +125,12 @@ class ClozeScore:
 
 
 def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeScore]:
-    """The score of each item. Each is read from the initial state.
+    """Score each item, read from the initial state.
 
     Where every token is a word, ranks are those of the sorted distribution over the vocabulary (of
-    equally likely tokens the one of the lower id comes first). Where words are made of pieces, the
-    likeliest words are built piece by piece, as :mod:`rnnlm.inference.next_word` does it, and
-    surprisals are those of :mod:`rnnlm.inference.words`.
-
-    Raises:
-        UsageError: the model reads lines from their end. ModelError: its scores are not numbers.
+    equally likely tokens the one with the lower id comes first). Where words consist of pieces, the
+    likeliest words are built piece by piece, as in :mod:`rnnlm.inference.next_word`, and surprisals
+    are those of :mod:`rnnlm.inference.words`.
     """
     check_reads_forward(model.tokenizer, "fill a gap from what stands before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
@@ -141,42 +139,43 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
         with_words=True, eos=False, split="tokens",
         next_words=0 if tokens_are_words else RANKED,
     )  # fmt: skip
-    unknown = [len(each.word_scores) != 1 or each.word_scores[0].is_oov for each in scored]
+
+    ranks: list[int | None] = []
     if tokens_are_words:
-        ranks: Iterator[int | None] = iter(_ranks(model, items))
+        ranks += _ranks(model, items)
     else:
-        ranks = (
-            _place(model, item.answer, [found.word for found in each.next_words[0]])
-            for item, each in zip(items, scored, strict=True)
-        )
-    return [
-        ClozeScore(
-            item,
-            None if is_unknown else rank,
-            None if is_unknown else each.word_scores[0].surprisal_bits,
-            is_unknown,
-        )
-        for item, rank, each, is_unknown in zip(items, ranks, scored, unknown, strict=True)
-    ]
+        for item, each in zip(items, scored, strict=True):
+            words = [found.word for found in each.next_words[0]]
+            ranks.append(_place(model, item.answer, words))
+
+    # An answer that is not in the vocabulary, or that the tokenizer takes for several words, has
+    # neither rank nor surprisal.
+    found = []
+    for item, rank, each in zip(items, ranks, scored, strict=True):
+        if len(each.word_scores) != 1 or each.word_scores[0].is_oov:
+            found.append(ClozeScore(item, None, None, unknown=True))
+        else:
+            bits = each.word_scores[0].surprisal_bits
+            found.append(ClozeScore(item, rank, bits, unknown=False))
+    return found
 
 
 def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> list[int]:
-    """The rank of each answer's last token among all tokens, distributions in bounded memory."""
+    """Rank each answer's last token among all tokens, with distributions in bounded memory."""
     encoded = model.tokenizer.encode([f"{item.context} {item.answer}" for item in items])
     ends = encoded.offsets[1:] - 2  # the last token before the boundary
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
     ranks: list[int] = []
     for first in range(0, len(items), at_once):
+        # Read so many items, and look at the distribution before the last token of each.
         spans = spans_between(encoded.offsets)[first : first + at_once]
         at_M = ends[first : first + at_once]
         is_place_N = np.zeros(len(encoded.ids), dtype=bool)
         is_place_N[at_M] = True
         _, logprob_MV, _ = score_and_look(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
         check_scores(logprob_MV.max(axis=1))
-        ranks += [
-            _rank(logprob_V, int(id))
-            for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True)
-        ]
+        for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True):
+            ranks.append(_rank(logprob_V, int(id)))
     return ranks
 
 
@@ -188,13 +187,16 @@ def _rank(logprob_V: np.ndarray, id: int) -> int:
 
 
 def _place(model: LanguageModel, answer: str, words: Sequence[str]) -> int | None:
-    """Where the answer, as the model's tokenizer writes it, is among the words found."""
+    """Return the place of the answer, as the model's tokenizer writes it, among the words, from
+    1; None where it is not among them."""
     written = model.tokenizer.decode(model.tokenizer.encode([answer]).ids[:-1]).strip()
-    return words.index(written) + 1 if written in words else None
+    if written not in words:
+        return None
+    return words.index(written) + 1
 
 
-# ---- How models do on a cloze test: shares of answers among the likeliest words, by distance and
-# by kind, as a table, a plot, a sentence.
+# ---- The results of models on a cloze test: shares of answers among the likeliest words, by
+# distance and by kind, as a table, a plot, a sentence.
 
 ALL = "all"
 FIRST = (1, 5, 10)
@@ -203,8 +205,8 @@ DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distanc
 
 @dataclass(frozen=True)
 class Share:
-    """The share (0 to 1) of a group's answers whose rank is at most `first`, with the bounds of its
-    95 % interval (Wilson 1927)."""
+    """The share (0 to 1) of a group's answers whose rank is at most `first`, with the bounds of
+    its 95 % interval (Wilson 1927)."""
 
     first: int
     share: float
@@ -214,13 +216,10 @@ class Share:
 
 @dataclass(frozen=True)
 class ClozeFigures:
-    """The figures of a group of items. by: "all", "distance" or "kind"; group: its name. unknown:
-    items whose answer is not in the vocabulary: they count as missed in `accuracy`, and are left
-    out of `mean_bits`, as those of probability zero are.
-
-    median_rank: None where it is not known, as half of the answers or more are not among the words
-    that were ranked.
-    """
+    """The results on a group of items. by: "all", "distance" or "kind"; group: its name.
+    unknown: items whose answer is not in the vocabulary: they count as missed in `accuracy`, and
+    are left out of `mean_bits`, as are answers of probability zero. median_rank: None where it
+    is not known, because half of the answers or more are not among the words that were ranked."""
 
     by: str
     group: str
@@ -233,43 +232,52 @@ class ClozeFigures:
 
 @dataclass(frozen=True)
 class ModelCloze:
-    """How one model does: figures by group, and the score of each item in the order of the file."""
+    """The results of one model: by group, and for each item in the order of the file."""
 
     model: str
     figures: tuple[ClozeFigures, ...]
     scores: tuple[ClozeScore, ...]
 
     def by(self, grouping: str) -> list[ClozeFigures]:
-        """The figures of one grouping."""
+        """Return the results of one grouping."""
         return [figures for figures in self.figures if figures.by == grouping]
 
 
 def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
-    """Figures over all items, by distance and by kind; items without a distance, or a kind, are in
-    no group of that."""
+    """Return the results on all items, by distance and by kind. Items without a distance, or a
+    kind, are in no group of that."""
     groups = [(ALL, ALL, list(scores))]
+
+    # By distance, in fixed ranges.
+    placed = [(each, each.item.distance) for each in scores if each.item.distance is not None]
     for low, high in DISTANCES:
-        its = [
-            each
-            for each in scores
-            if each.item.distance is not None
-            and low <= each.item.distance <= (high or each.item.distance)
-        ]
+        farthest = math.inf if high is None else high
+        its = [each for each, distance in placed if low <= distance <= farthest]
         groups.append((DISTANCE, f"{low}-{high}" if high else f"{low}+", its))
-    for kind in dict.fromkeys(each.item.kind for each in scores if each.item.kind is not None):
-        groups.append((KIND, kind, [each for each in scores if each.item.kind == kind]))
+
+    # By kind, in the order of the file.
+    by_kind: dict[str, list[ClozeScore]] = {}
+    for each in scores:
+        if each.item.kind is not None:
+            by_kind.setdefault(each.item.kind, []).append(each)
+    groups += [(KIND, kind, its) for kind, its in by_kind.items()]
     return tuple(_figures(by, group, its) for by, group, its in groups if its)
 
 
 def _figures(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeFigures:
     ranks = np.array([np.inf if each.rank is None else each.rank for each in scores])
+    middle = [(len(ranks) - 1) // 2, len(ranks) // 2]
+    median = float(np.sort(ranks)[middle].mean())
     bits = [each.surprisal_bits for each in scores if each.surprisal_bits is not None]
-    median = float(np.sort(ranks)[[(len(ranks) - 1) // 2, len(ranks) // 2]].mean())
     return ClozeFigures(
-        by, group, len(scores), sum(each.unknown for each in scores),
-        tuple(_share(ranks, first) for first in FIRST),
-        median if np.isfinite(median) else None, float(np.mean(bits)) if bits else None,
-    )  # fmt: skip
+        by,
+        group,
+        items=len(scores),
+        unknown=sum(each.unknown for each in scores),
+        accuracy=tuple(_share(ranks, first) for first in FIRST),
+        median_rank=median if np.isfinite(median) else None,
+        mean_bits=float(np.mean(bits)) if bits else None,
+    )
 
 
 def _share(ranks: np.ndarray, first: int) -> Share:
@@ -282,7 +290,7 @@ def _share(ranks: np.ndarray, first: int) -> Share:
 
 @dataclass(frozen=True)
 class Cloze:
-    """What :func:`inspect_cloze` finds."""
+    """The result of :func:`inspect_cloze`."""
 
     file: str
     models: tuple[ModelCloze, ...]
@@ -291,92 +299,77 @@ class Cloze:
     def verdict(self) -> str:
         """A sentence or two for each model: accuracy, how it changes with distance, and which
         answers are unknown."""
-        return "\n".join(
-            line for model in self.models for line in (_sentence(model), _unknown(model)) if line
-        )
+        lines = []
+        for model in self.models:
+            lines.append(_sentence(model))
+            unknown = _unknown(model)
+            if unknown:
+                lines.append(unknown)
+        return "\n".join(lines)
 
     def tables(self) -> list[Table]:
-        """One table, a row for each model and group."""
-        names = [
-            name
-            for first in FIRST
-            for name in (f"accuracy at {first}", f"low at {first}", f"high at {first}")
-        ]
-        return [
-            Table(
-                (
-                    "model",
-                    "by",
-                    "group",
-                    "items",
-                    "unknown answers",
-                    *names,
-                    "median rank",
-                    "surprisal (bits)",
-                ),
-                tuple(self._rows()),
-            )
-        ]
+        """Return one table, with a row for each model and group."""
+        names = ["model", "by", "group", "items", "unknown answers"]
+        for first in FIRST:
+            names += [f"accuracy at {first}", f"low at {first}", f"high at {first}"]
+        names += ["median rank", "surprisal (bits)"]
+        return [Table(tuple(names), tuple(self._rows()))]
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for each in model.figures:
-                shares = [
-                    value
-                    for share in each.accuracy
-                    for value in (share.share, share.low, share.high)
-                ]
-                yield (
-                    model.model,
-                    each.by,
-                    each.group,
-                    each.items,
-                    each.unknown,
-                    *shares,
-                    each.median_rank,
-                    each.mean_bits,
-                )
+                row: list[object] = [model.model, each.by, each.group, each.items, each.unknown]
+                for share in each.accuracy:
+                    row += [share.share, share.low, share.high]
+                yield (*row, each.median_rank, each.mean_bits)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, in JSON's types."""
-        found: dict[str, Any] = plain(
-            {"file": self.file, "models": [dataclasses.asdict(model) for model in self.models]}
-        )
+        """Return all results in JSON's types."""
+        models = [dataclasses.asdict(model) for model in self.models]
+        found: dict[str, Any] = plain({"file": self.file, "models": models})
         return found
 
     def figure(self) -> "Figure":
-        """The share of answers among the first ten (full lines) and said first (dashed), by
-        distance and by kind."""
+        """Draw the share of answers among the first ten (full lines) and ranked first (dashed),
+        by distance and by kind."""
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
-        labels = [
-            ("", "words between cue and gap" if by == DISTANCE else by, "share of answers")
-            for by in groupings
-        ]
+        labels = []
+        for by in groupings:
+            label = "words between cue and gap" if by == DISTANCE else by
+            labels.append(("", label, "share of answers"))
         figure, panels = plotting.new_panels(labels, width=4.8 * len(groupings), height=4.2)
         for by, axes in zip(groupings, panels, strict=True):
             for number, model in enumerate(self.models):
                 colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-                groups = model.by(by)
-                for which, style in ((-1, "-"), (0, "--")):
-                    shares = [each.accuracy[which] for each in groups]
-                    y = [share.share for share in shares]
-                    errors = [
-                        [share.share - share.low for share in shares],
-                        [share.high - share.share for share in shares],
-                    ]
-                    axes.errorbar(
-                        [each.group for each in groups], y, yerr=np.maximum(errors, 0),
-                        color=colour, marker="o", capsize=3,
-                        linestyle=style if by == DISTANCE else "",
-                        fillstyle="full" if which else "none",
-                        label=f"{plotting.short_name(model.model)}, "
-                              f"{'first' if not which else f'among {FIRST[which]}'}",
-                    )  # fmt: skip
+                _draw(axes, model, by, -1, f"among {FIRST[-1]}", "-", colour)
+                _draw(axes, model, by, 0, "first", "--", colour)
             axes.set_ylim(0, 1)
             if by == KIND:
                 axes.tick_params(axis="x", rotation=20)
         plotting.legend_above(figure, panels[0])
         return figure
+
+
+def _draw(
+    axes: "Axes", model: ModelCloze, by: str, which: int, said: str, line: str, colour: str
+) -> None:
+    """Draw one share of each group with its interval. Only distances, which have an order, are
+    joined by lines."""
+    groups = model.by(by)
+    shares = [each.accuracy[which] for each in groups]
+    below = [share.share - share.low for share in shares]
+    above = [share.high - share.share for share in shares]
+    axes.errorbar(
+        [each.group for each in groups],
+        [share.share for share in shares],
+        yerr=np.maximum([below, above], 0),  # rounding may put a bound on the other side
+        color=colour,
+        marker="o",
+        capsize=3,
+        linestyle=line if by == DISTANCE else "",
+        fillstyle="full" if which else "none",
+        label=f"{plotting.short_name(model.model)}, {said}",
+    )
 
 
 def _sentence(model: ModelCloze) -> str:
@@ -391,11 +384,11 @@ def _sentence(model: ModelCloze) -> str:
 
 
 def _by_distance(groups: Sequence[ClozeFigures]) -> str:
-    """How both shares change from the nearest cues to the farthest."""
+    """Say how both shares change from the nearest cues to the farthest."""
     if len(groups) < 2:
         return ""
     near, far = groups[0], groups[-1]
-    first, ten = (_change(near, far, which) for which in (0, -1))
+    first, ten = _change(near, far, 0), _change(near, far, -1)
     return (
         f" With {far.group} words between cue and gap instead of {near.group}, the first share "
         f"{first}, and the second {ten}."
@@ -403,40 +396,40 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
 
 
 def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
-    """By how much a share differs between two groups; Fisher's exact test says whether that may be
-    chance."""
+    """Say by how much a share differs between two groups, and by Fisher's exact test whether
+    that may be chance."""
     from scipy.stats import fisher_exact
 
-    shares = [each.accuracy[which].share for each in (near, far)]
-    found = [
-        (round(share * each.items), each.items)
-        for share, each in zip(shares, (near, far), strict=True)
-    ]
-    if shares[0] == shares[1]:
-        return f"stays at {shares[0]:.0%}"
-    change = f"from {shares[0]:.0%} to {shares[1]:.0%}"
-    if fisher_exact([[hits, items - hits] for hits, items in found]).pvalue >= 1 - LEVEL:
+    before, after = near.accuracy[which].share, far.accuracy[which].share
+    if before == after:
+        return f"stays at {before:.0%}"
+    change = f"from {before:.0%} to {after:.0%}"
+    table = []
+    for share, items in ((before, near.items), (after, far.items)):
+        hits = round(share * items)
+        table.append([hits, items - hits])
+    if fisher_exact(table).pvalue >= 1 - LEVEL:
         return f"goes {change}, which may be chance"
-    return f"falls {change}" if shares[1] < shares[0] else f"rises {change}"
+    if after < before:
+        return f"falls {change}"
+    return f"rises {change}"
 
 
 def _unknown(model: ModelCloze) -> str:
-    words = list(dict.fromkeys(each.item.answer for each in model.scores if each.unknown))
-    if not words:
+    unknown = [each.item.answer for each in model.scores if each.unknown]
+    if not unknown:
         return ""
-    count = sum(each.unknown for each in model.scores)
+    are = "answers are not in its vocabulary and count"
+    if len(unknown) == 1:
+        are = "answer is not in its vocabulary and counts"
+    words = list(dict.fromkeys(unknown))
     more = f" and {len(words) - 10} more" if len(words) > 10 else ""
-    are = (
-        "answer is not in its vocabulary and counts"
-        if count == 1
-        else "answers are not in its vocabulary and count"
-    )
-    return f"{model.model}: {count:,} {are} as missed: {', '.join(words[:10])}{more}."
+    return f"{model.model}: {len(unknown):,} {are} as missed: {', '.join(words[:10])}{more}."
 
 
 # ---- The cloze test (Taylor 1953) for language models: predict the word in a gap.
 #
-# A model reads only what stands before the gap, so a text is to be written such that this decides
+# A model reads only the text before the gap, so an item should be written such that this decides
 # the answer; the words behind the gap are for human readers.
 
 BUNDLED = corpora.part("english", "cloze.tsv")
@@ -445,12 +438,12 @@ BUNDLED = corpora.part("english", "cloze.tsv")
 def inspect_cloze(
     models: Models = (SHIPPED,), file: str | Path | None = None, *, device: str | Device = "auto"
 ) -> Cloze:
-    """How high language models rank the answers of a cloze test, from what stands before the gap
-    alone: accuracy among the first 1, 5 and 10 words with 95 % intervals, median rank and mean
-    surprisal (bits), by distance and by kind.
+    """Run a cloze test: how high language models rank the answers, from the text before the gap
+    alone. Results are accuracy among the first 1, 5 and 10 words with 95 % intervals, median rank
+    and mean surprisal (bits), by distance and by kind.
 
-    Each item is read from the initial state. Words of models of pieces are ranked as whole words;
-    answers that are no word of a model's vocabulary count as missed.
+    Each item is read from the initial state. Models of pieces rank whole words; answers that are
+    not in a model's vocabulary count as missed.
 
     models: a sequence of models or their names, or models by a name for each. file: a table with
     the columns text (`___` is the gap) and answer, and perhaps distance and kind; None: 200 items
@@ -458,7 +451,7 @@ def inspect_cloze(
 
     Raises:
         TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError:
-            there is no such model, or its scores are not numbers. UsageError: a model is no
+            there is no such model, or its scores are not numbers. UsageError: a model is not a
             language model, or reads lines from their end. DeviceError: there is no `device`.
     """
     items = read_items(BUNDLED if file is None else file)
@@ -466,4 +459,5 @@ def inspect_cloze(
     for subject in subjects("cloze", models, device):
         scores = score_items(subject.model, items)
         found.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
-    return Cloze(BUNDLED.name if file is None else str(file), tuple(found))
+    name = BUNDLED.name if file is None else str(file)
+    return Cloze(name, tuple(found))

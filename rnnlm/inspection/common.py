@@ -1,5 +1,5 @@
-"""What all looks share: which models and texts, whether a look applies, and what it gives: tables,
-a verdict, JSON, a picture."""
+"""Define what all looks share: which models and texts they take, whether a look applies, and its
+result: tables, a verdict, JSON, a plot."""
 
 import math
 import os
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- What every look at a model gives: tables, a sentence that says what they mean, all of it as
-# JSON, a picture.
+# ---- The result of every look at a model: tables, a sentence that says what they mean, all of it
+# as JSON, a plot.
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of rows, each with a cell for every column: text, numbers, truth values, or None
-    where there is nothing."""
+    for an empty cell."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
@@ -43,21 +43,21 @@ class Inspection(Protocol):
 
     @property
     def verdict(self) -> str:
-        """What the figures mean: a sentence, or one for each model, between newlines."""
+        """What the results mean: one sentence, or a line for each model."""
 
     def tables(self) -> Sequence[Table]:
-        """The figures as people read them."""
+        """Return the results as people read them."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures, as JSON can hold them."""
+        """Return all results in JSON's types."""
 
     def figure(self) -> "Figure":
-        """The picture."""
+        """Draw the results."""
 
 
 def plain(value: object) -> Any:
-    """A value as JSON can hold it: arrays and tensors become lists, numbers that are not finite
-    None, keys text."""
+    """Convert a value to JSON's types: arrays and tensors become lists, numbers that are not
+    finite None, keys text."""
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -69,10 +69,10 @@ def plain(value: object) -> Any:
     return value
 
 
-# ---- The models that are looked at: opened, named, and checked for having what is to be seen.
+# ---- The models that are looked at: loaded, named, and checked for having what a look shows.
 
 Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
-# looks that ask for probabilities only, which a model that adapts itself gives, too
+# looks that need probabilities only, which a model that adapts itself gives, too
 OF_PROBABILITIES = ("memory", "cloze")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
@@ -80,7 +80,7 @@ Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is looked at. kind: as config.json has it: "lstm", "ngram", "mixture"."""
+    """A model that is looked at. kind: as in config.json: "lstm", "ngram", "mixture"."""
 
     name: str
     model: Any
@@ -91,16 +91,13 @@ class Subject:
 def subject(
     what: str, model: Model, device: str | Device = "auto", name: str | None = None
 ) -> Subject:
-    """A model, opened, that `what` applies to.
-
-    Raises:
-        UsageError: `what` does not apply to it. ModelError: there is no such model. DeviceError:
-            `device` is not available.
-    """
+    """Load a model that the look `what` applies to; raise UsageError if it does not apply."""
     shown = name or loading.called(model) or "the model"
     if isinstance(model, (str, os.PathLike)):
-        base, kind_of_adaptation = loading.without_adaptation(str(model))
-        adapts, manifest = kind_of_adaptation is not None, read_manifest(loading.find(base))
+        # The manifest is enough to refuse a model before its arrays are read.
+        base, adaptation = loading.without_adaptation(str(model))
+        adapts = adaptation is not None
+        manifest = read_manifest(loading.find(base))
         task, kind = manifest.task, manifest.model
     else:
         answers = answers_of(model)
@@ -117,11 +114,7 @@ def subject(
 
 
 def subjects(what: str, models: Models, device: str | Device = "auto") -> list[Subject]:
-    """Several models, opened, that `what` applies to, by short names that differ.
-
-    Raises:
-        UsageError: there is none, or `what` does not apply to one. Else as :func:`subject`.
-    """
+    """Load several models that the look `what` applies to, with short names that differ."""
     given = models
     if not isinstance(given, Mapping):
         given = several(given, "models")
@@ -132,49 +125,44 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
     return [subject(what, model, device, name) for name, model in given.items()]
 
 
-# ---- The texts that looks read: sentences, files, bundled corpora by name, and the bundled English
-# where none is named.
+# ---- The texts that looks read: sentences, files, bundled corpora by name, and by default the
+# bundled English.
 
 Source = str | Path | Sequence[str | Path] | Text
 
 
 def opened(text: Source | None, settings: TextSettings | None = None) -> Text:
-    """A text, itself or by its sources."""
+    """Return a text, given itself or by its sources."""
     if isinstance(text, Text):
         return text
-    return as_text(
-        sources_of(
-            () if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text
-        ),
-        settings,
-    )
+    if text is None:
+        text = ()
+    elif isinstance(text, (str, os.PathLike)):
+        text = (text,)
+    return as_text(sources_of(text), settings)
 
 
 def checked_sentence(sentence: str) -> str:
-    """A sentence that a look reads.
-
-    Raises:
-        TextError: it has no words, or holds `<s>` or `</s>`.
-    """
+    """Refuse a sentence without words, or with `<s>` or `</s>`; return it as a look reads it."""
     if not sentence.split():
-        raise TextError("the sentence has no words", "nothing stands in it")
+        raise TextError("the sentence has no words", "it is empty")
     return check_reserved(
         sentence, "the sentence", "error", hint="remove it: a text begins at a boundary by itself"
     )
 
 
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
-    """The sources that names of texts stand for: that of a bundled corpus of plain text for its
-    test part, unless there is a file of that name; none for that of the bundled English."""
+    """Return the sources behind names of texts. The name of a bundled corpus of plain text means
+    its test part, unless there is a file of that name; no names mean the bundled English."""
     return corpora.sources(names or ("english",), "test", corpora.of_plain_text())
 
 
-# ---- Which look applies to which kind of model, and why the others have nothing to see there.
+# ---- Which look applies to which kind of model, and what the other kinds lack.
 #
-# Each task says which of its kinds a look applies to (`Task.looks`). docs/insight.md shows the same
+# Each task lists the kinds that a look applies to (`Task.looks`). docs/insight.md shows the same
 # table; a test compares the two.
 
-LACKS = {  # what a model does not have that a look shows
+LACKS = {  # what a look shows and other models do not have
     "gradients": "recurrent layers of a language model",
     "spectrum": "recurrent weights",
     "gates": "gates and no hidden state",
@@ -186,20 +174,16 @@ LACKS = {  # what a model does not have that a look shows
 
 
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
-    """Whether `what` applies to the model called `name`.
-
-    Raises:
-        UsageError: it does not; the hint names the kinds that it does apply to.
-    """
+    """Refuse a model that the look `what` does not apply to, naming the kinds that it does apply
+    to."""
     learned = registry.task(task)
     if kind in learned.looks.get(what, ()):
         return
     model = f"a model of kind {kind}" if what in learned.looks else learned.what
-    taken = [
-        f"{each.what}: {', '.join(each.looks[what])}"
-        for each in registry.all_tasks()
-        if what in each.looks
-    ]
+    taken = []
+    for each in registry.all_tasks():
+        if what in each.looks:
+            taken.append(f"{each.what}: {', '.join(each.looks[what])}")
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
         f"{model} has no {LACKS[what]}",

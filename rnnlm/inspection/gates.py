@@ -1,5 +1,6 @@
-"""Gates, cells and hidden states of a network at each word of a line, and what they say."""
+"""Show gates, cells and hidden states of a network at each word of a line, and summarise them."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- What one layer did at each word of a line, as arrays, and the figures that follow from it.
+# ---- What one layer did at each word of a line, as arrays, and numbers that summarise it.
 #
 # Shapes: T words, H units; E numbers that the layer reads.
 
@@ -48,27 +49,30 @@ class ActivationFigures:
     derivative_quantiles: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it."""
-        quantiles = dict(
-            zip((f"{quantile:g}" for quantile in QUANTILES), self.derivative_quantiles, strict=True)
-        )
-        return {"gate": self.gate, "activation": self.activation, "below": self.below,
-                "above": self.above,
-                "derivative": {"mean": self.derivative_mean, "quantiles": quantiles}}  # fmt: skip
+        """Return the values by name."""
+        names = [f"{quantile:g}" for quantile in QUANTILES]
+        quantiles = dict(zip(names, self.derivative_quantiles, strict=True))
+        return {
+            "gate": self.gate,
+            "activation": self.activation,
+            "below": self.below,
+            "above": self.above,
+            "derivative": {"mean": self.derivative_mean, "quantiles": quantiles},
+        }
 
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """One layer. cell_TH: None where it has none. gates: by name, (T, H); of a Mogrifier's odd
-    rounds (T, E). units: of the heat maps.
+    """The activity of one layer. cell_TH: None where it has no cell. gates: by name, (T, H); for
+    odd rounds of a Mogrifier (T, E). units: those in the heat maps.
 
-    rewritten_T: the share of its state that the layer lets go of at each word: the mean over units
-    of 1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that lets go
-    of a share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018).
-    None without such a gate. changed_T: how far the state, the cell where there is one, moves at
-    each word: |s - s'| / (|s| + |s'|) in Euclidean norms, with s' the state before, at first zeros:
-    0 where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes
-    from zeros, goes to zeros, or turns round.
+    rewritten_T: the share of its state that the layer gives up at each word: the mean over units of
+    1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that gives up a
+    share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None
+    without such a gate. changed_T: how far the state, the cell where there is one, moves at each
+    word: |s - s'| / (|s| + |s'|) in Euclidean norms, with s' the state before, at first zeros: 0
+    where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes from
+    zeros, goes to zeros, or turns round.
     """
 
     name: str
@@ -81,68 +85,80 @@ class LayerActivity:
     units: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All values of all units, by name, a list for each word."""
-        arrays = {
-            "hidden": self.hidden_TH,
-            "cell": self.cell_TH,
-            "rewritten": self.rewritten_T,
-            "changed": self.changed_T,
-        }
+        """Return all values of all units by name, a list for each word."""
         return {
-            "name": self.name, **{name: _plain(values) for name, values in arrays.items()},
+            "name": self.name,
+            "hidden": _plain(self.hidden_TH),
+            "cell": _plain(self.cell_TH),
+            "rewritten": _plain(self.rewritten_T),
+            "changed": _plain(self.changed_T),
             "gates": {name: _plain(values) for name, values in self.gates.items()},
-            "activations": [each.to_dict() for each in self.activations], "units": list(self.units),
-        }  # fmt: skip
+            "activations": [each.to_dict() for each in self.activations],
+            "units": list(self.units),
+        }
 
 
 def activity_of(
     traced: NamedLayer, layer: Layer, units: Sequence[int], unit_count: int
 ) -> LayerActivity:
-    """What the layer did, of which `traced` tells, with the figures. units: which to draw; none:
-    the `unit_count` whose state varies most, in ascending order."""
+    """Summarise what a layer did from its trace. units: which to draw; if empty, the
+    `unit_count` whose state varies most, in ascending order."""
     hidden_TH = _array(traced.layer.hidden_TBH)
-    cell_TH = None if traced.layer.cell_TBH is None else _array(traced.layer.cell_TBH)
+    cell_TH = None
+    if traced.layer.cell_TBH is not None:
+        cell_TH = _array(traced.layer.cell_TBH)
     gates = {name: _array(values) for name, values in traced.layer.gates.items()}
     state_TH = hidden_TH if cell_TH is None else cell_TH
-    chosen = tuple(units) or most_varied(state_TH, unit_count)
-    values = gates | {HIDDEN: hidden_TH} | ({} if cell_TH is None else {CELL: np.tanh(cell_TH)})
-    figures = tuple(
-        _figures(name, activation, values[name])
-        for name, activation in activations_of(layer).items()
-    )
-    changed_T = changed(state_TH, traced.name.endswith(BACKWARD))
+
+    # Everything that has an activation function: gates, the hidden state, and the tanh of a cell.
+    values = gates | {HIDDEN: hidden_TH}
+    if cell_TH is not None:
+        values[CELL] = np.tanh(cell_TH)
+    figures = []
+    for name, activation in activations_of(layer).items():
+        figures.append(_figures(name, activation, values[name]))
+
     return LayerActivity(
-        traced.name, hidden_TH, cell_TH, gates, rewritten(gates, layer), changed_T, figures, chosen
+        traced.name,
+        hidden_TH,
+        cell_TH,
+        gates,
+        rewritten_T=rewritten(gates, layer),
+        changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
+        activations=tuple(figures),
+        units=tuple(units) or most_varied(state_TH, unit_count),
     )
 
 
 def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
-    """The `count` columns of the largest variance over words, in ascending order; of equal ones the
-    first."""
-    return tuple(sorted(np.argsort(-values_TH.var(axis=0), kind="stable")[:count].tolist()))
+    """Return the `count` columns with the largest variance over words, in ascending order; of
+    equal ones the first."""
+    order = np.argsort(-values_TH.var(axis=0), kind="stable")
+    return tuple(sorted(order[:count].tolist()))
 
 
 def rewritten(gates: dict[str, np.ndarray], layer: Layer) -> np.ndarray | None:
-    """The share of its state that a layer lets go of at each word, (T,); None where no gate says
-    so."""
+    """Return the share of its state that a layer gives up at each word, (T,); None where no gate
+    decides that."""
     if "forget" in gates:
         return np.asarray(1 - gates["forget"].mean(axis=1))
     if not isinstance(layer, GruLayer):
         return None
     update_T = gates["update"].mean(axis=1)
-    return np.asarray(1 - update_T if layer.update_gate == "keep" else update_T)
+    if layer.update_gate == "keep":
+        update_T = 1 - update_T
+    return np.asarray(update_T)
 
 
 def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
-    """How far the state moves at each word, (T,), from zeros on; `is_backward`: it is read from the
-    last word on."""
+    """Return how far the state moves at each word, (T,), starting from zeros. is_backward: it
+    starts at the last word."""
     if is_backward:
         return changed(state_TH[::-1])[::-1]
     before_TH = np.concatenate([np.zeros_like(state_TH[:1]), state_TH[:-1]])
+    moved_T = np.linalg.norm(state_TH - before_TH, axis=1)
     lengths_T = np.linalg.norm(state_TH, axis=1) + np.linalg.norm(before_TH, axis=1)
-    return np.asarray(
-        np.linalg.norm(state_TH - before_TH, axis=1) / np.where(lengths_T > 0, lengths_T, 1)
-    )
+    return np.asarray(moved_T / np.where(lengths_T > 0, lengths_T, 1))
 
 
 def _figures(name: str, activation: Activation, y: np.ndarray) -> ActivationFigures:
@@ -158,13 +174,15 @@ def _array(values_TBH: Array) -> np.ndarray:
 
 
 def _plain(values: np.ndarray | None) -> list[object] | None:
-    return None if values is None else values.round(DECIMALS).tolist()
+    if values is None:
+        return None
+    return values.round(DECIMALS).tolist()
 
 
 # ---- `rnnlm inspect gates`: what the units of a network did at each word of a line: hidden states,
-# cells, gates, and how steep they were.
+# cells, gates, and the derivatives of their activations.
 
-MOST_UNITS = 16  # that are drawn unless some are named
+MOST_UNITS = 16  # drawn by default
 STATE = "Share of the state that each token rewrites, and by how much it changes the state (0 to 1)"
 ACTIVATIONS = (
     "Activations: shares saturated at the lower and at the upper end of their range; mean "
@@ -174,8 +192,8 @@ ACTIVATIONS = (
 
 @dataclass(frozen=True)
 class GatesInspection:
-    """What the layers of a model did at each of T tokens of a line. model, task, kind: what it is
-    called, and what it is."""
+    """What the layers of a model did at each of T tokens of a line. model, task, kind: its name,
+    its task and its kind."""
 
     model: str
     task: str
@@ -187,13 +205,11 @@ class GatesInspection:
     def verdict(self) -> str:
         """How much of its state each layer rewrites, and how much of its activations is
         saturated."""
-        return f"{self.model}: " + "; ".join(self._of_layer(layer) for layer in self.layers) + "."
-
-    def _of_layer(self, layer: LayerActivity) -> str:
-        return f"{layer.name} {self._course(layer)}; {_steepness(layer)}"
+        said = [f"{each.name} {self._course(each)}; {_steepness(each)}" for each in self.layers]
+        return f"{self.model}: {'; '.join(said)}."
 
     def _course(self, layer: LayerActivity) -> str:
-        """What becomes of the state of a layer."""
+        """Say what becomes of the state of a layer."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
             most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
@@ -214,8 +230,9 @@ class GatesInspection:
         )
 
     def tables(self) -> Sequence[Table]:
-        """How much of its state each layer rewrites at each token, and the activations of each
-        layer."""
+        """Return how much of its state each layer rewrites at each token, and the activations of
+        each layer."""
+        # A row for each token.
         names, columns = ["token"], []
         for layer in self.layers:
             for what, values in (("rewritten", layer.rewritten_T), ("changed", layer.changed_T)):
@@ -223,41 +240,38 @@ class GatesInspection:
                     names.append(f"{layer.name}, {what}")
                     columns.append(values.tolist())
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
-        quantiles = (
-            "median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES
-        )
-        heads = (
+
+        # A row for each activation of each layer.
+        heads = [
             "layer",
             "gate",
             "activation",
             "saturated low",
             "saturated high",
             "mean derivative",
-            *quantiles,
-        )
-        rows = tuple(
-            (
-                layer.name,
-                each.gate,
-                each.activation,
-                each.below,
-                each.above,
-                each.derivative_mean,
-                *each.derivative_quantiles,
-            )
-            for layer in self.layers
-            for each in layer.activations
-        )
-        return [by_token, Table(heads, rows, ACTIVATIONS)]
+        ]
+        for quantile in QUANTILES:
+            heads.append("median" if quantile == 0.5 else f"{100 * quantile:g} %")
+        rows = []
+        for layer in self.layers:
+            for each in layer.activations:
+                saturated = (each.below, each.above)
+                slopes = (each.derivative_mean, *each.derivative_quantiles)
+                rows.append((layer.name, each.gate, each.activation, *saturated, *slopes))
+        return [by_token, Table(tuple(heads), tuple(rows), ACTIVATIONS)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All values of all units."""
-        return {"model": self.model, "task": self.task, "kind": self.kind,
-                "tokens": list(self.tokens),
-                "layers": [layer.to_dict() for layer in self.layers]}  # fmt: skip
+        """Return all values of all units."""
+        return {
+            "model": self.model,
+            "task": self.task,
+            "kind": self.kind,
+            "tokens": list(self.tokens),
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
 
     def figure(self) -> "Figure":
-        """Heat maps of the chosen units, a row for each layer."""
+        """Draw heat maps of the chosen units, a row for each layer."""
         return draw(self.tokens, self.layers)
 
 
@@ -269,12 +283,12 @@ def inspect_gates(
     unit_count: int = MOST_UNITS,
     device: str | Device = "auto",
 ) -> GatesInspection:
-    """Gates, cells and hidden states of every layer of a network of any task at each token of one
-    line.
+    """Show gates, cells and hidden states of every layer of a network of any task at each token of
+    one line.
 
     model: a model or its name; encoder-decoders are shown reading a source. units: numbers, from 0
-    on, of the units that the figure shows; none: in each layer the `unit_count` whose state varies
-    most over the tokens. device: where a model given by name is loaded.
+    on, of the units to draw; if empty, in each layer the `unit_count` whose state varies most over
+    the tokens. device: where to load a model given by name.
 
     Raises:
         UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence
@@ -289,10 +303,11 @@ def inspect_gates(
     layers = named_layers(found.model.network)
     for traced in line.layers:
         _check_units(units, layers[traced.name].width, traced.name)
-    activities = tuple(
-        activity_of(traced, layers[traced.name], units, unit_count) for traced in line.layers
-    )
-    return GatesInspection(found.name, found.task, found.kind, tuple(line.tokens), activities)
+    activities = []
+    for traced in line.layers:
+        activities.append(activity_of(traced, layers[traced.name], units, unit_count))
+    tokens = tuple(line.tokens)
+    return GatesInspection(found.name, found.task, found.kind, tokens, tuple(activities))
 
 
 def _check_units(units: Sequence[int], width: int, name: str) -> None:
@@ -306,88 +321,92 @@ def _check_units(units: Sequence[int], width: int, name: str) -> None:
 
 
 def _steepness(layer: LayerActivity) -> str:
-    """The activation of a layer that is saturated most often, or what lets least of a gradient
-    through."""
-    bounded = [
-        each for each in layer.activations if each.above is not None and each.below is not None
-    ]
-    if bounded:
-        most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
-        if not most.above and not most.below:
-            return "nothing in it is saturated"
-        shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
-        return (
-            f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative "
-            f"of {most.derivative_mean:.2g}"
-        )
-    return ", ".join(
-        f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}"
-        for each in layer.activations
+    """Name the activation of a layer that is saturated most often, or the derivatives of those
+    that cannot be."""
+    bounded = []
+    for each in layer.activations:
+        if each.above is not None and each.below is not None:
+            bounded.append((each.above + each.below, each))
+    if not bounded:
+        said = []
+        for each in layer.activations:
+            said.append(
+                f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}"
+            )
+        return ", ".join(said)
+
+    saturated, most = max(bounded, key=lambda pair: pair[0])
+    if not saturated:
+        return "nothing in it is saturated"
+    shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
+    return (
+        f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative "
+        f"of {most.derivative_mean:.2g}"
     )
 
 
 def _called(gate: str) -> str:
-    return f"{gate} gate" if gate in ("input", "forget", "output", "reset", "update") else gate
+    if gate in ("input", "forget", "output", "reset", "update"):
+        return f"{gate} gate"
+    return gate
 
 
 # ---- Heat maps of units over the tokens of a line: hidden state, cell and gates of each layer,
-# rows of three below each other.
+# three in a row.
 
-SIGNED, SHARES = "RdBu_r", "viridis"  # maps of colours
+SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
 COLUMNS = 3
 # title, values, units, colours, range
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]
 
 
 def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":
-    """The chosen units of each layer."""
-    rows = [row for layer in layers for row in _in_rows(_panels(layer))]
+    """Draw the chosen units of each layer, each layer in rows that no other shares."""
+    rows = []
+    for layer in layers:
+        panels = _panels(layer)
+        for start in range(0, len(panels), COLUMNS):
+            rows.append(panels[start : start + COLUMNS])
+
+    # Places that a short row does not fill stay free.
     columns = max(map(len, rows))
-    labels = [
-        (row[place][0], "", "unit") if place < len(row) else None
-        for row in rows
-        for place in range(columns)
-    ]
+    labels: list[tuple[str, str, str] | None] = []
+    for row in rows:
+        labels += [(title, "", "unit") for title, *_ in row]
+        labels += [None] * (columns - len(row))
+
     width = min(1.6 + 0.22 * len(tokens), 6.0)
     height = 1.4 + 0.16 * max(len(layer.units) for layer in layers)
-    figure, panels = new_panels(labels, columns * width, len(rows) * height, columns)
-    drawn = (panel for row in rows for panel in row)
-    for axes, (_, values_TH, units, colours, limits) in zip(panels, drawn, strict=True):
-        draw_heat_map(
-            axes, values_TH[:, list(units)].T, tokens, list(map(str, units)), colours, *limits
-        )
+    figure, all_axes = new_panels(labels, columns * width, len(rows) * height, columns)
+    drawn = itertools.chain.from_iterable(rows)
+    for axes, (_, values_TH, units, colours, limits) in zip(all_axes, drawn, strict=True):
+        values_UT = values_TH[:, list(units)].T
+        draw_heat_map(axes, values_UT, tokens, list(map(str, units)), colours, *limits)
     return figure
 
 
-def _in_rows(panels: list[Panel]) -> list[list[Panel]]:
-    return [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
-
-
 def _panels(layer: LayerActivity) -> list[Panel]:
-    """The heat maps of a layer. What a Mogrifier gates of its input has units of its own."""
-    largest = float(np.abs(layer.hidden_TH).max()) or 1.0
-    found: list[Panel] = [
-        (f"{layer.name}, hidden", layer.hidden_TH, layer.units, SIGNED, (-largest, largest))
-    ]
+    """Return the heat maps of a layer."""
+    # States may have any size, and so a symmetric range of their own.
+    states = {"hidden": layer.hidden_TH}
     if layer.cell_TH is not None:
-        largest = float(np.abs(layer.cell_TH).max()) or 1.0
-        found.append(
-            (f"{layer.name}, cell", layer.cell_TH, layer.units, SIGNED, (-largest, largest))
-        )
+        states["cell"] = layer.cell_TH
+    found: list[Panel] = []
+    for name, values in states.items():
+        largest = float(np.abs(values).max()) or 1.0
+        found.append((f"{layer.name}, {name}", values, layer.units, SIGNED, (-largest, largest)))
+
+    # Gates have a fixed range. Odd rounds of a Mogrifier gate its input, which has other units.
     for name, values in layer.gates.items():
+        title, units = f"{layer.name}, {name}", layer.units
+        colours, limits = SHARES, (0.0, 1.0)
+        if name == "candidate":
+            colours, limits = SIGNED, (-1.0, 1.0)
         if name.startswith("round"):
+            limits = (0.0, 2.0)
             is_of_input = int(name.split()[1]) % 2 == 1
-            units = most_varied(values, len(layer.units)) if is_of_input else layer.units
-            found.append(
-                (
-                    f"{layer.name}, {name}, of {'the input' if is_of_input else 'hidden'}",
-                    values,
-                    units,
-                    SHARES,
-                    (0.0, 2.0),
-                )
-            )
-        else:
-            colours, limit = (SIGNED, (-1.0, 1.0)) if name == "candidate" else (SHARES, (0.0, 1.0))
-            found.append((f"{layer.name}, {name}", values, layer.units, colours, limit))
+            title += ", of the input" if is_of_input else ", of hidden"
+            if is_of_input:
+                units = most_varied(values, len(layer.units))
+        found.append((title, values, units, colours, limits))
     return found

@@ -1,4 +1,4 @@
-"""Heat maps: a figure for each place of a grid, with words along its edges."""
+"""Draw heat maps of a grid of numbers, with words along its edges."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from rnnlm.errors import visible
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_LABELS = 40  # words along an edge: of more, some are named
+MOST_LABELS = 40  # along an edge: of more words, only some are named
 LONGEST_LABEL = 16  # characters of a word
 
 
@@ -19,9 +19,9 @@ def draw_heat_map(
     colours: str = "viridis",
     lowest: float | None = 0.0, highest: float | None = None, label: str = "",
 ) -> None:  # fmt: skip
-    """A map with the words `across` below and `down` beside it, the first one on top. lowest,
-    highest: the ends of the range of colours; None: those of the values. label: what the colours
-    are."""
+    """Draw a map with the words `across` below and `down` beside it, the first one on top.
+    lowest, highest: the ends of the colour range; None: those of the values. label: the name of
+    the values."""
     image = axes.imshow(
         values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest"
     )
@@ -32,11 +32,14 @@ def draw_heat_map(
 
 
 def _ticks(words: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The places of words that are named, and their names."""
-    places = list(range(0, len(words), -(-len(words) // MOST_LABELS)))
+    """Return the places of the words that are named, and their names."""
+    stride = -(-len(words) // MOST_LABELS)
+    places = list(range(0, len(words), stride))
     return places, [_short(words[place]) for place in places]
 
 
 def _short(word: str) -> str:
     word = visible(word)
-    return word if len(word) <= LONGEST_LABEL else word[: LONGEST_LABEL - 1] + "\u2026"
+    if len(word) > LONGEST_LABEL:
+        word = word[: LONGEST_LABEL - 1] + "\u2026"
+    return word

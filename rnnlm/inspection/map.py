@@ -1,5 +1,5 @@
-"""Word vectors on a plane: their two principal components (Pearson 1901), by numpy's singular value
-decomposition."""
+"""Draw word vectors on a plane: their two principal components (Pearson 1901), by numpy's
+singular value decomposition."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 FONT = 8  # points, of the words
-# places of a word by its dot, in points
+# where a word may be written beside its dot, in points
 BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))
 
 
@@ -51,55 +51,58 @@ class WordMap:
         first, second = self.variance
         return (
             f"The plane shows {first + second:.1%} of the variance of {len(self.places)} words "
-            f"({first:.1%} and {second:.1%}): what lies "
-            f"together in it may lie apart in the other {1 - first - second:.1%}."
+            f"({first:.1%} and {second:.1%}): what lies together in it may lie apart in the other "
+            f"{1 - first - second:.1%}."
         )
 
     def tables(self) -> Sequence[Table]:
-        """The coordinates of each word."""
-        return [
-            Table(
-                ("word", "x", "y"),
-                tuple((place.word, place.x, place.y) for place in self.places),
-                self.source,
-            )
-        ]
+        """Return the coordinates of each word."""
+        rows = tuple((place.word, place.x, place.y) for place in self.places)
+        return [Table(("word", "x", "y"), rows, self.source)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
+        """Return the map in JSON's types."""
         return {**dataclasses.asdict(self), "variance": list(self.variance)}
 
     def figure(self) -> "Figure":
-        """The words at their places."""
-        x_label, y_label = (
-            f"principal component {number} ({share:.1%})"
-            for number, share in enumerate(self.variance, start=1)
-        )
-        figure, axes = plotting.new_figure("", x_label, y_label, width=7, height=6)
+        """Draw the words at their places."""
+        labels = []
+        for number, share in enumerate(self.variance, start=1):
+            labels.append(f"principal component {number} ({share:.1%})")
+        width, height = 7, 6
+        figure, axes = plotting.new_figure("", labels[0], labels[1], width=width, height=height)
         axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
         axes.margins(x=0.15, y=0.08)
-        names = [plotting.short_name(place.word) for place in self.places]
-        across, up = (72 * inches * 0.85 for inches in (7, 6))  # points of the axes, about
+
+        # Where the dots are in points, about, so that words can be kept from covering each other.
+        across, up = 72 * width * 0.85, 72 * height * 0.85
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-        dots = [
-            ((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up)
-            for place in self.places
-        ]
+        dots = []
+        for place in self.places:
+            x = (place.x - left) / (right - left) * across
+            y = (place.y - low) / (high - low) * up
+            dots.append((x, y))
+
+        names = [plotting.short_name(place.word) for place in self.places]
         for place, name, offset in zip(self.places, names, label_offsets(names, dots), strict=True):
             axes.annotate(
-                name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT,
+                name,
+                (place.x, place.y),
+                offset,
+                textcoords="offset points",
+                fontsize=FONT,
                 parse_math=False,
                 ha="right" if offset[0] < 0 else "left",
-            )  # fmt: skip
+            )
         return figure
 
 
 def label_offsets(
     names: Sequence[str], dots: Sequence[tuple[float, float]]
 ) -> list[tuple[int, int]]:
-    """Where each word stands beside its dot, in points: at the first place that no word before it
-    covers, else at the first."""
-    boxes: list[tuple[float, float, float, float]] = []
+    """Choose where each word is written beside its dot, in points: at the first place that no
+    word before it covers, or at the first if there is none."""
+    boxes: list[tuple[float, float, float, float]] = []  # west, south, east, north
     found: list[tuple[int, int]] = []
     for name, (x, y) in zip(names, dots, strict=True):
         width = 0.6 * FONT * len(name)
@@ -107,17 +110,23 @@ def label_offsets(
         for right, up in BESIDE:
             left = x + right - (width if right < 0 else 0)
             choices[right, up] = (left, y + up, left + width, y + up + FONT)
-        free = (
-            offset
-            for offset, (west, south, east, north) in choices.items()
-            if not any(
-                west < box[2] and box[0] < east and south < box[3] and box[1] < north
-                for box in boxes
-            )
-        )
-        found.append(next(free, BESIDE[0]))
-        boxes.append(choices[found[-1]])
+        chosen = BESIDE[0]
+        for offset, box in choices.items():
+            if not any(_overlap(box, other) for other in boxes):
+                chosen = offset
+                break
+        found.append(chosen)
+        boxes.append(choices[chosen])
     return found
+
+
+def _overlap(
+    first: tuple[float, float, float, float], second: tuple[float, float, float, float]
+) -> bool:
+    west, south, east, north = first
+    is_beside = west >= second[2] or second[0] >= east
+    is_above = south >= second[3] or second[1] >= north
+    return not is_beside and not is_above
 
 
 def inspect_map(
@@ -126,8 +135,8 @@ def inspect_map(
     *,
     which: Which = "input",
 ) -> WordMap:
-    """The vectors of some words on the plane of their two principal components. words: three or
-    more, or the path of a file that lists them. model and which as for
+    """Draw the vectors of some words on the plane of their two principal components. words: three
+    or more, or the path of a file that lists them. model and which as for
     :func:`rnnlm.inspect_neighbours`.
 
     Raises:
@@ -140,21 +149,18 @@ def inspect_map(
     chosen = tuple(dict.fromkeys(given))
     if len(chosen) < 3:
         raise UsageError(f"a map needs three words or more, not {len(chosen)}")
-    matrix_NE = known.matrix_VE[[known.number(word) for word in chosen]].astype(np.float64)
-    places_N2, variance = principal_plane(matrix_NE)
-    places = (
-        Place(word, float(x), float(y)) for word, (x, y) in zip(chosen, places_N2, strict=True)
-    )
+    rows = [known.number(word) for word in chosen]
+    places_N2, variance = principal_plane(known.matrix_VE[rows].astype(np.float64))
+    places = []
+    for word, (x, y) in zip(chosen, places_N2, strict=True):
+        places.append(Place(word, float(x), float(y)))
     return WordMap(described(known), tuple(places), variance)
 
 
 def principal_plane(matrix_NE: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-    """Coordinates (N, 2) of rows on their two principal components, and the share of the variance
-    along each. The largest coordinate on each is positive: signs are free.
-
-    Raises:
-        UsageError: all rows are equal.
-    """
+    """Return the coordinates (N, 2) of rows on their two principal components, and the share of
+    the variance along each. The largest coordinate on each is positive, since the sign of a
+    component is arbitrary."""
     centred_NE = matrix_NE - matrix_NE.mean(axis=0)
     u_NK, s_K, _ = np.linalg.svd(centred_NE, full_matrices=False)
     if not s_K[0] > 1e-12 * max(1.0, float(np.abs(matrix_NE).max())):
@@ -162,5 +168,6 @@ def principal_plane(matrix_NE: np.ndarray) -> tuple[np.ndarray, tuple[float, flo
     places_N2 = np.zeros((len(matrix_NE), 2))
     places_N2[:, : min(2, len(s_K))] = (u_NK * s_K)[:, :2]
     largest_2 = places_N2[np.abs(places_N2).argmax(axis=0), [0, 1]]
+    signs_2 = np.where(largest_2 < 0, -1, 1)
     shares = [*(s_K**2 / (s_K**2).sum()).tolist(), 0.0]
-    return places_N2 * np.where(largest_2 < 0, -1, 1), (shares[0], shares[1])
+    return places_N2 * signs_2, (shares[0], shares[1])

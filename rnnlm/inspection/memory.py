@@ -1,5 +1,5 @@
-"""How far back a language model remembers: its perplexity where it sees the last tokens alone, or
-those further back in another order."""
+"""Measure how far back a language model remembers: its perplexity where it sees the last tokens
+alone, or those further back in another order."""
 
 import dataclasses
 import math
@@ -29,24 +29,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- Log-probabilities of tokens after less than all that stands before them: the last tokens
-# alone, or all but the last ones shuffled.
+# ---- Log-probabilities of tokens after a part of what comes before them: the last tokens alone, or
+# all with those further back shuffled.
 #
-# What a model has read before a target are inputs: the tokens from where reading began, and the
-# boundary `</s>` before the first of them. The last k of them are read from the initial state with
-# no boundary before them; where no more than k stand there, that is the true beginning, boundary
-# and all.
+# The inputs before a target are the tokens from where reading began, and the boundary `</s>` before
+# the first of them. The last k of them are read from the initial state without a boundary before
+# them; where there are no more than k, they include the true beginning with its boundary.
 
-# inputs (B, T) and the numbers of their places -> as they are read
+# inputs (B, T) and the numbers of their places -> the inputs in the order in which they are read
 Arrange = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Places:
-    """Targets of a text, and what they may be predicted from. at_P: ascending positions in the ids.
-    begin_P: where reading began before each, in `stream_N`, which holds the input of each position:
-    `stream_N[begin_P[p] : at_P[p] + 1]` are all inputs before target p.
-    """
+    """Targets of a text, and what they may be predicted from. at_P: ascending positions in the
+    ids. begin_P: where reading began before each, in `stream_N`, which has the input of each
+    position: `stream_N[begin_P[p] : at_P[p] + 1]` are all inputs before target p."""
 
     ids_N: np.ndarray
     stream_N: np.ndarray
@@ -55,49 +53,51 @@ class Places:
 
     @property
     def inputs_P(self) -> np.ndarray:
-        """How many inputs stand before each target."""
+        """How many inputs come before each target."""
         return self.at_P + 1 - self.begin_P
 
     def every(self, step: int) -> "Places":
-        """One of `step` of these places."""
+        """Return one of `step` of these places."""
         return Places(self.ids_N, self.stream_N, self.at_P[::step], self.begin_P[::step])
 
 
 def draw_places(
     ids_N: np.ndarray, spans_S2: np.ndarray, boundary_id: int, count: int, seed: int
 ) -> Places:
-    """At most `count` positions of a text, drawn at random without replacement. spans_S2: what is
-    read from the initial state, as :func:`rnnlm.evaluation.perplexity.spans_of` has it."""
-    generator = np.random.default_rng(seed)
-    at_P = (
-        np.arange(len(ids_N))
-        if count >= len(ids_N)
-        else np.sort(generator.choice(len(ids_N), count, replace=False))
-    )
-    begin_P = spans_S2[np.searchsorted(spans_S2[:, 0], at_P, side="right") - 1, 0]
+    """Draw at most `count` positions of a text without replacement. spans_S2: the spans that are
+    read from the initial state, as from :func:`rnnlm.evaluation.perplexity.spans_of`."""
+    at_P = np.arange(len(ids_N))
+    if count < len(ids_N):
+        generator = np.random.default_rng(seed)
+        at_P = np.sort(generator.choice(len(ids_N), count, replace=False))
+    span_P = np.searchsorted(spans_S2[:, 0], at_P, side="right") - 1
+    begin_P = spans_S2[span_P, 0]
     return Places(ids_N, with_boundary(ids_N, boundary_id), at_P, begin_P)
 
 
 def with_last(model: LanguageModel, places: Places, length: int) -> np.ndarray:
-    """Log-probability (nats) of each target where only the last `length` inputs are read, (P,)."""
+    """Return the log-probability (nats) of each target after its last `length` inputs alone,
+    (P,)."""
     return _score(model, places, length, lambda inputs_BT, _: inputs_BT)
 
 
 def with_shuffled(
     model: LanguageModel, places: Places, kept: int, window: int, seed: int
 ) -> np.ndarray:
-    """Log-probability (nats) of each target where the last `window` inputs are read, those but the
-    last `kept` of them in random order, (P,). The boundary that a text begins with stays first. The
-    order depends on the seed alone: models of the same tokens read the same.
-    """
+    """Return the log-probability (nats) of each target after its last `window` inputs, of which
+    all but the last `kept` are in random order, (P,). The boundary that a text begins with stays
+    first. The order depends on the seed alone, so that models with the same tokens read the
+    same."""
     keys_PW = np.random.default_rng(seed).random((len(places.at_P), window))
     at_beginning_P = places.inputs_P <= window
 
+    # Inputs are sorted by random keys from 0 to 1. Keys above 1 keep the last inputs last, in their
+    # order; a key below 0 keeps the boundary first.
     def shuffled(inputs_BT: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
         length = inputs_BT.shape[1]
+        in_place = min(kept, length)
         keys_BT = keys_PW[rows_B, window - length :]
-        # behind all others, in their order
-        keys_BT[:, length - min(kept, length) :] = 1 + np.arange(min(kept, length))
+        keys_BT[:, length - in_place :] = 1 + np.arange(in_place)
         keys_BT[at_beginning_P[rows_B], 0] = -1
         return np.take_along_axis(inputs_BT, np.argsort(keys_BT, axis=1), axis=1)
 
@@ -105,25 +105,25 @@ def with_shuffled(
 
 
 def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) -> np.ndarray:
-    """Each target after at most `length` inputs. Equal lengths are read together, so that no row is
-    padded."""
+    """Score each target after at most `length` inputs. Equal lengths are read together, so that
+    no row is padded."""
     length_P = np.minimum(places.inputs_P, length)
     logprob_P = np.empty(len(length_P))
     for its in np.unique(length_P).tolist():
         rows_R = np.flatnonzero(length_P == its)
         at_once = max(1, model.call_tokens // its)
-        for rows_B in (rows_R[start : start + at_once] for start in range(0, len(rows_R), at_once)):
+        for start in range(0, len(rows_R), at_once):
+            rows_B = rows_R[start : start + at_once]
             at_B = places.at_P[rows_B]
             inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - its, 1)].astype(np.int64)
-            logprob_P[rows_B] = _last(
-                model, arrange(inputs_BT, rows_B), places.ids_N[at_B].astype(np.int64)
-            )
+            target_B = places.ids_N[at_B].astype(np.int64)
+            logprob_P[rows_B] = _last(model, arrange(inputs_BT, rows_B), target_B)
     return logprob_P
 
 
 def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> np.ndarray:
-    """The target behind the last input of each row. A network works its output layer out there
-    alone."""
+    """Score the target behind the last input of each row. A network computes its output layer
+    there alone."""
     rows, length = inputs_BT.shape
     step = max(1, model.call_tokens // rows)
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
@@ -140,10 +140,10 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
     return arrays.as_numpy(last_BT)[:, -1].astype(np.float64)
 
 
-# ---- What is known of a model's memory: its perplexity by how much of the past it sees, as tables,
-# a plot and a sentence.
+# ---- The result for a model: its perplexity by how much of the past it sees, as tables, a plot and
+# a sentence.
 
-CLOSE = 0.01  # so much above the perplexity of all, as a share of it, is as good as all
+CLOSE = 0.01  # a perplexity higher by this share is as good as that with all tokens
 _COLUMNS = (
     "perplexity",
     "low",
@@ -157,11 +157,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Remembered:
-    """Perplexity per token where a model remembers the last `tokens` (None: all of them), with the
+    """Perplexity per token where a model sees the last `tokens` (None: all of them), with the
     bounds of 95 % intervals, bootstrap over positions; None where a token has probability zero.
 
-    affected: how many of the positions have more than that before them: at the others it makes no
-    difference. increase: by which share the perplexity is above that with all (0.1: 10 %),
+    affected: at how many of the positions there are more tokens than that; at the others it makes
+    no difference. increase: by which share the perplexity is above that with all (0.1: 10 %),
     increase_bits: by how many bits per token, on the same positions (paired). zeros: positions
     whose token has probability zero.
     """
@@ -179,17 +179,17 @@ class Remembered:
 
     @property
     def is_close(self) -> bool:
-        """Whether it is as good as all."""
+        """Whether the perplexity is as good as that with all tokens."""
         return self.increase is not None and self.increase <= CLOSE
 
 
 @dataclass(frozen=True)
 class ModelMemory:
-    """The memory of one model. seen: where it sees the last tokens alone; shuffled: where it sees
-    the last `window` tokens, those further back in random order, at some of the positions. The last
-    of each is that with all, in order.
+    """The memory of one model. seen: with the last tokens alone; shuffled: with the last `window`
+    tokens, those further back in random order, at some of the positions. Each ends with the row for
+    all tokens in order.
 
-    tokenizer: its kind and fingerprint; models compare where it is the same.
+    tokenizer: its kind and fingerprint; models with the same one compare.
     """
 
     model: str
@@ -207,19 +207,22 @@ class ModelMemory:
 
     @property
     def ordered_context(self) -> int | None:
-        """The least number of tokens beyond which order makes no difference; None where it does
-        beyond all that were tried."""
+        """The least number of tokens beyond which order makes no difference; None where it
+        always does."""
         return _least(self.shuffled)
 
 
 def _least(rows: Sequence[Remembered]) -> int | None:
-    return next((row.tokens for row in rows[:-1] if row.is_close), None)
+    for row in rows[:-1]:
+        if row.is_close:
+            return row.tokens
+    return None
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What :func:`inspect_memory` finds. context: how the text was read; window: tokens read where
-    some are shuffled."""
+    """The result of :func:`inspect_memory`. context: how the text was read. window: tokens read
+    where some are shuffled."""
 
     models: tuple[ModelMemory, ...]
     context: str
@@ -235,54 +238,50 @@ class Memory:
                 "The models cut the text into different tokens: their numbers of tokens and "
                 "perplexities do not compare."
             )
-        lines += [
-            f"{model.model} is not normalised: its figures are not perplexities."
-            for model in self.models
-            if not model.normalised
-        ]
+        for model in self.models:
+            if not model.normalised:
+                lines.append(f"{model.model} is not normalised: its figures are not perplexities.")
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
-        """Both tables: what is seen alone, and what is seen in order."""
-        titles = (
-            "Only the last k tokens are seen",
-            f"Tokens further back than k are shuffled, in a window of {self.window}",
-        )
-        kinds = ("seen", "shuffled")
-        return [
-            Table(("model", "k", "positions affected", *_COLUMNS), tuple(self._rows(kind)), title)
-            for title, kind in zip(titles, kinds, strict=True)
-        ]
+        """Return two tables: tokens seen alone, and tokens seen in order."""
+        titles = {
+            "seen": "Only the last k tokens are seen",
+            "shuffled": (f"Tokens further back than k are shuffled, in a window of {self.window}"),
+        }
+        columns = ("model", "k", "positions affected", *_COLUMNS)
+        return [Table(columns, tuple(self._rows(kind)), title) for kind, title in titles.items()]
 
     def _rows(self, kind: str) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for row in getattr(model, kind):
+                tokens = "all" if row.tokens is None else row.tokens
+                perplexities = (row.perplexity, row.low, row.high)
                 increases = map(_percent, (row.increase, row.increase_low, row.increase_high))
-                figures = (row.perplexity, row.low, row.high, *increases, row.increase_bits)
                 yield (
                     model.model,
-                    "all" if row.tokens is None else row.tokens,
+                    tokens,
                     row.affected,
-                    *figures,
+                    *perplexities,
+                    *increases,
+                    row.increase_bits,
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, in JSON's types."""
-        models = [
-            dataclasses.asdict(model)
-            | {
-                "effective_context": model.effective_context,
-                "ordered_context": model.ordered_context,
-            }
-            for model in self.models
-        ]
-        found: dict[str, Any] = plain(
+        """Return all results in JSON's types."""
+        models = []
+        for model in self.models:
+            found = dataclasses.asdict(model)
+            found["effective_context"] = model.effective_context
+            found["ordered_context"] = model.ordered_context
+            models.append(found)
+        shown: dict[str, Any] = plain(
             {"context": self.context, "window": self.window, "seed": self.seed, "models": models}
         )
-        return found
+        return shown
 
     def figure(self) -> "Figure":
-        """Perplexity by k, both ways, side by side."""
+        """Draw perplexity by k, both ways, side by side."""
         labels = [
             ("only the last k tokens seen", "tokens seen (k)", "perplexity per token"),
             ("further back than k shuffled", "tokens in order (k)", "perplexity per token"),
@@ -301,41 +300,43 @@ class Memory:
 
 
 def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
+    """Draw the perplexities of a model by k, and a dashed line at that with all tokens."""
     colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-    known = [
-        (row.tokens, row.perplexity)
-        for row in rows[:-1]
-        if row.tokens is not None and row.perplexity is not None
-    ]
-    axes.plot([tokens for tokens, _ in known], [perplexity for _, perplexity in known], label=name,
-              color=colour,
-              marker=plotting.MARKERS[number % len(plotting.MARKERS)], markersize=4)  # fmt: skip
+    marker = plotting.MARKERS[number % len(plotting.MARKERS)]
+    tokens, perplexities = [], []
+    for row in rows[:-1]:
+        if row.tokens is not None and row.perplexity is not None:
+            tokens.append(row.tokens)
+            perplexities.append(row.perplexity)
+    axes.plot(tokens, perplexities, label=name, color=colour, marker=marker, markersize=4)
     if rows[-1].perplexity is not None:
         axes.axhline(rows[-1].perplexity, color=colour, linestyle="--", linewidth=1)
 
 
 def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+    if share is None:
+        return None
+    return 100 * share
 
 
 def _sentence(model: ModelMemory) -> str:
-    """What the figures of a model mean."""
+    """Summarise the memory of a model in a sentence."""
     full = model.seen[-1]
     if full.perplexity is None:
         return (
             f"{model.model}: {full.zeros:,} of {model.positions:,} tokens have probability zero, "
             "so there is no perplexity."
         )
-    if (tokens := model.effective_context) is None:
+
+    tokens = model.effective_context
+    if tokens is None:
         row = model.seen[-2]
-        seen = f"more than the last {row.tokens} tokens are needed" + (
-            (
+        seen = f"more than the last {row.tokens} tokens are needed"
+        if row.perplexity is not None:
+            seen += (
                 f": with those alone perplexity is {row.perplexity:.1f}, against "
                 f"{full.perplexity:.1f} with all"
             )
-            if row.perplexity is not None
-            else ""
-        )
     else:
         row = next(row for row in model.seen if row.tokens == tokens)
         context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
@@ -347,32 +348,34 @@ def _sentence(model: ModelMemory) -> str:
 
 
 def _fewer(model: ModelMemory) -> str:
-    """Whether the next smaller number of tokens than the effective context may do, too: the context
-    is an estimate."""
+    """Say whether the next smaller number of tokens may be enough, too, since the effective
+    context is an estimate."""
+    # Where no number tried is enough, the largest one of them is the next smaller one.
     lengths = [row.tokens for row in model.seen]
-    # where no number tried is enough, the largest one of them
     at = lengths.index(model.effective_context) - 1
-    if at < 0 or (low := model.seen[at].increase_low) is None or low > CLOSE:
+    if at < 0:
+        return ""
+    low = model.seen[at].increase_low
+    if low is None or low > CLOSE:
         return ""
     return f" ({lengths[at]} may be enough: its interval begins at {low:+.1%})"
 
 
 def _compared(row: Remembered, full: Remembered) -> str:
-    """By how much the perplexity of a row differs from that with all, with the interval."""
-    assert (
-        row.increase is not None and row.increase_low is not None and row.increase_high is not None
-    )
-    change = (
-        f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the "
-        f"{full.perplexity:.1f} with all"
-    )
-    return f"{change} (95 % interval {row.increase_low:+.1%} to {row.increase_high:+.1%})"
+    """Say by how much the perplexity of a row differs from that with all, with the interval."""
+    rise, low, high = row.increase, row.increase_low, row.increase_high
+    assert rise is not None and low is not None and high is not None
+    side = "below" if rise < 0 else "above"
+    change = f"{abs(rise):.1%} {side} the {full.perplexity:.1f} with all"
+    return f"{change} (95 % interval {low:+.1%} to {high:+.1%})"
 
 
 def _order(model: ModelMemory) -> str:
+    """Say how far back the order of tokens matters."""
     if model.shuffled[-1].perplexity is None:
         return "with shuffled tokens there is no perplexity"
-    if (tokens := model.ordered_context) is None:
+    tokens = model.ordered_context
+    if tokens is None:
         return f"the order of tokens matters even further back than {model.shuffled[-2].tokens}"
     return (
         f"losing the order of tokens further back than {tokens} raises it by {100 * CLOSE:g} % at "
@@ -383,13 +386,13 @@ def _order(model: ModelMemory) -> str:
 # ---- Perplexity by how much of the past a model sees (after Khandelwal, He, Qi & Jurafsky 2018,
 # sections 3 and 4).
 #
-# At the same positions, drawn at random from a text: with all that stands before, as an evaluation
+# At the same positions, drawn at random from a text: with all that comes before, as an evaluation
 # reads it; with the last k tokens alone, read from the initial state; and with the tokens further
-# back than k in random order. They truncate and shuffle what a trained model reads, and so does
-# this: the model is not trained anew, and may do worse with little context than one made for it.
+# back than k in random order. Like theirs, these truncate and shuffle what a trained model reads:
+# it is not trained again, and may do worse with little context than a model made for it.
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100)
-# one of so many positions: a window is longer than most of what is read otherwise
+# one of this many positions is read shuffled, too: windows are longer than most other reading
 SHUFFLED_SHARE = 4
 
 
@@ -405,24 +408,24 @@ def inspect_memory(
     device: str | Device = "auto",
     progress: Progress = silent,
 ) -> Memory:
-    """Perplexity of language models where only the last k tokens are seen, and where those further
-    back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences to all on the
-    same positions, with 95 % intervals.
+    """Measure the perplexity of language models where only the last k tokens are seen, and where
+    those further back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences
+    to all on the same positions, with 95 % intervals.
 
     The last k tokens alone are read from the initial state, without a boundary before them; where
-    fewer stand before, from the true beginning: the line's with context "reset", the document's
-    where the text has documents, else the text's.
+    there are fewer, from the true beginning: the line's with context "reset", the document's where
+    the text has documents, otherwise the text's.
 
     models: a sequence of models or their names, or models by a name for each. text: as for
     :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain text, for its test part; None:
     that of the bundled English. positions: tokens of the text that are predicted, drawn at random;
     all of them where it has fewer. One of four is predicted from shuffled tokens, too: the last
-    `window` of which the last k stay in place. progress: called with how far it is.
+    `window` of which the last k stay in place. progress: called with the progress of the work.
 
     Raises:
         UsageError: there are fewer than two positions, or a window that is not longer than the
-            largest k; there is no such context; a model is no language model, or adapts its weights
-            as it reads (dynamic evaluation): it cannot read many contexts side by side.
+            largest k; there is no such context; a model is not a language model, or adapts its
+            weights as it reads (dynamic evaluation): it cannot read many contexts side by side.
         TextError: the text cannot be read or is empty. ModelError: there is no such model, or its
             scores are not numbers.
         DeviceError: `device` is not available.
@@ -433,14 +436,15 @@ def inspect_memory(
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
-    found = [
-        _memory(subject, read, context, drawn, prefixed(progress, subject.name))
-        for subject in looked_at
-    ]
+    found = []
+    for subject in looked_at:
+        its_progress = prefixed(progress, subject.name)
+        found.append(_memory(subject, read, context, drawn, its_progress))
     return Memory(tuple(found), context, window, seed)
 
 
 def _check(positions: int, window: int, context: str) -> None:
+    """Refuse settings that cannot be measured with, before anything is read."""
     evaluation.check_context(context)
     if positions < 2:
         raise UsageError(
@@ -455,11 +459,11 @@ def _check(positions: int, window: int, context: str) -> None:
 
 
 def _with_rows(subject: Subject) -> Subject:
-    """The subject itself, whose model can read many texts side by side."""
+    """Refuse a model that cannot read many texts side by side."""
     if subject.model.max_rows is not None:
         raise UsageError(
             f"{subject.name} reads one text at a time",
-            "it adapts its weights as it reads, and thousands of contexts are read anew here",
+            "it adapts its weights as it reads, and here thousands of contexts are read apart",
             "inspect the model without dynamic evaluation",
         )  # fmt: skip
     return subject
@@ -468,31 +472,40 @@ def _with_rows(subject: Subject) -> Subject:
 def _memory(
     subject: Subject, text: Text, context: Context, drawn: tuple[int, int, int], progress: Progress
 ) -> ModelMemory:
-    """The memory of a model at `drawn` positions, window, and seed."""
-    model, (positions, window, seed) = subject.model, drawn
+    """Measure the memory of a model. drawn: number of positions, window, and seed."""
+    model = subject.model
+    positions, window, seed = drawn
     encoded = text.encode(model.tokenizer, progress)
     ids_N, spans_S2 = np.asarray(encoded.ids), evaluation.spans_of(encoded, context)
     places = draw_places(ids_N, spans_S2, model.tokenizer.boundary_id, positions, seed)
+
+    # What to compare with: all tokens, and at some of the positions the whole window in order.
     in_full_P = span_scoring.score_spans(model, ids_N, spans_S2, report=progress)[places.at_P]
     fewer = places.every(SHUFFLED_SHARE) if len(places.at_P) >= 2 * SHUFFLED_SHARE else places
     ordered_P = with_last(model, fewer, window)
+
     seen, shuffled = [], []
     for length in LENGTHS:
         progress(f"the last {length} tokens")
         seen.append(with_last(model, places, length))
         shuffled.append(with_shuffled(model, fewer, length, window, seed))
+
     tokenizer = model.tokenizer.in_direction(False)
     return ModelMemory(
-        subject.name, f"{tokenizer.name}:{tokenizer.fingerprint}", model.normalised,
-        len(places.at_P), tuple(_rows(seen, in_full_P, places)),
-        len(fewer.at_P), tuple(_rows(shuffled, ordered_P, fewer)),
-    )  # fmt: skip
+        subject.name,
+        f"{tokenizer.name}:{tokenizer.fingerprint}",
+        model.normalised,
+        positions=len(places.at_P),
+        seen=tuple(_rows(seen, in_full_P, places)),
+        shuffled_positions=len(fewer.at_P),
+        shuffled=tuple(_rows(shuffled, ordered_P, fewer)),
+    )
 
 
 def _rows(
     by_length: Sequence[np.ndarray], with_all_P: np.ndarray, places: Places
 ) -> Iterator[Remembered]:
-    """The figures of each length, and of all."""
+    """Yield the result for each length, then for all tokens."""
     for length, logprob_P in zip((*LENGTHS, None), (*by_length, with_all_P), strict=True):
         span_scoring.check_scores(logprob_P)
         affected = 0 if length is None else int((places.inputs_P > length).sum())
@@ -507,7 +520,7 @@ def _rows(
 def _interval(
     nats_P: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[float | None, float | None, float | None]:
-    """The transform of the mean over positions, with its bounds; None where it is not finite."""
+    """Transform the mean over positions, and its bounds; None where the mean is not finite."""
     if not np.isfinite(nats_P).all():
         return None, None, None
     interval = ratio_interval(nats_P, transform=transform)

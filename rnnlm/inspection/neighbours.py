@@ -1,5 +1,5 @@
-"""The words nearest to a word, or to the sum of an analogy, by the cosine of the angle between
-vectors."""
+"""Find the words nearest to a word, or to the sum of an analogy, by the cosine of the angle
+between vectors."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -36,8 +36,8 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest words of some words. source: what the vectors are. random_mean, random_deviation:
-    the cosine of two words drawn at random, over 10,000 pairs, to compare with."""
+    """The nearest words of some words. source: a description of the vectors. random_mean,
+    random_deviation: the cosine of two random words, over 10,000 pairs, to compare with."""
 
     source: str
     words: tuple[str, ...]
@@ -48,33 +48,31 @@ class Neighbours:
     @property
     def verdict(self) -> str:
         """Which word is nearest, and how that compares with chance."""
-        nearest = [(word, its[0]) for word, its in zip(self.words, self.neighbours, strict=True)]
-        said = "; ".join(
-            f'"{word}" lies nearest to "{first.word}" (cosine {first.cosine:.2f})'
-            for word, first in nearest
-        )
+        said = []
+        for word, its in zip(self.words, self.neighbours, strict=True):
+            nearest = its[0]
+            said.append(f'"{word}" lies nearest to "{nearest.word}" (cosine {nearest.cosine:.2f})')
         chance = (
             f"{self.random_mean:.2f} on average (standard deviation {self.random_deviation:.2f})"
         )
-        return f"{said}. The cosine of two words drawn at random is {chance}."
+        return f"{'; '.join(said)}. The cosine of two words drawn at random is {chance}."
 
     def tables(self) -> Sequence[Table]:
-        """The neighbours of each word, the nearest first."""
-        pairs = zip(self.words, self.neighbours, strict=True)
-        rows = [
-            (word, rank, each.word, each.cosine)
-            for word, its in pairs
-            for rank, each in enumerate(its, start=1)
-        ]
+        """Return the neighbours of each word, the nearest first."""
+        rows = []
+        for word, its in zip(self.words, self.neighbours, strict=True):
+            for rank, each in enumerate(its, start=1):
+                rows.append((word, rank, each.word, each.cosine))
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
+        """Return the neighbours in JSON's types."""
         return dataclasses.asdict(self)
 
     def figure(self) -> "Figure":
-        """Bars of the cosines, one panel a word, and a line at two random words."""
-        across, down = min(_PER_ROW, len(self.words)), -(-len(self.words) // _PER_ROW)
+        """Draw the cosines as bars, one panel a word, with a line at two random words."""
+        across = min(_PER_ROW, len(self.words))
+        down = -(-len(self.words) // _PER_ROW)
         labels = [(word, "cosine", "") for word in self.words]
         height = 0.8 + down * (0.6 + 0.22 * len(self.neighbours[0]))
         figure, panels = plotting.new_panels(labels, 1 + 2.6 * across, height, across)
@@ -88,9 +86,9 @@ def inspect_neighbours(
     model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Neighbours:  # fmt: skip
-    """The `count` nearest neighbours of each of the `words` by cosine, among all words that have a
-    vector. model: a network of any task, its name, or word vectors; which: of a network, those it
-    reads ("input") or those of its softmax ("output").
+    """Find the `count` nearest neighbours of each of the `words` by cosine, among all words that
+    have a vector. model: a network of any task, its name, or word vectors; which: for a network,
+    the vectors that it reads ("input") or those of its softmax ("output").
 
     Raises:
         UsageError: a word has no vector, no word is given, or the model has no such vectors.
@@ -101,29 +99,27 @@ def inspect_neighbours(
     if not words or count < 1:
         raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
     rows = [known.number(word) for word in words]
-    found = tuple(
-        tuple(Neighbour(*each) for each in known.nearest(known.unit_VE[row], count, [row]))
-        for row in rows
-    )
+    found = []
+    for row in rows:
+        nearest = known.nearest(known.unit_VE[row], count, [row])
+        found.append(tuple(Neighbour(*each) for each in nearest))
     if not all(found):
         raise UsageError(f"{known.source}: there are no other words")
-    first_N, second_N = np.random.default_rng(0).choice(
-        np.flatnonzero(known.is_word_V), (2, RANDOM_PAIRS)
-    )
-    cosines = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])[
-        first_N != second_N
-    ].astype(np.float64)
-    return Neighbours(
-        described(known), tuple(words), found, float(cosines.mean()), float(cosines.std())
-    )
+
+    # What cosines are usual here: pairs of random words, except of a word with itself.
+    words_V = np.flatnonzero(known.is_word_V)
+    first_N, second_N = np.random.default_rng(0).choice(words_V, (2, RANDOM_PAIRS))
+    cosine_N = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])
+    chance = cosine_N[first_N != second_N].astype(np.float64)
+    mean, deviation = float(chance.mean()), float(chance.std())
+    return Neighbours(described(known), tuple(words), tuple(found), mean, deviation)
 
 
 def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
-    """A bar for each word, the first one on top."""
+    """Draw a bar for each word, the first one on top."""
+    names = [plotting.short_name(each.word, 20) for each in its]
     axes.barh(range(len(its)), [each.cosine for each in its], color=plotting.COLOURS[0])
-    axes.set_yticks(
-        range(len(its)), [plotting.short_name(each.word, 20) for each in its], parse_math=False
-    )
+    axes.set_yticks(range(len(its)), names, parse_math=False)
     axes.invert_yaxis()
 
 
@@ -133,8 +129,8 @@ def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
 
 @dataclass(frozen=True)
 class Analogy:
-    """The words nearest to a - b + c. answers: without the three words themselves. unfiltered: what
-    would come first with them."""
+    """The words nearest to a - b + c. answers: without the three words themselves. unfiltered:
+    the nearest word if they counted."""
 
     source: str
     a: str
@@ -147,11 +143,12 @@ class Analogy:
     def verdict(self) -> str:
         """The first answer, and what it would be if none of the three words were left out."""
         first, *others = self.answers
-        ahead = f', ahead of "{others[0].word}" ({others[0].cosine:.2f})' if others else ""
         said = (
             f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine '
-            f"{first.cosine:.2f}){ahead}"
+            f"{first.cosine:.2f})"
         )
+        if others:
+            said += f', ahead of "{others[0].word}" ({others[0].cosine:.2f})'
         if self.unfiltered.word == first.word:
             return f"{said}; no question word is nearer."
         return (
@@ -160,22 +157,19 @@ class Analogy:
         )
 
     def tables(self) -> Sequence[Table]:
-        """The answers, the best first."""
-        rows = tuple(
-            (rank, each.word, each.cosine) for rank, each in enumerate(self.answers, start=1)
-        )
-        return [
-            Table(
-                ("rank", "word", "cosine"), rows, f"{self.a} - {self.b} + {self.c}; {self.source}"
-            )
-        ]
+        """Return the answers, the best first."""
+        rows = []
+        for rank, each in enumerate(self.answers, start=1):
+            rows.append((rank, each.word, each.cosine))
+        title = f"{self.a} - {self.b} + {self.c}; {self.source}"
+        return [Table(("rank", "word", "cosine"), tuple(rows), title)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
+        """Return the analogy in JSON's types."""
         return dataclasses.asdict(self)
 
     def figure(self) -> "Figure":
-        """Bars of the cosines of the answers."""
+        """Draw the cosines of the answers as bars."""
         title = f"{self.a} - {self.b} + {self.c}"
         figure, axes = plotting.new_figure(title, "cosine", "", height=1 + 0.25 * len(self.answers))
         draw_cosines(axes, self.answers)
@@ -186,8 +180,9 @@ def inspect_analogy(
     model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Analogy:  # fmt: skip
-    """The `count` words nearest to a - b + c, (a, b, c) being `words`, each vector at length 1; the
-    three are no answers. model and which as for :func:`rnnlm.inspect_neighbours`.
+    """Find the `count` words nearest to a - b + c, where (a, b, c) are the `words`, each vector at
+    length 1; the three are not counted as answers. model and which as for
+    :func:`rnnlm.inspect_neighbours`.
 
     Raises:
         UsageError: there are not three words, one has no vector, or the model has no such vectors.
@@ -206,43 +201,33 @@ def inspect_analogy(
     answers = tuple(Neighbour(*each) for each in known.nearest(target_E, count, [a, b, c]))
     if not answers:
         raise UsageError(f"{known.source}: there are no other words")
-    return Analogy(
-        described(known),
-        words[0],
-        words[1],
-        words[2],
-        answers,
-        Neighbour(*known.nearest(target_E, 1)[0]),
-    )
+    unfiltered = Neighbour(*known.nearest(target_E, 1)[0])
+    return Analogy(described(known), words[0], words[1], words[2], answers, unfiltered)
 
 
-# ---- The vectors that are looked at, and the words of a file as they know them.
+# ---- The vectors that are looked at, and words of a file in the same case.
 
 
 def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVectors:
-    """The vectors themselves, or those of a model that the look `what` applies to.
-
-    Raises:
-        UsageError: it does not, or the model has no vectors of that kind. ModelError: there is no
-            such model.
-    """
-    return (
-        model
-        if isinstance(model, WordVectors)
-        else word_vectors(subject(what, model, "cpu").model, which)
-    )
+    """Return the vectors themselves, or those of a model that the look `what` applies to."""
+    if isinstance(model, WordVectors):
+        return model
+    return word_vectors(subject(what, model, "cpu").model, which)
 
 
 def lower_cases(vectors: WordVectors, words: Iterable[str], source: str) -> bool:
-    """Whether words of a file are to be lower-cased, as all words that have a vector are; a notice
-    says so."""
-    if not vectors.is_lower or not (capitals := sum(word != word.lower() for word in words)):
+    """Return whether to lower-case the words of a file, because all words that have a vector are
+    lower-cased; a notice says so."""
+    if not vectors.is_lower:
+        return False
+    capitals = sum(word != word.lower() for word in words)
+    if not capitals:
         return False
     notice(f"{source}: {capitals:,} words are lower-cased, as those of the {vectors.source} are")
     return True
 
 
 def described(vectors: WordVectors) -> str:
-    """What the vectors are, as the title of a table has it."""
+    """Describe the vectors, as in the title of a table."""
     note = f" ({vectors.note})" if vectors.note else ""
     return f"{vectors.source}{note}: {len(vectors.words):,} words, {vectors.width_in_words}"

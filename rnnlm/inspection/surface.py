@@ -1,5 +1,5 @@
-"""The error surface of one recurrent unit over weight and bias, and gradient descent on it with and
-without clipping."""
+"""Draw the error surface of one recurrent unit over weight and bias, and gradient descent on it
+with and without clipping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# ---- One recurrent unit without input: its error after some steps and the gradient of that, in
-# weight and bias.
+# ---- One recurrent unit without input: its error after some steps, and the gradient of the error
+# by weight and bias.
 #
 #     x_t = w s(x_{t-1}) + b,   E = (s(x_T) - target)^2,   s the logistic function
 #
@@ -28,17 +28,17 @@ Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class RecurrentUnit:
-    """steps: T. initial: x_0, before the logistic function."""
+    """A recurrent unit. steps: T. initial: x_0, before the logistic function."""
 
     steps: int = 50
     target: float = 0.7
     initial: float = 0.5
 
     def error(self, weight_X: np.ndarray, bias_X: np.ndarray) -> Points:
-        """E, dE/dw and dE/db at points of any shape, which all three have.
+        """Return E, dE/dw and dE/db at points of any shape, which all three have.
 
         The derivatives are carried along with x: dx_t/dw = s(x_{t-1}) + w s'(x_{t-1}) dx_{t-1}/dw,
-        dx_t/db likewise with 1 in the place of s(x_{t-1}).
+        and dx_t/db the same with 1 instead of s(x_{t-1}).
         """
         weight_X, bias_X = np.broadcast_arrays(
             np.asarray(weight_X, dtype=np.float64), np.asarray(bias_X, dtype=np.float64)
@@ -49,7 +49,8 @@ class RecurrentUnit:
             for _ in range(self.steps):
                 s_X = _logistic(x_X)
                 back_X = weight_X * s_X * (1 - s_X)
-                by_weight_X, by_bias_X = s_X + back_X * by_weight_X, 1 + back_X * by_bias_X
+                by_weight_X = s_X + back_X * by_weight_X
+                by_bias_X = 1 + back_X * by_bias_X
                 x_X = weight_X * s_X + bias_X
             s_X = _logistic(x_X)
             outer_X = 2 * (s_X - self.target) * s_X * (1 - s_X)
@@ -58,8 +59,8 @@ class RecurrentUnit:
 
 @dataclass(frozen=True)
 class Descent:
-    """A path of gradient descent: where it stood before each update and after the last, with error
-    and norm of the gradient there."""
+    """A path of gradient descent: its position before each update and after the last, with the
+    error and the norm of the gradient there."""
 
     name: str
     weight_U: np.ndarray
@@ -70,7 +71,8 @@ class Descent:
     @property
     def longest_step(self) -> float:
         """The length of its longest step; 0 where it has none."""
-        return float(np.hypot(np.diff(self.weight_U), np.diff(self.bias_U)).max(initial=0.0))
+        lengths = np.hypot(np.diff(self.weight_U), np.diff(self.bias_U))
+        return float(lengths.max(initial=0.0))
 
 
 def descend(
@@ -81,28 +83,30 @@ def descend(
     clip: float | None,
     name: str,
 ) -> Descent:
-    """Gradient descent from (w, b). clip: the norm to which a longer gradient is scaled down (their
-    algorithm 1); None: never. A path whose numbers are no longer finite ends before them."""
-    met, (weight, bias) = [], start
+    """Follow gradient descent from (w, b). clip: the norm to which a longer gradient is scaled
+    down (their algorithm 1); None: never. A path ends before its numbers are no longer finite."""
+    met = []
+    weight, bias = start
     for _ in range(updates + 1):
-        error, by_weight, by_bias = (
-            float(value) for value in unit.error(np.array(weight), np.array(bias))
-        )
+        found = unit.error(np.array(weight), np.array(bias))
+        error, by_weight, by_bias = (float(value) for value in found)
         norm = float(np.hypot(by_weight, by_bias))
         if not np.isfinite([weight, bias, error, norm]).all():
             break
         met.append((weight, bias, error, norm))
-        step = rate * (clip / norm if clip is not None and norm > clip else 1.0)
+        step = rate
+        if clip is not None and norm > clip:
+            step = rate * (clip / norm)
         weight, bias = weight - step * by_weight, bias - step * by_bias
     return Descent(name, *np.array(met).reshape(-1, 4).T)
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), in a form that does not overflow."""
+    """Return 1 / (1 + exp(-x)), in a form that does not overflow."""
     return (1 + np.tanh(x / 2)) / 2
 
 
-# ---- surface
+# ---- The surface on a grid, and two paths on it.
 
 Range = tuple[float, float]
 GREATEST_GRID = 2000
@@ -110,8 +114,8 @@ GREATEST_GRID = 2000
 
 @dataclass(frozen=True)
 class Surface:
-    """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G, bias_G:
-    its lines; error_GG[i, j] is at bias_G[i] and weight_G[j]."""
+    """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G,
+    bias_G: its lines; error_GG[i, j] is at bias_G[i] and weight_G[j]."""
 
     unit: RecurrentUnit
     weight_G: np.ndarray
@@ -124,67 +128,81 @@ class Surface:
 
     @property
     def steepest(self) -> tuple[float, float, float]:
-        """Weight, bias and norm of the gradient where that is the highest on the grid."""
+        """Weight, bias and norm of the gradient at the point of the grid where it is largest."""
         i, j = np.unravel_index(np.nanargmax(self.gradient_GG), self.gradient_GG.shape)
         return float(self.weight_G[j]), float(self.bias_G[i]), float(self.gradient_GG[i, j])
 
     @property
     def verdict(self) -> str:
-        """The highest gradient on the grid, and where each path ends."""
+        """The largest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
         typical = float(np.nanmedian(self.gradient_GG))
-        said = (f"The norm of the gradient is at most {typical:.2g} on half of the grid, and "
-                f"{highest:,.4g} at its largest, at "
-                f"w = {weight:.4g}, b = {bias:.4g}.")  # fmt: skip
+        said = (
+            f"The norm of the gradient is at most {typical:.2g} on half of the grid, and "
+            f"{highest:,.4g} at its largest, at w = {weight:.4g}, b = {bias:.4g}."
+        )
         for each in self.descents:
-            said += (f" {each.name.capitalize()}, gradient descent meets gradients of up to "
-                     f"{each.gradient_U.max():,.4g}, "
-                     f"takes steps of up to {each.longest_step:.3g} and ends at w = "
-                     f"{each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, "
-                     f"where the error is {each.error_U[-1]:.3g} (lowest on the way: "
-                     f"{each.error_U.min():.3g}).")  # fmt: skip
+            end = f"w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}"
+            errors = f"{each.error_U[-1]:.3g} (lowest on the way: {each.error_U.min():.3g})"
+            said += (
+                f" {each.name.capitalize()}, gradient descent meets gradients of up to "
+                f"{each.gradient_U.max():,.4g}, takes steps of up to {each.longest_step:.3g} and "
+                f"ends at {end}, where the error is {errors}."
+            )
         return said
 
     def tables(self) -> Sequence[Table]:
-        """A row for each path."""
-        columns = ("path", "updates", "largest gradient", "longest step", "final w", "final b",
-                   "final error",
-                   "lowest error")  # fmt: skip
-        rows = tuple(
-            (each.name, len(each.error_U) - 1, float(each.gradient_U.max()), each.longest_step,
-             float(each.weight_U[-1]),
-             float(each.bias_U[-1]), float(each.error_U[-1]), float(each.error_U.min()))
-            for each in self.descents
+        """Return a row for each path."""
+        columns = (
+            "path", "updates", "largest gradient", "longest step", "final w", "final b",
+            "final error", "lowest error",
         )  # fmt: skip
-        return (Table(columns, rows),)
+        rows = []
+        for each in self.descents:
+            updates, largest = len(each.error_U) - 1, float(each.gradient_U.max())
+            end = (float(each.weight_U[-1]), float(each.bias_U[-1]), float(each.error_U[-1]))
+            lowest = float(each.error_U.min())
+            rows.append((each.name, updates, largest, each.longest_step, *end, lowest))
+        return (Table(columns, tuple(rows)),)
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole grid and both paths, as JSON can hold them."""
+        """Return the whole grid and both paths in JSON's types."""
+        descents = []
+        for each in self.descents:
+            descents.append(
+                {
+                    "name": each.name,
+                    "weights": each.weight_U,
+                    "biases": each.bias_U,
+                    "errors": each.error_U,
+                    "gradients": each.gradient_U,
+                    "longest_step": each.longest_step,
+                }
+            )
         weight, bias, highest = self.steepest
-        return plain({
-            "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial,
-            "rate": self.rate, "clip": self.clip,
-            "weights": self.weight_G, "biases": self.bias_G, "errors": self.error_GG,
+        found = {
+            "steps": self.unit.steps,
+            "target": self.unit.target,
+            "initial": self.unit.initial,
+            "rate": self.rate,
+            "clip": self.clip,
+            "weights": self.weight_G,
+            "biases": self.bias_G,
+            "errors": self.error_GG,
             "gradients": self.gradient_GG,
             "steepest": {"weight": weight, "bias": bias, "gradient": highest},
-            "descents": [
-                {"name": each.name, "weights": each.weight_U, "biases": each.bias_U,
-                 "errors": each.error_U,
-                 "gradients": each.gradient_U, "longest_step": each.longest_step}
-                for each in self.descents
-            ],
-        })  # fmt: skip
+            "descents": descents,
+        }
+        shown: dict[str, Any] = plain(found)
+        return shown
 
     def figure(self) -> "Figure":
-        """The surface by its colour, with both paths on it, and the error along them."""
-        figure, (over, along) = plotting.new_panels(
-            [
-                ("Error of one recurrent unit", "weight w", "bias b"),
-                ("Error along both paths", "update", "error"),
-            ],
-            width=11.0,
-            height=4.6,
-        )
+        """Draw the surface by colour, with both paths on it, and the error along them."""
+        labels = [
+            ("Error of one recurrent unit", "weight w", "bias b"),
+            ("Error along both paths", "update", "error"),
+        ]
+        figure, (over, along) = plotting.new_panels(labels, width=11.0, height=4.6)
         self._draw_surface(figure, over)
         for each in self.descents:
             along.plot(each.error_U, label=each.name)
@@ -194,6 +212,7 @@ class Surface:
         return figure
 
     def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
+        # The surface as an image of the grid.
         axes.grid(False)
         extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])
         colours = axes.imshow(
@@ -205,13 +224,13 @@ class Surface:
             cmap="Greys",
         )
         figure.colorbar(colours, ax=axes, label="error")
+
+        # The paths, and their common start. A path may leave the grid, which the axes must not.
+        style: dict[str, Any] = {"marker": ".", "markersize": 4, "linewidth": 1.2}
         for each in self.descents:
-            axes.plot(
-                each.weight_U, each.bias_U, marker=".", markersize=4, linewidth=1.2, label=each.name
-            )
-        axes.plot(
-            self.descents[0].weight_U[:1], self.descents[0].bias_U[:1], marker="o", color="black"
-        )
+            axes.plot(each.weight_U, each.bias_U, label=each.name, **style)
+        first = self.descents[0]
+        axes.plot(first.weight_U[:1], first.bias_U[:1], marker="o", color="black")
         axes.set_xlim(self.weight_G[0], self.weight_G[-1])
         axes.set_ylim(self.bias_G[0], self.bias_G[-1])
 
@@ -222,11 +241,11 @@ def inspect_surface(
     initial: float = 0.5, start: tuple[float, float] = (5.0, -2.4), rate: float = 0.1,
     clip: float = 0.5, updates: int = 200,
 ) -> Surface:  # fmt: skip
-    """The error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`, each a
-    range cut by `grid` lines, and the paths of gradient descent from `start` (w, b) with and
+    """Compute the error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`,
+    each a range cut by `grid` lines, and the paths of gradient descent from `start` (w, b) with and
     without clipping.
 
-    steps: after which its output s(x) is to be `target`; initial: the state x before them. rate,
+    steps: after which its output s(x) should be `target`; initial: the state x before them. rate,
     updates: of gradient descent. clip: the norm to which longer gradients are scaled down. Pascanu,
     Mikolov & Bengio 2013, figure 6.
 
@@ -234,13 +253,8 @@ def inspect_surface(
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
             number is not positive or not finite.
     """
-    _check(
-        weights,
-        biases,
-        grid,
-        start,
-        {"steps": steps, "rate": rate, "clip": clip, "updates": updates},
-    )
+    positive = {"steps": steps, "rate": rate, "clip": clip, "updates": updates}
+    _check(weights, biases, grid, start, positive)
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start are finite numbers")
     unit = RecurrentUnit(steps, target, initial)
@@ -262,6 +276,7 @@ def inspect_surface(
 def _check(
     weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]
 ) -> None:
+    """Refuse numbers that no surface can be computed for."""
     for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
         if len(pair) != 2:
             raise UsageError(f"{name}: {len(pair)} numbers, where two are needed")

@@ -1,6 +1,8 @@
-"""Test sets of word vectors: pairs that people have judged (SimLex-999, MEN), and analogies."""
+"""Evaluate word vectors on test sets: pairs that people have judged (SimLex-999, MEN), and
+analogies."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
 # (SimLex-999: Hill et al. 2015; MEN: Bruni et al. 2014).
 
 BATCH_PAIRS = 2_000_000  # drawn at a time, which bounds the memory
-FEWEST = 20  # pairs with an interval: a bootstrap of a few pairs is far too narrow
+FEWEST = 20  # pairs for an interval: a bootstrap of fewer is far too narrow
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """Two words, how alike people find them, and the cosine of their vectors; None where one has no
-    vector."""
+    """Two words, how similar people find them, and the cosine of their vectors; None where one
+    has no vector."""
 
     word1: str
     word2: str
@@ -41,9 +43,9 @@ class JudgedPair:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Spearman's correlation between judgments and cosines over the pairs that have both, with its
-    95 % interval (bootstrap over pairs). None with fewer than 20 pairs. file: what holds the pairs.
-    source: what the vectors are."""
+    """Spearman's correlation between judgments and cosines over the pairs that have both, with
+    its 95 % interval (bootstrap over pairs), which is None with fewer than 20 pairs. file: of
+    the pairs. source: a description of the vectors."""
 
     file: str
     source: str
@@ -82,39 +84,31 @@ class Similarity:
         )
 
     def tables(self) -> Sequence[Table]:
-        """The correlation and what it was measured on."""
-        row = (
-            self.file,
-            len(self.pairs),
-            self.known,
-            self.known / len(self.pairs),
-            self.spearman,
-            self.low,
-            self.high,
-        )
-        return [
-            Table(
-                ("file", "pairs", "known", "share known", "spearman", "low", "high"),
-                (row,),
-                self.source,
-            )
-        ]
+        """Return the correlation and what it was measured on."""
+        row = {
+            "file": self.file,
+            "pairs": len(self.pairs),
+            "known": self.known,
+            "share known": self.known / len(self.pairs),
+            "spearman": self.spearman,
+            "low": self.low,
+            "high": self.high,
+        }
+        return [Table(tuple(row), (tuple(row.values()),), self.source)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types, the pairs among it."""
+        """Return the result in JSON's types, including the pairs."""
         return {**dataclasses.asdict(self), "known": self.known}
 
     def figure(self) -> "Figure":
-        """Cosines over judgments, a point a pair."""
+        """Draw cosines by judgments, a point for each pair."""
         figure, axes = plotting.new_figure(f"Spearman {self.spearman:.3f}", "judgment", "cosine")
-        known = [(pair.score, pair.cosine) for pair in self.pairs if pair.cosine is not None]
-        axes.scatter(
-            [score for score, _ in known],
-            [cosine for _, cosine in known],
-            s=6,
-            alpha=0.4,
-            linewidths=0,
-        )
+        scores, cosines = [], []
+        for pair in self.pairs:
+            if pair.cosine is not None:
+                scores.append(pair.score)
+                cosines.append(pair.cosine)
+        axes.scatter(scores, cosines, s=6, alpha=0.4, linewidths=0)
         return figure
 
 
@@ -122,11 +116,12 @@ def inspect_similarity(
     model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None, strip_tags: bool = False, seed: int = 1,
 ) -> Similarity:  # fmt: skip
-    """Spearman's correlation between how alike people find the words of each pair in a `file` and
-    the cosines of their vectors. model and which as for :func:`rnnlm.inspect_neighbours`. columns:
-    "WORD1,WORD2,SCORE" by name or number; None: two of words and one of numbers behind them.
-    strip_tags: words lose tags such as -n at their end. Where no word that has a vector has capital
-    letters, the file's words are lower-cased, and a notice says so. seed: of the bootstrap.
+    """Compute Spearman's correlation between how similar people find the words of each pair in a
+    `file` and the cosines of their vectors. model and which as for
+    :func:`rnnlm.inspect_neighbours`. columns: "WORD1,WORD2,SCORE" by name or number; None: two of
+    words and one of numbers behind them. strip_tags: words lose tags such as -n at their end. If no
+    word that has a vector has capital letters, the file's words are lower-cased, and a notice says
+    so. seed: of the bootstrap.
 
     Raises:
         TextError: the file cannot be read, lacks a column, fewer than three of its pairs have
@@ -135,19 +130,21 @@ def inspect_similarity(
     """
     known = vectors_of("similarity", model, which)
     read = read_pairs(str(file), columns, strip_tags)
-    lowers = lower_cases(
-        known, (word for pair in read for word in (pair.word1, pair.word2)), str(file)
-    )
+    words = itertools.chain.from_iterable((pair.word1, pair.word2) for pair in read)
+    lowers = lower_cases(known, words, str(file))
+
+    # The cosine of each pair that has both vectors.
     pairs = []
     for pair in read:
-        word1, word2 = (word.lower() if lowers else word for word in (pair.word1, pair.word2))
+        word1, word2 = pair.word1, pair.word2
+        if lowers:
+            word1, word2 = word1.lower(), word2.lower()
         row1, row2 = known.numbers.get(word1), known.numbers.get(word2)
-        cosine = (
-            None
-            if row1 is None or row2 is None
-            else float(known.unit_VE[row1] @ known.unit_VE[row2])
-        )
+        cosine = None
+        if row1 is not None and row2 is not None:
+            cosine = float(known.unit_VE[row1] @ known.unit_VE[row2])
         pairs.append(JudgedPair(word1, word2, pair.score, cosine))
+
     judged = np.array([(pair.score, pair.cosine) for pair in pairs if pair.cosine is not None])
     if len(judged) < 3:
         why = f"{len(judged)} of {len(pairs):,} pairs have vectors for both words"
@@ -158,45 +155,45 @@ def inspect_similarity(
         )
     if (np.ptp(judged, axis=0) == 0).any():
         raise TextError(f"{file}: nothing to rank", "all judgments, or all cosines, are equal")
-    return Similarity(
-        str(file), described(known), tuple(pairs), *spearman(judged[:, 0], judged[:, 1], seed)
-    )
+    correlation = spearman(judged[:, 0], judged[:, 1], seed)
+    return Similarity(str(file), described(known), tuple(pairs), *correlation)
 
 
 def spearman(
     scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1
 ) -> tuple[float, float | None, float | None]:
-    """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval:
-    percentile bootstrap over the N pairs, None with fewer than 20."""
+    """Return Spearman's rank correlation, ties at their mean rank, and the bounds of its
+    interval: percentile bootstrap over the N pairs, None with fewer than 20."""
     from scipy.stats import rankdata
 
     def correlation(scores: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
-        x, y = (rankdata(each, axis=axis) for each in (scores, cosines))
-        x, y = (each - each.mean(axis=axis, keepdims=True) for each in (x, y))
-        return np.asarray(
-            (x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis))
-        )
+        x, y = rankdata(scores, axis=axis), rankdata(cosines, axis=axis)
+        x = x - x.mean(axis=axis, keepdims=True)
+        y = y - y.mean(axis=axis, keepdims=True)
+        squares = (x * x).sum(axis=axis) * (y * y).sum(axis=axis)
+        return np.asarray((x * y).sum(axis=axis) / np.sqrt(squares))
 
+    estimate = float(correlation(scores_N, cosines_N))
     if len(scores_N) < FEWEST:
-        return float(correlation(scores_N, cosines_N)), None, None
+        return estimate, None, None
     low, high = percentile_bounds(
         (scores_N, cosines_N), correlation, seed=seed, batch_units=BATCH_PAIRS
     )
-    return float(correlation(scores_N, cosines_N)), low, high
+    return estimate, low, high
 
 
 # ---- A test set of analogies, a is to b as c is to d: how often d is the word nearest to b - a +
 # c, by type (Mikolov et al. 2013; Levy & Goldberg 2014, equation 3: 3CosAdd).
 
 ALL = "all"
-_NUMBERS = 1 << 25  # cosines in memory at a time
+_NUMBERS = 1 << 25  # cosines computed at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
 class TypeAccuracy:
-    """Of one type of analogy, or "all": how many questions, those whose four words have vectors,
-    how many of these are answered right, and the share with its 95 % interval (bootstrap over
-    questions); None where none is known."""
+    """The result for one type of analogy, or "all": how many questions, those whose four words
+    have vectors, how many of these are answered right, and the share with its 95 % interval
+    (bootstrap over questions); None where none is known."""
 
     type: str
     questions: int
@@ -209,8 +206,8 @@ class TypeAccuracy:
 
 @dataclass(frozen=True)
 class Analogies:
-    """Accuracy by type, all types together last. file: what holds the questions. source: what the
-    vectors are. words: how many could be the answer."""
+    """Accuracy by type, all types together last. file: of the questions. source: a description
+    of the vectors. words: how many could be the answer."""
 
     file: str
     source: str
@@ -219,50 +216,48 @@ class Analogies:
 
     @property
     def verdict(self) -> str:
-        """The accuracy over all types, beside chance."""
+        """The accuracy over all types, compared with chance."""
         total = self.types[-1]
         share = (
             f"{total.known:,} of {total.questions:,} questions "
             f"({total.known / total.questions:.1%}) have vectors for all four words"
         )
         right = f"{total.accuracy:.1%} [{total.low:.1%}, {total.high:.1%}]"
+        said = (
+            f"{right} of the analogies come out; guesses would be right in {1 / self.words:.3%}. "
+            f"{share}."
+        )
+
+        # The best and the worst type, where there is a difference.
         known = [each for each in self.types[:-1] if each.accuracy is not None]
-        ends = ""
         if len({each.accuracy for each in known}) > 1:
-            best, worst = (end(known, key=lambda each: each.accuracy or 0.0) for end in (max, min))
-            ends = (
+            best = max(known, key=lambda each: each.accuracy or 0.0)
+            worst = min(known, key=lambda each: each.accuracy or 0.0)
+            said += (
                 f" Best: {best.type} ({best.accuracy:.1%}); worst: {worst.type} "
                 f"({worst.accuracy:.1%})."
             )
-        return (
-            f"{right} of the analogies come out; guesses would be right in {1 / self.words:.3%}. "
-            f"{share}.{ends}"
-        )
+        return said
 
     def tables(self) -> Sequence[Table]:
-        """A row a type, all types together last."""
+        """Return a row for each type, all types together last."""
         columns = tuple(field.name for field in dataclasses.fields(TypeAccuracy))
-        return [
-            Table(
-                columns,
-                tuple(tuple(getattr(each, name) for name in columns) for each in self.types),
-                self.source,
-            )
-        ]
+        rows = tuple(map(dataclasses.astuple, self.types))
+        return [Table(columns, rows, self.source)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types."""
+        """Return the result in JSON's types."""
         return dataclasses.asdict(self)
 
     def figure(self) -> "Figure":
-        """Accuracies with their intervals, one line a type."""
+        """Draw accuracies with their intervals, one line for each type."""
         shown = [each for each in self.types if each.accuracy is not None]
         figure, axes = plotting.new_figure("", "accuracy", "", height=1 + 0.25 * len(shown))
-        values = np.array(
-            [(each.accuracy, each.low, each.high) for each in shown], dtype=np.float64
-        )
-        bars = np.stack([values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]])
-        axes.errorbar(values[:, 0], range(len(shown)), xerr=bars, fmt="o", capsize=3)
+        middle = np.array([each.accuracy for each in shown], dtype=np.float64)
+        low = np.array([each.low for each in shown], dtype=np.float64)
+        high = np.array([each.high for each in shown], dtype=np.float64)
+        bars = np.stack([middle - low, high - middle])
+        axes.errorbar(middle, range(len(shown)), xerr=bars, fmt="o", capsize=3)
         axes.set_yticks(range(len(shown)), [each.type for each in shown], parse_math=False)
         axes.set_xlim(-0.02, 1.02)
         axes.invert_yaxis()
@@ -273,12 +268,12 @@ def inspect_analogies(
     model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None,
 ) -> Analogies:  # fmt: skip
-    """How many analogies of a `file` come out, by type: its lines are `A B C D`, those of a type
-    below a line `: TYPE`, or it is a table. model and which as for
-    :func:`rnnlm.inspect_neighbours`. columns: of a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or
-    number; None: its last five or four columns of words. The three words of a question are no
-    answers. Where no word that has a vector has capital letters, the file's words are lower-cased,
-    and a notice says so.
+    """Count how many analogies of a `file` come out, by type: its lines are `A B C D`, those of a
+    type below a line `: TYPE`, or it is a table. model and which as for
+    :func:`rnnlm.inspect_neighbours`. columns: for a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or
+    number; None: its last five or four columns of words. The three words of a question are not
+    counted as answers. If no word that has a vector has capital letters, the file's words are
+    lower-cased, and a notice says so.
 
     Raises:
         TextError: the file cannot be read, lacks a column, or no question has vectors for its four
@@ -286,37 +281,41 @@ def inspect_analogies(
     """
     known = vectors_of("analogies", model, which)
     questions = read_analogies(str(file), columns)
-    if lower_cases(known, (word for question in questions for word in question.words), str(file)):
-        questions = [
-            Question(each.kind, *(word.lower() for word in each.words)) for each in questions
-        ]
-    is_known_Q = np.array([all(word in known.numbers for word in each.words) for each in questions])
-    if not is_known_Q.any():
+    words = itertools.chain.from_iterable(each.words for each in questions)
+    if lower_cases(known, words, str(file)):
+        questions = [Question(each.kind, *map(str.lower, each.words)) for each in questions]
+
+    # Ask only the questions whose words all have vectors.
+    is_known_Q = np.zeros(len(questions), dtype=bool)
+    rows = []
+    for number, each in enumerate(questions):
+        if all(word in known.numbers for word in each.words):
+            is_known_Q[number] = True
+            rows.append([known.numbers[word] for word in each.words])
+    if not rows:
         why = f"no question of {len(questions):,} has vectors for its four words"
         raise TextError(
             f"no analogy of {file} is known", why, "they may be written in another case"
         )
-    rows_Q4 = np.array(
-        [
-            [known.numbers[word] for word in each.words]
-            for each, asks in zip(questions, is_known_Q, strict=True)
-            if asks
-        ]
-    )
+    rows_Q4 = np.array(rows)
     is_right_Q = np.zeros(len(questions), dtype=bool)
     is_right_Q[is_known_Q] = _answers(known, rows_Q4) == rows_Q4[:, 3]
+
+    # Each type by itself, if the file has types, and all of them.
     kinds = np.array([each.kind for each in questions])
     names = list(dict.fromkeys(kinds.tolist()))
-    chosen = [(name, kinds == name) for name in names] if names != [""] else []
-    types = [
-        _accuracy(name, is_it_Q, is_known_Q, is_right_Q)
-        for name, is_it_Q in (*chosen, (ALL, np.ones(len(questions), dtype=bool)))
-    ]
+    types = []
+    if names != [""]:
+        for name in names:
+            types.append(_accuracy(name, kinds == name, is_known_Q, is_right_Q))
+    every_Q = np.ones(len(questions), dtype=bool)
+    types.append(_accuracy(ALL, every_Q, is_known_Q, is_right_Q))
     return Analogies(str(file), described(known), int(known.is_word_V.sum()), tuple(types))
 
 
 def _answers(known: WordVectors, rows_Q4: np.ndarray) -> np.ndarray:
-    """The row of the word nearest to b - a + c, for each question; a, b and c are no answers."""
+    """Return the row of the word nearest to b - a + c, for each question; a, b and c are not
+    counted as answers."""
     unit_VE, batch = known.unit_VE, max(1, _NUMBERS // len(known.words))
     found = []
     for start in range(0, len(rows_Q4), batch):

@@ -1,4 +1,4 @@
-"""A network of the same settings at its start: what a model was before it learned anything."""
+"""Make a network with the same settings as it was before training."""
 
 import copy
 from collections.abc import Sequence
@@ -15,34 +15,29 @@ from rnnlm.neural.fitting.settings import RunSettings
 
 
 def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
-    """After each subject the same network at its start.
-
-    Raises:
-        As :func:`at_start`.
-    """
-    return [each for subject in subjects for each in (subject, at_start(subject))]
+    """Return each subject followed by the same network before training."""
+    found = []
+    for subject in subjects:
+        found += [subject, at_start(subject)]
+    return found
 
 
 def at_start(subject: Subject) -> Subject:
-    """The same model with the random weights that its training began with: those of its settings
-    and its seed (the default one, where it lies in no folder). Weights of another model and vectors
-    from a file, with which a run may begin, are not read.
-
-    Raises:
-        SettingsError: its output layer needs word counts, which the model does not hold.
-    """
+    """Return the same model with the random weights that its training began with: those of its
+    settings and its seed (the default one, if it was not loaded from a folder). A run may also
+    begin with weights of another model and vectors from a file; these are not read."""
     origin = answers_of(subject.model).origin
-    stored = {} if origin is None else read_manifest(Path(origin[0])).settings
-    start = untrained(subject.model, subject.task, int(stored.get("seed", RunSettings.seed)))
+    seed = RunSettings.seed
+    if origin is not None:
+        stored = read_manifest(Path(origin[0])).settings
+        seed = int(stored.get("seed", seed))
+    start = untrained(subject.model, subject.task, seed)
     return Subject(f"{subject.name}, untrained", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, task: str, seed: int) -> Any:
-    """A copy of a neural model of a task with the random weights of `seed`, on the same device.
-
-    Raises:
-        SettingsError: its output layer needs word counts, which the model does not hold.
-    """
+    """Copy a neural model of a task with the random weights of `seed`, on the same device. Raise
+    SettingsError if its output layer needs word counts, which the model does not have."""
     twin = copy.copy(model)
     twin.__dict__.pop("decoder", None)  # which an encoder-decoder keeps for its weights
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU

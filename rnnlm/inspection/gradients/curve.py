@@ -1,13 +1,13 @@
 """Sizes at many positions as a curve over lags, and how fast the curve falls or rises.
 
 Its points are root mean squares over positions, since squares are what random probes estimate
-without a bias. The rate is the slope of the logarithm of the curve over all lags, or up to where
-nothing of it is left, by least squares; its interval, 95 %, comes from positions drawn again with
+without a bias. The rate is the slope of the logarithm of the curve over all lags, or up to the lag
+where it has vanished, by least squares; its 95 % interval comes from positions drawn with
 replacement (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too
 narrow: of 100 to 1,000 positions of an Elman network and an LSTM it held the rate of all 6,000
 positions in 78 to 95 of 100 draws. With L the largest lag, a size
 
-vanishes  if the interval lies below -ln 2 / L: it would halve within the lags that were looked at
+vanishes  if the interval lies below -ln 2 / L: it would halve within the lags
 explodes  if it lies above ln 2 / L: it would double
 holds     if it lies between
 and is undecided if the interval reaches over one of these bounds.
@@ -30,8 +30,8 @@ SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
 
 @dataclass(frozen=True)
 class Trend:
-    """slope, and the ends of its interval: of the size's natural logarithm, a token; -inf where
-    nothing of the size is left."""
+    """The rate of a size. slope, and the ends of its interval: of the size's natural logarithm,
+    per token; -inf where the size has vanished."""
 
     slope: float
     low: float
@@ -46,20 +46,24 @@ class Trend:
             return "vanishes"
         if self.low > bound:
             return "explodes"
-        return "holds" if -bound <= self.low and self.high <= bound else "undecided"
+        if -bound <= self.low and self.high <= bound:
+            return "holds"
+        return "undecided"
 
     @property
     def half_life(self) -> float | None:
-        """Tokens in which the size halves; of one that explodes, negative: those in which it
-        doubles. None where it stays as it is."""
-        return -math.log(2) / self.slope if self.slope else None
+        """The number of tokens in which the size halves; negative for one that explodes: those
+        in which it doubles. None where the size stays as it is."""
+        if not self.slope:
+            return None
+        return -math.log(2) / self.slope
 
 
 @dataclass(frozen=True)
 class Curve:
-    """By lag: the root mean square of the size over positions, its standard error (over positions
-    and probes; NaN for a single position), and the size's quantiles over positions, 0.1, 0.5 and
-    0.9. float64, (K,) each."""
+    """Sizes by lag: the root mean square over positions, its standard error (over positions and
+    probes; NaN for a single position), and the quantiles over positions, 0.1, 0.5 and 0.9.
+    float64, (K,) each."""
 
     lags: np.ndarray
     mean: np.ndarray
@@ -70,44 +74,51 @@ class Curve:
     trend: Trend
 
     def at(self, lag: int) -> int:
-        """The place of a lag."""
+        """Return the place of a lag."""
         return int(lag - self.lags[0])
 
 
 def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
-    """The curve of squared sizes at lags from `first_lag` on, by position."""
-    rows, squares_KB = squares_KB.shape[1], np.minimum(squares_KB, LARGEST_SQUARE)
+    """Make the curve of squared sizes at lags from `first_lag` on, by position."""
+    rows = squares_KB.shape[1]
+    squares_KB = np.minimum(squares_KB, LARGEST_SQUARE)
     lags = np.arange(first_lag, first_lag + len(squares_KB))
     mean = np.sqrt(squares_KB.mean(1))
+
+    # The error of a root: d sqrt(x) = dx / (2 sqrt(x)).
     spread = squares_KB.std(1, ddof=1) if rows > 1 else np.full(len(lags), math.nan)
-    # d sqrt(x) = dx / (2 sqrt(x))
     error = np.divide(spread, 2 * mean * math.sqrt(rows), out=np.zeros_like(mean), where=mean > 0)
     low, median, high = np.sqrt(np.quantile(squares_KB, (LOW, 0.5, HIGH), axis=1))
-    at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)  # a Jacobian is the identity there
-    return Curve(lags, mean, error, low, median, high, _trend(squares_KB[lags > 0], at_0_B, seed))
+
+    # A Jacobian is the identity at lag 0.
+    at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)
+    trend = _trend(squares_KB[lags > 0], at_0_B, seed)
+    return Curve(lags, mean, error, low, median, high, trend)
 
 
 def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
-    """Over lags from 1 on; where a single one has anything left, between that and lag 0."""
+    """Find the rate over lags from 1 on. Where the size has vanished after one of them, it is
+    that from lag 0 to lag 1."""
     largest_lag, rows = squares_KB.shape
     vanished = np.flatnonzero(squares_KB.mean(1) < SMALLEST_SQUARE)
-    squares_KB = squares_KB[: max(1, vanished[0])] if len(vanished) else squares_KB
+    if len(vanished):
+        squares_KB = squares_KB[: max(1, vanished[0])]
     if len(squares_KB) == 1:
         squares_KB = np.stack([at_0_B, squares_KB[0]])
-    weights_RB = (
-        np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    )
-    low, high = np.quantile(
-        _slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest"
-    )
-    return Trend(
-        float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag
-    )
+    slope = float(_slopes(squares_KB.mean(1)[np.newaxis])[0])
+
+    # Draw positions with replacement: how often each is drawn is its weight.
+    random = np.random.default_rng(seed)
+    weights_RB = random.multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
+    slopes_R = _slopes(weights_RB @ squares_KB.T)
+    ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    low, high = np.quantile(slopes_R, ends, method="nearest")  # between -inf and a number is nan
+    return Trend(slope, float(low), float(high), largest_lag)
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:
-    """Of ln sqrt(square) over lags that follow each other; -inf where a size is zero: of that,
-    nothing comes back."""
+    """Return the slopes of ln sqrt(square) over consecutive lags; -inf where a size is zero,
+    since it cannot grow again."""
     lags = np.arange(squares_RK.shape[1])
     centred = lags - lags.mean()
     with np.errstate(divide="ignore", invalid="ignore"):

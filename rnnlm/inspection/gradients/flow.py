@@ -1,6 +1,7 @@
-"""How far gradients flow back through recurrent language models: of each layer, of its cell, and of
-the loss, by lag."""
+"""Measure how far gradients flow back through recurrent language models: of each layer, of its
+cell, and of the loss, by lag."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelGradients:
-    """Of one model. lags, positions: of its text, which may have fewer than were asked for. layers:
-    the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of
-    length of what the lowest layer reads. unit: what it reads, "word" or "token".
-    """
+    """The gradients of one model. lags, positions: of its text, which may have fewer than were
+    asked for. layers: the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on,
+    in nats per unit of length of what the lowest layer reads. unit: what it reads, "word" or
+    "token"."""
 
     model: str
     kind: str
@@ -42,42 +43,40 @@ class ModelGradients:
     unit: str = "word"
 
     def curves(self) -> list[tuple[str, Curve]]:
-        """All curves, by what each is the size of."""
+        """Return all curves with their names."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
-        named += [
-            (f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None
-        ]
+        for layer in self.layers:
+            if layer.cell is not None:
+                named.append((f"{layer.name}, cell", layer.cell))
         return [*named, (f"loss by {self.unit} read", self.loss)]
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """What :func:`inspect_gradients` found; an :class:`~rnnlm.inspection.common.Inspection`."""
+    """The result of :func:`inspect_gradients`; an :class:`~rnnlm.inspection.common.Inspection`."""
 
     models: tuple[ModelGradients, ...]
 
     @property
     def verdict(self) -> str:
-        """For each model and each of its layers whether gradients vanish, hold or explode, and how
-        fast."""
-        return "\n".join(
-            verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models
-        )
+        """For each model and each of its layers whether gradients vanish, hold or explode, and
+        how fast."""
+        lines = [verdict_of(each.model, each.layers, each.loss, each.unit) for each in self.models]
+        return "\n".join(lines)
 
     def tables(self) -> Sequence[Table]:
-        """Sizes at some lags, their rates, and what the weights alone say."""
+        """Return sizes at some lags, their rates, and what follows from the weights alone."""
         unit = common([model.unit for model in self.models])
-        return gradient_tables(
-            [(model.model, model.curves(), model.layers) for model in self.models], unit
-        )
+        shown = [(model.model, model.curves(), model.layers) for model in self.models]
+        return gradient_tables(shown, unit)
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures at all lags."""
+        """Return all results at all lags in JSON's types."""
         return {"models": [_model_dict(model) for model in self.models]}
 
     def figure(self) -> "Figure":
-        """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with
-        the quantiles 0.1 and 0.9 as bands."""
+        """Draw size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic
+        scale, with the quantiles 0.1 and 0.9 as bands."""
         unit = common([model.unit for model in self.models])
         return draw_curves([(model.model, model.layers, model.loss) for model in self.models], unit)
 
@@ -96,22 +95,23 @@ def inspect_gradients(
     device: str | Device = "auto",
     progress: Progress = silent,
 ) -> GradientFlow:
-    """How much of the past a step of recurrent language models feels: by lag k the sizes of
-    dS(t)/dS(t-k) of each layer's state S, of dc(t)/dc(t-k) of its cell, and of dloss(t)/dx(t-k), at
-    positions t drawn from a text.
+    """Measure how much of the past influences a step of recurrent language models: by lag k the
+    sizes of dS(t)/dS(t-k) of each layer's state S, of dc(t)/dc(t-k) of its cell, and of
+    dloss(t)/dx(t-k), at positions t drawn from a text.
 
     Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; what a layer reads
-    is held as it was. Those of layers of up to 64 units are exact, others come from random vectors
-    (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through gates and h too.
-    Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et
-    al. 2023).
+    is held fixed. Those of layers of up to 64 units are exact, others are estimated from random
+    vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all paths from cell to cell, through gates and
+    h, too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents
+    (Engelken et al. 2023).
 
-    models: by their names, or themselves; also by name. text: as for :func:`rnnlm.evaluate`, or the
-    name of a bundled corpus of plain text, for its test part; None: that of the bundled English. Of
-    any text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer
-    where the text is short. probes: random vectors for each position, shared out over h and c.
-    exponents: how many of each layer. untrained: after each model, also a network of its settings
-    and seed at its start. seed: of positions and random vectors.
+    models: themselves or by their names; also as a mapping from names. text: as for
+    :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain text, for its test part; None:
+    that of the bundled English. At most 100,000 tokens of a text are read. lags: largest k, in
+    tokens. positions: how many; fewer where the text is short. probes: random vectors for each
+    position, shared out over h and c. exponents: how many of each layer. untrained: after each
+    model, also a network with its settings and seed before training. seed: of positions and random
+    vectors.
 
     Raises:
         UsageError: a number is too small, or a model has no recurrent layers. ModelError: there is
@@ -129,94 +129,95 @@ def inspect_gradients(
     source = opened(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
-    looked_at = with_starts(given) if untrained else given
-    return GradientFlow(
-        tuple(
-            _look(each, source, lags, positions, settings, prefixed(progress, each.name))
-            for each in looked_at
-        )
-    )
+    found = []
+    for each in with_starts(given) if untrained else given:
+        its_progress = prefixed(progress, each.name)
+        found.append(_look(each, source, lags, positions, settings, its_progress))
+    return GradientFlow(tuple(found))
 
 
 def _look(
     subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress
 ) -> ModelGradients:
-    drawn = draw(
-        subject.model, text.encode(subject.model.tokenizer).ids, lags, count, settings.seed
-    )
+    """Measure the gradients of one model."""
+    tokenizer = subject.model.tokenizer
+    drawn = draw(subject.model, text.encode(tokenizer).ids, lags, count, settings.seed)
     layers, loss = measure(subject.model, drawn, settings, progress)
     return ModelGradients(
-        subject.name,
-        subject.kind,
-        drawn.lags,
-        drawn.rows,
-        layers,
-        loss,
-        unit_of(subject.model.tokenizer),
+        subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss, unit_of(tokenizer)
     )
 
 
 def _model_dict(model: ModelGradients) -> dict[str, Any]:
-    layers = [
-        {
-            "name": layer.name,
-            "width": layer.width,
-            "state_parts": layer.parts,
-            "probes": layer.probes,
-            "is_exact": layer.probes is None,
-            "state": _curve_dict(layer.state),
-            "cell": None if layer.cell is None else _curve_dict(layer.cell),
-            "bounds": None
-            if layer.bounds is None
-            else _bounds_dict(layer.bounds, layer.state.lags.tolist()),
-            "lyapunov_exponents_nats_per_token": [vars(each) for each in layer.exponents],
-        }
-        for layer in model.layers
-    ]
+    layers = []
+    for layer in model.layers:
+        bounds = None
+        if layer.bounds is not None:
+            bounds = _bounds_dict(layer.bounds, layer.state.lags.tolist())
+        layers.append(
+            {
+                "name": layer.name,
+                "width": layer.width,
+                "state_parts": layer.parts,
+                "probes": layer.probes,
+                "is_exact": layer.probes is None,
+                "state": _curve_dict(layer.state),
+                "cell": None if layer.cell is None else _curve_dict(layer.cell),
+                "bounds": bounds,
+                "lyapunov_exponents_nats_per_token": [vars(each) for each in layer.exponents],
+            }
+        )
     found = {
         "model": model.model,
         "kind": model.kind,
         "lags": model.lags,
         "positions": model.positions,
+        "layers": layers,
+        "loss": _curve_dict(model.loss),
     }
-    return plain(found | {"layers": layers, "loss": _curve_dict(model.loss)})
+    return plain(found)
 
 
 def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:
-    by_lag = {
-        "upper": [bounds.upper_at(lag) for lag in lags],
-        "lower": [bounds.lower_at(lag) for lag in lags],
-    }
     return {
         "largest_singular_value": bounds.largest,
         "smallest_singular_value": bounds.smallest,
         "steepest_slope": bounds.steepest,
         "flattest_slope_met": bounds.flattest,
-        **by_lag,
+        "upper": [bounds.upper_at(lag) for lag in lags],
+        "lower": [bounds.lower_at(lag) for lag in lags],
     }
 
 
 def _curve_dict(curve: Curve) -> dict[str, Any]:
     trend = curve.trend
-    figures = {
-        "lag": curve.lags, "root_mean_square": curve.mean, "standard_error": curve.standard_error,
+    return {
+        "lag": curve.lags,
+        "root_mean_square": curve.mean,
+        "standard_error": curve.standard_error,
         "quantile_0.1": curve.low,
-        "median": curve.median, "quantile_0.9": curve.high,
-    }  # fmt: skip
-    rate = {
+        "median": curve.median,
+        "quantile_0.9": curve.high,
+        "trend": trend.course,
         "slope_nats_per_token": trend.slope,
         "slope_low": trend.low,
         "slope_high": trend.high,
         "half_life_tokens": trend.half_life,
     }
-    return figures | {"trend": trend.course, **rate}
 
 
-# ---- The figures on gradients as tables and in words.
+# ---- The results on gradients as tables and in words.
 
 ROUNDING = 1e-6  # of singular values of weights in fp32
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
+RATE_COLUMNS = (
+    "model", "quantity", "trend", "half-life", "slope", "slope low", "slope high", "method",
+)  # fmt: skip
+BOUND_COLUMNS = (
+    "model", "layer", "sigma_max(W)", "max phi'", "upper bound", "sigma_min(W)", "min phi' met",
+    "lower bound",
+)  # fmt: skip
 SIZES = (
     "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of "
     "the loss by the {} read"
@@ -225,120 +226,85 @@ TRENDS = (
     "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
     "token, with its 95 % interval"
 )
-# a model's name, its curves by what they are of, its layers
+# a model's name, its curves with their names, its layers
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 
 def unit_of(tokenizer: Tokenizer) -> str:
-    """What its tokens are called: words, where they are."""
-    return "word" if tokenizer.name == "word" else "token"
+    """Return what the tokens of a tokenizer are called: words, where they are words."""
+    if tokenizer.name == "word":
+        return "word"
+    return "token"
 
 
 def common(units: Sequence[str]) -> str:
-    """What the tokens of several models are called."""
-    return "word" if set(units) == {"word"} else "token"
+    """Return what the tokens of several models are called."""
+    if set(units) == {"word"}:
+        return "word"
+    return "token"
 
 
 def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
-    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where
-    there are any. unit: what all of them read, "word" or "token"."""
-    bounded = any(layer.bounds for _, _, layers in models for layer in layers)
-    sizes = [
-        row
-        for name, curves, layers in models
-        for what, curve in curves
-        for row in _size_rows(name, what, curve, layers, bounded)
-    ]
-    rates = [
-        _rate_row(name, what, curve, layers)
-        for name, curves, layers in models
-        for what, curve in curves
-    ]
-    layers = [(name, layer) for name, _, layers in models for layer in layers]
+    """Return tables of sizes by lag, of their rates, and where there are any, of Lyapunov
+    exponents and of bounds of Elman layers. unit: what all of the models read, "word" or
+    "token"."""
+    layers = [(name, layer) for name, _, its in models for layer in its]
+    bounds = [(name, layer.name, layer.bounds) for name, layer in layers if layer.bounds]
+    is_bounded = bool(bounds)
+
+    # The curves of all models, and their rates.
+    sizes: list[tuple[object, ...]] = []
+    rates: list[tuple[object, ...]] = []
+    for name, curves, its in models:
+        for what, curve in curves:
+            sizes += _size_rows(name, what, curve, its, is_bounded)
+            rates.append(_rate_row(name, what, curve, its))
+    size_columns = SIZE_COLUMNS + (("lower bound", "upper bound") if is_bounded else ())
     tables = [
-        Table(
-            (*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())),
-            tuple(sizes),
-            SIZES.format(unit),
-        ),
-        Table(
-            (
-                "model",
-                "quantity",
-                "trend",
-                "half-life",
-                "slope",
-                "slope low",
-                "slope high",
-                "method",
-            ),
-            tuple(rates),
-            TRENDS,
-        ),
+        Table(size_columns, tuple(sizes), SIZES.format(unit)),
+        Table(RATE_COLUMNS, tuple(rates), TRENDS),
     ]
-    if any(layer.exponents for _, layer in layers):
-        most = max(len(layer.exponents) for _, layer in layers)
+
+    # As many columns as the layer with most exponents needs.
+    most = max((len(layer.exponents) for _, layer in layers), default=0)
+    if most:
+        columns = ["model", "layer"]
+        for number in range(1, most + 1):
+            columns += [f"exponent {number}", f"std. error {number}"]
         rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
-        columns = (
-            "model",
-            "layer",
-            *(
-                cell
-                for number in range(1, most + 1)
-                for cell in (f"exponent {number}", f"std. error {number}")
-            ),
-        )
-        tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats per token"))
-    if bounded:
-        bounds = tuple(
-            (name, layer.name, *_bound_cells(layer.bounds))
-            for name, layer in layers
-            if layer.bounds
-        )
-        columns = (
-            "model",
-            "layer",
-            "sigma_max(W)",
-            "max phi'",
-            "upper bound",
-            "sigma_min(W)",
-            "min phi' met",
-            "lower bound",
-        )
-        tables.append(
-            Table(columns, bounds, "Bounds on the factor by which each token multiplies the size")
-        )
+        title = "Largest Lyapunov exponents, in nats per token"
+        tables.append(Table(tuple(columns), rows, title))
+
+    if is_bounded:
+        rows = tuple((name, layer, *_bound_cells(its)) for name, layer, its in bounds)
+        title = "Bounds on the factor by which each token multiplies the size"
+        tables.append(Table(BOUND_COLUMNS, rows, title))
     return tables
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
-    """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a
-    token."""
-    said = [
-        f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}"
-        for layer in layers
-    ]
+    """Summarise in a sentence what becomes of gradients in one model. unit: what it reads,
+    "word" or "token"."""
+    said = []
+    for layer in layers:
+        course = f"{_course(layer.state)}{_of_bounds(layer)}"
+        said.append(f"the gradient of the state of {layer.name} {course}")
     return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
 
 
 def _course(curve: Curve) -> str:
+    """Say whether a size vanishes, holds or explodes, and how fast."""
     trend, last = curve.trend, curve.trend.largest_lag
-    sizes = (
-        f"{_number(curve.mean[curve.at(1)])} at lag 1, "
-        f"{_number(curve.mean[curve.at(last)])} at lag {last}"
-    )
+    first_size, last_size = curve.mean[curve.at(1)], curve.mean[curve.at(last)]
+    sizes = f"{_number(first_size)} at lag 1, {_number(last_size)} at lag {last}"
     if trend.course == "vanishes":
-        half = (
-            "0"
-            if trend.half_life is None or not math.isfinite(trend.slope)
-            else _number(trend.half_life)
-        )
-        return f"vanishes with a half-life of {half} tokens ({_interval(trend)}{sizes})"
+        half_life = "0"
+        if trend.half_life is not None and math.isfinite(trend.slope):
+            half_life = _number(trend.half_life)
+        return f"vanishes with a half-life of {half_life} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
-        return (
-            f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens "
-            f"({_interval(trend)}{sizes})"
-        )
+        doubling = _number(-(trend.half_life or 0))
+        return f"explodes, doubling every {doubling} tokens ({_interval(trend)}{sizes})"
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
     return (
@@ -348,21 +314,22 @@ def _course(curve: Curve) -> str:
 
 
 def _interval(trend: Trend) -> str:
-    ends = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
-    return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
+    """Write the interval of a half-life, or of the time in which a size doubles."""
+    low, high = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
+    if high <= 0:
+        return ""
+    return f"95 % interval {_number(low)} to {_number(high)}; "
 
 
 def _of_bounds(layer: LayerGradients) -> str:
+    """Say what the bounds of an Elman layer imply for its gradients."""
     if layer.bounds is None:
         return ""
     upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
     if layer.bounds.upper < 1 - ROUNDING:
-        vanishes = layer.state.trend.course == "vanishes"
-        return (
-            f", as it must, since {upper} is below 1"
-            if vanishes
-            else f"; further back it must vanish, as {upper} is below 1"
-        )
+        if layer.state.trend.course == "vanishes":
+            return f", as it must, since {upper} is below 1"
+        return f"; further back it must vanish, as {upper} is below 1"
     if layer.bounds.upper <= 1 + ROUNDING:
         return f", and cannot explode, as {upper}"
     return f", though {upper} would allow it to explode"
@@ -375,40 +342,32 @@ def _number(value: float | np.floating) -> str:
 def _size_rows(
     name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool
 ) -> list[tuple[object, ...]]:
-    """bounded: whether there are columns for bounds, which are those of the state of an Elman
-    layer."""
+    """Return the rows of one curve. bounded: whether there are columns for bounds, which the
+    state of an Elman layer has."""
     bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
     rows = []
     for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
-        cells = (
-            float(each[curve.at(lag)])
-            for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high)
-        )
-        ends = (bounds.lower_at(lag), bounds.upper_at(lag)) if bounds else (None, None)
-        rows.append(
-            (
-                name,
-                what,
-                lag,
-                *(None if math.isnan(cell) else cell for cell in cells),
-                *(ends if bounded else ()),
-            )
-        )
+        row: list[object] = [name, what, lag]
+        for values in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high):
+            size = float(values[curve.at(lag)])
+            row.append(None if math.isnan(size) else size)
+        if bounded:
+            row += (bounds.lower_at(lag), bounds.upper_at(lag)) if bounds else (None, None)
+        rows.append(tuple(row))
     return rows
 
 
 def _rate_row(
     name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]
 ) -> tuple[object, ...]:
+    """Return the rate of one curve, and the method of its sizes."""
     trend = curve.trend
     layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
     method = "exact"
     if layer is not None and layer.probes is not None:
-        method = (
-            f"{layer.probes} probes each of {' and '.join(layer.parts)}"
-            if len(layer.parts) > 1
-            else f"{layer.probes} probes"
-        )
+        method = f"{layer.probes} probes"
+        if len(layer.parts) > 1:
+            method += f" each of {' and '.join(layer.parts)}"
     half_life = trend.half_life if trend.course == "vanishes" else None
     return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, method
 
@@ -431,9 +390,9 @@ def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
     )
 
 
-# ---- The pictures of gradients: curves by lag, and maps of the words of a sentence.
+# ---- The plots of gradients: curves by lag, and maps of the words of a sentence.
 
-DECADES = 12  # of sizes at most; what is smaller lies below the picture
+DECADES = 12  # powers of ten on the axis; smaller sizes lie below the plot
 INCHES_PER_WORD = 0.3
 SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
@@ -441,32 +400,30 @@ SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 def draw_curves(
     models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str
 ) -> "Figure":
-    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each
-    model the loss. unit: what all of them read, words or tokens."""
+    """Draw two panels: for each model and layer the state, the cell (dashed) and bounds
+    (dotted); for each model the loss. unit: what all of them read, "word" or "token"."""
     labels = [
         ("Jacobian of the state", "lag (tokens)", "size"),
         (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)"),
     ]
     figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
-    colours = iter(plotting.COLOURS * (1 + sum(len(layers) for _, layers, _ in models)))
+    colours = itertools.cycle(plotting.COLOURS)
     shown: list[Curve] = []
     for name, layers, loss in models:
         short = plotting.short_name(name)
         for number, layer in enumerate(layers):
             colour = next(colours)
             _draw(states, layer.state, f"{short}, {layer.name}", colour)
+            shown.append(layer.state)
             if layer.cell is not None:
                 _draw(states, layer.cell, f"{short}, {layer.name}, cell", colour, "--")
             if layer.bounds is not None:
+                lags = layer.state.lags
                 for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
-                    states.plot(
-                        layer.state.lags,
-                        [bound_at(lag) for lag in layer.state.lags.tolist()],
-                        ":",
-                        color=colour,
-                        linewidth=1,
-                    )
-            shown += [layer.state]
+                    bounds = [bound_at(lag) for lag in lags.tolist()]
+                    states.plot(lags, bounds, ":", color=colour, linewidth=1)
+
+            # The loss has the colour of the model's lowest layer, which the legend names.
             if number == 0:
                 _draw(losses, loss, "", colour)
     _limit(states, shown)
@@ -487,6 +444,7 @@ def _draw(axes: "Axes", curve: Curve, label: str, colour: str, line: str = "-") 
 
 
 def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
+    """Limit an axis to the sizes of the curves, so that bounds cannot stretch it."""
     values = np.concatenate([curve.mean for curve in curves])
     values = values[np.isfinite(values) & (values > 0)]
     if len(values):
@@ -498,14 +456,13 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
 def draw_maps(
     maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]],
 ) -> "Figure":
-    """A panel for each model: name, unit (word or token), what is read (columns), what is predicted
-    (rows), and the norms: NaN where nothing was read yet."""
-    inches = min(
-        LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5)
-    )
-    labels = [
-        (plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps
-    ]
+    """Draw a panel for each model: name, unit (word or token), what is read (columns), what is
+    predicted (rows), and the norms: NaN where nothing was read yet."""
+    longest = max(len(read) for _, _, read, _, _ in maps)
+    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * longest + 1.5))
+    labels = []
+    for name, unit, *_ in maps:
+        labels.append((plotting.short_name(name), f"{unit} read", f"{unit} predicted"))
     figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
     for axes, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
         draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")

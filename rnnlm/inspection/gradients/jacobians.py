@@ -1,5 +1,5 @@
-"""Jacobians along a trajectory: their size by lag, Lyapunov exponents, bounds, gradients of the
-loss."""
+"""Compute Jacobians along a trajectory: their size by lag, Lyapunov exponents, bounds, and
+gradients of the loss."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ from rnnlm.neural.layers.layers import ElmanLayer, Layer, QuasiRecurrentLayer, R
 from rnnlm.neural.layers.names import BY_NAME
 from rnnlm.neural.network import Network
 
-# ---- What a recurrent layer went through at several positions of a text, and vectors pulled back
+# ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back
 # along it.
 #
-# A layer's Jacobian dS(t)/dS(t-k) is the product of the Jacobians of its k last steps, in which
-# everything that the layer reads stays what it was. S is all that goes round in the layer: h, for
-# an LSTM h and c side by side, for a QRNN c. The words that a QRNN's convolution reads are inputs,
-# not state.
+# A layer's Jacobian dS(t)/dS(t-k) is the product of the Jacobians of its k last steps, with
+# everything that the layer reads held fixed. S is all that is fed back into the layer: h, for an
+# LSTM h and c side by side, for a QRNN c. The words that a QRNN's convolution reads are inputs, not
+# state.
 #
 # Shapes: T steps, B rows (positions, read side by side), H width of the layer, S width of its state
 # (H or 2H), M vectors.
@@ -27,7 +27,7 @@ from rnnlm.neural.network import Network
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A layer, what it read, (T, B, .), and its states: those before each step and the one after
+    """A layer, its inputs, (T, B, .), and its states: those before each step and the one after
     the last."""
 
     layer: Layer
@@ -38,11 +38,9 @@ class Trajectory:
     @property
     def parts(self) -> tuple[str, ...]:
         """What the state consists of."""
-        return (
-            ("c",)
-            if isinstance(self.layer, QuasiRecurrentLayer)
-            else ("h", "c")[: self.layer.states]
-        )
+        if isinstance(self.layer, QuasiRecurrentLayer):
+            return ("c",)
+        return ("h", "c")[: self.layer.states]
 
     @property
     def state_width(self) -> int:
@@ -62,31 +60,34 @@ class Trajectory:
         return torch.cat([state[0] for state in self.states[1:]])
 
     def first_rows(self, rows: int) -> "Trajectory":
-        """The same at the first so many positions."""
+        """Return the trajectory at the first `rows` positions."""
         states = [tuple(part[:, :rows] for part in state) for state in self.states]
         return Trajectory(self.layer, self.inputs_TBE[:, :rows], states, self.feedback)
 
     def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
-        """v^T J for each of the vectors, with J the Jacobian of the state after `step` (0 is the
-        first) with respect to that before."""
+        """Return v^T J for each of the vectors, with J the Jacobian of the state after `step` (0
+        is the first) with respect to the state before."""
+        # Take the step again with gradients. What is not fed back, such as words in the window of a
+        # QRNN, has none.
         parts = len(self.parts)
-        before = [part[0].detach().requires_grad_() for part in self.states[step][:parts]]
+        fed_back, rest = self.states[step][:parts], self.states[step][parts:]
+        before = [part[0].detach().requires_grad_() for part in fed_back]
         with torch.enable_grad():
-            whole = (*(part.unsqueeze(0) for part in before), *self.states[step][parts:])
+            whole = (*(part.unsqueeze(0) for part in before), *rest)
             _, after = self.layer.step(self.inputs_TBE[step], whole, *self.feedback)
             outputs = [part[0] for part in after[:parts]]
-        pulled = torch.autograd.grad(
-            outputs, before, vectors_MBS.chunk(parts, dim=2), is_grads_batched=True
-        )
+        vectors = vectors_MBS.chunk(parts, dim=2)
+        pulled = torch.autograd.grad(outputs, before, vectors, is_grads_batched=True)
         return torch.cat(pulled, dim=2)
 
 
 def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
-    """What each layer of a recurrent network goes through while it reads `inputs_TB` from `state`
-    on, the lowest layer first."""
+    """Yield the trajectory of each layer of a recurrent network that reads `inputs_TB` from
+    `state` on, the lowest layer first."""
     body, x_TBE = network.body, network.input.vectors(inputs_TB)
     used = 0
     for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
+        # The states of all layers follow each other in one tuple.
         tensors = len(layer.state_shapes())
         states, hidden = [state[used : used + tensors]], []
         used += tensors
@@ -95,6 +96,8 @@ def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[
             states.append(after)
             hidden.append(step.hidden_BH)
         yield Trajectory(layer, x_TBE, states, network.feedback)
+
+        # What the next layer reads.
         y_TBH = torch.stack(hidden)
         x_TBE = body.connect(number, x_TBE, y_TBH) if isinstance(body, RecurrentStack) else y_TBH
 
@@ -102,16 +105,16 @@ def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[
 # ---- The size of a layer's Jacobian by lag, at each position.
 #
 # ||J||_F^2 = E||J^T v||^2 for a random v with E v v^T = I (Hutchinson 1990), so one pass back over
-# the steps gives all lags at once. The vectors of a position are orthogonal to each other: each has
-# all the same the distribution that the estimate needs, as many as there are units give ||J||_F
-# exactly, and fewer of them spread less than independent ones.
+# the steps gives all lags at once. The vectors of a position are orthogonal to each other: each
+# still has the distribution that the estimate needs, as many as there are units give ||J||_F
+# exactly, and fewer of them have less variance than independent ones.
 #
-# They are drawn for each part of the state apart: those that begin at c, and what of them arrives
-# at c, give the block dc(t)/dc(t-k). That is a total derivative: all ways from the one cell to the
-# other count, through gates and h in between too, not only that by way of the forget gates.
+# They are drawn for each part of the state separately: the components at c of vectors that began at
+# c give the block dc(t)/dc(t-k). That is a total derivative: all paths from one cell to the other
+# count, through gates and h in between, too, not only the one through the forget gates.
 
-EXACT_UNITS = 64  # up to this width vectors are taken for all units
-STEPS_BETWEEN = 4  # two times that the vectors' lengths are brought back to 1
+EXACT_UNITS = 64  # up to this width there is a vector for each unit
+STEPS_BETWEEN = 4  # after this many steps the vectors' lengths are brought back to 1
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,8 @@ class SquaredSizes:
 def squared_sizes(
     trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator
 ) -> SquaredSizes:
-    """Of the state after the last step with respect to those 1 to `lags` steps before. probes:
-    random vectors, shared out over the parts of the state."""
+    """Measure the Jacobians of the state after the last step with respect to those 1 to `lags`
+    steps before. probes: random vectors, shared out over the parts of the state."""
     H, parts = trajectory.layer.width, len(trajectory.parts)
     probes = probes_for(trajectory, probes)
     vectors_MBS = _vectors(trajectory, probes, generator)
@@ -140,39 +143,43 @@ def squared_sizes(
     whole, cell = [], []
     for lag in range(1, lags + 1):
         vectors_MBS = trajectory.pull_back(trajectory.steps - lag, vectors_MBS)
-        squares_MBP = (
-            torch.linalg.vector_norm(vectors_MBS.unflatten(2, (parts, H)), dim=3).double().square()
-        )
-        # each vector stands for H / probes units
+        by_part_MBPH = vectors_MBS.unflatten(2, (parts, H))
+        squares_MBP = torch.linalg.vector_norm(by_part_MBPH, dim=3).double().square()
+
+        # Undo the shortening. Each vector represents H / probes units, and a size is per unit.
         scale_MB1 = torch.exp(2 * log_length_MB).unsqueeze(2) / probes
         whole.append((scale_MB1 * squares_MBP).sum((0, 2)) / parts)
         cell.append((scale_MB1 * squares_MBP)[-probes:, :, -1].sum(0))
+
         if lag % STEPS_BETWEEN == 0:
-            vectors_MBS, log_length_MB = _shortened(
-                vectors_MBS, squares_MBP.sum(2).sqrt(), log_length_MB
-            )
+            length_MB = squares_MBP.sum(2).sqrt()
+            vectors_MBS, log_length_MB = _shortened(vectors_MBS, length_MB, log_length_MB)
     return SquaredSizes(torch.stack(whole), torch.stack(cell) if "c" in trajectory.parts else None)
 
 
 def probes_for(trajectory: Trajectory, probes: int) -> int:
-    """How many vectors are taken for each part of the state, where `probes` are asked for: as many
-    as there are units up to 64 units."""
+    """Return how many vectors each part of the state gets if `probes` are asked for: one for
+    each unit up to 64 units."""
     width = trajectory.layer.width
-    return width if width <= EXACT_UNITS else max(1, min(probes // len(trajectory.parts), width))
+    if width <= EXACT_UNITS:
+        return width
+    return max(1, min(probes // len(trajectory.parts), width))
 
 
 def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) -> Tensor:
-    """(M, B, S) of length 1, M = parts * probes: for each part of the state as many that are zero
-    in the other parts."""
+    """Draw vectors (M, B, S) of length 1, M = parts * probes: for each part of the state as many
+    that are zero in the other parts."""
     H, parts, rows = trajectory.layer.width, len(trajectory.parts), trajectory.rows
     like = trajectory.states[0][0]
     vectors_MBS = like.new_zeros((parts * probes, rows, parts * H))
     for part in range(parts):
-        block_PBH = vectors_MBS[part * probes : (part + 1) * probes, :, part * H : (part + 1) * H]
+        its_vectors = slice(part * probes, (part + 1) * probes)
+        its_units = slice(part * H, (part + 1) * H)
+        block_PBH = vectors_MBS[its_vectors, :, its_units]
         if probes == H:
             block_PBH[:] = torch.eye(H, dtype=like.dtype, device=like.device).unsqueeze(1)
         else:
-            # on the CPU: the same on every device
+            # Draw on the CPU, so that every device has the same vectors.
             drawn_BHP = torch.randn((rows, H, probes), generator=generator, dtype=torch.float64)
             block_PBH[:] = torch.linalg.qr(drawn_BHP).Q.permute(2, 0, 1).to(like)
     return vectors_MBS
@@ -181,45 +188,48 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
 def _shortened(
     vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Vectors of length 1 again, so that they neither vanish nor explode in fp32; what they lost is
-    kept as a logarithm."""
+    """Bring vectors back to length 1, so that they neither vanish nor explode in fp32, and add
+    the logarithms of their lengths to what they had lost before."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
-    return vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2), log_length_MB + safe_MB.log()
+    shortened_MBS = vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2)
+    return shortened_MBS, log_length_MB + safe_MB.log()
 
 
 # ---- The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats per
-# token, nearby states come apart or together.
+# token, nearby states diverge or converge.
 #
 # By QR (Benettin et al. 1980; for recurrent networks Engelken et al. 2023): a few vectors go
-# through the Jacobians, are made orthogonal again every few steps, and the logarithms of the
-# lengths that they then have are averaged over time. They go backwards here: a product of Jacobians
-# and its transpose have the same singular values, of whose logarithms the exponents are the growth.
+# through the Jacobians and are orthogonalised every few steps, and the logarithms of their lengths
+# are averaged over time. They go backwards here: a product of Jacobians and its transpose have the
+# same singular values, and the exponents are the growth of the logarithms of these.
 
-# share of the steps in which the vectors turn to their directions, before lengths count
+# share of the steps in which the vectors settle in their directions, before lengths count
 SETTLING = 0.25
 
 
 @dataclass(frozen=True)
 class Exponent:
-    """In nats per token, averaged over positions. standard_error: over positions; None where there
-    is one alone, or nothing to average."""
+    """A Lyapunov exponent in nats per token, averaged over positions. standard_error: over
+    positions; None where there is only one, or nothing to average."""
 
     value: float
     standard_error: float | None
 
 
 def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Generator) -> Tensor:
-    """The `count` largest exponents of each row, (M, B), float64, over the last `steps` steps; -inf
-    where all of the past is forgotten."""
+    """Return the `count` largest exponents of each row, (M, B), float64, over the last `steps`
+    steps; -inf where all of the past is forgotten."""
     S, rows, like = trajectory.state_width, trajectory.rows, trajectory.states[0][0]
     drawn_BSM = torch.randn((rows, S, min(count, S)), generator=generator, dtype=torch.float64)
     vectors_BSM = torch.linalg.qr(drawn_BSM).Q.to(like)
     settling = int(SETTLING * steps)
     sum_BM = torch.zeros(rows, vectors_BSM.shape[2], dtype=torch.float64, device=like.device)
     for number in range(1, steps + 1):
-        vectors_BSM = trajectory.pull_back(
-            trajectory.steps - number, vectors_BSM.permute(2, 0, 1)
-        ).permute(1, 2, 0)
+        vectors_MBS = vectors_BSM.permute(2, 0, 1)
+        pulled_MBS = trajectory.pull_back(trajectory.steps - number, vectors_MBS)
+        vectors_BSM = pulled_MBS.permute(1, 2, 0)
+
+        # Orthogonalise every few steps, and at both ends of the time that counts.
         if number in (settling, steps) or (number - settling) % STEPS_BETWEEN == 0:
             Q_BSM, R_BMM = torch.linalg.qr(vectors_BSM.double())
             vectors_BSM = Q_BSM.to(like)
@@ -229,20 +239,20 @@ def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Gene
 
 
 def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
-    """Means over rows, and their standard errors."""
+    """Average exponents over rows, with standard errors."""
     rows = growth_MB.shape[1]
-    mean_M = growth_MB.mean(1)
-    error_M = (
-        (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [math.nan] * len(mean_M)
-    )
-    return tuple(
-        Exponent(value, error if math.isfinite(error) else None)
-        for value, error in zip(mean_M.tolist(), error_M, strict=True)
-    )
+    mean_M = growth_MB.mean(1).tolist()
+    if rows == 1:
+        return tuple(Exponent(value, None) for value in mean_M)
+    error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist()
+    found = []
+    for value, error in zip(mean_M, error_M, strict=True):
+        found.append(Exponent(value, error if math.isfinite(error) else None))
+    return tuple(found)
 
 
-# ---- Between what an Elman layer's Jacobian must lie, by the singular values of W alone (after
-# Pascanu, Mikolov & Bengio 2013, section 2.1).
+# ---- Bounds on the Jacobian of an Elman layer from the singular values of W alone (after Pascanu,
+# Mikolov & Bengio 2013, section 2.1).
 #
 # A step's Jacobian is diag(phi') W, so that its singular values, and with them its size, lie
 # between sigma_min(W) min phi' and sigma_max(W) max phi', and those of k steps between the k-th
@@ -252,8 +262,8 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
 
 @dataclass(frozen=True)
 class Bounds:
-    """largest, smallest: singular values of W. steepest: max phi' of the activation; flattest: the
-    smallest phi' that was met."""
+    """Bounds on a Jacobian. largest, smallest: singular values of W. steepest: max phi' of the
+    activation; flattest: the smallest phi' that occurred."""
 
     largest: float
     smallest: float
@@ -262,58 +272,57 @@ class Bounds:
 
     @property
     def upper(self) -> float:
-        """What the size is multiplied by with each token, at most."""
+        """By what each token multiplies the size at most."""
         return self.largest * self.steepest
 
     @property
     def lower(self) -> float:
-        """The same, at least."""
+        """By what each token multiplies the size at least."""
         return self.smallest * self.flattest
 
     def upper_at(self, lag: int) -> float:
-        """Of the size at a lag; infinite where that is more than a float holds."""
+        """Return the upper bound of the size at a lag; infinite where a float cannot hold it."""
         with np.errstate(over="ignore"):
             return float(np.power(self.upper, float(lag)))
 
     def lower_at(self, lag: int) -> float:
-        """Of the size at a lag."""
+        """Return the lower bound of the size at a lag."""
         return float(np.power(self.lower, float(lag)))
 
 
 def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:
-    """The bounds of a layer, of whose slopes `flattest` was the smallest that was met."""
+    """Return the bounds of a layer. flattest: the smallest slope of its activation that
+    occurred."""
     singular_H = torch.linalg.svdvals(layer.weight_hh.detach().double())
-    return Bounds(
-        float(singular_H[0]), float(singular_H[-1]), BY_NAME[layer.activation].steepest, flattest
-    )
+    steepest = BY_NAME[layer.activation].steepest
+    return Bounds(float(singular_H[0]), float(singular_H[-1]), steepest, flattest)
 
 
 def flattest_slope(hidden: Tensor, activation: str) -> float:
-    """The smallest phi' among units whose values, after the activation, are `hidden`."""
+    """Return the smallest phi' among units whose values, after the activation, are `hidden`."""
     return float(BY_NAME[activation].derivative(hidden.double()).min())
 
 
 # ---- How much the loss at a position changes with the vectors of the words read before it:
 # ||dloss(t)/dx(s)||, through all layers.
 #
-# x is what the lowest layer reads for a word (its vector, what its characters say), loss(t) the
-# surprisal, in nats, of the token that follows the one read at t. All is a total derivative: gates,
-# cells and connections between layers are gone through as in training.
+# x is what the lowest layer reads for a word (its vector, or one made from its characters), loss(t)
+# the surprisal, in nats, of the token that follows the one read at t. This is a total derivative,
+# through gates, cells and connections between layers as in training.
 
 
 def loss_gradients(
     network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Tensor, state: State
 ) -> tuple[Tensor, Tensor]:
-    """Of each row the norms, by the step s that x was read at, (T, B), float64, in nats per unit of
-    length; and the loss in nats, (B,). at_B: the step t whose loss it is. state: before the first
-    step."""
+    """Return for each row the norms of the gradient by the step s at which x was read, (T, B),
+    float64, in nats per unit of length; and the loss in nats, (B,). at_B: the step t whose loss
+    it is. state: before the first step."""
     x_TBE = x_TBE.detach().clone().requires_grad_()
+    rows_B = torch.arange(len(at_B), device=at_B.device)
     # cuDNN has no backward pass in evaluation mode
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         y_TBH, _ = network.body(x_TBE, state, *network.feedback)
-        features_1BE = network.projection(
-            y_TBH[at_B, torch.arange(len(at_B), device=y_TBH.device)].unsqueeze(0)
-        )
+        features_1BE = network.projection(y_TBH[at_B, rows_B].unsqueeze(0))
         loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
         (gradient_TBE,) = torch.autograd.grad(loss_B.sum(), [x_TBE])
     return gradient_TBE.double().norm(dim=2), loss_B.detach()

@@ -1,5 +1,5 @@
-"""One network at many positions: the curves of each layer and of the loss, in parts of so many
-positions as keep memory bounded."""
+"""Measure the gradients of one network at many positions: the curves of each layer and of the
+loss, with as many positions at a time as memory allows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,23 +29,23 @@ from rnnlm.neural.layers.layers import ElmanLayer, JordanLayer, RecurrentStack, 
 from rnnlm.neural.network import Network
 from rnnlm.text.lines import Progress
 
-# ---- Positions of a text, drawn at random, and the state in which a network comes to each.
+# ---- Positions of a text, drawn at random, and the state in which a network reaches each.
 #
 # The text is cut into streams, which are read side by side with the state carried, each from the
 # initial state on. Offsets are drawn, and at each offset a position in every stream; each has at
 # least as many tokens of its stream before it as there are lags.
 
-MOST_TOKENS = 100_000  # are read of a text
+MOST_TOKENS = 100_000  # read of a text
 MOST_STREAMS = 25
-# a stream is so many times longer than the largest lag, so that few of its places are too early
+# a stream is this many times longer than the largest lag, so that few of its places are too early
 LAGS_PER_STREAM = 5
 TOKENS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What is read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to each
-    position, from `state` on; targets_B the tokens that follow."""
+    """What is read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to
+    each position, read from `state`; targets_B the tokens that follow."""
 
     inputs_TB: Tensor
     targets_B: Tensor
@@ -60,44 +60,44 @@ class Positions:
         return len(self.inputs_TB) - 1
 
     def parts(self, rows: int) -> Iterator["Positions"]:
-        """The same, `rows` at a time."""
+        """Yield the positions, `rows` at a time."""
         for start in range(0, self.rows, rows):
             part = slice(start, start + rows)
-            yield Positions(
-                self.inputs_TB[:, part],
-                self.targets_B[part],
-                tuple(each[:, part] for each in self.state),
-            )
+            state = tuple(each[:, part] for each in self.state)
+            yield Positions(self.inputs_TB[:, part], self.targets_B[part], state)
 
 
 def draw(
     model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, seed: int
 ) -> Positions:
-    """`count` positions of a text, or as many as it has. With fewer tokens than lags these are
-    fewer, too, and a notice says so.
-
-    Raises:
-        TextError: the text has one token alone.
-    """
+    """Draw `count` positions of a text, or as many as it has. In a text of fewer tokens than
+    lags there are fewer lags, and a notice says so."""
     ids = np.asarray(ids[:MOST_TOKENS]).astype(np.int64)
     if len(ids) < 2:
         raise TextError("the text is too short", "it has one token, which nothing comes before")
     if len(ids) <= lags:
         notice(f"the text has {len(ids):,} tokens: lags go up to {len(ids) - 1:,}, not {lags:,}")
         lags = len(ids) - 1
+
+    # Cut the text into streams, whose inputs lie one token before the targets.
     streams = max(1, min(MOST_STREAMS, count, len(ids) // (LAGS_PER_STREAM * (lags + 1))))
     inputs_RN = _cut(np.concatenate(([model.tokenizer.boundary_id], ids[:-1])), streams)
     targets_RN = _cut(ids, streams)
-    # in each stream, where a window of lags + 1 inputs can begin
+
+    # Draw offsets at which a window of lags + 1 inputs can begin, and read up to each of them.
     places = inputs_RN.shape[1] - lags
     random = np.random.default_rng(seed)
-    starts_S = np.sort(random.choice(places, min(-(-count // streams), places), replace=False))
+    offsets = min(-(-count // streams), places)
+    starts_S = np.sort(random.choice(places, offsets, replace=False))
     with model.reading():
         state = _states(model, model.ids(inputs_RN).t(), starts_S)
+
+    # Every stream has a position at each offset, which may be a few more than needed.
     windows_TSR = np.stack([inputs_RN[:, starts_S + step].T for step in range(lags + 1)])
     targets_SR = targets_RN[:, starts_S + lags].T
     kept_B = np.sort(random.permutation(targets_SR.size)[:count])
-    inputs_TB, targets_B = windows_TSR.reshape(lags + 1, -1)[:, kept_B], targets_SR.ravel()[kept_B]
+    inputs_TB = windows_TSR.reshape(lags + 1, -1)[:, kept_B]
+    targets_B = targets_SR.ravel()[kept_B]
     rows_B = torch.from_numpy(kept_B).to(model.device)
     return Positions(
         model.ids(inputs_TB),
@@ -107,36 +107,38 @@ def draw(
 
 
 def _cut(ids_N: np.ndarray, streams: int) -> np.ndarray:
-    """(R, N // R): what is left over at the end is not read."""
+    """Cut ids into streams, (R, N // R); the rest at the end is not read."""
     length = len(ids_N) // streams
     return ids_N[: length * streams].reshape(streams, length)
 
 
 def _states(model: NeuralLanguageModel, inputs_NR: Tensor, starts_S: np.ndarray) -> State:
-    """The states of all streams before the inputs at `starts_S`, which ascend: S times R rows."""
+    """Return the states of all R streams before the inputs at `starts_S`, which ascend: S times
+    R rows."""
     streams = inputs_NR.shape[1]
+    at_once = max(1, TOKENS_AT_ONCE // streams)
     state, reached, found = model.network.initial_state(streams), 0, []
     for start in starts_S.tolist():
         while reached < start:
-            end = min(start, reached + max(1, TOKENS_AT_ONCE // streams))
+            end = min(start, reached + at_once)
             _, state = model.network.features(inputs_NR[reached:end], state)
             reached = end
         found.append(state)
     return tuple(torch.cat(each, dim=1) for each in zip(*found, strict=True))
 
 
-# ---- measuring
+# ---- The layers and the loss, at some of the positions at a time.
 
-NUMBERS_AT_ONCE = 48 << 20  # that a part of the positions keeps in memory, roughly: 200 MB in fp32
-EXPONENT_POSITIONS = 100  # of which Lyapunov exponents are taken: they vary little
+NUMBERS_AT_ONCE = 48 << 20  # held in memory at a time, roughly: 200 MB in fp32
+EXPONENT_POSITIONS = 100  # at which Lyapunov exponents are measured: they vary little
 
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """Of one layer. parts: what its state consists of. probes: random vectors for each part; None:
-    the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F / sqrt(width of S); cell: of
-    c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a cell; bounds: of an Elman
-    layer."""
+    """The gradients of one layer. parts: what its state consists of. probes: random vectors for
+    each part; None: the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F /
+    sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a
+    cell; bounds: of an Elman layer."""
 
     name: str
     width: int
@@ -150,7 +152,7 @@ class LayerGradients:
 
 @dataclass
 class _Layer:
-    """What is found of a layer, part by part of the positions."""
+    """The measurements of a layer so far."""
 
     trajectory: Trajectory  # the last one
     squares: list[Tensor] = field(default_factory=list)
@@ -161,8 +163,8 @@ class _Layer:
 
 @dataclass(frozen=True)
 class Settings:
-    """probes: random vectors at each position, of layers wider than 64 units. exponents: how many
-    of a layer."""
+    """probes: random vectors at each position, for layers wider than 64 units. exponents: how
+    many of each layer."""
 
     probes: int
     exponents: int
@@ -172,35 +174,32 @@ class Settings:
 def measure(
     model: NeuralLanguageModel, positions: Positions, settings: Settings, progress: Progress
 ) -> tuple[tuple[LayerGradients, ...], Curve]:
-    """The layers, the lowest first, and the curve of the loss, by lag from 0 on."""
+    """Measure the layers, the lowest first, and the loss by lag from 0 on."""
     found: list[_Layer] = []
     losses: list[Tensor] = []
     generator = torch.Generator().manual_seed(settings.seed)
     done = 0
+    at_once = rows_at_once(model.network, positions.lags, settings.probes)
     with model.reading():
-        for part in positions.parts(rows_at_once(model.network, positions.lags, settings.probes)):
+        for part in positions.parts(at_once):
             losses.append(_by_lag(model.network, part))
-            for number, trajectory in enumerate(
-                trajectories(model.network, part.inputs_TB, part.state)
-            ):
+            rows_left = max(0, EXPONENT_POSITIONS - done)  # for exponents
+            read = trajectories(model.network, part.inputs_TB, part.state)
+            for number, trajectory in enumerate(read):
                 if number == len(found):
                     found.append(_Layer(trajectory))
-                _add(
-                    found[number],
-                    trajectory,
-                    max(0, EXPONENT_POSITIONS - done),
-                    settings,
-                    generator,
-                )
+                _add(found[number], trajectory, rows_left, settings, generator)
             done += part.rows
             progress(f"{done:,} of {positions.rows:,} positions")
+
     layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
-    return layers, curve(torch.cat(losses, dim=1).square().cpu().numpy(), 0, settings.seed)
+    squares_KB = torch.cat(losses, dim=1).square().cpu().numpy()
+    return layers, curve(squares_KB, 0, settings.seed)
 
 
 def _by_lag(network: Network, positions: Positions) -> Tensor:
-    """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so
-    many tokens before."""
+    """Return the norm of the gradient of the loss at each position by the word read 0, 1, ...
+    tokens before, (lags + 1, B)."""
     last_B = torch.full_like(positions.targets_B, positions.lags)
     norms_TB, _ = loss_gradients(
         network,
@@ -213,21 +212,32 @@ def _by_lag(network: Network, positions: Positions) -> Tensor:
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:
-    """How many positions are looked at side by side."""
+    """Return how many positions fit into memory side by side."""
     layers = network.body.layers if isinstance(network.body, RecurrentStack) else [network.body]
+
+    # Each position keeps what layers read and their states, at each step.
     read = sum(layer.weight_ih.shape[1] + 8 * layer.width for layer in layers) * (lags + 1)
-    vectors = [
-        2 * max(probes, layer.width if layer.width <= EXACT_UNITS else 0) for layer in layers
-    ]
-    pulled = max(16 * count * layer.width for count, layer in zip(vectors, layers, strict=True))
-    distributions = lags + vectors[0] if isinstance(network.body, JordanLayer) else 1
-    return max(1, NUMBERS_AT_ONCE // (read + pulled + 4 * distributions * network.input.size))
+
+    # Vectors go back through one layer at a time, as many as random probes, or units where exact.
+    pulled = []
+    for layer in layers:
+        exact = layer.width if layer.width <= EXACT_UNITS else 0
+        pulled.append(16 * 2 * max(probes, exact) * layer.width)
+
+    # A Jordan network keeps a distribution over the vocabulary at each step and for each vector.
+    distributions = 1
+    if isinstance(network.body, JordanLayer):
+        exact = layers[0].width if layers[0].width <= EXACT_UNITS else 0
+        distributions = lags + 2 * max(probes, exact)
+    kept = read + max(pulled) + 4 * distributions * network.input.size
+    return max(1, NUMBERS_AT_ONCE // kept)
 
 
 def _add(
     found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, generator: torch.Generator
 ) -> None:
-    """What a part of the positions adds; of its first `rows` the exponents, too."""
+    """Add the measurements at some of the positions; exponents are measured at the first `rows`
+    of them."""
     lags = trajectory.steps - 1
     sizes = squared_sizes(trajectory, lags, settings.probes, generator)
     found.trajectory = trajectory
@@ -235,28 +245,31 @@ def _add(
     if sizes.cell_KB is not None:
         found.cell_squares.append(sizes.cell_KB)
     if rows and settings.exponents:
-        found.growths.append(
-            growth(trajectory.first_rows(rows), lags, settings.exponents, generator)
-        )
+        first = trajectory.first_rows(rows)
+        found.growths.append(growth(first, lags, settings.exponents, generator))
     if isinstance(trajectory.layer, ElmanLayer):
-        found.flattest = min(
-            found.flattest, flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
-        )
+        slope = flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
+        found.flattest = min(found.flattest, slope)
 
 
 def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
+    """Summarise the measurements of a layer."""
     layer, parts = found.trajectory.layer, found.trajectory.parts
     probes = probes_for(found.trajectory, settings.probes)
+    cell = None
+    if found.cell_squares and len(parts) > 1:
+        cell = curve(_array(found.cell_squares), 1, settings.seed)
+    bounds = None
+    if isinstance(layer, ElmanLayer):
+        bounds = elman_bounds(layer, found.flattest)
     return LayerGradients(
         name=f"layer {number}",
         width=layer.width,
         parts=parts,
         probes=None if probes == layer.width else probes,
         state=curve(_array(found.squares), 1, settings.seed),
-        cell=curve(_array(found.cell_squares), 1, settings.seed)
-        if found.cell_squares and len(parts) > 1
-        else None,
-        bounds=elman_bounds(layer, found.flattest) if isinstance(layer, ElmanLayer) else None,
+        cell=cell,
+        bounds=bounds,
         exponents=exponents(torch.cat(found.growths, dim=1)) if found.growths else (),
     )
 

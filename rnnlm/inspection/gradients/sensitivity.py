@@ -1,10 +1,11 @@
-"""The sensitivity of each step of a sentence to each earlier word, as a map (after Graves 2012,
-figures 4.1 and 4.4).
+"""Map the sensitivity of each step of a sentence to each earlier word (after Graves 2012, figures
+4.1 and 4.4).
 
 A cell is ||dloss(t)/dx(s)||: how much the surprisal of the token predicted after step t changes
 with the vector of the one read at step s.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,9 @@ FAR = 5  # tokens
 
 @dataclass(frozen=True)
 class SensitivityMap:
-    """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to
-    read[s]; NaN for s > t, which is not read by then. surprisal_nats: of predicted[t]. unit: what
-    is read, "word" or "token"."""
+    """The map of one model: norms[t, s], (T, T), in nats per unit of length, is the sensitivity
+    of predicted[t] to read[s]; NaN for s > t, which is not read by then. surprisal_nats: of
+    predicted[t]. unit: what is read, "word" or "token"."""
 
     model: str
     read: tuple[str, ...]
@@ -41,93 +42,99 @@ class SensitivityMap:
     unit: str = "word"
 
     def share(self, nearest: int, farthest: int | None = None) -> float:
-        """Of all sensitivity, the share that goes to tokens read `nearest` to `farthest` tokens
-        before the last one."""
+        """Return the share of all sensitivity that goes to tokens read `nearest` to `farthest`
+        tokens before the last one."""
         norms = np.nan_to_num(self.norms)
-        chosen = np.tril(norms, -nearest) - (
-            0 if farthest is None else np.tril(norms, -farthest - 1)
-        )
-        return float(chosen.sum() / norms.sum()) if norms.sum() else 0.0
+        total = norms.sum()
+        if not total:
+            return 0.0
+        chosen = np.tril(norms, -nearest)
+        if farthest is not None:
+            chosen = chosen - np.tril(norms, -farthest - 1)
+        return float(chosen.sum() / total)
 
 
 @dataclass(frozen=True)
 class SentenceSensitivity:
-    """What :func:`inspect_sensitivity` found; an :class:`~rnnlm.inspection.common.Inspection`."""
+    """The result of :func:`inspect_sensitivity`; an
+    :class:`~rnnlm.inspection.common.Inspection`."""
 
     maps: tuple[SensitivityMap, ...]
 
     @property
     def verdict(self) -> str:
         """How much of the sensitivity goes to near tokens."""
-        return "\n".join(
-            f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the "
-            "token read last, "
-            f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to "
-            "earlier ones."
-            for each in self.maps
-        )
+        lines = []
+        for each in self.maps:
+            last, near, far = each.share(0, 0), each.share(1, FAR), each.share(FAR + 1)
+            lines.append(
+                f"{each.model}: {last:.0%} of the sensitivity of predictions is to the token read "
+                f"last, {near:.0%} to the {FAR} before it, {far:.0%} to earlier ones."
+            )
+        return "\n".join(lines)
 
     def tables(self) -> Sequence[Table]:
-        """For each model its map: a row for each token predicted, a column for each token read."""
+        """Return the map of each model: a row for each token predicted, a column for each read."""
         return [_table(each) for each in self.maps]
 
     def to_dict(self) -> dict[str, Any]:
-        """The maps, null where nothing was read yet."""
+        """Return the maps in JSON's types, with null where nothing was read yet."""
         return {"models": [plain(vars(each)) for each in self.maps]}
 
     def figure(self) -> "Figure":
-        """The heat maps, side by side."""
+        """Draw the heat maps, side by side."""
         from rnnlm.inspection.gradients.flow import draw_maps
 
-        return draw_maps(
-            [(each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps]
-        )
+        maps = [
+            (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps
+        ]
+        return draw_maps(maps)
 
 
 def inspect_sensitivity(
     models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto"
 ) -> SentenceSensitivity:
-    """How much the prediction of each word of a sentence, read from the initial state on, feels
-    each word before it.
+    """Measure how much the prediction of each word of a sentence, read from the initial state on,
+    depends on each word before it.
 
-    models: recurrent language models, by their names, or themselves; also by name. sentence: one
-    line, of 200 tokens at most.
+    models: recurrent language models, themselves or by their names; also as a mapping from names.
+    sentence: one line, of 200 tokens at most.
 
     Raises:
         UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError:
             the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)
-    return SentenceSensitivity(
-        tuple(
-            _map(each.name, each.model, sentence) for each in subjects("gradients", models, device)
-        )
-    )
+    given = subjects("gradients", models, device)
+    return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in given))
 
 
 def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap:
+    """Measure the map of one model."""
     tokenizer = model.tokenizer
     ids_T = np.asarray(tokenizer.encode([sentence]).ids)
-    if len(ids_T) > MOST_TOKENS:
+    T = len(ids_T)
+    if T > MOST_TOKENS:
         raise TextError(
-            f"the sentence has {len(ids_T):,} tokens",
+            f"the sentence has {T:,} tokens",
             f"a map has room for {MOST_TOKENS}",
             "take a shorter one",
         )
+
+    # Read the sentence in T rows side by side, each of which has the loss of another step.
+    shifted_T = np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))
+    inputs_T, targets_T = model.ids(np.stack([shifted_T, ids_T]))
+    at_T = torch.arange(T, device=model.device)
+    with model.reading():
+        x_TTE = model.network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1)
+        state = model.network.initial_state(T)
+        norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, targets_T, state)
+
+    # Rows are predictions, and what comes after them was not read.
+    is_read_TT = np.tri(T, dtype=bool)
+    norms = np.where(is_read_TT, norms_TT.t().cpu().numpy(), np.nan)
     words = tokenizer.surfaces([sentence])[0]
     boundary = tokenizer.symbols()[tokenizer.boundary_id]
-    inputs_T = model.ids(np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))[np.newaxis])[0]
-    T, at_T = len(ids_T), torch.arange(len(ids_T), device=model.device)
-    with model.reading():  # in T rows, of which each has the loss of another step
-        x_TTE = model.network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1)
-        norms_TT, surprisal_T = loss_gradients(
-            model.network,
-            x_TTE,
-            at_T,
-            model.ids(ids_T[np.newaxis])[0],
-            model.network.initial_state(T),
-        )
-    norms = np.where(np.tri(T, dtype=bool), norms_TT.t().cpu().numpy(), np.nan)
     return SensitivityMap(
         name,
         (boundary, *words[:-1]),
@@ -139,19 +146,14 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
 
 
 def _table(found: SensitivityMap) -> Table:
-    """Words that are read twice have columns of different names."""
-    columns = (
-        "predicted",
-        "surprisal (nats)",
-        *(f"{place} {word}" for place, word in enumerate(found.read)),
-    )
+    """Return a map as a table. Columns are numbered, so that a word read twice has two different
+    ones."""
+    columns = ["predicted", "surprisal (nats)"]
+    columns += [f"{place} {word}" for place, word in enumerate(found.read)]
     rows = []
-    for word, surprisal, norms_T in zip(
-        found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True
-    ):
-        rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
-    return Table(
-        columns,
-        tuple(rows),
-        f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats",
-    )
+    surprisals, all_norms = found.surprisal_nats.tolist(), found.norms.tolist()
+    for word, surprisal, norms_T in zip(found.predicted, surprisals, all_norms, strict=True):
+        cells = [None if math.isnan(norm) else norm for norm in norms_T]
+        rows.append((word, surprisal, *cells))
+    title = f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats"
+    return Table(tuple(columns), tuple(rows), title)
