@@ -81,6 +81,8 @@ def memory(
     from rnnlm.benchmarks.memory import Budget, Reach, bench_memory, verdict_of
 
     budget = Budget(**{field.name: given[field.name] for field in fields(Budget)})
+
+    # Each lag is shown when it is measured: all of them take a while.
     done = []
     for result in bench_memory(tasks or (), cells or (), lags, budget, device):
         if isinstance(result, Reach):

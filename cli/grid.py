@@ -52,6 +52,7 @@ def train_grid(
 @contextlib.contextmanager
 def _notes_once() -> Iterator[None]:
     """Show a note only once, though several runs of the grid give it."""
+    # Notes are warnings, which the command line shows as lines.
     shown: set[str] = set()
     show = warnings.showwarning
 

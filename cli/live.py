@@ -34,6 +34,7 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
     from rich.console import Console
 
     is_of_text = registry.task(kind.task).loss_is_of_text
+    # A panel is drawn where it can be redrawn.
     console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
@@ -101,6 +102,7 @@ class CountingDisplay:
                 f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s"
             )
         elif isinstance(event, events.Estimated):
+            # Discounts and the like, by the names that their papers have for them.
             for name, value in event.estimated.items():
                 self.progress.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
@@ -109,6 +111,7 @@ class CountingDisplay:
                 f"{megabytes(event.peak_bytes)}"
             )
         elif isinstance(event, events.Validated) and event.ppl_token is not None:
+            # Without smoothing, one unseen n-gram is enough.
             ppl = "infinite: a token has probability zero"
             if math.isfinite(event.ppl_token):
                 ppl = number(event.ppl_token, 3)
@@ -132,6 +135,7 @@ class LiveDisplay:
 
     def evaluating(self, message: str) -> None:
         """Show how far the exact evaluation is, and how long it may take."""
+        # Training is over, and its panel complete: it stays above the lines that follow.
         if self.progress is None:
             self.live.stop()
             self.progress = terminal.Progress()
@@ -235,7 +239,7 @@ def news(event: events.Event) -> str:
         rate = f"{event.rate_factor:g} of the learning rate"
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
     if isinstance(event, events.SaveFailed):
-        again = f"training goes on, and it is tried again within {event.retry_seconds:.0f} s"
+        again = f"training continues, and saves again within {event.retry_seconds:.0f} s"
         return f"note: step {event.step:,} is not saved: {event.why}; {again}"
     if isinstance(event, events.Evaluating):
         return f"all is saved; exact evaluation: {', '.join(event.texts)}"

@@ -83,6 +83,7 @@ def look(
                 given["model"] = _vectors(given.pop("model_name"), file)
             show(find(**given), as_json, plot, verdict_first)
 
+        # click shows the docstring of the command's function as its help.
         run.__doc__ = find.__doc__
         output = section("Output", plot_option, json_option)
         parts = [_AT[at], section("Details", *own), output]

@@ -64,6 +64,7 @@ def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
     table = summary_table(evaluations)
     terminal.print_table(table.columns, table.rows, right=table.numbers)
     for text, its in evaluations.items():
+        # Columns of labels with the same signature need no names.
         for each in its.mains:
             of = "" if each.signature == its.signature else f" {each.label}"
             click.echo(f"{text}{of} signature: {each.signature}")
@@ -91,6 +92,7 @@ def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
         file = path
         if len(found.columns) > 1:
             file = path.with_stem(f"{path.stem}-{column.replace('/', '_')}")
+        # The command cannot check it earlier: only the results have the names of the columns.
         check_file(file, overwrite)
         plotting.save(plot, file)
         terminal.say(f"saved in {file}")

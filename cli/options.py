@@ -103,6 +103,7 @@ def one_on_stdout(
         "standard output takes one result: name a FILE for the others, and leave --json out.",
     )
     if streams:
+        # A process that was started with stderr closed has none.
         return contextlib.redirect_stdout(sys.stderr or io.StringIO())
     return contextlib.nullcontext()
 
@@ -310,13 +311,18 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
+def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given; the others are None."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def settings_of(
     kind: "type[Settings]", names: Iterable[str], given: Mapping[str, Any]
 ) -> "Settings":
     """Make settings of a class from the options with these names that were given."""
     from rnnlm.config import Layer, resolve
 
-    values = {name: given[name] for name in names if given[name] is not None}
+    values = without_none({name: given[name] for name in names})
     return resolve([kind], [Layer("the command line", values)]).make(kind)
 
 
@@ -546,8 +552,12 @@ class CommandGroup(click.Group):
 
 def records_of(parameters: Iterable[click.Parameter], context: click.Context) -> list[Record]:
     """Return names and descriptions of the parameters that `--help` shows."""
-    records = [parameter.get_help_record(context) for parameter in parameters]
-    return [record for record in records if record is not None]
+    records = []
+    for parameter in parameters:
+        record = parameter.get_help_record(context)
+        if record is not None:  # arguments are in the usage line
+            records.append(record)
+    return records
 
 
 def write_sections(
@@ -591,7 +601,7 @@ def list_of(kind: Callable[[str], T], what: str) -> Callable[..., tuple[T, ...] 
     ) -> tuple[T, ...] | None:
         if text is None:
             return None
-        parts = [part.strip() for part in text.split(",")]
+        parts = map(str.strip, text.split(","))
         try:
             return tuple(kind(part) for part in parts if part)
         except ValueError:

@@ -183,6 +183,7 @@ def _check_files(request: PairsRequest) -> None:
     check_apart(request.outputs, files_of(request.source))
     for path in request.outputs:
         check_file(path, request.overwrite)
+        # In the folder of the pairs, it would be read as one of their files by the next run.
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
         refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")
     if request.plot:
@@ -324,5 +325,7 @@ def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDiffer
     return {(first, other): accuracy_differences(scores[first], scores[other]) for other in others}
 
 
-def _without_group(figures: "PairAccuracy | AccuracyDifference") -> dict[str, Any]:
-    return {name: value for name, value in asdict(figures).items() if name not in ("by", "group")}
+def _without_group(found: "PairAccuracy | AccuracyDifference") -> dict[str, Any]:
+    record = asdict(found)
+    del record["by"], record["group"]
+    return record

@@ -165,9 +165,11 @@ class _Processes:
                 HINT,
             )
         elif code and kept is not None:
+            # Only the first process has the terminal: repeat what the failed one wrote.
             kept.seek(0)
             for line in kept.read().decode("utf-8", "replace").splitlines():
                 terminal.say(line)
+        # None failed by itself: a process hung, or the network did.
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
             terminal.show_error(

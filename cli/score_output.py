@@ -54,6 +54,7 @@ def show(
     waits = never if form == "table" else standard_input_waits
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
 
+    # Records are printed as they come; scores for a table are kept to the end.
     header, text = "", None
     if form != "table":
         header, text = form_of(form, settings, layout)
@@ -197,7 +198,7 @@ class _About:
     def say(self) -> None:
         for name, lines in self.without.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
-            lines_have = "1 line has" if lines == 1 else f"{lines:,} lines have"
+            lines_have = terminal.plural(lines, "line has", "lines have")
             terminal.say(f"note: {lines_have} no score{by}: each with its reason")
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
@@ -210,7 +211,12 @@ class _About:
 
 
 def _say_written(sentences: int, path: Path) -> None:
-    terminal.say(f"{sentences:,} {'sentence' if sentences == 1 else 'sentences'} written to {path}")
+    terminal.say(f"{terminal.plural(sentences, 'sentence', 'sentences')} written to {path}")
+
+
+def _measures(settings: "ScoringSettings") -> list[str]:
+    """Return the columns of words beside their surprisal."""
+    return [column for name, column in MEASURES.items() if name in settings.measures]
 
 
 # ---- Scores of one model as tables for people: the likeliest first; surprisals; the odds of two
@@ -284,10 +290,9 @@ def rank(logprob_nats: float | None) -> float:
 
 
 def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> None:
-    measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, items, more in (
         ("token", score.token_scores, []),
-        ("word", score.word_scores, measures),
+        ("word", score.word_scores, _measures(settings)),
     ):
         if not items:
             continue
@@ -481,8 +486,10 @@ def _rank(score: "SentenceScore", unit: "Unit", eos: bool) -> float:
 
 
 def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -> None:
-    measures = [column for name, column in MEASURES.items() if name in settings.measures]
-    for unit, of, more in (("token", "token_scores", []), ("word", "word_scores", measures)):
+    for unit, of, more in (
+        ("token", "token_scores", []),
+        ("word", "word_scores", _measures(settings)),
+    ):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
         # Each row shows the word as the first model has it that has one there.
         items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]

@@ -224,8 +224,7 @@ def print_table(
         return
     from rich.console import Console
 
-    columns = [visible(column) for column in columns]
-    right = [visible(column) for column in right]
+    columns, right = list(map(visible, columns)), list(map(visible, right))
     shown = [list(map(visible, row)) for row in rows]
     console = Console()
     if console.width >= NARROW_COLUMNS:
@@ -251,7 +250,7 @@ def print_blocks(
     if not sys.stdout.isatty() or console.width < NARROW_COLUMNS:
         print_table(columns, rows, right)
         return
-    heads = [visible(column) for column in columns]
+    heads = list(map(visible, columns))
     shown = [list(map(visible, row)) for row in rows]
 
     # A column is at least as wide as its longest cell and the longest word of its heading.
@@ -281,6 +280,7 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
     `keys` columns in each."""
     blocks = [list(range(keys))]
     for place in range(keys, len(widths)):
+        # A block has one column beside the keys, even if that is too wide.
         block = blocks[-1]
         needed = sum(widths[each] + GAP for each in (*block, place))
         if needed > room and len(block) > keys:
@@ -346,3 +346,8 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60}m {seconds % 60:02d}s"
     return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+
+
+def plural(count: int, one: str, several: str) -> str:
+    """Return a count with its noun: 1 line, 1,000 lines."""
+    return f"{count:,} {one if count == 1 else several}"

@@ -484,6 +484,7 @@ def _show(rounds: "list[Round]", summary: "Summary") -> None:
         cells = [terminal.cell(speed, ",.0f") for speed in speeds]
         return [name, *cells, *(terminal.number(ratio, 3) for ratio in ratios)]
 
+    # With --alone there is no plain loop to compare with.
     rows = []
     for each in rounds:
         ratio = each.plain and each.ours / each.plain

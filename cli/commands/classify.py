@@ -77,6 +77,7 @@ def command(
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import model_for
 
+    # A table stays one of its kind; plain lines become TSV.
     model = model_for("classify", options.named(model_name), device)
     if texts:
         form, read = "tsv", _of_arguments(texts)
@@ -89,6 +90,8 @@ def command(
     if as_json:
         options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)
         return
+
+    # Arguments are shown as a table; a file is written while it is read.
     names = [column.name for column in model.codec.columns]
     rows = itertools.chain.from_iterable(
         files.labelled_rows(text.row, each, names, top) for text, each in found
@@ -147,7 +150,7 @@ def _counted(
             empty += not each.labels
             yield text, each
     if empty:
-        texts_have = "1 text has" if empty == 1 else f"{empty:,} texts have"
+        texts_have = terminal.plural(empty, "text has", "texts have")
         terminal.say(f"note: {texts_have} no words, and so no label")
 
 

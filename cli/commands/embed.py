@@ -65,6 +65,7 @@ def command(
     from rnnlm.vectors.embedding_files import check_path, save_vectors
     from rnnlm.vectors.settings import EmbeddingSettings
 
+    # The file must be one that can be written, before the model is loaded.
     options.refuse_if(
         overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
     )
@@ -75,7 +76,7 @@ def command(
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
     if output != options.STANDARD_OUTPUT:
-        lines = "1 line" if count == 1 else f"{count:,} lines"
+        lines = terminal.plural(count, "line", "lines")
         terminal.say(f"vectors of {lines} written to {output}")
 
 

@@ -76,6 +76,7 @@ def command(
     options.refuse_if(
         overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
     )
+    # --overwrite may be for one of the two alone.
     check_plot(plot, overwrite and plot is not None)
     options.check_output(output, overwrite and output is not None, None)
 

@@ -68,8 +68,9 @@ def command(
     KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
     gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
     """
-    given = sum(each is not None for each in (file, compact, vectors))
-    refuse_if(given != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
+    # One thing is written, and only by options that have to do with it.
+    given = [each for each in (file, compact, vectors) if each is not None]
+    refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
     refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")
     refuse_if(which and vectors is None, "--which goes with --vectors FILE.")
     if vectors is not None:
@@ -82,7 +83,7 @@ def command(
         terminal.say(
             f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB"
         )
-        _say_figures(compact)
+        _say_metrics(compact)
         return
     if file is not None:
         from rnnlm.ngram.arpa import writing
@@ -108,7 +109,7 @@ def _write_vectors(name: str, file: Path, which: "Which", overwrite: bool) -> No
         )
 
 
-def _say_figures(folder: Path) -> None:
+def _say_metrics(folder: Path) -> None:
     """Print how good an encoder-decoder was, and is in its compact form."""
     from rnnlm.models.manifest import read_manifest
 

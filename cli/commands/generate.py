@@ -102,6 +102,7 @@ def command(
     Restrictions of what is drawn apply in this order, each to what the last one left: repetition
     penalty, temperature, top-k, top-p, min-p, typical-p.
     """
+    # Words outside of options are most likely meant as a prompt.
     options.refuse_if(
         texts,
         f"name the beginning of samples with --prompt: --prompt {shlex.quote(' '.join(texts))}.",

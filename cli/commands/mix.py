@@ -128,5 +128,7 @@ def command(
 
 
 def _perplexity(evaluation: "TextEvaluation | None") -> str:
-    metric = evaluation.metric("ppl_token") if evaluation else None
+    if evaluation is None:
+        return "-"
+    metric = evaluation.metric("ppl_token")
     return "-" if metric is None else metric.shown(4)

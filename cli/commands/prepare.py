@@ -17,6 +17,7 @@ from ..options import (
     section,
     text_flags,
     text_options,
+    without_none,
 )
 from .train import tokenizer_options
 
@@ -84,7 +85,7 @@ def command(as_json: bool, **given: Any) -> None:
         own["shared_tokenizer"] = load_tokenizer(tokenizer_from)
         own["tokenizer_name"] = tokenizer_from
     flags = text_flags(given)
-    flags |= {name: value for name, value in given.items() if value is not None}
+    flags |= without_none(given)
 
     with _resuming_explained(own["output"]), _display() as (announce, advance):
         for event in run(Request(**own, flags=flags)):

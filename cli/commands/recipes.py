@@ -13,9 +13,9 @@ LEGEND = (
     "demo, of the bundled corpus. Bits per character (bpc), accuracy (%), F1 of",
     "spans, WER (words wrong in %) and BLEU are of the data that the recipe names.",
     "*: with other settings than the recipe's; …: of a run shorter than the recipe's",
-    "off by: our figure beside the published one; ~: that is of the test text alone",
-    "time to our figure on two CPU cores (/1: on one); ~: estimated, of a whole run",
-    "rnnlm recipes NAME tells settings, sources and commands",
+    "off by: our result beside the published one; ~: that is of the test text alone",
+    "time to our result on two CPU cores (/1: on one); ~: estimated, of a whole run",
+    "rnnlm recipes NAME shows settings, sources and commands",
 )
 GPU_LEGEND = "GPU: tokens per second of training there, or the time of a whole run"
 
@@ -58,6 +58,7 @@ def _show(recipe: dict[str, Any]) -> None:
         "cpu_time": "whole run", "gpu_speed": "speed on a GPU", "gpu_time": "time on a GPU",
         "command": "to run it",
     }  # fmt: skip
+    # A recipe has been measured, or names only what others published.
     for key, shown in names.items():
         if recipe[key]:
             click.echo(f"{shown}: {recipe[key]}")

@@ -223,7 +223,7 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
     for name, path in outputs.items():
         if path == STANDARD_OUTPUT:
             continue
-        what = "1 utterance" if utterances == 1 else f"{utterances:,} utterances"
+        what = terminal.plural(utterances, "utterance", "utterances")
         if name == "weights_output":
             what = "weights"
         terminal.say(f"{what} written to {path}")
@@ -358,13 +358,12 @@ def print_tables(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
 
 def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights | None") -> None:
     """Print word-error rates and weights as one JSON object."""
+    # Without references there are no rates, in any stage.
     rates = rescored.rates
     record: dict[str, Any] = {"utterances": len(rescored.utterances)}
     for name in ("first", "rescored", "oracle"):
         record[name] = _rate(getattr(rates, name)) if rates else None
-    record["gain"] = dataclasses.asdict(rates.gain) if rates else None
-
-    # Without references there are no rates, in any stage.
+    record["gain"] = _record(rates.gain) if rates else None
     record["stages"] = []
     for stage in stages:
         its = stage.rescored.rates
@@ -372,12 +371,16 @@ def print_record(stages: "list[Stage]", rescored: "Rescored", weights: "Weights 
             {
                 "models": stage.models,
                 "rescored": _rate(its.rescored) if its else None,
-                "gain": dataclasses.asdict(stage.gain) if stage.gain else None,
+                "gain": _record(stage.gain),
                 "weights": stage.weights.weights,
             }
         )
-    record["weights"] = dataclasses.asdict(weights) if weights else None
+    record["weights"] = _record(weights)
     terminal.print_json(record)
+
+
+def _record(found: "Gain | Weights | None") -> dict[str, Any] | None:
+    return dataclasses.asdict(found) if found else None
 
 
 def _rate(rate: "WordErrorRate") -> dict[str, Any]:

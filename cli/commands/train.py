@@ -20,6 +20,7 @@ from ..options import (
     section,
     text_flags,
     text_options,
+    without_none,
 )
 from ..setting_options import LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
 
@@ -279,6 +280,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 
     context.with_resource(saving_ignored())
     here = current_rank()
+    # Each process would give the same notes.
     if here.rank:
         warnings.simplefilter("ignore", RnnlmWarning)
     request = _request(given)
@@ -324,6 +326,7 @@ def _is_to_launch(count: int) -> bool:
 
     from ..processes import LAUNCHED
 
+    # Ranks that this command did not give come from torchrun.
     if count > 1 and current_rank().count > 1 and LAUNCHED not in os.environ:
         raise UsageError("--processes and torchrun both start processes", hint="leave one out")
     return count > 1 and LAUNCHED not in os.environ
@@ -339,7 +342,7 @@ def _request(given: dict[str, Any]) -> "Request":
 
     # What is left sets settings, by their names.
     flags = text_flags(given)
-    flags |= {name: value for name, value in given.items() if value is not None}
+    flags |= without_none(given)
     return Request(**own, flags=flags)
 
 

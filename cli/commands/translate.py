@@ -211,6 +211,7 @@ def _check_outputs(
         given["interactive"] and (output or plot),
         "--interactive answers on standard output: leave -o and plots out.",
     )
+    # Without -o, --overwrite is for the plot.
     options.check_output(output, overwrite and not (plot and output is None), source)
     if plot:
         from rnnlm.evaluation import plotting
@@ -282,13 +283,14 @@ def _counted(
                 kept.append(each)
             yield each
 
+    # Nobody would see in a file that some of its lines are not translations.
     if empty:
-        lines_have = "1 line has" if empty == 1 else f"{empty:,} lines have"
+        lines_have = terminal.plural(empty, "line has", "lines have")
         terminal.say(f"note: {lines_have} no words, and so no translation")
     if cut:
-        were_cut_off = "1 line was cut off: it reached its"
-        if cut > 1:
-            were_cut_off = f"{cut:,} lines were cut off: they reached their"
+        were_cut_off = terminal.plural(
+            cut, "line was cut off: it reached its", "lines were cut off: they reached their"
+        )
         terminal.say(f"note: {were_cut_off} greatest length (--max-length)")
 
 
@@ -326,8 +328,10 @@ def lines(errors: str) -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from map(without_end, text_lines("-", sys.stdin.buffer, errors))
         return
+
+    # input() has editing keys and a history once readline is imported.
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 (input() then has a history)
+        import readline  # noqa: F401
     while True:
         try:
             line = _typed()

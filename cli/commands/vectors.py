@@ -15,6 +15,7 @@ from ..options import (
     section,
     text_flags,
     text_options,
+    without_none,
 )
 from ..setting_options import LEARNING, TOKENIZER, options_of
 
@@ -88,14 +89,13 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         value = given.pop(name)
         if value:
             words[name] = value
-    settings = {name: value for name, value in given.items() if value is not None}
     began = time.monotonic()
     with terminal.Progress() as progress:
         vectors = learn_vectors(
             corpus_of(names, flags),
             tokenizer=TokenizerSettings(**words) if words else None,
             progress=progress,
-            **settings,
+            **without_none(given),
         )
         count = save_vectors(vectors, output, overwrite)
     took = terminal.duration(time.monotonic() - began)
