@@ -49,23 +49,20 @@ CLEARLY = 1.01  # how many times another perplexity one must be to be clearly hi
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of one run. values: of the grid's settings. stopped: how it ended, as in
-    :class:`rnnlm.events.Fitted`. parameters: how many the model has. step: of the weights that were
-    kept, out of `steps`. seconds: of training and its validations. ppl: exact perplexity per token,
-    with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. What was not
-    measured is None. figures: in other tasks than language modelling, the metrics by text and name,
-    such as valid_f1 or valid_bleu; main: the name, without the text, of the main metric, which has
-    an interval. metrics: the main metric on each text."""
+    """The result of one run. What was not measured is None."""
 
     run: str
     folder: str
-    values: dict[str, str]
-    stopped: str
+    values: dict[str, str]  # of the grid's settings
+    stopped: str  # how the run ended, as in rnnlm.events.Fitted
     parameters: int | None = None
     steps: int | None = None
-    step: int | None = None
-    seconds: float | None = None
+    step: int | None = None  # of the weights that were kept
+    seconds: float | None = None  # of training and its validations
     tokens_per_second: float | None = None
+
+    # Language models: the exact perplexity per token, with its 95 % bootstrap interval over lines,
+    # and without unknown tokens.
     valid_ppl: float | None = None
     valid_ppl_low: float | None = None
     valid_ppl_high: float | None = None
@@ -76,8 +73,13 @@ class RunResult:
     test_ppl_no_oov: float | None = None
     valid_signature: str | None = None
     test_signature: str | None = None
+
+    # Other tasks: the metrics by text and name, such as valid_f1 or valid_bleu, and the name,
+    # without the text, of the main metric, which has an interval.
     figures: dict[str, float] = field(default_factory=dict)
     main: str | None = None
+
+    # All tasks: the main metric on each text.
     metrics: dict[str, Metric] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -226,7 +228,7 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
     replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
 
-# ---- grid
+# ---- The grid: planned, then trained run by run.
 
 CURVES = "curves.svg"
 

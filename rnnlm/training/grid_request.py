@@ -20,7 +20,7 @@ from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.tasks.line_texts import CORPUS, TEXT_SETTINGS
 from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.training.request import Request, resolve_request
+from rnnlm.training.request import Request, resolve_request, without_names
 
 ORIGIN = "--grid"
 FIRST = "the first run of the grid"
@@ -258,16 +258,12 @@ def _request(
     starts_over = request.overwrite or is_diverged
     return replace(
         _placed(request, values),
-        assignments=_without(request.assignments, left_out),
-        flags=_without(request.flags, left_out),
+        assignments=without_names(request.assignments, left_out),
+        flags=without_names(request.flags, left_out),
         output=output,
         overwrite=starts_over,
         resume=False if starts_over else "auto",
     )
-
-
-def _without(given: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in names}
 
 
 def _resolved(values: dict[str, str], request: Request) -> Combination:

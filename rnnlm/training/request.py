@@ -1,7 +1,7 @@
 """What a person asks `train` for, and the settings that result: recipe < config file < `--set` <
 named flags."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -130,8 +130,8 @@ def _tell_former_defaults(resolved: Resolved) -> None:
         if resolved.values[name] == former and not resolved.is_asked(name):
             today = as_text(resolved.defaults[name])
             notice(
-                f"{name} stays {as_text(former)}, with which this run began; a run that begins now "
-                f"has {today}"
+                f"{name} stays {as_text(former)}, the default when this run began; new runs have "
+                f"{today}"
             )
 
 
@@ -179,7 +179,7 @@ def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     """Drop the tokenizer settings from `values` if `tokenizer` is another tokenizer than theirs."""
     if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
         return values
-    return _without_names(values, names_of([TokenizerSettings]))
+    return without_names(values, names_of([TokenizerSettings]))
 
 
 def _topmost(layers: list[Layer], name: str) -> Any:
@@ -191,10 +191,11 @@ def _topmost(layers: list[Layer], name: str) -> Any:
 
 
 def _without(layer: Layer, names: set[str]) -> Layer:
-    return replace(layer, values=_without_names(layer.values, names))
+    return replace(layer, values=without_names(layer.values, names))
 
 
-def _without_names(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+def without_names(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return the values whose names are not among `names`."""
     return {name: value for name, value in values.items() if name not in names}
 
 

@@ -104,8 +104,8 @@ def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState |
         state = state_of(folder, run, defaults)
         assert state is not None
         notice(
-            f"{folder} holds an unfinished run of these settings and this text: it goes on after "
-            f"step {state.facts['step']:,} (--overwrite begins it anew, -o names another folder)"
+            f"{folder} holds an unfinished run of these settings and this text: resuming it after "
+            f"step {state.facts['step']:,} (--overwrite starts it over, -o names another folder)"
         )
         return state
     if there:
@@ -151,8 +151,7 @@ def finished(
         differing.append("its validation text")
     if differing:
         hint = (
-            "choose another folder with -o, or replace it with --overwrite in the place "
-            "of --resume auto"
+            "choose another folder with -o, or replace it with --overwrite instead of --resume auto"
         )
         raise OutputError(
             f"{folder} already holds a model of another run", f"{differing[0]} differs", hint
@@ -176,7 +175,7 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
             "ANOTHER; or replace it with --overwrite"
         )
         raise OutputError(
-            f"{folder} holds the model of this run, but no checkpoint to go on from",
+            f"{folder} holds the model of this run, but no checkpoint to resume from",
             "they were deleted, or none were kept",
             hint,
         )

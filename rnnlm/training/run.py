@@ -255,13 +255,14 @@ def _copied(model: LanguageModel | ModelArrays) -> ModelArrays:
     return ModelArrays(model.tokenizer, copies)
 
 
-# ---- run
+# ---- One run: fitted, saved, and evaluated exactly at the end.
 
 _SEVERAL = (
     "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
     "test_target", "contextual",
 )  # fmt: skip
-FAR = 1.25  # times a perplexity: no longer a small difference between two ways of reading one text
+# Perplexities of short streams and of a long one differ little. From this ratio on, they do not.
+FAR = 1.25
 
 
 def train(
@@ -358,7 +359,7 @@ def run(
         else:
             events = _work(plan, stop, storage, progress)
 
-        # Log each event before the caller sees it, who may end the run there.
+        # Log each event before the caller sees it, as the caller may end the run there.
         for event in events:
             log.add(event)
             yield event
@@ -389,7 +390,8 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
 def _work(
     plan: Plan, stop: Callable[[], bool], storage: RunStorage, progress: Progress
 ) -> Iterator[Event]:
-    # Fit, and write what the events bring.
+    """Fit the model, save it, and evaluate it: the part of the first process."""
+    # Save the best model and checkpoints as the fitting yields them.
     is_whole = True  # whether validations read all of the text
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, storage.save_signal):
         yield event
@@ -414,6 +416,7 @@ def _work(
     manifest = yield from storage.finish(event)
     manifest = storage.save_results(manifest, {}, _facts(plan, time.perf_counter() - began, event))
 
+    # No evaluation if someone is waiting for the end, or if the weights are no good.
     results = {}
     texts: dict[str, CountedText] = {}
     if event.stopped not in ("request", "diverged") and not stop():

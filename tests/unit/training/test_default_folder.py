@@ -29,7 +29,7 @@ def stopped(text):
 
 
 def test_same_settings_go_on(stopped):
-    with pytest.warns(RnnlmWarning, match="it goes on after step 3"):
+    with pytest.warns(RnnlmWarning, match="resuming it after step 3"):
         started, finished = run(stopped)
     assert (Path(finished.folder), started.step, finished.steps) == (USUAL, 3, 6)
 
