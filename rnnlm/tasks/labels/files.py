@@ -141,7 +141,7 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
     for sentence in sentences:
         yield sentence
     if sentence is None:
-        raise TextError(f"no sentences in {shown_name(source)}", "nothing stands in it")
+        raise TextError(f"no sentences in {shown_name(source)}", "it is empty")
 
 
 def tagged(
@@ -259,7 +259,7 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
     for text in read(source, format, settings):
         yield text
     if text is None:
-        raise TextError(f"no texts in {shown_name(source)}", "nothing stands in it")
+        raise TextError(f"no texts in {shown_name(source)}", "it is empty")
 
 
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:

@@ -1,5 +1,4 @@
-"""Pairs of lines in batches of about the same length: the source of batches of an
-encoder-decoder."""
+"""Batches of pairs of about the same length: the source of batches of an encoder-decoder."""
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from rnnlm.tasks.seq2seq.data import PairedData, rows
 
 
 class PairBatches(LengthBatches):
-    """Batches of pairs, by the length of the target and then of the source; what it raises is as
-    for :class:`LengthBatches`."""
+    """Batches of pairs, by the length of the target and then of the source. Raises as
+    :class:`LengthBatches`."""
 
-    # as two lengths are to be alike: of German and English captions 8 % of the sources is then
-    # padding, with 50 it is 17 %
+    # Two lengths have to be alike: of German and English captions 8 % of the sources is then
+    # padding, with a pool of 50 it is 17 %.
     pool = 200
 
     def __init__(
@@ -41,20 +40,20 @@ class PairBatches(LengthBatches):
 def pair_tensors(
     data: PairedData, chosen_B: np.ndarray, boundary_id: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """sources_SB, 0 in padding; lengths_1B of these; inputs_TB and targets_TB of the decoder, -1 in
-    the targets' padding; int64."""
-    targets = rows(data.target, chosen_B)
-    targets_TB = padded(targets, PADDING)
-    inputs_TB = np.concatenate(
-        [np.full((1, len(chosen_B)), boundary_id), np.maximum(targets_TB[:-1], 0)]
+    """Return sources_SB, 0 in padding; lengths_1B of these; inputs_TB and targets_TB of the
+    decoder, -1 in the targets' padding; int64."""
+    targets_TB = padded(rows(data.target, chosen_B), PADDING)
+    first_1B = np.full((1, len(chosen_B)), boundary_id)
+    inputs_TB = np.concatenate([first_1B, np.maximum(targets_TB[:-1], 0)])
+    sources_SB, lengths_1B = source_arrays(rows(data.source, chosen_B))
+    return (
+        on_device(sources_SB, device),
+        on_device(lengths_1B, device),
+        on_device(inputs_TB, device),
+        on_device(targets_TB, device),
     )
-    sources = source_arrays(rows(data.source, chosen_B))
-    sources_SB, lengths_1B, inputs, outputs = (
-        on_device(array, device) for array in (*sources, inputs_TB, targets_TB)
-    )
-    return sources_SB, lengths_1B, inputs, outputs
 
 
 def source_arrays(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """sources_SB, 0 in padding, and lengths_1B."""
+    """Return sources_SB, 0 in padding, and lengths_1B."""
     return padded(sources, 0), np.array([list(map(len, sources))])

@@ -1,8 +1,8 @@
-"""Encoder-decoders on the same pairs: perplexities and figures of what they write with intervals,
-and paired differences.
+"""Compare encoder-decoders on the same pairs: perplexities and metrics of what they write with
+intervals, and paired differences.
 
 Sources are resampled, each with all its references. Perplexities compare as those of language
-models do (:mod:`rnnlm.evaluation.comparison.comparison`); figures of what is written compare
+models do (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of what is written compare
 between any models.
 """
 
@@ -46,7 +46,7 @@ from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.tasks.seq2seq import evaluation
-from rnnlm.tasks.seq2seq.data import PairedData
+from rnnlm.tasks.seq2seq.data import PairedData, lines_of
 from rnnlm.tasks.seq2seq.evaluation import Pairs, opened, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import PairOptions
@@ -57,14 +57,14 @@ class ComparedTranslator(ComparedModel[PairEvaluation]):
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        """Of the perplexities that compare and of what it writes, by name."""
+        """The intervals of the perplexities that compare and of what the model writes, by name."""
         return self.by_name
 
 
 @dataclass(frozen=True)
 class TranslatorDifference:
     """By how much the second model differs from the first. perplexity: None where perplexities do
-    not compare. figures: of what they write, by name."""
+    not compare. figures: differences of what they write, by name."""
 
     first: str
     second: str
@@ -74,9 +74,9 @@ class TranslatorDifference:
 
 @dataclass(frozen=True)
 class PairComparison(ModelComparison):
-    """Models on the same pairs, and the differences of each two of them. per: what the differences
-    of perplexities are taken per: "token", "word" or "character"; None where these do not compare.
-    refused: figures that do not compare, and why not."""
+    """Models on the same pairs, and the differences of each two of them. per: the unit of
+    perplexities: "token", "word" or "character"; None where these do not compare. refused: metrics
+    that do not compare, and why not."""
 
     sources: int
     models: tuple[ComparedTranslator, ...]
@@ -122,20 +122,25 @@ class PairComparison(ModelComparison):
         return Contrast(each.first, each.second, f"bits a {self.per or 'token'}", bits)
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON's types."""
-        shown = [
-            {
-                "name": each.name, "folder": each.folder, "evaluation": each.evaluation.to_dict(),
+        """Return the comparison in JSON's types."""
+        models = []
+        for each in self.models:
+            shown = {
+                "name": each.name,
+                "folder": each.folder,
+                "evaluation": each.evaluation.to_dict(),
                 "intervals": {name: asdict(its) for name, its in each.intervals.items()},
             }
-            for each in self.models
-        ]  # fmt: skip
+            models.append(shown)
         return {
-            "task": self.task, "sources": self.sources, "models": shown,
-            "differences": [asdict(each) for each in self.differences],
-            "per": self.per, "refused": [asdict(each) for each in self.refused],
+            "task": self.task,
+            "sources": self.sources,
+            "models": models,
+            "differences": list(map(asdict, self.differences)),
+            "per": self.per,
+            "refused": list(map(asdict, self.refused)),
             "seconds": self.seconds,
-        }  # fmt: skip
+        }
 
 
 def compare(
@@ -147,15 +152,7 @@ def compare(
     device: str | Device = "auto",
 ) -> PairComparison:
     """Compare models, themselves or by their names, on pairs. Of `settings` it uses `resamples` and
-    `seed`.
-
-    names: what models are called in the result.
-
-    Raises:
-        UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
-            do not read the same pairs, or nothing of them compares. TextError, ModelError,
-            DeviceError.
-    """
+    `seed`. names: what models are called in the result."""
     settings = settings or ComparisonSettings()
     comparing = _Comparing(data, options)
     trials = Trials(settings.resamples, settings.seed)
@@ -201,19 +198,17 @@ class _Comparing:
         )
 
     def _perplexities(self, sides: Sequence[_Side]) -> Comparable:
-        """Return which perplexities compare.
-
-        Raises:
-            ComparisonError: none does, and nothing is decoded.
-        """
+        """Return which perplexities compare. That none does is an error only if nothing is
+        decoded."""
         subjects = []
         for each in sides:
             encoded = references_of(each.data, each.model.codec.target)
             signature = perplexity.sign(each.model.decoder, encoded, "reset")
             subjects.append(Subject.of(each.name, signature, each.model.codec.target, encoded))
-        references = (its for pair in sides[0].data.text.pairs for its in pair.references)
+        _, references = lines_of(sides[0].data.text)
+        has_unknown = any(UNKNOWN in each.lower() for each in references)
         try:
-            return find_comparable(subjects, any(UNKNOWN in its.lower() for its in references))
+            return find_comparable(subjects, has_unknown)
         except ComparisonError as error:
             if self.options.search is None:
                 raise
@@ -223,18 +218,17 @@ class _Comparing:
         return evaluation.measure(side.model, side.data, self.options.search, self.lowercase)
 
     def result(self, sides: Sequence[_Side], outcome: Outcome[PairEvaluation]) -> PairComparison:
-        compared = tuple(
-            ComparedTranslator(side.name, loading.called(side.given), its, found)
-            for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True)
-        )
+        models = []
+        for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True):
+            models.append(ComparedTranslator(side.name, loading.called(side.given), its, found))
         main = outcome.comparable.main
+        differences = []
+        for (i, j), by in outcome.differences.items():
+            differences.append(_difference(models[i], models[j], by, main))
         return PairComparison(
             outcome.evaluations[0].sources,
-            compared,
-            tuple(
-                _difference(compared[i], compared[j], found, main)
-                for (i, j), found in outcome.differences.items()
-            ),
+            tuple(models),
+            tuple(differences),
             UNITS.get(main),
             outcome.comparable.refused,
             time.perf_counter() - self.began,
@@ -247,14 +241,13 @@ def _difference(
     found: Mapping[Key, MetricDifference],
     main: str,
 ) -> TranslatorDifference:
-    """main: the perplexity that compares; "" where none does."""
+    """Make the difference of two models. main: the perplexity that compares; "" where none does."""
     names, unknown = (first.name, second.name), 0
     if first.evaluation.references.lines is not None:
         unknown = int(first.evaluation.references.lines.oov_S.sum())
-    written = {
-        name: its
-        for (_, name), its in found.items()
-        if name in WRITTEN and isinstance(its, FigureDifference)
-    }
+    written = {}
+    for (_, name), its in found.items():
+        if name in WRITTEN and isinstance(its, FigureDifference):
+            written[name] = its
     of_perplexity = difference(names, found, main, unknown) if main else None
     return TranslatorDifference(*names, of_perplexity, written)

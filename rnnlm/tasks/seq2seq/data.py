@@ -1,4 +1,4 @@
-"""Pairs of lines as numbers: what the encoder reads and what the decoder writes."""
+"""Turn pairs of lines into numbers: what the encoder reads and what the decoder writes."""
 
 import dataclasses
 import hashlib
@@ -23,8 +23,8 @@ from rnnlm.text.lines import Block
 from rnnlm.text.pairs import Pair, ParallelText
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-# ---- How an encoder-decoder encodes pairs of lines as numbers: the tokenizer of what it reads, and
-# that of what it writes.
+# ---- The tokenizers of an encoder-decoder, as a model stores them: that of what it reads, and that
+# of what it writes.
 
 FILE = "pairs.json"
 TARGET = "target-"  # before the names of the files of the target's tokenizer
@@ -56,12 +56,12 @@ class PairCodec:
 
     @property
     def column(self) -> str | None:
-        """What the column of the sources is called in the training data."""
+        """The name of the column of sources in the training data."""
         return self.details.get("column")
 
     @property
     def name(self) -> str:
-        """Of the source's tokenizer."""
+        """The name of the source's tokenizer."""
         return self.source.name
 
     @property
@@ -76,33 +76,28 @@ class PairCodec:
         return False
 
     def spelling(self) -> NoReturn:
-        """An encoder-decoder reads no characters beside its tokens."""
+        """Refuse: an encoder-decoder reads no characters beside its tokens."""
         raise NotImplementedError
 
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over both tokenizers."""
-        return hashlib.sha256(
-            f"{self.source.fingerprint}:{self.target.fingerprint}".encode()
-        ).hexdigest()[:12]
+        both = f"{self.source.fingerprint}:{self.target.fingerprint}"
+        return hashlib.sha256(both.encode()).hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
-        """Those of the source's tokenizer."""
+        """Return the settings of the source's tokenizer."""
         return self.source.to_settings()
 
     def to_files(self) -> dict[str, bytes]:
-        """The files from which :func:`codec` restores it, by role."""
-        target = (
-            {}
-            if self.is_shared
-            else {TARGET + name: data for name, data in self.target.to_files().items()}
-        )
+        """Return the files from which :func:`codec` restores it, by role."""
+        files = dict(self.source.to_files())
+        if not self.is_shared:
+            for name, data in self.target.to_files().items():
+                files[TARGET + name] = data
         stored = {"shared": self.is_shared, "target": self.target.to_settings(), **self.details}
-        return {
-            **self.source.to_files(),
-            **target,
-            FILE: msgspec.json.format(msgspec.json.encode(stored), indent=1),
-        }
+        files[FILE] = msgspec.json.format(msgspec.json.encode(stored), indent=1)
+        return files
 
 
 class _Stored(msgspec.Struct):
@@ -113,7 +108,7 @@ class _Stored(msgspec.Struct):
 
 
 def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
-    """The codec whose `to_files()` are in a model's folder."""
+    """Restore the codec whose `to_files()` are in a model's folder."""
     if FILE not in files:
         raise ModelError("the model has no tokenizer for its target", f"{FILE} is missing")
     try:
@@ -125,16 +120,19 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
         details.pop(name)
     if stored.shared:
         return PairCodec(tokenizer, None, details)
-    of_target = {
-        name.removeprefix(TARGET): data for name, data in files.items() if name.startswith(TARGET)
-    }
+
+    # The target's tokenizer has files with a prefix.
+    of_target = {}
+    for name, data in files.items():
+        if name.startswith(TARGET):
+            of_target[name.removeprefix(TARGET)] = data
     target = tokenizers.load(stored.target, of_target)
     if target.is_reversed:
         raise ModelError(f"{FILE} is damaged", "no model writes its target from the end")
     return PairCodec(tokenizer, target, details)
 
 
-# ---- data
+# ---- Encoded pairs.
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class PairedData:
     """P pairs of a source and one reference each, encoded.
 
     text: what was read. source, target: P lines each, one for each reference of the text in its
-    order, but for those that are left out; the boundary ends them.
+    order, without those that are left out; the boundary ends them.
     """
 
     text: ParallelText
@@ -162,27 +160,27 @@ class PairedData:
 
     @cached_property
     def source_lengths(self) -> np.ndarray:
-        """Tokens of each source, `</s>` counted, (P,)."""
+        """How many tokens each source has, `</s>` counted, (P,)."""
         return np.diff(self.source.offsets)
 
     @cached_property
     def target_lengths(self) -> np.ndarray:
-        """Tokens of each reference, `</s>` counted, (P,)."""
+        """How many tokens each reference has, `</s>` counted, (P,)."""
         return np.diff(self.target.offsets)
 
     @property
     def tokens(self) -> int:
-        """Of both sides."""
+        """How many tokens both sides have."""
         return len(self.source.ids) + len(self.target.ids)
 
     @property
     def words(self) -> int:
-        """Of both sides, split at white space."""
-        pairs = self.text.pairs
-        return sum(
-            len(each.source.split()) + sum(len(reference.split()) for reference in each.references)
-            for each in pairs
-        )
+        """How many words both sides have, split at white space."""
+        count = 0
+        for pair in self.text.pairs:
+            for line in (pair.source, *pair.references):
+                count += len(line.split())
+        return count
 
     @property
     def sentences(self) -> int:
@@ -201,34 +199,38 @@ class PairTrainingData:
 
 
 def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = None) -> PairedData:
-    """The pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens on
-    either side are left out."""
-    source = codec.source.encode([each.source for each in text.pairs for _ in each.references])
-    target = codec.target.encode(
-        [reference for each in text.pairs for reference in each.references]
-    )
+    """Encode the pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens
+    on either side are left out."""
+    sources, targets = lines_of(text)
+    source, target = codec.source.encode(sources), codec.target.encode(targets)
     if longest is not None:
-        is_short_P = (np.diff(source.offsets) <= longest) & (np.diff(target.offsets) <= longest)
+        longest_P = np.maximum(np.diff(source.offsets), np.diff(target.offsets))
+        is_short_P = longest_P <= longest
         if not is_short_P.all():
             chosen = np.flatnonzero(is_short_P)
-            source, target = taken(source, chosen), taken(target, chosen)
+            source, target = joined(rows(source, chosen)), joined(rows(target, chosen))
     return PairedData(text, source, target)
 
 
-def taken(lines: Encoded, chosen: np.ndarray) -> Encoded:
-    """The lines of these numbers, in that order; which of their tokens are unknown is not kept."""
-    return joined(rows(lines, chosen))
+def lines_of(text: ParallelText) -> tuple[list[str], list[str]]:
+    """Return the sources and the references of a text, one source for each reference."""
+    sources, targets = [], []
+    for pair in text.pairs:
+        for reference in pair.references:
+            sources.append(pair.source)
+            targets.append(reference)
+    return sources, targets
 
 
 def joined(lines: Sequence[np.ndarray]) -> Encoded:
-    """Lines given as the tokens of each; which of them are unknown is not kept."""
+    """Join lines that are given as the tokens of each. Which of them are unknown is not kept."""
     offsets = np.append(0, np.cumsum([len(line) for line in lines], dtype=np.int64))
     ids = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int32)
     return Encoded(ids, offsets, np.zeros(0, dtype=np.int64))
 
 
 def rows(lines: Encoded, chosen: np.ndarray | Sequence[int]) -> list[np.ndarray]:
-    """The tokens of each of these lines."""
+    """Return the tokens of each of these lines."""
     return [lines.ids[lines.offsets[each] : lines.offsets[each + 1]] for each in chosen]
 
 
@@ -240,8 +242,7 @@ OF_TARGET = "target_"  # begins the names of the settings of the target's tokeni
 
 @dataclasses.dataclass(frozen=True)
 class SourceTokenizerSettings(TokenizerSettings):
-    """How the source's lines become tokens, and the target's where they have no settings of their
-    own."""
+    """How the source's lines become tokens, and the target's where they have no settings."""
 
     tokenizer: Annotated[
         typing.Literal["word", "char", "byte", "sentencepiece"],
@@ -253,18 +254,19 @@ class SourceTokenizerSettings(TokenizerSettings):
 
 
 def _target_fields() -> list[tuple[str, object, object]]:
-    hints, about = (
-        typing.get_type_hints(TokenizerSettings, include_extras=True),
-        describe(TokenizerSettings),
-    )
-    names = [
-        field.name for field in dataclasses.fields(TokenizerSettings) if field.name != "reversed"
-    ]
-    said = {name: f"of the target's lines: {about[name]}; none: as the source's" for name in names}
-    return [
-        (OF_TARGET + name, Annotated[hints[name] | None, Meta(description=said[name])], None)
-        for name in names
-    ]
+    """Return (name, type, default) of the settings of the target's tokenizer: those of the
+    source's, which are None where it is the same."""
+    hints = typing.get_type_hints(TokenizerSettings, include_extras=True)
+    about = describe(TokenizerSettings)
+    fields: list[tuple[str, object, object]] = []
+    for each in dataclasses.fields(TokenizerSettings):
+        # A target is always written from its beginning.
+        if each.name != "reversed":
+            name = OF_TARGET + each.name
+            description = f"of the target's lines: {about[each.name]}; none: as the source's"
+            meta = Meta(description=description)
+            fields.append((name, Annotated[hints[each.name] | None, meta], None))
+    return fields
 
 
 TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
@@ -280,31 +282,37 @@ def make_codec(
 ) -> tuple[PairCodec, Resolved]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way."""
+    # One tokenizer cannot have two values of a setting.
     own = resolved.make(SourceTokenizerSettings)
-    of_target = _of_target(resolved)
-    if own.shared_vocabulary and (
-        differing := [name for name, value in of_target.items() if value != getattr(own, name)]
-    ):
-        what = f"shared_vocabulary=true, but {OF_TARGET}{differing[0]} differs from {differing[0]}"
-        raise SettingsError(
-            what, "one tokenizer reads both sides", f"leave {OF_TARGET}{differing[0]} out"
-        )
-    if request.tokenizer_from is not None:
+    if own.shared_vocabulary:
+        for name, value in _of_target(resolved).items():
+            if value != getattr(own, name):
+                raise SettingsError(
+                    f"shared_vocabulary=true, but {OF_TARGET}{name} differs from {name}",
+                    "one tokenizer reads both sides",
+                    f"leave {OF_TARGET}{name} out",
+                )
+
+    # Tokenizers that are given bring their settings; nothing else may have been asked for.
+    if request.tokenizer_from is None:
+        codec, resolved = _made(request, resolved, train, details)
+    else:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
         brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         resolved = _with_tokenizer(codec.source, "", brings, resolved)
-        if not codec.is_shared:
+        if codec.is_shared:
+            for name, value in codec.source.to_settings().items():
+                if resolved.values.get(OF_TARGET + name) is not None:
+                    _check_asked(OF_TARGET + name, value, brings, resolved)
+        else:
             resolved = _with_tokenizer(codec.target, OF_TARGET, brings, resolved)
-        for name, value in codec.source.to_settings().items() if codec.is_shared else ():
-            if resolved.values.get(OF_TARGET + name) is not None:
-                _check_asked(OF_TARGET + name, value, brings, resolved)
-    else:
-        codec, resolved = _made(request, resolved, train, details)
+
+    # What the network needs of them.
     if resolved.values["shared_vocabulary"] != codec.is_shared:
         resolved = resolved.with_found("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
-        why = "the vectors of both sides are the same, and each side has a vocabulary of its own"
+        why = "the vectors of both sides are the same, and each side has another vocabulary"
         raise SettingsError(
             "tied_embeddings = all needs one vocabulary",
             why,
@@ -318,64 +326,60 @@ def _made(
 ) -> tuple[PairCodec, Resolved]:
     """Take tokenizers from the language models that the network starts from, and make the others
     from the training text."""
-    sources = [each.source for each in train.pairs for _ in each.references]
-    targets = [reference for each in train.pairs for reference in each.references]
-    source, target = (
-        (loading.load_tokenizer(name), f"{option} {name} brings") if name else None
-        for name, option in (
-            (request.init_encoder_from, ENCODER),
-            (request.init_decoder_from, DECODER),
-        )
-    )
-    if target is not None and target[0].is_reversed:
+    # Tokenizers of language models, and which option brings each.
+    source: Tokenizer | None = None
+    target: Tokenizer | None = None
+    source_brings = target_brings = ""
+    if request.init_encoder_from:
+        source = loading.load_tokenizer(request.init_encoder_from)
+        source_brings = f"{ENCODER} {request.init_encoder_from} brings"
+    if request.init_decoder_from:
+        target = loading.load_tokenizer(request.init_decoder_from)
+        target_brings = f"{DECODER} {request.init_decoder_from} brings"
+    if target is not None and target.is_reversed:
         raise UsageError(
             f"{DECODER} {request.init_decoder_from}: it reads lines from their end",
             "a target is written from its beginning",
         )
+
+    # One for both sides: that of either language model, or one made of the lines of both sides.
+    sources, targets = lines_of(train)
+    own = {
+        field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)
+    }
     if resolved.values["shared_vocabulary"]:
-        if source and target and source[0].fingerprint != target[0].fingerprint:
-            why = (
-                f"{request.init_encoder_from} and {request.init_decoder_from} have "
-                "tokenizers of their own"
-            )
+        shared, brings = source, source_brings
+        if shared is None:
+            shared, brings = target, target_brings
+        elif target is not None and shared.fingerprint != target.fingerprint:
+            both = f"{request.init_encoder_from} and {request.init_decoder_from}"
             raise UsageError(
                 "shared_vocabulary=true needs one tokenizer",
-                why,
+                f"{both} have different tokenizers",
                 "train one with --tokenizer-from the other",
             )
-        shared, brings = (
-            source or target or (tokenizers.train(_plain(resolved), _blocks(sources, targets)), "")
-        )
+        if shared is None:
+            shared = tokenizers.train(TokenizerSettings(**own), _blocks(sources, targets))
         return PairCodec(shared, None, details), _with_tokenizer(shared, "", brings, resolved)
-    first, brings = source or (tokenizers.train(_plain(resolved), _blocks(sources)), "")
-    # whose settings the target's are where it has none
-    resolved = _with_tokenizer(first, "", brings, resolved)
-    second, brings = target or (
-        tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets)),
-        "",
-    )
-    resolved = _with_tokenizer(second, OF_TARGET, brings, resolved)
-    return PairCodec(first, second, details), resolved
 
-
-def _plain(resolved: Resolved) -> TokenizerSettings:
-    return TokenizerSettings(
-        **{
-            field.name: resolved.values[field.name]
-            for field in dataclasses.fields(TokenizerSettings)
-        }
-    )
+    # One for each side. Settings that the target's has not are those of the source's.
+    if source is None:
+        source = tokenizers.train(TokenizerSettings(**own), _blocks(sources))
+    resolved = _with_tokenizer(source, "", source_brings, resolved)
+    if target is None:
+        target = tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets))
+    resolved = _with_tokenizer(target, OF_TARGET, target_brings, resolved)
+    return PairCodec(source, target, details), resolved
 
 
 def _of_target(resolved: Resolved) -> dict[str, Any]:
-    """The settings of the target's tokenizer: where none is given the source's, if both are of one
-    kind, else the defaults."""
-    names = [field.name for field in dataclasses.fields(TargetTokenizerSettings)]
+    """Return the settings of the target's tokenizer. One that is not given is the source's, if both
+    are of one kind, else the default."""
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
     is_same = kind == resolved.values["tokenizer"]
     found: dict[str, Any] = {}
-    for name in names:
-        plain, value = name.removeprefix(OF_TARGET), resolved.values[name]
+    for field in dataclasses.fields(TargetTokenizerSettings):
+        plain, value = field.name.removeprefix(OF_TARGET), resolved.values[field.name]
         if value is None:
             value = resolved.values[plain] if is_same else getattr(TokenizerSettings, plain)
         found[plain] = value
@@ -383,7 +387,7 @@ def _of_target(resolved: Resolved) -> dict[str, Any]:
 
 
 def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCodec:
-    """The tokenizers of an encoder-decoder, or the one of another model for both sides."""
+    """Load the tokenizers of an encoder-decoder, or the one of another model for both sides."""
     codec = loading.load_codec(name)
     if isinstance(codec, PairCodec):
         return PairCodec(codec.source, None if codec.is_shared else codec.target, details)
@@ -392,7 +396,7 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
         raise SettingsError(
             f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true"
         )
-    # of a task without the labels
+    # A tagger's codec holds labels, too.
     return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)
 
 
@@ -412,7 +416,7 @@ def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Re
 
 
 def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -> None:
-    """Raises UsageError: a person asked for another value of a setting than a model brings."""
+    """Raise UsageError if a person asked for another value of a setting than a model brings."""
     asked = resolved.values[setting]
     if asked != value and resolved.is_asked(setting):
         raise UsageError(
@@ -427,7 +431,7 @@ def _blocks(*sides: Sequence[str]) -> list[Block]:
 
 
 def check_target(tokenizer: Tokenizer) -> None:
-    """Raises SettingsError: the target would be written from its end."""
+    """Raise SettingsError if the target would be written from its end."""
     if tokenizer.is_reversed:
         raise SettingsError(
             "the target's tokenizer reads lines from their end",

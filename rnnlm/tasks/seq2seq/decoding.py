@@ -1,5 +1,5 @@
-"""What an encoder-decoder writes for lines that it reads: greedily, by beam search or drawn, with
-what it looked at."""
+"""Decode with an encoder-decoder: write a line for each line that it reads, greedily, by beam
+search or drawn, with what it looked at."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,8 +29,8 @@ from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column
 from rnnlm.text.pairs import USUAL, ParallelSettings, ParallelText
 
-# ---- What the tokens of a line looked at in its source, and the source's words that are written in
-# place of `<unk>`.
+# ---- What the tokens of a line looked at in its source, and words of the source that replace
+# `<unk>`.
 
 _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in no file
 
@@ -38,8 +38,8 @@ _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in
 def attended(
     model: Seq2SeqModel, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """The weights of attention (T, S) of each pair of a source and a line, given as their tokens:
-    one more pass over them."""
+    """Return the weights of attention (T, S) of each pair of a source and a line, given as their
+    tokens: one more pass over them."""
     data = PairedData(_NOWHERE, joined(sources), joined(targets))
     found: dict[int, np.ndarray] = {}
     for chosen_B in model.batches(data):
@@ -48,7 +48,7 @@ def attended(
 
 
 class Aligner:
-    """Makes tokens and weights readable with the tokenizers of a model."""
+    """The tokenizers of a model, which make tokens and weights readable."""
 
     def __init__(self, codec: PairCodec) -> None:
         self.codec = codec
@@ -58,66 +58,59 @@ class Aligner:
     def aligned(
         self, source: str, ids: Sequence[int], weights_TS: np.ndarray, copies: bool
     ) -> tuple[str, Attention]:
-        """The text of a line's tokens, and what they looked at. copies: words of the source stand
-        for `<unk>`."""
-        weights_TS = self._in_own_order(weights_TS)
+        """Return the text of a line's tokens, and what they looked at. copies: words of the source
+        replace `<unk>`."""
+        # The weights of a source that is read from its end, as its text runs; `</s>` stays last.
+        if self.codec.source.is_reversed:
+            weights_TS = np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
         tokens = [self.symbols[id] for id in ids]
         text = self.codec.target.decode(ids)
+
         if copies and self.codec.target.unk_id in ids:
             copied = self._copied(source, ids, weights_TS)
-            shown = iter(
-                [
-                    word
-                    for word, token in zip(copied, tokens, strict=True)
-                    for _ in range(token.count(UNKNOWN))
-                ]
-            )
+            # A token other than `<unk>` may hold these characters, too.
+            replacements = []
+            for word, token in zip(copied, tokens, strict=True):
+                replacements += [word] * token.count(UNKNOWN)
+            shown = iter(replacements)
             text = re.sub(re.escape(UNKNOWN), lambda match: next(shown, UNKNOWN), text)
-            tokens = [
-                word if id == self.codec.target.unk_id else token
-                for id, word, token in zip(ids, copied, tokens, strict=True)
-            ]
+            for place, id in enumerate(ids):
+                if id == self.codec.target.unk_id:
+                    tokens[place] = copied[place]
         return text, Attention(tuple(self.forward.surface(source)), tuple(tokens), weights_TS)
 
-    def _in_own_order(self, weights_TS: np.ndarray) -> np.ndarray:
-        """The weights of a source that is read from its end, as its text runs; `</s>` stays the
-        last."""
-        return (
-            np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
-            if self.codec.source.is_reversed
-            else weights_TS
-        )
-
     def _copied(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> list[str]:
-        """For each token of a line what stands there if it is `<unk>`: what its largest weight is
-        at, but for `</s>`."""
+        """Return for each token of a line what replaces it if it is `<unk>`: the word of the source
+        with the largest weight."""
         pieces = self._pieces(source)
         if not pieces:
             return [UNKNOWN] * len(ids)
         return [pieces[place] for place in weights_TS[:, :-1].argmax(axis=1).tolist()]
 
     def _pieces(self, source: str) -> list[str]:
-        """For each token of a source, but its `</s>`, the word that it is of; the token itself
-        where the target is not made of words."""
+        """Return for each token of a source, but its `</s>`, the word that it is part of; the token
+        itself if the target is not made of words."""
         encoded = self.forward.encode([source])
-        ids, unknown, surface = (
-            encoded.ids[:-1].tolist(),
-            {*encoded.oov.tolist()},
-            self.forward.surface(source),
-        )
-        parts = [
-            surface[place].encode("utf-8") if place in unknown else self._bytes[id]
-            for place, id in enumerate(ids)
-        ]
-        starts = (
-            self.forward.starts_word_V[ids] if self._writes_words else np.ones(len(ids), dtype=bool)
-        )
+        ids = encoded.ids[:-1].tolist()
+
+        # The bytes of each token; those of unknown ones are in the text alone.
+        unknown = set(encoded.oov.tolist())
+        surface = self.forward.surface(source)
+        parts = []
+        for place, id in enumerate(ids):
+            parts.append(surface[place].encode("utf-8") if place in unknown else self._bytes[id])
+
+        # Join those of each word: a character may have bytes in several tokens.
+        starts = np.ones(len(ids), dtype=bool)
+        if self._writes_words:
+            starts = self.forward.starts_word_V[ids]
         starts[:1] = True
-        word_S = np.cumsum(starts) - 1
-        words = [b""] * (word_S[-1] + 1 if len(ids) else 0)
-        for word, part in zip(word_S.tolist(), parts, strict=True):
+        word_S = (np.cumsum(starts) - 1).tolist()
+        words = [b""] * int(starts.sum())
+        for word, part in zip(word_S, parts, strict=True):
             words[word] += part
-        return [words[word].decode("utf-8", "replace").strip() for word in word_S.tolist()]
+        decoded = [word.decode("utf-8", "replace").strip() for word in words]
+        return [decoded[word] for word in word_S]
 
     @cached_property
     def _bytes(self) -> list[bytes]:
@@ -128,7 +121,7 @@ class Aligner:
         return bool(self.codec.target.starts_word_V.all())
 
 
-# ---- Lines translated: batched by length in windows, in the order in which they came.
+# ---- Translation of lines: in batches by length within windows, results in the order of the lines.
 
 BATCH_LINES, BATCH_ROWS = 64, 256  # rows: beams of all lines
 BATCH_TOKENS = 1 << 13  # of sources, padding counted
@@ -151,9 +144,8 @@ class Translator:
                 "they are drawn, not searched for",
                 "leave one of them out",
             )
-        if (
-            self.settings.attention or self.settings.copy_unknown
-        ) and self.model.network.settings.attention is None:
+        looks_back = self.settings.attention or self.settings.copy_unknown
+        if looks_back and self.model.network.settings.attention is None:
             what = "copy_unknown" if self.settings.copy_unknown else "attention"
             why = f"{what} needs it, and the model was trained with attention=none"
             raise UsageError(
@@ -161,42 +153,33 @@ class Translator:
             )
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
-        """What the model writes for each source, in order; the first ones come when a window of
-        sources is read, or all. A source without words has no hypotheses. first: the number of the
-        first source.
-
-        Raises:
-            TextError: a source holds a newline.
-        """
+        """Yield what the model writes for each source, in order; the first ones come when a window
+        of sources is read, or all. A source without words has no hypotheses. first: the number of
+        the first source."""
         for window in windows(sources, len):
             yield from self._window(window, first)
             first += len(window)
 
     def _window(self, sources: Sequence[str], first: int) -> list[TranslatedLine]:
-        found = [
-            TranslatedLine(source, number, ()) for number, source in enumerate(sources, start=first)
-        ]
+        found = []
+        for number, source in enumerate(sources, start=first):
+            found.append(TranslatedLine(source, number, ()))
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
         check_lengths(lengths, first)
-        worded = np.array(
-            [
-                number
-                for number, source in enumerate(sources)
-                if not is_blank(source) and lengths[number] > 1
-            ],
-            dtype=np.int64,
-        )
-        for chosen_B in batches(
-            lengths, worded, min(BATCH_LINES, BATCH_ROWS // self.settings.width)
-        ):
-            lines = [found[number] for number in chosen_B.tolist()]
-            for line, hypotheses in zip(
-                lines, self._hypotheses(lines, rows(encoded, chosen_B)), strict=True
-            ):
-                found[line.number - first] = TranslatedLine(
-                    line.source, line.number, tuple(hypotheses)
-                )
+
+        # Nothing is written for a source without words.
+        worded = []
+        for place, source in enumerate(sources):
+            if not is_blank(source) and lengths[place] > 1:
+                worded.append(place)
+        chosen = np.array(worded, dtype=np.int64)
+        most = min(BATCH_LINES, BATCH_ROWS // self.settings.width)
+        for chosen_B in batches(lengths, chosen, most):
+            lines = [found[place] for place in chosen_B.tolist()]
+            hypotheses_B = self._hypotheses(lines, rows(encoded, chosen_B))
+            for line, hypotheses in zip(lines, hypotheses_B, strict=True):
+                found[line.number - first] = replace(line, hypotheses=tuple(hypotheses))
         return found
 
     def _hypotheses(
@@ -208,48 +191,57 @@ class Translator:
         if self.sampling is None:
             found_B = search(self.model.decoder, starts, self._search)
         else:
-            sampling, numbers = (
-                replace(self.sampling, unknown=self._unknown, running=False),
-                [line.number for line in lines],
-            )
+            sampling = replace(self.sampling, unknown=self._unknown, running=False)
+            numbers = [line.number for line in lines]
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
+
         aligned = self._aligned(lines, sources, found_B)
-        return [
-            [self._hypothesis(each, aligned.get((row, rank))) for rank, each in enumerate(found)]
-            for row, found in enumerate(found_B)
-        ]
+        translations = []
+        for row, found in enumerate(found_B):
+            its = [self._hypothesis(each, aligned.get((row, n))) for n, each in enumerate(found)]
+            translations.append(its)
+        return translations
 
     def _hypothesis(self, found: Found, aligned: tuple[str, Attention] | None) -> Translation:
-        text, attention = aligned or (self.model.codec.target.decode(found.ids), None)
-        # a byte like any other to some tokenizers, and a line is one line
+        attention = None
+        if aligned is None:
+            text = self.model.codec.target.decode(found.ids)
+        else:
+            text, attention = aligned
+        # A newline is a byte like any other to some tokenizers, but a line is one line.
         text = text.replace("\n", " ")
-        attention = attention if self.settings.attention else None
         return Translation(
-            text, len(found.ids), found.logprob_nats, found.score, found.ended, attention
+            text,
+            len(found.ids),
+            found.logprob_nats,
+            found.score,
+            found.ended,
+            attention if self.settings.attention else None,
         )
 
     def _aligned(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray], found_B: list[list[Found]]
     ) -> dict[tuple[int, int], tuple[str, Attention]]:
-        """By row and rank the text and attention of each line found that needs a look at its
+        """Return by row and rank the text and attention of each line found that needs a look at its
         source."""
-        wanted = [
-            (row, rank)
-            for row, found in enumerate(found_B)
-            for rank, each in enumerate(found)
-            if self._looks_back(each)
-        ]
+        # All lines of the batch are read again at once.
+        wanted = []
+        for row, found in enumerate(found_B):
+            for rank, each in enumerate(found):
+                if self._looks_back(each):
+                    wanted.append((row, rank, each.ids))
         if not wanted:
             return {}
-        ids = [found_B[row][rank].ids for row, rank in wanted]
-        weights = attended(
-            self.model, [sources[row] for row, _ in wanted], [np.array(each) for each in ids]
-        )
+        read = [sources[row] for row, _, _ in wanted]
+        written = [np.array(ids) for _, _, ids in wanted]
         copies = self.settings.copy_unknown
-        return {
-            (row, rank): self._aligner.aligned(lines[row].source, its_ids, weights_TS, copies)
-            for (row, rank), its_ids, weights_TS in zip(wanted, ids, weights, strict=True)
-        }
+        aligned = {}
+        for (row, rank, ids), weights_TS in zip(
+            wanted, attended(self.model, read, written), strict=True
+        ):
+            source = lines[row].source
+            aligned[row, rank] = self._aligner.aligned(source, ids, weights_TS, copies)
+        return aligned
 
     def _looks_back(self, found: Found) -> bool:
         return self.settings.attention or (
@@ -275,7 +267,7 @@ def translate(
     sampling: SamplingSettings | None = None,
     num: int = 1, device: str | Device = "auto",
 ) -> list[TranslatedLine]:  # fmt: skip
-    """What an encoder-decoder writes for lines.
+    """Translate lines with an encoder-decoder.
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
     best. sampling: draw `num` lines for each source instead; sample n of line l is the same
@@ -292,14 +284,14 @@ def translate(
 
 
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
-    """The model that is to translate; given by path or name it is loaded."""
+    """Return the model that translates; load it if it is given by path or name."""
     registry.check_use("translate", loading.task_of(model), loading.called(model))
     return cast(Seq2SeqModel, loading.opened(model, device))
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """The chosen numbers of sources in batches of `most` at most, those of about the same length
-    together, the longest first."""
+    """Yield the chosen numbers of sources in batches of `most` at most, those of about the same
+    length together, the longest first."""
     order = chosen[np.argsort(-lengths_N[chosen], kind="stable")]
     start = 0
     while start < len(order):
@@ -316,16 +308,20 @@ USUAL_COLUMNS = (*(source for source, _ in USUAL), *tables.USUAL_COLUMNS)
 def read_sources(
     file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS
 ) -> Iterator[str]:
-    """The sources of a file, each as one line, those without words, too. usual: what their column
-    may be called where none is named."""
-    form = detect_text_format(file, settings) if settings.format == "auto" else settings.format
+    """Yield the sources of a file, each as one line, those without words, too. usual: what their
+    column may be called where none is named."""
+    form = settings.format
+    if form == "auto":
+        form = detect_text_format(file, settings)
+    if form == TEXT_LINES:
+        sources = _lines(file, settings)
+    else:
+        sources = _cells(file, form, settings, usual)
     source = None
-    for source in (
-        _lines(file, settings) if form == TEXT_LINES else _cells(file, form, settings, usual)
-    ):
+    for source in sources:
         yield source
     if source is None:
-        raise TextError(f"no lines in {shown_name(file)}", "nothing stands in it")
+        raise TextError(f"no lines in {shown_name(file)}", "it is empty")
 
 
 def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
@@ -343,4 +339,7 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
             column = usual_column(names, usual, row.where, "the sources", "--column")
         held = cell(values, column, row.where)
         text = "" if held is None else text_of(held, row.where, column)
-        yield " ".join(text.strip("\r\n").splitlines()) if "\n" in text else text
+        # A cell may have several lines, a source is one.
+        if "\n" in text:
+            text = " ".join(text.strip("\r\n").splitlines())
+        yield text

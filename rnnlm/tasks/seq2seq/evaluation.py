@@ -1,4 +1,5 @@
-"""Encoder-decoders measured: perplexity of the target, and figures of what they write."""
+"""Evaluate encoder-decoders: perplexity of the target, metrics of what they write, and checks for
+`rnnlm doctor`."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from rnnlm.generation.settings import SearchSettings
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
-from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs
+from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import GREEDY, DecodingSettings
@@ -52,23 +53,21 @@ Pathname = str | PathLike[str]
 
 
 def open_pairs(
-    model: Seq2SeqModel, paths: Sequence[Pathname], target: Sequence[Pathname] = (),
+    model: Seq2SeqModel,
+    paths: Sequence[Pathname],
+    target: Sequence[Pathname] = (),
     overrides: Mapping[str, Any] | None = None,
     called: str = "",
-) -> PairedData:  # fmt: skip
-    """The pairs of some files as `model` reads them. A bundled corpus is named, and stands for its
-    test part.
+) -> PairedData:
+    """Read the pairs of some files as `model` needs them. The name of a bundled corpus means its
+    test split.
 
-    target: files with the targets, line by line, where these are in files of their own: one for
-    each of `paths`, and as many again for each further reference. overrides: settings of
-    :class:`~rnnlm.text.pairs.ParallelSettings` that are not to be those of the training data.
-    called: the model, in notices.
-
-    Raises:
-        TextError: a file cannot be read, lacks a column, or has another number of lines than its
-            target. UsageError: the targets are not as many as the files. ModelError: the model's
-            folder is damaged.
+    target: files with the targets, line by line, where these are in separate files: one for each of
+    `paths`, and as many again for each further reference. overrides: settings of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data. called:
+    the model, in notices.
     """
+    # Each round of target files is one reference of all sources.
     target = several(target, "target")
     if len(target) % len(paths):
         why = f"there are {len(paths)} of sources and {len(target)} of targets"
@@ -78,35 +77,32 @@ def open_pairs(
             "name one target for each source, or as many again for more references",
         )
     references = [target[start : start + len(paths)] for start in range(0, len(target), len(paths))]
-    bundled = next((found for path in paths if (found := _bundled(path))), None)
+
+    # A file with the name of a corpus comes first; a folder is no data, but perhaps a model.
+    files: list[Pathname] = []
+    bundled = None
+    for path in paths:
+        corpus = None
+        if not Path(path).is_file():
+            corpus = corpora.paired(str(path))
+        files.append(path if corpus is None else corpus.test)
+        bundled = bundled or corpus
     settings = _settings(model, bool(target), overrides or {}, bundled)
-    files = [path if (corpus := _bundled(path)) is None else corpus.test for path in paths]
     return encoded_pairs(model, read_pairs(files, settings, references), called)
 
 
 def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> PairedData:
-    """The pairs of a text as the model reads them; a notice names marks, such as quotes of some
-    form, that its tokenizers never saw.
-
-    Raises:
-        TextError: there are none.
-    """
+    """Encode the pairs of a text as the model reads them. A notice names marks, such as quotes of
+    some form, that its tokenizers never saw."""
     if not text.pairs:
         raise TextError("there are no pairs to read", "the text is empty")
     name = called or "the model"
     codec = model.codec
-    tell_unseen(
-        count_marks(each.source for each in text.pairs), {f"what {name} reads": codec.source}
-    )
-    targets = (reference for each in text.pairs for reference in each.references)
+    sources = [pair.source for pair in text.pairs]
+    _, targets = lines_of(text)
+    tell_unseen(count_marks(sources), {f"what {name} reads": codec.source})
     tell_unseen(count_marks(targets), {f"what {name} writes": codec.target})
     return encode_pairs(codec, text)
-
-
-def _bundled(path: Pathname) -> corpora.Paired | None:
-    """The bundled corpus of that name. A file of that name comes first; a folder is no data, but
-    perhaps a model."""
-    return None if Path(path).is_file() else corpora.paired(str(path))
 
 
 def _settings(
@@ -115,13 +111,12 @@ def _settings(
     overrides: Mapping[str, Any],
     bundled: corpora.Paired | None,
 ) -> ParallelSettings:
-    """How the model's training data were read, but for what is asked for; a model in memory knows
-    nothing of that."""
+    """Return the settings of the model's training data, changed by what is asked for."""
+    # A model in memory does not know how its data were read.
     stored: dict[str, Any] = {}
     if model.origin is not None:
-        stored = asdict(
-            from_stored(ParallelSettings, read_manifest(Path(model.origin[0])).settings)
-        )
+        manifest = read_manifest(Path(model.origin[0]))
+        stored = asdict(from_stored(ParallelSettings, manifest.settings))
     if bundled is not None:
         stored |= {
             "format": "auto",
@@ -129,18 +124,20 @@ def _settings(
             "target_column": bundled.target_column,
             "delimiter": None,
         }
+
+    # Files of targets say the format, and without them it cannot be that of the training data.
     asked = {name: value for name, value in overrides.items() if value is not None}
     if has_targets or stored.get("format") == PARALLEL:
-        asked = {"format": PARALLEL if has_targets else "auto", **asked}
-    # columns of another format have other names
+        asked.setdefault("format", PARALLEL if has_targets else "auto")
+
+    # Columns of another format have other names.
     if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    return resolve(
-        [ParallelSettings], [Layer("the model", stored), Layer("what is asked for", asked)]
-    ).make(ParallelSettings)
+    layers = [Layer("the model", stored), Layer("what is asked for", asked)]
+    return resolve([ParallelSettings], layers).make(ParallelSettings)
 
 
-# ---- What a model writes for the sources that it is measured on.
+# ---- Lines that a model writes for the sources that it is measured on.
 
 LINES = 256  # decoded between two looks at whether to stop
 
@@ -151,41 +148,34 @@ def hypotheses(
     settings: DecodingSettings = GREEDY,
     stop: Callable[[], bool] = never,
 ) -> list[str] | None:
-    """The best line that the model writes for each source; None where `stop`, asked now and then,
-    cut it off.
-
-    Raises:
-        UsageError: the model cannot decode so.
-    """
+    """Return the best line that the model writes for each source; None if `stop`, asked now and
+    then, cut it off."""
     translator = Translator(model, settings)
     found = [""] * len(sources)
-    # so that batches have little padding
+    # Batches of sources of about the same length have little padding.
     order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
     for start in range(0, len(order), LINES):
         if stop():
             return None
         chosen = order[start : start + LINES]
-        for number, line in zip(
-            chosen, translator.translate([sources[each] for each in chosen]), strict=True
-        ):
+        lines = translator.translate([sources[each] for each in chosen])
+        for number, line in zip(chosen, lines, strict=True):
             found[number] = line.text
     return found
 
 
-# ---- An encoder-decoder measured on pairs: perplexity of the references, and figures of what it
+# ---- An encoder-decoder measured on pairs: perplexity of the references, and metrics of what it
 # writes.
 
 
 def measure(
-    model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY,
-    lowercase: bool = False
-) -> PairEvaluation:  # fmt: skip
+    model: Seq2SeqModel,
+    data: PairedData,
+    decoding: DecodingSettings | None = GREEDY,
+    lowercase: bool = False,
+) -> PairEvaluation:
     """Evaluate a model on pairs. decoding: None where perplexity is enough. lowercase: what is
-    written is compared without upper case, as it is anyway where the model knows none.
-
-    Raises:
-        ModelError: the model's scores are not numbers. UsageError: the model cannot decode so.
-    """
+    written is compared without upper case, as it is anyway where the model knows none."""
     began = time.perf_counter()
     logprob_N = target_scores(model, data)
     assert logprob_N is not None  # nothing asked it to stop
@@ -204,7 +194,7 @@ def measure(
 def decoded(
     model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
 ) -> dict[str, float] | None:
-    """The figures of what the model writes greedily, by name; None where `stop` cut it off."""
+    """Return the metrics of what the model writes greedily, by name; None if `stop` cut it off."""
     texts = hypotheses(model, [each.source for each in data.groups], stop=stop)
     if texts is None:
         return None
@@ -215,35 +205,38 @@ def decoded(
 def translations_of(
     codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False
 ) -> Translations:
-    """What was written for the sources of the data, beside their references. lowercase: as for
+    """Put what was written for the sources of the data beside their references. lowercase: as for
     :func:`measure`."""
-    settings = TranslationSettings(
-        lowercase=lowercase or not codec.target.keeps_case, spelled=codec.spelled
-    )
+    has_no_case = lowercase or not codec.target.keeps_case
+    settings = TranslationSettings(lowercase=has_no_case, spelled=codec.spelled)
     return Translations(texts, [each.references for each in data.groups], settings)
 
 
 def _written(
     model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool
 ) -> Written:
+    """Measure what the model writes for the sources of the data."""
     sources = [each.source for each in data.groups]
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
     translations = translations_of(model.codec, data, texts, lowercase)
-    of_tokenizer = tokenizer_figures(
-        model.codec.target, translations.references, translations.settings
-    )
+    by_name = measures(translations)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
-    by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
     main = _main(model.codec, translations)
+
+    # Even perfect translations lose what the tokenizer of the target cannot write.
+    limit = tokenizer_figures(model.codec.target, translations.references, translations.settings)
+
+    # A source that comes several times is decoded once.
+    text_of = dict(zip(sources, texts, strict=True))
     return Written(
         measure_translations(translations),
         main,
         tuple(by_length(by_name, lengths_N)),
-        None if of_tokenizer.is_perfect else of_tokenizer,
+        None if limit.is_perfect else limit,
         Decoded(decoding.width, decoding.power, decoding.max_length, decoding.copy_unknown),
         _signatures(model, data, translations.settings, decoding),
-        main == "bleu" or bool(of_tokenizer.bleu),
+        main == "bleu" or bool(limit.bleu),
         translations,
         tuple(text_of[each.source] for each in data.text.pairs),
         by_name,
@@ -251,25 +244,23 @@ def _written(
 
 
 def _main(codec: PairCodec, translations: Translations) -> str:
+    """Return the name of the main metric: BLEU, unless references have too few words for it."""
     if codec.spelled:
         return "word_error_rate"
-    longest = max(
-        len(translations.words(each))
-        for references in translations.references
-        for each in references
-    )
+    longest = 0
+    for references in translations.references:
+        for each in references:
+            longest = max(longest, len(translations.words(each)))
     return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
 def _signatures(
     model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings
 ) -> dict[str, str]:
-    how = {
+    parts = {
         "beam": f"{decoding.width}",
         "length_power": f"{decoding.power:g}",
         "max_length": f"{decoding.max_length:g}",
-    }
-    parts = how | {
         "data": data.lines_hash,
         "model": loading.fingerprint_in_signature(model),
         "copy_unknown": "yes" if decoding.copy_unknown else "",
@@ -277,7 +268,7 @@ def _signatures(
     return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}
 
 
-# ---- Encoder-decoders evaluated on pairs.
+# ---- Pairs, given in memory or as files, as a model reads them.
 
 Pairs = Pathname | Sequence[Pathname] | ParallelText | PairedData
 
@@ -289,45 +280,47 @@ def opened(
     reading: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> PairedData:
-    """Pairs as `model` reads them; what is given is as for
-    :func:`rnnlm.evaluate`. called: the model, in
-    notices, where there are several."""
+    """Read pairs as `model` reads them; the arguments are those of :func:`rnnlm.evaluate`. called:
+    the model, in notices, where there are several."""
     if isinstance(data, PairedData):
         return data
     if isinstance(data, ParallelText):
         return encoded_pairs(model, data, called)
-    return open_pairs(
-        model, [data] if isinstance(data, (str, PathLike)) else data, target, reading, called
-    )
+    paths = [data] if isinstance(data, (str, PathLike)) else data
+    return open_pairs(model, paths, target, reading, called)
 
 
 # ---- What `rnnlm doctor` asks of an encoder-decoder: probabilities that sum to one, the same ones
 # for a source alone and in any company, and greedy search that takes the likeliest token at each
 # step.
 #
-# It is asked about made-up sources and targets: tokens drawn at random.
+# Sources and targets are made up: tokens drawn at random.
 
 SOURCES, LONGEST, TARGET_TOKENS = 32, 20, 8
 SOURCES_PER_CALL = 32
 
 
 def checks(model: Seq2SeqModel, sample: int | None, seed: int) -> Iterator[Check]:
-    """The checks of a model whose arrays are whole. sample: how many sources are made up."""
+    """Yield the checks of a model whose arrays are whole. sample: how many sources are made up."""
     yield Check("tokenizers", "ok", _tokenizers(model.codec))
+
+    # Sources of different lengths, and targets.
+    source, target = model.codec.source, model.codec.target
     generator = np.random.default_rng(seed)
-    count, source, target = sample or SOURCES, model.codec.source, model.codec.target
-    lengths = 1 + np.arange(count) % LONGEST
-    sources = [
-        np.append(generator.integers(source.size, size=length), source.boundary_id)
-        for length in lengths
-    ]
+    count = sample or SOURCES
+    sources = []
+    for length in 1 + np.arange(count) % LONGEST:
+        ids = generator.integers(source.size, size=length)
+        sources.append(np.append(ids, source.boundary_id))
     targets_BT = generator.integers(target.size, size=(count, TARGET_TOKENS))
     targets_BT[:, 0] = target.boundary_id
-    together_BTV = np.concatenate([
-        _probabilities(model, sources[start : start + SOURCES_PER_CALL],
-                       targets_BT[start : start + SOURCES_PER_CALL])
-        for start in range(0, count, SOURCES_PER_CALL)
-    ])  # fmt: skip
+
+    # The probabilities of some sources at a time.
+    parts = []
+    for start in range(0, count, SOURCES_PER_CALL):
+        end = start + SOURCES_PER_CALL
+        parts.append(_probabilities(model, sources[start:end], targets_BT[start:end]))
+    together_BTV = np.concatenate(parts)
     yield _sums(together_BTV)
     yield _padding(model, sources, targets_BT, together_BTV)
     yield _greedy(model, sources)
@@ -337,17 +330,15 @@ def _tokenizers(codec: PairCodec) -> str:
     def of(tokenizer: Tokenizer) -> str:
         return f"{tokenizer.name}, V = {tokenizer.size:,}"
 
-    return (
-        f"{of(codec.source)}, of both sides"
-        if codec.is_shared
-        else f"source {of(codec.source)}; target {of(codec.target)}"
-    )
+    if codec.is_shared:
+        return f"{of(codec.source)}, of both sides"
+    return f"source {of(codec.source)}; target {of(codec.target)}"
 
 
 def _probabilities(
     model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray
 ) -> np.ndarray:
-    """Of all tokens after each input, (B, T, V) float64."""
+    """Return the probabilities of all tokens after each input, (B, T, V) float64."""
     logprob_BTV, _ = model.decoder.predict(inputs_BT, model.states_of(sources))
     return np.exp(arrays.as_numpy(logprob_BTV).astype(np.float64))
 
@@ -364,27 +355,25 @@ def _sums(p_BTV: np.ndarray) -> Check:
 def _padding(
     model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray, together_BTV: np.ndarray
 ) -> Check:
-    """By how much probabilities change if a source is read alone."""
+    """Check that a source alone gives the same probabilities as among others."""
     worst = 0.0
     for row, source in enumerate(sources):
-        alone_1TV = _probabilities(model, [source], inputs_BT[row : row + 1])
-        worst = max(
-            worst, float(np.nan_to_num(np.abs(alone_1TV[0] - together_BTV[row]), nan=np.inf).max())
-        )
+        alone_TV = _probabilities(model, [source], inputs_BT[row : row + 1])[0]
+        differences_TV = np.nan_to_num(np.abs(alone_TV - together_BTV[row]), nan=np.inf)
+        worst = max(worst, float(differences_TV.max()))
     detail = f"probabilities given a source alone and among others differ by {worst:.1e} at most"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
 
 def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
-    """By how much the tokens that a beam of 1 takes are less likely than the likeliest ones."""
+    """Check that the tokens that a beam of 1 takes are the likeliest ones."""
     boundary = model.codec.target.boundary_id
-    starts = Starts(
-        model.states_of(sources), np.full(len(sources), boundary), np.full(len(sources), LONGEST)
-    )
+    inputs_B = np.full(len(sources), boundary)
+    limits_B = np.full(len(sources), LONGEST)
+    starts = Starts(model.states_of(sources), inputs_B, limits_B)
+    lines = search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True))
     worst = 0.0
-    for source, [found] in zip(
-        sources, search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True)), strict=True
-    ):
+    for source, [found] in zip(sources, lines, strict=True):
         inputs_1T = np.array([[boundary, *found.ids[:-1]]])
         p_TV = _probabilities(model, [source], inputs_1T)[0]
         taken_T = p_TV[np.arange(len(p_TV)), found.ids]
@@ -399,8 +388,8 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
 def target_scores(
     model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
 ) -> np.ndarray | None:
-    """Log-probability (nats, float64) of each token of the references given their sources, as
-    `data.target.ids` has them; None where `stop`, asked before each batch, cut it off."""
+    """Return the log-probability (nats, float64) of each token of the references given their
+    sources, as `data.target.ids` has them; None if `stop`, asked before each batch, cut it off."""
     logprob_N = np.zeros(len(data.target.ids))
     offsets = data.target.offsets
     for chosen_B in model.batches(data):
@@ -414,23 +403,22 @@ def target_scores(
 
 
 def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
-    """The references as a text of one line each, in the order of the data, with all that
-    perplexities are taken per. tokenizer: of the target."""
-    lines = [reference for pair in data.text.pairs for reference in pair.references]
-    return joined(
-        [encode_block(Block(lines, []), as_bytes(lines), tokenizer)], data.lines_hash, "skip"
-    )
+    """Encode the references as a text of one line each, in the order of the data, with the counts
+    that perplexities are taken per. tokenizer: of the target."""
+    _, lines = lines_of(data.text)
+    encoded = encode_block(Block(lines, []), as_bytes(lines), tokenizer)
+    return joined([encoded], data.lines_hash, "skip")
 
 
 def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -> LineSums:
-    """What each different source adds to the perplexity of the references, all of them together, in
-    the order of `data.groups`."""
+    """Return what each different source adds to the perplexity of the references, with all of its
+    references, in the order of `data.groups`."""
     number_of = {pair.source: number for number, pair in enumerate(data.groups)}
-    source_P = [number_of[pair.source] for pair in data.text.pairs for _ in pair.references]
+    sources, _ = lines_of(data.text)
+    source_P = [number_of[source] for source in sources]
     of_pairs = LineSums.of(encoded, logprob_N)
-    return LineSums(
-        *(
-            np.bincount(source_P, getattr(of_pairs, each.name), minlength=len(number_of))
-            for each in fields(LineSums)
-        )
-    )
+    sums = []
+    for each in fields(LineSums):
+        of_each_P = getattr(of_pairs, each.name)
+        sums.append(np.bincount(source_P, of_each_P, minlength=len(number_of)))
+    return LineSums(*sums)

@@ -1,4 +1,5 @@
-"""Training an encoder-decoder: its settings, batches, loss, and the weights it starts from."""
+"""Train an encoder-decoder: the language models that it starts from, its trainer, loss and
+validation."""
 
 import functools
 import math
@@ -47,7 +48,7 @@ from rnnlm.tasks.seq2seq.model import Seq2SeqModel, array_shapes
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2SeqSettings
 
-# ---- What an encoder-decoder takes over from language models: for each side its shape, its word
+# ---- Language models that an encoder-decoder starts from: for each side its shape, its word
 # vectors and its recurrent layers.
 #
 # The encoder's forward layers are those of `--init-encoder-from`; the backward ones begin at
@@ -61,43 +62,35 @@ from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2S
 def settings(
     request: TrainingRequest, kind: registry.Kind
 ) -> list[tuple[str, str, dict[str, Any]]]:
-    """What a network has of the settings of the language models that a request names, each with its
-    option and its name: they give the shapes of its weights, and what its layers compute.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it has no weights that this side of a
-            network of this kind could start from.
-    """
+    """Return the settings that a network takes from the language models that a request names, with
+    the option and the name of each: they give the shapes of its weights, and what its layers
+    compute."""
     found = []
-    if (name := request.init_encoder_from) is not None:
-        own = _model(name, ENCODER, kind.name)
-        found.append((ENCODER, name, {"embedding_size": own.embedding_size, **stack_settings(own)}))
-    if (name := request.init_decoder_from) is not None:
-        found.append((DECODER, name, _of_decoder(name, kind)))
+    encoder, decoder = request.init_encoder_from, request.init_decoder_from
+    if encoder is not None:
+        own = _model(encoder, ENCODER, kind.name)
+        its = {"embedding_size": own.embedding_size, **stack_settings(own)}
+        found.append((ENCODER, encoder, its))
+    if decoder is not None:
+        found.append((DECODER, decoder, _of_decoder(decoder, kind)))
     return found
 
 
 def weights(
     request: TrainingRequest, resolved: Resolved, data: PairTrainingData
 ) -> dict[str, np.ndarray] | None:
-    """The weights that a network starts from, by name; None where all are random. Notices say what
-    is taken from which model.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it does not fit the network, or two of them
-            do not fit each other.
-    """
-    encoder, decoder, backward = (
-        request.init_encoder_from,
-        request.init_decoder_from,
-        request.init_from_reversed,
-    )
+    """Return the weights that a network starts from, by name; None where all are random. Notices
+    say what is taken from which model."""
+    encoder, decoder = request.init_encoder_from, request.init_decoder_from
+    backward = request.init_from_reversed
     if backward is not None and encoder is None:
         why = (
             "the words' vectors come from a language model that reads them in the "
             "direction of the forward layers"
         )
         raise UsageError(f"{REVERSED} needs {ENCODER}", why, "name both")
+
+    # Each side by itself; vectors of words that both share have to be the same.
     shape = resolved.make(Seq2SeqSettings)
     shapes = array_shapes(resolved.values, data.tokenizer)
     found: dict[str, np.ndarray] = {}
@@ -112,8 +105,9 @@ def weights(
 
 
 def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
-    """The settings of a language model that a side may start from."""
-    if (own := settings_of(name, option)).characters:
+    """Return the settings of a language model that a side may start from."""
+    own = settings_of(name, option)
+    if own.characters:
         why = (
             f"it reads words as characters (characters = {own.characters}), and an "
             "encoder-decoder has a vector for each token"
@@ -125,6 +119,8 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
 
 
 def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
+    """Return the settings of a decoder that starts from the language model `name`."""
+    # A language model may have what a decoder has not.
     own = _model(name, DECODER)
     assert isinstance(own, NetworkSettings)
     if own.output_layer != "softmax":
@@ -139,35 +135,39 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
         raise UsageError(
             f"{DECODER} {name}: its layers do not fit", why, "train one with layer_sizes=none"
         )
+
+    # Settings of a cell are the encoder's. A decoder of another cell has the default ones.
     cell = form(own)
-    if own.model != kind.name:  # the encoder's form is not the decoder's, which has the default one
+    if own.model != kind.name:
         usual = form(RecurrentSettings(own.model))
-        if differing := [setting for setting in cell if cell[setting] != usual[setting]]:
-            its, here = (as_text(each[differing[0]]) for each in (cell, usual))
-            why = f"{differing[0]} is {its} there; beside an encoder of {kind.name} it is {here}"
-            raise UsageError(
-                f"{DECODER} {name}: its cells do not fit", why, f"use --model {own.model}"
-            )
+        for setting, value in cell.items():
+            if value != usual[setting]:
+                its, here = as_text(value), as_text(usual[setting])
+                why = f"{setting} is {its} there; beside an encoder of {kind.name} it is {here}"
+                raise UsageError(
+                    f"{DECODER} {name}: its cells do not fit", why, f"use --model {own.model}"
+                )
         cell = {}
-    sizes = {
+
+    found = {
+        "model": kind.name,
+        "decoder_model": own.model,
         "target_embedding_size": own.embedding_size,
         "decoder_layers": own.layers,
         "decoder_hidden_size": own.widths[0],
-    }
-    tied = {} if own.is_tied else {"tied_embeddings": None}
-    return {
-        "model": kind.name,
-        "decoder_model": own.model,
-        **sizes,
         "connections": own.connections,
         **cell,
-        **tied,
     }
+    if not own.is_tied:
+        found["tied_embeddings"] = None
+    return found
 
 
 def _encoder(
     name: str, backward: str | None, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
+    """Return the encoder's weights from the language models `name` and `backward`."""
+    # Word vectors and forward layers.
     is_reversed = codec.source.is_reversed
     arrays = arrays_of(name, ENCODER, codec.source, is_reversed, ENCODER)
     layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
@@ -176,18 +176,19 @@ def _encoder(
         f"{words}.embedding.weight": arrays["input.embedding.weight"],
         **layers.arrays(arrays, 0, {}),
     }
-    count = (
-        f"{shape.layers} forward layer{'s' if shape.layers > 1 else ''}"
-        if shape.bidirectional
-        else "layers"
-    )
-    rest = (
-        "; the backward layers start at random" if shape.bidirectional and backward is None else ""
-    )
+
+    # Say what is taken, and what is not.
+    what, rest = "layers", ""
+    if shape.bidirectional:
+        what = f"{shape.layers} forward layer{'s' if shape.layers > 1 else ''}"
+        if backward is None:
+            rest = "; the backward layers start at random"
     notice(
-        f"{ENCODER} {name}: the source's word vectors and the encoder's {count} are taken "
+        f"{ENCODER} {name}: the source's word vectors and the encoder's {what} are taken "
         f"from it{rest}"
     )
+
+    # Backward layers.
     if backward is not None:
         if not shape.bidirectional:
             raise UsageError(
@@ -195,9 +196,8 @@ def _encoder(
                 hint="set bidirectional=true",
             )
         check_same_layers(name, backward, ENCODER)
-        found |= layers.arrays(
-            arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER), 1, found
-        )
+        backward_arrays = arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER)
+        found |= layers.arrays(backward_arrays, 1, found)
         notice(f"{REVERSED} {backward}: the encoder's backward layers are taken from it")
     return found
 
@@ -205,6 +205,7 @@ def _encoder(
 def _decoder(
     name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 ) -> dict[str, np.ndarray]:
+    """Return the decoder's weights from the language model `name`."""
     own = recurrent_settings_of(name, DECODER)
     assert isinstance(own, NetworkSettings)
     if own.is_tied and not shape.tied_embeddings:
@@ -214,18 +215,17 @@ def _decoder(
             why,
             "leave tied_embeddings out",
         )
+
+    # Layers, word vectors and output layer. With attention, the features come from its combination,
+    # not from the language model's projection.
     arrays = arrays_of(name, DECODER, codec.target, False, DECODER)
     found = TakenLayers("decoder", shape.decoder, own, shapes).arrays(arrays, 0, {})
     found["target_words.embedding.weight"] = arrays["input.embedding.weight"]
-    found |= {
-        each: array for each, array in arrays.items() if each in ("output.weight", "output.bias")
-    }
-    if not shape.attention:  # whose combination gives the features otherwise
-        found |= {
-            f"decoder.{each}": array
-            for each, array in arrays.items()
-            if each.startswith("projection.")
-        }
+    for each, array in arrays.items():
+        if each in ("output.weight", "output.bias"):
+            found[each] = array
+        elif each.startswith("projection.") and not shape.attention:
+            found[f"decoder.{each}"] = array
     for each, array in found.items():
         if array.shape != shapes[each][1]:
             why = f"{each} is {_size(array.shape)} there and {_size(shapes[each][1])} here"
@@ -234,6 +234,8 @@ def _decoder(
                 why,
                 "train one with connections=plain, or with tied=true",
             )
+
+    # Say what is taken, and what is not.
     what = "the target's word vectors, the decoder's layers and the output layer"
     others = {"attention": shape.attention, "the bridge": shape.bridge}
     rest = " and ".join(part for part, kind in others.items() if kind)
@@ -247,13 +249,12 @@ def _decoder(
 def _check_one_vocabulary(
     found: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str
 ) -> None:
-    """Raises UsageError: both sides are to have the same vectors, and two language models have
-    different ones."""
+    """Raise UsageError if both sides share their vectors, but two language models have different
+    ones."""
     for name in found.keys() & taken.keys():
         if not np.array_equal(found[name], taken[name]):
             why = (
-                f"{encoder} and {decoder} have word vectors of their own, and both sides "
-                "share one set"
+                f"{encoder} and {decoder} have different word vectors, and both sides share one set"
             )
             raise UsageError(
                 f"tied_embeddings = all does not fit {ENCODER} and {DECODER}",
@@ -266,8 +267,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-# ---- Fitting an encoder-decoder to pairs: what can be checked beforehand, the weights it starts
-# from, and its training as events.
+# ---- Fitting an encoder-decoder to pairs, as events.
 
 
 def fit(
@@ -277,9 +277,8 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; what it yields and raises is as for
-    :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name that replace the random ones;
-    the others start at random."""
+    """Train a network on `data`; yields and raises as :func:`rnnlm.neural.fitting.fitting.fit`.
+    initial: weights by name that replace the random ones; the others start at random."""
     yield from fitting.fit_with(make_trainer, resolved, data, stop, initial, save)
 
 
@@ -289,34 +288,37 @@ def make_trainer(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
+    """Make a trainer on the device asked for; set torch's threads and seed. Raises as
     :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(Seq2SeqFittingSettings)
     device, precision = fitting.begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     codec = data.tokenizer
     with memory_errors(device):
+        # Weights that are given replace random ones.
         network = make_network(resolved.make(Seq2SeqSettings), codec.source, codec.target)
         if isinstance(initial, dict):
-            network.load_state_dict(
-                {name: torch.from_numpy(array) for name, array in initial.items()}, strict=False
-            )
+            tensors = {name: torch.from_numpy(array) for name, array in initial.items()}
+            network.load_state_dict(tensors, strict=False)
         network.to(device)
         errors = resolved.values["encoding_errors"]
         words = network.source_words or network.target_words
         fitting.place_vectors(
             words.weight, settings, codec.source, errors, is_started=initial is not None
         )
+
+        # Weights are the same on all ranks, dropout is not.
         ranks.seed_per_rank(run.seed)
-        rows = stored.facts["source"]["rows"] if stored else settings.batch_rows * ranks.count
+        rows = settings.batch_rows * ranks.count
+        if stored:
+            rows = stored.facts["source"]["rows"]  # on however many ranks the run began
         batches = PairBatches(data.train, codec.target.boundary_id, rows, run.seed, device, ranks)
         model = Seq2SeqModel(network, codec, precision)
-        validation = (
-            PairValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
-        )
-        trainer = Trainer(
-            TargetLoss(model, settings), batches, validation, settings, run, precision, ranks
-        )
+        validation = None
+        if data.valid:
+            validation = PairValidation(data.valid, model, settings.criterion, ranks)
+        objective = TargetLoss(model, settings)
+        trainer = Trainer(objective, batches, validation, settings, run, precision, ranks)
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
@@ -326,7 +328,7 @@ check = functools.partial(fitting.check, has_text=False)
 
 
 # ---- The objective and the validation of an encoder-decoder: cross-entropy of the target, and
-# figures of what it decodes.
+# metrics of what it decodes.
 
 LOOKED_AT = 2  # pairs, where a few are to be read
 
@@ -366,8 +368,8 @@ DECODING_PASSES = 4.0  # what greedy decoding costs, in passes over the data
 
 
 class PairValidation:
-    """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that
-    one, too. Each rank measures all of it."""
+    """A Validation: the loss on `data`, and metrics of decoded text if one is the criterion. Each
+    rank measures all of it."""
 
     def __init__(
         self,
@@ -381,9 +383,10 @@ class PairValidation:
         self.passes = 1.0 if criterion == "loss" else 1.0 + DECODING_PASSES
 
     def part(self, tokens: int) -> "PairValidation":
-        """Every so many-th pair."""
+        """Return the validation on every n-th pair, about `tokens` tokens."""
         text = self.data.text
-        pairs = text.pairs[:: -(-self.tokens // tokens)]
+        step = -(-self.tokens // tokens)
+        pairs = text.pairs[::step]
         data = encode_pairs(self.model.codec, replace(text, pairs=pairs))
         return PairValidation(data, self.model, self.criterion, self.ranks)
 
@@ -393,39 +396,43 @@ class PairValidation:
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
-        loss = (
-            math.inf
-            if logprob_N is None
-            else -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
-        )
-        # nothing can be decoded of what are no numbers
-        is_decoded = self.criterion != "loss" and math.isfinite(loss)
-        found = evaluation.decoded(self.model, self.data, stop=own_stop) if is_decoded else {}
+        loss = math.inf
+        if logprob_N is not None:
+            loss = -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+
+        # Nothing can be decoded if the scores are not numbers.
+        found: dict[str, float] | None = {}
+        if self.criterion != "loss" and math.isfinite(loss):
+            found = evaluation.decoded(self.model, self.data, stop=own_stop)
+
+        # If one rank was stopped, none has a verdict.
         stopped = self.ranks.totals(float(logprob_N is None or found is None))[0]
         self.ranks.synchronize()
         if stopped or found is None:
             return None
-        loss = loss if math.isfinite(loss) else math.inf
+
+        if not math.isfinite(loss):
+            loss = math.inf
         if self.criterion == "loss":
             return Verdict(loss, loss, "loss_nats")
         is_higher_better = CRITERIA[self.criterion]
-        figure = found.get(self.criterion, 0.0 if is_higher_better else math.inf)
-        return Verdict(loss, figure, self.criterion, is_higher_better, {"loss_nats": loss, **found})
+        worst = 0.0 if is_higher_better else math.inf
+        metric = found.get(self.criterion, worst)
+        return Verdict(loss, metric, self.criterion, is_higher_better, {"loss_nats": loss, **found})
 
     def read_some(self) -> None:
-        """The first pairs, one after the other, so that there is no padding."""
+        """Read the first pairs, one after the other, so that there is no padding."""
+        boundary = self.model.codec.target.boundary_id
         for number in range(min(LOOKED_AT, self.data.sentences)):
-            boundary = self.model.codec.target.boundary_id
-            self._read(
-                *pair_tensors(self.data, np.array([number]), boundary, self.model.device)[:3]
-            )
+            tensors = pair_tensors(self.data, np.array([number]), boundary, self.model.device)
+            self._read(*tensors[:3])
 
     def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
-        """Word by word where the output is fed back: the loops that read whole targets go round the
-        layers."""
+        # Word by word where the output is fed back: the loop over whole targets does not call the
+        # layers, whose outputs are to be seen.
         network = self.model.network
         words = inputs_TB.split(1) if network.settings.input_feeding else (inputs_TB,)
-        # with gradients no kernel takes a layer's place
+        # With gradients no kernel takes a layer's place.
         with self.model.reading(), torch.set_grad_enabled(len(words) > 1):
             memory, state = network.encode(sources_SB, lengths_1B[0])
             for each_TB in words:

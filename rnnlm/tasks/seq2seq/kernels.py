@@ -1,5 +1,5 @@
 """Input feeding as one loop over the steps of a window, forward and backward, each part of a step
-scheduled by hand."""
+scheduled by hand; and single steps, as decoding takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,9 +47,12 @@ tanh_backward = torch.ops.aten.tanh_backward
 
 @dataclass
 class FedLoop:
-    """masks: of what the lowest layer reads of the fed vectors, (T, B, F), then of what each layer
-    above it reads, (T, B, X); None: all of it. weight_FC: of [h; context]. residual: each layer but
-    the lowest adds what it reads to what it gives."""
+    """The parts of a step, and the arrays that they share.
+
+    masks: of what the lowest layer reads of the fed vectors, (T, B, F), then of what each layer
+    above it reads, (T, B, X); None: all of it. weight_FC: of [h; context]. residual: each layer
+    above the lowest adds what it reads to what it gives.
+    """
 
     layers: Sequence[LayerSteps]
     attending: Attending
@@ -67,24 +70,20 @@ class FedLoop:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that has a gradient."""
-        return (
-            *(each for part in (*self.layers, self.attending) for each in part.tensors),
-            self.weight_FC,
-            self.fed_BF,
-        )
+        found: list[Tensor] = []
+        for part in (*self.layers, self.attending):
+            found += part.tensors
+        return *found, self.weight_FC, self.fed_BF
 
     def forward(self) -> Tensor:
-        """a (T, B, F)."""
+        """Return a (T, B, F)."""
         T, B, _ = self.joint_TBC.shape
         a_TBF, fed_BF = self.fed_BF.new_empty((T, B, len(self.W))), self.fed_BF
         for t in range(T):
             h_BD = self._layers(t, fed_BF)
-            context_BH, joint_BC, D = (
-                self.attending.forward(t, h_BD),
-                self.joint_TBC[t],
-                h_BD.shape[1],
-            )
-            joint_BC[:, :D], joint_BC[:, D:] = h_BD, context_BH
+            joint_BC, D = self.joint_TBC[t], h_BD.shape[1]
+            joint_BC[:, D:] = self.attending.forward(t, h_BD)
+            joint_BC[:, :D] = h_BD
             fed_BF = tanh_(a_TBF[t].copy_(torch.mm(joint_BC, self.W.t())))
         return a_TBF
 
@@ -97,20 +96,24 @@ class FedLoop:
         return x_BX
 
     def backward(self, a_TBF: Tensor, da_TBF: Tensor, dfed_BF: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of `tensors`; dfed_BF: that of the last attentional vector, beside
+        """Return the gradients of `tensors`. dfed_BF: that of the last attentional vector, beside
         da_TBF."""
-        (T, B, F), D = a_TBF.shape, self.W.shape[1] - self.attending.tensors[1].shape[2]
+        T, B, F = a_TBF.shape
+        memory_width = self.attending.tensors[1].shape[2]
+        D = self.W.shape[1] - memory_width
         dz_TBF = self.joint_TBC.new_empty((T, B, F))
         for t in reversed(range(T)):
             dz_TBF[t] = tanh_backward(da_TBF[t] + dfed_BF, a_TBF[t])
             djoint_BC = torch.mm(dz_TBF[t], self.W)
             dh_BD = self.attending.backward(t, djoint_BC[:, D:]) + djoint_BC[:, :D]
             dfed_BF = self._layers_backward(t, dh_BD)
-        dW = torch.mm(dz_TBF.flatten(0, 1).t(), self.joint_TBC.flatten(0, 1)).to(
-            self.weight_FC.dtype
-        )
-        parts = (each for part in (*self.layers, self.attending) for each in part.gradients())
-        return *parts, dW, dfed_BF.to(self.fed_BF.dtype)
+
+        # Gradients of weights wait for no step: one product each.
+        dW = torch.mm(dz_TBF.flatten(0, 1).t(), self.joint_TBC.flatten(0, 1))
+        found: list[Tensor | None] = []
+        for part in (*self.layers, self.attending):
+            found += part.gradients()
+        return *found, dW.to(self.weight_FC.dtype), dfed_BF.to(self.fed_BF.dtype)
 
     def _layers_backward(self, t: int, d_BX: Tensor) -> Tensor:
         for number in reversed(range(len(self.layers))):
@@ -131,12 +134,10 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(a_TBF)
         weights_TBS = loop.attending.weights_TBS.clone()
         ctx.mark_non_differentiable(weights_TBS)
-        return (
-            a_TBF,
-            weights_TBS,
-            a_TBF[-1].clone(),
-            *(each.clone() for layer in loop.layers for each in layer.after),
-        )
+        after: list[Tensor] = []
+        for layer in loop.layers:
+            after += [each.clone() for each in layer.after]
+        return a_TBF, weights_TBS, a_TBF[-1].clone(), *after
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -148,8 +149,8 @@ class _Run(torch.autograd.Function):
 
 
 def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state after
-    the last step, (1, B, width) each: of the layers, then the last attentional vector."""
+    """Return a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state
+    after the last step, (1, B, width) each: of the layers, then the last attentional vector."""
     a_TBF, weights_TBS, fed_BF, *layers = _Run.apply(loop, *loop.tensors)
     return a_TBF, weights_TBS, tuple(each.unsqueeze(0) for each in (*layers, fed_BF))
 
@@ -161,7 +162,7 @@ def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
 
 
 def has_loop(body: RecurrentStack) -> bool:
-    """Whether all layers are LSTMs or GRUs (reset after the product), plain or residual."""
+    """Return whether all layers are LSTMs or GRUs (reset after the product), plain or residual."""
     return all(map(_has_steps, body.layers)) and body.settings.connections in ("plain", "residual")
 
 
@@ -172,25 +173,31 @@ def _has_steps(layer: layers.Layer) -> bool:
 
 
 def make_loop(
-    body: RecurrentStack, attention: Attention, weight_FC: Tensor, x_TBE: Tensor, memory: Memory,
+    body: RecurrentStack,
+    attention: Attention,
+    weight_FC: Tensor,
+    x_TBE: Tensor,
+    memory: Memory,
     state: State,
-    recurrent: Sequence[Tensor], masks: Sequence[Tensor | None],
-) -> FedLoop:  # fmt: skip
-    """recurrent: the recurrent weights of each layer, as dropout left them. masks: see
-    :class:`FedLoop`."""
-    (*of_layers, fed_1BF), T, products = state, len(x_TBE), product_type(x_TBE)
+    recurrent: Sequence[Tensor],
+    masks: Sequence[Tensor | None],
+) -> FedLoop:
+    """Make the loop for a window. recurrent: the recurrent weights of each layer, as dropout left
+    them. masks: see :class:`FedLoop`."""
+    *of_layers, fed_1BF = state
+    T, products = len(x_TBE), product_type(x_TBE)
     parts: list[LayerSteps] = []
     for layer, weight_hh in zip(body.layers, recurrent, strict=True):
         own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
-        parts.append(_steps(layer, None if parts else x_TBE, weight_hh, own, T, products))
-    residual = body.settings.connections == "residual"
+        words_TBE = None if parts else x_TBE  # the lowest layer alone reads words
+        parts.append(_steps(layer, words_TBE, weight_hh, own, T, products))
     return FedLoop(
         parts,
         attention.steps(memory, T, products),
         weight_FC,
         fed_1BF[0],
         masks,
-        residual,
+        body.settings.connections == "residual",
         products,
     )
 
@@ -203,14 +210,17 @@ def _steps(
     T: int,
     products: torch.dtype,
 ) -> LayerSteps:
+    # A GRU whose update gate says how much is new, not how much stays, has its sign turned.
     weight_ih: Tensor = layer.weight_ih
     bias_ih: Tensor = layer.bias_ih
     bias_hh: Tensor | None = None
     if isinstance(layer, GruLayer):
-        own = weight_ih, weight_hh, bias_ih, layer.bias_hh
-        weight_ih, weight_hh, bias_ih, bias_hh = (
-            map(swap_update_gate, own) if layer.update_gate == "renew" else own
-        )
+        bias_hh = layer.bias_hh
+        if layer.update_gate == "renew":
+            weight_ih, weight_hh = swap_update_gate(weight_ih), swap_update_gate(weight_hh)
+            bias_ih, bias_hh = swap_update_gate(bias_ih), swap_update_gate(bias_hh)
+
+    # The words are known before the first step, so their product is taken for all steps at once.
     words, weight_read = None, weight_ih
     if words_TBE is not None:
         E = words_TBE.shape[2]
@@ -231,42 +241,52 @@ def _steps(
 
 
 class GruSteps:
-    """words: what is known before the first step, (T, B, E), and its weights (3H, E); None:
-    nothing. weights: for h' (3H, H) and for what is read (3H, X), rows in the order r z n. biases:
-    inside and outside of what the reset gate multiplies."""
+    """A GRU layer. words: what is known before the first step, (T, B, E), and its weights (3H, E);
+    None: nothing. weights: for h' (3H, H) and for what is read (3H, X), rows in the order r z n.
+    biases: inside and outside of what the reset gate multiplies."""
 
     def __init__(
-        self, words: tuple[Tensor, Tensor] | None, weights: tuple[Tensor, Tensor],
-        biases: tuple[Tensor, Tensor], h_BH: Tensor, T: int,
+        self,
+        words: tuple[Tensor, Tensor] | None,
+        weights: tuple[Tensor, Tensor],
+        biases: tuple[Tensor, Tensor],
+        h_BH: Tensor,
+        T: int,
         products: torch.dtype,
-    ) -> None:  # fmt: skip
-        (self.weight_hh, self.weight_read), (self.bias_hh, self.bias_ih), self.words, self.h_BH = (
-            weights,
-            biases,
-            words,
-            h_BH,
-        )
-        (B, H), X = h_BH.shape, self.weight_read.shape[1]
+    ) -> None:
+        self.weight_hh, self.weight_read = weights
+        self.bias_hh, self.bias_ih = biases
+        self.words, self.h_BH = words, h_BH
         self.tensors = (*(words or ()), *weights, *biases, h_BH)
-        self.W, self.b = (
-            n_first(each.detach()).to(products) for each in (self.weight_hh, self.bias_hh)
-        )
-        self.U, bias = self.weight_read.detach().to(products), self.bias_ih.detach().to(products)
+        B, H = h_BH.shape
+        X = self.weight_read.shape[1]
+
+        # Weights in the type of products, and what the words give for all steps.
+        self.W = n_first(self.weight_hh.detach()).to(products)
+        self.b = n_first(self.bias_hh.detach()).to(products)
+        self.U = self.weight_read.detach().to(products)
+        bias = self.bias_ih.detach().to(products)
         self.base_TBG = bias.expand(T, B, 3 * H)
         if words is not None:
             words_TBE, weight_GE = (each.detach().to(products) for each in words)
             self.base_TBG = F.linear(words_TBE, weight_GE, bias)
-        self.before_TBH, self.read_TBX = self.W.new_empty((T, B, H)), self.W.new_empty((T, B, X))
-        self.gates_TB4H, self.y_TBH = (h_BH.new_empty((T, B, n * H)) for n in (4, 1))
+
+        # What each step leaves for the way back.
+        self.before_TBH = self.W.new_empty((T, B, H))
+        self.read_TBX = self.W.new_empty((T, B, X))
+        self.gates_TB4H = h_BH.new_empty((T, B, 4 * H))
+        self.y_TBH = h_BH.new_empty((T, B, H))
         self.after: tuple[Tensor, ...] = (h_BH,)
 
     def forward(self, t: int, read_BX: Tensor) -> Tensor:
-        (h_BH,), gates_B4H = self.after, self.gates_TB4H[t]
+        [h_BH] = self.after
+        gates_B4H = self.gates_TB4H[t]
         H = h_BH.shape[1]
         a_BG = torch.addmm(self.base_TBG[t], self.read_TBX[t].copy_(read_BX), self.U.t())
-        m, _, z, n = gates_B4H.chunk(4, 1)
-        r, rz = gates_B4H[:, H : 2 * H], gates_B4H[:, H : 3 * H]
-        gates_B4H[:, : 3 * H].copy_(torch.addmm(self.b, self.before_TBH[t].copy_(h_BH), self.W.t()))
+        m, r, z, n = gates_B4H.chunk(4, 1)
+        rz = gates_B4H[:, H : 3 * H]
+        mrz_BG = torch.addmm(self.b, self.before_TBH[t].copy_(h_BH), self.W.t())
+        gates_B4H[:, : 3 * H].copy_(mrz_BG)
         rz.add_(a_BG[:, : 2 * H]).sigmoid_()
         tanh_(torch.mul(r, m, out=n).add_(a_BG[:, 2 * H :]))
         self.after = (torch.lerp(n, h_BH, z, out=self.y_TBH[t]),)
@@ -274,10 +294,8 @@ class GruSteps:
 
     def begin_backward(self, d_after: tuple[Tensor, ...]) -> None:
         self.back_BH = d_after[0]
-        self.da_TB4H, self.d_B4H = (
-            self.W.new_empty(self.gates_TB4H.shape),
-            torch.empty_like(self.gates_TB4H[0]),
-        )
+        self.da_TB4H = self.W.new_empty(self.gates_TB4H.shape)
+        self.d_B4H = torch.empty_like(self.gates_TB4H[0])
 
     def backward(self, t: int, dh_BH: Tensor) -> Tensor:
         H = dh_BH.shape[1]
@@ -296,20 +314,16 @@ class GruSteps:
     def gradients(self) -> tuple[Tensor | None, ...]:
         H = self.h_BH.shape[1]
         of_h, of_read = self.da_TB4H[..., : 3 * H], self.da_TB4H[..., H:]
-        of_words = () if self.words is None else input_gradients(of_read, *self.words, wanted=True)
+        of_words: tuple[Tensor | None, ...] = ()
+        if self.words is not None:
+            of_words = input_gradients(of_read, *self.words, wanted=True)
         dW = n_last(recurrent_gradient(of_h, self.before_TBH, self.weight_hh))
+        dU = recurrent_gradient(of_read, self.read_TBX, self.weight_read)
         db = bias_gradient(self.da_TB4H, self.bias_ih)
-        return (
-            *of_words,
-            dW,
-            recurrent_gradient(of_read, self.read_TBX, self.weight_read),
-            n_last(db[: 3 * H]),
-            db[H:],
-            self.back_BH,
-        )
+        return *of_words, dW, dU, n_last(db[: 3 * H]), db[H:], self.back_BH
 
 
-# ---- One LSTM layer of the loop. The equations stand at
+# ---- One LSTM layer of the loop. For the equations see
 # :func:`rnnlm.neural.layers.steps.lstm_step`.
 #
 # Shapes: T time, B rows, H units, G what the gates take of products, X what is read at each step, E
@@ -317,39 +331,42 @@ class GruSteps:
 
 
 class LstmSteps:
-    """words_TBE: what is known before the first step, with its weights; None: nothing. weight_GK:
-    for [h'; what is read]."""
+    """An LSTM layer. words: what is known before the first step, with its weights; None: nothing.
+    weight_GK: for [h'; what is read]."""
 
     def __init__(
-        self, words: tuple[Tensor, Tensor] | None, weight_GK: Tensor, bias_G: Tensor,
+        self,
+        words: tuple[Tensor, Tensor] | None,
+        weight_GK: Tensor,
+        bias_G: Tensor,
         state: tuple[Tensor, Tensor],
-        peepholes: Tensor | None, T: int, products: torch.dtype,
-    ) -> None:  # fmt: skip
+        peepholes: Tensor | None,
+        T: int,
+        products: torch.dtype,
+    ) -> None:
         self.h_BH, self.c_BH = state
-        (B, H), (G, K) = self.h_BH.shape, weight_GK.shape
-        self.words, self.bias_G, self.weight_GK, self.peepholes, self.first = (
-            words,
-            bias_G,
-            weight_GK,
-            peepholes,
-            4 * H - G,
-        )
-        self.tensors = (
-            *(words or ()),
-            weight_GK,
-            bias_G,
-            *state,
-            *(() if peepholes is None else (peepholes,)),
-        )
+        self.words, self.bias_G, self.weight_GK = words, bias_G, weight_GK
+        self.peepholes = peepholes
+        self.tensors: tuple[Tensor, ...] = (*(words or ()), weight_GK, bias_G, *state)
+        if peepholes is not None:
+            self.tensors += (peepholes,)
+        B, H = self.h_BH.shape
+        G, K = weight_GK.shape
+        self.first = 4 * H - G  # coupled gates have no input gate
+
+        # Weights in the type of products, and what the words give for all steps.
         self.W, bias = weight_GK.detach().to(products), bias_G.detach().to(products)
         self.base_TBG = bias.expand(T, B, G)
         if words is not None:
             words_TBE, weight_GE = (each.detach().to(products) for each in words)
             self.base_TBG = F.linear(words_TBE, weight_GE, bias)
+
+        # What each step leaves for the way back.
         self.read_TBK = self.W.new_empty((T, B, K))
-        self.gates_TB4H, self.cells_TBH, self.tanh_TBH, self.y_TBH = (
-            bias_G.new_empty((T, B, n * H)) for n in (4, 1, 1, 1)
-        )
+        self.gates_TB4H = bias_G.new_empty((T, B, 4 * H))
+        self.cells_TBH = bias_G.new_empty((T, B, H))
+        self.tanh_TBH = bias_G.new_empty((T, B, H))
+        self.y_TBH = bias_G.new_empty((T, B, H))
         self.after: tuple[Tensor, ...] = state
 
     def forward(self, t: int, read_BX: Tensor) -> Tensor:
@@ -372,13 +389,13 @@ class LstmSteps:
 
     def begin_backward(self, d_after: tuple[Tensor, ...]) -> None:
         self.back_BH, self.dc_BH = d_after[0], d_after[1].clone()
-        self.da_TBG, self.d_B4H = (
-            torch.empty_like(self.base_TBG, memory_format=torch.contiguous_format),
-            torch.empty_like(self.gates_TB4H[0]),
-        )
+        # The base may be one bias, expanded; its gradient has a place for each number.
+        self.da_TBG = torch.empty_like(self.base_TBG, memory_format=torch.contiguous_format)
+        self.d_B4H = torch.empty_like(self.gates_TB4H[0])
 
     def backward(self, t: int, dh_BH: Tensor) -> Tensor:
-        H, before_BH = dh_BH.shape[1], self.cells_TBH[t - 1] if t else self.c_BH
+        H = dh_BH.shape[1]
+        before_BH = self.cells_TBH[t - 1] if t else self.c_BH
         dh_BH = dh_BH + self.back_BH
         lstm_step_backward(
             dh_BH,
@@ -395,29 +412,20 @@ class LstmSteps:
         return back_BK[:, H:]
 
     def gradients(self) -> tuple[Tensor | None, ...]:
-        of_words = (
-            () if self.words is None else input_gradients(self.da_TBG, *self.words, wanted=True)
-        )
+        of_words: tuple[Tensor | None, ...] = ()
+        if self.words is not None:
+            of_words = input_gradients(self.da_TBG, *self.words, wanted=True)
         dW = recurrent_gradient(self.da_TBG, self.read_TBK, self.weight_GK)
-        dp = (
-            ()
-            if self.peepholes is None
-            else (
-                peephole_gradient(self.da_TBG, self.c_BH, self.cells_TBH).to(self.peepholes.dtype),
-            )
-        )
-        return (
-            *of_words,
-            dW,
-            bias_gradient(self.da_TBG, self.bias_G),
-            self.back_BH.to(self.h_BH.dtype),
-            self.dc_BH,
-            *dp,
-        )
+        db = bias_gradient(self.da_TBG, self.bias_G)
+        dh_BH = self.back_BH.to(self.h_BH.dtype)
+        found = (*of_words, dW, db, dh_BH, self.dc_BH)
+        if self.peepholes is None:
+            return found
+        dp = peephole_gradient(self.da_TBG, self.c_BH, self.cells_TBH)
+        return *found, dp.to(self.peepholes.dtype)
 
 
-# ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times in
-# turn.
+# ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times.
 #
 # On a CPU the loops of :mod:`rnnlm.neural.layers.kernels` do a single step of an LSTM of five rows
 # in a third of the time that oneDNN takes, which lays out the weights anew in each call; over a
@@ -425,26 +433,23 @@ class LstmSteps:
 
 
 def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
-    """What the stack gives, (1, B, H), and its state after the step. Nothing is dropped."""
+    """Return what the stack gives, (1, B, H), and its state after the step. Nothing is dropped."""
     after: State = ()
     for number, layer in enumerate(body.layers):
-        y_1BH, own = layer_step(
-            layer, x_1BE, state[len(after) : len(after) + len(layer.state_shapes())]
-        )
+        end = len(after) + len(layer.state_shapes())
+        y_1BH, own = layer_step(layer, x_1BE, state[len(after) : end])
         after += own
         x_1BE = body.connect(number, x_1BE, y_1BH)
     return x_1BE, after
 
 
 def layer_step(layer: Layer, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
-    """One layer of it."""
-    if (
-        x_1BE.device.type != "cpu"
-        or not isinstance(layer, LstmLayer)
-        or isinstance(layer, MogrifierLayer)
-    ):
+    """Return what one layer gives, (1, B, H), and its state after the step."""
+    is_lstm = isinstance(layer, LstmLayer) and not isinstance(layer, MogrifierLayer)
+    if x_1BE.device.type != "cpu" or not is_lstm:
         y_1BH, after = layer(x_1BE, state)
         return y_1BH, after
+    assert isinstance(layer, LstmLayer)
     weights = layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.peepholes
     y_1BH, c_BH = ScheduledLSTM.apply(
         x_1BE, state[0][0], state[1][0], *weights, product_type(x_1BE), False

@@ -1,4 +1,4 @@
-"""A trained encoder-decoder, as it is loaded, saved, and read with."""
+"""A trained encoder-decoder: loaded, saved, reading sources and scoring targets."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,76 +48,62 @@ from rnnlm.text.batches import by_length, check_lengths
 
 @keeps(LayerReader)
 class EncoderLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder: of what its
-    encoder reads, each source with its `</s>`, which counts as a token. What it reads onwards is
-    all read at `</s>`, also of a source that is read from its end."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder's encoder. It
+    reads each source with its `</s>`, which counts as a token. A forward layer has read all of a
+    source at `</s>`, even if the source is read from its end."""
 
     text_layers = ()
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
-        self.is_reversed, self.tokenizer = (
-            model.codec.source.is_reversed,
-            model.codec.source.in_direction(False),
-        )
+        self.is_reversed = model.codec.source.is_reversed
+        self.tokenizer = model.codec.source.in_direction(False)
         self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.model.codec.source.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(
-            lengths_L,
-            words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (),
-            encoded,
-        )
+        words = words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else ()
+        return EncodedLines(lengths_L, words, encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already: each is read as a line with a space between two
-        words."""
+        """Encode texts that are split into words already: each is read as a line with a space
+        between two words."""
         return self.encode([" ".join(words) for words in texts], with_words=True)
 
     def read(
         self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
     ) -> list[LayerOutputs]:
-        sources_SB, lengths_1B = (
-            on_device(array, self.model.device)
-            for array in source_arrays(rows(encoded.data, chosen_B))
-        )
+        arrays = source_arrays(rows(encoded.data, chosen_B))
+        sources_SB, lengths_1B = (on_device(array, self.model.device) for array in arrays)
         places_N = mirror_places(len(sources_SB), lengths_1B[0] - 1) if self.is_reversed else None
         with self.model.reading():
-            values = dict(
-                zip(
-                    self.layers,
-                    self.model.network.source_layers(sources_SB, lengths_1B[0]),
-                    strict=True,
-                )
-            )
-            return [
-                self._outputs(layer, values[layer], encoded.lengths_L[chosen_B], places_N)
-                for layer in layers
-            ]
+            outputs = self.model.network.source_layers(sources_SB, lengths_1B[0])
+            values = dict(zip(self.layers, outputs, strict=True))
+            lengths_B = encoded.lengths_L[chosen_B]
+            return [self._outputs(each, values[each], lengths_B, places_N) for each in layers]
 
     def _outputs(
         self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray, places_N: Tensor | None
     ) -> LayerOutputs:
+        # A source that was read from its end is turned round, all but its `</s>`.
         if places_N is not None:
             values_SBH = mirror(values_SBH, places_N)
-        first_B = np.zeros_like(lengths_B)
+
+        # Where each direction has read all of a source.
+        first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
         all_read_B = np.maximum(lengths_B - 2, 0) if self.is_reversed else first_B
-        widths = [width for width, _ in self._parts[layer]]
-        parts = [
-            Part(
-                piece, is_backward != self.is_reversed, all_read_B if is_backward else lengths_B - 1
-            )
-            for piece, (_, is_backward) in zip(
-                values_SBH.split(widths, dim=2), self._parts[layer], strict=True
-            )
-        ]
+        layout = self._parts[layer]
+        pieces = values_SBH.split([width for width, _ in layout], dim=2)
+        parts = []
+        for piece, (_, is_backward) in zip(pieces, layout, strict=True):
+            at_B = all_read_B if is_backward else last_B
+            parts.append(Part(piece, is_backward != self.is_reversed, at_B))
         return LayerOutputs(tuple(parts), first_B, lengths_B)
 
 
-# ---- A decoder given its sources, seen as a :class:`rnnlm.interface.LanguageModel`: sampling, beam
+# ---- A decoder given its sources, as a :class:`rnnlm.interface.LanguageModel`: sampling, beam
 # search and scoring begin in its states.
 
 MEMORY = "memory_"
@@ -126,8 +112,8 @@ MEMORY = "memory_"
 @keeps(State)
 @dataclass(frozen=True)
 class ConditionalState:
-    """What the decoder remembers of B targets, and what it sees of M sources: rows stand in M
-    groups of B / M, each of one source.
+    """The decoder's states of B targets, and the memory of M sources. Rows come in M groups of B /
+    M, each of one source.
 
     tensors: (places, B, width) each.
     """
@@ -137,46 +123,41 @@ class ConditionalState:
 
     @property
     def rows(self) -> int:
-        """B."""
+        """The number of targets, B."""
         return self.tensors[0].shape[1]
 
     @property
     def rows_of_each(self) -> int:
-        """Of each source, B / M."""
+        """The number of targets of each source, B / M."""
         return self.rows // max(1, len(self.memory.lengths_M))
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "ConditionalState":
         chosen = np.asarray(rows, dtype=np.int64)
         index = torch.as_tensor(chosen, device=self.tensors[0].device)
         tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
-        return ConditionalState(
-            tensors, _sources(self.memory, _grouped(chosen // max(1, self.rows_of_each)))
-        )
+        sources = _grouped(chosen // max(1, self.rows_of_each))
+        return ConditionalState(tensors, _sources(self.memory, sources))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        named = {f"state_{number}": tensor for number, tensor in enumerate(self.tensors)}
-        memory = {
-            MEMORY + name: tensor
-            for name, tensor in self.memory._asdict().items()
-            if tensor is not None
-        }
-        return {name: tensor.cpu().numpy() for name, tensor in (named | memory).items()}
+        tensors = {f"state_{number}": tensor for number, tensor in enumerate(self.tensors)}
+        for name, tensor in self.memory._asdict().items():
+            if tensor is not None:
+                tensors[MEMORY + name] = tensor
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _grouped(source_B: np.ndarray) -> np.ndarray:
-    """The sources of rows, one for each group where they stand in equal groups, else one for each
+    """Return the sources of rows: one for each group if the groups are equal, else one for each
     row."""
-    starts = (
-        np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1]))
-        if len(source_B)
-        else source_B
-    )
+    if not len(source_B):
+        return source_B
+    starts = np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1]))
     sizes = np.diff(np.append(starts, len(source_B)))
     return source_B[starts] if (sizes == sizes[:1]).all() else source_B
 
 
 def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
-    """The memory of these sources."""
+    """Return the memory of these sources."""
     if np.array_equal(chosen_M, np.arange(len(memory.lengths_M))):
         return memory
     return memory.select(torch.as_tensor(chosen_M, device=memory.lengths_M.device))
@@ -184,8 +165,8 @@ def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
 
 @keeps(HiddenStateModel)
 class ConditionalModel(Answers):
-    """The decoder of an encoder-decoder. Scores in evaluation mode, without gradients. model: a
-    :class:`rnnlm.tasks.seq2seq.model.Seq2SeqModel`, whose `states(sources)` this begins in."""
+    """The decoder of an encoder-decoder. It scores in evaluation mode, without gradients. model: a
+    :class:`rnnlm.tasks.seq2seq.model.Seq2SeqModel`, in whose `states(sources)` this begins."""
 
     normalised = True
     max_rows = None
@@ -260,10 +241,10 @@ class ConditionalModel(Answers):
         return features_TBE.transpose(0, 1), ConditionalState(after, state.memory)
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
+        targets_TB = self._ids(targets_BT).t()
         with self.model.reading():
-            return self.model.network.score_features(
-                hidden_BTH.transpose(0, 1), self._ids(targets_BT).t()
-            ).t()
+            network = self.model.network
+            return network.score_features(hidden_BTH.transpose(0, 1), targets_TB).t()
 
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.model.reading():
@@ -275,40 +256,40 @@ class ConditionalModel(Answers):
             yield
 
     def concat_states(self, states: Sequence[ConditionalState]) -> ConditionalState:
+        # Groups of different sizes become groups of one row, each with a source.
         groups = {state.rows_of_each for state in states}
-        if len(groups) > 1:  # one source for each row
-            states = [
-                ConditionalState(each.tensors, _sources(each.memory, _each_row(each)))
-                for each in states
-            ]
-        tensors = tuple(
-            torch.cat(parts, dim=1)
-            for parts in zip(*(state.tensors for state in states), strict=True)
-        )
+        if len(groups) > 1:
+            by_row = []
+            for state in states:
+                sources = np.repeat(np.arange(len(state.memory.lengths_M)), state.rows_of_each)
+                by_row.append(ConditionalState(state.tensors, _sources(state.memory, sources)))
+            states = by_row
+
+        # Sources are padded to the longest one.
         memories = [state.memory for state in states]
         longest = max(len(memory.states_SMH) for memory in memories)
-        parts = [[_lengthened(memory[part], longest) for memory in memories] for part in (0, 1)]
-        keys = None if memories[0].keys_SMA is None else torch.cat(parts[1], dim=1)
-        return ConditionalState(
-            tensors,
-            Memory(
-                torch.cat(parts[0], dim=1),
-                keys,
-                torch.cat([memory.lengths_M for memory in memories]),
-            ),
-        )
+        states_SMH = torch.cat([_lengthened(each.states_SMH, longest) for each in memories], dim=1)
+        keys = [memory.keys_SMA for memory in memories if memory.keys_SMA is not None]
+        keys_SMA = None
+        if keys:
+            keys_SMA = torch.cat([_lengthened(each, longest) for each in keys], dim=1)
+        lengths_M = torch.cat([memory.lengths_M for memory in memories])
+
+        places = zip(*(state.tensors for state in states), strict=True)
+        tensors = tuple(torch.cat(parts, dim=1) for parts in places)
+        return ConditionalState(tensors, Memory(states_SMH, keys_SMA, lengths_M))
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> ConditionalState:
-        on_device = {
-            name: torch.as_tensor(array, device=self.device) for name, array in arrays.items()
-        }
-        memory = {
-            name.removeprefix(MEMORY): tensor
-            for name, tensor in on_device.items()
-            if name.startswith(MEMORY)
-        }
-        states = tuple(on_device[f"state_{number}"] for number in range(len(arrays) - len(memory)))
-        return ConditionalState(states, Memory(**{"keys_SMA": None, **memory}))  # type: ignore[arg-type]
+        memory: dict[str, Tensor | None] = {"keys_SMA": None}
+        states = {}
+        for name, array in arrays.items():
+            tensor = torch.as_tensor(array, device=self.device)
+            if name.startswith(MEMORY):
+                memory[name.removeprefix(MEMORY)] = tensor
+            else:
+                states[name] = tensor
+        tensors = tuple(states[f"state_{number}"] for number in range(len(states)))
+        return ConditionalState(tensors, Memory(**memory))  # type: ignore[arg-type]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = self.model.to_arrays()
@@ -318,21 +299,12 @@ class ConditionalModel(Answers):
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
 
 
-def _each_row(state: ConditionalState) -> np.ndarray:
-    """The source of each row."""
-    return np.repeat(np.arange(len(state.memory.lengths_M)), state.rows_of_each)
+def _lengthened(tensor_SMX: Tensor, longest: int) -> Tensor:
+    """Pad sources at their end with zeros."""
+    return F.pad(tensor_SMX, (0, 0, 0, 0, 0, longest - len(tensor_SMX)))
 
 
-def _lengthened(tensor_SMX: Tensor | None, longest: int) -> Tensor:
-    """Of sources, padded at their end with zeros."""
-    return (
-        torch.empty(0)
-        if tensor_SMX is None
-        else F.pad(tensor_SMX, (0, 0, 0, 0, 0, longest - len(tensor_SMX)))
-    )
-
-
-# ---- model
+# ---- The model itself.
 
 TOKENS = 1 << 12  # of targets, read in one call, about
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
@@ -354,57 +326,42 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return ConditionalModel(self)
 
     def word_vectors(self, which: str) -> WordRows:
-        """The vectors of the source's words ("input"), or the weights of the target's words in the
-        softmax ("output")."""
+        """Return the vectors of the source's words ("input"), or the weights of the target's words
+        in the softmax ("output")."""
         network, codec = self.network, self.codec
         if which == "output":
-            note = "of the target" + (
-                "" if network.tied_VE is None else "; tied: the decoder reads the same"
-            )
-            rows = output_rows(network.output, network.tied_VE, codec.target)._replace(note=note)
+            rows = output_rows(network.output, network.tied_VE, codec.target)
+            note = "of the target"
+            if network.tied_VE is not None:
+                note += "; tied: the decoder reads the same"
         else:
-            source = network.source_words or network.target_words
-            rows = input_rows(source, codec.source)._replace(note="of the source")
-        return (
-            rows
-            if network.source_words
-            else rows._replace(note="tied: one matrix for source, target and output")
-        )
+            rows = input_rows(network.source_words or network.target_words, codec.source)
+            note = "of the source"
+        if not network.source_words:
+            note = "tied: one matrix for source, target and output"
+        return rows._replace(note=note)
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
-        """The states of the decoder before the first token of a target, one row for each source;
-        `</s>` is the first input.
-
-        Raises:
-            TextError: a source holds a newline.
-        """
+        """Return the states of the decoder before the first token of a target, one row for each
+        source; `</s>` is the first input."""
         encoded = self.codec.source.encode(sources)
         return self.states_of(rows(encoded, range(len(sources))))
 
     def states_of(self, sources: Sequence[np.ndarray]) -> ConditionalState:
-        """The same of sources as tokens, `</s>` at their end.
-
-        Raises:
-            TextError: a source is too long.
-        """
+        """Return the states as :meth:`states` does, for sources as tokens, `</s>` at their end."""
         check_lengths(list(map(len, sources)))
-        sources_SM, lengths_1M = (
-            on_device(array, self.device) for array in source_arrays(list(sources))
-        )
+        arrays = source_arrays(list(sources))
+        sources_SM, lengths_1M = (on_device(array, self.device) for array in arrays)
         with self.reading():
             memory, state = self.network.encode(sources_SM, lengths_1M[0])
         return ConditionalState(state, memory)
 
     def layer_reader(self) -> EncoderLayers:
-        """What reads sources and gives what the layers of the encoder give."""
+        """Return the reader of sources that gives what the layers of the encoder give."""
         return EncoderLayers(self)
 
     def trace_line(self, line: str) -> LineTrace:
-        """What each layer of the encoder did at each token of a source, `</s>` read last.
-
-        Raises:
-            TextError: the source holds a newline.
-        """
+        """Trace what each layer of the encoder does at each token of a source, `</s>` read last."""
         source = self.codec.source
         ids_S = source.encode([line]).ids
         with self.reading():
@@ -412,76 +369,71 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return LineTrace(tuple(source.surfaces([line])[0]), layers)
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
-        """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of
-        about the same length together."""
+        """Yield the numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those
+        of about the same length together."""
         return by_length(np.maximum(data.source_lengths, data.target_lengths), TOKENS)
 
     def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> Tensor:
-        """Log-probability (nats) of each token of these targets given their sources, (T, B), 0 in
-        padding."""
-        return self.score_tensors(
-            *pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device)
-        )
+        """Return the log-probability (nats) of each token of these targets given their sources,
+        (T, B), 0 in padding."""
+        boundary_id = self.codec.target.boundary_id
+        return self.score_tensors(*pair_tensors(data, chosen_B, boundary_id, self.device))
 
     def score_tensors(
         self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor
     ) -> Tensor:
-        """The same of tensors as :func:`rnnlm.tasks.seq2seq.batches.pair_tensors` makes them."""
+        """Score like :meth:`score_pairs`, given what
+        :func:`rnnlm.tasks.seq2seq.batches.pair_tensors` returns."""
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
             features_TBE, _, _ = self.network.decode(inputs_TB, memory, state)
             return self.network.score_features(features_TBE, targets_TB)
 
     def attention(self, data: PairedData, chosen_B: np.ndarray) -> list[np.ndarray]:
-        """The attention weights of each pair, (T, S): how much each token of the target, `</s>` the
-        last, looked at each token of the source, `</s>` the last; each row sums to 1. Empty, (T,
-        0), without attention."""
+        """Return the attention weights of each pair, (T, S): how much each token of the target,
+        `</s>` the last, looked at each token of the source, `</s>` the last; each row sums to 1.
+        Empty, (T, 0), without attention."""
         sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
             data, chosen_B, self.codec.target.boundary_id, self.device
         )
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
             _, weights_TBS, _ = self.network.decode(inputs_TB, memory, state)
-        lengths = zip(
-            (targets_TB != PADDING).sum(dim=0).tolist(), lengths_1B[0].tolist(), strict=True
-        )
+
+        # Cut the padding off.
+        target_lengths = (targets_TB != PADDING).sum(dim=0).tolist()
         if weights_TBS is None:
-            return [np.zeros((T, 0), dtype=np.float32) for T, _ in lengths]
+            return [np.zeros((T, 0), dtype=np.float32) for T in target_lengths]
         weights = weights_TBS.float().cpu().numpy()
+        lengths = zip(target_lengths, lengths_1B[0].tolist(), strict=True)
         return [weights[:T, row, :S] for row, (T, S) in enumerate(lengths)]
 
 
 def array_shapes(
     settings: Mapping[str, Any], codec: PairCodec, stored: Shapes | None = None
 ) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
-    nothing.
-
-    Raises:
-        ModelError: the settings are not valid.
-    """
+    """Return the (safetensors type, shape) of each array that a model of these settings has, by
+    name. Nothing is allocated."""
     with torch.device("meta"):
         network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    return {
-        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
-        for name, tensor in network.state_dict().items()
-    }
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        shapes[name] = _TYPES[tensor.dtype], tuple(tensor.shape)
+    return shapes
 
 
 def from_arrays(
-    settings: Mapping[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str,
+    settings: Mapping[str, Any],
+    codec: PairCodec,
+    arrays: dict[str, np.ndarray],
+    device: str,
     fingerprint: str | None,
     parts: Sequence[LanguageModel] = (),
-) -> Seq2SeqModel:  # fmt: skip
-    """The model whose `to_arrays()` gave `arrays`, on `device`.
-
-    Raises:
-        DeviceError: the device is not available.
-    """
+) -> Seq2SeqModel:
+    """Restore the model whose `to_arrays()` gave `arrays`, on `device`."""
     target = resolve_device(device)
     with torch.device("meta"):
         network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=True)
     return Seq2SeqModel(network.to(target).eval(), codec, fingerprint=fingerprint)

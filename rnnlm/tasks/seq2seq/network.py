@@ -1,5 +1,5 @@
-"""An encoder-decoder (Sutskever et al. 2014; Cho et al. 2014) with attention (Bahdanau et al. 2015;
-Luong et al. 2015).
+"""The network of an encoder-decoder (Sutskever et al. 2014; Cho et al. 2014) with attention
+(Bahdanau et al. 2015; Luong et al. 2015).
 
 Shapes: S source time, T target time, M sources, B rows, E width of the features, V target
 vocabulary. Time comes first, as the recurrent kernels want it. What a row gives is the same alone
@@ -41,7 +41,7 @@ from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 # Without attention a_t = h_t, through a linear map where the output layer is tied to word vectors
 # of another width. Shapes: T target time, B rows, E width of the word vectors, D of h, F of a.
 
-# of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
+# Of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F).
 DecoderState = tuple[Tensor, ...]
 
 
@@ -52,177 +52,170 @@ class Decoder(nn.Module):
         super().__init__()
         self.settings = settings
         layers = settings.decoder
-        width, memory_width, features = (
-            layers.output_width,
-            settings.output_width,
-            settings.features_width,
-        )
-        # else what is dropped is drawn before the first step
-        draws_itself = not settings.input_feeding
-        self.body = RecurrentStack(
-            layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0)
-        )
+        width, features = layers.output_width, settings.features_width
+        # With input feeding the layers draw no dropout: it is drawn before the first step.
+        if settings.input_feeding:
+            layers = replace(layers, weight_drop=0.0, dropout_between=0.0)
+        self.body = RecurrentStack(layers)
         self.attention = self.combination = None
         self.projection: nn.Module = nn.Identity()
         if settings.attention:
-            self.attention = Attention(
-                settings.attention, width, memory_width, settings.compared_width
-            )
-            self.combination = nn.Linear(width + memory_width, features, bias=False)
+            seen = settings.output_width
+            self.attention = Attention(settings.attention, width, seen, settings.compared_width)
+            self.combination = nn.Linear(width + seen, features, bias=False)
         elif width != features:
             self.projection = nn.Linear(width, features)
 
     def forward(
         self, x_TBE: Tensor, memory: Memory, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
+        """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last
+        word."""
         if self.settings.input_feeding:
             return self._fed(x_TBE, memory, state)
-        is_one = len(x_TBE) == 1 and not self.training and not torch.is_grad_enabled()
-        h_TBD, after = one_step(self.body, x_TBE, state) if is_one else self.body(x_TBE, state)
+        # Decoding takes single steps, for which there is a faster way.
+        if len(x_TBE) == 1 and not self.training and not torch.is_grad_enabled():
+            h_TBD, after = one_step(self.body, x_TBE, state)
+        else:
+            h_TBD, after = self.body(x_TBE, state)
         if self.attention is None:
             return self.projection(h_TBD), None, after
         return *self.look(h_TBD, memory), after
 
     def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
+        """Return a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
         assert self.attention is not None and self.combination is not None
         context_TBH, weights_TBS = self.attention(h_TBD, memory)
-        return torch.tanh(
-            self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))
-        ), weights_TBS
+        both_TBC = torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2)
+        return torch.tanh(self.combination(both_TBC)), weights_TBS
 
     def _fed(
         self, x_TBE: Tensor, memory: Memory, state: DecoderState
     ) -> tuple[Tensor, Tensor, DecoderState]:
         assert self.attention is not None and self.combination is not None
         drawn = draw(self.body, self.settings, x_TBE)
+        # The loop is for windows, and has one source for each row.
         if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
             return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
-        given = zip(drawn.weights, self.body.layers, strict=True)
-        recurrent = [its.get("weight_hh", layer.get_parameter("weight_hh")) for its, layer in given]
-        masks = (drawn.fed_TBF, *drawn.between_TBX)
-        return run(
-            make_loop(
-                self.body,
-                self.attention,
-                self.combination.weight,
-                x_TBE,
-                memory,
-                state,
-                recurrent,
-                masks,
-            )
+        recurrent = []
+        for weights, layer in zip(drawn.weights, self.body.layers, strict=True):
+            recurrent.append(weights.get("weight_hh", layer.get_parameter("weight_hh")))
+        loop = make_loop(
+            self.body,
+            self.attention,
+            self.combination.weight,
+            x_TBE,
+            memory,
+            state,
+            recurrent,
+            (drawn.fed_TBF, *drawn.between_TBX),
         )
+        return run(loop)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
         yield from self.body.matrices()
         for module in (self.attention, self.combination, self.projection):
             if module is not None:
-                yield from (
-                    (weight, "input", 1)
-                    for name, weight in module.named_parameters()
-                    if not name.endswith("bias")
-                )
+                for name, weight in module.named_parameters():
+                    if not name.endswith("bias"):
+                        yield weight, "input", 1
 
 
-# ---- network
+# ---- The whole network.
 
 __all__ = ["DecoderState", "Memory", "Seq2SeqNetwork", "make_network"]
 
 
 class Seq2SeqNetwork(LayeredNetwork):
-    """Reads sources, then targets word by word. Where one vocabulary is tied on both sides the
-    source has no vectors of its own."""
+    """A network that reads sources, then targets word by word. Where both sides share their vectors
+    the source has none: those of the target are read."""
 
     def __init__(self, settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer) -> None:
         super().__init__()
         self.settings = settings
         self.source_boundary, self.target_boundary = source.boundary_id, target.boundary_id
-        self.source_words = (
-            WordInput(settings, source) if settings.tied_embeddings != "all" else None
-        )
+        self.source_words: WordInput | None = None
+        if settings.tied_embeddings != "all":
+            self.source_words = WordInput(settings, source)
         self.encoder = Encoder(settings)
         self.target_words = WordInput(settings.target_words, target)
         self.decoder = Decoder(settings)
         self.bridge = Bridge(settings, self.decoder.body.layers)
-        self.output = SoftmaxOutput(
-            target.size, settings.features_width, tied=bool(settings.tied_embeddings)
-        )
+        is_tied = bool(settings.tied_embeddings)
+        self.output = SoftmaxOutput(target.size, settings.features_width, tied=is_tied)
 
     def bodies(self) -> dict[str, nn.Module]:
         return {"encoder ": self.encoder.body, "decoder ": self.decoder.body}
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
-        """What the decoder sees of sources, and its state before the first word. The ids of padding
-        may be any."""
-        x_SME = self._source_vectors(
-            sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary)
-        )
+        """Return what the decoder sees of sources, and its state before the first word. The ids of
+        padding may be any."""
+        is_word_SM = is_word(len(sources_SM), lengths_M)
+        x_SME = self._source_vectors(sources_SM.masked_fill(~is_word_SM, self.source_boundary))
         y_SMH, last = self.encoder(x_SME, lengths_M)
         attention = self.decoder.attention
         memory = Memory(y_SMH, None if attention is None else attention.key(y_SMH), lengths_M)
+
+        # Input feeding begins with an attentional vector of zeros.
         state = self.bridge(y_SMH, last, lengths_M)
-        if width := self.settings.fed_width:
-            state = (*state, y_SMH.new_zeros((1, y_SMH.shape[1], width)))
+        if self.settings.input_feeding:
+            fed_1MF = y_SMH.new_zeros((1, y_SMH.shape[1], self.settings.fed_width))
+            state = (*state, fed_1MF)
         return memory, state
 
     def source_layers(self, sources_SM: Tensor, lengths_M: Tensor) -> list[Tensor]:
-        """What is read of each token of sources, (S, M, E), what each layer of the encoder gives,
-        [forward; backward], the lowest first, and the encoder's outputs, (S, M, H). What stands in
-        padding means nothing."""
+        """Return what is read of each token of sources, (S, M, E), what each layer of the encoder
+        gives, [forward; backward], the lowest first, and the encoder's outputs, (S, M, H). Values
+        in padding mean nothing."""
         x_SME = self._source_vectors(sources_SM)
         y_SMH, layers = self.encoder.read(x_SME, lengths_M)
         return [x_SME, *layers, y_SMH]
 
     def trace_source(self, source_S1: Tensor) -> tuple[NamedLayer, ...]:
-        """What the encoder's layers do at each token of one source, `</s>` at its end."""
+        """Trace what the encoder's layers do at each token of one source, `</s>` at its end."""
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
-        return self._drop_input(
-            (self.target_words if self.source_words is None else self.source_words)(sources_SM)
-        )
+        words = self.target_words if self.source_words is None else self.source_words
+        return self._drop_input(words(sources_SM))
 
     def decode(
         self, inputs_TB: Tensor, memory: Memory, state: DecoderState
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """What the output layer reads after each input (T, B, E), the weights of attention (T, B,
-        S), None without attention, and the state after the last input. Rows stand by source, as
-        many for each one. Negative ids are padding."""
-        x_TBE = self._drop_input(
-            self.target_words(inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary))
-        )
+        """Return what the output layer reads after each input (T, B, E), the weights of attention
+        (T, B, S), None without attention, and the state after the last input. Rows are grouped by
+        source, as many for each one. Negative ids are padding."""
+        settings = self.settings
+        inputs_TB = inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary)
+        x_TBE = self._drop_input(self.target_words(inputs_TB))
         a_TBE, weights_TBS, state = self.decoder(x_TBE, memory, state)
-        return (
-            dropout(
-                a_TBE, self.settings.dropout_output, self.training, self.settings.locked_dropout
-            ),
-            weights_TBS,
-            state,
-        )
+        a_TBE = dropout(a_TBE, settings.dropout_output, self.training, settings.locked_dropout)
+        return a_TBE, weights_TBS, state
 
     def loss(
-        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, targets_TB: Tensor,
+        self,
+        sources_SB: Tensor,
+        lengths_B: Tensor,
+        inputs_TB: Tensor,
+        targets_TB: Tensor,
         label_smoothing: float = 0.0,
         own_words: float = 0.0,
-    ) -> Tensor:  # fmt: skip
-        """What training minimises, in nats: a mean over the targets that are not -1.
+    ) -> Tensor:
+        """Return what training minimises, in nats: a mean over the targets that are not -1.
 
         label_smoothing: e of (1 - e) nll + e (mean over V of nll) (Szegedy et al. 2016, section 7).
-        own_words: with that chance an input, but for the first, is the token that the network,
+        own_words: with that chance an input other than the first is the token that the network,
         without dropout, finds likeliest after the inputs before it (Bengio et al. 2015); no
         gradient flows through that choice.
         """
         if own_words:
             inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_words)
         features_TBE, _, _ = self.decode(inputs_TB, *self.encode(sources_SB, lengths_B))
-        features_NE, targets_N = (
-            features_TBE.flatten(0, 1),
-            self.target_words.known(targets_TB).flatten(),
-        )
-        if targets_N.device.type == "cpu":  # where looking for padding waits for no device
+        features_NE = features_TBE.flatten(0, 1)
+        targets_N = self.target_words.known(targets_TB).flatten()
+        # On a GPU looking for padding would wait.
+        if targets_N.device.type == "cpu":
             features_NE, targets_N = without_padding(features_NE, targets_N)
         weight_VE = self.output.weight if self.tied_VE is None else self.tied_VE
         loss: Tensor = LinearCrossEntropy.apply(
@@ -231,17 +224,15 @@ class Seq2SeqNetwork(LayeredNetwork):
         return loss
 
     def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
-        """Log-probability (nats) of each target, (T, B), 0 where it is padding."""
+        """Return the log-probability (nats) of each target, (T, B), 0 where it is padding."""
         targets_N = self.target_words.known(targets_TB).flatten()
-        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(
-            targets_TB.shape
-        )
+        logprob_N = self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE)
+        return logprob_N.view(targets_TB.shape)
 
     def predict_features(self, features_TBE: Tensor) -> Tensor:
-        """Log-probabilities (nats) of every next token, (T, B, V)."""
-        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(
-            *features_TBE.shape[:2], -1
-        )
+        """Return the log-probabilities (nats) of every next token, (T, B, V)."""
+        logprob_NV = self.output.predict(features_TBE.flatten(0, 1), self.tied_VE)
+        return logprob_NV.view(*features_TBE.shape[:2], -1)
 
     @property
     def tied_VE(self) -> Tensor | None:
@@ -249,8 +240,8 @@ class Seq2SeqNetwork(LayeredNetwork):
         return self.target_words.weight if self.settings.tied_embeddings else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised; word vectors
-        and output layer apart."""
+        """Yield (weights, what they multiply, blocks stacked in them), to be initialised, without
+        word vectors and output layer."""
         for module in (self.encoder, self.bridge, self.decoder):
             yield from module.matrices()
 
@@ -262,10 +253,11 @@ class Seq2SeqNetwork(LayeredNetwork):
     def _with_own_words(
         self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float
     ) -> Tensor:
-        """The inputs, some of them replaced by what the network finds likeliest after those before
-        them, as they are then."""
+        """Replace some of the inputs by what the network finds likeliest after those before them,
+        replaced ones among them."""
         is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
-        was_training, read = self.training, [inputs_TB[0]]
+        read = [inputs_TB[0]]
+        was_training = self.training
         self.eval()
         with torch.no_grad():
             memory, state = self.encode(sources_SB, lengths_B)
@@ -278,18 +270,13 @@ class Seq2SeqNetwork(LayeredNetwork):
 
 
 def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer) -> Seq2SeqNetwork:
-    """A network with random weights as the settings ask for, whose output layer begins at the
-    target's unigram distribution.
-
-    Raises:
-        SettingsError: an initialisation does not fit its weights.
-    """
+    """Make a network with random weights as the settings ask for. Its output layer begins at the
+    target's unigram distribution."""
     network = Seq2SeqNetwork(settings, source, target)
     if target.counts_V is not None:
         network.output.arrange(torch.from_numpy(target.counts_V))
-    start_weights(
-        settings, network.matrices(), network.output.matrices(), network.target_words.weight
-    )
+    words_VE, outputs = network.target_words.weight, network.output.matrices()
+    start_weights(settings, network.matrices(), outputs, words_VE)
     if network.source_words is not None:
         start_weights(settings, (), (), network.source_words.weight)
     return network
@@ -303,8 +290,7 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
 
 
 class Encoder(nn.Module):
-    """What stands before the decoder: a vector for each token of a source, whatever stands in
-    padding."""
+    """A vector for each token of a source, whatever its padding holds."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
@@ -314,9 +300,9 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L),
-        [forward; backward]: at the last token of each source, and of the backward direction at its
-        first."""
+        """Return the outputs (S, M, H), zeros in padding, and of each layer the last hidden states
+        (M, L), [forward; backward]: at the last token of each source, and of the backward direction
+        at its first."""
         y_SMH, layers = self.read(x_SME, lengths_M)
         at_1M1 = (lengths_M - 1).view(1, -1, 1)
         last = []
@@ -327,16 +313,10 @@ class Encoder(nn.Module):
         return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
 
     def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands
-        in padding means nothing."""
-        return (
-            self.body.read(x_SME, lengths_M)
-            if isinstance(self.body, BidirectionalStack)
-            else self._onwards(x_SME)
-        )
-
-    def _onwards(self, x_SME: Tensor) -> tuple[Tensor, list[Tensor]]:
-        assert isinstance(self.body, RecurrentStack)
+        """Return the outputs (S, M, H), and what each layer gives by itself, [forward; backward].
+        Values in padding mean nothing."""
+        if isinstance(self.body, BidirectionalStack):
+            return self.body.read(x_SME, lengths_M)
         layers = []
         for number, layer in enumerate(self.body.layers):
             x_SME = self.body.drop_between(number, x_SME)
@@ -346,87 +326,82 @@ class Encoder(nn.Module):
         return x_SME, layers
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
         return self.body.matrices()
 
 
 class Bridge(nn.Module):
-    """The decoder's first state: each h and c of each of its layers is tanh(W s + b), with W and b
-    of its own, and s
+    """The decoder's first state: each h and c of each of its layers is tanh(W s + b), with another
+    W and b each, and s
 
     last: the last hidden states of the encoder's layer of the same height; layers above its highest
     one read that, and a decoder of fewer layers reads the highest ones. The recurrent kernels do
-    not give the cells at each row's own end, so that cells begin from hidden states, too; mean: the
+    not give the cells at each row's end, so that cells begin from hidden states, too; mean: the
     mean of the encoder's outputs over the source's tokens (Sennrich et al. 2017).
 
     Without a bridge the first state is zero; so are the earlier inputs that a QRNN reads.
+
+    below: for each part of the state, the encoder's layer that it reads. shapes: whether it is a
+    hidden state or a cell, and its (places, width).
     """
 
     def __init__(self, settings: Seq2SeqSettings, layers: Sequence[Layer]) -> None:
         super().__init__()
-        self.kind, highest = settings.bridge, len(settings.widths) - 1
-        self.shapes = [
-            (place < layer.states, shape)
-            for layer in layers
-            for place, shape in enumerate(layer.state_shapes())
-        ]
+        self.kind = settings.bridge
+        self.shapes: list[tuple[bool, tuple[int, int]]] = []
+        self.below: list[int] = []
+        linears = []
+        highest = len(settings.widths) - 1
         above = max(0, len(settings.widths) - len(layers))
-        self.below = [
-            min(number + above, highest)
-            for number, layer in enumerate(layers)
-            for _ in layer.state_shapes()
-        ]
-        read = [
-            settings.directions * settings.widths[each]
-            if self.kind == "last"
-            else settings.output_width
-            for each in self.below
-        ]
-        linears = [
-            nn.Linear(E, shape[1])
-            for E, (is_hidden, shape) in zip(read, self.shapes, strict=True)
-            if self.kind and is_hidden
-        ]
-        # a list of modules does not say of which
+        for number, layer in enumerate(layers):
+            below = min(number + above, highest)
+            reads = settings.output_width
+            if self.kind == "last":
+                reads = settings.directions * settings.widths[below]
+            for place, shape in enumerate(layer.state_shapes()):
+                is_hidden = place < layer.states
+                self.below.append(below)
+                self.shapes.append((is_hidden, shape))
+                if self.kind and is_hidden:
+                    linears.append(nn.Linear(reads, shape[1]))
+        # The type of a list of modules does not say of which.
         self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(self, y_SMH: Tensor, last: list[Tensor], lengths_M: Tensor) -> State:
-        """The first state, in the type of the outputs. y_SMH: the encoder's outputs, zeros in
-        padding. last: of each layer."""
+        """Return the first state, in the type of the outputs. y_SMH: the encoder's outputs, zeros
+        in padding. last: of each layer."""
         maps, state = iter(self.maps), []
         mean_MH = y_SMH.sum(dim=0) / lengths_M.unsqueeze(1) if self.kind == "mean" else None
         for below, (is_hidden, (places, width)) in zip(self.below, self.shapes, strict=True):
             if self.kind and is_hidden:
-                state.append(
-                    torch.tanh(next(maps)(last[below] if mean_MH is None else mean_MH))
-                    .to(y_SMH.dtype)
-                    .unsqueeze(0)
-                )
+                read_MX = last[below] if mean_MH is None else mean_MH
+                part_MX = torch.tanh(next(maps)(read_MX))
+                state.append(part_MX.to(y_SMH.dtype).unsqueeze(0))
             else:
                 state.append(y_SMH.new_zeros((places, y_SMH.shape[1], width)))
         return tuple(state)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        """Yield (weights, what they multiply, blocks stacked in them), to be initialised."""
         return ((each.weight, "input", 1) for each in self.maps)
 
 
 # ---- Input feeding (Luong et al. 2015, section 3.3): each step reads the attentional vector of the
 # step before beside its word.
 #
-# So the steps wait for each other, layers and attention alike. What dropout draws is drawn for the
-# whole window before the first step. Shapes: T target time, B rows, E width of the word vectors, D
-# of the layers' states h, F of attentional vectors a, S source time.
+# So the steps wait for each other, layers and attention alike. Dropout is drawn for the whole
+# window before the first step. Shapes: T target time, B rows, E width of the word vectors, D of the
+# layers' states h, F of attentional vectors a, S source time.
 
-# h and the memory to a and the weights of attention
+# From h and the memory to a and the weights of attention.
 Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What dropout drew for a window. fed_TBF: what the fed vectors are multiplied by, and
-    between_TBX: what each layer above the lowest one reads, None: nothing is dropped. weights: of
-    each layer those that differ from its own, by name."""
+    """What dropout drew for a window. fed_TBF: factors of the fed vectors. between_TBX: factors of
+    what each layer above the lowest one reads. None: nothing is dropped. weights: of each layer
+    those with dropped elements, by name."""
 
     fed_TBF: Tensor | None
     between_TBX: tuple[Tensor | None, ...]
@@ -434,42 +409,39 @@ class Drawn:
 
 
 def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Drawn:
-    """What is dropped of a window of these word vectors."""
-    layers, T, B = body.layers, *x_TBE.shape[:2]
+    """Draw what is dropped of a window of these word vectors."""
+    layers = body.layers
+    T, B, _ = x_TBE.shape
 
     def mask(p: float, width: int) -> Tensor | None:
         if not body.training or not p:
             return None
-        return dropout(
-            layers[0].weight_ih.new_ones((T, B, width)), p, True, settings.locked_dropout
-        )
+        ones_TBX = layers[0].weight_ih.new_ones((T, B, width))
+        return dropout(ones_TBX, p, True, settings.locked_dropout)
 
     def weights(layer: Layer) -> dict[str, Tensor]:
+        if not body.training or not settings.weight_drop:
+            return {}
+        # A QRNN has no recurrent weights: those of its convolution are dropped.
         name = "weight_ih" if isinstance(layer, QuasiRecurrentLayer) else "weight_hh"
-        return (
-            {name: dropout(layer.get_parameter(name), settings.weight_drop, True)}
-            if body.training and settings.weight_drop
-            else {}
-        )
+        return {name: dropout(layer.get_parameter(name), settings.weight_drop, True)}
 
     between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
-    return Drawn(
-        mask(settings.dropout_input, settings.fed_width), between, tuple(map(weights, layers))
-    )
+    fed_TBF = mask(settings.dropout_input, settings.fed_width)
+    return Drawn(fed_TBF, between, tuple(map(weights, layers)))
 
 
 def read_step_by_step(
     body: RecurrentStack, x_TBE: Tensor, memory: Memory, state: State, look: Look, drawn: Drawn
 ) -> tuple[Tensor, Tensor, State]:
-    """a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The layers
-    of `body` drop nothing themselves."""
+    """Return a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The
+    layers of `body` drop nothing themselves."""
     *layers, fed_1BF = state
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):
         read_1BF = fed_1BF if drawn.fed_TBF is None else fed_1BF * drawn.fed_TBF[t]
-        h_1BD, layers = _layers(
-            body, torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2), layers, drawn, t
-        )
+        x_1BX = torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2)
+        h_1BD, layers = _layers(body, x_1BX, layers, drawn, t)
         a_1BF, weights_1BS = look(h_1BD, memory)
         fed_1BF = a_1BF.to(state[-1].dtype)
         features.append(a_1BF)
@@ -480,20 +452,22 @@ def read_step_by_step(
 def _layers(
     body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Drawn, t: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """What the layers make of one step, and their state after it."""
+    """Return what the layers make of one step, and their state after it."""
     after: list[Tensor] = []
-    for number, (layer, weights) in enumerate(zip(body.layers, drawn.weights, strict=True)):
-        if number and (mask_TBX := drawn.between_TBX[number - 1]) is not None:
+    masks = (None, *drawn.between_TBX)
+    for number, layer in enumerate(body.layers):
+        mask_TBX, weights = masks[number], drawn.weights[number]
+        if mask_TBX is not None:
             x_1BX = x_1BX * mask_TBX[t]
-        own = tuple(state[len(after) : len(after) + len(layer.state_shapes())])
+        end = len(after) + len(layer.state_shapes())
+        own = tuple(state[len(after) : end])
+        # Weights with dropped elements replace the layer's; decoding has a faster step.
         if weights:
             y_1BD, own = functional_call(layer, weights, (x_1BX, own))
+        elif torch.is_grad_enabled() or body.training:
+            y_1BD, own = layer(x_1BX, own)
         else:
-            y_1BD, own = (
-                layer(x_1BX, own)
-                if torch.is_grad_enabled() or body.training
-                else layer_step(layer, x_1BX, own)
-            )
+            y_1BD, own = layer_step(layer, x_1BX, own)
         after += own
         x_1BX = body.connect(number, x_1BX, y_1BD)
     return x_1BX, after

@@ -1,4 +1,4 @@
-"""Translation from outside: the settings of decoding, its results, pictures of attention."""
+"""The results of decoding, and plots of attention."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +37,16 @@ class Attention:
         return tuple(self.weights.argmax(axis=1).tolist())
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm translate --json --attention` prints of it."""
-        weights = [[round(weight, DIGITS) for weight in row] for row in self.weights.tolist()]
-        return {"source_tokens": list(self.source_tokens),
-                "target_tokens": list(self.target_tokens),
-                "most_attended": list(self.most_attended), "weights": weights}  # fmt: skip
+        """Return what `rnnlm translate --json --attention` prints of it."""
+        weights = []
+        for row in self.weights.tolist():
+            weights.append([round(weight, DIGITS) for weight in row])
+        return {
+            "source_tokens": list(self.source_tokens),
+            "target_tokens": list(self.target_tokens),
+            "most_attended": list(self.most_attended),
+            "weights": weights,
+        }
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,17 @@ class Translation:
     attention: Attention | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm translate --json` prints of it."""
-        found: dict[str, Any] = {"text": self.text, "logprob_nats": self.logprob_nats,
-                                 "score": self.score, "tokens": self.tokens,
-                                 "complete": self.complete}  # fmt: skip
-        return found if self.attention is None else found | {"attention": self.attention.to_dict()}
+        """Return what `rnnlm translate --json` prints of it."""
+        found: dict[str, Any] = {
+            "text": self.text,
+            "logprob_nats": self.logprob_nats,
+            "score": self.score,
+            "tokens": self.tokens,
+            "complete": self.complete,
+        }
+        if self.attention is not None:
+            found["attention"] = self.attention.to_dict()
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,11 +93,11 @@ class TranslatedLine:
 
     @property
     def text(self) -> str:
-        """The first of them; "" where there is none."""
+        """The text of the first hypothesis; "" where there is none."""
         return self.hypotheses[0].text if self.hypotheses else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
+        """Return what `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
         return {
             "utt": self.number,
             "source": self.source,
@@ -95,7 +106,7 @@ class TranslatedLine:
         }
 
 
-# ---- Attention as a figure: the tokens of a source below, those of the line beside, and how much
+# ---- A plot of attention: the tokens of a source below, those of the line beside, and how much
 # each looked at each.
 
 MOST_TOKENS = 120  # of a side
@@ -104,10 +115,9 @@ INCHES_PER_TOKEN, SMALLEST, MARGIN = 0.22, 2.0, 1.6
 
 
 def plot_attention(attention: Attention, path: str | Path | None = None) -> "Figure":
-    """A matplotlib figure of what each token of a line (a row, the first one at the top) looked at
-    in its source (a column): white is nothing, black is all. The first 120 tokens of a side are
-    drawn; a notice says so where there are more. path: also write the figure there; .svg, .png or
-    .pdf.
+    """Plot what each token of a line (a row, the first one at the top) looked at in its source (a
+    column): white is nothing, black is all. The first 120 tokens of a side are drawn; a notice says
+    so where there are more. path: also write the figure there; .svg, .png or .pdf.
 
     Raises:
         UsageError: `path` has another suffix. OutputError: it cannot be written.
@@ -116,16 +126,14 @@ def plot_attention(attention: Attention, path: str | Path | None = None) -> "Fig
         plotting.check_path(Path(path))
     if max(attention.weights.shape) > MOST_TOKENS:
         notice(f"the plot shows the first {MOST_TOKENS} tokens")
-    source, target = (
-        _labels(tokens) for tokens in (attention.source_tokens, attention.target_tokens)
-    )
-    width, height = (
-        max(SMALLEST, INCHES_PER_TOKEN * len(tokens)) + MARGIN for tokens in (source, target)
-    )
+
+    # A cell has the same size in each plot, so that labels fit.
+    source, target = _labels(attention.source_tokens), _labels(attention.target_tokens)
+    width = max(SMALLEST, INCHES_PER_TOKEN * len(source)) + MARGIN
+    height = max(SMALLEST, INCHES_PER_TOKEN * len(target)) + MARGIN
     figure, axes = plotting.new_figure("", "source", "target", width, height)
-    image = axes.imshow(
-        attention.weights[:MOST_TOKENS, :MOST_TOKENS], cmap="Greys", vmin=0, vmax=1, aspect="equal"
-    )
+    weights = attention.weights[:MOST_TOKENS, :MOST_TOKENS]
+    image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(len(source)), source, rotation=90)
     axes.set_yticks(range(len(target)), target)
     axes.grid(False)
@@ -136,8 +144,11 @@ def plot_attention(attention: Attention, path: str | Path | None = None) -> "Fig
 
 
 def _labels(tokens: tuple[str, ...]) -> list[str]:
-    shown = ["\u2423" if token == " " else visible(token) for token in tokens[:MOST_TOKENS]]
-    return [
-        token if len(token) <= LONGEST_TOKEN else token[: LONGEST_TOKEN - 1] + "\u2026"
-        for token in shown
-    ]
+    """Return the first tokens as they are shown: spaces visible, long ones cut."""
+    labels = []
+    for token in tokens[:MOST_TOKENS]:
+        label = "\u2423" if token == " " else visible(token)
+        if len(label) > LONGEST_TOKEN:
+            label = label[: LONGEST_TOKEN - 1] + "\u2026"
+        labels.append(label)
+    return labels

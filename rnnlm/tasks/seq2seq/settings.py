@@ -139,6 +139,8 @@ class Seq2SeqSettings(RecurrentSettings):
                 "set tokenizer=char to read characters",
             )
         super().__post_init__()
+
+        # The decoder has to learn something of its source.
         if not self.attention and not self.bridge:
             what = "attention = none and bridge = none hide the source from the decoder"
             raise SettingsError(what, hint="set bridge=last or mean, or attention=general")
@@ -149,6 +151,8 @@ class Seq2SeqSettings(RecurrentSettings):
                 why,
                 "set attention=general, or input_feeding=false",
             )
+
+        # Vectors that are compared or shared have one width.
         if self.attention == "dot" and self.decoder.output_width != self.output_width:
             why = (
                 f"the encoder gives {self.output_width} numbers for each token, the "
@@ -206,10 +210,11 @@ class Seq2SeqSettings(RecurrentSettings):
     def target_words(self) -> TargetWords:
         """How the target's words are read."""
         return TargetWords(
-            embedding_size=self.target_width, dropout_embedding=self.dropout_embedding,
+            embedding_size=self.target_width,
+            dropout_embedding=self.dropout_embedding,
             init_range=self.init_range,
             shared=bool(self.tied_embeddings),
-        )  # fmt: skip
+        )
 
     @property
     def decoder(self) -> RecurrentSettings:
@@ -229,13 +234,14 @@ class Seq2SeqSettings(RecurrentSettings):
 
 
 def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:
-    """The settings of an encoder-decoder that is not trained by a command, of values by name."""
+    """Make the settings of an encoder-decoder that is not trained by a command, from values by
+    name."""
     layer = Layer("the settings", {"model": model, **values})
     return resolve([Seq2SeqSettings, CELLS[model]], [layer]).make(Seq2SeqSettings)
 
 
 def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
-    """The settings of an encoder-decoder that a model folder stores."""
+    """Restore the settings of an encoder-decoder that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in CELLS:
         raise ModelError(
@@ -244,9 +250,9 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
     return from_stored(Seq2SeqSettings, settings, [CELLS[kind]])
 
 
-# ---- How an encoder-decoder is trained. Knows nothing of torch.
+# ---- How an encoder-decoder is trained.
 
-# is higher better
+# Whether a higher value of each metric is better.
 CRITERIA = {
     "bleu": True,
     "chrf": True,
@@ -291,17 +297,17 @@ class Seq2SeqFittingSettings(OptimizationSettings):
     ] = "loss"
 
 
-# ---- How the line that answers a source is searched for, and what is told of it.
+# ---- How lines are searched for, and what is returned of them.
 
 BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
 LengthFactor = Annotated[float, Meta(gt=0, le=1_000_000)]
-BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has but one line to rank
+BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has only one line to rank
 LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
 
 @dataclass(frozen=True)
 class DecodingSettings(Checked):
-    """What is searched for and told. Properties give what follows where a setting is none.
+    """What is searched for and returned. Properties resolve settings that are None.
 
     Raises:
         UsageError: the beam is narrower than `nbest`.
@@ -348,7 +354,7 @@ class DecodingSettings(Checked):
 
     @property
     def width(self) -> int:
-        """Of the beam."""
+        """The width of the beam."""
         return self.beam or self.nbest
 
     @property
@@ -359,7 +365,8 @@ class DecodingSettings(Checked):
         return BEAM_LENGTH_POWER if self.width > 1 else 0.0
 
     def limit(self, source_tokens: int) -> int:
-        """How many tokens a line may have whose source has so many, `</s>` counted in both."""
+        """Return how many tokens a line may have whose source has so many, `</s>` counted in
+        both."""
         return int(self.max_length * source_tokens) + LONGER
 
 
@@ -370,10 +377,10 @@ GREEDY = DecodingSettings()
 class PairOptions(Checked):
     """How pairs are read, and their sources decoded.
 
-    target: for each file one with its targets, where these are in files of their own; as many again
-    for each further reference. decode: whether sources are decoded (None: yes); else perplexity is
-    all that is found. decoding: how; None: greedily. reading: settings of
-    :class:`~rnnlm.text.pairs.ParallelSettings` that are not to be those of the training data.
+    target: for each file one with its targets, where these are in separate files; as many again for
+    each further reference. decode: whether sources are decoded (None: yes); else perplexity is all
+    that is measured. decoding: how; None: greedily. reading: settings of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data.
     """
 
     target: Sequence[str | Path] = ()
@@ -384,4 +391,6 @@ class PairOptions(Checked):
     @property
     def search(self) -> DecodingSettings | None:
         """How sources are decoded; None: not at all."""
-        return None if self.decode is False else self.decoding or GREEDY
+        if self.decode is False:
+            return None
+        return self.decoding or GREEDY

@@ -1,4 +1,4 @@
-"""Writing a line for each that is read, as a task: encoder-decoders."""
+"""Writing a line for each line that is read, as a task: encoder-decoders."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ _NO_STATE = "it has no state from which a decoder could go on"
 
 
 class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions]):
-    """Learning from pairs of a source and what is to be written for it."""
+    """Learning from pairs of a source and a target, the line that is to be written for it."""
 
     name = "seq2seq"
     what = "an encoder-decoder"
@@ -154,20 +154,18 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         return {"source tokenizer": codec.source, "target tokenizer": codec.target}
 
     def described(self, codec: "PairCodec") -> dict[str, Any]:
-        sides = {
-            what.replace(" ", "_"): {
+        found: dict[str, Any] = {
+            "task": self.name,
+            "shared_vocabulary": codec.is_shared,
+            "spelled": codec.spelled,
+        }
+        for what, each in self.tokenizers(codec).items():
+            found[what.replace(" ", "_")] = {
                 "kind": each.name,
                 "size": each.size,
                 "fingerprint": each.fingerprint,
             }
-            for what, each in self.tokenizers(codec).items()
-        }
-        return {
-            "task": self.name,
-            "shared_vocabulary": codec.is_shared,
-            "spelled": codec.spelled,
-            **sides,
-        }
+        return found
 
     # ---- Measuring.
 

@@ -1,5 +1,5 @@
-"""The data of an encoder-decoder's training run: pairs read, held out, and encoded; and the figures
-at the end."""
+"""Read the data of an encoder-decoder's training run: pairs, those held out, and all of them as
+numbers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,26 +35,31 @@ TEXT_SETTINGS = (
 def open_texts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
-    the way goes into the settings: format and columns of the data, and the settings of given
+    """Read and encode the data of a :class:`rnnlm.training.request.Request`. What is found on the
+    way goes into the settings: format and columns of the data, and the settings of given
     tokenizers."""
+    # The training data say how the others are read, which may be in another format.
     names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
     resolved = _with_columns(train, resolved)
     settings = resolved.make(ParallelSettings)
-    if train.format == "parallel":  # other parts may be in another format
+    if train.format == "parallel":
         settings = replace(settings, format="auto")
-    valid, test = (
-        _read(names[part], settings, getattr(request, f"{part}_target"))
-        for part in ("valid", "test")
-    )
+    valid = _read(names["valid"], settings, request.valid_target)
+    test = _read(names["test"], settings, request.test_target)
+
+    # Without validation data, a share of the training data is held out for it.
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
-    if valid is None and (share := resolved.make(HoldoutSettings).holdout):
+    share = resolved.make(HoldoutSettings).holdout
+    if valid is None and share:
         train, valid, valid_is = _held_out(train, share)
-    codec, resolved = make_codec(
-        request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name}
-    )
+
+    # Tokenizers are made from the training data alone.
+    details = {"spelled": is_spelled(train), "column": train.source_name}
+    codec, resolved = make_codec(request, resolved, train, details)
     check_target(codec.target)
+
+    # Very long pairs would take the memory of a whole batch. All that is evaluated on is kept.
     longest = resolved.make(Seq2SeqFittingSettings).longest
     encoded = encode_pairs(codec, train, longest)
     if not encoded.sentences:
@@ -63,41 +68,46 @@ def open_texts(
             f"all have more than {longest:,} tokens",
             "raise longest",
         )
-    if left_out := sum(len(each.references) for each in train.pairs) - encoded.sentences:
+    left_out = sum(len(each.references) for each in train.pairs) - encoded.sentences
+    if left_out:
         notice(
             f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are "
             f"left out (longest={longest})"
         )
-    others = [None if each is None else encode_pairs(codec, each) for each in (valid, test)]
-    return Texts(resolved, PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
+    encoded_valid = None if valid is None else encode_pairs(codec, valid)
+    encoded_test = None if test is None else encode_pairs(codec, test)
+    data = PairTrainingData(codec, encoded, encoded_valid)
+    return Texts(resolved, data, valid_is, encoded_test)
 
 
 def is_spelled(text: ParallelText) -> bool:
-    """Whether the sources are spelled: letters split by spaces."""
-    return all(len(each) == 1 for pair in text.pairs for each in pair.source.split()) and any(
-        " " in each.source for each in text.pairs
-    )
+    """Return whether the sources are spelled: letters split by spaces."""
+    for pair in text.pairs:
+        if any(len(word) > 1 for word in pair.source.split()):
+            return False
+    return any(" " in pair.source for pair in text.pairs)
 
 
 def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The target files of the training text, one for each of its files."""
+    """Return the target files of the training text, one for each of its files."""
     return (files,) if files else ()
 
 
 def _read(
     names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]
 ) -> ParallelText | None:
-    """A text that is evaluated on; None where none is named. targets: files, each of them one
+    """Read a text that is evaluated on; None where none is named. targets: files, each of them one
     reference."""
     if not names:
         return None
-    if targets:  # which have no columns
+    # Files of targets have no columns.
+    if targets:
         settings = replace(settings, format="auto", column=None, target_column=None, delimiter=None)
     return read_pairs(names, settings, [(each,) for each in targets])
 
 
 def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
-    """The files of each part: those that are named, or those of a bundled corpus."""
+    """Return the files of each part: those that are named, or those of a bundled corpus."""
     names = {
         "train": request.text or (registry.task("seq2seq").usual_corpus,),
         "valid": request.valid,
@@ -116,10 +126,14 @@ def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
             f"{name} is a bundled corpus, which is trained on alone",
             hint=f"rnnlm train {name} --task seq2seq",
         )
-    return {
-        part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),)
-        for part in names
-    }
+
+    # Files that are named replace its other parts.
+    files = {}
+    for part in names:
+        files[part] = names[part]
+        if part == "train" or not names[part]:
+            files[part] = (str(getattr(corpus, part)),)
+    return files
 
 
 def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
@@ -133,23 +147,19 @@ def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:
-    """The text without a share of its sources, drawn at random, the same ones each time, and that
-    share. Pairs of one source stay together."""
+    """Return the text without a share of its sources, that share, and what it is. Sources are drawn
+    at random, the same ones each time; pairs of one source stay together."""
     sources = list(dict.fromkeys(each.source for each in text.pairs))
     count = round(len(sources) * share)
     if not count or count == len(sources):
         notice("there are too few pairs to hold some out for validation: the last weights are kept")
         return text, None, "none: there are too few pairs"
-    drawn = {
-        sources[place]
-        for place in np.random.default_rng(0).permutation(len(sources))[:count].tolist()
-    }
-    train, held_out = (
-        tuple(each for each in text.pairs if (each.source in drawn) == is_held)
-        for is_held in (False, True)
-    )
+    order = np.random.default_rng(0).permutation(len(sources)).tolist()
+    drawn = {sources[place] for place in order[:count]}
+    kept = tuple(pair for pair in text.pairs if pair.source not in drawn)
+    held = tuple(pair for pair in text.pairs if pair.source in drawn)
     return (
-        replace(text, pairs=train),
-        replace(text, pairs=held_out),
-        f"{len(held_out):,} pairs drawn at random, held out",
+        replace(text, pairs=kept),
+        replace(text, pairs=held),
+        f"{len(held):,} pairs drawn at random, held out",
     )

@@ -247,12 +247,12 @@ REFUSED = {
                             "brings target_tokenizer = word byte was"),
     "two vocabularies": (
         {"init_encoder_from": "f", "init_decoder_from": "char",
-         "flags": {"shared_vocabulary": True}}, "tokenizers of their own",
+         "flags": {"shared_vocabulary": True}}, "different tokenizers",
     ),
     "two sets of vectors": (
         {"init_encoder_from": "f", "init_decoder_from": "g",
          "flags": {"shared_vocabulary": True, "tied_embeddings": "all"}},
-        "word vectors of their own",
+        "different word vectors",
     ),
 }  # fmt: skip
 MODELS = {
