@@ -102,7 +102,7 @@ class Paired:
 
 
 def names() -> list[str]:
-    """All bundled corpora, sorted."""
+    """Return the names of all bundled corpora, sorted."""
     return sorted(FILES)
 
 
@@ -126,7 +126,7 @@ def words_of_text(name: str, file: str) -> int:
 
 
 def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Texts by their names: that of a corpus among `known` stands for its part `which`, unless
+    """Replace names of corpora that are among `known` by the files of their part `which`, unless
     there is a file of that name."""
     return tuple(
         str(part(name, which)) if name in known and not Path(name).exists() else name
@@ -160,13 +160,13 @@ def of_plain_text() -> list[str]:
 
 
 def named(name: str) -> str:
-    """How a corpus as a whole is named in what is kept of a run."""
+    """Return the name of a whole corpus in the records of a run."""
     return f"bundled corpus {name}"
 
 
 def title(source: str) -> str:
-    """How a text is named in a model's card: a bundled one by what it is, wherever it is installed;
-    others as they are given."""
+    """Return the name of a text in a model's card: for a bundled one its corpus, wherever it is
+    installed; for any other its path as given."""
     path = Path(source)
     return (
         f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source

@@ -73,7 +73,7 @@ settings.load_profile("rnnlm")
 
 
 def is_soak(config: pytest.Config) -> bool:
-    """Whether the long proofs are asked for."""
+    """Return whether the long proofs are asked for."""
     return bool(re.search(r"(?<!not )\bsoak\b", config.option.markexpr))
 
 

@@ -244,7 +244,7 @@ def phrase(language: str, form: str, when: date, pick: Callable[[list[str]], str
 
 
 def parts() -> dict[str, list[tuple[str, str]]]:
-    """(phrase, ISO form) of each row of each part. All chance comes from one seed."""
+    """Draw the (phrase, ISO form) rows of each part. All chance comes from one seed."""
     # the one method whose numbers are the same in all versions of Python
     chance = random.Random(SEED).random
     days, rows = list(range(FIRST.toordinal(), LAST.toordinal() + 1)), {}

@@ -184,7 +184,7 @@ class Writer:
 
 
 def parts() -> dict[str, list[tuple[str, str]]]:
-    """(label, text) of each row of each part. No text occurs twice."""
+    """Draw the (label, text) rows of each part. No text occurs twice."""
     writer, seen, rows = Writer(SEED), set(), {}
     for part, size in SIZES.items():
         rows[part] = []

@@ -28,7 +28,7 @@ TOKEN = re.compile(r"[()\[\]|]|<[^>]*>|\{[^}]*\}|[^\s()\[\]|<>{}]+")
 
 
 def read_grammar() -> dict[str, dict[str, list[str]]]:
-    """Of "values", "unseen" and "rule": the alternatives of each name."""
+    """Read the alternatives of each name, by kind ("values", "unseen", "rule")."""
     found: dict[str, dict[str, list[str]]] = {"values": {}, "unseen": {}, "rule": {}}
     for line in (FOLDER / "grammar.txt").read_text(encoding="utf-8").splitlines():
         if head := re.fullmatch(r"\[(values|unseen|rule) (\S+)\]", line):
@@ -56,8 +56,8 @@ class Writer:
         self.used: set[str] = set()
 
     def request(self, intent: str, unseen: float) -> tuple[list[str], list[str]]:
-        """Words and labels of a request; `unseen` is the share of values that train does not
-        have."""
+        """Draw the words and labels of a request. `unseen` is the share of values that train does
+        not have."""
         self.unseen, self.used = unseen, set()
         pairs = self.expand(self.pick(GRAMMAR["rule"][intent]))
         while pairs[-1][0] in (",", ":"):
@@ -158,7 +158,7 @@ class Writer:
 
 
 def parts() -> dict[str, list[tuple[str, str, str]]]:
-    """(intent, text, slots) of each row of each part. No text occurs twice."""
+    """Draw the (intent, text, slots) rows of each part. No text occurs twice."""
     writer, seen, rows = Writer(SEED), set(), {}
     for part, size in SIZES.items():
         intents = [intent for intent, share in SHARES.items() for _ in range(round(share * size))]

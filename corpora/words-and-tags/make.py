@@ -32,7 +32,7 @@ PART_OF = ("train", "train", "train", "train", "valid", "test")  # of six senten
 
 
 def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
-    """(text, words with their tags) of each sentence."""
+    """Return (text, words with their tags) of each sentence."""
     known = {
         line.replace(" ", ""): line for line in SOURCE.read_text(encoding="utf-8").splitlines()
     }

@@ -50,7 +50,8 @@ def test_models_that_are_none(rnnlm, here, name, why, command):
 
 
 def zero_2_kilobytes(folder):
-    """Of the embedding, as a bad disk would; the weights' file that is damaged."""
+    """Overwrite 2 KB of the embedding with zeros, as a bad disk would. Return the damaged file of
+    weights."""
     weights = next(folder.glob("weights-*"))
     data = weights.read_bytes()
     weights.write_bytes(data[:8000] + bytes(2048) + data[10_048:])

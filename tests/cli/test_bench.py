@@ -268,7 +268,7 @@ def test_growth_is_for_language_models(rnnlm):
 
 @pytest.fixture
 def without_kenlm(monkeypatch):
-    """Programs of KenLM that this machine may have are not found."""
+    """Hide KenLM's programs, which this machine may have."""
     found = shutil.which
     monkeypatch.setattr(
         growth.shutil,

@@ -15,7 +15,7 @@ LONG = 15  # more options than this in one list are not found
 
 
 def commands_below(group: click.Group, name: str) -> dict[str, click.Command]:
-    """All commands by their full names, those of groups within `group` too."""
+    """Return all commands by their full names, including those of groups within `group`."""
     found = {}
     for word in group.list_commands(None):
         command, full = group.get_command(None, word), f"{name}{word}"

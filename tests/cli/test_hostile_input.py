@@ -89,7 +89,7 @@ def test_every_command_meets_hostile_input():
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Each file, folder and link below `folder`, by name."""
+    """Return the content of each file, folder and link below `folder`, by name."""
     found = {}
     for path in sorted(folder.rglob("*")):
         what = (

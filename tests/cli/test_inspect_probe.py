@@ -14,7 +14,7 @@ DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Fewer penalties to choose from, and fewer resamples."""
+    """Save time: fewer penalties to choose from, and fewer resamples."""
     monkeypatch.setattr(probing, "PENALTIES", (0.01, 0.001))
     monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 

@@ -97,8 +97,8 @@ def test_pending_keys_are_read_before_more_work(desk):
 
 @pytest.fixture
 def terminal(models, here):
-    """`rnnlm generate --interactive` on a pseudo-terminal, and a way to read what it shows until
-    something stands there."""
+    """Yield `rnnlm generate --interactive` on a pseudo-terminal, and a function that reads what it
+    shows until a given text comes."""
     pty = pytest.importorskip("pty")
     try:
         master, slave = pty.openpty()

@@ -70,7 +70,7 @@ STORED = {"kn": "ngram", "lstm": "lstm", "tagger": "lstm", "slots": "lstm", "sev
 
 
 def build(place: Path) -> None:
-    """Tiny models of every task in a folder, and texts to measure them on."""
+    """Make tiny models of every task in a folder, and texts to evaluate them on."""
     lines = {"text.txt": TEXT, "known.txt": [each for each in LINES[:4] for _ in range(2)]}
     files = {name: "\n".join(each) + "\n" for name, each in lines.items()} | {
         "valid.conll": tiny_tasks.columns(tiny_tasks.VALID),
@@ -147,7 +147,7 @@ def grid_row(place: Path, name: str) -> dict[str, object]:
 
 
 def everything(place: Path) -> dict[str, object]:
-    """All that is held, by name."""
+    """Return all results, stored or printed, by name."""
     build(place)
     found: dict[str, object] = {}
     for name in STORED:
@@ -183,7 +183,8 @@ def plain(value: object, place: Path, key: str = "") -> object:
 
 
 def differences(found: object, expected: object, where: str = "") -> list[str]:
-    """Where two values differ: in types, names and their order, or by more than rounding."""
+    """List where two values differ: in types, in names and their order, or by more than
+    rounding."""
     if isinstance(expected, dict) and isinstance(found, dict):
         if list(found) != list(expected):
             return [f"{where}: {list(found)}, not {list(expected)}"]

@@ -97,7 +97,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(outcome, target: str) -> bool:
-    """Whether a command was refused, since this process is writing `target`."""
+    """Return whether a command was refused because this process is writing `target`."""
     said = (
         rf"error: another process is writing {re.escape(target)}\n  why: process {os.getpid()} on"
     )

@@ -7,8 +7,8 @@ import pytest
 
 @pytest.fixture(scope="module")
 def nbest(corpus_lines):
-    """Sixty utterances: the sentence itself is second, behind one with its words reversed; every
-    third time it is first."""
+    """Return sixty utterances. The sentence itself is second, behind one with its words reversed;
+    in every third utterance it is first."""
     lines = []
     for number, line in enumerate(corpus_lines[:60]):
         words = line.upper().split()

@@ -16,7 +16,7 @@ NOTHING = ("--budget", "1steps")
 
 @pytest.fixture
 def data(here):
-    """train.conll and valid.conll of spans, train.tsv of texts."""
+    """Write train.conll and valid.conll of spans, and train.tsv of texts."""
     for name, content in {
         "train.conll": columns(TRAIN),
         "valid.conll": columns(VALID),

@@ -18,7 +18,8 @@ def features(case: tuple) -> set[Hashable]:
 
 
 def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
-    """As many of the tests of one promise, from one of them on, as have all features."""
+    """Yield tests of one promise, beginning with one of them, until their cases have all
+    features."""
     seen: set[Hashable] = set()
     for item in items[first:] + items[:first]:
         own = features(item.callspec.params["case"])

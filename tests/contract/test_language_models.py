@@ -58,7 +58,7 @@ def adapted(kind: str, model):
     ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
 )  # fmt: skip
 def case(request):
-    """Name, settings and the model: as the registry makes it, or one around it."""
+    """Return name, settings and the model: the registry's, or one wrapped around it."""
     kind, name, settings = request.param
     if kind == "conditional":
         return (
@@ -79,8 +79,8 @@ def model(case):
 
 @pytest.fixture(scope="module")
 def batch(model) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text,
-    the boundary among them."""
+    """Return inputs_BT and targets_BT: three rows (or as many as the model takes) of eleven tokens
+    of the text, boundaries included."""
     ids = Lines(LINES).encode(model.tokenizer).ids.astype(np.int64)
     stream = np.concatenate([[model.tokenizer.boundary_id], ids])
     starts = [0, 7, 3][: model.max_rows]
@@ -90,7 +90,8 @@ def batch(model) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def one_thread_each():
-    """Of torch, for each thread of ours: those of eight would wait for each other."""
+    """Limit torch to one thread for each of our threads: with eight each, they would wait for each
+    other."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -141,7 +142,7 @@ def test_scores_are_the_predictions_at_the_targets(model, batch):
 
 
 def is_torch(model) -> bool:
-    """Whether a network has a part in the model."""
+    """Return whether a network is a part of the model."""
     if isinstance(model, AdaptedModel):
         return is_torch(model.model)
     if isinstance(model, Mixture):

@@ -62,7 +62,7 @@ TEXTS = [words for words, _, _ in VALID[:2]] + [["oslo"], ["never-seen", "at"], 
     ids=lambda case: "-".join([*case[:2], *map(str, case[2].values())]),
 )
 def case(request):
-    """Task, kind, settings and the model."""
+    """Return task, kind, settings and the model."""
     task, name, settings = request.param
     return (
         task,
@@ -78,7 +78,7 @@ def model(case):
 
 
 def same(one, other) -> bool:
-    """Whether two predictions are, bit by bit."""
+    """Return whether two predictions are the same, bit by bit."""
     return repr(one) == repr(other)
 
 
@@ -144,8 +144,8 @@ def test_probabilities_sum_to_one_and_match_predictions(model):
 
 
 def scores(network, codec, texts, chosen):
-    """Of each text that is read together with the others: the loss of its own best labels and all
-    probabilities, column by column."""
+    """Return, for each text that is read together with others, the loss of its own best labels and
+    all probabilities, column by column."""
     encoded = encode_words(codec.tokenizer, texts)
     with torch.no_grad():
         features = network(batch_tensors(encoded, np.array(chosen), torch.device(MODELS_DEVICE)))

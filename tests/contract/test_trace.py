@@ -45,7 +45,8 @@ def make(name, dtype=torch.float64, **settings):
 
 
 def gradients(outputs, network, state):
-    """Of a mean in which each number has a weight of its own; zeros where nothing depends on it."""
+    """Return the gradients of a mean in which each number has a different weight; zeros where
+    nothing depends on a parameter."""
     total = sum(
         (torch.linspace(-1, 1, each.numel(), dtype=each.dtype).view_as(each) * each).mean()
         for each in outputs

@@ -49,7 +49,7 @@ def folders(place):
 
 
 def loads(folder):
-    """All that opens a model folder."""
+    """Open a model folder in every way. Return the loaded model, or the error."""
     value_or_error(lambda: read_manifest(folder).fingerprint)
     value_or_error(lambda: describe(str(folder)))
     value_or_error(lambda: summary(str(folder)))

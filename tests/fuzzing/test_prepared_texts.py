@@ -80,7 +80,8 @@ def test_a_damaged_journal(folder, data):
 
 
 def replaced(folder, content: bytes) -> dict[str, bytes]:
-    """`content` as a shard, of which the index gives the length; what was there."""
+    """Replace a shard by `content`, and its length in the index. Return the files as they were
+    before."""
     before = {name: (folder / name).read_bytes() for name in (INDEX, SHARD)}
     index = json.loads(before[INDEX])
     index["shards"][1]["file_bytes"] = len(content)

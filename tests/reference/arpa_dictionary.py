@@ -31,7 +31,7 @@ class ArpaDictionary:
         return self.logbackoff.get(context, 0.0) + self.log10_p(word, context[1:])
 
     def nats(self, sentence: str) -> list[float]:
-        """log p of each word and of `</s>`."""
+        """Return log p of each word and of `</s>`."""
         words = [
             "<s>",
             *(word if (word,) in self.logprob else "<unk>" for word in sentence.split()),

@@ -9,7 +9,7 @@ import torch
 
 
 def lstm_step(x_E, h_H, c_H, weight_ih, weight_hh, bias):
-    """One row, one word. Gates in the order i, f, g, o."""
+    """Take one step for one row. Gates are in the order i, f, g, o."""
     H = len(h_H)
     a = [sum_of(weight_ih[k], x_E) + sum_of(weight_hh[k], h_H) + bias[k] for k in range(4 * H)]
     i, f, g, o = (torch.stack(a[at * H : (at + 1) * H]) for at in range(4))
@@ -22,7 +22,7 @@ def sum_of(weights, values):
 
 
 def awd_loss(weights, layers, inputs, targets, state, masks, alpha, beta):
-    """(cross-entropy in nats per word, AR + TAR, states after the window).
+    """Return (cross-entropy in nats per word, AR + TAR, states after the window).
 
     inputs, targets: rows of ids. state: for each layer, (h, c) of each row. masks: `words` (V,),
     `input` (rows, E), `between` (rows, H) by layer, `output` (rows, E), `recurrent` (4H, H) by

@@ -51,11 +51,11 @@ class BackoffDictionary:
         return tuple(words[max(0, len(words) - self.order + 1) :])
 
     def cost(self, context: Gram) -> float:
-        """Of giving a context up."""
+        """Return the cost of backing off from a context."""
         return self.values[context][1] if context in self.values else self.unseen_context_logprob
 
     def logprob(self, inputs: Sequence[int], word: int) -> float:
-        """Of `word` after all the `inputs`."""
+        """Return log p of `word` after all the `inputs`."""
         cost = 0.0
         for context in _suffixes(self.context(inputs)):
             if (*context, word) in self.values:
@@ -65,8 +65,8 @@ class BackoffDictionary:
         return -math.inf
 
     def remembered(self, inputs: Sequence[int]) -> int:
-        """How many of the last inputs matter to what comes: of the longest context that something
-        follows, or that costs."""
+        """Return how many of the last inputs can matter later: those of the longest context that a
+        word follows or that has a backoff weight."""
         return next(
             len(each)
             for each in _suffixes(self.context(inputs))

@@ -11,19 +11,19 @@ from reference.recurrent import lstm_step, sigmoid
 
 
 def alphabet(words):
-    """Character to row: behind begin, end, unknown, </s> and <unk>, in the order of Unicode."""
+    """Map each character to a row: after those for begin, end, unknown, </s> and <unk>, in Unicode
+    order."""
     return {character: row for row, character in enumerate(sorted(set("".join(words))), start=5)}
 
 
 def rows_of(word, rows, special=None):
-    """Begin, the characters (or a special symbol's one row), end."""
+    """Return the rows of begin, the characters (or a special symbol's one row), and end."""
     inner = [special] if special else [rows.get(character, 2) for character in word]
     return [0, *inner, 1]
 
 
 def cnn(weights, rows, highways, overhang=False):
-    """Kim et al. 2016, eq. 5 to 8, of one word; overhang: behind the word stand zeros without
-    end."""
+    """Apply Kim et al. 2016, eq. 5 to 8, to one word. overhang: endless zeros follow the word."""
     vectors_LC = weights["vectors.weight"][rows]
     C = vectors_LC.shape[1]
     best = []

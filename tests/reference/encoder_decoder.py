@@ -63,7 +63,7 @@ def encode(settings, weights, source):
 
 
 def first_state(settings, weights, memory, last):
-    """For each layer of the decoder h and, of an LSTM, c: tanh(W s + b)."""
+    """Return h and, of an LSTM, c for each layer of the decoder: tanh(W s + b)."""
     states, place = [], 0
     for number in range(settings.decoder_layers):
         above = max(0, len(last) - settings.decoder_layers)

@@ -18,7 +18,7 @@ Gram = tuple
 
 
 def raw_counts(sentences: Sequence[Sequence[int]], order: int) -> Counter:
-    """How often each n-gram occurs, n up to `order`."""
+    """Count how often each n-gram occurs, for n up to `order`."""
     counts = Counter()
     for sentence in sentences:
         padded = (BEGIN, *sentence, END)
@@ -28,7 +28,7 @@ def raw_counts(sentences: Sequence[Sequence[int]], order: int) -> Counter:
 
 
 def adjusted_counts(raw: Counter, order: int) -> dict[Gram, int]:
-    """Heafield et al. 2013, section 2."""
+    """Adjust counts as in Heafield et al. 2013, section 2."""
     lefts = defaultdict(set)
     for gram in raw:
         lefts[gram[1:]].add(gram[0])
@@ -72,7 +72,7 @@ class Formula:
         return sum(self.after[context].values())
 
     def tally(self, n: int) -> Counter:
-        """How many n-grams of order n have each count."""
+        """Return how many n-grams of order n have each count."""
         return Counter(count for gram, count in self.counts.items() if len(gram) == n)
 
     def share(self, word: int, context: Gram):
@@ -228,7 +228,7 @@ class Katz(BackingOff, Absolute):
 
 
 def good_turing(t: Counter, significant: float) -> dict[int, float]:
-    """r* by Gale & Sampson 1995."""
+    """Return r* by Gale & Sampson 1995."""
     counts = sorted(t)
     points = []
     for i, r in enumerate(counts):
@@ -265,8 +265,8 @@ class JelinekMercer(Interpolated):
                 break
 
     def expected(self, heldout) -> tuple[dict, dict]:
-        """Held-out words that came to each (order, bucket), and that were drawn there, as a mixture
-        of orders sees it."""
+        """Return how many held-out words came to each (order, bucket), and how many of them were
+        drawn there, by a mixture of orders."""
         came, drawn = defaultdict(float), defaultdict(float)
         for sentence in heldout:
             padded = (BEGIN, *sentence, END)

@@ -50,7 +50,7 @@ def mogrifier_matrices(rounds, factors):
 
 
 def mogrify(x, h, matrices):
-    """Melis et al. 2020, equations 1 and 2."""
+    """Apply equations 1 and 2 of Melis et al. 2020."""
     for number, matrix in enumerate(matrices, start=1):
         if number % 2:
             x = 2 * sigmoid(h @ matrix.T) * x
@@ -60,8 +60,8 @@ def mogrify(x, h, matrices):
 
 
 def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
-    """y_TBH, the last c and the last inputs; `before` a list of the inputs that the convolution
-    reads before the first."""
+    """Return y_TBH, the last c and the last inputs. `before`: a list of the inputs that the
+    convolution reads before the first one."""
     outputs, before = [], list(before)
     for x in x_TBE:
         a = np.concatenate([*before, x], axis=1) @ W.T + b
@@ -74,7 +74,7 @@ def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
 
 
 def layer(kind, form, x_TBE, *given):
-    """y_TBH and the last states of one layer of any form; `given`: states, weights, biases,
+    """Return y_TBH and the last states of one layer of any form. `given`: states, weights, biases,
     peepholes."""
     outputs = []
     if kind == "lstm":

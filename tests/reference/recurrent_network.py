@@ -133,7 +133,8 @@ def log_softmax(logits):
 
 
 def network_loss(settings, weights, inputs_TB, targets_TB, state):
-    """Mean cross-entropy in nats and the final state of a network with a full softmax."""
+    """Return the mean cross-entropy in nats and the final state of a network with a full
+    softmax."""
     body = {"ffnn": word_window, "jordan": jordan}.get(settings.model, stack)
     y, state = body(settings, weights, weights["input.embedding.weight"][inputs_TB], state)
     logprob = log_softmax(logits(settings, weights, y))

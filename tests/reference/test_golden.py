@@ -31,8 +31,8 @@ def estimated(text: str, order: int, prune: str, discounts: str = "lmplz"):
 
 
 def rows(levels, symbols):
-    """By order: the n-grams, as rows of numbers of words in sorted order, with (log p(w|h), log
-    backoff) in log10."""
+    """Yield for each order the n-grams, as rows of word numbers in sorted order, with (log p(w|h),
+    log backoff) in log10."""
     rank = {symbol: number for number, symbol in enumerate(sorted(symbols))}
     ranks_V = np.array([*(rank[symbol] for symbol in symbols), len(symbols)])
     words_MN = ranks_V[:, None]

@@ -32,7 +32,8 @@ def kernel(request, monkeypatch):
 
 
 def filled(layer: RecurrentLayer, U: list, W: list) -> RecurrentLayer:
-    """`layer` with a matrix U (E, H) and a matrix W (H, H) for each of its gates, biases zero."""
+    """Set the layer's matrices to U (E, H) and W (H, H) for each of its gates, and its biases to
+    zero. Return it."""
     weights = {
         name: torch.cat([torch.tensor(block).t() for block in given])
         for name, given in (("weight_ih", U), ("weight_hh", W))
@@ -52,7 +53,8 @@ def one_row(*vectors: tuple[float, ...]) -> Tensor:
 
 
 def same(found: Tensor, expected: list | Tensor) -> None:
-    """To the digits of fp32; dimensions of one row, or one input, are left out of both."""
+    """Check equality within the precision of fp32. Dimensions of one row or one input are left out
+    of both."""
     torch.testing.assert_close(
         found.squeeze(),
         torch.as_tensor(expected, dtype=torch.float32).squeeze(),
@@ -120,9 +122,9 @@ def test_bptt_through_relu_elman_matches_worked_example():
 
 
 def gru(reset_gate: str, update_gate: str) -> GruLayer:
-    """One input, two units, gates r z n. The first unit's update gate reads the second unit, whose
-    reset gate reads the first; their candidates read each other. Under "renew" the update gate is 1
-    - z, so its weights are the negative ones."""
+    """Make a GRU with one input, two units, gates r z n. The first unit's update gate reads the
+    second unit, whose reset gate reads the first; their candidates read each other. With "renew"
+    the update gate is 1 - z, so its weights are negated."""
     sign = 1 if update_gate == "keep" else -1
     U = [[[L, -L]], [[0, sign * L]], [[L, -L]]]
     W = [[[0, 5 * L / 2], [0, 0]], [[0, 0], [sign * 5 * L, 0]], [[0, -5 * L], [-10 * L, 0]]]
@@ -219,7 +221,8 @@ def test_worked_example_of_bptt_through_a_gru(reset_gate):
 
 
 def extreme_gru(reset_gate: str, update_gate: str, r: int, z: int) -> GruLayer:
-    """Random weights, but r and z are 0 or 1, whatever they read; z is how much is kept."""
+    """Make a GRU with random weights whose r and z are 0 or 1, whatever it reads. z is how much is
+    kept."""
     torch.manual_seed(5)
     layer = GruLayer(GruCell(reset_gate=reset_gate, update_gate=update_gate), 3, 4)
     with torch.no_grad():
@@ -272,8 +275,8 @@ K1, K2 = 2 * L / T1, 4 * L / (3 * T2)
 
 
 def lstm() -> LstmLayer:
-    """One input, two units, gates i f g o. The output h1 = (T1/2, -3 T2/4) gives, times K1 and K2,
-    (L, -L)."""
+    """Make an LSTM with one input, two units, gates i f g o. Its output h1 = (T1/2, -3 T2/4), times
+    K1 and K2, is (L, -L)."""
     U = [[[L, 0]], [[0, 0]], [[L, -L]], [[0, L]]]
     W = [[[0, 0], [K2, 0]], [[0, K1], [0, 0]], [[0, -K1], [-K2, 0]], [[K1, 0], [0, 0]]]
     return filled(LstmLayer(LstmCell(), 1, 2), U, W)

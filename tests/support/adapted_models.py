@@ -7,7 +7,7 @@ from support.tiny_models import LINES, Lines
 
 
 def text_of(model, lines=LINES) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_1T and targets_1T of the lines as one stream."""
+    """Return inputs_1T and targets_1T of the lines as one stream."""
     ids = Lines(lines).encode(model.tokenizer).ids.astype(np.int64)
     return np.concatenate([[model.tokenizer.boundary_id], ids[:-1]])[None], ids[None]
 
@@ -23,7 +23,7 @@ def predicted(model, inputs_BT) -> np.ndarray:
 
 
 def next_token_probabilities(model, ids) -> np.ndarray:
-    """p of every next token after the boundary and `ids`, token by token."""
+    """Return p of every next token after the boundary and `ids`, read token by token."""
     state = model.initial_state(1)
     for id in [model.tokenizer.boundary_id, *ids]:
         logprob_11V, state = model.predict(np.array([[id]]), state)
@@ -31,8 +31,8 @@ def next_token_probabilities(model, ids) -> np.ndarray:
 
 
 def assert_no_score_depends_on_later_tokens(model) -> None:
-    """Each token in turn is another one: what is before it scores the same, and something after it
-    does not."""
+    """Replace each token in turn, and check that the tokens before it score the same, and that some
+    token after it does not."""
     inputs_1T, targets_1T = text_of(model)
     plain_T = read(model, inputs_1T, targets_1T)[0]
     for at in range(1, targets_1T.shape[1] - 8):

@@ -76,7 +76,7 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
 
 
 def sentences(seed: int) -> list[str]:
-    """Random ones, unknown words among them; and the empty one."""
+    """Return random sentences, with unknown words among them, and the empty one."""
     chance = random.Random(seed)
     return [
         "",
@@ -94,7 +94,7 @@ def model_of(path: Path) -> NgramModel:
 
 
 def word_scores(model: NgramModel, sentence: str) -> list[float]:
-    """log p (nats) of each word and of `</s>`."""
+    """Return log p (nats) of each word and of `</s>`."""
     ids = model.tokenizer.encode([sentence]).ids
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).tolist()
 

@@ -20,7 +20,8 @@ def checked_error(ended, code: int, what: str) -> list[str]:
 
 
 def fingerprint(folder) -> str:
-    """Of the model there, which loads and scores."""
+    """Return the fingerprint of the model in that folder, after checking that it loads and
+    scores."""
     model = rnnlm.load(folder, "cpu")
     assert rnnlm.score_sentences(model, ["the man"])[0].logprob_nats < 0
     return model.fingerprint

@@ -109,7 +109,7 @@ def _options_of_python(words: Sequence[str]) -> list[str] | None:
 
 
 def prepare(limits: Mapping[int, int], closed: Sequence[int], ignored: Sequence[int]) -> None:
-    """In the new process: set its limits, close streams, ignore signals."""
+    """Set the limits of the new process, close streams, ignore signals."""
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     for number, most in limits.items():
@@ -133,7 +133,7 @@ def _asked(request: bytes, streams: Sequence[int]) -> int:
 
 @contextlib.contextmanager
 def _adopting() -> Iterator[None]:
-    """While this lasts, processes below this one that lose their parent become its children."""
+    """Adopt processes below this one that lose their parent, inside this context."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:

@@ -211,8 +211,8 @@ class Outcome:
 
 
 def outcome(folder: Path) -> Outcome:
-    """Of the run in `folder`, which has come to its end; nothing of what was cut off is left in
-    it."""
+    """Return the outcome of the finished run in `folder`. Check that nothing is left of writing
+    that was cut off."""
     manifest = checked(folder)
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
@@ -227,8 +227,8 @@ def outcome(folder: Path) -> Outcome:
 
 
 def checked(folder: Path) -> Manifest | None:
-    """After a kill: the model is whole or absent, and so is a checkpoint; the folder does not
-    grow."""
+    """Check the folder after a kill: the model is whole or absent, so is a checkpoint, and the
+    folder does not grow."""
     if not folder.exists():
         return None
     weights = list(folder.glob("weights-*"))
@@ -246,7 +246,7 @@ def checked(folder: Path) -> Manifest | None:
 
 
 def newest_step(folder: Path) -> int:
-    """Of the checkpoint the run would go on from; 0 where there is none."""
+    """Return the step of the checkpoint that the run would resume from; 0 if there is none."""
     return max(
         (int(path.name.split("-")[1]) for path in (folder / "training").glob("state-*.json")),
         default=0,

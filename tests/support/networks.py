@@ -50,15 +50,15 @@ def eager_snapshots(monkeypatch):
 
 @pytest.fixture(scope="session")
 def sentences() -> list[str]:
-    """200 lines of the bundled validation text."""
+    """Return 200 lines of the bundled validation text."""
     text = Path(rnnlm.corpora.part("english", "valid")).read_text(encoding="utf-8")
     return [line for line in text.split("\n") if line.strip()][:200]
 
 
 @pytest.fixture
 def make_data(tmp_path):
-    """lines, validation lines -> TrainingData of words; with documents, empty lines are their
-    borders."""
+    """Return a function that makes TrainingData of words from lines and validation lines. With
+    documents, empty lines separate them."""
 
     def make(
         lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer
@@ -79,8 +79,8 @@ def make_data(tmp_path):
 
 @pytest.fixture
 def make_trainer():
-    """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told
-    otherwise."""
+    """Return a function that makes the Trainer of a small network from TrainingData and settings,
+    in fp32 on the CPU by default."""
 
     def make(
         data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings

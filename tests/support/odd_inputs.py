@@ -83,7 +83,8 @@ deep_json = st.builds(  # hypothesis itself makes room for some 2000 more calls 
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as JSON, with what JSON does not have (NaN, lone surrogates) as Python writes it."""
+    """Return `value` as JSON. What JSON lacks (NaN, lone surrogates) is written as Python writes
+    it."""
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
@@ -117,8 +118,8 @@ def _changed(draw: Any, value: Any) -> Any:
 
 @st.composite
 def damaged(draw: Any, *originals: bytes) -> bytes:
-    """One of the `originals` with one to four faults: bits flipped, parts cut out, doubled, moved
-    in from another, odd bytes put in."""
+    """Draw one of the `originals` with one to four faults: bits flipped, parts cut out, doubled or
+    moved in from another, odd bytes put in."""
     data = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 4))):
         data = _with_fault(draw, data, originals)
@@ -195,7 +196,7 @@ def put(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No notices."""
+    """Silence notices inside this context."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         yield

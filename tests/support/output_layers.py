@@ -11,7 +11,7 @@ N, E, V = 13, 6, 17
 
 
 def example(dtype=torch.float32, padded=4):
-    """features_NE, weight_VE, bias_V, and targets_N of which `padded` are padding."""
+    """Return features_NE, weight_VE, bias_V, and targets_N of which `padded` are padding."""
     torch.manual_seed(5)
     features_NE = torch.randn(N, E, dtype=dtype, requires_grad=True)
     weight_VE = torch.randn(V, E, dtype=dtype, requires_grad=True)
@@ -42,13 +42,13 @@ TIED = ["softmax", "class", "mos", *NOISY]
 
 
 def counts_of(size):
-    """Zipf's, but out of order, with zeros and equal counts."""
+    """Return counts with Zipf's frequencies, but out of order, with zeros and equal counts."""
     generator = torch.Generator().manual_seed(size)
     return (100 / (torch.randperm(size, generator=generator) + 1)).long()
 
 
 def ready(layer, counts_V=None, dtype=torch.float32, seed=1):
-    """`layer` arranged for `counts_V`, prepared, every parameter drawn at random."""
+    """Arrange `layer` for `counts_V`, prepare it, and draw every parameter at random. Return it."""
     torch.manual_seed(seed)
     if counts_V is not None:
         layer.arrange(counts_V)
@@ -64,7 +64,7 @@ def make(kind, size, dtype=torch.float32, tied=False, width=E):
 
 
 def window(size, rows=17, dtype=torch.float32, padded=5, width=E, seed=2):
-    """Features that want gradients, and targets, some of them padding."""
+    """Return features that require gradients, and targets, some of them padding."""
     torch.manual_seed(seed)
     features_NE = torch.randn(rows, width, dtype=dtype).requires_grad_()
     targets_N = torch.randint(size, (rows,))
@@ -73,7 +73,7 @@ def window(size, rows=17, dtype=torch.float32, padded=5, width=E, seed=2):
 
 
 def gradients(value, layer, *more):
-    """By name, of all parameters and of `more`; zeros where there is none."""
+    """Return the gradients of all parameters and of `more`, by name; zeros where there is none."""
     named = dict(layer.named_parameters()) | {f"input {i}": tensor for i, tensor in enumerate(more)}
     found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
     return {
@@ -83,7 +83,7 @@ def gradients(value, layer, *more):
 
 
 def plain_loss(layer, features_NE, targets_N, tied_VE=None):
-    """Mean cross-entropy by automatic differentiation through `predict`."""
+    """Return the mean cross-entropy by automatic differentiation through `predict`."""
     return torch.nn.functional.nll_loss(
         layer.predict(features_NE, tied_VE), targets_N, ignore_index=-1
     )

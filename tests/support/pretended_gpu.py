@@ -774,7 +774,7 @@ class CudnnLayer(torch.autograd.Function):
 
 
 def lstm_cell(x: Tensor, states: tuple, w_ih: Tensor, w_hh: Tensor, *biases: Tensor) -> tuple:
-    """One step of nn.LSTMCell, for which CUDA has a kernel of its own that no CPU has."""
+    """Take one step of nn.LSTMCell, for which CUDA has a kernel that no CPU has."""
     if not isinstance(x, CudaTensor):
         return NATIVE["lstm_cell"](x, states, w_ih, w_hh, *biases)
     tensors = [x, *states, w_ih, w_hh, *biases]

@@ -72,7 +72,7 @@ DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
 
 
 def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingData:
-    """Of the bundled validation text; its documents have one to three lines."""
+    """Return training data of the bundled validation text, with documents of one to three lines."""
     text = [
         line
         for line in rnnlm.corpora.part("english", "valid").read_text(encoding="utf-8").split("\n")
@@ -102,7 +102,7 @@ def trainer_of(
     budget: str = "20steps",
     initial: TrainingState | None = None,
 ) -> Trainer:
-    """Of ROWS rows in all."""
+    """Make the trainer of a case, with ROWS rows over all ranks."""
     if settings.get("task") == "seq2seq":
         return pairs_trainer_of(
             ranks, **{**OF_TASKS, **settings, "budget": budget, "initial": initial}
@@ -127,7 +127,8 @@ def trainer_of(
 def task_trainer_of(
     task: str, model: str, ranks, tokenizer: str, initial, both: bool = False, **settings
 ) -> Trainer:
-    """Of 19 requests, which ROWS do not divide: the last batch of an epoch has fewer."""
+    """Make a trainer on 19 requests. ROWS does not divide them: the last batch of an epoch has
+    fewer."""
     resolved = tiny_tasks.settings_of(
         task, model, **{**OF_TASKS, **settings}, batch_rows=ROWS // ranks.count
     )
@@ -139,7 +140,7 @@ def task_trainer_of(
 
 
 def pairs_trainer_of(ranks, task: str, model: str, **settings) -> Trainer:
-    """Of 19 pairs of different lengths."""
+    """Make a trainer on 19 pairs of different lengths."""
     return tiny_pairs.trainer_of(
         model,
         tiny_pairs.TRAIN[:19],
@@ -197,7 +198,7 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
 
 
 def cut(trainer: Trainer) -> TrainingState:
-    """Where the run goes on that is stopped after CUT steps."""
+    """Return the state from which a run resumes that is stopped after CUT steps."""
     return run(trainer, lambda: trainer.step_count >= CUT)["state"]
 
 
@@ -231,7 +232,7 @@ def read_state(path: Path) -> TrainingState:
 
 
 def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
-    """Everything that a number of ranks finds, by case."""
+    """Return everything that a number of ranks finds, by case."""
     rank, found = ranks.rank_info.rank, {}
 
     def keep(case: str, result: dict) -> None:

@@ -10,7 +10,7 @@ EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]
 
 
 def starts_after(model, prompts, limits) -> Starts:
-    """Each text begins in the state that its own prompt leaves."""
+    """Return starts in which each text begins in the state that its own prompt leaves."""
     alone = [read_prompt(model, model.tokenizer.encode([prompt]).ids[:-1], 1) for prompt in prompts]
     return Starts(
         model.concat_states([start.state for start in alone]),

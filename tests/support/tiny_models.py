@@ -54,7 +54,7 @@ def make_tokenizer(lines: Sequence[str] = LINES, **settings: Any) -> Any:
 
 
 def halves_model() -> UnigramModel:
-    """</s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
+    """Return a unigram model: </s> 1/4, <unk> 1/8, a 1/2, b 1/8, never 0."""
     tokenizer = make_tokenizer(["a b", "a a b never"])
     p = {"</s>": 1 / 4, "<unk>": 1 / 8, "a": 1 / 2, "b": 1 / 8, "never": 0.0}
     with np.errstate(divide="ignore"):

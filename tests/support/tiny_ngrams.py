@@ -59,7 +59,7 @@ class Table:
             self.logbackoff.update(zip(grams, level.logbackoff_M.tolist(), strict=True))
 
     def contexts(self) -> list[Gram]:
-        """All n-grams a next word is asked for after."""
+        """Return all n-grams after which a next word may be asked for."""
         return [(), *(gram for grams in self.grams[:-1] for gram in grams if gram[-1] != END)]
 
     def p(self, word: int, context: Gram = ()) -> float:

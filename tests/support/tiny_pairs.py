@@ -27,21 +27,22 @@ TRAIN, VALID = numbers(24), numbers(7, seed=2)
 
 
 def settings_of(name: str, **settings: Any) -> Resolved:
-    """All settings of a tiny network of this kind."""
+    """Return all settings of a tiny network of this kind."""
     kind = registry.kind_of(name, "seq2seq")
     values = {"model": name, "task": "seq2seq", **SMALL, **settings}
     return resolve(kind.all_settings, [Layer("test", values)])
 
 
 def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None) -> PairTrainingData:
-    """Pairs as a network reads them."""
+    """Return pairs in the form that a network reads."""
     return opened(Request(), resolved, train, valid)[0]
 
 
 def opened(
     request: Request, resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None
 ) -> tuple[PairTrainingData, Resolved]:
-    """Pairs as a network reads them, and the settings with those of the tokenizers."""
+    """Return pairs in the form that a network reads, and the settings completed by those of the
+    tokenizers."""
     text = parallel_text(list(train))
     codec, resolved = make_codec(request, resolved, text, {})
     held_out = valid and encode_pairs(codec, parallel_text(list(valid)))

@@ -29,7 +29,7 @@ SOURCE_LENGTHS, TARGET_LENGTHS = [6, 1, 4, 2], [3, 5, 1, 4]
 def tiny_network(
     model: str = "lstm", dtype: torch.dtype = torch.float64, source: Any = SOURCE, **settings: Any
 ) -> Seq2SeqNetwork:
-    """With weights so large that all parts matter."""
+    """Make a network with weights large enough for every part to matter."""
     torch.manual_seed(4)
     network = make_network(network_settings(model, **{**SMALL, **settings}), source, TARGET).to(
         dtype
@@ -68,7 +68,7 @@ class Batch:
         )
 
     def pairs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(source, inputs, targets) of each row."""
+        """Return (source, inputs, targets) of each row."""
         rows = [self.row(row) for row in range(len(self.lengths_B))]
         return [
             (
@@ -81,7 +81,7 @@ class Batch:
 
 
 def batch(padding: int = -1) -> Batch:
-    """Four pairs; the ids that stand in padding are `padding`."""
+    """Return four pairs. Ids in the padding are `padding`."""
     generator = torch.Generator().manual_seed(1)
 
     def ids(size: int, lengths: list[int], padding: int) -> Tensor:
@@ -112,7 +112,7 @@ def tiny_model(**settings: Any) -> Seq2SeqModel:
 
 
 def saved(folder: Path, **settings: Any) -> Path:
-    """:func:`tiny_model` in a folder."""
+    """Save :func:`tiny_model` in a folder."""
     model = tiny_model(**settings)
     model_folder.save(
         folder, model, model.network.settings.model, asdict(model.network.settings), 1, {}
@@ -121,7 +121,7 @@ def saved(folder: Path, **settings: Any) -> Path:
 
 
 def varied_model(**settings: Any) -> Seq2SeqModel:
-    """As :func:`tiny_model`; some of its lines end before their limit, and it looks at several
+    """Make a :func:`tiny_model` that ends some lines before their limit, and attends to several
     places."""
     model = tiny_model(**settings)
     with torch.no_grad():

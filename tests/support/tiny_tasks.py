@@ -55,7 +55,7 @@ TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40")
 
 
 def request(draw: random.Random) -> tuple[list[str], list[str], str]:
-    """(words, slots, intent) of one request."""
+    """Draw (words, slots, intent) of one request."""
     verb = draw.choice(list(VERBS))
     words, slots = verb.split(), ["O"] * len(verb.split())
     for marks, names, kind in (
@@ -71,7 +71,7 @@ def request(draw: random.Random) -> tuple[list[str], list[str], str]:
 
 
 def requests(count: int, seed: int = 1) -> list[tuple[list[str], list[str], str]]:
-    """So many of them, the same ones for the same seed."""
+    """Draw so many requests, the same ones for the same seed."""
     draw = random.Random(seed)
     return [request(draw) for _ in range(count)]
 
@@ -144,7 +144,7 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
 
 @pytest.fixture(scope="session")
 def tagger(tmp_path_factory):
-    """Learned the slots of CoNLL columns (train.conll, valid.conll): spans in BIO."""
+    """Train a tagger of slots on CoNLL columns (train.conll, valid.conll): spans in BIO."""
     return _trained(
         tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--input-format", "columns"
     )
@@ -152,14 +152,14 @@ def tagger(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory):
-    """Learned the intents of a table (train.tsv, valid.tsv; columns label and text)."""
+    """Train a classifier of intents on a table (train.tsv, valid.tsv; columns label and text)."""
     return _trained(tmp_path_factory.mktemp("classifier"), "classification", table, ".tsv")
 
 
 @pytest.fixture(scope="session")
 def slot_tagger(tmp_path_factory):
-    """Learned slots and intents at once, of JSON lines (train.jsonl, valid.jsonl; columns words,
-    slots and intent), with a CRF."""
+    """Train a tagger of slots and intents at once, on JSON lines (train.jsonl, valid.jsonl; columns
+    words, slots and intent), with a CRF."""
     options = (
         "--column",
         "words",
@@ -215,7 +215,7 @@ def small(task: str, **settings: Any) -> dict[str, Any]:
 
 
 def settings_of(task: str, name: str, **settings: Any) -> Resolved:
-    """All settings of a tiny network of a kind of model for a task."""
+    """Return all settings of a tiny network of a kind of model for a task."""
     kind = registry.kind_of(name, task)
     values = {"model": name, "task": task, "budget": "6steps", **small(task, **settings)}
     return resolve(kind.all_settings, [Layer("test", values)])
@@ -228,7 +228,7 @@ def data_of(
     form: str = PLAIN,
     **tokenizer: Any,
 ) -> TaskData:
-    """Examples as a network reads them, words seen once being unknown ones."""
+    """Return examples in the form that a network reads. Words that occur once are unknown."""
     lines = [Block([" ".join(each.words) for each in train.examples], [])]
     trained = tokenizers.train(TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
     codec = Codec(

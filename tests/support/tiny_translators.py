@@ -34,19 +34,19 @@ TINY = {
 
 
 def numbers(count: int, seed: int = 1) -> list[tuple[str, str]]:
-    """So many pairs, the same ones for the same seed."""
+    """Draw so many pairs, the same ones for the same seed."""
     draw = random.Random(seed)
     rows = [draw.choices(list(NUMBERS), k=1 + number % 7) for number in range(count)]
     return [(" ".join(row), " ".join(NUMBERS[each] for each in row)) for row in rows]
 
 
 def table(rows: list[tuple[str, str]]) -> str:
-    """Pairs as a table."""
+    """Format pairs as a table."""
     return "english\tfrench\n" + "".join(f"{source}\t{target}\n" for source, target in rows)
 
 
 def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
-    """Pairs in memory; a target is one reference, or a tuple of several."""
+    """Return pairs in memory. A target is one reference, or a tuple of several."""
     pairs = tuple(
         Pair(source, (target,) if isinstance(target, str) else target, line, "memory")
         for line, (source, target) in enumerate(rows, start=1)
@@ -67,8 +67,8 @@ class Translator:
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
-    """Learned to write numbers in French (train.tsv, valid.tsv; columns english and french), not
-    well."""
+    """Train a translator of numbers into French (train.tsv, valid.tsv; columns english and french),
+    not well."""
     place = tmp_path_factory.mktemp("translator")
     files = []
     for name, rows in (("train", numbers(200)), ("valid", numbers(21, seed=2))):

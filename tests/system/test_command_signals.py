@@ -16,7 +16,7 @@ from support.commands import environment
 
 @pytest.fixture(autouse=True)
 def as_in_main():
-    """TERM as the entry point sets it."""
+    """Handle TERM as the entry point does."""
     before = signal.signal(signal.SIGTERM, _raise_signalled)
     yield
     signal.signal(signal.SIGTERM, before)

@@ -312,7 +312,7 @@ def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
 
 @contextlib.contextmanager
 def failing_disk(number: int):
-    """fsync fails with that error."""
+    """Make fsync fail with that error inside this context."""
 
     def fail(handle: int) -> None:
         raise OSError(number, os.strerror(number))

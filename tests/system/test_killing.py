@@ -25,8 +25,8 @@ def unbroken(runs, texts, settings, **options):
 
 
 def killed_at_random(runs, texts, variant, seed, kills):
-    """So many kills, each followed by the very same command, which comes to its end now and then;
-    (steps, seconds) lost by each."""
+    """Kill a run so many times, each time followed by the same command again, which comes to its
+    end now and then. Return (steps, seconds) lost by each."""
     settings = {"validate_every_steps": 10, **VARIANTS[variant]}
     runs.folder /= variant
     runs.folder.mkdir()
@@ -64,7 +64,8 @@ def killed_within_a_save(runs, texts, settings, expected, moment, call):
 
 
 def kind_of(call):
-    """Of all that is saved more than once, or in more than one piece, one kind."""
+    """Return the kind of a call, the same for everything saved more than once or in more than one
+    piece."""
     kind, name, _ = call.split()
     return kind, "".join(letter for letter in name if not letter.isdigit())
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tracked_files() -> list[str]:
-    """Files of the tree that git has; a user's own, in checkpoints/ or corpora/, are none of
+    """Return the files in git. A user's own files, in checkpoints/ or corpora/, are not among
     them."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -37,7 +37,7 @@ def tracked_files() -> list[str]:
 
 
 def installed_name(name: str) -> str | None:
-    """Where a file of the tree lies in the wheel; None for those that are not installed."""
+    """Return where a file of the tree is in the wheel; None if it is not installed."""
     top, _, rest = name.partition("/")
     if top not in INSTALLED_AS or Path(name).suffix not in {".py", *DATA}:
         return None

@@ -102,7 +102,7 @@ def run(part: Part, report: Path) -> subprocess.CompletedProcess[str]:
 
 
 def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
-    """How many cases of each test passed."""
+    """Count how many cases of each test passed."""
     return Counter(re.findall(r"::(test_\w+)\S*.* PASSED ", ended.stdout))
 
 

@@ -36,7 +36,7 @@ def weights(folder):
 
 
 def children(process) -> dict[int, int]:
-    """rank -> process id, of the processes that `process` has started."""
+    """Return the process ids of the processes that `process` has started, by rank."""
     found = {}
     for entry in Path("/proc").iterdir():
         try:

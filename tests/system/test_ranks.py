@@ -54,7 +54,7 @@ def ranks_environment(count: int, rank: int, port: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """As many as each rank has."""
+    """Use one thread, as each rank does."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -101,7 +101,7 @@ def together(alone):
 
 
 def assert_same(found, case, expected, since=0):
-    """As far as rounding lets it, of which Adam makes more where gradients are small."""
+    """Check equality up to rounding, which Adam magnifies where gradients are small."""
     np.testing.assert_allclose(found[f"{case}/losses"], expected["losses"][since:], rtol=2e-6)
     np.testing.assert_allclose(
         found[f"{case}/ppls"], expected["ppls"][-len(found[f"{case}/ppls"]) :], rtol=1e-5

@@ -45,7 +45,7 @@ def wait(condition, process):
 
 
 def ended_by(process, number):
-    """Seconds until it ends."""
+    """Signal the process, and return the seconds until it ends."""
     os.kill(process.pid, number)
     began = time.monotonic()
     process.join(60)

@@ -71,8 +71,8 @@ for arguments in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def walks(tmp_path_factory, models):
-    """Each command's walk: the rooms with a function called there first, the ways back with the
-    call that takes them, the modules, and how many functions."""
+    """Return each command's walk: the rooms with the function that is called there first, the ways
+    back with the call that takes them, the modules, and the number of functions."""
     folder = tmp_path_factory.mktemp("walks")
     text = str(models.valid)
     small = [

@@ -81,8 +81,8 @@ HOLD_IMPORTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 
 @functools.cache
 def imports(path: Path) -> list[tuple[int, str]]:
-    """(line, dotted name) of all imports in a file, those in functions too; those for type checkers
-    only are left out.
+    """Return (line, dotted name) of all imports in a file, also inside functions, except those
+    for type checkers only.
 
     `from a import b` counts as `a.b`.
     """
@@ -105,7 +105,7 @@ def imports(path: Path) -> list[tuple[int, str]]:
 
 
 def modules_imported(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module of the library) for each import of one."""
+    """Yield (line, module) for each import of a module of the library."""
     for line, name in imports(path):
         if name.split(".")[0] == "rnnlm" and not name.startswith("rnnlm.cli"):
             yield line, name if name in MODULES else name.rpartition(".")[0]
@@ -270,7 +270,7 @@ TASK_CONSTANTS = {"LANGUAGE_MODEL", "TAGGING", "CLASSIFICATION", "SEQ2SEQ", "tas
 
 
 def names_a_task(node: ast.AST) -> bool:
-    """Whether an expression is about which task something is of."""
+    """Return whether an expression asks which task something belongs to."""
     for part in ast.walk(node):
         name = part.id if isinstance(part, ast.Name) else getattr(part, "attr", None)
         if name in TASK_CONSTANTS or getattr(part, "value", None) in TASK_NAMES:
@@ -279,7 +279,7 @@ def names_a_task(node: ast.AST) -> bool:
 
 
 def asks_for_the_task(node: ast.AST) -> bool:
-    """Whether a comparison, a match or the keys of a dictionary tell tasks apart."""
+    """Return whether a comparison, a match or the keys of a dictionary distinguish tasks."""
     if isinstance(node, ast.Dict):
         return any(names_a_task(key) for key in node.keys if key is not None)
     if isinstance(node, ast.Match):
@@ -303,7 +303,8 @@ FAMILY_NAMES = {"ngram", "neural", "combination"}
 
 
 def asks_for_the_family(node: ast.AST) -> bool:
-    """Whether a comparison, a match or the keys of a dictionary tell families of models apart."""
+    """Return whether a comparison, a match or the keys of a dictionary distinguish families of
+    models."""
     if isinstance(node, ast.Dict):
         return any(getattr(key, "value", None) in FAMILY_NAMES for key in node.keys)
     if not isinstance(node, ast.Match | ast.Compare):
@@ -357,7 +358,7 @@ NO_MODELS = {
 
 
 def calls_outside_tasks() -> Iterator[tuple[str, ast.Call, str]]:
-    """Each call of a plain name: its file, itself, the name."""
+    """Yield the file, the call and the name for each call of a plain name."""
     for path in [*LIBRARY, *COMMAND_LINE]:
         if place(path).startswith("rnnlm/tasks/") or path.name == "registry.py":
             continue
@@ -407,13 +408,13 @@ RECORD = re.compile(r"\b(dict|Mapping)\[str, Any\]")  # of JSON, settings or key
 
 
 def is_vague(annotation: ast.expr | None) -> bool:
-    """Whether it says Any of something else than the values of a record."""
+    """Return whether an annotation says Any, other than for the values of a record."""
     text = ast.unparse(annotation) if annotation else ""
     return re.search(r"\bAny\b", RECORD.sub("", text)) is not None
 
 
 def annotations_of(function: ast.FunctionDef) -> list[ast.expr | None]:
-    """Those of its parameters and of what it returns."""
+    """Return the annotations of the function's parameters and of its result."""
     given = function.args
     named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
     collected = [each for each in (given.vararg, given.kwarg) if each]

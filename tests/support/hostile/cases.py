@@ -49,7 +49,7 @@ def usage(name: str, command: str, what: str = "", files: Mapping[str, bytes | M
 
 
 def fine(name: str, command: str, files: Mapping[str, bytes | Maker] = {}) -> Bad:
-    """Odd, but no error."""
+    """Return a case that is odd, but no error."""
     return Bad(name, command, None, files, code=0)
 
 
@@ -131,7 +131,8 @@ def edited(
 
 
 def recorded(folder: Path, name: str) -> None:
-    """Enters the length and the hash a file has now, as one would who makes a hostile model."""
+    """Enter the current length and hash of a file in config.json, as the maker of a hostile model
+    would."""
 
     def enter(content: dict[str, Any]) -> None:
         if name in content.get("files", {}):

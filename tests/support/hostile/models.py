@@ -57,7 +57,7 @@ def link(name: str, target: str) -> Callable[[Path], None]:
 
 
 def renamed(new: str) -> Callable[[Path], None]:
-    """config.json names the weights otherwise."""
+    """Give the weights another name in config.json."""
 
     def change(content):
         name = next(name for name, entry in content["files"].items() if entry["role"] == "weights")
@@ -67,7 +67,7 @@ def renamed(new: str) -> Callable[[Path], None]:
 
 
 def unnamed(ending: str) -> Callable[[Path], None]:
-    """config.json does not name the file whose name ends so."""
+    """Remove the file with this ending from config.json."""
 
     def change(content):
         del content["files"][next(name for name in content["files"] if name.endswith(ending))]
@@ -108,7 +108,7 @@ def filled(value: float) -> Callable[[Path], None]:
 
 
 def swapped_files(folder: Path) -> None:
-    """Weights and vocabulary in each other's place."""
+    """Exchange weights and vocabulary."""
     one, other = weights_file(folder), folder / "vocab.txt"
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second), other.write_bytes(first)
@@ -276,7 +276,7 @@ NGRAM = {
 
 
 def below(name: str, damage: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Damages a model in the model's folder."""
+    """Damage a model inside the model's folder."""
     return lambda folder: damage(folder / name)
 
 
@@ -399,7 +399,7 @@ def state(change: Callable[[Path], None]) -> Maker:
 
 
 def facts(place: Path, content: bytes) -> None:
-    """Other facts in place of the checkpoint's, under the name that their hash gives them."""
+    """Replace the checkpoint's facts, under the name that matches their hash."""
     path = next(place.glob("state-*.json"))
     path.unlink()
     path.with_name(

@@ -34,7 +34,7 @@ def text(*damages: Damage) -> Maker:
 
 
 def prepared(*damages: Damage, **request: Any) -> Maker:
-    """text.txt, prepared as the command does it."""
+    """Prepare text.txt as the command does."""
 
     def make(path: Path, models) -> None:
         list(rnnlm.prepare("text.txt", path, workers=0, **request))
@@ -69,7 +69,7 @@ def shard(change: Callable[[dict[str, np.ndarray]], Any], number: int = 0) -> Da
 
 
 def rewritten(data: bytes, number: int = 0) -> Damage:
-    """Other bytes in a shard; the index gives their length."""
+    """Write other bytes into a shard, and their length into the index."""
 
     def damage(folder: Path) -> None:
         sorted(folder.glob("shard-*"))[number].write_bytes(data)
@@ -123,7 +123,7 @@ def linked(name: str, target: str) -> Damage:
 
 
 def unfinished(folder: Path) -> None:
-    """As if the work had been cut off before the first shard was named."""
+    """Make the folder look as if the work had been cut off before the first shard was finished."""
     index(lambda content: content.update(shards=[], counts={}, lines_hash=""))(folder)
     (folder / "index.json").rename(folder / "unfinished.json")
 

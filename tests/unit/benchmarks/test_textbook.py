@@ -86,7 +86,8 @@ AWD = {
 
 
 def pair(**settings):
-    """Theirs and ours, with the same weights, not training; and two windows' inputs."""
+    """Return the tutorials' network and ours, with the same weights, in evaluation mode, and the
+    inputs of two windows."""
     torch.manual_seed(1)
     shape = network_settings("lstm", **AWD | settings)
     tokenizer = SimpleNamespace(

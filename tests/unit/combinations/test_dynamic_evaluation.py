@@ -54,8 +54,8 @@ def statistics(model):
 
 
 def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]:
-    """Segment by segment: scores, then torch's gradients, then the update as the paper writes it,
-    weight by weight."""
+    """Evaluate segment by segment: scores, then torch's gradients, then the update as the paper
+    writes it, weight by weight."""
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     root = {name: square.cpu().sqrt() for name, square in statistics.items()}

@@ -15,7 +15,7 @@ def model(request):
 
 
 def transcribed(model, inputs_T, tokens: int, weight: float, flatness: float) -> np.ndarray:
-    """Probabilities (T, V), pair by pair in float64."""
+    """Return the probabilities (T, V), pair by pair in float64."""
     hidden_TH = model.hidden(inputs_T[None], model.initial_state(1))[0][0].double().cpu().numpy()
     probability_TV = np.exp(predicted(model, inputs_T[None]))[0]
     for t in range(1, len(inputs_T)):

@@ -12,7 +12,7 @@ PARTS = ("train", "valid", "test")
 
 @pytest.fixture(scope="module")
 def rows():
-    """[remark, reply] of each row of each part."""
+    """Return the [remark, reply] rows of each part."""
     return {
         part: [
             line.split("\t")

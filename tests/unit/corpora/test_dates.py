@@ -28,7 +28,7 @@ def maker():
 
 @pytest.fixture(scope="module")
 def rows():
-    """(phrase in lower case, date) of each row of each part."""
+    """Return the (phrase in lower case, date) rows of each part."""
     found = {}
     for part in PARTS:
         lines = corpora.part("dates", part).read_text(encoding="utf-8").splitlines()

@@ -21,7 +21,7 @@ def maker_of(name):
 
 
 def rows_of(name):
-    """Of each part of a table: its rows as dictionaries."""
+    """Return the rows of a table as dictionaries, by part."""
     found = {}
     for part in PARTS:
         head, *lines = corpora.part(name, part).read_text(encoding="utf-8").splitlines()
@@ -117,7 +117,7 @@ def test_requests_have_balanced_intents_and_twenty_slots(travel):
 
 
 def spans(row):
-    """(slot, value) of each span, in lower case."""
+    """Return (slot, value) of each span, in lower case."""
     found = []
     for word, label in zip(row["text"].lower().split(), row["slots"].split(), strict=True):
         if label.startswith("B-"):
@@ -181,7 +181,7 @@ def test_word_counts_alone_say_little_about_an_opinion(opinions):
 
 
 def tagged(part):
-    """Of each sentence: its text, its lines but the comments, and the parts of speech."""
+    """Yield the text of each sentence, its lines without comments, and the parts of speech."""
     for block in (
         corpora.part("words-and-tags", part).read_text(encoding="utf-8").strip().split("\n\n")
     ):

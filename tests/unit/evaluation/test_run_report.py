@@ -81,13 +81,13 @@ def log(tmp_path):
 
 @pytest.fixture(scope="module")
 def page(models):
-    """Of the LSTM that commands are tried on."""
+    """Render the page of the LSTM that commands are tried on."""
     return render(models.lstm)
 
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pages without plots, which take longest."""
+    """Leave out the plots of pages, which take longest."""
     monkeypatch.setattr(run_report, "plots", lambda history, curve: [])
 
 

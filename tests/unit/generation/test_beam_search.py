@@ -18,8 +18,8 @@ SHORT = ("a b", "b a b", "a", "b b")
 def all_texts(
     model, prompt: list[int], most: int, unknown: bool
 ) -> list[tuple[float, tuple[int, ...]]]:
-    """(log-probability, ids) of every text of at most so many tokens, those without an end being as
-    long as that."""
+    """Return (log-probability, ids) of every text of at most so many tokens; those without an end
+    have exactly that many."""
     others = [
         id
         for id in range(model.tokenizer.size)

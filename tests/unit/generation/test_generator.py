@@ -34,7 +34,7 @@ def texts(model, num: int = 1, prompt: str = "", **settings) -> list[str]:
 
 
 def unigram_of(probabilities: list[float]) -> UnigramModel:
-    """Words w2, w3, ... after </s> and <unk>, of these probabilities."""
+    """Make a model of the words w2, w3, ... after </s> and <unk>, with these probabilities."""
     words = [f"w{number:04}" for number in range(2, len(probabilities))]
     with np.errstate(divide="ignore"):
         return UnigramModel(np.log(probabilities), make_tokenizer([" ".join(words)]))

@@ -20,7 +20,7 @@ KINDS = {
 
 
 def model_of(kind: str):
-    """Unigrams with few symbols likely, so that short words come often."""
+    """Make a unigram model with few likely symbols, so that short words come often."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         tokenizer = make_tokenizer(["a cat, the cats cat", "A cat's at", "a.b c"], **KINDS[kind])

@@ -162,7 +162,7 @@ def test_scores_are_independent_of_trie_cuts(monkeypatch, call_tokens, lines):
 
 
 def distinct_beginnings(ids: np.ndarray, spans: np.ndarray) -> int:
-    """How many inputs a perfect trie reads: the beginnings of lines that a token follows."""
+    """Count the inputs that a perfect trie reads: the beginnings of lines that a token follows."""
     lines = [ids[start:end].tolist() for start, end in spans]
     return len({tuple(line[:length]) for line in lines for length in range(len(line))})
 

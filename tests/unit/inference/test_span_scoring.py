@@ -36,7 +36,7 @@ def spans_of(text, context: str) -> np.ndarray:
 
 
 def slow_scores(model, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Token by token through `predict`."""
+    """Score token by token through `predict`."""
     logprob_N = np.zeros(len(ids))
     for start, end in spans:
         state, token = model.initial_state(1), model.tokenizer.boundary_id

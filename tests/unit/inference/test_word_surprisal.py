@@ -48,7 +48,7 @@ def model(request):
 
 
 def slow_words(model, line: str) -> list[float]:
-    """P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand: words are what lies
+    """Compute P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand. Words lie
     between runs of white space."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([line]).ids.tolist()

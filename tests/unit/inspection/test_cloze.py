@@ -27,7 +27,7 @@ ITEMS = [
 
 
 def distribution(model, context):
-    """Log-probabilities (nats) of the next token."""
+    """Return the log-probabilities (nats) of the next token."""
     ids = np.array([[model.tokenizer.boundary_id, *model.tokenizer.encode([context]).ids[:-1]]])
     return arrays.as_numpy(model.predict(ids, model.initial_state(1))[0])[0, -1]
 

@@ -36,7 +36,7 @@ def both(request, device):
 
 
 def numbers(value):
-    """All numbers in what JSON can hold, in order."""
+    """Return all numbers in a JSON value, in order."""
     if isinstance(value, dict):
         return [each for name in value for each in numbers(value[name])]
     if isinstance(value, list):

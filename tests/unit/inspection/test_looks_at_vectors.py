@@ -18,8 +18,8 @@ COUNTRIES, WIDTH = 40, 30
 
 
 def planted(shuffled=False):
-    """Countries and capitals: a capital is its country plus one step that all share, and some
-    noise. Shuffled: no vector is its word's."""
+    """Return vectors of countries and capitals: a capital is its country plus one step that all
+    share, and some noise. shuffled: no vector belongs to its word."""
     draw = np.random.default_rng(1)
     places, step = draw.standard_normal((COUNTRIES, WIDTH)), draw.standard_normal(WIDTH)
     rows = np.concatenate(

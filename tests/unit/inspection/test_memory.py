@@ -36,7 +36,7 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Fewer resamples."""
+    """Save time: fewer resamples."""
     monkeypatch.setattr(memory_module, "ratio_interval", partial(ratio_interval, resamples=20))
 
 

@@ -21,7 +21,7 @@ TEXTS = [" ".join(words) for words in np.random.default_rng(5).choice(WORDS, (16
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Fewer penalties to choose from, and fewer resamples."""
+    """Save time: fewer penalties to choose from, and fewer resamples."""
     monkeypatch.setattr(probing, "PENALTIES", (0.01, 0.001))
     monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 

@@ -10,7 +10,7 @@ from rnnlm.inspection.surface import RecurrentUnit, descend, inspect_surface
 
 
 def plain_error(weight, bias, steps=50, target=0.7, initial=0.5):
-    """As on paper."""
+    """Compute the error as on paper."""
     x = initial
     for _ in range(steps):
         x = weight / (1 + math.exp(-x)) + bias

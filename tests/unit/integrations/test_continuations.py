@@ -36,8 +36,8 @@ def model(request):
 
 
 def slow_score(model, context, continuation):
-    """Token by token through predict: log p of the continuation, and whether each is the
-    likeliest."""
+    """Score token by token through `predict`. Return log p of the continuation, whether each token
+    is the likeliest, and how many there are."""
     both, before = (
         _tokens(model.tokenizer, text) for text in (context + continuation, context.rstrip())
     )

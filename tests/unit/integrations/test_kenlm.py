@@ -33,8 +33,8 @@ def small(tmp_path):
 
 @pytest.fixture(scope="module")
 def arpas(tmp_path_factory):
-    """ARPA files: of lmplz, of ours, random ones. All have `<unk>`: where it is missing, KenLM
-    keeps unknown words in its states."""
+    """Write ARPA files: lmplz's, ours, random ones. All have `<unk>`: without it, KenLM keeps
+    unknown words in its states."""
     folder = tmp_path_factory.mktemp("arpas")
     paths = [GOLDEN / "g6-order2.arpa", GOLDEN / "g5-tiny-order3-fallback.arpa"]
     for name in ("g1-order5", "g3-order4-prune"):
@@ -49,7 +49,7 @@ def arpas(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(arpas):
-    """(KenLM's model, ours) of each file."""
+    """Return (KenLM's model, ours) of each file."""
     theirs = pytest.importorskip("kenlm", reason=NOT_HERE)
 
     def quiet(package):
@@ -64,7 +64,7 @@ def both(arpas):
 
 
 def vocabulary(model):
-    """Its words, some frequent ones often, unknown ones, and the end."""
+    """Return the model's words, with some frequent ones repeated, unknown ones, and the end."""
     words = [word for word in model.model.tokenizer.symbols() if word not in ("</s>", "<unk>")]
     return [*words, *words[:8] * 40, "unheard", "<unk>", "", "two words"]
 

@@ -29,7 +29,7 @@ def state(step: int) -> TrainingState:
 
 @pytest.fixture
 def folder(tmp_path):
-    """With checkpoints of steps 3, 6 and 9."""
+    """Make a folder with checkpoints of steps 3, 6 and 9."""
     for step in (3, 6, 9):
         checkpoints.save(tmp_path, state(step), RUN, keep=3)
     return tmp_path
@@ -89,7 +89,7 @@ def flip(path, at=-1, bit=1):
 
 
 def newer(folder):
-    """As a later version might write it."""
+    """Rewrite the newest checkpoint as a later version might."""
     path = newest(folder, ".json")
     content = {**json.loads(path.read_bytes()), "format_version": 99}
     data = json.dumps(content).encode()

@@ -18,7 +18,7 @@ def saved(step):
 
 
 def told(folder):
-    """(kind, step) of each whole line; all are."""
+    """Return (kind, step) of each line, and check that all are whole."""
     lines = (folder / "metrics.jsonl").read_bytes()
     assert lines.endswith(b"\n")
     return [(event["event"], event["step"]) for event in map(json.loads, lines.splitlines())]

@@ -21,7 +21,7 @@ SETTINGS = {"model": "mixture", "mixing": "linear"}
 
 @pytest.fixture
 def parts(tmp_path):
-    """Two folders with a model each."""
+    """Save two models in one folder each."""
     for name, smoothing in (("a", "mkn"), ("b", "witten-bell")):
         save(
             tmp_path / name,

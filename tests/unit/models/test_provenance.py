@@ -12,7 +12,8 @@ from support.tiny_models import fit, mixture
 
 @pytest.fixture
 def folders(tmp_path):
-    """Models by name: one trained on the text `a`, one on `b`, and a mixture of both."""
+    """Save models: one trained on the text `a`, one on `b`, and a mixture of both. Return their
+    folders by name."""
     found = {name: tmp_path / name for name in ("one", "other", "both")}
     for name, text in (("one", "a"), ("other", "b")):
         model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})

@@ -110,7 +110,7 @@ LIBRARY = Path(registry.__file__).parents[1]
 
 
 def names_of_objects():
-    """All texts in the code that name an object of the library by its module."""
+    """Return all texts in the code that name an object of the library by its module."""
     texts = [
         node.value
         for path in LIBRARY.rglob("*.py")

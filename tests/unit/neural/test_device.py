@@ -235,7 +235,7 @@ def tree_of(module):
 
 
 def functions_of(modules):
-    """name -> syntax of each function and method of that name, in all modules."""
+    """Map each name to the syntax of the functions and methods of that name, in all modules."""
     found = {}
     for module in modules:
         for node in ast.walk(tree_of(module)):
@@ -245,7 +245,8 @@ def functions_of(modules):
 
 
 def called_names(function):
-    """Names it calls or reads as attributes: over-inclusive, so that nothing escapes."""
+    """Return all names that the function calls or reads as attributes: too many, so that none is
+    missed."""
     names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     return names | {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
 
@@ -296,8 +297,8 @@ BEFORE = {
 
 
 def step_functions():
-    """name -> the functions of that name that a step may call; a module's forward and an
-    autograd.Function's halves are called under other names, so all of them are."""
+    """Map each name to the functions of that name that a step may call. A module's forward and an
+    autograd.Function's two halves are called under other names, so all of them are included."""
     functions = functions_of(STEP_MODULES)
     functions["training_products"] = functions_of(["device"])["training_products"]
     found = {}

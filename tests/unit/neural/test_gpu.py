@@ -31,7 +31,7 @@ def never() -> bool:
 
 
 def loss_of_training_text(trainer, data):
-    """Nats per token of what the network is trained on, exactly.
+    """Return the exact nats per token of the training text.
 
     A network starts at the frequencies of the words, and a few lines are soon learned by heart: on
     other text, the start may stay its best.

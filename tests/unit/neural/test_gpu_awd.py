@@ -31,8 +31,8 @@ WITHOUT_DROPPING = AWD | dict.fromkeys(
 
 @pytest.fixture
 def same_masks(monkeypatch):
-    """Dropout whose masks follow from how often it was asked: the same ones on each device, after
-    `same_masks()` anew."""
+    """Make dropout draw masks that depend only on the number of earlier calls: the same ones on
+    each device. Return a function that starts over."""
     calls = [0]
 
     def dropout(x_TBE, p, training, locked=False):

@@ -41,7 +41,7 @@ def make_settings(model="lstm", **settings):
 
 
 def begun(counts_V, model="lstm", **settings):
-    """As training begins, after a text with these counts of its words."""
+    """Start a network as training does, after a text with these word counts."""
     tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=counts_V)
     return start(make_settings(model, **settings), tokenizer)
 

@@ -21,7 +21,7 @@ WORD2VEC = "3 3\n</s> 0 0 0.5 \ndog -1 -2 -3 \nzebra 7 7 7 \n"  # word2vec ends 
 
 
 def read(tmp_path, content, name="vectors.txt", width=3, symbols=SYMBOLS, **options):
-    """symbol to vector, and the notices."""
+    """Read vectors. Return them by symbol, and the notices."""
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with warnings.catch_warnings(record=True) as caught:

@@ -62,7 +62,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def resolved(self, **more: Any) -> Resolved:
-        """All settings of a tiny network of this kind."""
+        """Return all settings of a tiny network of this kind."""
         given = {**SMALL, **self.settings, **more}
         if self.task == LANGUAGE_MODEL:
             return tiny_models.small_settings(registry.kind_of(self.model), **given)
@@ -108,7 +108,7 @@ class Case:
         return np.concatenate([column.p_TK.ravel() for column in labels] + [logprobs])
 
     def samples(self, model: Any) -> list[str] | None:
-        """Texts drawn from the model; None: it writes none."""
+        """Return texts drawn from the model; None if it writes none."""
         sampling = SamplingSettings(max_tokens=5, seed=5)
         if self.task == LANGUAGE_MODEL:
             return [each.text for each in rnnlm.generate(model, num=3, settings=sampling)]
@@ -247,7 +247,8 @@ def test_a_run_stays_on_the_second_device(monkeypatch):
 
 
 def operations_of_a_step(case: Case, tokens: int) -> int:
-    """Operations that the host hands to the device in a training step over so many tokens."""
+    """Count the operations that the host hands to the device in a training step over so many
+    tokens."""
     trainer = case.trainer("cuda", bptt_tokens=tokens, cuda_graphs=False, budget="20steps")
     trainer.begin()
     trainer.train_step()

@@ -33,7 +33,7 @@ MOST_CONTEXTS = 60  # asked of one model
 
 @st.composite
 def cases(draw):
-    """Sentences, V, order, thresholds by order, held-out sentences."""
+    """Draw sentences, V, order, thresholds by order, and held-out sentences."""
     different = draw(st.integers(1, 5))
     size = different + 1 + draw(st.integers(0, 2))
     word = st.integers(1, different)

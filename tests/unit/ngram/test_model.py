@@ -66,8 +66,8 @@ def dictionary_of(model: NgramModel) -> BackoffDictionary:
 def passages(
     chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int
 ) -> np.ndarray:
-    """Rows of ids made of the model's n-grams, of any words, and of ends of lines. Most begin where
-    a line begins."""
+    """Draw rows of ids from the model's n-grams, any words, and ends of lines. Most begin where a
+    line begins."""
     grams, boundary = list(dictionary.values), dictionary.boundary_id
     streams = []
     for _ in range(rows):
@@ -96,7 +96,7 @@ def targets_of(chance: np.random.Generator, ids_BL: np.ndarray, size: int) -> np
 
 
 def cut_anyhow(chance: np.random.Generator, patch: pytest.MonkeyPatch) -> None:
-    """Small pieces, several threads and sorted look-ups where texts are tiny."""
+    """Use small pieces, several threads and sorted look-ups for tiny texts, too."""
     number = int(chance.choice([1, 2, 5]))
     for module in (model_module, system):
         patch.setattr(module, "processors", lambda: number)
@@ -122,7 +122,7 @@ def roundabout(model: NgramModel, state, rows: int):
 
 
 def check_against_dictionary(model: NgramModel, seed: int) -> None:
-    """score, predict and both states, window by window."""
+    """Check score, predict and both states against the dictionary, window by window."""
     chance, dictionary = np.random.default_rng(seed), dictionary_of(model)
     rows, length = int(chance.integers(1, 4)), int(chance.integers(1, 25))
     ids_BL = passages(chance, dictionary, rows, length + 1)
@@ -210,7 +210,7 @@ def test_stupid_backoff_charges_no_context_beyond_the_start():
 
 
 def state_after(model: NgramModel, *inputs: int) -> list[int]:
-    """As score leaves it, and predict."""
+    """Return the state after `inputs`. Check that score and predict leave the same."""
     ids_BT = np.array([inputs])
     states = [
         model.score(ids_BT, ids_BT, model.initial_state(1))[1],

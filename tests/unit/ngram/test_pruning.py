@@ -51,7 +51,7 @@ class Table:
         return np.exp([self.logprob((*context, word)) for word in range(self.size)])
 
     def history(self, context: tuple) -> float:
-        """P(h) by the chain rule, `<s>` as likely as `</s>`."""
+        """Return P(h) by the chain rule, with `<s>` as likely as `</s>`."""
         first = self.boundary_id if context[0] == self.size else context[0]
         return math.exp(
             self.logprob((first,))
@@ -59,8 +59,8 @@ class Table:
         )
 
     def increase(self, gram: tuple) -> float:
-        """exp(D(p||p')) - 1, D summed over all words, p' without the n-gram and with the weight
-        that makes all sum to one."""
+        """Return exp(D(p||p')) - 1. D is summed over all words; p' lacks the n-gram, and its
+        backoff weight makes the sum one."""
         context, before = gram[:-1], self.distribution(gram[:-1])
         entry, weight = self.entries.pop(gram), self.entries[context][1]
         seen = [word for word in range(self.size) if (*context, word) in self.entries]
@@ -75,8 +75,8 @@ class Table:
 
 
 def worths(model: NgramModel) -> dict[tuple, float]:
-    """Of each n-gram of order 2 and more: its own increase, or that of the most valuable n-gram it
-    begins."""
+    """Return the worth of each n-gram of order 2 and more: its own increase, or that of the most
+    valuable n-gram that begins with it."""
     table = Table(model)
     found = {}
     for gram in sorted((gram for gram in table.entries if len(gram) > 1), key=len, reverse=True):
@@ -86,7 +86,8 @@ def worths(model: NgramModel) -> dict[tuple, float]:
 
 
 def farthest_from_one(model: NgramModel) -> float:
-    """Over all contexts, asked of the model itself."""
+    """Return how far the sum of probabilities is from one at most, over all contexts, by the model
+    itself."""
     worst = 0.0
     for length in range(1, max(2, model.order)):
         contexts = np.array([gram for gram in Table(model).entries if len(gram) == length]).reshape(
@@ -107,7 +108,7 @@ def counts_of(model: NgramModel, lines) -> list:
 
 
 def order_of(contexts, words, prob, backoff=None) -> BackoffLevel:
-    """One order over the four words </s> 0, <unk> 1, a 2, b 3; <s> is 4."""
+    """Make one order over the four words </s> 0, <unk> 1, a 2, b 3; <s> is 4."""
     logarithms = np.log([prob, np.ones(len(words)) if backoff is None else backoff])
     return level_of(4, np.array(contexts), np.array(words), *logarithms)
 

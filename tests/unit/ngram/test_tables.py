@@ -24,8 +24,8 @@ bits = st.integers(1, 64)
 
 @st.composite
 def tables(draw):
-    """Sorted keys of some width, and wanted ones: of those, near those, and any; some of them
-    twice."""
+    """Draw sorted keys of some width, and wanted ones: some of those, some near those, and any;
+    some of them twice."""
     largest = (1 << draw(bits)) - 1
     key = st.integers(0, largest)
     keys = sorted(draw(st.sets(key, max_size=30)))
@@ -109,7 +109,7 @@ def test_no_keys_are_made_and_split():
 
 
 def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
-    """Words to values, and whether keys are sorted."""
+    """Map words to values, and check that keys are sorted."""
     grams, values = [()], {}
     for level in levels:
         assert (np.diff(level.keys_M.astype(object)) > 0).all()

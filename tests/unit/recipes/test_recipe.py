@@ -171,7 +171,7 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
 
 
 def trains_on_pairs(name, output):
-    """Two steps of a recipe for encoder-decoders."""
+    """Train two steps with a recipe for encoder-decoders."""
     path = output.with_suffix(".tsv")
     rows = [
         f"{n} {word} chats\t{n} {word} cats"
@@ -194,7 +194,7 @@ def trains_on_pairs(name, output):
 
 
 def trains_on_labels(name, output):
-    """Two steps of a recipe for a task on data of its format."""
+    """Train two steps with a recipe for a task, on data in its format."""
     rows = [
         f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_"
         for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)

@@ -22,7 +22,7 @@ def turned(sentences):
 
 @pytest.fixture(scope="module", params=["ngram", "lstm"])
 def models(request):
-    """One that reads from the end, and one of turned lines."""
+    """Return a model that reads from the end, and one of turned lines."""
     return fit(request.param, LINES, reversed=True), fit(request.param, TURNED)
 
 

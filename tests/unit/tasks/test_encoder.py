@@ -52,7 +52,7 @@ def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
 
 
 def ids_of(lengths=LENGTHS, padding=-1):
-    """Known words and unseen ones; padding is `padding`."""
+    """Return ids of known and unseen words, padded with `padding`."""
     ids_TB = torch.randint(
         0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
     )

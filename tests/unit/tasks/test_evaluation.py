@@ -30,7 +30,7 @@ def pairs(rows):
 
 @pytest.fixture(scope="module")
 def speller():
-    """Letters to sounds: one symbol of at most two sounds for each letter."""
+    """Return a codec from letters to sounds: one symbol of at most two sounds for each letter."""
     rows = [(("B", "AA", "K+S"), tuple("box")), (("AE", "K+S"), tuple("ax"))]
     column = column_of("sounds", WORD, rows, "none", "none", SOUNDS)
     words = tokenizers.train(TokenizerSettings(min_count=1), [Block(["b o x a"], [])])

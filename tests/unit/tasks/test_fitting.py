@@ -77,7 +77,7 @@ def trainer_of(
 
 
 def through_a_file(state):
-    """As it comes back from JSON and arrays."""
+    """Return the state after a round trip through JSON and arrays."""
     return TrainingState(
         json.loads(json.dumps(state.facts, allow_nan=False)),
         {name: array.copy() for name, array in state.arrays.items()},
@@ -138,7 +138,7 @@ def test_random_labels_are_memorised_but_not_generalised(task, name, settings):
     draw = random.Random(3)
 
     def rows(count):
-        """Words and two labels, each drawn by itself."""
+        """Yield words and two labels, drawn independently."""
         for _ in range(count):
             words = [draw.choice("abcdefghijkl") for _ in range(6)]
             yield words, [draw.choice("xy") for _ in words], draw.choice(["buy", "sell"])

@@ -43,13 +43,13 @@ def features_TBH() -> torch.Tensor:
 
 
 def all_labels(length: int) -> torch.Tensor:
-    """(length, K^length)"""
+    """Return all label sequences, (length, K^length)."""
     return torch.tensor(list(itertools.product(range(K), repeat=length))).t()
 
 
 @torch.no_grad()
 def logprobs(head, features_TH) -> torch.Tensor:
-    """log p of each of `all_labels`, by the loss."""
+    """Return log p of each of `all_labels`, by the loss."""
     lengths_1, labels_TN = torch.tensor([len(features_TH)]), all_labels(len(features_TH))
     return torch.stack(
         [

@@ -38,7 +38,7 @@ def features_TBH() -> torch.Tensor:
 
 
 def logprob_by_steps(feedback, features_TH, labels) -> float:
-    """log p of one row's labels, from the layer's plain step."""
+    """Return log p of one row's labels, from the layer's plain step."""
     state, before, total = feedback._state(1), K, 0.0
     for features_H, label in zip(features_TH, labels, strict=True):
         vector_E = (
@@ -53,7 +53,7 @@ def logprob_by_steps(feedback, features_TH, labels) -> float:
 
 
 def by_logprob(feedback, features_TH, constraints) -> list[tuple[float, tuple[int, ...]]]:
-    """All label sequences that are allowed, the most probable first."""
+    """Return all label sequences that are allowed, the most probable first."""
     start_K, end_K, follows_KK = constraints or (
         np.ones(K, bool),
         np.ones(K, bool),

@@ -19,7 +19,7 @@ SGD = {
 
 
 def changes(steps=1, task="tagging", model="lstm", **settings):
-    """(layers above it, by how much it changed) of each weight, by name, after a few steps."""
+    """Return (layers above it, how much it changed) of each weight by name, after a few steps."""
     resolved = settings_of(task, model, **{**SGD, **settings})
     trainer = make_trainer(resolved, data_of(resolved, labelled(TRAIN, task)))
     before = {name: weight.detach().clone() for name, weight in trainer.network.named_parameters()}

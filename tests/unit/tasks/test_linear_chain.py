@@ -31,7 +31,7 @@ def scores_TBK() -> Tensor:
 
 
 def all_scores(chain: LinearChain, scores_TK: Tensor) -> dict[tuple[int, ...], Tensor]:
-    """Every label sequence and its score, term by term."""
+    """Return every label sequence with its score, term by term."""
     found = {}
     for labels in itertools.product(range(scores_TK.shape[1]), repeat=len(scores_TK)):
         score = chain.start_K[labels[0]] + chain.end_K[labels[-1]]

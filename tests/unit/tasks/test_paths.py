@@ -35,7 +35,7 @@ def chain() -> Chain:
 
 
 def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
-    """All label sequences that the chain does not forbid, the best first."""
+    """Return all label sequences that the chain does not forbid, the best first."""
     found = []
     for labels in itertools.product(range(K), repeat=len(scores_TK)):
         score = sum(float(scores_TK[t, label]) for t, label in enumerate(labels))

@@ -64,7 +64,7 @@ def test_a_setting_without_effect_is_named():
 
 
 def refusal(task: str, model: str) -> SettingsError:
-    """Why a task has no such kind, and what to do instead."""
+    """Return the error that says why a task has no such kind, and what to do instead."""
     return registry.task(task).refusal_of_kind(model, list(registry.kinds_of(task)))
 
 

@@ -22,7 +22,7 @@ from rnnlm.text.batches import (
 
 @st.composite
 def texts(draw):
-    """(tokens, rows, window length, document offsets or None)."""
+    """Draw (tokens, rows, window length, document offsets or None)."""
     tokens = draw(st.integers(1, 80))
     borders = draw(st.none() | st.sets(st.integers(1, tokens)))
     documents = None if borders is None else np.array(sorted({0, tokens, *borders}))
@@ -84,7 +84,8 @@ def test_rows_continue_and_start_fresh_at_documents(text):
 
 @st.composite
 def lined_texts(draw):
-    """(line offsets, rows, window length, documents that begin at lines or None, share, seed)."""
+    """Draw (line offsets, rows, window length, documents that begin at lines or None, share,
+    seed)."""
     offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
     documents = draw(
         st.none()

@@ -25,8 +25,8 @@ def of(text):
 
 
 def pairs_in_dictionary(window):
-    """How often words stand within `window` of each other, words that occur once taken out
-    first."""
+    """Count how often words occur within `window` of each other, after removing words that occur
+    once."""
     counts = Counter(word for line in LINES for word in line.split())
     pairs = Counter()
     for line in LINES:

@@ -53,8 +53,8 @@ def turned(lines):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Texts, and a model of each kind that reads from the end (NAME) beside one of turned lines
-    (NAME.turned)."""
+    """Write texts, and train a model of each kind that reads from the end (NAME), and one of turned
+    lines (NAME.turned)."""
     folder = tmp_path_factory.mktemp("direction")
     for name, lines in {"train": LINES, "test": TEST}.items():
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")

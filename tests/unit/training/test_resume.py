@@ -124,7 +124,9 @@ def test_settings_keep_their_former_default(texts, tmp_path):
     """Where the run was stored before the setting came, and its default has changed since."""
     folder = cut_run(texts, tmp_path / "m", unknown_words=0.0)
     without(folder, "unknown_words")
-    with pytest.warns(RnnlmWarning, match="unknown_words stays 0.0, the default when this run began"):
+    with pytest.warns(
+        RnnlmWarning, match="unknown_words stays 0.0, the default when this run began"
+    ):
         *_, finished = auto(texts, folder)
     assert finished.steps == 9
     assert model_folder.read_manifest(folder).settings["unknown_words"] == 0.0

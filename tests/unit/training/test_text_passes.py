@@ -31,7 +31,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """How often each file of text has been opened, by its name."""
+    """Return a counter of how often each file of text has been opened, by its name."""
     names = Counter()
     open_decompressed = reading.open_decompressed
 

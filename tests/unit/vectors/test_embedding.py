@@ -67,8 +67,8 @@ def labeller_of(task, name="lstm", tokenizer="word", **settings):
 
 
 def read_alone(model, line):
-    """(T, H): the features after each token of a line, by the model's own way; after `</s>` where
-    there are none."""
+    """Return the features after each token of a line, (T, H), by the model's own method; those
+    after `</s>` if there are no tokens."""
     ids = model.tokenizer.encode([line]).ids[:-1]
     hidden_1TH, _ = model.hidden(
         np.array([[model.tokenizer.boundary_id, *ids]]), model.initial_state(1)

@@ -16,8 +16,8 @@ GROUPS = (
 
 
 def planted(lines=1000):
-    """Sentences in which words of one group stand where the others of it may stand: animals beside
-    animals' verbs, tools beside theirs."""
+    """Return sentences in which words of one group are interchangeable: animals occur with animals'
+    verbs, tools with theirs."""
     draw = np.random.default_rng(1)
     chosen = (GROUPS[int(number)] for number in draw.integers(0, 2, lines))
     return Lines(

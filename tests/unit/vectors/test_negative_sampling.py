@@ -13,7 +13,7 @@ V, E, NEGATIVE, RATE = 7, 5, 3, 0.1
 
 @pytest.fixture
 def small(monkeypatch):
-    """Two rows of four words, five noise words each."""
+    """Limit batches to two rows of four words, with five noise words each."""
     monkeypatch.setattr(negative_sampling, "ROWS", 2)
     monkeypatch.setattr(negative_sampling, "LEAST_STEPS", 1)
     monkeypatch.setattr(negative_sampling, "ROW_WORDS", 4)
@@ -39,12 +39,13 @@ def vectors():
 
 
 def pairs_of(step):
-    """(row, place of the word, place around it) of each pair."""
+    """Return (row, place of the word, place around it) of each pair."""
     return step.is_pair_RLS.nonzero().tolist()
 
 
 def skipgram_objective(input_VE, output_VE, step):
-    """Equation 4 of Mikolov et al. 2013b, pair by pair; a row's noise words stand for NEGATIVE."""
+    """Compute equation 4 of Mikolov et al. 2013b, pair by pair. NEGATIVE times the mean over a
+    row's noise words replaces the sum."""
     total = torch.zeros(())
     for row, place, around in pairs_of(step):
         v_E = input_VE[step.words_RL[row, place]]

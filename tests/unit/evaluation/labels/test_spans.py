@@ -26,7 +26,7 @@ from rnnlm.text.labelled import schemes
 def random_labels(
     seed: int, prefixes: str, count: int = 400, types: str = "XYZ"
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Sentences of labels in any order, and predictions that often agree with them."""
+    """Draw sentences of labels in any order, and predictions that often agree with them."""
     rng = random.Random(seed)
 
     def label() -> str:

@@ -17,7 +17,7 @@ def random_text(rng: random.Random, shortest: int = 0) -> str:
 
 
 def random_translations(seed: int, sentences: int = 60, most: int = 1, **settings) -> Translations:
-    """Hypotheses that share about two thirds of their words with their first reference."""
+    """Draw hypotheses that share about two thirds of their words with their first reference."""
     rng = random.Random(seed)
     references = [
         [random_text(rng, 1) for _ in range(rng.randint(1, most))] for _ in range(sentences)

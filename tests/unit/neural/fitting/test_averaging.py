@@ -21,7 +21,7 @@ def network():
 
 
 def walk(network, steps, averaging, first=1):
-    """Weights after each of `steps` random steps, each of which `averaging` takes in."""
+    """Take `steps` random steps, and average after each. Return the weights after each."""
     seen = []
     for step in range(first, first + steps):
         with torch.no_grad():
@@ -105,7 +105,7 @@ def parameters_of(trainer):
 
 
 def recorded(trainer):
-    """Parameters after each step, as training goes on with them."""
+    """Return a list that collects the parameters after each step."""
     after, step = [], trainer.step
 
     def recording(*arguments):

@@ -32,7 +32,7 @@ needs_bf16 = pytest.mark.skipif(
 
 
 def record(trainer):
-    """Losses and numbers of targets of the steps, once they are all taken."""
+    """Train. Return the losses and the numbers of targets of the steps, and the events."""
     losses, counts, step = [], [], trainer.step
 
     def recording(batch, carry, rate):
@@ -60,7 +60,7 @@ def same(one, other):
 
 
 def amplify(trainer):
-    """Weights so large that it matters which state a token is read from."""
+    """Make weights so large that it matters which state a token is read from."""
     with torch.no_grad():
         for parameter in trainer.network.parameters():
             parameter.mul_(4)

@@ -31,7 +31,7 @@ OWN = {
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
-    """All figures at each validation, whatever they cost."""
+    """Compute all metrics of layers at each validation, whatever they cost."""
     monkeypatch.setattr(fitting_settings, "MOST_COST", float("inf"))
 
 

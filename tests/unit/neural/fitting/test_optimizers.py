@@ -60,7 +60,7 @@ def test_gradients_within_the_norm_are_not_rewritten(network, monkeypatch, norm,
 
 
 def steps_of(network, count=3, **settings):
-    """Weights and biases after `count` steps with constant gradients."""
+    """Return weights and biases after `count` steps with constant gradients."""
     settings = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0, **settings}
     optimizer = make_optimizer(FittingSettings(**settings), network, CPU)
     for _ in range(count):
@@ -69,7 +69,8 @@ def steps_of(network, count=3, **settings):
 
 
 def adam_by_hand(w, g, count, decay, decoupled, beta1=0.9, beta2=0.99, rate=0.1, epsilon=1e-8):
-    """Kingma & Ba (2015), algorithm 1; `decoupled`: Loshchilov & Hutter (2019), algorithm 2."""
+    """Follow algorithm 1 of Kingma & Ba (2015). decoupled: algorithm 2 of Loshchilov & Hutter
+    (2019)."""
     m = v = torch.zeros_like(w)
     for t in range(1, count + 1):
         gradient = g if decoupled else g + decay * w

@@ -33,8 +33,7 @@ RUNS = [
 
 
 def broken_by(trainer, fault, after=11, healed_by=1):
-    """`fault` befalls the step after so many, in every attempt before the one numbered
-    `healed_by`."""
+    """Make `fault` happen in the step after so many, in every attempt before number `healed_by`."""
     step = trainer.step
 
     def wrapped(batch, carry, rate):
@@ -51,7 +50,7 @@ def lost_loss(trainer, step, is_hit):
 
 
 def lost_gradient(trainer, step, is_hit):
-    """One element of one gradient."""
+    """Make one element of one gradient infinite."""
 
     def spoil(gradient):
         gradient = gradient.clone()
@@ -83,7 +82,7 @@ def lost_weight(trainer, step, is_hit):
 
 
 def exploded(trainer, step, is_hit):
-    """Weights that are numbers, but no good ones."""
+    """Make the weights huge, but finite."""
     found = step()
     if is_hit:
         with torch.no_grad():

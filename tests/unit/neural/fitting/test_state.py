@@ -45,14 +45,14 @@ def make(make_trainer, data, settings, budget="24steps"):
 
 
 def cut_after(trainer, steps):
-    """Its last event when it is stopped after so many steps."""
+    """Stop the run after so many steps, and return its last event."""
     *_, fitted = trainer.train(lambda: trainer.step_count >= steps)
     assert fitted.stopped == "request"
     return fitted
 
 
 def through_a_file(state):
-    """As it comes back from JSON and arrays."""
+    """Return the state after a round trip through JSON and arrays."""
     import json
 
     return TrainingState(

@@ -19,7 +19,7 @@ from rnnlm.neural.layers.names import LayeredNetwork
 
 
 def points(seed, rows=8):
-    """Points of the plane, and on which side of a line they lie."""
+    """Draw points in the plane, and which side of a line they are on."""
     x_TBE = torch.from_numpy(
         np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32)
     )

@@ -15,7 +15,7 @@ V, E = 50, 64
 
 @pytest.fixture
 def both():
-    """Ours and torch's with the same weights; torch's ids are our ranks."""
+    """Return our layer and torch's with the same weights. torch's ids are our ranks."""
     theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(E, V, [10, 25], div_value=2.0, head_bias=True)
     counts_V = torch.randperm(V, generator=torch.Generator().manual_seed(1))
     ours = ready(AdaptiveSoftmax(V, E, (10, 25), 2.0), counts_V)
@@ -55,7 +55,7 @@ def test_cutoffs_not_ascending_within_the_vocabulary_are_errors(cutoffs):
 
 
 def zipf_columns(size, cutoffs, shrink):
-    """Columns of full width that a token costs on average, where counts are Zipf's."""
+    """Return how many columns of full width a token costs on average, with Zipf's counts."""
     p = [1 / rank for rank in range(1, size + 1)]
     tails = zip(pairwise((*cutoffs, size)), range(1, 9), strict=False)
     return cutoffs[0] + sum(

@@ -24,8 +24,8 @@ SIZES = [2, 11]
 
 @pytest.fixture(params=["whole", "chunks", "as on a GPU"])
 def chunked(request, monkeypatch):
-    """Everything at once; in the smallest pieces; and in them by the way that never asks the device
-    for numbers."""
+    """Compute everything at once, in the smallest pieces, or in the smallest pieces without asking
+    the device for numbers."""
     if request.param != "whole":
         monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
         monkeypatch.setattr(softmax, "CHUNK_BYTES", 1)

@@ -42,8 +42,8 @@ def lengths(counts):
 
 
 def least_cost(counts):
-    """Sum of all joined counts: what the codes of all words take together, by sorting anew each
-    time."""
+    """Return the sum of all joined counts, the length of the codes of all words, by sorting again
+    each time."""
     counts, cost = sorted(counts), 0
     while len(counts) > 1:
         joined = counts[0] + counts[1]

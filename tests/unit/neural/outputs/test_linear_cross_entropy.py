@@ -14,8 +14,8 @@ def torchs_own(features_NE, weight_VE, bias_V, targets_N):
 
 
 def in_chunks(monkeypatch, rows, itemsize=8):
-    """Rows worked through at once (in float64; twice that in fp32), and a slice of five of the
-    vocabulary."""
+    """Limit how many rows are computed at once (in float64; twice as many in fp32), and slices of
+    the vocabulary to five."""
     monkeypatch.setattr(softmax, "CHUNK_BYTES", rows * V * itemsize)
     monkeypatch.setattr(softmax, "SLICE_WEIGHTS", 5 * E)
 

@@ -19,7 +19,7 @@ def make(components, tied=False, dtype=torch.float64, dropout_latent=0.0, locked
 
 
 def transcribed(layer, features_NF):
-    """Probabilities (N, V), place by place and component by component in numpy."""
+    """Return the probabilities (N, V), place by place and component by component in numpy."""
     values = {name: value.detach().numpy() for name, value in layer.state_dict().items()}
     latent_KEF, latent_KE = (
         values["latent_weight"].reshape(-1, E, F),

@@ -18,14 +18,14 @@ SIZE = 8  # word 7 never occurs
 
 
 def small_workspace(positions: int) -> Workspace:
-    """One that handles so few positions at a time, and keeps arrays in files."""
+    """Make a workspace that handles so few positions at a time, and keeps arrays in files."""
     workspace = Workspace(buffer_bytes=10**9)
     workspace.positions = positions
     return workspace
 
 
 def as_dictionary(counts: NgramCounts, values: list[np.ndarray]) -> dict:
-    """n-gram -> value, leaving out words that never occur and `<s>`."""
+    """Map n-grams to values, leaving out words that never occur and `<s>`."""
     found = {}
     for grams, level, values_M in zip(
         grams_of(counts.levels, counts.size), counts.levels, values, strict=True

@@ -26,7 +26,7 @@ def padded(line: str) -> list[str]:
 
 
 def occurrences(lines, order: int) -> Counter:
-    """(word, ...) to count, of all orders; blank lines skipped."""
+    """Count n-grams of all orders, skipping blank lines."""
     sentences = [padded(line) for line in lines if line]
     return Counter(
         tuple(s[i : i + n])

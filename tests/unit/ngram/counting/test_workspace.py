@@ -16,7 +16,7 @@ from rnnlm.ngram.counting.counts import Workspace
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where temporary files go."""
+    """Return the folder that temporary files go to."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

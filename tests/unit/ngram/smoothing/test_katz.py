@@ -9,8 +9,8 @@ from rnnlm.ngram.smoothing.other_methods import Katz
 
 
 def shares_of(tally: dict[int, int]):
-    """Shares and what is left after one context, from how many words have each count; and the
-    notice given."""
+    """Return the shares and what is left after one context, given how many words have each count,
+    and the notice."""
     counts_M = np.repeat(list(tally), list(tally.values()))
     katz = Katz(NgramSettings(), None)
     with warnings.catch_warnings(record=True) as caught:

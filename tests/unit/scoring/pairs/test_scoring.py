@@ -55,7 +55,7 @@ def predicted(model, line: str) -> tuple[list[int], list[np.ndarray]]:
 
 
 def split_at_words(model, pair: Pair) -> list[tuple[str, str, str]]:
-    """(shared beginning, what differs, shared end) of both sentences, in words."""
+    """Return (shared beginning, what differs, shared end) of both sentences, in words."""
     sides = [pair.good.split(), pair.bad.split()]
     head = next(n for n in range(20) if sides[0][n : n + 1] != sides[1][n : n + 1])
     most = min(map(len, sides)) - head

@@ -22,7 +22,7 @@ CASES = [
 
 
 def both(model, settings, dtype=torch.float64, products=contextlib.nullcontext):
-    """Of the loop and of the plain steps: what they give, and the gradients of all that they
+    """Return the results of the loop and of the plain steps, and the gradients of all that they
     read."""
     network = tiny_network(model, dtype, input_feeding=True, **settings)
     decoder, found = network.decoder, []

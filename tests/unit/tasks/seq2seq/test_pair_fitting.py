@@ -71,7 +71,7 @@ RESUMED = [
 
 
 def through_a_file(state):
-    """As it comes back from JSON and arrays."""
+    """Return the state after a round trip through JSON and arrays."""
     return TrainingState(
         json.loads(json.dumps(state.facts, allow_nan=False)),
         {name: array.copy() for name, array in state.arrays.items()},
@@ -132,8 +132,7 @@ LEARNING = {
 
 
 def strings(count, letters, lengths, seed, turn):
-    """Random strings of these letters, and the same ones, or the same from the last letter to the
-    first."""
+    """Draw random strings of these letters, each paired with itself, or with itself reversed."""
     draw = random.Random(seed)
     rows = [" ".join(draw.choices(letters, k=draw.choice(lengths))) for _ in range(count)]
     return [(row, row[::-1] if turn else row) for row in rows]

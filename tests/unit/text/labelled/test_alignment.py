@@ -30,7 +30,7 @@ TINY = strategies.lists(
 
 
 def enumerated(pair, most):
-    """All alignments of a pair, as labels."""
+    """Yield all alignments of a pair, as labels."""
     letters, symbols = pair
     for counts in itertools.product(range(most + 1), repeat=len(letters)):
         if sum(counts) == len(symbols):

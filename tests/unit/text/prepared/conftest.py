@@ -12,7 +12,7 @@ SHARD_BYTES = 20_000
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    """Shards and pieces of a few thousand bytes."""
+    """Limit shards and pieces to a few thousand bytes."""
     monkeypatch.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)

@@ -35,7 +35,7 @@ all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=NAMES)
 
 @pytest.fixture(autouse=True)
 def own_loops(monkeypatch):
-    """Everywhere, as torch's own kernels are the reference here."""
+    """Use our own loops everywhere, as torch's kernels are the reference here."""
     monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: False)
 
 
@@ -64,7 +64,7 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
 
 
 def run(kind, form, inputs):
-    """y_TBH and the last states, h first."""
+    """Return y_TBH and the last states, h first."""
     if kind == "lstm":
         peepholes = inputs[6] if form["with_peepholes"] else None
         y_TBH, c_BH = choice.lstm(*inputs[:6], peepholes, form["coupled"])
@@ -74,7 +74,7 @@ def run(kind, form, inputs):
 
 
 def gradients(kind, form, inputs):
-    """Of a sum in which each output and last state has a weight of its own."""
+    """Return the gradients of a sum in which each output and last state has a different weight."""
     outputs = run(kind, form, inputs)
     total = sum(
         (torch.linspace(-1, 1, part.numel()).view_as(part) * part).sum() for part in outputs

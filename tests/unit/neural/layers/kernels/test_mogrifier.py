@@ -16,7 +16,7 @@ all_forms = pytest.mark.parametrize("peepholes, coupled", FORMS)
 
 
 def example(rounds, rank, peepholes=False, coupled=False, dtype=torch.float64, sizes=(T, B, E, H)):
-    """x, h, c, weights; peepholes or None; factors."""
+    """Return x, h, c, weights; peepholes or None; factors."""
     (T, B, E, H), count = sizes, 4 - coupled
     shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)] + [
         ((count - 1) * H,)

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def drawn(kind, E, H, dtype=torch.float64):
-    """x_TBE, states and weights, all of them to be differentiated."""
+    """Return x_TBE, states and weights, all of which require gradients."""
     torch.manual_seed(1)
     gates, states = LAYERS[kind][1:]
     shapes = [
