@@ -89,19 +89,23 @@ def _by_value(planned: "GridPlan", values: dict[str, str]) -> str:
     """Return each value of a setting with the runs that have it. The runs are named by the axis of
     the grid that the setting follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
-    labels = {run.name: run.name for run in having}
+    followed = None
     for axis in planned.request.axes:
-        # It follows an axis if it has one value for each point of the axis.
-        points = {run.values[axis] for run in having}
-        pairs = {(run.values[axis], values[run.name]) for run in having}
-        if len(pairs) == len(points):
-            labels = {run.name: f"{axis}={run.values[axis]}" for run in having}
+        # It follows an axis if all runs at the same point of the axis have the same value.
+        value_at: dict[str, str] = {}
+        for run in having:
+            value_at.setdefault(run.values[axis], values[run.name])
+        if all(value_at[run.values[axis]] == values[run.name] for run in having):
+            followed = axis
             break
 
-    found: dict[str, dict[str, None]] = {}
+    found: dict[str, list[str]] = {}
     for run in having:
-        found.setdefault(values[run.name], {})[labels[run.name]] = None
-    return "; ".join(f"{value} ({', '.join(names)})" for value, names in found.items())
+        label = run.name if followed is None else f"{followed}={run.values[followed]}"
+        labels = found.setdefault(values[run.name], [])
+        if label not in labels:
+            labels.append(label)
+    return "; ".join(f"{value} ({', '.join(labels)})" for value, labels in found.items())
 
 
 def _train(planned: "GridPlan") -> "tuple[GridFinished, bool, int]":
@@ -205,9 +209,7 @@ def _show_plan(planned: "GridPlan", as_json: bool) -> None:
 
     # The values of the axes name a run already.
     columns = list(records[0])[1:]
-    rows = []
-    for record in records:
-        rows.append([terminal.cell(record[name]) for name in columns])
+    rows = [[terminal.cell(record[name]) for name in columns] for record in records]
     terminal.print_table(columns, rows, right=["parameters", "train_tokens"])
     for line in [*_differences(planned), f"folder: {planned.folder}"]:
         terminal.say(line)

@@ -255,11 +255,8 @@ def show_table(
     for name in ("unknown words", "no score because"):
         if any(row[name] for row in rows):
             shown.append(name)
-    terminal.print_table(
-        shown,
-        [[row[name] for name in shown] for row in rows],
-        right=[name for name in shown if name in _NUMERIC],
-    )
+    text_columns = [name for name in shown if name not in _NUMERIC]
+    terminal.print_records(rows, text_columns, shown)
 
     for score in ranked:
         _show_surprisals(score, settings)

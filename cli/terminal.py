@@ -290,10 +290,13 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
     return blocks
 
 
-def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> None:
-    """Print a table of records that have the same columns, right-aligned except those in `left`."""
-    columns = list(records[0])
-    rows = [list(record.values()) for record in records]
+def print_records(
+    records: Sequence[dict[str, str]], left: Sequence[str], columns: Sequence[str] | None = None
+) -> None:
+    """Print a table of records that have the same columns, or of some of these columns,
+    right-aligned except those in `left`."""
+    columns = list(records[0]) if columns is None else columns
+    rows = [[record[name] for name in columns] for record in records]
     print_table(columns, rows, right=[name for name in columns if name not in left])
 
 

@@ -381,14 +381,20 @@ def _check_split(split: str | None) -> None:
 def _settings(given: dict[str, Any], split: "Split") -> "ScoringSettings":
     from rnnlm.scoring.settings import ScoringSettings
 
-    # Next words are those of words, whether or not these are asked for.
+    # Next words belong to words, whether or not these are asked for.
     return ScoringSettings(
-        bool(given["with_tokens"]), bool(given["with_words"] or given["next_words"]),
-        given["word_surprisal"], given["next_words"], given["eos"],
-        given["context"], given["special_symbols"] or "error",
-        "raise" if given["strict"] else "null", split,
-        given["measures"], given["region_mark"] is not None or bool(given["region_columns"]),
-    )  # fmt: skip
+        with_tokens=bool(given["with_tokens"]),
+        with_words=bool(given["with_words"] or given["next_words"]),
+        word_surprisal=given["word_surprisal"],
+        next_words=given["next_words"],
+        eos=given["eos"],
+        context=given["context"],
+        special_symbols=given["special_symbols"] or "error",
+        unscorable="raise" if given["strict"] else "null",
+        split=split,
+        measures=given["measures"],
+        with_regions=given["region_mark"] is not None or bool(given["region_columns"]),
+    )
 
 
 def _sentences(
@@ -411,13 +417,22 @@ def _sentences(
         keep = None
     elif keep in (("none",), None):
         keep = ()
-    return read_sentences(inputs or ("-",), SentenceSettings(
-        given["column"], given["id_column"], given["given_column"], given["given"],
-        given["split"] or "train",
-        given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"],
-        given["region_columns"] or (),
-        given["are_pairs"], given["target_column"], given["source"],
-    ), given["targets"])  # fmt: skip
+    settings = SentenceSettings(
+        column=given["column"],
+        id_column=given["id_column"],
+        given_column=given["given_column"],
+        given=given["given"],
+        split=given["split"] or "train",
+        encoding_errors=given["encoding_errors"] or "strict",
+        delimiter=given["delimiter"],
+        keep=keep,
+        region_mark=given["region_mark"],
+        region_columns=given["region_columns"] or (),
+        are_pairs=given["are_pairs"],
+        target_column=given["target_column"],
+        given_source=given["source"],
+    )
+    return read_sentences(inputs or ("-",), settings, given["targets"])
 
 
 # ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.

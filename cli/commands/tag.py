@@ -212,11 +212,11 @@ def show(
     if make is _nbest and len(codec.columns) == 1:
         dropped.add("column")
     columns = [name for name in rows[0] if name not in dropped]
-    right = []
+    left = []
     for name in columns:
-        if name in ("sentence", "rank") or name.endswith("probability"):
-            right.append(name)
-    terminal.print_table(columns, [[row[name] for name in columns] for row in rows], right)
+        if name not in ("sentence", "rank") and not name.endswith("probability"):
+            left.append(name)
+    terminal.print_records(rows, left, columns)
 
 
 def _words(
