@@ -121,7 +121,7 @@ def cells(
 
 
 def _record(result: "Result") -> dict[str, str]:
-    # With one seed there is no interval; not every device says how much memory was used.
+    # With one seed there is no interval; not every machine says how much memory was used.
     interval = peak = "-"
     if result.low is not None:
         interval = f"[{terminal.number(result.low, 1)}, {terminal.number(result.high, 1)}]"

@@ -102,7 +102,7 @@ class CountingDisplay:
                 f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s"
             )
         elif isinstance(event, events.Estimated):
-            # Discounts and the like, by the names that their papers have for them.
+            # Discounts and weights, which the smoothing chose.
             for name, value in event.estimated.items():
                 self.progress.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))

@@ -215,7 +215,7 @@ def _exit_code(error: BaseException, command: str) -> int:
     if isinstance(error, _ClosedPipe):
         return 141
 
-    # The machine has not what the command needs.
+    # Files, disk or memory failed.
     if isinstance(error, OSError):
         where = error.filename or "standard output"
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))

@@ -109,7 +109,7 @@ def show_comparison(result: "ModelComparison", top: int) -> None:
     columns = models[0].evaluation.column_names
     rows = []
 
-    # What was counted is the same in all columns of labels: the first one has it.
+    # The text is the same for all columns of labels: the counts of the first one are shown.
     counts = [model.evaluation.counts_of(columns[0]) for model in models]
     for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
         rows.append([name, *(terminal.cell(its.get(name)) for its in counts)])

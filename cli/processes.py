@@ -120,7 +120,7 @@ class _Processes:
         time for it; then they are terminated, and at last killed."""
         asked = False
         while self.running:
-            # Those that have ended since the last look.
+            # Collect those that have ended since the last look.
             for rank, process in list(self.running.items()):
                 if process.poll() is not None:
                     self.codes[rank] = process.returncode
@@ -130,7 +130,7 @@ class _Processes:
                     if self._is_failure(process.returncode):
                         self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS)
 
-            # Those that are late.
+            # After the deadline, terminate the rest, and later kill it.
             if time.monotonic() >= self.deadline:
                 self.killed = self.killed or list(self.running)
                 for process in self.running.values():

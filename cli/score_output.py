@@ -298,7 +298,7 @@ def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> Non
         for item in items:
             numbers = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *more)]
             rows.append([getattr(item, unit), *numbers, "unknown" if item.is_oov else ""])
-        # The last column is as wide as the terminal allows.
+        # Several words need room: they come last.
         if unit == "word" and settings.next_words:
             columns.append("likeliest here")
             for row, likeliest in zip(rows, score.next_words, strict=True):
@@ -488,7 +488,7 @@ def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -
         ("word", "word_scores", _measures(settings)),
     ):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
-        # Each row shows the word as the first model has it that has one there.
+        # Each row shows the word of the first model that has one there.
         items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]
         if not items:
             continue

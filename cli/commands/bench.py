@@ -413,7 +413,7 @@ def translate(
     else:
         from rnnlm.config import parse_assignments
 
-        # Random weights hardly ever end a line: each is cut at the length of a sentence.
+        # Random weights hardly ever end a line: each is cut after about a dozen tokens.
         model = translating.random_model({"device": device} | parse_assignments(assignments))
         sources = training.random_sides()[0][:lines]
         longest = translating.SHORT

@@ -65,7 +65,7 @@ def command(
     from rnnlm.vectors.embedding_files import check_path, save_vectors
     from rnnlm.vectors.settings import EmbeddingSettings
 
-    # The file must be one that can be written, before the model is loaded.
+    # Find out whether the file can be written before the model is loaded.
     options.refuse_if(
         overwrite and output == options.STANDARD_OUTPUT, "--overwrite needs --output FILE."
     )

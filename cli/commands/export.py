@@ -68,7 +68,7 @@ def command(
     KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
     gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
     """
-    # One thing is written, and only by options that have to do with it.
+    # One result is written, and each option belongs to one kind of result.
     given = [each for each in (file, compact, vectors) if each is not None]
     refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
     refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")

@@ -200,7 +200,7 @@ def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
         if as_json:
             terminal.print_json(asdict(sample))
         elif is_running:
-            # A sample may have several lines: a blank one separates samples.
+            # A sample may have several lines, so that a blank line separates samples.
             if sample.number:
                 click.echo()
             click.echo("\n".join(map(terminal.visible, sample.text.split("\n"))))

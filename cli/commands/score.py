@@ -333,7 +333,7 @@ def _check_options(
     split: str | None,
     given: dict[str, Any],
 ) -> None:
-    # What goes with a file, and with which files.
+    # Options for files, and what each format allows.
     options.refuse_if(resume and not output, "--resume needs --output FILE.")
     options.refuse_if(
         overwrite and not (output or given["plot"]),
@@ -355,7 +355,7 @@ def _check_options(
         "--long needs rows: add --output-format csv or tsv, or -o FILE.csv.",
     )
 
-    # What goes with words and regions. A table has rows of one kind.
+    # Options for words and regions. A table has rows of one kind.
     has_words = given["with_words"] or given["next_words"]
     has_regions = given["region_mark"] is not None or given["region_columns"]
     is_file_of_rows = form in ("tsv", "csv", "parquet")

@@ -340,7 +340,7 @@ def _request(given: dict[str, Any]) -> "Request":
     own["assignments"] = parse_assignments(own["assignments"])
     own["resume"] = {None: False, "yes": True, "auto": "auto"}[own["resume"]]
 
-    # What is left sets settings, by their names.
+    # All other options set settings, by their names.
     flags = text_flags(given)
     flags |= without_none(given)
     return Request(**own, flags=flags)
@@ -364,7 +364,7 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
                     trained.enter_context(signals)
         return None
 
-    # What is going to happen.
+    # Say what will happen before a long wait.
     recipe = f", recipe {plan.recipe}" if plan.recipe else ""
     terminal.say(f"training: {plan.kind.name}{recipe}")
     if plan.finished:

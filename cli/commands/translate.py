@@ -142,7 +142,7 @@ def command(
     kept: list[TranslatedLine] = []
     found = _counted(translator.translate(read), kept)
 
-    # One line for each source is text; several are rows, of a table where somebody looks at them.
+    # One output for each source is plain text; several are rows of a table.
     if as_json:
         options.put(translation_as_json(found), output)
     elif settings.nbest == translator.num == 1:
@@ -175,7 +175,7 @@ def _check(
         flags = [", ".join(map(_flag, names)) for names in (searched, drawn)]
         raise click.UsageError(f"{' and '.join(flags)}: lines are searched for or drawn, not both.")
 
-    # A conversation is one of plain lines.
+    # A conversation goes line by line, in plain text.
     if given["interactive"]:
         options.refuse_if(
             lines or source is not None,
