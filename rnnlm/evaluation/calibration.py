@@ -22,7 +22,7 @@ from rnnlm.text.encoding import EncodedText, known_ids
 BINS = 10
 MOST_TOKENS = 10_000  # sampled of a text
 MOST_CELLS = 1 << 22  # tokens times vocabulary that are predicted at a time
-WINDOW_TOKENS, ROWS = 256, 16  # of a window; lines that are read alone stand side by side
+WINDOW_TOKENS, ROWS = 256, 16  # of a window; lines that are read alone are read side by side
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def calibrate(
     """Measure the calibration of `model` on about `most_tokens` tokens, spread evenly over the
     text."""
     pieces = list(_looked_at(model, encoded, context, most_tokens))
-    probability_N = np.concatenate([probability for probability, _ in pieces])
-    is_right_N = np.concatenate([is_right for _, is_right in pieces])
+    probabilities, are_right = zip(*pieces, strict=True)
+    probability_N, is_right_N = np.concatenate(probabilities), np.concatenate(are_right)
 
     bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
     tokens_B = np.bincount(bin_N, minlength=BINS)

@@ -90,7 +90,9 @@ class LabelEvaluation(Evaluation):
 
     def _metric(self, number: int, name: str) -> Metric:
         column = self.columns[number]
-        counts = self.measures[number][name] if self.measures else None
+        counts = None  # of a stored evaluation
+        if self.measures:
+            counts = self.measures[number][name]
         return Metric(
             name,
             getattr(column, name),
@@ -108,7 +110,9 @@ class LabelEvaluation(Evaluation):
     def joint(self) -> tuple[Metric, ...]:
         if len(self.columns) < 2:
             return ()
-        counts = joint_exact_match(self.predictions) if self.predictions else None
+        counts = None  # of a stored evaluation
+        if self.predictions:
+            counts = joint_exact_match(self.predictions)
         return (Metric("exact_match", self.exact_match, column=ALL_COLUMNS, counts=counts),)
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
@@ -174,9 +178,11 @@ class LabelEvaluation(Evaluation):
                 yield _types(column, of)
 
             # A stored evaluation has no predictions.
-            confused = self.confusion(number).most_frequent(most) if self.predictions else []
-            if confused:
-                rows = [[gold, predicted, f"{times:,}"] for gold, predicted, times in confused]
+            rows = []
+            if self.predictions:
+                for gold, predicted, times in self.confusion(number).most_frequent(most):
+                    rows.append([gold, predicted, f"{times:,}"])
+            if rows:
                 yield Table([f"gold{of}", "predicted", "times"], rows, left=2)
 
     def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
@@ -213,10 +219,12 @@ def _types(column: ColumnFigures, of: str) -> Table:
     types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
     rows = []
     for name, its in types[:MOST_TYPES]:
-        shares = [shown(getattr(its, key), "percent") for key in OF_TYPES]
-        counts = [f"{getattr(its, key):,}" for key in COUNTS_OF_TYPES]
+        shares = [shown(share, "percent") for share in (its.precision, its.recall, its.f1)]
+        counts = [f"{count:,}" for count in (its.right, its.predicted, its.gold)]
         rows.append([name, *shares, *counts])
+    remark = ""
     more = len(types) - MOST_TYPES
-    remark = f"and {more:,} rarer ones, which --json holds" if more > 0 else ""
+    if more > 0:
+        remark = f"and {more:,} rarer ones, which --json holds"
     what = "type" if column.mode else "label"
     return Table([f"{what}{of}", *OF_TYPES, *COUNTS_OF_TYPES], rows, remark=remark)

@@ -118,7 +118,7 @@ def accuracy_counts(
     among: count only words for which this is true, such as those seen in training.
     """
     check_lengths(gold, predicted)
-    if among is not None and [len(each) for each in among] != [len(each) for each in gold]:
+    if among is not None and list(map(len, among)) != list(map(len, gold)):
         raise UsageError(
             "`among` is not of the same words as the labels", hint="one value for each word"
         )
@@ -162,8 +162,8 @@ def calibration_counts(
     """Count labels, the sum of their probabilities, and right labels, by sentence and bin.
     probabilities: those of the predicted labels."""
     check_lengths(gold, predicted)
-    lengths = [len(each) for each in gold]
-    if [len(each) for each in probabilities] != lengths:
+    lengths = list(map(len, gold))
+    if list(map(len, probabilities)) != lengths:
         raise UsageError(
             "there are not as many probabilities as labels",
             hint="give one for each predicted label",
@@ -291,15 +291,15 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
         raise UsageError("exact match needs a column of labels", "there is none")
     for gold, predicted in columns:
         check_lengths(gold, predicted, of_words=False)
-    sentences = {len(gold) for gold, _ in columns}
+    sentences = sorted({len(gold) for gold, _ in columns})
     if len(sentences) > 1:
-        numbers = ", ".join(f"{each:,}" for each in sorted(sentences))
+        numbers = ", ".join(map("{:,}".format, sentences))
         raise UsageError(
             "the columns of labels are not of the same sentences",
             f"they are of {numbers} sentences",
         )
 
-    right = [True] * sentences.pop()
+    right = [True] * sentences[0]
     for gold, predicted in columns:
         for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
             if list(expected) != list(found):
@@ -529,7 +529,7 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if self.level not in _LEARNED:
-            raise UsageError(f"labels of a {self.level} have no figures", hint="word or text")
+            raise UsageError(f"labels of a {self.level} have no metrics", hint="word or text")
         if self.multi_label and self.level == "word":
             raise UsageError(
                 "a word has one label in each column",
@@ -646,9 +646,11 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
     gold, predicted, known = predictions.gold, predictions.predicted, predictions.known
     found = {"accuracy": Measure(accuracy_counts(gold, predicted), ratio)}
     if known is not None:
-        unknown = [[not each for each in row] for row in known]
+        unknown = [list(map(operator.not_, row)) for row in known]
         found["accuracy_known"] = Measure(accuracy_counts(gold, predicted, known), ratio)
         found["accuracy_unknown"] = Measure(accuracy_counts(gold, predicted, unknown), ratio)
+
+    # Spans are counted where there are any, otherwise the labels themselves.
     if _has_spans(predictions):
         found |= _by_class(span_counts(gold, predicted, predictions.scheme, predictions.mode))
     else:
@@ -670,8 +672,12 @@ def _of_sets(predictions: Predictions) -> dict[str, Measure]:
 
 
 def _by_class(its: Counts) -> dict[str, Measure]:
-    figures = {"precision": precision, "recall": recall, "f1": f1, "macro_f1": macro_f1}
-    return {name: Measure(its, figure) for name, figure in figures.items()}
+    return {
+        "precision": Measure(its, precision),
+        "recall": Measure(its, recall),
+        "f1": Measure(its, f1),
+        "macro_f1": Measure(its, macro_f1),
+    }
 
 
 def _unseen(predictions: Predictions) -> dict[str, int] | None:

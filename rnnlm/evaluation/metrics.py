@@ -221,9 +221,12 @@ class Evaluation(ABC):
         """Return the summary of a column of labels as one line."""
         parts = []
         for each in self.summary:
-            if each.column == column:
-                note = f" ({each.note})" if each.note else ""
-                parts.append(f"{each.name} {each.shown()}{note}")
+            if each.column != column:
+                continue
+            part = f"{each.name} {each.shown()}"
+            if each.note:
+                part += f" ({each.note})"
+            parts.append(part)
         counts = self.counts_of(column)
         parts += [f"{name} {counts[name]:,}" for name in self.brief_counts if counts.get(name)]
         return ", ".join(parts)
@@ -280,8 +283,11 @@ class MeasuredEvaluation(Evaluation):
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
     drawn = intervals_of(evaluation.mains, Trials())
-    keys = [(each.column, each.name) for each in evaluation.mains]
-    return replace(evaluation, intervals={key: drawn.get(key) for key in keys})
+    intervals: dict[tuple[str, str], Interval | None] = {}
+    for each in evaluation.mains:
+        key = (each.column, each.name)
+        intervals[key] = drawn.get(key)
+    return replace(evaluation, intervals=intervals)
 
 
 def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -294,32 +300,46 @@ def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
         summaries += its.summary
         counted |= dict.fromkeys(its.brief_counts)
     names = list(dict.fromkeys(each.name for each in summaries))
+    heads = ["text"]
     has_columns = any(each.column for each in summaries)
+    if has_columns:
+        heads.append("labels")
 
     rows = []
     for text, its in evaluations.items():
         for column in its.column_names:
+            cells = [text]
+            if has_columns:
+                cells.append(column)
             counts = its.counts_of(column)
-            cells = [text, column] if has_columns else [text]
             cells += [f"{counts.get(name) or 0:,}" for name in counted]
             for name in names:
                 metric = its.metric(name, column)
                 cells.append("-" if metric is None else metric.shown())
             rows.append(cells)
-    heads = ["text", "labels"] if has_columns else ["text"]
 
     # The cells have no room for percent signs.
     shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "percent"))
-    remark = f"In percent: {', '.join(shares)}." if shares else ""
+    remark = ""
+    if shares:
+        remark = f"In percent: {', '.join(shares)}."
     return Table([*heads, *counted, *names], rows, left=len(heads), remark=remark)
 
 
 def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Interval | None:
-    """Read the interval of a metric that was stored beside it; None where there is none."""
+    """Read the interval of a metric that :func:`bounds` stored beside it; None where there is
+    none."""
     low, high = stored.get(f"{prefix}low"), stored.get(f"{prefix}high")
     if low is None or high is None:
         return None
     return Interval(stored[name], low, high)
+
+
+def bounds(interval: Interval | None, prefix: str = "") -> dict[str, float | None]:
+    """Return the bounds of an interval as they are stored beside its metric."""
+    if interval is None:
+        return {f"{prefix}low": None, f"{prefix}high": None}
+    return {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
 
 
 def intervals_of(metrics: Iterable[Metric], trials: Trials) -> dict[tuple[str, str], Interval]:
@@ -368,8 +388,12 @@ class FigureSignature:
     def differing(self, other: Self) -> list[str]:
         """Return the names of the parts that forbid to compare the two metrics; empty where they
         compare."""
-        names = [field.name for field in fields(self) if field.name not in self.may_differ]
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
+        found = []
+        for part in fields(self):
+            is_same = getattr(self, part.name) == getattr(other, part.name)
+            if not is_same and part.name not in self.may_differ:
+                found.append(part.name)
+        return found
 
 
 def _escaped(value: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, bounds, interval_of
 from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import LengthFigures, TranslationFigures, Translations
@@ -53,7 +53,9 @@ class Written:
     @property
     def names(self) -> tuple[str, ...]:
         """The metrics that apply."""
-        return WRITTEN if self.has_bleu else WRITTEN[1:]
+        if self.has_bleu:
+            return WRITTEN
+        return tuple(name for name in WRITTEN if name != "bleu")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics by name, in JSON's types."""
@@ -127,12 +129,12 @@ class PairEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        perplexities = [
-            replace(each, interval=self.intervals.get(("", each.name)))
-            for each in self.references.metrics
-        ]
-        names = () if self.written is None else self.written.names
-        return (*perplexities, *map(self._written, names))
+        found = []
+        for each in self.references.metrics:
+            found.append(replace(each, interval=self.intervals.get(("", each.name))))
+        if self.written is not None:
+            found += map(self._written, self.written.names)
+        return tuple(found)
 
     def _written(self, name: str) -> Metric:
         assert self.written is not None
@@ -149,8 +151,8 @@ class PairEvaluation(Evaluation):
         names = ["ppl_token"]
         if self.written is not None:
             names.insert(0, self.written.main)
-        by_name = {each.name: each for each in self.metrics}
-        return tuple(by_name[name] for name in names if name in by_name)
+        found = [self.metric(name) for name in names]
+        return tuple(each for each in found if each is not None)
 
     @property
     def summary(self) -> tuple[Metric, ...]:
@@ -174,11 +176,13 @@ class PairEvaluation(Evaluation):
     @property
     def signatures(self) -> Mapping[str, str]:
         found = {"perplexity": self.signature}
-        if self.written is not None:
-            theirs = self.written.sacrebleu_signatures
-            for name in self.written.names:
-                of_both = f"  (sacrebleu: {theirs[name]})" if name in theirs else ""
-                found[name] = self.written.signatures[name] + of_both
+        if self.written is None:
+            return found
+        of_sacrebleu = self.written.sacrebleu_signatures
+        for name in self.written.names:
+            found[name] = self.written.signatures[name]
+            if name in of_sacrebleu:
+                found[name] += f"  (sacrebleu: {of_sacrebleu[name]})"
         return found
 
     @property
@@ -192,11 +196,12 @@ class PairEvaluation(Evaluation):
             )
         bound = self.written.of_tokenizer
         if bound is not None:
-            each = [Metric(name, getattr(bound, name)) for name in self.written.names]
-            values = ", ".join(f"{its.name} {its.shown()}" for its in each)
+            values = []
+            for name in self.written.names:
+                values.append(f"{name} {Metric(name, getattr(bound, name)).shown()}")
             found.append(
                 "the target's tokenizer does not give all text back: references that it encodes "
-                f"and decodes have {values}"
+                f"and decodes have {', '.join(values)}"
             )
         return found
 
@@ -214,34 +219,36 @@ class PairEvaluation(Evaluation):
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types; those of the references as for language
         models."""
-        written = {} if self.written is None else self.written.to_dict()
-        found = {
-            "task": self.task,
-            "sources": self.sources,
-            **self.references.to_dict(),
-            **written,
-            "seconds": self.seconds,
-        }
-        main = self.mains[0].name
+        found: dict[str, Any] = {"task": self.task, "sources": self.sources}
+        found |= self.references.to_dict()
+        if self.written is not None:
+            found |= self.written.to_dict()
+        found["seconds"] = self.seconds
         for (_, name), interval in self.intervals.items():
-            prefix = "" if name == main else f"{name}_"
-            found[f"{prefix}low"] = None if interval is None else interval.low
-            found[f"{prefix}high"] = None if interval is None else interval.high
+            found |= bounds(interval, self._prefix(name))
         return found
+
+    def _prefix(self, name: str) -> str:
+        """Return the prefix that the bounds of a metric are stored with; the main one has none."""
+        if name == self.main:
+            return ""
+        return f"{name}_"
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        written = None
+        if "main" in stored:
+            written = Written.from_dict(stored)
         found = cls(
             signature=stored["signature"],
             seconds=stored["seconds"],
             sources=stored["sources"],
             references=replace(TextEvaluation.from_dict(stored), intervals={}),
-            written=Written.from_dict(stored) if "main" in stored else None,
+            written=written,
         )
         if "low" not in stored:
             return found
         intervals = {}
         for each in found.mains:
-            prefix = "" if each.name == found.main else f"{each.name}_"
-            intervals["", each.name] = interval_of(stored, each.name, prefix)
+            intervals["", each.name] = interval_of(stored, each.name, found._prefix(each.name))
         return replace(found, intervals=intervals)

@@ -18,6 +18,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
+from rnnlm.evaluation import metrics
 from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
@@ -130,7 +131,9 @@ class LineSums:
 
     def logprob_of(self, name: str) -> np.ndarray:
         """Return the log-probabilities that go into the metric of that name."""
-        return self.logprob_no_oov_S if name.endswith(NO_OOV) else self.logprob_S
+        if name.endswith(NO_OOV):
+            return self.logprob_no_oov_S
+        return self.logprob_S
 
     def counts_of(self, name: str) -> np.ndarray:
         """Return the denominator of the metric of that name: tokens, words, characters or bytes."""
@@ -175,7 +178,9 @@ class PerEvent:
                 resamples=trials.resamples or RESAMPLES,
                 seed=trials.seed,
             )
-        return found if math.isfinite(found.high) else None
+        if not math.isfinite(found.high):
+            return None
+        return found
 
     def difference(self, other: "PerEvent", trials: Trials = Trials()) -> "Measured":
         """Return by how much the metric of `other` exceeds this one, in bits."""
@@ -325,7 +330,7 @@ class TextEvaluation(Evaluation):
     def remarks(self) -> Sequence[str]:
         if self.normalised:
             return ()
-        return ("not normalised: these are no perplexities",)
+        return ("not normalised: these numbers are not perplexities",)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers by name, in JSON's types."""
@@ -343,8 +348,7 @@ class TextEvaluation(Evaluation):
         """Return the bounds of the interval of the perplexity, if it was requested."""
         found: dict[str, float | None] = {}
         for (_, name), interval in self.intervals.items():
-            found[f"{name}_low"] = None if interval is None else interval.low
-            found[f"{name}_high"] = None if interval is None else interval.high
+            found |= metrics.bounds(interval, f"{name}_")
         return found
 
     @classmethod
@@ -469,7 +473,7 @@ def summary(
     total = float(logprob_N.sum(dtype=np.float64))
     total_no_oov = float(np.delete(logprob_N, encoded.oov).sum(dtype=np.float64))
 
-    # Where a part of a word may be unknown, the known words cannot be told apart.
+    # Where only a part of a word may be unknown, it is not clear which words are known.
     words = encoded.words + encoded.sentences
     ppl_word_no_oov = None
     if encoded.tokens == words or not len(encoded.oov):

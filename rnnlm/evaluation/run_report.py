@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ENDS = {
-    "budget": "It ended with its budget",
+    "budget": "It used up its budget",
     "complete": "It is complete",
-    "early": "It ended early, as its validations found nothing better",
-    "request": "It was stopped on request, and can go on with --resume",
+    "early": "It stopped early, since validations no longer improved",
+    "request": "It was stopped on request",
     "diverged": "It diverged",
 }
 Points = list[tuple[int, float]]  # (step, value)
@@ -75,15 +75,14 @@ class RunHistory:
     @property
     def last_step(self) -> int:
         """The last step of which there is an event."""
-        steps = [int(step) for step, _ in points(self.events, "step", "step")]
-        return max(steps, default=0)
+        return max((step for step, _ in points(self.events, "step", "step")), default=0)
 
     def ending(self) -> str:
         """Say in a sentence how the run ended."""
         if self.end is None:
             return (
-                "It has not ended: it goes on, or was cut off. The last step that is told of is "
-                f"{self.last_step:,}."
+                "It has not ended: it is still running, or was interrupted. "
+                f"Its log ends at step {self.last_step:,}."
             )
         stopped = str(self.end.get("stopped"))
         sentence = _ENDS.get(stopped, f"It ended ({stopped})")
@@ -96,6 +95,8 @@ class RunHistory:
         facts = fitted[-1].get("facts") if fitted else None
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
             sentence += f": {facts['divergence']}"
+        if stopped == "request":
+            sentence += "; run it again with --resume to go on"
         return f"{sentence}."
 
     def best(self, criterion: str) -> str:
@@ -186,7 +187,7 @@ OF_STEPS = (
     ("Loss in training", "nats per target", ("loss_nats",), False,
      "Mean over the steps since the point before; with dropout."),
     ("Learning rate", "learning rate", ("learning_rate",), False,
-     "As the schedule, batches and rollbacks make it."),
+     "Set by the schedule, the size of batches and rollbacks."),
     ("Gradient norm", "norm of all gradients", ("gradient_norm", "gradient_norm_max"), True,
      "Before clipping: the mean and the largest since the point before."),
     ("Norm of the weights", "norm", ("weight_norm",), False,
@@ -217,15 +218,17 @@ def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
     figure = curves_figure([curve], training=True)
     figure.set_size_inches(*SIZE)
     note = (
-        "What the run gave up when it went back is left out. The best weights are chosen "
-        "at the ends of epochs and of the run."
+        "Steps that a rollback has undone are left out. The best weights are chosen at the "
+        "ends of epochs and of the run."
     )
     return Plot("Learning curve", note, plotting.as_svg(figure))
 
 
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
     for title, label, figures, is_log, note in OF_STEPS:
-        series = {_NAMES.get(figure, ""): points(history.of("step"), figure) for figure in figures}
+        series = {}
+        for figure in figures:
+            series[_NAMES.get(figure, "")] = points(history.of("step"), figure)
         yield _plot(title, label, note, history, series, is_log)
 
 
@@ -310,8 +313,8 @@ _STARTED = (
 # of a model's summary: the page has them in another place
 _ELSEWHERE = ("valid", "test", "result", "signature", "use it")
 _NO_RUN = (
-    f"There is no run to tell of: its folder has no {METRICS}, in which the training of a "
-    "network tells of itself, or nothing in it."
+    f"There is no run to report: its folder has no {METRICS}, the log of a network's training, "
+    "or an empty one."
 )
 
 
@@ -334,7 +337,7 @@ def report(run: str | Path, path: str | Path, *, overwrite: bool = False) -> Pat
     a model without a run (a mixture, an imported one) the page says what it is.
 
     Raises:
-        ModelError: there is no such run or model, or what it says of itself is damaged. UsageError:
+        ModelError: there is no such run or model, or its log or manifest is damaged. UsageError:
             `run` is a grid, or `path` is not a name of an HTML file. OutputError: the page cannot
             be written, or is there already and `overwrite` is not set.
     """
@@ -352,9 +355,9 @@ def render(run: str | Path) -> str:
     try:
         return pages.render("run.html", **_values(str(run), folder, history, manifest))
     except (AttributeError, KeyError, TypeError, ValueError):
-        # what a run or a tool wrote there is of another form
+        # an interrupted run or another tool may have written anything there
         hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
-        raise ModelError(f"what {run} says of itself is damaged", hint=hint) from None
+        raise ModelError(f"the log or the model in {run} is damaged", hint=hint) from None
 
 
 def _folder(run: str | Path) -> Path:
@@ -376,26 +379,33 @@ def _values(
 ) -> dict[str, Any]:
     """Return the values that the template shows."""
     curve = _curve(folder, history)
-    criterion = curve.criterion if curve else ""
     drawn = plots(history, curve)
     validations = history.of("validated")
     columns = _columns(validations)
     rollback_columns = ("step", "to_step", "rate_factor", "left", "why")
-    return {
+    found = {
         "name": folder.resolve().name or name,
-        "verdict": _verdict(history, manifest, criterion),
+        "verdict": _verdict(history, manifest, curve.criterion if curve else ""),
         "about": _about(folder, history, manifest),
-        "figures": list(_figures(manifest.evaluations)) if manifest else [],
+        "figures": [],
         "plots": drawn,
-        "without_plots": "" if drawn else _without_plots(history),
+        "without_plots": "",
         "rollbacks": _cells(history.of("rolledback"), rollback_columns),
         "layers": list(_layers(history)),
         "validation_columns": columns,
         "validations": _cells(thinned(validations, MOST_VALIDATIONS), columns),
         "validation_count": len(validations),
         "troubles": _cells(history.of("unsaved"), ("step", "why")),
-        "settings": settings_with_origin(manifest) if manifest else [],
+        "settings": [],
     }
+    if not drawn:
+        found["without_plots"] = _without_plots(history)
+
+    # A run that has not saved a model has no manifest.
+    if manifest:
+        found["figures"] = list(_figures(manifest.evaluations))
+        found["settings"] = settings_with_origin(manifest)
+    return found
 
 
 def _cells(events: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[str]]:
@@ -428,7 +438,7 @@ def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> 
     if pieces > 1:
         sentences.append(f"It was trained in {pieces} pieces.")
     if manifest is None:
-        sentences.append(f"It has left no model: this is what its {METRICS} tells.")
+        sentences.append(f"It has saved no model: this page shows its {METRICS}.")
     return [sentence for sentence in sentences if sentence]
 
 
@@ -452,11 +462,15 @@ def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
     """Yield what was measured on each text, or on each column of its labels."""
     for text, its in evaluations.items():
         for column in its.column_names:
+            title = f"{text}: {column}" if column else text
             rows = [(name, shown(count)) for name, count in its.counts_of(column).items()]
-            rows += [(each.name, each.with_unit(4)) for each in its.brief if each.column == column]
-            rows += [("note", remark) for remark in its.remarks]
+            for metric in its.brief:
+                if metric.column == column:
+                    rows.append((metric.name, metric.with_unit(4)))
+            for remark in its.remarks:
+                rows.append(("note", remark))
             signatures = [each.signature for each in its.mains if each.column == column]
-            yield Figures(f"{text}: {column}" if column else text, rows, signatures)
+            yield Figures(title, rows, signatures)
 
 
 def _without_plots(history: RunHistory) -> str:
@@ -468,7 +482,7 @@ def _without_plots(history: RunHistory) -> str:
         counted.append(f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams")
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
-    return f"The {METRICS} tells of no step and no validation."
+    return f"The {METRICS} has no step and no validation."
 
 
 def _layers(history: RunHistory) -> Iterator[list[str]]:
@@ -500,9 +514,9 @@ def _columns(validations: list[dict[str, Any]]) -> list[str]:
     return [key for key in found if key not in ("event", "layers")]
 
 
-# ---- The settings of a model with their origin: the default, its recipe, or what was asked for.
+# ---- The settings of a model with their origin: the default, its recipe, or the user.
 
-DEFAULT, ASKED = "default", "asked for"
+DEFAULT, USER = "default", "user"
 
 
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
@@ -524,7 +538,7 @@ def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
         elif name in defaults and defaults[name] == value:
             origin = DEFAULT
         else:
-            origin = ASKED
+            origin = USER
         found.append((name, text, origin))
     return sorted(found, key=lambda row: row[2] == DEFAULT)
 

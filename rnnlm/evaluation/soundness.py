@@ -117,12 +117,13 @@ def probabilities_sum_to_one(
 ) -> Iterator[Check]:
     """Check the probabilities of a language model, and the tables that they are read from.
     sample: how many contexts to draw."""
-    tables = answers_of(model).check_tables()
-    if tables is not None:
-        problem, detail = tables
-        yield Check("tables", "failed" if problem else "ok", problem or detail)
+    found = answers_of(model).check_tables()
+    if found is not None:
+        problem, detail = found
         if problem:
+            yield Check("tables", "failed", problem)
             return
+        yield Check("tables", "ok", detail)
     yield _sums(model, sample, np.random.default_rng(seed))
 
 

@@ -106,12 +106,12 @@ class TranslationSettings:
     """How hypotheses are compared with references."""
 
     lowercase: Annotated[
-        bool, Meta(description="lower-case both sides first, for every figure")
+        bool, Meta(description="lower-case both sides first, for every metric")
     ] = False
     spelled: Annotated[
         bool,
         Meta(
-            description="a line is one word whose symbols stand between white space, as sounds "
+            description="a line is one word whose symbols are separated by white space, as sounds "
             "do; else symbols are characters"
         ),
     ] = False
@@ -490,8 +490,8 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
                 f"word {number:,} has no reference", hint="give each word at least one"
             )
         nearest.append(_nearest(expected, found))
-    edits, symbols = zip(*nearest, strict=True) if nearest else ((), ())
-    return Counts.of_numbers(edits, symbols, [each > 0 for each in edits], [1] * len(edits))
+    edits_N, symbols_N = np.array(nearest, dtype=np.int64).reshape(-1, 2).T
+    return Counts.of_numbers(edits_N, symbols_N, edits_N > 0, np.ones(len(nearest)))
 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:

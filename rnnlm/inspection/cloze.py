@@ -132,7 +132,7 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     likeliest words are built piece by piece, as in :mod:`rnnlm.inference.next_word`, and surprisals
     are those of :mod:`rnnlm.inference.words`.
     """
-    check_reads_forward(model.tokenizer, "fill a gap from what stands before it")
+    check_reads_forward(model.tokenizer, "fill a gap from the text before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     scored = score_sentences(
         model, [item.answer for item in items], given=[item.context for item in items],

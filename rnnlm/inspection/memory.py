@@ -240,7 +240,7 @@ class Memory:
             )
         for model in self.models:
             if not model.normalised:
-                lines.append(f"{model.model} is not normalised: its figures are not perplexities.")
+                lines.append(f"{model.model} is not normalised: its numbers are not perplexities.")
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:

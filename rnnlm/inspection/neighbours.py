@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # ---- The words whose vectors lie nearest to a word's, by the cosine of the angle between them.
 
 RANDOM_PAIRS = 10_000
-_PER_ROW = 4  # panels of a figure
+_PER_ROW = 4  # panels of a plot
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     return (
         f"{model}: the spectral radius of its recurrent weights {between}; its state also passes "
         "through its gates, so "
-        "these figures alone do not tell whether gradients vanish; rnnlm inspect gradients "
+        "these numbers alone do not tell whether gradients vanish; rnnlm inspect gradients "
         "measures that."
     )
 

@@ -22,7 +22,7 @@ def test_page_without_log_does_not_claim_network_untrained(rnnlm, models, here):
     assert rnnlm("report", "copy", "-o", "run.html").code == 0
     page = (here / "run.html").read_text(encoding="utf-8")
     assert (
-        "There is no run to tell of: its folder has no metrics.jsonl" in page
+        "There is no run to report: its folder has no metrics.jsonl" in page
         and "not trained" not in page
     )
 

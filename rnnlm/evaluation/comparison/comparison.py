@@ -103,7 +103,7 @@ class Subject:
             changes.append(tokenizer.rewriting)
         if settings.get("split_punctuation"):
             changes.append("punctuation split off")
-        cut = ", ".join(changes) or "the text as it stands"
+        cut = ", ".join(changes) or "the text unchanged"
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 
@@ -138,9 +138,10 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     """Refuse models of different tokenizers that do not predict the same words, or do not know
     all of them."""
     what = "these models cannot be compared: the part tok of their signatures differs"
-    if len({subject.cut for subject in subjects}) > 1:
-        cuts = ", ".join(f"{subject.cut} for {subject.name}" for subject in subjects)
-        why = f"and so do the words they predict: {cuts}"
+    cuts = {subject.name: subject.cut for subject in subjects}
+    if len(set(cuts.values())) > 1:
+        shown_cuts = ", ".join(f"{cut} for {name}" for name, cut in cuts.items())
+        why = f"and so do the words they predict: {shown_cuts}"
         hint = "compare models of one tokenizer: rnnlm train --tokenizer-from"
         raise ComparisonError(what, why, hint)
 
@@ -196,8 +197,10 @@ def difference(
     unknown: how many tokens of the text are unknown."""
     nothing = Measured(None, None, None)
     with_all = cast(Measured, found.get(("", metric), nothing))
-    no_oov = cast(Measured, found.get(("", metric + NO_OOV), nothing)) if unknown else None
-    said = _disagreement(names, with_all, no_oov, unknown) if no_oov else None
+    no_oov, said = None, None
+    if unknown:
+        no_oov = cast(Measured, found.get(("", metric + NO_OOV), nothing))
+        said = _disagreement(names, with_all, no_oov, unknown)
     return Difference(
         with_all.difference_bits, with_all.ppl_ratio, with_all.p, *names, no_oov, said
     )
@@ -207,7 +210,9 @@ def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
     """Return the metrics whose differences :func:`difference` needs."""
     if not metric:
         return ()
-    return (metric, metric + NO_OOV) if unknown else (metric,)
+    if not unknown:
+        return (metric,)
+    return (metric, metric + NO_OOV)
 
 
 def _disagreement(
@@ -338,13 +343,13 @@ class Comparison(ModelComparison):
         found = []
         if self.models[0].evaluation.closed_vocabulary:
             found.append(
-                "closed vocabulary: ppl_word compares between these models, not with figures of "
+                "closed vocabulary: ppl_word compares between these models, not with that of "
                 "other tokenizers"
             )
         found += [f"{each.figure} is not compared: {each.why}" for each in self.refused]
         for model in self.models:
             if not model.evaluation.normalised:
-                found.append(f"{model.name} is not normalised: its figures are not perplexities")
+                found.append(f"{model.name} is not normalised: its numbers are not perplexities")
         found += [f"note: {each.disagreement}" for each in self.differences if each.disagreement]
         return found
 

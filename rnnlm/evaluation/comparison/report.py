@@ -131,27 +131,30 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
 
 
 def _calibration(comparison: Comparison) -> Plot | None:
-    measured = [(model.name, model.calibration) for model in comparison.models if model.calibration]
+    measured = [model for model in comparison.models if model.calibration]
     if not measured:
         return None
     figure, axes = plotting.new_figure(
         "", "probability of the likeliest token", "share of them that were right", height=5.0
     )
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)  # perfect calibration
-    for k, (name, calibration) in enumerate(measured):
-        label = f"{short_name(name)}: ECE {calibration.expected_error:.3f}"
-        filled = [each for each in calibration.bins if each.tokens]
+    tokens = []
+    for k, model in enumerate(measured):
+        found = model.calibration
+        assert found is not None
+        tokens.append(f"{found.tokens:,} of {found.text_tokens:,} for {model.name}")
+        label = f"{short_name(model.name)}: ECE {found.expected_error:.3f}"
+
+        # Bins without tokens have no point.
+        filled = [each for each in found.bins if each.tokens]
         means = np.array([each.mean_probability for each in filled], dtype=np.float64)
         shares = np.array([each.accuracy for each in filled], dtype=np.float64)
         axes.plot(means, shares, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
 
-    tokens = " and ".join(
-        f"{found.tokens:,} of {found.text_tokens:,} for {name}" for name, found in measured
-    )
     note = "On the diagonal a model is right as often as it says; below it, it is too sure. "
-    note += f"Each by its own tokens: {tokens}. ECE: expected calibration error."
+    note += f"Each by its own tokens: {' and '.join(tokens)}. ECE: expected calibration error."
     return Plot("Calibration", note, plotting.as_svg(figure))
 
 

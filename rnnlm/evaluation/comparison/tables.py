@@ -66,8 +66,10 @@ def units_of(
 
     # One tokenizer: the units are its tokens.
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
-        known = [tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None]
-        counts_V = known[0] if known else None
+        counts_V = None
+        for tokenizer in used:
+            if counts_V is None:
+                counts_V = tokenizer.counts_V
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
         return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
 

@@ -30,7 +30,7 @@ class Contrast:
         """Which model is better and by how much, in a sentence."""
         found = self.difference
         if found is None:
-            why = "one of them gives a token probability zero, or has no such figure"
+            why = "one of them gives a token probability zero, or lacks this metric"
             return f"{self.first} and {self.second} cannot be compared by {self.unit}: {why}."
         places = 2 if found.high - found.low >= NARROW else 4
 

@@ -45,7 +45,7 @@ def test_only_models_that_normalise_alike_are_compared():
     with pytest.raises(ComparisonError, match="the part tok") as refused:
         compare([plain, char], Lines(CLEAN))
     assert (
-        "as it stands for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2"
+        "unchanged for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2"
         in refused.value.why
     )
     found = compare([char, byte], Lines(MESSY), settings=ComparisonSettings(resamples=2))

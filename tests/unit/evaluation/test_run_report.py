@@ -140,10 +140,10 @@ def test_report_numbers_match_log_and_model(page, models):
         config["results"]["valid"]["signature"] in text
         and f"{config['results']['valid']['ppl_token']:,.4f}" in text
     )
-    assert "It ended with its budget after 30 steps." in text
+    assert "It used up its budget after 30 steps." in text
     settings = {name: (value, origin) for name, value, origin in cells(page, "Settings")[1:]}
     assert (
-        settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "asked for")
+        settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "user")
         and settings["optimizer"][1] == "default"
     )
     assert settings.keys() == config["settings"].keys() - {"model"}
@@ -203,7 +203,7 @@ def test_diverged_run_is_reported_from_its_log_alone(log, undrawn):
         "It diverged after 31 steps: a weight is not a number; gone back once." in text
         and "It went back once." in text
     )
-    assert "It has left no model" in text and "4,321" in text
+    assert "It has saved no model" in text and "4,321" in text
     assert cells(page, "Rollbacks")[1:] == [
         ["20", "10", "0.50", "2", "the loss is not a number by step 20"]
     ]
@@ -238,7 +238,7 @@ def test_a_run_that_goes_on_says_so(log, undrawn):
         )
     )
     assert (
-        "It has not ended: it goes on, or was cut off. The last step that is told of is 1,234."
+        "It has not ended: it is still running, or was interrupted. Its log ends at step 1,234."
         in text
     )
     assert "It was trained in 2 pieces." in text
@@ -262,7 +262,7 @@ def test_count_models_have_figures_and_settings_without_curves(tmp_path):
     assert "The model was counted, not learned step by step" in text_of(page) and not list(
         tree(page).iter("{http://www.w3.org/2000/svg}svg")
     )
-    assert ["order", "2", "asked for"] in cells(page, "Settings") and "ppl_token" in text_of(page)
+    assert ["order", "2", "user"] in cells(page, "Settings") and "ppl_token" in text_of(page)
 
 
 def test_models_without_a_run_say_so(tmp_path):
@@ -272,7 +272,7 @@ def test_models_without_a_run_say_so(tmp_path):
     ]
     rnnlm.mix([str(part) for part in parts], output=tmp_path / "mixed", weights=[0.5, 0.5])
     page = render(tmp_path / "mixed")
-    assert "There is no run to tell of" in text_of(page) and "weight 0.5000" in text_of(page)
+    assert "There is no run to report" in text_of(page) and "weight 0.5000" in text_of(page)
 
 
 def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translator, undrawn):
@@ -284,7 +284,7 @@ def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translato
         of_tags
     )
     assert ["f1", f"{100 * column['f1']:.2f} %"] in cells(
-        of_tags, "Figures"
+        of_tags, "Metrics"
     ) and "layer 1 backward" in text_of(of_tags)
     assert (
         "accuracy" in text_of(of_texts)
@@ -355,5 +355,6 @@ def test_long_logs_are_thinned_evenly_with_their_end():
         and thinned(range(3), 4) == [0, 1, 2]
     )
     assert (
-        RunHistory(()).ending().endswith("told of is 0.") and len(thinned(range(1001), 200)) <= 200
+        RunHistory(()).ending().endswith("ends at step 0.")
+        and len(thinned(range(1001), 200)) <= 200
     )
