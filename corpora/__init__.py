@@ -1,7 +1,7 @@
 """Corpora that come with rnnlm: one folder each, with a train, a valid and a test part and a README
 that states its licence.
 
-They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
+They are named here, so that other folders in a checkout's corpora/ are never taken for one of them.
 """
 
 import csv
@@ -48,15 +48,15 @@ TASKS = {
     "travel": ("tagging", "classification"),
     "words-and-tags": ("tagging",),
 }
-# of a corpus with labels: the column that is read, those that label each word, those that label the
-# whole text
+# For each corpus with labels: the column of the text, those with a label for each word, those with
+# a label for the whole text.
 COLUMNS = {
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),
     "words-and-tags": ("form", ("upos",), ()),
 }
 _TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
-PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
+PAIRS = {  # for each corpus of pairs: the columns of source and target, and settings that suit it
     "answers": (
         "remark",
         "reply",
@@ -77,12 +77,12 @@ PAIRS = {  # of a corpus of pairs: the columns of source and target, and setting
 
 @dataclass(frozen=True)
 class Labelled:
-    """A bundled corpus with labels: where its parts lie and what their columns hold."""
+    """A bundled corpus with labels: its files, and what their columns hold."""
 
     train: Path
     valid: Path
     test: Path
-    column: str  # what is read
+    column: str  # of the text
     word_columns: tuple[str, ...]  # those with a label for each word
     text_columns: tuple[str, ...]  # those with a label for the whole text
     tasks: tuple[str, ...]
@@ -90,14 +90,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Paired:
-    """A bundled corpus of pairs: where its parts lie and what their columns hold."""
+    """A bundled corpus of pairs: its files, and what their columns hold."""
 
     train: Path
     valid: Path
     test: Path
     column: str  # the source
     target_column: str
-    settings: Mapping[str, Any]  # that suit it; used unless others are asked for
+    settings: Mapping[str, Any]  # that suit it, used by default
     tasks: tuple[str, ...]
 
 
@@ -108,7 +108,10 @@ def names() -> list[str]:
 
 def part(name: str, which: str) -> Path:
     """Return the file of a corpus: `train`, `valid` or `test`, or another file by its full name."""
-    return FOLDER / name / next((file for file in FILES[name] if Path(file).stem == which), which)
+    for file in FILES[name]:
+        if Path(file).stem == which:
+            return FOLDER / name / file
+    return FOLDER / name / which
 
 
 def words_of_text(name: str, file: str) -> int:
@@ -116,11 +119,15 @@ def words_of_text(name: str, file: str) -> int:
     path = part(name, file)
     columns = TEXT_COLUMNS.get(name, {}).get(file)
     if columns is not None:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, delimiter="\t")
-            return sum(len(row[column].split()) for row in rows for column in columns)
+        count = 0
+        with path.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream, delimiter="\t"):
+                count += sum(len(row[column].split()) for column in columns)
+        return count
+
+    # In CoNLL-U, each word has a line, which begins with its number.
     text = path.read_text(encoding="utf-8")
-    if path.suffix == ".conllu":  # each word has a line, which begins with its number
+    if path.suffix == ".conllu":
         return sum(line.partition("\t")[0].isdigit() for line in text.splitlines())
     return len(text.split())
 
@@ -128,10 +135,11 @@ def words_of_text(name: str, file: str) -> int:
 def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
     """Replace names of corpora that are among `known` by the files of their part `which`, unless
     there is a file of that name."""
-    return tuple(
-        str(part(name, which)) if name in known and not Path(name).exists() else name
-        for name in map(str, names)
-    )
+    files = []
+    for name in map(str, names):
+        is_corpus = name in known and not Path(name).exists()
+        files.append(str(part(name, which)) if is_corpus else name)
+    return tuple(files)
 
 
 def labelled(name: str) -> Labelled | None:
@@ -168,6 +176,6 @@ def title(source: str) -> str:
     """Return the name of a text in a model's card: for a bundled one its corpus, wherever it is
     installed; for any other its path as given."""
     path = Path(source)
-    return (
-        f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source
-    )
+    if not path.is_relative_to(FOLDER):
+        return source
+    return f"bundled corpus {path.parent.name}, {path.name}"

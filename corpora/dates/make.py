@@ -1,8 +1,8 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 10,000 dates as they are written and said in English,
+"""Make train.tsv, valid.tsv and test.tsv: 10,000 dates as they are written and said in English,
 German and French, and their ISO form.
 
-Each date occurs once, so that no phrase and no date of one part stands in another. The same seed
-gives the same files on every machine: `python make.py`.
+Each date occurs once, so that no phrase and no date of one part is in another. The same seed gives
+the same files on every machine: `python make.py`.
 """
 
 import random
@@ -13,7 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SEED, SIZES = 19, {"train": 8000, "valid": 1000, "test": 1000}
 FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
-LANGUAGES = [*4 * ["en"], *3 * ["de"], *3 * ["fr"]]  # as often as they stand here
+LANGUAGES = [*4 * ["en"], *3 * ["de"], *3 * ["fr"]]  # drawn in these proportions
 
 # In braces: d and m are day and month in digits, dd and mm with a leading zero, y the year in
 # digits and `year` in words; `nth` is the day with its ending (3rd, 1er), `ordinal` the day in
@@ -187,41 +187,53 @@ def ordinal(language: str, day: int) -> str:
         return "premier" if day == 1 else words
     if language == "de":
         return GERMAN_ORDINALS.get(day) or words + ("te" if day < 20 else "ste")
-    ten, link, last = words.rpartition("-")
-    return (
-        ten
-        + link
-        + (ENGLISH_ORDINALS.get(last) or (f"{last[:-1]}ieth" if last[-1] == "y" else f"{last}th"))
-    )
+
+    # In English, only the last part changes: twenty-third.
+    before, link, last = words.rpartition("-")
+    changed = f"{last}th"
+    if last in ENGLISH_ORDINALS:
+        changed = ENGLISH_ORDINALS[last]
+    elif last.endswith("y"):
+        changed = f"{last[:-1]}ieth"
+    return before + link + changed
 
 
 def years(language: str, year: int) -> list[str]:
     """List the usual ways to write a year in words."""
     century, rest = divmod(year, 100)
-    if language == "de":
-        words = number("de", rest) + ("s" if rest == 1 else "") if rest else ""
-        return [("neunzehnhundert" if century == 19 else "zweitausend") + words]
+    is_1900s = century == 19
     words = number(language, rest) if rest else ""
+    if language == "de":
+        if rest == 1:
+            words += "s"
+        return [("neunzehnhundert" if is_1900s else "zweitausend") + words]
     if language == "fr":
-        return [f"{'mille neuf cent' if century == 19 else 'deux mille'} {words}".strip()]
+        hundreds = "mille neuf cent" if is_1900s else "deux mille"
+        return [f"{hundreds} {words}".strip()]
+
+    # English says some years in several ways.
     if not rest:
-        return ["nineteen hundred" if century == 19 else "two thousand"]
-    if century == 19:
-        return (
-            [f"nineteen oh {words}", f"nineteen hundred and {words}"]
-            if rest < 10
-            else [f"nineteen {words}"]
-        )
-    return [f"two thousand and {words}", f"two thousand {words}"] + (
-        [f"twenty {words}"] * 2 if rest >= 10 else []
-    )
+        return ["nineteen hundred" if is_1900s else "two thousand"]
+    if is_1900s and rest < 10:
+        return [f"nineteen oh {words}", f"nineteen hundred and {words}"]
+    if is_1900s:
+        return [f"nineteen {words}"]
+    said = [f"two thousand and {words}", f"two thousand {words}"]
+    if rest >= 10:
+        said += [f"twenty {words}"] * 2  # twice as often
+    return said
 
 
 def nth(language: str, day: int) -> str:
     """Write a day in digits, with an ending if the language uses one without a point."""
+    if language == "en" and 10 < day < 20:
+        return f"{day}th"
     if language == "en":
-        return f"{day}{'th' if 10 < day < 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th')}"
-    return "1er" if language == "fr" and day == 1 else str(day)
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+        return f"{day}{ending}"
+    if language == "fr" and day == 1:
+        return "1er"
+    return str(day)
 
 
 def forms(language: str) -> list[str]:
@@ -232,22 +244,31 @@ def phrase(language: str, form: str, when: date, pick: Callable[[list[str]], str
     """Write the date in one of the forms. `pick` chooses among equivalent spellings."""
     month = MONTHS[language].split()[when.month - 1]
     abbr = SHORT_MONTHS[language].split()[when.month - 1]
+    if language == "en":
+        abbr = pick([abbr, abbr.rstrip(".")])
     return form.format(
-        d=when.day, dd=f"{when.day:02}", m=when.month, mm=f"{when.month:02}", y=when.year,
-        month=month, mon=month[:3],
-        abbr=pick([abbr, abbr.rstrip(".")]) if language == "en" else abbr,
+        d=when.day,
+        dd=f"{when.day:02}",
+        m=when.month,
+        mm=f"{when.month:02}",
+        y=when.year,
+        month=month,
+        mon=month[:3],
+        abbr=abbr,
         nth=nth(language, when.day),
-        ordinal=ordinal(language, when.day), year=pick(years(language, when.year)),
+        ordinal=ordinal(language, when.day),
+        year=pick(years(language, when.year)),
         weekday=WEEKDAYS[language].split()[when.weekday()],
         wd=SHORT_WEEKDAYS[language].split()[when.weekday()],
-    )  # fmt: skip
+    )
 
 
 def parts() -> dict[str, list[tuple[str, str]]]:
     """Draw the (phrase, ISO form) rows of each part. All chance comes from one seed."""
-    # the one method whose numbers are the same in all versions of Python
+    # Only this method gives the same numbers in all versions of Python.
     chance = random.Random(SEED).random
-    days, rows = list(range(FIRST.toordinal(), LAST.toordinal() + 1)), {}
+    days = list(range(FIRST.toordinal(), LAST.toordinal() + 1))
+    rows: dict[str, list[tuple[str, str]]] = {}
 
     def pick(choices: list[str]) -> str:
         return choices[int(chance() * len(choices))]
@@ -259,21 +280,21 @@ def parts() -> dict[str, list[tuple[str, str]]]:
             language = pick(LANGUAGES)
             written = phrase(language, pick(forms(language)), when, pick)
             case = chance()
-            rows[part].append(
-                (
-                    written if case < 0.7 else written.lower() if case < 0.9 else written.upper(),
-                    when.isoformat(),
-                )
-            )
+            if case >= 0.9:
+                written = written.upper()
+            elif case >= 0.7:
+                written = written.lower()
+            rows[part].append((written, when.isoformat()))
     return rows
 
 
 def files() -> dict[str, str]:
     """Return the content of each file, by its name."""
-    return {
-        f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("phrase", "iso"), *rows])
-        for part, rows in parts().items()
-    }
+    texts = {}
+    for part, rows in parts().items():
+        lines = ["\t".join(row) + "\n" for row in [("phrase", "iso"), *rows]]
+        texts[f"{part}.tsv"] = "".join(lines)
+    return texts
 
 
 if __name__ == "__main__":

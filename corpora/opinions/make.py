@@ -139,7 +139,7 @@ only a fool would call the T -
 if this T is - , then i do not know what + means
 we thought that the A would be - , and we were wrong
 """
-# contrast twice as often
+# Contrast is drawn twice as often.
 FAMILIES = [lines.strip().split("\n") for lines in (PLAIN, NEGATED, CONTRAST, CONTRAST, EXPECTED)]
 KINDS = {"": ADJECTIVES, "V": VERBS, "F": FEELINGS}
 
@@ -148,7 +148,7 @@ class Writer:
     """Writes pairs of opinions; all chance comes from one seed."""
 
     def __init__(self, seed: int) -> None:
-        # the one method whose numbers are the same in all versions of Python
+        # Only this method gives the same numbers in all versions of Python.
         self.random = random.Random(seed).random
 
     def below(self, size: int) -> int:
@@ -161,22 +161,33 @@ class Writer:
             text = f"{STARTS[self.below(len(STARTS))]} {text}"
         if self.random() < 0.2:
             text = f"{text} , {ENDS[self.below(len(ENDS))]}"
-        return f"{text} ." if self.random() < 0.5 else text
+        if self.random() < 0.5:
+            text = f"{text} ."
+        return text
 
     def pair(self) -> tuple[str, str]:
         """Make a positive opinion and its negative counterpart."""
+        # The topic, and two different things about it.
         pattern = self.pattern()
         topic = sorted(TOPICS)[self.below(len(TOPICS))]
         first, second = self.below(4), self.below(3)
+        if second >= first:
+            second += 1
         things = TOPICS[topic]
-        names = {"T": topic, "A": things[first], "B": things[second + (second >= first)]}
-        slots = [
-            (KINDS[kind], side, self.below(len(KINDS[kind][0])))
-            for kind, side in re.findall(r"([VF]?)([+-])", pattern)
-        ]
+        names = {"T": topic, "A": things[first], "B": things[second]}
+
+        # For each place of an opinion, a word and its opposite; in the counterpart they change
+        # places.
+        chosen = ([], [])
+        for kind, side in re.findall(r"([VF]?)([+-])", pattern):
+            positive, negative = KINDS[kind]
+            at = self.below(len(positive))
+            is_positive = side == "+"
+            chosen[0].append(positive[at] if is_positive else negative[at])
+            chosen[1].append(negative[at] if is_positive else positive[at])
+
         texts = []
-        for own in (0, 1):
-            words = iter([lists[own if side == "+" else 1 - own][at] for lists, side, at in slots])
+        for words in map(iter, chosen):
             text = re.sub(r"[VF]?[+-]", lambda _, words=words: next(words), pattern)
             text = re.sub(r"\b[TAB]\b", lambda name: names[name[0]], text)
             texts.append(re.sub(r"\ba (?=[aeiou])", "an ", text))
@@ -185,25 +196,30 @@ class Writer:
 
 def parts() -> dict[str, list[tuple[str, str]]]:
     """Draw the (label, text) rows of each part. No text occurs twice."""
-    writer, seen, rows = Writer(SEED), set(), {}
+    writer = Writer(SEED)
+    seen: set[str] = set()
+    rows: dict[str, list[tuple[str, str]]] = {}
     for part, size in SIZES.items():
         rows[part] = []
         while len(rows[part]) < size:
             pair = writer.pair()
-            if not seen & set(pair):
-                seen |= set(pair)
-                # at a random place, so that neighbors tell nothing
-                for row in zip(LABELS, pair, strict=True):
-                    rows[part].insert(writer.below(len(rows[part]) + 1), row)
+            if seen & set(pair):
+                continue
+            seen |= set(pair)
+
+            # Each goes to a random place, so that neighbors give nothing away.
+            for row in zip(LABELS, pair, strict=True):
+                rows[part].insert(writer.below(len(rows[part]) + 1), row)
     return rows
 
 
 def files() -> dict[str, str]:
     """Return the content of each file, by its name."""
-    return {
-        f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("label", "text"), *rows])
-        for part, rows in parts().items()
-    }
+    texts = {}
+    for part, rows in parts().items():
+        lines = ["\t".join(row) + "\n" for row in [("label", "text"), *rows]]
+        texts[f"{part}.tsv"] = "".join(lines)
+    return texts
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 2,000 requests to a travel desk, with an intent each and
+"""Make train.tsv, valid.tsv and test.tsv: 2,000 requests to a travel desk, with an intent each and
 a slot label for every word.
 
 Requests come from grammar.txt, which says how its rules are written. The same seed gives the same
@@ -24,6 +24,10 @@ ASKING = re.compile(
     ),
     re.IGNORECASE,
 )
+# Values that are made of letters and digits.
+SIGNS = {"L": "ABCDEHKLMPRSTW", "D": "23456789"}
+CODES = {"flight": "LLDDD", "reference": "LDLDLL"}
+
 TOKEN = re.compile(r"[()\[\]|]|<[^>]*>|\{[^}]*\}|[^\s()\[\]|<>{}]+")
 
 
@@ -31,15 +35,16 @@ def read_grammar() -> dict[str, dict[str, list[str]]]:
     """Read the alternatives of each name, by kind ("values", "unseen", "rule")."""
     found: dict[str, dict[str, list[str]]] = {"values": {}, "unseen": {}, "rule": {}}
     for line in (FOLDER / "grammar.txt").read_text(encoding="utf-8").splitlines():
-        if head := re.fullmatch(r"\[(values|unseen|rule) (\S+)\]", line):
+        head = re.fullmatch(r"\[(values|unseen|rule) (\S+)\]", line)
+        if head:
             kind, name = head.groups()
             found[kind][name] = []
-        elif line and not line.startswith("#"):
-            found[kind][name] += (
-                [line]
-                if kind == "rule"
-                else [value.strip() for value in line.split(";") if value.strip()]
-            )
+        elif not line or line.startswith("#"):
+            continue
+        elif kind == "rule":
+            found[kind][name].append(line)
+        else:
+            found[kind][name] += [value.strip() for value in line.split(";") if value.strip()]
     return found
 
 
@@ -50,7 +55,7 @@ class Writer:
     """Writes requests; all chance comes from one seed."""
 
     def __init__(self, seed: int) -> None:
-        # the one method whose numbers are the same in all versions of Python
+        # Only this method gives the same numbers in all versions of Python.
         self.random = random.Random(seed).random
         self.unseen = 0.0
         self.used: set[str] = set()
@@ -77,6 +82,8 @@ class Writer:
 
     def sequence(self, tokens: list[str]) -> list[tuple[str, str]]:
         """Parse the words up to the end of a group, and remove its tokens from the list."""
+        # ( ) encloses a group, [ ] an optional one, | separates alternatives, < > names a rule and
+        # { } a slot; anything else is a word outside of all slots.
         alternatives: list[list[tuple[str, str]]] = [[]]
         while tokens:
             token = tokens.pop(0)
@@ -86,11 +93,13 @@ class Writer:
                 alternatives.append([])
             elif token in "([":
                 inner = self.sequence(tokens)
-                alternatives[-1] += inner if token == "(" or self.random() < 0.5 else []
+                if token == "(" or self.random() < 0.5:
+                    alternatives[-1] += inner
             elif token[0] == "<":
                 alternatives[-1] += self.rule(token[1:-1])
             elif token[0] == "{":
-                alternatives[-1] += self.slot(*token[1:-1].partition("=")[::2])
+                label, _, values = token[1:-1].partition("=")
+                alternatives[-1] += self.slot(label, values)
             else:
                 alternatives[-1].append((token, "O"))
         return self.pick(alternatives)
@@ -99,14 +108,18 @@ class Writer:
         fewest, most, several = re.fullmatch(r"(?:(\d)-(\d) )?(.*)", name).groups()
         if fewest is None:
             return self.expand(self.pick(GRAMMAR["rule"][name]))
-        left, pairs = list(dict.fromkeys(GRAMMAR["rule"][several])), []
-        for _ in range(int(fewest) + int(self.random() * (int(most) - int(fewest) + 1))):
+
+        # Several alternatives in a row, all of them different.
+        count = int(fewest) + int(self.random() * (int(most) - int(fewest) + 1))
+        left = list(dict.fromkeys(GRAMMAR["rule"][several]))
+        pairs = []
+        for _ in range(count):
             pairs += self.expand(left.pop(int(self.random() * len(left))))
         return pairs
 
     def slot(self, label: str, values: str) -> list[tuple[str, str]]:
-        words = self.value(values or label)
-        return [(word, f"B-{label}" if at == 0 else f"I-{label}") for at, word in enumerate(words)]
+        first, *others = self.value(values or label)
+        return [(first, f"B-{label}"), *((word, f"I-{label}") for word in others)]
 
     def value(self, name: str) -> list[str]:
         """Draw a value that this request does not contain yet."""
@@ -118,40 +131,36 @@ class Writer:
         return words
 
     def made(self, name: str) -> list[str]:
-        if name in ("flight", "reference"):
-            letters, digits = "ABCDEHKLMPRSTW", "23456789"
-            return [
-                "".join(
-                    self.pick(letters if kind == "L" else digits)
-                    for kind in {"flight": "LLDDD", "reference": "LDLDLL"}[name]
-                )
-            ]
+        """Draw a value: a code, a date, or one that the grammar lists."""
+        if name in CODES:
+            return ["".join(self.pick(SIGNS[kind]) for kind in CODES[name])]
+
         if name == "date":
             if self.random() < 0.65:
                 return self.made("weekday")
             month, ordinal = self.made("month"), self.made("ordinal")
-            return self.pick(
-                [
-                    [*month, *ordinal],
-                    ["the", *ordinal, "of", *month],
-                    ["the", *ordinal],
-                    [*month, "the", *ordinal],
-                ]
-            )
-        return self.pick(
-            GRAMMAR[
-                "unseen" if name in GRAMMAR["unseen"] and self.random() < self.unseen else "values"
-            ][name]
-        ).split()
+            forms = [
+                [*month, *ordinal],
+                ["the", *ordinal, "of", *month],
+                ["the", *ordinal],
+                [*month, "the", *ordinal],
+            ]
+            return self.pick(forms)
+
+        is_unseen = name in GRAMMAR["unseen"] and self.random() < self.unseen
+        values = GRAMMAR["unseen" if is_unseen else "values"][name]
+        return self.pick(values).split()
 
     def typed(self, words: list[str]) -> list[str]:
         """Spell the words as people type them: half without capitals, some with two letters
         swapped."""
         if self.random() < 0.06:
             at = int(self.random() * len(words))
-            cut = int(self.random() * max(1, len(words[at]) - 1))
-            if len(words[at]) > 4 and words[at].isalpha():
-                words[at] = words[at][:cut] + words[at][cut : cut + 2][::-1] + words[at][cut + 2 :]
+            word = words[at]
+            cut = int(self.random() * max(1, len(word) - 1))
+            if len(word) > 4 and word.isalpha():
+                swapped = word[cut : cut + 2][::-1]
+                words[at] = word[:cut] + swapped + word[cut + 2 :]
         if self.random() < 0.55:
             return [word.lower() for word in words]
         return [words[0][0].upper() + words[0][1:], *words[1:]]
@@ -159,17 +168,27 @@ class Writer:
 
 def parts() -> dict[str, list[tuple[str, str, str]]]:
     """Draw the (intent, text, slots) rows of each part. No text occurs twice."""
-    writer, seen, rows = Writer(SEED), set(), {}
+    writer = Writer(SEED)
+    seen: set[str] = set()
+    rows: dict[str, list[tuple[str, str, str]]] = {}
     for part, size in SIZES.items():
-        intents = [intent for intent, share in SHARES.items() for _ in range(round(share * size))]
+        # The intents of all requests that are still to be drawn.
+        intents: list[str] = []
+        for intent, share in SHARES.items():
+            intents += [intent] * round(share * size)
         assert len(intents) == size
+
         rows[part] = []
         while intents:
             intent = intents[int(writer.random() * len(intents))]
             words, labels = writer.request(intent, 0.0 if part == "train" else 0.1)
+
+            # A request with a capital letter often ends with a mark.
             if words[0][0].isupper() and writer.random() < 0.7:
                 words.append("?" if ASKING.match(" ".join(words)) else ".")
                 labels.append("O")
+
+            # Draw again if it is too short, too long, or known already.
             text = " ".join(words)
             if not 3 <= len(words) <= 30 or text.lower() in seen:
                 continue
@@ -181,12 +200,11 @@ def parts() -> dict[str, list[tuple[str, str, str]]]:
 
 def files() -> dict[str, str]:
     """Return the content of each file, by its name."""
-    return {
-        f"{part}.tsv": "".join(
-            "\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]
-        )
-        for part, rows in parts().items()
-    }
+    texts = {}
+    for part, rows in parts().items():
+        lines = ["\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]]
+        texts[f"{part}.tsv"] = "".join(lines)
+    return texts
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Makes train.conllu, valid.conllu and test.conllu of sentences.txt, where each word has its part
+"""Make train.conllu, valid.conllu and test.conllu from sentences.txt, where each word has its part
 of speech behind a slash.
 
-The sentences are those of the training part of the bundled corpus `english`, from which their
-spelling is taken: where words stand apart, and which words were split (don't -> do n't). A sentence
-that is not there, or a tag that is none, is an error: `python make.py`.
+The sentences come from the training part of the bundled corpus `english`, which gives their
+spelling: where words are separated, and which words were split (don't -> do n't). A sentence that
+it lacks, or an unknown tag, is an error: `python make.py`.
 """
 
 from pathlib import Path
@@ -33,13 +33,16 @@ PART_OF = ("train", "train", "train", "train", "valid", "test")  # of six senten
 
 def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return (text, words with their tags) of each sentence."""
-    known = {
-        line.replace(" ", ""): line for line in SOURCE.read_text(encoding="utf-8").splitlines()
-    }
+    lines = SOURCE.read_text(encoding="utf-8").splitlines()
+    known = {line.replace(" ", ""): line for line in lines}
     found = []
     for line in (FOLDER / "sentences.txt").read_text(encoding="utf-8").splitlines():
-        words = [(word, tag) for word, _, tag in (each.rpartition("/") for each in line.split(" "))]
-        if unknown := {tag for _, tag in words} - TAGS:
+        words = []
+        for each in line.split(" "):
+            word, _, tag = each.rpartition("/")
+            words.append((word, tag))
+        unknown = {tag for _, tag in words} - TAGS
+        if unknown:
             raise ValueError(f"no tags: {unknown} in {line}")
         found.append((known["".join(word for word, _ in words)], words))
     return found
@@ -48,40 +51,34 @@ def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
 def conllu(number: int, text: str, words: list[tuple[str, str]]) -> str:
     """Format a sentence in CoNLL-U. A word that was split gets a line with its range; a word that
     no space follows gets SpaceAfter=No."""
-    rows, rest = [f"# sent_id = words-and-tags-{number:03}", f"# text = {text}"], text
-    ends = []  # whether a blank (or the end) follows each word
+    # What the last column says of each word: whether a space (or the end) follows it.
+    spaces = []
+    rest = text
     for word, _ in words:
         rest = rest.removeprefix(word)
-        ends.append(not rest or rest[0] == " ")
+        has_space = not rest or rest[0] == " "
+        spaces.append("_" if has_space else "SpaceAfter=No")
         rest = rest.lstrip(" ")
+
+    rows = [f"# sent_id = words-and-tags-{number:03}", f"# text = {text}"]
     for at, (word, tag) in enumerate(words):
+        # A word that was split: its range comes first, and alone says whether a space follows.
         is_split = at + 1 < len(words) and words[at + 1][0] in CLITICS
         if is_split:
-            space = "_" if ends[at + 1] else "SpaceAfter=No"
-            rows.append(
-                "\t".join([f"{at + 1}-{at + 2}", word + words[at + 1][0], *"_______", space])
-            )
-        is_whole = not is_split and word not in CLITICS
-        rows.append(
-            "\t".join(
-                [
-                    f"{at + 1}",
-                    word,
-                    "_",
-                    tag,
-                    *"_____",
-                    "SpaceAfter=No" if is_whole and not ends[at] else "_",
-                ]
-            )
-        )
+            whole = word + words[at + 1][0]
+            rows.append("\t".join([f"{at + 1}-{at + 2}", whole, *"_______", spaces[at + 1]]))
+        is_part = is_split or word in CLITICS
+        space = "_" if is_part else spaces[at]
+        rows.append("\t".join([f"{at + 1}", word, "_", tag, *"_____", space]))
     return "\n".join(rows) + "\n\n"
 
 
 def files() -> dict[str, str]:
     """Return the content of each file, by its name."""
     texts = dict.fromkeys((f"{part}.conllu" for part in PART_OF), "")
-    for number, (text, words) in enumerate(sentences(), start=1):
-        texts[f"{PART_OF[(number - 1) % len(PART_OF)]}.conllu"] += conllu(number, text, words)
+    for number, (text, words) in enumerate(sentences()):
+        part = PART_OF[number % len(PART_OF)]
+        texts[f"{part}.conllu"] += conllu(number + 1, text, words)
     return texts
 
 
