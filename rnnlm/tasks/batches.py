@@ -1,5 +1,4 @@
-"""Examples in batches of about the same length, drawn anew for each epoch: the source of batches of
-a task."""
+"""Batches of examples of about the same length, drawn for each epoch, and their tensors."""
 
 import itertools
 from collections.abc import Iterator
@@ -23,19 +22,21 @@ class LengthBatches:
 
     order_E: examples with smaller ones come first within a pool. tokens_E: how many a network reads
     of each. targets_E: how many each has.
-
-    Raises:
-        TrainingError: there are no examples, or fewer than ranks.
     """
 
     pool = 50  # batches' worth of examples that are sorted by length
     _batches: Iterator[tuple[float, np.ndarray]]
 
     def __init__(
-        self, order_E: np.ndarray, tokens_E: np.ndarray, targets_E: np.ndarray, rows: int,
-        seed: int, device: torch.device,
+        self,
+        order_E: np.ndarray,
+        tokens_E: np.ndarray,
+        targets_E: np.ndarray,
+        rows: int,
+        seed: int,
+        device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         count = len(order_E)
         if not count:
             raise TrainingError("there is nothing to train on", "the data have no examples")
@@ -53,13 +54,14 @@ class LengthBatches:
         self.load_state_dict({"tokens": 0, "epochs": 0.0})
 
     def tensors(self, chosen_B: np.ndarray) -> tuple[Tensor, ...]:
-        """What the objective reads of these examples."""
+        """Return what the objective reads of these examples."""
         raise NotImplementedError
 
     def next(self) -> Batch:
         self.epochs, chosen_B = next(self._batches)
         self.tokens += int(self.tokens_E[chosen_B].sum())
-        if len(chosen_B) < self.ranks.count:  # a row for each rank: some twice
+        # Each rank needs a row, so a small batch has some twice.
+        if len(chosen_B) < self.ranks.count:
             chosen_B = np.resize(chosen_B, self.ranks.count)
         share = self.ranks.share(len(chosen_B))
         return Batch(self.tensors(chosen_B[share]), self.targets_E[chosen_B], share)
@@ -72,8 +74,8 @@ class LengthBatches:
         self._batches = self.batches(self.epochs)
 
     def batches(self, epochs_done: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-        """(epochs done with it, numbers of its examples) of the batches after those that
-        `epochs_done` says are done, without end."""
+        """Yield (epochs done after it, numbers of its examples) of each batch, without end,
+        beginning after `epochs_done`."""
         count = len(self.order_E)
         for epoch in itertools.count(int(epochs_done)):
             read = 0
@@ -85,9 +87,9 @@ class LengthBatches:
 
     def _epoch(self, random: np.random.Generator) -> Iterator[np.ndarray]:
         order = random.permutation(len(self.order_E))
-        for pool in np.split(
-            order, range(self.pool * self.rows, len(order), self.pool * self.rows)
-        ):
+        pool_size = self.pool * self.rows
+        for start in range(0, len(order), pool_size):
+            pool = order[start : start + pool_size]
             by_length = pool[np.argsort(self.order_E[pool], kind="stable")]
             batches = np.array_split(by_length, -(-len(by_length) // self.rows))
             for number in random.permutation(len(batches)):
@@ -95,16 +97,19 @@ class LengthBatches:
 
 
 class ExampleBatches(LengthBatches):
-    """Batches of labelled examples; what it raises is as for :class:`LengthBatches`."""
+    """Batches of labelled examples. Raises as :class:`LengthBatches`."""
 
     def __init__(
-        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device,
+        self,
+        data: LabelledData,
+        codec: Codec,
+        rows: int,
+        seed: int,
+        device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS,
-    ) -> None:  # fmt: skip
-        lengths_E, words_E = (
-            data.words_encoded.token_lengths,
-            np.diff(data.words_encoded.word_offsets),
-        )
+    ) -> None:
+        lengths_E = data.words_encoded.token_lengths
+        words_E = np.diff(data.words_encoded.word_offsets)
         targets_E = words_E if codec.word_columns else np.ones_like(words_E)
         self.data, self.codec = data, codec
         super().__init__(lengths_E, lengths_E, targets_E, rows, seed, device, ranks)
@@ -117,53 +122,50 @@ class ExampleBatches(LengthBatches):
 def batch_tensors(
     encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device
 ) -> tuple[Tensor, ...]:
-    """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places
-    of each word's first and last token, and words_1B, int64; of language models that are read
-    beside them states_TBX. On the device; 0 in padding."""
-    tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
-    inputs = [padded(tokens, 0), np.array([list(map(len, tokens))])]
+    """Return inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the
+    places of each word's first and last token, and words_1B, int64; of language models that are
+    read beside them states_TBX. On the device; 0 in padding."""
+    # Where the tokens of each word begin, and where the last one ends.
+    offsets = []
+    for each in chosen_B:
+        first, end = encoded.word_offsets[each], encoded.word_offsets[each + 1]
+        offsets.append(encoded.token_offsets[first : end + 1])
+
+    tokens = [encoded.ids[int(each[0]) : int(each[-1])] for each in offsets]
+    arrays = [padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
-        offsets = [
-            encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1]
-            for each in chosen_B
-        ]
-        inputs += [
-            padded([each[:-1] - each[0] for each in offsets], 0),
-            padded([each[1:] - each[0] - 1 for each in offsets], 0),
-        ]
-        inputs.append(np.array([[len(each) - 1 for each in offsets]]))
-    states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
-    return (*(on_device(array, device) for array in inputs), *states)
+        arrays.append(padded([each[:-1] - each[0] for each in offsets], 0))
+        arrays.append(padded([each[1:] - each[0] - 1 for each in offsets], 0))
+        arrays.append(np.array([[len(each) - 1 for each in offsets]]))
+    inputs = tuple(on_device(array, device) for array in arrays)
+    if encoded.beside is None:
+        return inputs
+    return *inputs, encoded.beside.states(encoded, chosen_B, device)
 
 
 def label_tensors(
     data: LabelledData, chosen_B: np.ndarray, device: torch.device
 ) -> tuple[Tensor, ...]:
-    """The labels of each column: labels_TB of words, -1 in padding; labels_1B of texts; is_label_KB
-    where a text has several."""
+    """Return the labels of each column: labels_TB of words, -1 in padding; labels_1B of texts;
+    is_label_KB where a text has several."""
     found, offsets = [], data.words_encoded.word_offsets
     for labels in data.labels:
+        # Labels of words lie end to end; a text has one row.
         if labels.ndim == 1:
-            found.append(
-                padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING)
-            )
+            rows = [labels[offsets[each] : offsets[each + 1]] for each in chosen_B]
+            found.append(padded(rows, PADDING))
         else:
             found.append(labels[chosen_B].T)
     return tuple(on_device(array, device) for array in found)
 
 
-def _token_bounds(encoded: EncodedWords, chosen_B: np.ndarray) -> Iterator[tuple[int, int]]:
-    offsets = encoded.token_offsets
-    for each in chosen_B:
-        yield int(offsets[encoded.word_offsets[each]]), int(offsets[encoded.word_offsets[each + 1]])
-
-
 def on_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """An array of ids as int64 on the device."""
+    """Copy an array of ids to the device as int64."""
     host = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
     return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
 
 
 def is_word(T: int, lengths_B: Tensor) -> Tensor:
-    """Whether each of T places of each row is one of its first `lengths_B`: (T, B) bool."""
+    """Return whether each of T places of each row is one of its first `lengths_B`, (T, B) bool: in
+    a batch of texts, the places that hold words, not padding."""
     return torch.arange(T, device=lengths_B.device).unsqueeze(1) < lengths_B

@@ -1,5 +1,5 @@
-"""Models of one task on the same data: metrics with intervals, and paired differences, of any task
-whose metrics are counted line by line."""
+"""Compare models of one task on the same data: metrics with intervals, and paired differences, of
+any task whose metrics are counted line by line."""
 
 import dataclasses
 import time
@@ -42,14 +42,14 @@ class ComparedByMetrics(ComparedModel[Evaluation]):
 
     @property
     def intervals(self) -> dict[str, dict[str, Interval]]:
-        """Of each column of labels the intervals of its metrics, by name."""
+        """The intervals of metrics, by column of labels and then by name."""
         return _by_column(self.evaluation, self.found)
 
 
 @dataclass(frozen=True)
 class MetricDifferences:
-    """By how much the metrics of the second model differ from those of the first: of each column of
-    labels, by name."""
+    """By how much the metrics of the second model differ from those of the first, by column of
+    labels and then by name."""
 
     first: str
     second: str
@@ -74,16 +74,15 @@ class MetricComparison(ModelComparison):
     def contrasts(self) -> tuple[Contrast, ...]:
         """The differences of all pairs by the main metric of the first column of labels."""
         main = self.models[0].evaluation.mains[0]
-        return tuple(
-            Contrast(
-                each.first,
-                each.second,
-                f"points of {main.name}",
-                in_points(each.figures[main.column].get(main.name)),
-                higher_is_better=main.higher_is_better,
+        unit = f"points of {main.name}"
+        is_higher_better = main.higher_is_better
+        found = []
+        for each in self.differences:
+            points = in_points(each.figures[main.column].get(main.name))
+            found.append(
+                Contrast(each.first, each.second, unit, points, higher_is_better=is_higher_better)
             )
-            for each in self.differences
-        )
+        return tuple(found)
 
     def difference_table(self) -> Table:
         rows = []
@@ -99,27 +98,24 @@ class MetricComparison(ModelComparison):
         return Table(["difference", "measure", "points", "p"], rows, left=2)
 
     def to_dict(self) -> dict[str, object]:
-        """In JSON's types."""
-        shown = []
+        """Return the comparison in JSON's types."""
+        models = []
         for each in self.models:
-            intervals = {
-                column: {name: vars(its) for name, its in found.items()}
-                for column, found in each.intervals.items()
+            intervals = {}
+            for column, found in each.intervals.items():
+                intervals[column] = {name: vars(its) for name, its in found.items()}
+            shown = {
+                "name": each.name,
+                "folder": each.folder,
+                "evaluation": each.evaluation.to_dict(),
+                "intervals": intervals,
             }
-            evaluation = each.evaluation.to_dict()
-            shown.append(
-                {
-                    "name": each.name,
-                    "folder": each.folder,
-                    "evaluation": evaluation,
-                    "intervals": intervals,
-                }
-            )
+            models.append(shown)
         return {
             "task": self.task,
             "sentences": self.sentences,
-            "models": shown,
-            "differences": [dataclasses.asdict(each) for each in self.differences],
+            "models": models,
+            "differences": list(map(dataclasses.asdict, self.differences)),
             "seconds": self.seconds,
         }
 
@@ -133,14 +129,8 @@ def compare(
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
 ) -> MetricComparison:
-    """Compare models of a task, themselves or by their names.
-
-    names: what models are called in the result.
-
-    Raises:
-        UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
-            or have not learned the same. TextError, ModelError, DeviceError.
-    """
+    """Compare models of a task, themselves or by their names. names: what models are called in the
+    result."""
     settings = settings or ComparisonSettings()
     comparing = _Comparing(task, data, options)
     trials = Trials(settings.resamples, settings.seed)
@@ -168,19 +158,21 @@ class _Comparing(Generic[M, D, C, K]):
         return self.task.measured(side.model, side.data, self.options)
 
     def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[Evaluation]) -> MetricComparison:
-        compared = tuple(
-            ComparedByMetrics(side.name, loading.called(cast(ScoringModel, side.model)), its, found)
-            for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True)
+        models = []
+        for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True):
+            folder = loading.called(cast(ScoringModel, side.model))
+            models.append(ComparedByMetrics(side.name, folder, its, found))
+        differences = []
+        for (i, j), by in outcome.differences.items():
+            figures = _by_column(models[i].evaluation, _drawn(by))
+            differences.append(MetricDifferences(models[i].name, models[j].name, figures))
+        return MetricComparison(
+            self.task.name,
+            sides[0].data.sentences,
+            tuple(models),
+            tuple(differences),
+            time.perf_counter() - self.began,
         )
-        differences = tuple(
-            MetricDifferences(
-                sides[i].name, sides[j].name, _by_column(compared[i].evaluation, _drawn(found))
-            )
-            for (i, j), found in outcome.differences.items()
-        )
-        seconds = time.perf_counter() - self.began
-        sentences = sides[0].data.sentences
-        return MetricComparison(self.task.name, sentences, compared, differences, seconds)
 
 
 def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict[str, V]]:
@@ -194,5 +186,5 @@ def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict
 
 
 def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, FigureDifference]:
-    """The differences of metrics that are counted line by line."""
+    """Return the differences of metrics that are counted line by line."""
     return {key: its for key, its in found.items() if isinstance(its, FigureDifference)}

@@ -1,5 +1,5 @@
-"""Any model evaluated and compared: by perplexity if it is a language model, else by the metrics of
-its task."""
+"""Evaluate and compare any models: language models by perplexity, others by the metrics of their
+task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -23,27 +23,27 @@ def evaluate(
     model: LabelModel | LanguageModel | str | Path, text: Given | None = None, **options: object
 ) -> Evaluation:
     """Evaluate a model, itself or by its name, on a text or several, given as paths or opened. None
-    is the test part of the bundled corpus that a named model was trained on.
+    is the test split of the bundled corpus that a named model was trained on.
 
-    Each task has keywords of its own; None is the usual value.
+    Each task has its keywords; None is the usual value.
 
     Of a language model, context: "carry" (one stream, the usual one) or "reset" (each line alone).
     text_settings: how lines are read, :class:`rnnlm.TextSettings`. progress: called with how far
     reading and scoring are.
 
-    Of a tagger or classifier, labels: for each file one with its labels, where these are in files
-    of their own. mode: how spans are counted, "conlleval" (the usual one) or "strict". reading:
-    settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that are to differ from the
-    training data's.
+    Of a tagger or classifier, labels: for each file one with its labels, where these are in
+    separate files. mode: how spans are counted, "conlleval" (the usual one) or "strict". reading:
+    settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that differ from the training
+    data's.
 
-    Of an encoder-decoder, target: for each file one with its targets, where these are in files of
-    their own; as many again for each further reference. decode: whether sources are decoded; else
-    perplexity is all that is found. decoding: how, :class:`rnnlm.DecodingSettings`; None: greedily.
-    reading: settings of :class:`~rnnlm.text.pairs.ParallelSettings` that are to differ from the
+    Of an encoder-decoder, target: for each file one with its targets, where these are in separate
+    files; as many again for each further reference. decode: whether sources are decoded; else
+    perplexity is all that is measured. decoding: how, :class:`rnnlm.DecodingSettings`; None:
+    greedily. reading: settings of :class:`~rnnlm.text.pairs.ParallelSettings` that differ from the
     training data's.
 
     Raises:
-        UsageError: what is given does not go with the model. TextError: a text cannot be read or is
+        UsageError: an option does not go with the model. TextError: a text cannot be read or is
             empty. ModelError: there is no such model, or it is damaged.
     """
     task = registry.task(loading.task_of(model))
@@ -70,13 +70,17 @@ def compare(
 
     Raises:
         ComparisonError: the models are of different tasks, or nothing of them compares. UsageError:
-            what is given does not go with the models. TextError: a text cannot be read or is empty.
+            an option does not go with the models. TextError: a text cannot be read or is empty.
             ModelError: a model is missing or damaged. DeviceError.
     """
     models = several(models, "models")
-    tasks = [registry.task(loading.task_of(model)) for model in models]
-    task = tasks[-1] if tasks else registry.task(registry.LANGUAGE_MODEL)
-    kinds = {each.name: each.options_of_comparison or each.options for each in registry.all_tasks()}
+    # Models of different tasks are refused where they are compared.
+    task = registry.task(registry.LANGUAGE_MODEL)
+    for model in models:
+        task = registry.task(loading.task_of(model))
+    kinds = {}
+    for each in registry.all_tasks():
+        kinds[each.name] = each.options_of_comparison or each.options
     asked = _options("compare", task, kinds, options)
     _check_settings(task, settings)
     return task.compare(models, text, asked, settings, names, device)
@@ -85,20 +89,21 @@ def compare(
 def _options(
     function: str, task: AnyTask, kinds: Mapping[str, type], keywords: Mapping[str, object]
 ) -> object:
-    """Return the options of a task, with the keywords that were given.
+    """Return the options of a task, with the keywords that were given. kinds: the class of the
+    options of each task."""
+    names = {}
+    for of, kind in kinds.items():
+        names[of] = {each.name for each in fields(kind)}
 
-    kinds: the class of the options of each task.
-
-    Raises:
-        UsageError: models of the task do not take one of them. TypeError: no model does.
-    """
-    given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
-    names = {of: {each.name for each in fields(its)} for of, its in kinds.items()}
+    # A keyword that no model takes is a slip of the programmer.
     known = set[str]().union(*names.values())
     for name in keywords:
         if name not in known:
             what = f"{function}() got an unexpected keyword argument {name!r}"
             raise TypeError(f"{what}; {nearest(name, known)}")
+
+    # One that models of other tasks take is refused only if it asks for something.
+    given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
     refused = [name for name in given if name not in names[task.name]]
     if refused:
         takers = [registry.task(of).what for of, own in names.items() if refused[0] in own]
@@ -114,12 +119,11 @@ def _options(
 def _check_settings(task: AnyTask, settings: ComparisonSettings) -> None:
     """Refuse settings of comparisons that have no effect on those of a task."""
     usual = ComparisonSettings()
-    changed = [
-        each.name
-        for each in fields(settings)
-        if getattr(settings, each.name) != getattr(usual, each.name)
-    ]
-    without_effect = [name for name in changed if name not in task.compares_by]
+    without_effect = []
+    for each in fields(settings):
+        is_changed = getattr(settings, each.name) != getattr(usual, each.name)
+        if is_changed and each.name not in task.compares_by:
+            without_effect.append(each.name)
     if without_effect:
         raise UsageError(
             f"{', '.join(without_effect)}: settings of comparisons of language models",

@@ -1,7 +1,7 @@
-"""The loss that training minimises, of the first examples of some data: what the gradients of each
-task's networks are checked with.
+"""The loss that training minimises, on the first examples of some data: the gradients of each
+task's networks are checked with it.
 
-Each function gives what computes it, and how many targets it is a mean over.
+Each function returns one that computes the loss, and over how many targets it is a mean.
 """
 
 from collections.abc import Callable
@@ -35,9 +35,8 @@ def of_lines(
     are."""
     ids = np.asarray(data.ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
-    inputs_T1 = torch.cat(
-        (torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1])
-    )
+    first_11 = torch.full_like(targets_T1[:1], model.tokenizer.boundary_id)
+    inputs_T1 = torch.cat((first_11, targets_T1[:-1]))
 
     def compute() -> Tensor:
         loss, penalty, _ = network.loss(inputs_T1, targets_T1, network.initial_state(1))
@@ -83,7 +82,8 @@ def of_pairs(
 
 def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
     """Return the numbers of the first examples, as many as reach `tokens`, or all."""
-    return np.arange(min(len(lengths_E), int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1))
+    enough = int(np.searchsorted(np.cumsum(lengths_E), tokens)) + 1
+    return np.arange(min(len(lengths_E), enough))
 
 
 def _wide(tensor: Tensor) -> Tensor:

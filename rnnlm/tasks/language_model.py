@@ -46,7 +46,7 @@ _NEURAL = (*_WITH_JORDAN, "ffnn")
 @dataclass(frozen=True)
 class TextOptions(LineOptions):
     """How a text is read: by a model, in one stream or each line alone (context; None: carry), and
-    from its source. progress: called with how far reading and scoring are."""
+    from its source. progress: called during reading and scoring."""
 
     context: Literal["carry", "reset"] | None = None
     progress: Progress | None = None
@@ -54,7 +54,7 @@ class TextOptions(LineOptions):
 
 @dataclass(frozen=True)
 class ComparisonOptions(LineOptions):
-    """What texts are compared on, and how they are read.
+    """The texts that models are compared on, and how they are read.
 
     train: a training text, in which n-grams are looked up and, where the models do not know, words
     are counted. report: called with how far the work is.
@@ -155,6 +155,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
         if request.init_from is None:
             return None
+        # What does not fit is said in the order in which a person would look for it.
         model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
         arrays = model.to_arrays()
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
@@ -258,7 +259,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         options: LineOptions | None = None,
         called: str = "",
     ) -> "EncodedText":
-        """Return a text as a model reads it; a bundled corpus is named for its test part."""
+        """Return a text as a model reads it. The name of a bundled corpus means its test split."""
         if isinstance(data, (str, Path)):
             data = [data]
         if isinstance(data, (list, tuple)):

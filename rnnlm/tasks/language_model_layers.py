@@ -1,4 +1,4 @@
-"""The layers of a language model, as the network of a task takes them over."""
+"""The layers of a language model, from which the network of another task starts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _STARTS = {"forget_bias"}  # says how weights start, no more
 
 
 def settings_of(name: str, option: str) -> InputSettings:
-    """The settings of the neural language model called `name`, which `option` asks for."""
+    """Return the settings of the neural language model called `name`, which `option` asks for."""
     manifest = model_folder.read_manifest(loading.find(name))
     if manifest.task != registry.LANGUAGE_MODEL:
         what = f"it {registry.task(manifest.task).about}"
@@ -37,18 +37,15 @@ def settings_of(name: str, option: str) -> InputSettings:
 
 
 def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
-    """The same of a language model with recurrent layers, of that kind where one is named."""
+    """Return the settings of a language model with recurrent layers, of that kind where one is
+    named."""
     own = settings_of(name, option)
     if own.model not in CELLS or own.model != (kind or own.model):
-        wanted = kind or f"one of {', '.join(CELLS)}"
-        hint = (
-            f"use --model {own.model}"
-            if own.model in CELLS
-            else f"train one of --model {', '.join(CELLS)}"
-        )
+        cells = ", ".join(CELLS)
+        hint = f"use --model {own.model}" if own.model in CELLS else f"train one of --model {cells}"
         raise UsageError(
             f"{option} {name}: its layers do not fit",
-            f"it is of kind {own.model}, not {wanted}",
+            f"it is of kind {own.model}, not {kind or f'one of {cells}'}",
             hint,
         )
     assert isinstance(own, RecurrentSettings)
@@ -56,14 +53,14 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
 
 
 def form(own: RecurrentSettings) -> dict[str, Any]:
-    """What the cells of a network's layers compute, as settings that cells of their kind alone
-    have."""
+    """Return the settings of what the cells of a network's layers compute, which only cells of
+    their kind have."""
     settings = vars(own.cell)
     return {name: settings[name] for name in sorted(settings.keys() - _STARTS)}
 
 
 def layers_of(own: InputSettings) -> dict[str, Any]:
-    """The settings of a language model's layers, as far as weights depend on them."""
+    """Return the settings of a language model's layers on which weights depend."""
     found: dict[str, Any] = {"model": own.model, "input_width": own.input_width}
     if isinstance(own, RecurrentSettings):
         found |= {name: getattr(own, name) for name in (*_OF_STACK, "widths")} | form(own)
@@ -71,61 +68,48 @@ def layers_of(own: InputSettings) -> dict[str, Any]:
 
 
 def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
-    """The settings of a stack of the same layers in a network of their kind."""
-    found = {
-        name: value
-        for name, value in layers_of(own).items()
-        if name not in ("input_width", "widths")
-    }
-    return {
-        **found,
-        "layer_sizes": own.layer_sizes,
-        **({} if own.layer_sizes else {"hidden_size": own.hidden_size}),
-    }
+    """Return the settings of a stack of the same layers in a network of their kind."""
+    found = layers_of(own)
+    del found["input_width"], found["widths"]
+    found["layer_sizes"] = own.layer_sizes
+    if not own.layer_sizes:
+        found["hidden_size"] = own.hidden_size
+    return found
 
 
 def check_same_layers(forward: str, backward: str, option: str = FORWARD) -> None:
-    """Raises UsageError: the layers of two language models differ, those of `option` and of
+    """Raise UsageError if the layers of two language models differ, those of `option` and of
     `--init-from-reversed`."""
-    one, other = (
-        layers_of(settings_of(name, asked))
-        for name, asked in ((forward, option), (backward, REVERSED))
-    )
-    if differing := [
-        name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)
-    ]:
-        name = differing[0]
-        why = f"{name} is {as_text(other.get(name))} there, {as_text(one.get(name))} in {forward}"
-        raise UsageError(
-            f"{REVERSED} {backward}: its layers do not fit",
-            why,
-            "train both with the same settings",
-        )
+    one = layers_of(settings_of(forward, option))
+    other = layers_of(settings_of(backward, REVERSED))
+    for name in sorted(one.keys() | other.keys()):
+        here, there = one.get(name), other.get(name)
+        if here != there:
+            raise UsageError(
+                f"{REVERSED} {backward}: its layers do not fit",
+                f"{name} is {as_text(there)} there, {as_text(here)} in {forward}",
+                "train both with the same settings",
+            )
 
 
 def arrays_of(
     name: str, option: str, tokenizer: Tokenizer, is_reversed: bool, forward: str = FORWARD
 ) -> dict[str, np.ndarray]:
-    """The weights of a language model that reads lines from their end, or does not, and whose
-    tokenizer is the given one. forward: the option for what reads in the other direction than
-    `--init-from-reversed` asks for."""
+    """Return the weights of a language model, which has to read lines in this direction, with the
+    given tokenizer. forward: the option for the direction other than that of
+    `--init-from-reversed`."""
     model, _ = model_folder.load(loading.find(name), "cpu")
-    if model.tokenizer.is_reversed != is_reversed:
-        why = (
-            "it reads lines from their beginning"
-            if is_reversed
-            else "it reads lines from their end"
-        )
+    its = model.tokenizer
+    if its.is_reversed != is_reversed:
+        end = "end" if its.is_reversed else "beginning"
         raise UsageError(
-            f"{option} {name}: {why}",
+            f"{option} {name}: it reads lines from their {end}",
             hint=f"use it with {forward if option == REVERSED else REVERSED}",
         )
-    if model.tokenizer.in_direction(False).fingerprint != tokenizer.in_direction(False).fingerprint:
-        hint = (
-            "train it with --tokenizer-from the forward one"
-            if option == REVERSED
-            else f"leave --tokenizer-from out, or name {name}"
-        )
+    if its.in_direction(False).fingerprint != tokenizer.in_direction(False).fingerprint:
+        hint = f"leave --tokenizer-from out, or name {name}"
+        if option == REVERSED:
+            hint = "train it with --tokenizer-from the forward one"
         raise UsageError(
             f"{option} {name}: its weights do not fit", "its tokenizer is another one", hint
         )
@@ -151,59 +135,60 @@ class TakenLayers:
     def arrays(
         self, arrays: dict[str, np.ndarray], direction: int, filled: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """The weights of direction 0, forward, or 1. filled: what has weights already: a highway
-        serves both directions."""
+        """Return the weights of direction 0, forward, or 1. filled: those that are there already: a
+        highway serves both directions."""
         place = ("onwards", "backwards")[direction] if self.shape.directions == 2 else "layers"
         found = {}
         for name, array in arrays.items():
-            _, what, number, *own = name.split(".") if name.startswith("body.") else ("", "", "")
+            if not name.startswith("body."):
+                continue
+            _, what, number, *own = name.split(".")
             if what == "layers":
                 target = ".".join((f"{self.part}.body", place, number, *own))
-                found[target] = self._placed(
-                    array, target, self._columns(int(number), direction), 0.0
-                )
+                columns = self._columns(int(number), direction)
+                found[target] = self._placed(array, target, columns, 0.0)
             elif what == "highways":
+                # The highway between this layer and the next reads what the next one reads.
                 target = f"{self.part}.{name}"
                 start = filled.get(target, HIGHWAY_BIAS if own == ["bias"] else 0.0)
-                found[target] = self._placed(
-                    array, target, self._columns(int(number) + 1, direction), start
-                )
+                columns = self._columns(int(number) + 1, direction)
+                found[target] = self._placed(array, target, columns, start)
         return found
 
     def _columns(self, number: int, direction: int) -> np.ndarray:
-        """Where, in what layer `number` reads here, stands what it reads in the language model, in
-        that order."""
-        here, there, directions = (
-            self.shape.input_width,
-            self.model.input_width,
-            self.shape.directions,
-        )
-        ends = np.concatenate(([0], np.cumsum([directions * width for width in self.shape.widths])))
-        parts = [
-            np.arange(width) + end + direction * width
-            for width, end in zip(self.shape.widths, ends, strict=False)
-        ][:number]
+        """Return the columns, in what layer `number` reads here, of what it reads in the language
+        model, in that order."""
+        # Of each layer below, the part of this direction.
+        parts = []
+        end = 0
+        for width in self.shape.widths[:number]:
+            parts.append(np.arange(width) + end + direction * width)
+            end += self.shape.directions * width
+
+        words = np.arange(self.model.input_width)
         if self.shape.connections == "dense":
-            return np.concatenate([np.arange(there), *(here + part for part in parts)])
-        return parts[-1] - ends[number - 1] if number else np.arange(there)
+            return np.concatenate([words, *(self.shape.input_width + part for part in parts)])
+        if not number:
+            return words
+        begin = end - self.shape.directions * self.shape.widths[number - 1]
+        return parts[-1] - begin
 
     def _placed(
         self, array: np.ndarray, target: str, columns: np.ndarray, start: np.ndarray | float
     ) -> np.ndarray:
-        """`array` in the larger one that the network has, which is `start` elsewhere. A convolution
-        reads its columns several times."""
+        """Put `array` into the larger one that the network has, which is `start` elsewhere. A
+        convolution reads its columns several times."""
         shape = self.shapes[target][1]
         if array.shape == shape:
             return array
         result = np.zeros(shape, dtype=array.dtype) + np.asarray(start, dtype=array.dtype)
         places = []
         for there, here in zip(array.shape, shape, strict=True):
-            times = there // len(columns)
-            wide = (
-                (columns + here // times * np.arange(times)[:, None]).ravel()
-                if there != here
-                else np.arange(there)
-            )
-            places.append(wide)
+            if there == here:
+                places.append(np.arange(there))
+            else:
+                times = there // len(columns)
+                blocks = here // times * np.arange(times)[:, None]
+                places.append((columns + blocks).ravel())
         result[np.ix_(*places)] = array
         return result

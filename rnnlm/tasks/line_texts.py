@@ -1,4 +1,4 @@
-"""The lines that are trained on: read and encoded, or prepared before, with what is held out for
+"""Read the lines of a training run: encode them, or open a prepared text, with lines held out for
 validation and the tokenizer."""
 
 from collections import Counter
@@ -24,19 +24,19 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-# ---- How much of a validation or test text is in the training text, too: figures of such text are
-# better than those of new text.
+# ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
+# text are better than those of new text.
 #
 # Lines are compared as the model reads them: by hashes of their token ids, which are there when
-# training begins, so that no text is read for it. A line of fewer than LEAST_CHARACTERS characters
-# ("Yes, sir.") is in any two texts, and does not count. One with an unknown word passes for new, as
-# unknown words are not told from each other: where the vocabulary was cut, the share is a lower
-# bound. Of the training text no more is kept than the hashes of some thousand lines.
+# training begins, so that no text is read again. A line of fewer than LEAST_CHARACTERS characters
+# ("Yes, sir.") is in any two texts, and does not count. One with an unknown word counts as new, as
+# unknown words all have the same id: where the vocabulary was cut, the share is a lower bound. Of
+# the training text no more is kept than the hashes of some thousand lines.
 
 LEAST_CHARACTERS = 20
-MOST_MAPPED_TOKENS = 100_000_000  # a prepared text of more is not read for that
+MOST_MAPPED_TOKENS = 100_000_000  # a larger prepared text is not read for this
 LINES_AT_ONCE, TOKENS_AT_ONCE = 1 << 16, 1 << 20
-_PLACES = 1 << 12  # in a line, each with a factor of its own
+_PLACES = 1 << 12  # in a line, each with another factor
 _FACTORS = np.random.default_rng(1).integers(1, 1 << 64, size=_PLACES, dtype=np.uint64)
 _SLOTS = np.uint64((1 << 22) - 1)
 
@@ -57,68 +57,65 @@ class Overlap:
 
 
 def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str, Overlap]:
-    """The :class:`Overlap` of each other text, by its name, with the training text, encoded by the
-    same tokenizer.
+    """Return the :class:`Overlap` of each other text, by its name, with the training text, encoded
+    by the same tokenizer.
 
-    A training text on disk of more than MOST_MAPPED_TOKENS is compared as a whole alone: others
-    than it are left out.
+    With a training text on disk of more than MOST_MAPPED_TOKENS, only texts that are the same as a
+    whole are found.
     """
-    found = {
-        name: Overlap(text.sentences, text.sentences, True)
-        for name, text in others.items()
-        if text.lines_hash == train.lines_hash
-    }
+    found = {}
+    for name, text in others.items():
+        if text.lines_hash == train.lines_hash:
+            found[name] = Overlap(text.sentences, text.sentences, True)
     if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
         return found
-    counts = {
-        name: np.asarray(text.characters_L) >= LEAST_CHARACTERS
-        for name, text in others.items()
-        if name not in found
-    }
-    wanted = {
-        name: np.concatenate(list(_hashes(others[name])))[
-            counts_L & (np.asarray(others[name].oov_words_L) == 0)
-        ]
-        for name, counts_L in counts.items()
-    }
-    in_train = _occurring(
-        np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])), train
-    )
-    return found | {
-        name: Overlap(int(counts[name].sum()), int(np.isin(hash_L, in_train).sum()))
-        for name, hash_L in wanted.items()
-    }
+
+    # The hashes of the lines of each other text that count and have no unknown word.
+    lines, wanted = {}, {}
+    for name, text in others.items():
+        if name not in found:
+            counts_L = np.asarray(text.characters_L) >= LEAST_CHARACTERS
+            is_known_L = np.asarray(text.oov_words_L) == 0
+            lines[name] = int(counts_L.sum())
+            wanted[name] = np.concatenate(list(_hashes(text)))[counts_L & is_known_L]
+
+    # The training text is read once for all of them.
+    all_wanted = np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])
+    in_train = _occurring(np.unique(all_wanted), train)
+    for name, hash_L in wanted.items():
+        found[name] = Overlap(lines[name], int(np.isin(hash_L, in_train).sum()))
+    return found
 
 
 def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
-    """Send a notice where much of that `text` ("validation", "test") is in the training text.
-    is_own_end: it is the end of that one."""
+    """Send a notice if much of that `text` ("validation", "test") is in the training text.
+    is_own_end: it is the end of the training text."""
     if overlap.is_same:
         notice(f"the {text} text is the training text itself: its figures are not held out")
-    elif overlap.share > MUCH:
-        share, counts = (
-            f"{overlap.share:.0%}",
-            f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)",
+        return
+    if overlap.share <= MUCH:
+        return
+    share = f"{overlap.share:.0%}"
+    counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
+    if is_own_end:
+        notice(
+            f"{share} of the lines held out for {text} {counts} are in the part that is trained "
+            "on, too: a text that repeats less will have worse figures"
         )
-        if is_own_end:
-            where = (
-                "are in the part that is trained on, too: a text that repeats less will "
-                "have worse figures"
-            )
-            notice(f"{share} of the lines held out for {text} {counts} {where}")
-        else:
-            notice(
-                f"{share} of the lines of the {text} text {counts} are in the training text, "
-                "too: its figures are not held out"
-            )
+    else:
+        notice(
+            f"{share} of the lines of the {text} text {counts} are in the training text, "
+            "too: its figures are not held out"
+        )
 
 
 def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
-    """Those of the hashes `wanted_K`, in ascending order, that are of lines of the training
-    text."""
+    """Return those of the hashes `wanted_K`, in ascending order, that lines of the training text
+    have."""
     if not len(wanted_K):
         return wanted_K
-    is_slot_wanted = np.zeros(int(_SLOTS) + 1, dtype=bool)  # spares most lines the search
+    # A table of their low bits spares most lines the search.
+    is_slot_wanted = np.zeros(int(_SLOTS) + 1, dtype=bool)
     is_slot_wanted[wanted_K & _SLOTS] = True
     occurs_K = np.zeros(len(wanted_K), dtype=bool)
     for hash_L in _hashes(train):
@@ -129,28 +126,29 @@ def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
 
 
 def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
-    """The hash of each line, some thousands at a time: the sum of its ids, each times the factor of
-    its place, modulo 2^64."""
+    """Yield the hash of each line, some thousands at a time: the sum of its ids, each times the
+    factor of its place, modulo 2^64."""
     start = 0
     while start < text.sentences:
+        # Whole lines, as many as have so many tokens, but one at least.
         offsets = np.asarray(text.line_offsets[start : start + LINES_AT_ONCE + 1])
-        offsets = offsets[
-            : max(2, int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right")))
-        ]
+        end = int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right"))
+        offsets = offsets[: max(2, end)]
+
         ids_N = np.asarray(text.ids[int(offsets[0]) : int(offsets[-1])])
         begins_L = offsets[:-1] - offsets[0]
         place_N = np.arange(len(ids_N)) - begins_L.repeat(np.diff(offsets))
-        yield np.add.reduceat(
-            _FACTORS[place_N & (_PLACES - 1)] * (ids_N.astype(np.uint64) + np.uint64(1)), begins_L
-        )
+        factor_N = _FACTORS[place_N & (_PLACES - 1)]
+        term_N = factor_N * (ids_N.astype(np.uint64) + np.uint64(1))
+        yield np.add.reduceat(term_N, begins_L)
         start += len(begins_L)
 
 
-# ---- texts
+# ---- The texts of a training run.
 
-CORPUS = "english"  # the bundled one, which is read where no text is named
+CORPUS = "english"  # the bundled one, which is read if no text is named
 
-# those of every language model
+# The settings of the texts of every language model.
 TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
 
 
@@ -158,14 +156,19 @@ def open_texts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
-    its settings. A notice says where much of what is evaluated on is in the training text."""
+    its settings. A notice says if much of what is evaluated on is in the training text."""
+    # The texts, and what is held out of the training text if there is none for validation.
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
         resolved = _with_prepared(text, text.tokenizer, request, resolved)
-    names = [getattr(request, part) or _bundled(request, part) for part in ("valid", "test")]
-    valid, test = (_open(each, resolved) if each else None for each in names)
+    valid_names = request.valid or _bundled(request, "valid")
+    test_names = request.test or _bundled(request, "test")
+    valid = _open(valid_names, resolved) if valid_names else None
+    test = _open(test_names, resolved) if test_names else None
     share = 0.0 if valid else held_out_share(kind, resolved)
     split = text.split(share, is_share_asked(resolved))
+
+    # The tokenizer is that of a prepared text, a given one, or made from the training text.
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
@@ -173,10 +176,12 @@ def open_texts(
         tokenizer = _new_tokenizer(resolved, split, text, progress)
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
+
     train, held_out = split.encode(tokenizer, progress)
     valid_is = "none"
     if valid:
-        held_out, valid_is = valid.encode(tokenizer), ", ".join(map(corpora.title, valid.sources))
+        held_out = valid.encode(tokenizer)
+        valid_is = ", ".join(map(corpora.title, valid.sources))
     elif held_out:
         valid_is = f"the last {split.held_out} of the training text, held out"
     elif share:
@@ -186,33 +191,30 @@ def open_texts(
             "are kept"
         )
     tested = test.encode(tokenizer) if test else None
-    tell_unseen(
-        sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()),
-        {"the model": tokenizer},
-    )
-    found = overlaps(
-        train,
-        {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None},
-    )
+
+    # Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
+    others = {}
+    marks = Counter(train.marks)
+    for name, encoded in (("valid", held_out), ("test", tested)):
+        if encoded is not None:
+            others[name] = encoded
+            marks += Counter(encoded.marks)
+    tell_unseen(marks, {"the model": tokenizer})
+    found = overlaps(train, others)
     for name, overlap in found.items():
-        warn_of(
-            overlap,
-            {"valid": "validation"}.get(name, name),
-            is_own_end=name == "valid" and not valid,
-        )
+        title = "validation" if name == "valid" else name
+        warn_of(overlap, title, is_own_end=name == "valid" and not valid)
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its figures are no second opinion")
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
-    """The share of the training text that is held out where no validation text is named: by kinds
-    that do so, or if asked for."""
-    return (
-        resolved.make(HoldoutSettings).holdout
-        if kind.holds_out or is_share_asked(resolved)
-        else 0.0
-    )
+    """Return the share of the training text that is held out if no validation text is named: by
+    kinds that do so, or if asked for."""
+    if kind.holds_out or is_share_asked(resolved):
+        return resolved.make(HoldoutSettings).holdout
+    return 0.0
 
 
 def is_share_asked(resolved: Resolved) -> bool:
@@ -220,7 +222,7 @@ def is_share_asked(resolved: Resolved) -> bool:
 
 
 def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
-    """The part of the bundled corpus, where no text is named."""
+    """Return the part of the bundled corpus, if no text is named."""
     return () if request.text else (str(corpora.part(CORPUS, part)),)
 
 
@@ -232,39 +234,35 @@ def _with_prepared(
     text: Text, tokenizer: Tokenizer, request: TrainingRequest, resolved: Resolved
 ) -> Resolved:
     """Return the settings with those by which a prepared text was made."""
+    # Nothing else may be asked for: another tokenizer, another way to read, another direction.
     folder = text.sources[0]
-    brought = (
-        loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
-        if request.tokenizer_from
-        else tokenizer
-    )
-    if brought.fingerprint != tokenizer.fingerprint:
-        option = "--resume" if request.resume else "--tokenizer-from"
-        raise UsageError(
-            f"{option} brings another tokenizer than {folder} is prepared with",
-            hint=f"prepare the text with --tokenizer-from {request.tokenizer_from}",
-        )
-    for name in (field.name for field in fields(SourceSettings)):
-        if resolved.is_asked(name):
+    if request.tokenizer_from:
+        given = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
+        if given.fingerprint != tokenizer.fingerprint:
+            option = "--resume" if request.resume else "--tokenizer-from"
             raise UsageError(
-                f"{folder} is a prepared text: {name} has no effect",
+                f"{option} brings another tokenizer than {folder} is prepared with",
+                hint=f"prepare the text with --tokenizer-from {request.tokenizer_from}",
+            )
+    for field in fields(SourceSettings):
+        if resolved.is_asked(field.name):
+            raise UsageError(
+                f"{folder} is a prepared text: {field.name} has no effect",
                 "it says how a text is read",
                 "leave it out",
             )
     asked = resolved.values["reversed"]
     if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
-        stored_so = (
-            "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
-        )
+        first, last = ("last", "first") if tokenizer.is_reversed else ("first", "last")
         raise UsageError(
-            f"{folder} holds the tokens of each line {stored_so}",
+            f"{folder} holds the tokens of each line from the {first} to the {last}",
             f"reversed = {as_text(asked)} was asked for",
             f"prepare the text again with --set reversed={as_text(asked)}",
-        )  # fmt: skip
-    stored = {
-        **tokenizer.to_settings(),
-        **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)},
-    }
+        )
+
+    stored = dict(tokenizer.to_settings())
+    for field in fields(TextSettings):
+        stored[field.name] = getattr(text.settings, field.name)
     return _with_stored(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
 
@@ -283,9 +281,11 @@ def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin
 def _new_tokenizer(resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
     """Make a tokenizer from the training text."""
     settings = resolved.make(TokenizerSettings)
+    blocks = watch_forms(watched(split.blocks(), progress), settings)
     try:
-        return tokenizers.train(settings, watch_forms(watched(split.blocks(), progress), settings))
+        return tokenizers.train(settings, blocks)
     except SettingsError:
+        # Of an empty text the settings are not at fault.
         if not any(True for _ in text.blocks()):
             raise no_text(text.sources) from None
         raise
@@ -296,10 +296,9 @@ def _given_tokenizer(
 ) -> tuple[Tokenizer, Resolved]:
     """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
-    if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
+    # Models of both directions may share a vocabulary.
+    if resolved.origins["reversed"] != "default":
         tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "--resume" if request.resume else "--tokenizer-from"
-    resolved = _with_stored(
-        tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {source}"
-    )
-    return tokenizer, resolved
+    brings, origin = f"{option} brings", f"tokenizer of {source}"
+    return tokenizer, _with_stored(tokenizer.to_settings(), resolved, brings, origin)

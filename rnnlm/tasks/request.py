@@ -1,5 +1,5 @@
-"""What a task needs to know of a request to train, and what it makes of it: the data, read and
-encoded."""
+"""The part of a request to train that a task reads, and what the task makes of it: the data, read
+and encoded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,7 @@ class TrainingRequest(Protocol):
 
     @property
     def target(self) -> tuple[str, ...]:
-        """For each file of the training data one with what is to be written."""
+        """For each file of the training data one with its targets."""
 
     @property
     def valid_target(self) -> tuple[str, ...]:
@@ -53,23 +53,23 @@ class TrainingRequest(Protocol):
 
     @property
     def tokenizer_from(self) -> str | None:
-        """The model whose tokenizer is taken over."""
+        """The model whose tokenizer is used."""
 
     @property
     def init_from(self) -> str | None:
-        """The language model whose layers the network begins with."""
+        """The language model whose layers the network starts from."""
 
     @property
     def init_from_reversed(self) -> str | None:
-        """One that reads lines from their end."""
+        """The language model, reading lines from their end, that the backward layers start from."""
 
     @property
     def init_encoder_from(self) -> str | None:
-        """The language model that the encoder begins with."""
+        """The language model that the encoder starts from."""
 
     @property
     def init_decoder_from(self) -> str | None:
-        """The language model that the decoder begins with."""
+        """The language model that the decoder starts from."""
 
     @property
     def contextual(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class TrainingRequest(Protocol):
 
     @property
     def resume(self) -> bool | Literal["auto"]:
-        """Whether the run in that folder goes on."""
+        """Whether the run in that folder is resumed."""
 
 
 class CountedText(Protocol):
@@ -89,50 +89,50 @@ class CountedText(Protocol):
 
     @property
     def lines_hash(self) -> str:
-        """By which a run knows its text again."""
+        """The hash by which a run that is resumed recognises its text."""
         ...
 
     @property
     def tokens(self) -> int:
-        """How many a network reads."""
+        """How many tokens a network reads."""
         ...
 
     @property
     def words(self) -> int:
-        """How many."""
+        """How many words there are."""
         ...
 
     @property
     def sentences(self) -> int:
-        """How many lines or examples."""
+        """How many lines or examples there are."""
         ...
 
 
 class Data(Protocol):
-    """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the
-    training text, what is held out."""
+    """What a model is fitted to, whatever the task: a tokenizer (of some tasks also labels), the
+    training text, and the text for validation."""
 
     @property
     def tokenizer(self) -> Any:
-        """What makes words into ids."""
+        """The tokenizer, or the codec that holds it."""
         ...
 
     @property
     def train(self) -> CountedText:
-        """What the weights are learned from."""
+        """The text that the weights are learned from."""
         ...
 
     @property
     def valid(self) -> CountedText | None:
-        """What chooses the best weights."""
+        """The text that chooses the best weights."""
         ...
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on and evaluated on.
+    """The texts that a model is trained and evaluated on.
 
-    resolved: the settings with what the texts brought. valid_is: the validation text in words.
+    resolved: the settings, with those that the texts bring. valid_is: the validation text in words.
     overlaps: how much of the text called valid or test is in the training text.
     """
 

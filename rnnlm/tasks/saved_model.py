@@ -1,5 +1,5 @@
-"""What a trained network of any task is, as it is loaded and saved: weights, what encodes its data,
-and where it came from."""
+"""A trained network of any task as it is loaded and saved: weights, what encodes its data, and
+where it came from."""
 
 import contextlib
 from typing import Generic, TypeVar
@@ -16,7 +16,8 @@ C = TypeVar("C")
 
 
 class SavedModel(PickledByOrigin, Generic[N, C]):
-    """Reads in evaluation mode, without gradients, in fp32 unless `precision` says otherwise.
+    """A trained network. It reads in evaluation mode, without gradients, in fp32 unless `precision`
+    says otherwise.
 
     codec: what is saved with it beside its arrays.
     """
@@ -33,7 +34,7 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     @property
     def name(self) -> str:
-        """Where it was loaded from."""
+        """Where the model was loaded from."""
         return "this model" if self.origin is None else self.origin[0]
 
     @property
@@ -43,17 +44,15 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie."""
+        """The device of the weights."""
         return next(self.network.parameters()).device
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Its weights by name."""
-        return {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in self.network.state_dict().items()
-        }
+        """Return the weights by name."""
+        tensors = self.network.state_dict()
+        return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Evaluation mode, no gradients, the model's precision. A network in training goes back to
-        that afterwards."""
+        """Switch to evaluation mode, no gradients, the model's precision. A network in training
+        goes back to training afterwards."""
         return reading(self.network, self.precision)

@@ -1,8 +1,8 @@
-"""What is learned, as one object: all that commands, training and model folders ask of a task.
+"""A task as one object: all that commands, training and model folders ask about what is learned.
 
 Language modelling is a task like the others. A model's config.json holds the name of its task;
-:func:`rnnlm.models.registry.task` gives the object. Whoever has a model before them asks that
-object, and never which task it is.
+:func:`rnnlm.models.registry.task` returns the object. Other code asks the object, and never which
+task it is.
 """
 
 import shlex
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.fixed_loss import FirstLoss
     from rnnlm.text.lines import Progress
 
-# data that a model is evaluated on: by their names, or as they were read
+# Data that a model is evaluated on: by their names, or as they were read.
 Given = str | Path | Sequence[str | Path] | Text | EncodedText | LabelledText | ParallelText
 M = TypeVar("M")  # a model of the task
 D = TypeVar("D", bound=CountedText)  # data that it is trained or evaluated on, as it reads them
@@ -57,8 +57,8 @@ class Task(ABC, Generic[M, D, C, K]):
     """What is learned: its models in words, what each command does with them, how they are trained,
     measured and looked at.
 
-    A subclass says what its models are called and measures them. Whatever else a task may have is
-    nothing unless it says so, and its texts are lines, as those of language models.
+    A subclass names its models and measures them. All else has a default: nothing that only some
+    tasks have, and lines as texts, like those of language models.
     """
 
     # ---- What its models are called and do.
@@ -183,7 +183,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @property
     def told_text_settings(self) -> list[type]:
-        """Those of which `rnnlm info` tells what is not the default."""
+        """The classes of settings that `rnnlm info` shows where they are not the defaults."""
         from rnnlm.text.tokenizer_settings import TokenizerSettings
 
         return [each for each in self.text_settings if not issubclass(each, TokenizerSettings)]
@@ -225,11 +225,11 @@ class Task(ABC, Generic[M, D, C, K]):
         return {"tokenizer": cast("Tokenizer", codec)}
 
     def facts(self, codec: C) -> Iterator[tuple[str, str]]:
-        """Yield what else the codec of a model holds, for its card: what it is and its text."""
+        """Yield what else the codec of a model holds, for its card, as (name, text)."""
         yield from ()
 
     def described(self, codec: C) -> dict[str, Any]:
-        """Return what `rnnlm info --json` tells of the task and of the codec of a model."""
+        """Return what `rnnlm info --json` prints of the task and of the codec of a model."""
         return {"task": self.name}
 
     def about_kind(self, kind: "Kind") -> str:
@@ -253,16 +253,16 @@ class Task(ABC, Generic[M, D, C, K]):
         from rnnlm.evaluation.metrics import MeasuredEvaluation, Metric
         from rnnlm.models.loading import fingerprint_in_signature
 
-        of = f"data:{data.lines_hash}|model:{fingerprint_in_signature(cast('LabelModel', model))}"
-        metrics = tuple(
-            Metric(name, its.value, f"{name}|{of}", counts=its) for name, its in measures.items()
-        )
-        counts = {"sentences": data.sentences, "words": data.words}
+        fingerprint = fingerprint_in_signature(cast("LabelModel", model))
+        of = f"data:{data.lines_hash}|model:{fingerprint}"
+        metrics = []
+        for name, its in measures.items():
+            metrics.append(Metric(name, its.value, f"{name}|{of}", counts=its))
         return MeasuredEvaluation(
             signature=metrics[0].signature,
             seconds=time.perf_counter() - began,
-            counts=counts,
-            metrics=metrics,
+            counts={"sentences": data.sentences, "words": data.words},
+            metrics=tuple(metrics),
         )
 
     # whether its models write something, which a small change of weights can change much
@@ -319,11 +319,7 @@ class Task(ABC, Generic[M, D, C, K]):
         return compare(self, models, data, options, settings, names, device)
 
     def check_alike(self, models: Mapping[str, M]) -> None:
-        """Make sure that models, by their names, have learned the same.
-
-        Raises:
-            ComparisonError: they have not.
-        """
+        """Raise ComparisonError unless models, by their names, have learned the same."""
 
     def read(self, model: M, data: Given | D, options: K | None = None, called: str = "") -> D:
         """Return data, as they are named or opened, as a model reads them. called: the model, in
@@ -394,8 +390,8 @@ class Task(ABC, Generic[M, D, C, K]):
         raise NotImplementedError(self.what)
 
     def loss_of_first(self, model: M, network: "nn.Module", data: D, tokens: int) -> "FirstLoss":
-        """Return what computes the loss of a network like a model's on the first examples, as many
-        as have so many tokens, and over how many targets it is a mean."""
+        """Return a function that computes the loss of a network like a model's on the first
+        examples, which have so many tokens, and over how many targets it is a mean."""
         raise NotImplementedError(self.what)
 
 
