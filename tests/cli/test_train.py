@@ -121,7 +121,7 @@ def test_on_a_terminal_there_is_a_live_display(models, here):
     process = Forked(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
     os.close(slave)
     seen = b""
-    while chunk := _read(master):
+    for chunk in iter(lambda: _read(master), b""):
         seen += chunk
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0, seen

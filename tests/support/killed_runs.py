@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rnnlm.events import Checkpoint
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
@@ -36,6 +37,15 @@ def cut_off(run):
     """End a run of :func:`rnnlm.train` as a kill does: nothing more is written."""
     run._work.events.close()
     run.close()
+
+
+def cut_off_after(run, step):
+    """Train until the checkpoint of `step` is stored, and end the run as a kill does."""
+    for event in run:
+        if isinstance(event, Checkpoint) and event.step == step:
+            break
+    next(run)  # by then it is stored
+    cut_off(run)
 
 
 VARIANTS = {

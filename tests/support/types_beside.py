@@ -81,7 +81,8 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if begun := config.stash.get(BEGUN, None):
+    begun = config.stash.get(BEGUN, None)
+    if begun:
         begun.end()
 
 

@@ -126,7 +126,8 @@ class Team:
     def report_end(self, worker: int, process: Any) -> None:
         """Report the test that a worker has ended in, if it has."""
         process.join()
-        if (number := self.running[worker]) != NONE:
+        number = self.running[worker]
+        if number != NONE:
             self.report_failure(number, f"the worker ended in it, with code {process.exitcode}")
 
     def report_failure(self, number: int, reason: str) -> None:

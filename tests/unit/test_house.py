@@ -96,11 +96,12 @@ def imports(path: Path) -> list[tuple[int, str]]:
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (f"{node.module}." if node.module else "")
+            module = "." * node.level
+            if node.module:
+                module += f"{node.module}."
             found += [(node.lineno, module + alias.name) for alias in node.names]
-        pending.extend(
-            each for each in ast.iter_child_nodes(node) if isinstance(each, HOLD_IMPORTS)
-        )
+        children = ast.iter_child_nodes(node)
+        pending += [each for each in children if isinstance(each, HOLD_IMPORTS)]
     return sorted(found)
 
 
@@ -108,7 +109,20 @@ def modules_imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, module) for each import of a module of the library."""
     for line, name in imports(path):
         if name.split(".")[0] == "rnnlm" and not name.startswith("rnnlm.cli"):
-            yield line, name if name in MODULES else name.rpartition(".")[0]
+            module = name if name in MODULES else name.rpartition(".")[0]
+            yield line, module
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """Return the rooms that a file imports from."""
+    return {room_of(imported) for _, imported in modules_imported(path)}
+
+
+def nodes_of(paths: list[Path]) -> Iterator[tuple[Path, ast.AST]]:
+    """Yield each node of the syntax trees of the files."""
+    for path in paths:
+        for node in ast.walk(tree_of(path)):
+            yield path, node
 
 
 def test_every_module_is_in_a_room():
@@ -135,16 +149,15 @@ def climbs(paths: list[Path]) -> list[str]:
 
 
 def test_no_imports_run_in_a_circle():
-    by_file = {
-        module: {imported for _, imported in modules_imported(path)} - {"rnnlm"}
-        for module, path in MODULES.items()
-    }
-    graphlib.TopologicalSorter(by_file).prepare()  # raises CycleError, which names the circle
-    by_room: dict[str, set[str]] = {}
-    for module, imported in by_file.items():
-        by_room.setdefault(room_of(module), set()).update(
-            {room_of(each) for each in imported} - {room_of(module)}
-        )
+    by_file, by_room = {}, {}
+    for module, path in MODULES.items():
+        room = room_of(module)
+        imported = {each for _, each in modules_imported(path)} - {"rnnlm"}
+        by_file[module] = imported
+        by_room.setdefault(room, set()).update({room_of(each) for each in imported} - {room})
+
+    # These raise CycleError, which names the circle.
+    graphlib.TopologicalSorter(by_file).prepare()
     graphlib.TopologicalSorter(by_room).prepare()
 
 
@@ -152,9 +165,8 @@ def test_the_families_do_not_know_each_other():
     for path in LIBRARY:
         room = room_of(module_of(path))
         if room in FAMILIES:
-            assert not {room_of(imported) for _, imported in modules_imported(path)} & (
-                FAMILIES - {room}
-            ), place(path)
+            others = FAMILIES - {room}
+            assert not rooms_imported(path) & others, place(path)
 
 
 def test_upper_rooms_reach_families_only_through_their_services():
@@ -162,16 +174,13 @@ def test_upper_rooms_reach_families_only_through_their_services():
     for module, path in MODULES.items():
         if room_of(module) in {*FAMILIES, "doors"}:
             continue
-        allowed = [
-            f"rnnlm.{each}"
-            for importer, names in FAMILY_SERVICES.items()
-            if is_within(module, importer)
-            for each in names.split()
-        ]
+        allowed: list[str] = []
+        for importer, names in FAMILY_SERVICES.items():
+            if is_within(module, importer):
+                allowed += [f"rnnlm.{each}" for each in names.split()]
         for line, imported in modules_imported(path):
-            if room_of(imported) in FAMILIES and not any(
-                is_within(imported, each) for each in allowed
-            ):
+            is_allowed = any(is_within(imported, each) for each in allowed)
+            if room_of(imported) in FAMILIES and not is_allowed:
                 found.append(f"{place(path)}:{line}: {imported}")
     assert found == []
 
@@ -181,89 +190,71 @@ def is_within(module: str, package: str) -> bool:
 
 
 def test_the_library_knows_nothing_of_the_command_line():
-    found = [
-        f"{place(path)}: {name}"
-        for path in LIBRARY
-        for _, name in imports(path)
-        if name.startswith(("click", "rich"))
-    ]
-    found += [
-        f"{place(path)}: {name}"
-        for path in LIBRARY
-        for _, name in imports(path)
-        if name.startswith("rnnlm.cli")
-    ]
+    found = []
+    for path in LIBRARY:
+        for _, name in imports(path):
+            if name.startswith(("click", "rich", "rnnlm.cli")):
+                found.append(f"{place(path)}: {name}")
     assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main"]
 
 
 def test_text_and_n_grams_do_without_torch():
     found = []
     for path in LIBRARY:
-        room, module = room_of(module_of(path)), module_of(path)
-        if room in TORCHLESS and module not in {"rnnlm.arrays", "rnnlm.system"}:  # they say why
-            found += [
-                f"{place(path)}:{line}"
-                for line, name in imports(path)
-                if name.split(".")[0] == "torch"
-            ]
+        module = module_of(path)
+        if room_of(module) not in TORCHLESS or module in {"rnnlm.arrays", "rnnlm.system"}:
+            continue  # these two say why
+        for line, name in imports(path):
+            if name.split(".")[0] == "torch":
+                found.append(f"{place(path)}:{line}")
     assert found == []
+
+    # In rnnlm.arrays, only functions import torch.
     door = tree_of(MODULES["rnnlm.arrays"])
-    assert all(
-        isinstance(node, ast.FunctionDef)
-        for node in door.body
-        if "import torch" in ast.unparse(node)
-    )
+    importing = [node for node in door.body if "import torch" in ast.unparse(node)]
+    assert all(isinstance(node, ast.FunctionDef) for node in importing)
 
 
 def test_training_imports_no_family_and_no_torch():
     for path in files("rnnlm/training"):
-        assert not FAMILIES & {room_of(imported) for _, imported in modules_imported(path)}, place(
-            path
-        )
+        assert not FAMILIES & rooms_imported(path), place(path)
         assert not [name for _, name in imports(path) if name.split(".")[0] == "torch"], place(path)
 
 
 def test_rooms_hold_no_code_but_two_doors():
     for path in LIBRARY:
         if path.name == "__init__.py" and module_of(path) not in CODELESS_BUT:
-            assert len(tree_of(path).body) == 1 and ast.get_docstring(tree_of(path)), place(path)
+            assert len(tree_of(path).body) == 1, place(path)
+            assert ast.get_docstring(tree_of(path)), place(path)
 
 
 def test_command_line_imports_are_relative_except_the_library():
-    assert not [
-        place(path)
-        for path in COMMAND_LINE
-        for _, name in imports(path)
-        if name.startswith("rnnlm.cli")
-    ]
-    climbing = [
-        place(path)
-        for path in COMMAND_LINE
-        for _, name in imports(path)
-        if name.startswith("..") and path.parent.name not in ("commands", "inspections")
-    ]
+    absolute, climbing = [], []
+    for path in COMMAND_LINE:
+        is_command = path.parent.name in ("commands", "inspections")
+        for _, name in imports(path):
+            if name.startswith("rnnlm.cli"):
+                absolute.append(place(path))
+            if name.startswith("..") and not is_command:
+                climbing.append(place(path))
+    assert absolute == []
     assert climbing == []
 
 
 def test_nothing_in_the_library_prints():
-    calls = [
-        (path, node)
-        for path in LIBRARY
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call)
-    ]
-    assert not [
-        f"{place(path)}:{call.lineno}"
-        for path, call in calls
-        if isinstance(call.func, ast.Name) and call.func.id == "print"
-    ]
+    calls = [(path, node) for path, node in nodes_of(LIBRARY) if isinstance(node, ast.Call)]
+    printing = [(path, call) for path, call in calls if ast.unparse(call.func) == "print"]
+    assert [f"{place(path)}:{call.lineno}" for path, call in printing] == []
 
 
 def test_files_open_with_what_they_do():
-    assert [
-        place(path) for path in [*LIBRARY, *COMMAND_LINE] if not ast.get_docstring(tree_of(path))
-    ] == []
+    files = [*LIBRARY, *COMMAND_LINE]
+    assert [place(path) for path in files if not ast.get_docstring(tree_of(path))] == []
 
+
+# Files that may ask which task or family they have before them.
+OF_TASKS = ("rnnlm/tasks/", "rnnlm/models/registry.py")
+ASKED_FILES = [path for path in [*LIBRARY, *COMMAND_LINE] if not place(path).startswith(OF_TASKS)]
 
 TASK_NAMES = {"language-model", "tagging", "classification", "seq2seq"}
 TASK_CONSTANTS = {"LANGUAGE_MODEL", "TAGGING", "CLASSIFICATION", "SEQ2SEQ", "task"}
@@ -289,14 +280,8 @@ def asks_for_the_task(node: ast.AST) -> bool:
 
 def test_nobody_asks_for_the_task():
     """Outside tasks/ and the registry; a task answers through its object (HOUSE.md)."""
-    found = {
-        f"{place(path)}:{node.lineno}"
-        for path in [*LIBRARY, *COMMAND_LINE]
-        if not place(path).startswith("rnnlm/tasks/") and path.name != "registry.py"
-        for node in ast.walk(tree_of(path))
-        if asks_for_the_task(node)
-    }
-    assert sorted(found) == []
+    asking = [(path, node) for path, node in nodes_of(ASKED_FILES) if asks_for_the_task(node)]
+    assert [f"{place(path)}:{node.lineno}" for path, node in asking] == []
 
 
 FAMILY_NAMES = {"ngram", "neural", "combination"}
@@ -319,14 +304,8 @@ def asks_for_the_family(node: ast.AST) -> bool:
 
 def test_nobody_asks_for_the_family():
     """Outside tasks/ and the registry; a kind of model answers what is meant (`Kind`)."""
-    found = [
-        f"{place(path)}:{node.lineno}"
-        for path in [*LIBRARY, *COMMAND_LINE]
-        if not place(path).startswith("rnnlm/tasks/") and path.name != "registry.py"
-        for node in ast.walk(tree_of(path))
-        if asks_for_the_family(node)
-    ]
-    assert found == []
+    asking = [(path, node) for path, node in nodes_of(ASKED_FILES) if asks_for_the_family(node)]
+    assert [f"{place(path)}:{node.lineno}" for path, node in asking] == []
 
 
 # Files that look whether something has an attribute, and what it is: never a model.
@@ -359,12 +338,9 @@ NO_MODELS = {
 
 def calls_outside_tasks() -> Iterator[tuple[str, ast.Call, str]]:
     """Yield the file, the call and the name for each call of a plain name."""
-    for path in [*LIBRARY, *COMMAND_LINE]:
-        if place(path).startswith("rnnlm/tasks/") or path.name == "registry.py":
-            continue
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                yield place(path), node, node.func.id
+    for path, node in nodes_of(ASKED_FILES):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield place(path), node, node.func.id
 
 
 def test_models_answer_instead_of_being_looked_at():
@@ -423,17 +399,12 @@ def annotations_of(function: ast.FunctionDef) -> list[ast.expr | None]:
 
 def vague_in(paths: list[Path]) -> tuple[list[str], list[str]]:
     """Return the functions and the variables whose annotations say Any."""
-    nodes = [(path, node) for path in paths for node in ast.walk(tree_of(path))]
-    functions = [
-        f"{place(path)}: {node.name}"
-        for path, node in nodes
-        if isinstance(node, ast.FunctionDef) and any(map(is_vague, annotations_of(node)))
-    ]
-    variables = [
-        f"{place(path)}: {ast.unparse(node.target)}"
-        for path, node in nodes
-        if isinstance(node, ast.AnnAssign) and is_vague(node.annotation)
-    ]
+    functions, variables = [], []
+    for path, node in nodes_of(paths):
+        if isinstance(node, ast.FunctionDef) and any(map(is_vague, annotations_of(node))):
+            functions.append(f"{place(path)}: {node.name}")
+        if isinstance(node, ast.AnnAssign) and is_vague(node.annotation):
+            variables.append(f"{place(path)}: {ast.unparse(node.target)}")
     return functions, variables
 
 

@@ -206,7 +206,8 @@ def test_shuffling_keeps_last_tokens_beginning_and_contents():
     places = draw_places(ids, np.array([[0, 30], [30, 199]]), 0, 199, 0)
     rows = []
     for _ in range(2):
-        with_shuffled(recorder := Recorder(), places, kept, window, seed=3)
+        recorder = Recorder()
+        with_shuffled(recorder, places, kept, window, seed=3)
         rows.append(recorder.rows)
     assert rows[0] == rows[1] and len(rows[0]) == 199
     for target, read in rows[0].items():

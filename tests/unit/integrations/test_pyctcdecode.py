@@ -139,9 +139,9 @@ def test_unknown_words_cost_the_offset(arpa):
 
 
 def test_parameters_can_be_reset_and_must_be_numbers(arpa):
-    decoder = pyctcdecode.BeamSearchDecoderCTC(
-        pyctcdecode.Alphabet.build_alphabet(LABELS), door := LanguageModel(arpa)
-    )
+    door = LanguageModel(arpa)
+    alphabet = pyctcdecode.Alphabet.build_alphabet(LABELS)
+    decoder = pyctcdecode.BeamSearchDecoderCTC(alphabet, door)
     decoder.reset_params(alpha=0.25, lm_score_boundary=False)
     assert (door.alpha, door.beta, door.score_boundary) == (0.25, 1.5, False)
     with pytest.raises(SettingsError, match="alpha"):

@@ -152,8 +152,12 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     fewer = (
         {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
     )
-    if (task := recipes.load(name).settings.get("task")) is not None:
-        (trains_on_pairs if task == "seq2seq" else trains_on_labels)(name, tmp_path / "m")
+    task = recipes.load(name).settings.get("task")
+    if task == "seq2seq":
+        trains_on_pairs(name, tmp_path / "m")
+        return
+    if task is not None:
+        trains_on_labels(name, tmp_path / "m")
         return
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
     assert finished.stopped == (

@@ -12,7 +12,6 @@ from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.tables import units_of
 from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.events import Checkpoint
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import loading, model_folder
 from rnnlm.models.info import summary
@@ -20,7 +19,7 @@ from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
 from rnnlm.tasks.labels.texts import TaskTokenizerSettings
 from rnnlm.text.lines import TextSettings
 from rnnlm.training.run import train
-from support.killed_runs import cut_off
+from support.killed_runs import cut_off_after
 from support.tiny_models import Lines
 
 LINES = [
@@ -129,10 +128,7 @@ def test_an_interrupted_run_keeps_its_direction(folder, tmp_path):
         **NETWORK,
     }
     events = train(folder / "train", **run)
-    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
-        pass
-    next(events)
-    cut_off(events)
+    cut_off_after(events, step=6)
     with pytest.raises(UsageError, match="reversed"):
         list(train(folder / "train", **{**run, "reversed": False, "resume": True}))
     list(train(folder / "train", output=tmp_path / "m", valid=folder / "train", resume=True))

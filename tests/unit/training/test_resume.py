@@ -14,7 +14,7 @@ from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.recipes import recipe as recipes
 from rnnlm.training.run import train
-from support.killed_runs import cut_off, outcome
+from support.killed_runs import cut_off, cut_off_after, outcome
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
@@ -45,10 +45,7 @@ def auto(texts, folder, text="text", valid="valid", **changes):
 
 def cut_run(texts, folder, **changes):
     events = auto(texts, folder, **changes)
-    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
-        pass
-    next(events)  # by then it is stored
-    cut_off(events)
+    cut_off_after(events, step=6)
     return folder
 
 
@@ -185,11 +182,7 @@ def test_a_run_that_is_done_needs_no_checkpoint(texts, whole):
 
 def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
     begun = {"init_from": str(whole), "tokenizer_from": str(whole)}
-    events = auto(texts, tmp_path / "m", **begun)
-    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
-        pass
-    next(events)
-    cut_off(events)
+    cut_off_after(auto(texts, tmp_path / "m", **begun), step=6)
     started, *_ = auto(texts, tmp_path / "m", **begun)
     assert started.step == 6
     list(auto(texts, tmp_path / "n", **begun))

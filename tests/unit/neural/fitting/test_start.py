@@ -167,8 +167,9 @@ def test_bad_utf8_in_word_vectors_can_be_replaced(sentences, tmp_path):
         "embeddings": str(tmp_path / "vectors.txt"),
     }
     request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
+    strict = plan(request)
     with pytest.raises(TextError, match="--encoding-errors replace"):
-        fitting.make_trainer((strict := plan(request)).resolved, strict.data)
+        fitting.make_trainer(strict.resolved, strict.data)
     made = plan(dataclasses.replace(request, flags={**settings, "encoding_errors": "replace"}))
     weight_VE = fitting.make_trainer(made.resolved, made.data).network.input.weight
     assert weight_VE[made.data.tokenizer.symbols().index("the")].tolist() == [1, 2, 3]

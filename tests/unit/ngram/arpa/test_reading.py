@@ -164,14 +164,12 @@ def test_lines_are_numbered_across_blocks(monkeypatch):
     lines = ArpaLines(io.BytesIO(b"one\n\ntwo three\n1 a\n2 b\n\\end\\"), "x")
     assert [lines.next() for _ in range(3)] == [b"one", b"", b"two three"]
     numbers = []
-    while fields := lines.entries():
+    for fields in iter(lines.entries, None):
         numbers += fields.lines_L.tolist()
-    assert (
-        numbers == [4, 5]
-        and lines.marker() == b"\\end\\"
-        and lines.next() == b"\\end\\"
-        and lines.next() is None
-    )
+    assert numbers == [4, 5]
+    assert lines.marker() == b"\\end\\"
+    assert lines.next() == b"\\end\\"
+    assert lines.next() is None
 
 
 @no_notices
