@@ -147,7 +147,7 @@ class LabelEvaluation(Evaluation):
             "sentences": self.sentences,
             "words": self.words,
             "loss_nats": self.loss_nats,
-            "columns": [self._stored(each) for each in self.columns],
+            "columns": list(map(self._stored, self.columns)),
             "exact_match": self.exact_match,
             "signature": self.signature,
             "seconds": self.seconds,

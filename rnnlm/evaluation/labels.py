@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -315,12 +315,16 @@ def label_set_counts(gold: Labels, predicted: Labels) -> Counts:
     """Count by text how often each label was right, predicted and gold. The order of a text's
     labels makes no difference."""
     check_lengths(gold, predicted, of_words=False)
-    right, found, there = [], [], []
-    for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):
-        there += [(number, label) for label in set(expected)]
-        found += [(number, label) for label in set(guessed)]
-        right += [(number, label) for label in set(expected) & set(guessed)]
-    return Counts.of_events(len(gold), [right, found, there])
+    there, found = list(map(set, gold)), list(map(set, predicted))
+    right = map(set.intersection, there, found)
+    return Counts.of_events(len(gold), [_events(right), _events(found), _events(there)])
+
+
+def _events(classes_of: Iterable[Iterable[str]]) -> Iterator[tuple[int, str]]:
+    """Yield each class with the number of its sentence or text."""
+    for number, classes in enumerate(classes_of):
+        for each in classes:
+            yield number, each
 
 
 def set_match_counts(gold: Labels, predicted: Labels) -> Counts:
@@ -370,6 +374,7 @@ _AS_BIO = {"S": "B", "E": "I"}
 _STARTS = {("B", "B"), ("I", "B"), ("O", "B"), ("O", "I"), ("E", "E"), ("E", "I"), ("O", "E")}
 _ENDS = {("B", "B"), ("B", "O"), ("I", "B"), ("I", "O"), ("E", "E"), ("E", "I"), ("E", "O")}
 _OUTSIDE = ("O", ".")  # the dot is conlleval's
+_type_of = operator.attrgetter("type")
 
 
 class Span(NamedTuple):
@@ -389,7 +394,7 @@ def spans(labels: Sequence[str], scheme: str, mode: str = "conlleval") -> list[S
         raise UsageError(
             f"spans cannot be counted as {mode}", hint=nearest(mode, ("conlleval", "strict"))
         )
-    parts = [_split(label) for label in labels]
+    parts = list(map(_split, labels))
 
     # Strict: the labels must be of the scheme.
     if mode == "strict":
@@ -408,13 +413,13 @@ def span_counts(gold: Labels, predicted: Labels, scheme: str, mode: str = "conll
     """Count by sentence how many spans of each type were right, predicted and gold."""
     check_lengths(gold, predicted)
     right, found, there = [], [], []
-    for number, (expected, guessed) in enumerate(zip(gold, predicted, strict=True)):
-        gold_spans = spans(expected, scheme, mode)
-        predicted_spans = spans(guessed, scheme, mode)
-        there += [(number, span.type) for span in gold_spans]
-        found += [(number, span.type) for span in predicted_spans]
-        right += [(number, span.type) for span in set(gold_spans) & set(predicted_spans)]
-    return Counts.of_events(len(gold), [right, found, there])
+    for expected, guessed in zip(gold, predicted, strict=True):
+        gold_spans = set(spans(expected, scheme, mode))
+        predicted_spans = set(spans(guessed, scheme, mode))
+        there.append(map(_type_of, gold_spans))
+        found.append(map(_type_of, predicted_spans))
+        right.append(map(_type_of, gold_spans & predicted_spans))
+    return Counts.of_events(len(gold), [_events(right), _events(found), _events(there)])
 
 
 def _split(label: str) -> tuple[str, str]:

@@ -92,8 +92,8 @@ class LearningCurve:
             "name": self.name,
             "folder": self.folder,
             "model": self.model,
-            "points": [point.to_dict() for point in self.points],
-            "training": [point.to_dict() for point in self.training],
+            "points": list(map(CurvePoint.to_dict, self.points)),
+            "training": list(map(CurvePoint.to_dict, self.training)),
         }
         if self.criterion != PERPLEXITY:
             shown["criterion"] = self.criterion
@@ -228,6 +228,7 @@ def curves_figure(
         label = "validation perplexity per token"
     figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4)
 
+    # A curve for each run, in another colour, and then with another kind of line.
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
     for full_name, curve, (line, colour) in zip(names, drawn, styles, strict=False):

@@ -379,7 +379,7 @@ class FigureSignature:
     def parse(cls, text: str) -> Self:
         """Read a signature that str() wrote."""
         figure, *parts = text.split("|")
-        values = dict(part.partition(":")[::2] for part in parts)
+        values = signature_parts(parts)
         known = {field.name for field in fields(cls)[1:]}
         if not figure or ":" in figure or not values.keys() <= known:
             raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
@@ -394,6 +394,15 @@ class FigureSignature:
             if not is_same and part.name not in self.may_differ:
                 found.append(part.name)
         return found
+
+
+def signature_parts(parts: Iterable[str]) -> dict[str, str]:
+    """Return the values of parts of a signature, each written name:value, by name."""
+    values = {}
+    for part in parts:
+        name, _, value = part.partition(":")
+        values[name] = value
+    return values
 
 
 def _escaped(value: str) -> str:

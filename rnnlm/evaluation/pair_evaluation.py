@@ -73,7 +73,7 @@ class Written:
             "signatures": dict(self.signatures),
             "sacrebleu_signatures": self.sacrebleu_signatures,
             "decoding": asdict(self.decoding),
-            "by_length": [each.to_dict() for each in self.by_length],
+            "by_length": list(map(LengthFigures.to_dict, self.by_length)),
             "of_tokenizer": of_tokenizer,
         }
 

@@ -78,7 +78,7 @@ class Signature:
         Raises:
             UsageError: `text` is not a signature.
         """
-        parts = dict(part.partition(":")[::2] for part in text.split("|"))
+        parts = metrics.signature_parts(text.split("|"))
         parts.pop("rnnlm", None)
         try:
             return cls(**parts)
@@ -284,7 +284,7 @@ class TextEvaluation(Evaluation):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(self._metric(name) for name in METRICS)
+        return tuple(map(self._metric, METRICS))
 
     def _metric(self, name: str) -> Metric:
         counts = None

@@ -45,7 +45,7 @@ class Counts:
     def of_events(cls, sentences: int, kinds: Sequence[Iterable[tuple[int, str]]]) -> "Counts":
         """Count events, each given as the number of its sentence and its class. The classes are
         sorted."""
-        counters = [Counter(events) for events in kinds]
+        counters = list(map(Counter, kinds))
         places: set[tuple[int, str]] = set().union(*counters)
         classes = sorted({name for _, name in places})
         number_of = {name: number for number, name in enumerate(classes)}
@@ -420,6 +420,7 @@ def _batches(counts: Counts, trials: int) -> Iterator[tuple[int, int]]:
 
 
 def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
+    """Return the estimate with the quantiles of what was drawn as bounds."""
     finite = drawn_R[np.isfinite(drawn_R)]  # sentences drawn may hold nothing that was counted
     low = high = estimate
     if len(finite):
@@ -428,6 +429,7 @@ def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
 
 
 def _bootstrap_p(drawn_R: np.ndarray) -> float:
+    """Return twice the share of resamples on the rarer side of zero."""
     finite = drawn_R[np.isfinite(drawn_R)]
     sides = (np.count_nonzero(finite <= ROUNDING), np.count_nonzero(finite >= -ROUNDING))
     return float(min(1.0, 2 * (min(sides) + 1) / (len(finite) + 1)))

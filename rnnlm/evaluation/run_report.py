@@ -75,7 +75,8 @@ class RunHistory:
     @property
     def last_step(self) -> int:
         """The last step of which there is an event."""
-        return max((step for step, _ in points(self.events, "step", "step")), default=0)
+        steps = [int(step) for step, _ in points(self.events, "step", "step")]
+        return max(steps, default=0)
 
     def ending(self) -> str:
         """Say in a sentence how the run ended."""

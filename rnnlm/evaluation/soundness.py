@@ -168,6 +168,8 @@ def _numbers(stored: dict[str, np.ndarray], is_counted: bool) -> Check:
         if is_counted and values.dtype.kind == "f":
             is_zero = np.isneginf(values)
         zeros += int(is_zero.sum())
+
+        # The first wrong number is enough to refuse the model.
         odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
         if len(odd):
             first = odd[0]

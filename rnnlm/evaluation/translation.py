@@ -237,10 +237,10 @@ def measures(translations: Translations) -> dict[str, Measure]:
 
 def _of_edits(translations: Translations) -> dict[str, Measure]:
     """Return exact match and error rates."""
-    found_words = [translations.words(each) for each in translations.hypotheses]
+    found_words = list(map(translations.words, translations.hypotheses))
     words = []
     for references in translations.references:
-        words.append([translations.words(each) for each in references])
+        words.append(list(map(translations.words, references)))
     is_exact = [found in expected for found, expected in zip(found_words, words, strict=True)]
     by_word = error_counts(words, found_words)
 
@@ -249,8 +249,8 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
         word_errors = Measure(by_word, word_error_rate)
         symbol_errors = Measure(by_word, symbol_error_rate)
     else:
-        expected_lines = [[" ".join(each) for each in references] for references in words]
-        found_lines = [" ".join(each) for each in found_words]
+        expected_lines = [list(map(" ".join, references)) for references in words]
+        found_lines = list(map(" ".join, found_words))
         by_character = error_counts(expected_lines, found_lines)
         word_errors = Measure(by_word, symbol_error_rate)
         symbol_errors = Measure(by_character, symbol_error_rate)

@@ -325,7 +325,7 @@ class Cloze:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types."""
-        models = [dataclasses.asdict(model) for model in self.models]
+        models = list(map(dataclasses.asdict, self.models))
         found: dict[str, Any] = plain({"file": self.file, "models": models})
         return found
 
@@ -338,6 +338,8 @@ class Cloze:
             label = "words between cue and gap" if by == DISTANCE else by
             labels.append(("", label, "share of answers"))
         figure, panels = plotting.new_panels(labels, width=4.8 * len(groupings), height=4.2)
+
+        # A colour for each model, with two lines: among the first ten words, and the first one.
         for by, axes in zip(groupings, panels, strict=True):
             for number, model in enumerate(self.models):
                 colour = plotting.COLOURS[number % len(plotting.COLOURS)]
@@ -355,13 +357,16 @@ def _draw(
 ) -> None:
     """Draw one share of each group with its interval. Only distances, which have an order, are
     joined by lines."""
-    groups = model.by(by)
-    shares = [each.accuracy[which] for each in groups]
-    below = [share.share - share.low for share in shares]
-    above = [share.high - share.share for share in shares]
+    groups, middle, below, above = [], [], [], []
+    for each in model.by(by):
+        share = each.accuracy[which]
+        groups.append(each.group)
+        middle.append(share.share)
+        below.append(share.share - share.low)
+        above.append(share.high - share.share)
     axes.errorbar(
-        [each.group for each in groups],
-        [share.share for share in shares],
+        groups,
+        middle,
         yerr=np.maximum([below, above], 0),  # rounding may put a bound on the other side
         color=colour,
         marker="o",

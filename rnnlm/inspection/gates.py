@@ -93,7 +93,7 @@ class LayerActivity:
             "rewritten": _plain(self.rewritten_T),
             "changed": _plain(self.changed_T),
             "gates": {name: _plain(values) for name, values in self.gates.items()},
-            "activations": [each.to_dict() for each in self.activations],
+            "activations": list(map(ActivationFigures.to_dict, self.activations)),
             "units": list(self.units),
         }
 
@@ -267,7 +267,7 @@ class GatesInspection:
             "task": self.task,
             "kind": self.kind,
             "tokens": list(self.tokens),
-            "layers": [layer.to_dict() for layer in self.layers],
+            "layers": list(map(LayerActivity.to_dict, self.layers)),
         }
 
     def figure(self) -> "Figure":

@@ -2,6 +2,7 @@
 from each of its matrices."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ class CheckedMatrix:
             "shape": list(self.shape),
             "zero_gradients": self.zeros,
             "largest_difference": self.worst.difference,
-            "weights": [each.to_dict() for each in self.weights],
+            "weights": list(map(CheckedWeight.to_dict, self.weights)),
         }
 
 
@@ -241,7 +242,7 @@ class GradientCheck:
     @property
     def verdict(self) -> str:
         """Whether the backward pass is right, and where it is worst."""
-        weights = [weight for matrix in self.matrices for weight in matrix.weights]
+        weights = list(itertools.chain.from_iterable(each.weights for each in self.matrices))
         worst = max(self.matrices, key=_badness)
         where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
         zeros = sum(matrix.zeros for matrix in self.matrices)
@@ -302,7 +303,7 @@ class GradientCheck:
             "targets": self.targets,
             "right": self.is_right,
             "tolerance": TOLERANCE,
-            "matrices": [each.to_dict() for each in self.matrices],
+            "matrices": list(map(CheckedMatrix.to_dict, self.matrices)),
             "worked": {"matrix": matrix.name} | weight.to_dict(),
         }
         shown: dict[str, Any] = plain(found)

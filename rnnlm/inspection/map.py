@@ -110,6 +110,7 @@ def label_offsets(
         for right, up in BESIDE:
             left = x + right - (width if right < 0 else 0)
             choices[right, up] = (left, y + up, left + width, y + up + FONT)
+        # The first place that is free; words are given their places from the first one on.
         chosen = BESIDE[0]
         for offset, box in choices.items():
             if not any(_overlap(box, other) for other in boxes):
@@ -149,7 +150,7 @@ def inspect_map(
     chosen = tuple(dict.fromkeys(given))
     if len(chosen) < 3:
         raise UsageError(f"a map needs three words or more, not {len(chosen)}")
-    rows = [known.number(word) for word in chosen]
+    rows = list(map(known.number, chosen))
     places_N2, variance = principal_plane(known.matrix_VE[rows].astype(np.float64))
     places = []
     for word, (x, y) in zip(chosen, places_N2, strict=True):

@@ -232,7 +232,7 @@ class Memory:
     @property
     def verdict(self) -> str:
         """One sentence for each model, and one where models do not compare."""
-        lines = [_sentence(model) for model in self.models]
+        lines = list(map(_sentence, self.models))
         if len({model.tokenizer for model in self.models}) > 1:
             lines.append(
                 "The models cut the text into different tokens: their numbers of tokens and "
@@ -431,7 +431,7 @@ def inspect_memory(
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)
-    looked_at = [_with_rows(subject) for subject in subjects("memory", models, device)]
+    looked_at = list(map(_with_rows, subjects("memory", models, device)))
     read = common.opened(text, text_settings)
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once

@@ -98,7 +98,7 @@ def inspect_neighbours(
     known = vectors_of("neighbours", model, which)
     if not words or count < 1:
         raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
-    rows = [known.number(word) for word in words]
+    rows = list(map(known.number, words))
     found = []
     for row in rows:
         nearest = known.nearest(known.unit_VE[row], count, [row])
@@ -196,7 +196,7 @@ def inspect_analogy(
             "A B C asks for A - B + C",
             "for instance: king man woman",
         )
-    a, b, c = (known.number(word) for word in words)
+    a, b, c = map(known.number, words)
     target_E = known.unit_VE[a] - known.unit_VE[b] + known.unit_VE[c]
     answers = tuple(Neighbour(*each) for each in known.nearest(target_E, count, [a, b, c]))
     if not answers:

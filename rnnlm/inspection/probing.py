@@ -434,9 +434,12 @@ class ProbeInspection:
             places = [layers.index(each.layer) for each in its]
 
             # The accuracies, with their intervals as lengths below and above.
-            shares = [100 * each.accuracy.estimate for each in its]
-            below = [100 * abs(each.accuracy.estimate - each.accuracy.low) for each in its]
-            above = [100 * abs(each.accuracy.estimate - each.accuracy.high) for each in its]
+            shares, below, above = [], [], []
+            for each in its:
+                accuracy = each.accuracy
+                shares.append(100 * accuracy.estimate)
+                below.append(100 * abs(accuracy.estimate - accuracy.low))
+                above.append(100 * abs(accuracy.estimate - accuracy.high))
             line = axes.errorbar(
                 places, shares, [below, above], marker=marker, capsize=3, label=network
             )

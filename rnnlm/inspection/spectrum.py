@@ -124,7 +124,7 @@ class SpectrumInspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values, by matrix."""
-        return {"matrices": [each.to_dict() for each in self.matrices]}
+        return {"matrices": list(map(MatrixSpectrum.to_dict, self.matrices))}
 
     def figure(self) -> "Figure":
         """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and

@@ -253,9 +253,8 @@ class Analogies:
         """Draw accuracies with their intervals, one line for each type."""
         shown = [each for each in self.types if each.accuracy is not None]
         figure, axes = plotting.new_figure("", "accuracy", "", height=1 + 0.25 * len(shown))
-        middle = np.array([each.accuracy for each in shown], dtype=np.float64)
-        low = np.array([each.low for each in shown], dtype=np.float64)
-        high = np.array([each.high for each in shown], dtype=np.float64)
+        bounds = [(each.accuracy, each.low, each.high) for each in shown]
+        middle, low, high = np.array(bounds, dtype=np.float64).reshape(-1, 3).T
         bars = np.stack([middle - low, high - middle])
         axes.errorbar(middle, range(len(shown)), xerr=bars, fmt="o", capsize=3)
         axes.set_yticks(range(len(shown)), [each.type for each in shown], parse_math=False)

@@ -8,7 +8,7 @@ on a line as in Google's test set, with `: TYPE` above those of a type (Mikolov 
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +139,7 @@ def _rows(source: str, has_header: bool | None = None) -> Iterator[tables.Row]:
     elif has_header is None:
         empty = tables.Row("", {})
         first = next(tables.rows(source, kind, has_header=False), empty)
-        has_header = not any(_number(cell) is not None for cell in first.values.values())
+        has_header = not _has_number(first.values.values())
     yield from tables.rows(source, kind, has_header=has_header)
 
 
@@ -165,7 +165,7 @@ def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Ro
             # Columns without a header have numbers from 1.
             is_header = has_header
             if is_header is None:
-                is_header = not any(_number(cell) is not None for cell in cells)
+                is_header = not _has_number(cells)
             names = cells if is_header else list(map(str, range(1, len(cells) + 1)))
             if is_header:
                 continue
@@ -175,7 +175,7 @@ def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Ro
 def _named(row: tables.Row, columns: str, count: int) -> list[str]:
     """Return the names of the columns that are asked for, some of them by number."""
     names = _names(row)
-    asked = [each.strip() for each in columns.split(",")]
+    asked = list(map(str.strip, columns.split(",")))
     if len(asked) != count:
         raise TextError(f"--columns {columns} names {len(asked)} columns", f"{count} are needed")
     for place, name in enumerate(asked):
@@ -227,6 +227,10 @@ def _cells(row: tables.Row, names: list[str]) -> list[str]:
             "the line is shorter than others, or its columns are other ones",
         )
     return [str(values[name]).strip() for name in names]
+
+
+def _has_number(cells: Iterable[str | float]) -> bool:
+    return any(_number(cell) is not None for cell in cells)
 
 
 def _number(cell: str | float) -> float | None:

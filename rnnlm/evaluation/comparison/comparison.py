@@ -96,7 +96,8 @@ class Subject:
     def of(
         cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
     ) -> "Subject":
-        """Read off a model's tokenizer, and the text as it cuts it, what decides."""
+        """Collect what decides from a model's tokenizer and from the text as the tokenizer cuts
+        it."""
         settings: dict[str, Any] = tokenizer.to_settings()
         changes = []
         if tokenizer.rewriting:
@@ -145,6 +146,7 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
         hint = "compare models of one tokenizer: rnnlm train --tokenizer-from"
         raise ComparisonError(what, why, hint)
 
+    # An unknown word is one event to one model, and several to another.
     unknown = []
     for subject in subjects:
         if subject.unknown_tokens:
@@ -401,7 +403,7 @@ class Comparison(ModelComparison):
         found: dict[str, Any] = {}
         for each in dataclasses.fields(self):
             if each.name == "models":
-                found[each.name] = [model.to_dict() for model in self.models]
+                found[each.name] = list(map(Compared.to_dict, self.models))
             elif each.name != "bits_KS":
                 found[each.name] = _plain(getattr(self, each.name))
         return found
@@ -464,7 +466,7 @@ class _Comparing:
 
     def read(self, model: LanguageModel, called: str) -> EncodedText:
         # Tokenizers of one fingerprint cut the text alike, except that some spell unseen words.
-        # What such a one made of the text serves for the others, too, but not the other way round.
+        # Text encoded by one that spells serves the others, too, but not the other way round.
         tokenizer = model.tokenizer
         fingerprint = tokenizer.fingerprint
         is_needed = tokenizer.spells and fingerprint not in self.spelling
@@ -502,15 +504,19 @@ class _Comparing:
         return perplexity.summary(model, scores, encoded, context, self.began, keeps_lines=True)
 
     def result(self, sides: Sequence[_Side], outcome: Outcome[TextEvaluation]) -> Comparison:
-        names = [each.name for each in sides]
         comparable = outcome.comparable
-        folders = {each.name: _folder(each) for each in sides}
-        stored = {name: folder for name, folder in folders.items() if folder is not None}
+        names, tokenizers, encoded = [], [], []
+        stored: dict[str, Path] = {}
+        for each in sides:
+            names.append(each.name)
+            tokenizers.append(each.model.tokenizer)
+            encoded.append(each.data)
+            folder = _folder(each)
+            if folder is not None:
+                stored[each.name] = folder
         warn_if_trained_on(sides[0].data.lines_hash, stored, "perplexities")
 
         # Where the models differ is found in tokens, or in words where their tokenizers differ.
-        tokenizers = [each.model.tokenizer for each in sides]
-        encoded = [each.data for each in sides]
         units = difference_tables.units_of(self.text, tokenizers, encoded, self.scores)
         if units.unaligned_lines:
             notice(
@@ -617,5 +623,5 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return list(map(_plain, value))
     return value

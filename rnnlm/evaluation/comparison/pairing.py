@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, intervals_of
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, intervals_of, signature_parts
 from rnnlm.evaluation.resampling import Interval, MetricDifference, Trials
 from rnnlm.interface import Device
 from rnnlm.models import loading
@@ -70,7 +70,8 @@ class Comparable:
 
 def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: Comparable) -> None:
     """Refuse to compare a metric that was not measured alike for both models."""
-    ours, theirs = _parts(first.signature), _parts(second.signature)
+    ours = signature_parts(first.signature.split("|"))
+    theirs = signature_parts(second.signature.split("|"))
     for part in dict.fromkeys([*ours, *theirs]):
         if part in at.may_differ or ours.get(part) == theirs.get(part):
             continue
@@ -83,10 +84,6 @@ def check_signatures(names: tuple[str, str], first: Metric, second: Metric, at: 
             why,
             HINTS.get(part, "measure both alike"),
         )
-
-
-def _parts(signature: str) -> dict[str, str]:
-    return dict(part.partition(":")[::2] for part in signature.split("|"))
 
 
 # ---- The result of a comparison, in the form that commands and reports show.
@@ -238,7 +235,7 @@ def compare_models(
         sides.append(Side(name, given, model, comparing.read(model, name)))
     comparable = comparing.comparable(sides)
     trials = replace(trials, block_lines=comparable.block_lines)
-    evaluations = tuple(comparing.measure(side) for side in sides)
+    evaluations = tuple(map(comparing.measure, sides))
 
     # Resample the lines of each model, and of each pair of models.
     intervals = []

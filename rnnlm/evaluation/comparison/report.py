@@ -146,9 +146,11 @@ def _calibration(comparison: Comparison) -> Plot | None:
         label = f"{short_name(model.name)}: ECE {found.expected_error:.3f}"
 
         # Bins without tokens have no point.
-        filled = [each for each in found.bins if each.tokens]
-        means = np.array([each.mean_probability for each in filled], dtype=np.float64)
-        shares = np.array([each.accuracy for each in filled], dtype=np.float64)
+        means, shares = [], []
+        for each in found.bins:
+            if each.mean_probability is not None and each.accuracy is not None:
+                means.append(each.mean_probability)
+                shares.append(each.accuracy)
         axes.plot(means, shares, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
@@ -174,6 +176,7 @@ def _learning(comparison: Comparison) -> Plot | None:
     plotting.log_y(axes)
     axes.legend()
 
+    # Models that were counted, or whose log is lost, have no curve.
     note = (
         "Each on its own validation text, as its training read it: how training went, not "
         "which model is better."

@@ -61,7 +61,7 @@ def units_of(
 ) -> Units:
     """Return the units of `text`, in reading order. used, encoded, scores: for each model its
     tokenizer, the text as that tokenizer cuts it, and the nats of each token."""
-    read = [_in_reading_order(*each) for each in zip(used, encoded, scores, strict=True)]
+    read = list(map(_in_reading_order, used, encoded, scores))
     used, encoded, scores = zip(*read, strict=True)
 
     # One tokenizer: the units are its tokens.
@@ -86,7 +86,7 @@ def units_of(
         )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
-    starts = [_word_starts(each, tokenizer) for each, tokenizer in zip(encoded, used, strict=True)]
+    starts = list(map(_word_starts, encoded, used))
     return _units("word", reference, counts_V, reading, encoded, starts, scores)
 
 

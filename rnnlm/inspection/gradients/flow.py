@@ -72,7 +72,7 @@ class GradientFlow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results at all lags in JSON's types."""
-        return {"models": [_model_dict(model) for model in self.models]}
+        return {"models": list(map(_model_dict, self.models))}
 
     def figure(self) -> "Figure":
         """Draw size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic
@@ -248,7 +248,9 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
     """Return tables of sizes by lag, of their rates, and where there are any, of Lyapunov
     exponents and of bounds of Elman layers. unit: what all of the models read, "word" or
     "token"."""
-    layers = [(name, layer) for name, _, its in models for layer in its]
+    layers: list[tuple[str, LayerGradients]] = []
+    for name, _, its in models:
+        layers += [(name, layer) for layer in its]
     bounds = [(name, layer.name, layer.bounds) for name, layer in layers if layer.bounds]
     is_bounded = bool(bounds)
 

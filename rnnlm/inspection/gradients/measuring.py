@@ -179,6 +179,8 @@ def measure(
     losses: list[Tensor] = []
     generator = torch.Generator().manual_seed(settings.seed)
     done = 0
+
+    # All layers of some positions before the next ones, so that only sizes stay in memory.
     at_once = rows_at_once(model.network, positions.lags, settings.probes)
     with model.reading():
         for part in positions.parts(at_once):

@@ -75,7 +75,7 @@ class SentenceSensitivity:
 
     def tables(self) -> Sequence[Table]:
         """Return the map of each model: a row for each token predicted, a column for each read."""
-        return [_table(each) for each in self.maps]
+        return list(map(_table, self.maps))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the maps in JSON's types, with null where nothing was read yet."""
