@@ -54,7 +54,7 @@ def new_panels(
         for number, names in enumerate(labels, start=1):
             if names is None:
                 continue
-            # The style counts while axes are made, not when they are drawn.
+            # Axes take their grid and spines from the style when they are made.
             title, x_label, y_label = names
             axes = figure.add_subplot(rows, columns, number)
             axes.set(xlabel=x_label, ylabel=y_label, title=title)

@@ -187,8 +187,8 @@ def ratio(sums_KRC: np.ndarray) -> np.ndarray:
 # ---- Confidence intervals and p-values by resampling the units of a text: lines, blocks of lines,
 # utterances, pairs.
 #
-# Each of these metrics is a ratio of two sums over units: errors over words, points
-# over pairs, nats over tokens, and differences of these between two systems over the same units.
+# Each of these metrics is a ratio of two sums over units: errors over words, points over pairs,
+# nats over tokens, and differences of these between two systems over the same units.
 # Bootstrap: Efron & Tibshirani (1993), chapters 13 and 16; for test sets of language processing,
 # Koehn (2004) and Bisani & Ney (2004). Permutation: Good (2005); the signs of paired differences.
 

@@ -214,6 +214,7 @@ def plots(history: RunHistory, curve: LearningCurve | None) -> list[Plot]:
 
 
 def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
+    """Draw the learning curve; None for a model of counts, or without validations."""
     if curve is None or not curve.points or curve.is_counted:
         return None
     figure = curves_figure([curve], training=True)
@@ -226,6 +227,7 @@ def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
 
 
 def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
+    """Draw what each step logs."""
     for title, label, figures, is_log, note in OF_STEPS:
         series = {}
         for figure in figures:
@@ -234,6 +236,7 @@ def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
 
 
 def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
+    """Draw what validations measure of each layer."""
     for title, figure, label, note in OF_LAYERS:
         series: dict[str, Points] = {}
         for layer in history.layers:

@@ -110,7 +110,7 @@ def label_offsets(
         for right, up in BESIDE:
             left = x + right - (width if right < 0 else 0)
             choices[right, up] = (left, y + up, left + width, y + up + FONT)
-        # The first place that is free; words are given their places from the first one on.
+        # Boxes of later words are not known yet: those before have the right of way.
         chosen = BESIDE[0]
         for offset, box in choices.items():
             if not any(_overlap(box, other) for other in boxes):

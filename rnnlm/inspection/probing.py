@@ -257,6 +257,7 @@ def _of_bundled(
 def _read(
     paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]
 ) -> LabelledText:
+    """Read labelled files, which must have one column of labels or name it."""
     layer = Layer("the command line", dict(values))
     settings = resolve([LabelledSettings], [layer]).make(LabelledSettings)
     text = read_labelled(paths, replace(settings, label_column=column), level)
@@ -271,6 +272,7 @@ def _read(
 
 
 def _items(examples: Sequence[Example], level: Level) -> Items:
+    """Collect the labels of examples, with the numbers of their sentences."""
     labels: list[str] = []
     counts = []
     for each in examples:

@@ -186,6 +186,7 @@ def spectrum_of(matrix: RecurrentMatrix, model: str) -> MatrixSpectrum:
 
 
 def _norm_of_power(W: np.ndarray, k: int) -> float:
+    """Return the 2-norm of W^k; infinity where a float cannot hold it."""
     with np.errstate(over="ignore", invalid="ignore"):
         power = np.linalg.matrix_power(W, k)
     if not np.isfinite(power).all():

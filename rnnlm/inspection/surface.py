@@ -212,6 +212,7 @@ class Surface:
         return figure
 
     def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
+        """Draw the surface and both paths."""
         # The surface as an image of the grid.
         axes.grid(False)
         extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])

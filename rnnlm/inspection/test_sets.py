@@ -330,6 +330,7 @@ def _answers(known: WordVectors, rows_Q4: np.ndarray) -> np.ndarray:
 def _accuracy(
     name: str, is_it_Q: np.ndarray, is_known_Q: np.ndarray, is_right_Q: np.ndarray
 ) -> TypeAccuracy:
+    """Return the accuracy on the questions of one type."""
     right = is_right_Q[is_it_Q & is_known_Q]
     counts = int(is_it_Q.sum()), len(right), int(right.sum())
     if not len(right):

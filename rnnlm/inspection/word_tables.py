@@ -234,6 +234,7 @@ def _has_number(cells: Iterable[str | float]) -> bool:
 
 
 def _number(cell: str | float) -> float | None:
+    """Return a cell as a finite number; None if it is not one."""
     try:
         number = float(cell)
     except (TypeError, ValueError):

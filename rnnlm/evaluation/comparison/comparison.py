@@ -162,10 +162,12 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
 
 
 def _differ(subjects: Sequence[Subject], part: str) -> bool:
+    """Return whether this part of their signatures differs."""
     return len({getattr(subject.signature, part) for subject in subjects}) > 1
 
 
 def _values(subjects: Sequence[Subject], part: str) -> str:
+    """Write the values of this part of their signatures."""
     values = []
     for subject in subjects:
         values.append(f"{part}:{getattr(subject.signature, part)} for {subject.name}")

@@ -225,8 +225,7 @@ def compare_models(
     tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
     check_same_task(tasks)
 
-    # Find out whether anything compares before measuring takes time. A model is not read before all
-    # are known to load.
+    # Load all models and find out whether anything compares before measuring, which takes time.
     opened: list[Any] = []
     for each in models:
         opened.append(loading.load(each, device) if isinstance(each, (str, Path)) else each)

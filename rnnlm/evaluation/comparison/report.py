@@ -73,6 +73,7 @@ def plots(comparison: Comparison) -> list[Plot]:
 
 
 def _differences(comparison: Comparison) -> Plot | None:
+    """Draw the differences of all pairs."""
     figure = figure_of(comparison.contrasts)
     if figure is None:
         return None
@@ -86,6 +87,7 @@ def _differences(comparison: Comparison) -> Plot | None:
 def _groups(
     title: str, label: str, table: Sequence[GroupRow], names: Sequence[str], unit: str
 ) -> Plot | None:
+    """Draw the perplexity of each model by group."""
     if not table:
         return None
     figure, axes = plotting.new_figure("", label, f"perplexity per {unit}")
@@ -104,6 +106,7 @@ def _groups(
 
 
 def _lines(comparison: Comparison, k: int) -> Plot | None:
+    """Draw the lines of the text by their surprisal under the first model and under model `k`."""
     first, other = comparison.models[0].name, comparison.models[k].name
     bits_2S = comparison.bits_KS[[0, k]]
     finite = np.flatnonzero(np.isfinite(bits_2S).all(axis=0))
@@ -131,6 +134,7 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
 
 
 def _calibration(comparison: Comparison) -> Plot | None:
+    """Draw how often the likeliest token is right by its probability."""
     measured = [model for model in comparison.models if model.calibration]
     if not measured:
         return None
@@ -161,6 +165,7 @@ def _calibration(comparison: Comparison) -> Plot | None:
 
 
 def _learning(comparison: Comparison) -> Plot | None:
+    """Draw validation perplexity by the time of training."""
     curves = {}
     for model in comparison.models:
         curve = _validations(model)

@@ -310,6 +310,7 @@ def _apart(
     bits_2I: np.ndarray,
     top: int,
 ) -> LargestDifferences:
+    """Return the items with the largest differences in bits, `top` for each of the two models."""
     with np.errstate(invalid="ignore"):  # both infinite
         difference_I = bits_2I[1] - bits_2I[0]
     possible = np.flatnonzero(np.isfinite(difference_I))
