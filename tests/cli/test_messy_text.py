@@ -95,80 +95,69 @@ def test_counts_are_of_normalised_text(rnnlm, texts):
     )
 
 
-def test_semicolon_csv_is_read_by_every_table_command(rnnlm, texts):
-    rows = "".join(
-        f"{number};{line};{number / 2:.1f}\r\n".replace(".", ",")
-        for number, line in enumerate(CLEAN.splitlines())
-    )
-    (texts / "table.csv").write_bytes(f"item;Satz, deutsch;Dauer\r\n{rows}".encode("utf-8-sig"))
-    (texts / "pairs.csv").write_text("good;bad\nthe dog, sat;sat the\n")
-    column = ("--column", "Satz, deutsch")
+COLUMN = ("--column", "Satz, deutsch")
+
+
+@pytest.fixture
+def table(rnnlm, texts):
+    """Write the clean text as a table that a German spreadsheet saves (table.csv), and train a
+    model. Return the table's bytes."""
+    rows = []
+    for number, line in enumerate(CLEAN.splitlines()):
+        seconds = f"{number / 2:.1f}"
+        rows.append(f"{number};{line};{seconds}\r\n".replace(".", ","))
+    content = "item;Satz, deutsch;Dauer\r\n" + "".join(rows)
+    (texts / "table.csv").write_bytes(content.encode("utf-8-sig"))
     trained(rnnlm, "clean.txt")
+    return (texts / "table.csv").read_bytes()
+
+
+def test_semicolon_csv_is_read_like_the_text_itself(rnnlm, table):
     expected = json.loads(rnnlm("eval", "-m", "model", "clean.txt", "--json").out)
-    found = json.loads(rnnlm("eval", "-m", "model", "table.csv", *column, "--json").out)
+    found = json.loads(rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--json").out)
     assert found | {"seconds": 0} == expected | {"seconds": 0}
-    assert (
-        rnnlm(
-            "train",
-            "table.csv",
-            *column,
-            "--model",
-            "unigram",
-            "-o",
-            "from-table",
-            "--set",
-            "holdout=0",
-        ).code
-        == 0
-    )
-    scores = [
-        json.loads(line)
-        for line in rnnlm(
-            "score", "-m", "model", "--input", "table.csv", *column, "--id-column", "item", "--json"
-        ).out.splitlines()
-    ]
-    assert [score["id"] for score in scores][:3] == ["0", "1", "2"] and scores[1][
-        "text"
-    ] == "the dog sat on the mat"
-    stdin = (texts / "table.csv").read_bytes()
-    piped = rnnlm(
-        "score",
-        "-m",
-        "model",
-        "--input",
-        "-",
-        *column,
-        "--delimiter",
-        ";",
-        "--id-column",
-        "item",
-        "--json",
-        stdin=stdin,
-    )
-    assert [json.loads(line) for line in piped.out.splitlines()] == scores
-    (texts / "table.txt").write_bytes(stdin)  # neither it nor standard input is told to be a table
+
+    options = ("--model", "unigram", "-o", "from-table", "--set", "holdout=0")
+    assert rnnlm("train", "table.csv", *COLUMN, *options).code == 0
+
+
+def test_semicolon_csv_is_scored_from_file_and_pipe(rnnlm, table):
+    options = (*COLUMN, "--id-column", "item", "--json")
+    shown = rnnlm("score", "-m", "model", "--input", "table.csv", *options).out
+    scores = [json.loads(line) for line in shown.splitlines()]
+    assert [score["id"] for score in scores][:3] == ["0", "1", "2"]
+    assert scores[1]["text"] == "the dog sat on the mat"
+
+    piped = ("--input", "-", "--delimiter", ";", *options)
+    shown = rnnlm("score", "-m", "model", *piped, stdin=table).out
+    assert [json.loads(line) for line in shown.splitlines()] == scores
+
+
+def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
+    # Neither a .txt file nor standard input counts as a table unless a delimiter is given.
+    (texts / "table.txt").write_bytes(table)
     for name in ("table.txt", "-"):
-        shown = rnnlm("eval", "-m", "model", name, *column, stdin=stdin)
-        assert (
-            shown.err.count("note:") == 1
-            and "read line by line as text, without regard to --column" in shown.err
-        )
-        assert (
-            "note:"
-            not in rnnlm("eval", "-m", "model", name, *column, "--delimiter", ";", stdin=stdin).err
-        )
-    assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *column).err
+        command = ("eval", "-m", "model", name, *COLUMN)
+        shown = rnnlm(*command, stdin=table)
+        assert shown.err.count("note:") == 1
+        assert "read line by line as text, without regard to --column" in shown.err
+        assert "note:" not in rnnlm(*command, "--delimiter", ";", stdin=table).err
+    assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *COLUMN).err
+
+    _, column = COLUMN
     with pytest.warns(RnnlmWarning, match="without regard to --column"):
-        list(library.prepare("table.txt", "of-table", workers=0, column=column[1]))
-    for more in ([], ["--delimiter", ";"]):
-        assert (
-            json.loads(rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out)[
-                "pairs"
-            ]
-            == 1
-        )
-    assert (
-        "no column 'Satz'"
-        in rnnlm("eval", "-m", "model", "table.csv", "--column", "Satz", "--delimiter", ",").err
-    )
-    assert rnnlm("eval", "-m", "model", "table.csv", *column, "--delimiter", ";;").code == 2
+        list(library.prepare("table.txt", "of-table", workers=0, column=column))
+
+
+@pytest.mark.parametrize("more", [(), ("--delimiter", ";")])
+def test_semicolon_csv_of_pairs_is_read(rnnlm, texts, more):
+    (texts / "pairs.csv").write_text("good;bad\nthe dog, sat;sat the\n")
+    trained(rnnlm, "clean.txt")
+    shown = rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out
+    assert json.loads(shown)["pairs"] == 1
+
+
+def test_wrong_column_or_delimiter_is_an_error(rnnlm, table):
+    options = ("--column", "Satz", "--delimiter", ",")
+    assert "no column 'Satz'" in rnnlm("eval", "-m", "model", "table.csv", *options).err
+    assert rnnlm("eval", "-m", "model", "table.csv", *COLUMN, "--delimiter", ";;").code == 2

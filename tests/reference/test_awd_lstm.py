@@ -61,42 +61,35 @@ def by_name(masks):
 
 
 def test_one_step_equals_a_slow_transcription(trainer, masks):
+    # The weights before the step, in float64, and one step of ours.
     _, window = next(trainer.source.windows())
-    weights = {
-        name: value.detach().double().requires_grad_()
-        for name, value in trainer.network.named_parameters()
-    }
+    weights = {}
+    for name, value in trainer.network.named_parameters():
+        weights[name] = value.detach().double().requires_grad_()
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
     batch = dataclasses.replace(trainer.source.batch(window), fresh=None)
     inputs_TB, targets_TB = batch.tensors
     loss, after = trainer.step(batch, state, 30.0)
 
-    rows = [
-        [
-            (state[2 * layer][0, row].double(), state[2 * layer + 1][0, row].double())
-            for row in range(3)
-        ]
-        for layer in range(3)
-    ]
+    # The transcription wants (h, c) of each row, by layer; ours are all in a row.
+    rows = []
+    for layer in range(3):
+        h_B, c_B = state[2 * layer][0].double(), state[2 * layer + 1][0].double()
+        rows.append(list(zip(h_B, c_B, strict=True)))
+    inputs, targets = inputs_TB.t().tolist(), targets_TB.t().tolist()
     nats, penalty, expected_after = awd_loss(
-        weights,
-        3,
-        inputs_TB.t().tolist(),
-        targets_TB.t().tolist(),
-        rows,
-        by_name(masks),
-        alpha=2.0,
-        beta=1.0,
+        weights, 3, inputs, targets, rows, by_name(masks), alpha=2.0, beta=1.0
     )
+
+    # The same loss and states.
     assert loss.item() == pytest.approx(nats.item(), rel=1e-5)
     for layer in range(3):
         for row in range(3):
-            for ours, theirs in zip(
-                after[2 * layer : 2 * layer + 2], expected_after[layer][row], strict=True
-            ):
-                torch.testing.assert_close(
-                    ours[0, row].double(), theirs.detach(), atol=1e-5, rtol=0
-                )
+            ours = after[2 * layer][0, row], after[2 * layer + 1][0, row]
+            for our, their in zip(ours, expected_after[layer][row], strict=True):
+                torch.testing.assert_close(our.double(), their.detach(), atol=1e-5, rtol=0)
+
+    # The same clipped gradients, and the same weights after SGD with weight decay.
     gradients = torch.autograd.grad(nats + penalty, list(weights.values()))
     scale = min(1.0, 0.25 / torch.sqrt(sum((gradient**2).sum() for gradient in gradients)).item())
     assert scale < 1

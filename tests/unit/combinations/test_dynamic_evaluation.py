@@ -59,33 +59,29 @@ def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     root = {name: square.cpu().sqrt() for name, square in statistics.items()}
-    mean = sum(float(each.sum()) for each in root.values()) / sum(
-        each.numel() for each in root.values()
-    )
+    total = sum(float(each.sum()) for each in root.values())
+    mean = total / sum(each.numel() for each in root.values())
+    rate, decay = settings.adaptation_rate, settings.adaptation_decay
     state, scores = network.initial_state(1), []
     for start in range(0, len(inputs_T), settings.segment_tokens):
+        # Score the segment with the weights so far.
         part = slice(start, start + settings.segment_tokens)
         logits, after = network.predict(torch.as_tensor(inputs_T[part])[:, None], state)
         loss = torch.nn.functional.nll_loss(logits[:, 0], torch.as_tensor(targets_T[part]))
         scores += logits[range(len(logits)), 0, targets_T[part]].tolist()
+
+        # Then learn from it: a step down the gradient, and one back to the trained weights.
         network.zero_grad()
         loss.backward()
         with torch.no_grad():
             for name, weight in network.named_parameters():
                 gradient, back = weight.grad.to_dense(), trained[name] - weight
                 if settings.adaptation_rule == "sgd":
-                    weight += (
-                        -settings.adaptation_rate * gradient + settings.adaptation_decay * back
-                    )
+                    weight += -rate * gradient + decay * back
                 else:
-                    step = (
-                        settings.adaptation_rate
-                        * gradient
-                        / (root[name] + settings.adaptation_epsilon)
-                    )
-                    weight += (
-                        -step + (settings.adaptation_decay * root[name] / mean).clamp(max=1) * back
-                    )
+                    step = rate * gradient / (root[name] + settings.adaptation_epsilon)
+                    own_decay = (decay * root[name] / mean).clamp(max=1)
+                    weight += -step + own_decay * back
         state = tuple(tensor.detach() for tensor in after)
     return scores
 

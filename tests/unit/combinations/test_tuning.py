@@ -193,14 +193,18 @@ def test_without_tuning_there_are_defaults_and_a_notice(lstm):
     assert adapted.settings == DynamicSettings(segment_tokens=7)
 
 
-def test_impossible_requests(lstm, ngram, monkeypatch):
-    for kind in ("cache", "dynamic"):
-        with pytest.raises(UsageError, match="--adapt unigram"):
-            tuned_of(ngram, kind)
-        with pytest.raises(UsageError, match="--adapt unigram"):
-            load_adapted(str(ngram), kind)
-        with pytest.raises(UsageError, match="--adapt unigram"):
-            adaptation.adapt(loading.load(ngram), kind)
+@pytest.mark.parametrize("kind", ["cache", "dynamic"])
+def test_n_gram_models_adapt_only_by_a_unigram(ngram, kind):
+    with pytest.raises(UsageError, match="--adapt unigram"):
+        tuned_of(ngram, kind)
+    with pytest.raises(UsageError, match="--adapt unigram"):
+        load_adapted(str(ngram), kind)
+    with pytest.raises(UsageError, match="--adapt unigram"):
+        adaptation.adapt(loading.load(ngram), kind)
+
+
+def test_impossible_requests(lstm, monkeypatch):
+    # Statistics that are missing, or not needed; the latter is found out before any work.
     with pytest.raises(UsageError, match="rnnlm tune --adapt dynamic --statistics"):
         load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
     with pytest.raises(UsageError, match="leave out --statistics"):
@@ -209,8 +213,10 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
         pytest.raises(UsageError, match="rule sgd does not use.*leave out --statistics"),
         monkeypatch.context() as patched,
     ):
-        patched.setattr(model_folder, "load", None)  # before any work
+        patched.setattr(model_folder, "load", None)
         tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
+
+    # Texts that cannot be used, and names that do not exist.
     with pytest.raises(UsageError, match="0 tokens"):
         tuned_of(lstm, "cache", tokens=0)
     with pytest.raises(UsageError, match="leave out --documents"):
@@ -219,6 +225,8 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
         tuned_of(lstm, "cache", given={"cache_weigth": "0.1"})
     with pytest.raises(UsageError, match="did you mean 'cache'"):
         adaptation.adapt(loading.load(lstm, "cpu"), "cash")
+
+    # Nothing was written.
     assert not list(lstm.glob("adapt-*"))
 
 

@@ -81,16 +81,22 @@ def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
     )
     losses, state = [], None
     for step in range(steps):
+        # The window, from a fresh state where the text begins again.
         start = step % math.ceil(columns / length) * length
+        end = start + length
         if start == 0:
             state = network.initial_state(rows)
-        features, state = network.features(inputs[start : start + length], state)
+        features, state = network.features(inputs[start:end], state)
         logits = features @ network.tied_VE.t() + network.output.bias
-        loss = F.cross_entropy(logits.flatten(0, 1), targets[start : start + length].flatten())
+        loss = F.cross_entropy(logits.flatten(0, 1), targets[start:end].flatten())
+
+        # The gradients, clipped by their norm.
         gradients = torch.autograd.grad(loss, list(network.parameters()))
         norm = torch.sqrt(sum((gradient**2).sum() for gradient in gradients))
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = gradient * torch.clamp(clip_norm / norm, max=1.0)
+
+        # The step, at a rate that falls like a cosine. The state loses its past.
         optimizer.param_groups[0]["lr"] = peak * (1 + math.cos(math.pi * step / steps)) / 2
         optimizer.step()
         state = tuple(part.detach() for part in state)

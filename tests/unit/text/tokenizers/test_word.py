@@ -52,7 +52,8 @@ def test_punctuation_is_split_off_except_apostrophes_inside_words():
 
 def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list[str]:
     """Return the words that the tokenizer should find, character by character."""
-    line = line.lower() if lowercase else line
+    if lowercase:
+        line = line.lower()
     if not split_punctuation:
         return [word for word in re.split("[ \t\r\0]+", line) if word]
     words, word, at = [], "", 0
@@ -62,18 +63,21 @@ def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list
 
     while at < len(line):
         token = "<unk>" if line.startswith("<unk>", at) else line[at]
-        inside = token in "'\u2019" and is_letter(at - 1) and is_letter(at + 1)
-        if (
-            token in " \t\r\0"
-            or token == "<unk>"
-            or (unicodedata.category(token)[0] in "PS" and not inside)
-        ):
-            words += [word] * bool(word) + [token] * (token not in " \t\r\0")
-            word = ""
-        else:
-            word += token
+        at_token = at
         at += len(token)
-    return words + [word] * bool(word)
+
+        # A letter goes on with the word, and so does an apostrophe inside it.
+        is_space = token in " \t\r\0"
+        is_mark = token == "<unk>" or unicodedata.category(token)[0] in "PS"
+        is_apostrophe = token in "'\u2019" and is_letter(at_token - 1) and is_letter(at_token + 1)
+        if not is_space and (not is_mark or is_apostrophe):
+            word += token
+            continue
+
+        # Anything else ends it. A mark is a word by itself.
+        words += [word, "" if is_space else token]
+        word = ""
+    return [each for each in [*words, word] if each]
 
 
 pieces = st.sampled_from(
@@ -122,23 +126,26 @@ def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, 
     tokenizer = make_tokenizer(
         train, lowercase=lowercase, split_punctuation=split_punctuation, **limits
     )
-    counts = Counter(
-        word for line in train for word in reference_words(line, lowercase, split_punctuation)
-    )
-    known = [
-        word
-        for word, count in counts.items()
-        if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>")
-    ]
-    known = sorted(known, key=lambda word: (-counts[word], word))[
-        : limits.get("max_vocab", 10**9) - 2
-    ]
+
+    # The vocabulary: the most frequent words, within the limits.
+    counts = Counter()
+    for line in train:
+        counts.update(reference_words(line, lowercase, split_punctuation))
+    frequent = []
+    for word, count in counts.items():
+        if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>"):
+            frequent.append(word)
+    frequent.sort(key=lambda word: (-counts[word], word))
+    known = frequent[: limits.get("max_vocab", 10**9) - 2]
     ids = {word: id for id, word in enumerate(["</s>", "<unk>", *known])}
     assert tokenizer.symbols() == list(ids)
-    assert tokenizer.counts_V.tolist() == [
-        len(train),
-        sum(counts.values()) - sum(counts[word] for word in known),
-    ] + [counts[word] for word in known]
+
+    # Its counts: of lines, of all that is unknown, of each word.
+    known_counts = [counts[word] for word in known]
+    unknown = sum(counts.values()) - sum(known_counts)
+    assert tokenizer.counts_V.tolist() == [len(train), unknown, *known_counts]
+
+    # The ids of other lines.
     expected, oov = [], []
     for line in test:
         for word in reference_words(line, lowercase, split_punctuation):
@@ -147,7 +154,8 @@ def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, 
             expected.append(1 if word == "</s>" else ids.get(word, 1))
         expected.append(0)
     encoded = tokenizer.encode(test)
-    assert encoded.ids.tolist() == expected and encoded.oov.tolist() == oov
+    assert encoded.ids.tolist() == expected
+    assert encoded.oov.tolist() == oov
     assert encoded.ids.dtype == np.int32 and len(encoded.offsets) == len(test) + 1
     for line, start, end in zip(test, encoded.offsets, encoded.offsets[1:], strict=False):
         assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
