@@ -262,6 +262,8 @@ def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
 
 def _after(tokenizer: Tokenizer, line: list[int], drawn: list[int]) -> str:
     """Return the text that `drawn` adds to `line`, spaces between the two included."""
+    # Decoded together, so that a space between the two is kept; a tokenizer may write the beginning
+    # differently then.
     before = tokenizer.decode(line)
     whole = tokenizer.decode([*line, *drawn])
     if whole.startswith(before):

@@ -201,6 +201,7 @@ class Model:
     def perplexity(self, sentence: str | bytes) -> float:
         """Return the perplexity per word of `sentence` and its end; infinity if it is too large for
         a float."""
+        # A float holds no more than 1e308, which a sentence of improbable words can exceed.
         words = len(split_words(_text(sentence))) + 1
         try:
             return 10.0 ** (-self.score(sentence) / words)
@@ -241,6 +242,7 @@ class Model:
         return f"<{type(self).__name__} from {os.path.basename(os.fsdecode(self.path))}>"
 
     def __reduce__(self) -> tuple[object, ...]:
+        # Another process opens the model again by its path, as with KenLM.
         if not self.path:
             raise UsageError(
                 "this model cannot be pickled",
