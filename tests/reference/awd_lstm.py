@@ -34,34 +34,29 @@ def awd_loss(weights, layers, inputs, targets, state, masks, alpha, beta):
         cells = [state[layer][row] for layer in range(layers)]
         before = None
         for word, target in zip(read, wanted, strict=True):
+            # Through the layers, whose recurrent weights are the dropped-out ones.
             x = vectors[word] * masks["words"][word] * masks["input"][row]
             for layer in range(layers):
                 if layer:
                     x = x * masks["between"][layer - 1][row]
                 name = f"body.layers.{layer}"
                 dropped = weights[f"{name}.weight_hh"] * masks["recurrent"][layer]
-                cells[layer] = lstm_step(
-                    x,
-                    *cells[layer],
-                    weights[f"{name}.weight_ih"],
-                    dropped,
-                    weights[f"{name}.bias_ih"],
-                )
-                x = cells[layer][0]
+                weight_ih, bias = weights[f"{name}.weight_ih"], weights[f"{name}.bias_ih"]
+                cells[layer] = lstm_step(x, *cells[layer], weight_ih, dropped, bias)
+                x, _ = cells[layer]
+
+            # TAR: how much the output changes, before dropout. AR: how large it is, after dropout.
             if before is not None:
                 changes.append((x - before) ** 2)
             before = x
             features = x * masks["output"][row]
             squares.append(features**2)
-            logits = (
-                torch.stack([sum_of(vector, features) for vector in vectors])
-                + weights["output.bias"]
-            )
+
+            # The softmax, tied to the word vectors.
+            products = torch.stack([sum_of(vector, features) for vector in vectors])
+            logits = products + weights["output.bias"]
             losses.append(torch.logsumexp(logits, 0) - logits[target])
         after.append(cells)
     penalty = alpha * torch.cat(squares).mean() + beta * torch.cat(changes).mean()
-    return (
-        sum(losses) / len(losses),
-        penalty,
-        [[row[layer] for row in after] for layer in range(layers)],
-    )
+    by_layer = [[row[layer] for row in after] for layer in range(layers)]
+    return sum(losses) / len(losses), penalty, by_layer

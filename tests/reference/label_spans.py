@@ -53,12 +53,14 @@ STRICT = {
 def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> Counted:
     right, found, there = Counter(), Counter(), Counter()
     last_gold, last_guess, in_correct = ("O", ""), ("O", ""), False
-    lines = [
-        pair
-        for both in zip(gold, predicted, strict=True)
-        for pair in [*zip(*both, strict=True), ("O", "O")]
-    ]
-    for line in lines:  # an "O" stands for the blank line after each sentence
+
+    # The lines of the file. An "O" represents the blank line after each sentence.
+    lines = []
+    for sentence in zip(gold, predicted, strict=True):
+        lines += [*zip(*sentence, strict=True), ("O", "O")]
+
+    for line in lines:
+        # A span is right if both sides end it at the same line, with the same type all along.
         correct, guess = map(parsed, line)
         ends = ended(last_gold, correct), ended(last_guess, guess)
         if in_correct:
@@ -67,6 +69,8 @@ def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> Counted:
                 right[last_gold[1]] += 1
             elif ends[0] != ends[1] or correct[1] != guess[1]:
                 in_correct = False
+
+        # It may be right if both sides start it at the same line, with the same type.
         starts = started(last_gold, correct), started(last_guess, guess)
         if all(starts) and correct[1] == guess[1]:
             in_correct = True

@@ -271,6 +271,7 @@ class JelinekMercer(Interpolated):
         for sentence in heldout:
             padded = (BEGIN, *sentence, END)
             for at in range(1, len(padded)):
+                # How much of the word's probability each order gives, the highest one first.
                 places, parts, remaining = [], [], 1.0
                 for n in range(min(self.order, at + 1), 0, -1):
                     context = padded[at - n + 1 : at]
@@ -280,6 +281,8 @@ class JelinekMercer(Interpolated):
                         places.append(place)
                         parts.append(remaining * self.weights[place] * found)
                         remaining *= 1 - self.weights[place]
+
+                # The word came to an order unless a higher one had drawn it.
                 probability = sum(parts) + remaining / self.size
                 for i, place in enumerate(places):
                     came[place] += 1 - sum(parts[:i]) / probability
@@ -294,13 +297,12 @@ class JelinekMercer(Interpolated):
         word fell into it."""
         n, bucket = self.place(context)
         known = sorted(each for order, each in self.weights if order == n)
-        below, above = (
-            [b for b in known if b <= bucket][-1:],
-            [b for b in known if b >= bucket][:1],
-        )
         if not known:
             return 0.5
-        low, high = (below or above)[0], (above or below)[0]
+
+        # The nearest buckets on either side, or the nearest one.
+        low = max((each for each in known if each <= bucket), default=known[0])
+        high = min((each for each in known if each >= bucket), default=known[-1])
         part = 0 if high == low else (bucket - low) / (high - low)
         return self.weights[n, low] * (1 - part) + self.weights[n, high] * part
 

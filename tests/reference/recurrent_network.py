@@ -24,26 +24,29 @@ def stack(settings, weights, x_TBE, state):
     state, after = list(state), []
     for number in range(settings.layers):
         layer = f"body.layers.{number}."
-        part = {
-            name.removeprefix(layer): value
-            for name, value in weights.items()
-            if name.startswith(layer)
-        }
+        part = {}
+        for name, value in weights.items():
+            if name.startswith(layer):
+                part[name.removeprefix(layer)] = value
+
+        # A quasi-recurrent layer reads all steps at once. The first one may look back at inputs of
+        # the window before.
         if settings.model == "qrnn":
-            c, before = (
-                state.pop(0)[0],
-                list(state.pop(0)) if number == 0 and settings.cell.convolution_words > 1 else [],
-            )
+            c, before = state.pop(0)[0], []
+            if number == 0 and settings.cell.convolution_words > 1:
+                before = list(state.pop(0))
             y, c, before = quasi_recurrent_layer(
                 x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.cell.pooling
             )
-            after += [c[None], *([np.stack(before)] if before else [])]
+            after.append(c[None])
+            if before:
+                after.append(np.stack(before))
             x_TBE = connect(settings, weights, number, x_TBE, y)
             continue
-        own = [
-            tensor[0]
-            for tensor in (state.pop(0) for _ in range(2 if settings.model == "lstm" else 1))
-        ]
+
+        # Any other goes step by step, from its own part of the state.
+        count = 2 if settings.model == "lstm" else 1
+        own = [state.pop(0)[0] for _ in range(count)]
         outputs = []
         for x in x_TBE:
             own = layer_step(settings, part, x, own)

@@ -23,11 +23,12 @@ def tensors():
 def as_theirs(ours):
     """Make a network of the tutorials with the weights of ours."""
     theirs = TextbookPairs(ours.settings, SOURCE.size, TARGET.size).double()
-    directions = [
-        ("", "layers" if not ours.settings.bidirectional else "onwards"),
-        ("_reverse", "backwards"),
-    ][: ours.settings.directions]
+    directions = [("", "layers")]
+    if ours.settings.bidirectional:
+        directions = [("", "onwards"), ("_reverse", "backwards")]
+
     with torch.no_grad():
+        # The encoder and the decoder.
         theirs.source_embedding.weight.copy_(ours.source_words.weight)
         theirs.target_embedding.weight.copy_(ours.target_words.weight)
         for ending, place in directions:
@@ -35,6 +36,8 @@ def as_theirs(ours):
                 copy_layer(layer, theirs.encoder, f"_l{number}{ending}")
         for layer, cell in zip(ours.decoder.body.layers, theirs.cells, strict=True):
             copy_layer(layer, cell, "")
+
+        # What connects the two, and the output.
         theirs.bridge.load_state_dict(ours.bridge.maps.state_dict())
         if ours.settings.attention:
             theirs.combination.load_state_dict(ours.decoder.combination.state_dict())

@@ -67,6 +67,7 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
     kept = set(range(len(p)))
 
     def fewest(order: list[int], share: float) -> set[int]:
+        """Return the fewest tokens, in this order, that have this share of the probability."""
         total, chosen, mass = sum(p[id] for id in kept), set(), 0.0
         for id in order:
             if mass / total >= share:
@@ -75,18 +76,19 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
             mass += p[id]
         return chosen
 
+    # One after the other; each renormalizes what the ones before have left.
     if settings.top_k:
         kept = set(sorted(kept, key=lambda id: -p[id])[: settings.top_k])
     if settings.top_p:
         kept = fewest(sorted(kept, key=lambda id: -p[id]), settings.top_p)
     if settings.min_p:
-        kept = {id for id in kept if p[id] >= settings.min_p * max(p[each] for each in kept)}
+        largest = max(p[id] for id in kept)
+        kept = {id for id in kept if p[id] >= settings.min_p * largest}
     if settings.typical_p:
         total = sum(p[id] for id in kept)
         entropy = -sum(p[id] / total * np.log(p[id] / total) for id in kept)
-        kept = fewest(
-            sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy)), settings.typical_p
-        )
+        typical_first = sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy))
+        kept = fewest(typical_first, settings.typical_p)
     return kept
 
 
