@@ -1,4 +1,4 @@
-"""The model card: README.md of a model folder, for whoever finds the model later."""
+"""The model card: README.md of a model folder, for people who find the model later."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,68 +16,52 @@ from rnnlm.models.registry import summary_table
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
-# what a run may take its first weights from, as its training is stored
+# Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
-MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
+MUCH = 0.2  # if more of a text's lines are in the training text, its metrics are not held out
 
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
-    """Write or replace the card of the model in `folder`.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write or replace the card of the model in `folder`."""
     with safe_files.writing(folder):
         card = text(folder.resolve().name, manifest, tokenizer)
         safe_files.replace_file(folder / "README.md", card.encode("utf-8", "backslashreplace"))
 
 
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     task = registry.task(manifest.task)
     what = task.what[0].upper() + task.what[1:]
-    lines = [
-        f"# {name}",
-        "",
-        f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
-        "",
-        *_numbers(manifest.evaluations),
-        "## How to use it",
-        "",
-        "```",
-        *commands(task.usage, name, manifest),
-        "```",
-        "",
-        "## Settings",
-        "",
-        "```toml",
-        *(f"{key} = {_toml(value)}" for key, value in settings_of(manifest).items()),
-        "```",
-        "",
-    ]
+    lines = [f"# {name}", ""]
+    lines += [f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
+
+    # A table without headers, and one of the metrics.
+    lines += ["| | |", "|---|---|"]
+    lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
+    lines += ["", *_numbers(manifest.evaluations)]
+
+    lines += ["## How to use it", "", "```", *commands(task.usage, name, manifest), "```", ""]
+    settings = [f"{key} = {_toml(value)}" for key, value in settings_of(manifest).items()]
+    lines += ["## Settings", "", "```toml", *settings, "```", ""]
     return "\n".join(map(visible, lines))
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """The settings a model was made with: of one that comes from elsewhere only its kind, order and
-    tokenizer are known. How the parts of a combination adapt is told with these."""
-    if "imported_from" not in manifest.training:
-        settings = {
-            name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS
-        }
-        # Models that were stored without a prior have the only one that there was.
-        if settings.get("smoothing") == "additive":
-            settings.setdefault("additive_prior", "lower-order")
-        return settings
-    return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
+    """Return the settings a model was made with. Of an imported one only its kind, order and
+    tokenizer are known. How the parts of a combination adapt is shown with these."""
+    if "imported_from" in manifest.training:
+        order = manifest.settings.get("order")
+        return {"model": manifest.model, "order": order, **manifest.tokenizer}
+    settings = dict(manifest.settings)
+    settings.pop(PART_ADAPTATIONS, None)
+    # Models that were stored without a prior have the only one that there was.
+    if settings.get("smoothing") == "additive":
+        settings.setdefault("additive_prior", "lower-order")
+    return settings
 
 
 def _is_reversed(manifest: Manifest) -> bool:
-    """Whether it is a language model that reads each line from its end."""
+    """Return whether it is a language model that reads each line from its end."""
     return bool(manifest.tokenizer.get("reversed"))
 
 
@@ -92,58 +76,51 @@ def commands(usage: Sequence[str], name: str, manifest: Manifest) -> Iterator[st
 def _origin(training: dict[str, Any]) -> str:
     if "mixed" in training:
         return "mixed with rnnlm"
-    return (
-        f"imported from `{training['imported_from']}`"
-        if "imported_from" in training
-        else "trained with rnnlm"
-    )
+    if "imported_from" in training:
+        return f"imported from `{training['imported_from']}`"
+    return "trained with rnnlm"
 
 
 def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
-    """What a model is made of and how, each with what it is called; what people and files call
-    things stands between backticks."""
+    """Yield (name, text) of what a model is made of and how. Names of people and files are between
+    backticks."""
+    # What it was made from: other models, or texts. Of an imported one nothing is known.
     training, task = manifest.training, registry.task(manifest.task)
     if "mixed" in training:
-        for number, (part, mixed) in enumerate(
-            zip(manifest.parts, training["mixed"], strict=True), start=1
-        ):
-            adaptation = f", {mixed['adaptation']}" if "adaptation" in mixed else ""
-            yield (
-                f"part {number}",
-                (
-                    f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint "
-                    f"`{part.fingerprint}`{adaptation}"
-                ),
-            )
+        parts = zip(manifest.parts, training["mixed"], strict=True)
+        for number, (part, mixed) in enumerate(parts, start=1):
+            text = f"`{mixed['model']}`, weight {mixed['weight']:.4f}"
+            text += f", fingerprint `{part.fingerprint}`"
+            if "adaptation" in mixed:
+                text += f", {mixed['adaptation']}"
+            yield f"part {number}", text
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        words, examples = (training.get(f"train_{each}", 0) for each in ("words", "sentences"))
-        text = f"{words:,} words, {examples:,} {task.examples}"
+        words, examples = training.get("train_words", 0), training.get("train_sentences", 0)
+        text = f"{listed(training.get('text', []))}; {words:,} words, {examples:,} {task.examples}"
         yield "recipe", training.get("recipe") or "-"
-        yield (
-            "training text",
-            f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`",
-        )
+        yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
         for name in STARTS:
             if name in training:
                 yield name.replace("_", " "), f"`{training[name]}`"
         if "contextual" in training:
             yield "language models beside", listed(training["contextual"])
         yield "validation", training.get("validation", "none")
-        if repeated := {
-            name: share
-            for name, share in training.get("lines_in_train", {}).items()
-            if share > MUCH
-        }:
-            yield (
-                "lines in the training text, too",
-                ", ".join(f"{name} {share:.0%}" for name, share in repeated.items()),
-            )
+        repeated = []
+        for name, share in training.get("lines_in_train", {}).items():
+            if share > MUCH:
+                repeated.append(f"{name} {share:.0%}")
+        if repeated:
+            yield "lines in the training text, too", ", ".join(repeated)
+
+    # What it reads and writes.
     yield from task.facts(tokenizer)
     for what, each in task.tokenizers(tokenizer).items():
         yield what, f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
     if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
+
+    # How it was made.
     if "ngrams" in training:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
@@ -158,7 +135,8 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(evaluations: "dict[str, Evaluation]") -> list[str]:
-    """The metrics of each text, and column of labels, in one table; then their signatures."""
+    """Return the metrics of each text, and column of labels, in one table; then their
+    signatures."""
     if not evaluations:
         return []
     table = summary_table(evaluations)
@@ -178,12 +156,13 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """The first five names, each between backticks, and how many more there are."""
+    """Return the first five names, each between backticks, and how many more there are."""
     shown = ", ".join(f"`{name}`" for name in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if len(names) > 5:
+        shown += f" and {len(names) - 5} more"
+    return shown
 
 
 def _toml(value: object) -> str:
-    return json.dumps(
-        "none" if value is None else value, ensure_ascii=False
-    )  # what JSON and TOML write alike: texts, numbers, truth values
+    # JSON and TOML write texts, numbers and truth values alike.
+    return json.dumps("none" if value is None else value, ensure_ascii=False)

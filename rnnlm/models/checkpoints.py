@@ -1,9 +1,9 @@
-"""What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
+"""Checkpoints that a training run is resumed from: the last few ones, in MODEL/training.
 
 A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name
 with .json, which holds the hash of the arrays; HASH is that of the facts. The arrays are written
-first, each file under a name of its own and put in place whole; then the oldest checkpoint is
-removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
+first, each file under a new name and put in place whole; then the oldest checkpoint is removed. So
+one is always whole; a damaged one is recognised by its hash, and the one before it is used.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class Run:
-    """Which run it is: it goes on with the same settings (but for those of its length and device),
-    text and tokenizer."""
+    """The identity of a run: it is resumed with the same settings (except those of its length and
+    device), text and tokenizer."""
 
     recipe: str | None
     settings: dict[str, Any]
@@ -51,12 +51,10 @@ class _Stored:
 
 
 def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
-    """Keep `state` beside the model in `folder`; so many of the last checkpoints stay. Those of
-    later steps go: they are of a branch that was given up.
-
-    Raises:
-        OutputError: it cannot be written; earlier ones are whole.
-    """
+    """Save `state` beside the model in `folder`, and keep so many of the last checkpoints. Those of
+    later steps are deleted: they are of a branch that was given up. If it cannot be written,
+    earlier ones stay whole."""
+    # The facts hold the hash of the arrays, and the names that of the facts.
     place = folder / FOLDER
     pieces = list(tensors.chunks(state.arrays))
     stored = _Stored(run, state.facts, safe_files.digest(pieces))
@@ -65,9 +63,11 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
     path = place / f"{step}-{_short(data)}.json"
     if place.is_symlink():
         raise is_a_link(folder)
+
+    # Remove what a save that was cut off has left, add the new one, and remove the oldest.
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        _remove(place, but=_checkpoints(folder))  # what a save that was cut off has left
+        _remove(place, but=_checkpoints(folder))
         replace_file(path.with_suffix(".safetensors"), pieces)
         replace_file(path, data)
         earlier = [each for each in _checkpoints(folder) if each.name < step]
@@ -75,7 +75,7 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Forget what an earlier run of `folder` would go on from; what a link leads to is not ours."""
+    """Delete the checkpoints of an earlier run of `folder`, but nothing that a link leads to."""
     place = folder / FOLDER
     if place.is_symlink():
         return
@@ -85,7 +85,7 @@ def remove(folder: Path) -> None:
 
 
 def is_a_link(folder: Path) -> OutputError:
-    """The error for a folder of checkpoints that lies elsewhere: a run would delete those of
+    """Return the error for a folder of checkpoints that is elsewhere: a run would delete those of
     another."""
     return OutputError(
         f"cannot write to {folder / FOLDER}",
@@ -95,45 +95,37 @@ def is_a_link(folder: Path) -> OutputError:
 
 
 def exists(folder: Path) -> bool:
-    """Whether `folder` holds what a run could go on from."""
+    """Return whether `folder` holds checkpoints."""
     return bool(_checkpoints(folder))
 
 
 def load_run(folder: Path) -> Run:
-    """Which run `folder` could go on with; :func:`load` reports what is damaged.
-
-    Raises:
-        UsageError: none. ModelError: what is there is damaged.
-    """
-    return next(_readable(folder))[1].run
+    """Return which run the checkpoints of `folder` are of. :func:`load` reports damaged ones."""
+    _, stored = next(_readable(folder))
+    return stored.run
 
 
 def load(folder: Path) -> TrainingState:
-    """What the run of `folder` goes on from: its newest checkpoint that is whole. A notice names
-    one that is not.
-
-    Raises:
-        UsageError: there is none. ModelError: all are damaged.
-    """
+    """Load the newest checkpoint of `folder` that is whole. A notice names one that is not."""
     for path, stored in _readable(folder, report=True):
-        arrays = path.with_suffix(".safetensors")
-        if safe_files.sha256(arrays) == stored.sha256:
+        file = path.with_suffix(".safetensors")
+        if safe_files.sha256(file) == stored.sha256:
+            mapped = tensors.mapped(file)
             return TrainingState(
-                stored.facts,
-                {name: np.array(array) for name, array in tensors.mapped(arrays).items()},
+                stored.facts, {name: np.array(array) for name, array in mapped.items()}
             )
-        _report_damaged(folder, f"{arrays.name} is missing or damaged")
+        _report_damaged(folder, f"{file.name} is missing or damaged")
     raise AssertionError("_readable ends with an error")
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """The files of facts, newest first."""
+    """Return the files of facts, newest first."""
     return sorted((folder / FOLDER).glob("state-*-*.json"), reverse=True)
 
 
 def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Stored]]:
-    """The files of facts that can be read, newest first; then an error. report: a notice names one
-    that cannot be read."""
+    """Yield the files of facts that can be read, newest first; then raise an error. report: a
+    notice names one that cannot be read."""
     paths = _checkpoints(folder)
     if not paths:
         why = (
@@ -159,7 +151,7 @@ def _report_damaged(folder: Path, why: str) -> None:
 
 
 def _read(path: Path) -> _Stored:
-    """Raises ModelError: it cannot be read, is damaged, or of another version."""
+    """Read a file of facts. Raise ModelError if it is damaged or of another version."""
     what = f"cannot resume from {path}"
     try:
         data = read_small(path)
@@ -179,22 +171,24 @@ def _read(path: Path) -> _Stored:
 
 
 def _short(data: bytes) -> str:
-    """What the name of a checkpoint has of the hash of its facts."""
+    """Return the part of the hash of a checkpoint's facts that is in its name."""
     return safe_files.digest([data])[:8]
 
 
 def _hint(folder: Path) -> str:
     if is_model(folder):
         return (
-            f"start a run of its own from the model's weights: --init-from {folder} "
+            f"start a new run from the model's weights: --init-from {folder} "
             f"--tokenizer-from {folder} -o ANOTHER"
         )
     return "leave --resume out"
 
 
 def _remove(place: Path, but: list[Path] | None = None) -> None:
-    """Take checkpoints away, facts first: arrays without them are no checkpoint."""
-    stay = {path.with_suffix(suffix) for path in but or [] for suffix in (".json", ".safetensors")}
+    """Delete checkpoints, facts first: arrays without them are no checkpoint."""
+    stay = set()
+    for path in but or []:
+        stay |= {path.with_suffix(".json"), path.with_suffix(".safetensors")}
     for suffix in (".json*", ".safetensors*"):
         for path in place.glob(f"state*{suffix}"):
             if path not in stay:

@@ -1,4 +1,4 @@
-"""What a model is, from its folder alone: all of it, or the lines that matter."""
+"""Describe a model from its folder alone: all that is known, or the lines that matter."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
-# told even where they are the defaults
+# Settings that are shown even if they are the defaults.
 _SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
 _UNTOLD = {
     "model",
@@ -31,13 +31,13 @@ _UNTOLD = {
     "resumable",
     "rank_timeout",
 }
-# what is told with the target's tokenizer
+# Settings that are shown with the target's tokenizer.
 _OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Kind, size, settings, tokenizer, training and numbers of the model called `name`, or of a
-    prepared text its counts; no weights are read.
+    """Return kind, size, settings, tokenizer, training and metrics of the model called `name`, or
+    of a prepared text its counts. No weights are read.
 
     Raises:
         ModelError: there is none, or its config.json or index.json is damaged.
@@ -50,8 +50,9 @@ def describe(name: str) -> dict[str, Any]:
 
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, codec, shapes = model_folder.content(folder, manifest)
-    tokenizer: Any = codec  # of a task with what the model writes
+    tokenizer: Any = codec  # of some tasks with labels, or with another tokenizer
     task = registry.task(kind.task)
+    sizes = {name: entry.bytes for name, entry in manifest.files.items()}
     return task.described(codec) | {
         "folder": str(folder),
         "model": manifest.model,
@@ -60,32 +61,28 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "hash": "unchecked" if kind.mapped else "checked when it is loaded",
         "format_version": manifest.format_version,
         "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
-        "bytes": sum(entry.bytes for entry in manifest.files.values()),
+        "bytes": sum(sizes.values()),
         "vocabulary_size": tokenizer.size,
         "tokenizer": f"{tokenizer.name}:{tokenizer.fingerprint}",
-        "parts": [dataclasses.asdict(part) for part in manifest.parts],
+        "parts": list(map(dataclasses.asdict, manifest.parts)),
         "step": manifest.step,
         "training": manifest.training,
         "results": manifest.results,
         "settings": card.settings_of(manifest),
-        "files": {name: entry.bytes for name, entry in manifest.files.items()},
+        "files": sizes,
     }
 
 
 def summary(name: str) -> list[tuple[str, str]]:
-    """The lines of :func:`describe` that matter, 20 at most, each as what it is about and its text:
-    kind, size, texts, tokenizer, settings that are not the defaults, figures with their signatures,
-    and how to use it.
-
-    Raises:
-        ModelError: there is none, or its config.json or index.json is damaged.
-    """
+    """Return the lines of :func:`describe` that matter, 20 at most, as (name, text): kind, size,
+    texts, tokenizer, settings that are not the defaults, metrics with their signatures, and how to
+    use it."""
     try:
         if is_prepared(name):
             return list(_prepared_text(name, prepared_text.describe(Path(name))))
         return list(_model(name, loading.find(name)))
     except (AttributeError, KeyError, TypeError, ValueError):
-        # what a run or a tool wrote there is of another form
+        # A run or a tool has written something of another form there.
         raise ModelError(
             f"what {name} says of itself is damaged",
             hint=f"rnnlm info {name} --all shows it as it is",
@@ -93,19 +90,17 @@ def summary(name: str) -> list[tuple[str, str]]:
 
 
 def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
+    # What and where it is.
     manifest = model_folder.read_manifest(folder)
     about = _described(folder, manifest)
     called = "demo" if folder == loading.SHIPPED == loading.find("demo") else shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
-    yield (
-        "size",
-        (
-            f"{about['parameters']:,} parameters, {_size(about['bytes'])} in "
-            f"{len(manifest.files)} files"
-        ),
-    )
+    on_disk = f"{_size(about['bytes'])} in {len(manifest.files)} files"
+    yield "size", f"{about['parameters']:,} parameters, {on_disk}"
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
+
+    # How it was made, how good it is, and what to do with it.
     yield from _origin(folder, manifest)
     yield from _run(manifest)
     yield from _settings(manifest)
@@ -120,92 +115,95 @@ def _size(count: int) -> str:
 
 
 def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
-    """What the model card says of texts, parts and tokenizer; of a combination of many parts the
-    first ones."""
-    if source := manifest.training.get("imported_from"):
+    """Yield the facts of the model card about texts, parts and tokenizer; of a combination of many
+    parts the first ones."""
+    source = manifest.training.get("imported_from")
+    if source:
         yield "imported from", source
     codec = model_folder.content(folder, manifest)[1]
     told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
+
+    # The settings of tokenizers that are not the defaults.
     for what, tokenizer in registry.task(manifest.task).tokenizers(codec).items():
-        changed = _changed(
-            tokenizer.to_settings() if what.startswith("target") else manifest.tokenizer,
-            TokenizerSettings,
-        )
-        told[what] = ", ".join(
-            [
-                told[what],
-                *(f"target_{each}" if what.startswith("target") else each for each in changed),
-            ]
-        )
+        if what.startswith("target"):
+            of_target = _changed(tokenizer.to_settings(), TokenizerSettings)
+            changed = [f"target_{each}" for each in of_target]
+        else:
+            changed = _changed(manifest.tokenizer, TokenizerSettings)
+        told[what] = ", ".join([told[what], *changed])
+
     parts = [what for what in told if what.startswith("part ")]
     untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
-    yield from (
-        (what, value) for what, value in told.items() if what not in untold and value != "-"
-    )
+    for what, value in told.items():
+        if what not in untold and value != "-":
+            yield what, value
     if len(parts) > MOST_PARTS:
         yield "more parts", f"{len(parts) - MOST_PARTS:,}"
 
 
 def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
-    """Of a network how far it was trained; how long it took."""
+    """Yield how far a network was trained, and how long it took."""
     training = manifest.training
     seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
-    if manifest.kind.trains_in_steps:
-        of = (
-            f"of {training['steps']:,}, ended: {training['stopped']}"
-            if "stopped" in training
-            else "so far: its run has not ended"
-        )
-        # What its weights were before this run took time, too, which is not known here.
-        before = [training[name] for name in card.STARTS if name in training]
-        if seconds and before:
-            seconds += f" after the training of {' and '.join(before)}"
-        yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
-    elif seconds:
-        yield "took", seconds
+    if not manifest.kind.trains_in_steps:
+        if seconds:
+            yield "took", seconds
+        return
+    of = "so far: its run has not ended"
+    if "stopped" in training:
+        of = f"of {training['steps']:,}, ended: {training['stopped']}"
+    # The models that it started from took time, too, which is not known here.
+    before = [training[name] for name in card.STARTS if name in training]
+    if seconds and before:
+        seconds += f" after the training of {' and '.join(before)}"
+    yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
 
 
 def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
-    """Those of the model, then those of its training."""
+    """Yield the settings of the model, then those of its training."""
     kind = registry.kind_of(manifest.model, manifest.task)
     own = kind.model_settings()
     others = kind.settings_classes()[len(own) :]
     of_texts = registry.task(kind.task).told_text_settings
+    stored = card.settings_of(manifest)
     for what, classes in (("settings", own), ("trained with", [*others, *of_texts])):
-        if told := [
-            each
-            for each in _changed(card.settings_of(manifest), *classes)
-            if not each.startswith(_OF_TARGET)
-        ]:
+        changed = _changed(stored, *classes)
+        told = [each for each in changed if not each.startswith(_OF_TARGET)]
+        if told:
             yield what, " ".join(told)
 
 
 def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
-    """The settings of these classes with another value than the default, and all sizes, as --set
-    takes them."""
+    """Return the settings of these classes with another value than the default, and all sizes, as
+    --set takes them."""
     defaults = resolve(classes, []).values
-    told = {
-        name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD
-    }
-    shown = {
-        name: value
-        for name, value in told.items()
-        if value != defaults[name] or (name in _SIZES and value is not None)
-    }
-    return [f"{name}={as_text(value)}" for name, value in shown.items()]
+    shown = []
+    for name, value in stored.items():
+        if name not in defaults or name in _UNTOLD:
+            continue
+        is_size = name in _SIZES and value is not None
+        if is_size or value != defaults[name]:
+            shown.append(f"{name}={as_text(value)}")
+    return shown
 
 
 def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
     for text, its in list(evaluations.items())[-MOST_RESULTS:]:
         for column in its.column_names:
-            of_column = f"{column}: " if len(its.column_names) > 1 else ""
-            told = of_column + its.line(column)
-            yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
+            told = its.line(column)
+            if len(its.column_names) > 1:
+                told = f"{column}: {told}"
+            # Other texts are those of `rnnlm eval`, which may have any name.
+            if text in ("valid", "test"):
+                yield text, told
+            else:
+                yield "result", f"{text}: {told}"
             yield "signature", its.main_of(column).signature
 
 
 def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of a text as token ids, which is no model."""
+    """Yield the lines of a prepared text, which is no model."""
+    # What it holds.
     counts, sample = about["counts"], about["vocabulary of"]
     yield "prepared text", about["prepared text"]
     yield "folder", about["folder"]
@@ -214,12 +212,13 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     yield "tokenizer", ", ".join([tokenizer, *_changed(about["settings"], TokenizerSettings)])
     if sample:
         yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
-    yield (
-        "counts",
-        ", ".join(f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")),
-    )
+    sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]
+    yield "counts", ", ".join(sizes)
     yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
-    if settings := _changed(about["settings"], TextSettings):
+
+    # How it is read and used.
+    settings = _changed(about["settings"], TextSettings)
+    if settings:
         yield "read with", " ".join(settings)
     yield "hash", f"{about['lines_hash']}, of its lines"
     yield "files", f"{about['shards']:,}, {_size(about['file_bytes'])}"

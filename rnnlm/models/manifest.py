@@ -29,23 +29,22 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 HINT = (
-    "bring the file back from a copy, or make the model anew; rnnlm doctor names all that "
-    "is damaged"
+    "restore the file from a copy, or make the model again; rnnlm doctor names all that is damaged"
 )
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
 )
-# how training runs end that have come to their end
+# How training runs end that have come to their end.
 ENDED = ("budget", "early", "complete")
-# what is kept beside a model for adapting it
+# What is kept beside a model for adapting it.
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")
 
 
 @dataclass(frozen=True)
 class PartEntry:
-    """A model that a combination is made of. path: its folder, relative to the combination's own
-    folder where that is possible."""
+    """A model that a combination is made of. path: its folder, relative to the combination's folder
+    where that is possible."""
 
     path: str
     fingerprint: str
@@ -65,19 +64,19 @@ class Manifest:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: list[PartEntry] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
-    settings_sha256: str = ""  # of what `seal` is about; models of before have none
+    settings_sha256: str = ""  # the `seal` when it was saved; models of earlier versions have none
 
     @property
     def seal(self) -> str:
-        """The SHA-256 of what shapes the model's numbers beside its files: kind, settings (such as
-        `activation`) and the rules of the tokenizer (such as `lowercase`)."""
-        shaping = [self.model, self.family, self.settings, self.tokenizer]
-        return hashlib.sha256(
-            json.dumps(msgspec.to_builtins(shaping), sort_keys=True).encode()
-        ).hexdigest()
+        """The SHA-256 of what determines the model's numbers beside its files: kind, settings (such
+        as `activation`) and the rules of the tokenizer (such as `lowercase`)."""
+        determining = [self.model, self.family, self.settings, self.tokenizer]
+        text = json.dumps(msgspec.to_builtins(determining), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def sealed(self) -> "Manifest":
-        """The same with its settings sealed, so that a change of them in config.json is noticed."""
+        """Return the manifest with its settings sealed, so that a change of them in config.json is
+        noticed."""
         return dataclasses.replace(self, settings_sha256=self.seal)
 
     @property
@@ -87,20 +86,13 @@ class Manifest:
 
     @property
     def kind(self) -> Kind:
-        """What the registry says of models like it.
-
-        Raises:
-            SettingsError: it has no such kind.
-        """
+        """The kind of the model, as the registry has it."""
         return kind_of(self.model, self.task)
 
     @property
     def evaluations(self) -> "dict[str, Evaluation]":
-        """What was measured of the model, by the names of texts.
-
-        Raises:
-            KeyError, TypeError, AttributeError: the results are of another form.
-        """
+        """What was measured of the model, by the names of texts. Results of another form raise
+        KeyError, TypeError or AttributeError."""
         return task(self.task).evaluations(self.results)
 
     @property
@@ -118,26 +110,20 @@ class Manifest:
         rewrites, and over its direction; of a combination also over its settings and parts,
         wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        hashed += [
-            f"{name}={value}"
-            for name in ("normalise", "remove_punctuation", "reversed")
-            if (value := self.tokenizer.get(name))
-        ]
+        for name in ("normalise", "remove_punctuation", "reversed"):
+            value = self.tokenizer.get(name)
+            if value:
+                hashed.append(f"{name}={value}")
         if self.parts:
-            hashed += [
-                json.dumps(self.settings, sort_keys=True),
-                *(f"part:{part.fingerprint}" for part in self.parts),
-            ]
-        return hashlib.sha256("\n".join(hashed).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+            hashed.append(json.dumps(self.settings, sort_keys=True))
+            hashed += [f"part:{part.fingerprint}" for part in self.parts]
+        text = "\n".join(hashed).encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()[:12]
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """config.json of a model folder, checked.
-
-    Raises:
-        ModelError: there is none, it is damaged, of a newer format, or names files outside the
-            folder.
-    """
+    """Read config.json of a model folder, and check it."""
+    # A folder of models is often named instead of one of them.
     path = folder / CONFIG
     if not folder.exists():
         raise ModelError(f"no model at {folder}", "there is no such folder")
@@ -145,12 +131,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
         inner = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
-        hint = (
-            f"name one of the models in it: {', '.join(inner[:3])}{', ...' if inner[3:] else ''}"
-            if inner
-            else ""
-        )
+        hint = ""
+        if inner:
+            more = ", ..." if inner[3:] else ""
+            hint = f"name one of the models in it: {', '.join(inner[:3])}{more}"
         raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}", hint)
+
+    # Nothing outside the folder is read.
     damaged = f"the model at {folder} is damaged"
     manifest = read_json(
         path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION)
@@ -160,48 +147,40 @@ def read_manifest(folder: Path) -> Manifest:
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
     if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
+
+    # The seal is over the settings as they were stored, before old names become today's.
     today = dataclasses.replace(manifest, settings=renamed(manifest.settings))
     if not manifest.settings_sha256:
         return today
     try:
         is_whole = manifest.settings_sha256 == manifest.seal
-    except RecursionError as error:  # a nest that could just be read
+    except RecursionError as error:  # settings nested just not too deep to be read
         raise ModelError(damaged, f"{CONFIG}: {error}") from None
     if not is_whole:
         raise ModelError(
             damaged,
             f"{CONFIG}: a setting was changed after the model was saved",
-            "undo the change, or make the model anew with the setting that you want",
+            "undo the change, or make the model again with the setting that you want",
         )
     return today.sealed()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace config.json, at once: from here on the folder holds this model.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace config.json, at once: from here on the folder holds this model."""
     data = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    # a file's name may be no UTF-8
+    # A file's name may be no UTF-8.
     replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Files that cannot be read or whose SHA-256 is not the one recorded."""
-    return [
-        name
-        for name, entry in manifest.files.items()
-        if writing.sha256(folder / name) != entry.sha256
-    ]
+    """Return the files that cannot be read or whose SHA-256 is not the one recorded."""
+    files = manifest.files
+    return [name for name in files if writing.sha256(folder / name) != files[name].sha256]
 
 
 def check_hash(path: Path, entry: FileEntry, sha256: str) -> None:
-    """Whether a file of a model, which has the hash `sha256`, is the one that was written.
-
-    Raises:
-        ModelError: it is not.
-    """
+    """Raise ModelError unless a file of a model, which has the hash `sha256`, is the one that was
+    written."""
     if sha256 != entry.sha256:
         raise ModelError(f"{path.name} has changed", "its SHA-256 is not the one recorded", HINT)
 
@@ -217,15 +196,13 @@ def is_model(folder: Path) -> bool:
 #
 # A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copied model is
 # never changed: where the name is taken by another model, the fingerprint is added to it, so that
-# what was there works until config.json names the new ones.
+# the old copies work until config.json names the new ones.
 
 COPY = re.compile(r"part-\d+(-[0-9a-f]{12})?")
 CARD = "README.md"
-PART_ADAPTATIONS = (
-    # a setting of a combination: one entry for each part, null where it does not adapt; absent
-    # where none does
-    "adaptations"
-)
+# A setting of a combination: one entry for each part, null where it does not adapt; absent where
+# none does.
+PART_ADAPTATIONS = "adaptations"
 PIECE = 1 << 24  # bytes copied at a time
 
 
@@ -241,34 +218,27 @@ class ModelArrays:
 
 
 def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
-    """The parts of the combination in `folder`, left where they are.
-
-    Raises:
-        ModelError: one is no model. UsageError: `folder` is one of them, or of the models that they
-            are made of.
-    """
+    """Return the parts of the combination in `folder`, left where they are."""
     for source in sources:
         if folder.resolve() in _all_folders(source):
             what = f"the mixture cannot replace {folder}, which it would be made of"
             raise UsageError(
                 what, hint="choose another folder with -o, or copy its parts with --bundle"
             )
-    return [
-        PartEntry(_path_from(folder, source), read_manifest(source).fingerprint)
-        for source in sources
-    ]
+    entries = []
+    for source in sources:
+        fingerprint = read_manifest(source).fingerprint
+        entries.append(PartEntry(_path_from(folder, source), fingerprint))
+    return entries
 
 
 def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
-    """The parts of the combination in `folder`, copied there, with all that they are made of.
-
-    Raises:
-        ModelError: one is no model, or damaged. OSError: a copy cannot be written.
-    """
+    """Copy the parts of the combination in `folder` there, with all that they are made of."""
     entries = []
     for number, source in enumerate(sources, start=1):
         manifest = read_manifest(source)
-        if damaged := damaged_files(source, manifest):
+        damaged = damaged_files(source, manifest)
+        if damaged:
             raise ModelError(
                 f"the model at {source} is damaged",
                 f"{damaged[0]} is missing or has changed",
@@ -285,11 +255,8 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
 
 
 def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
-    """Where the parts of the combination in `folder` lie, each being the model that was put in.
-
-    Raises:
-        ModelError: one is missing, or is another model now.
-    """
+    """Return the folders of the parts of the combination in `folder`, each of which has to be the
+    model that was put in."""
     return [_checked(folder, number, part) for number, part in enumerate(manifest.parts, start=1)]
 
 
@@ -313,38 +280,39 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a folder's entry of that name is something we write before config.json is there."""
+    """Return whether a folder's entry of that name is something we write before config.json is
+    there."""
     return is_data(name) or bool(COPY.fullmatch(name)) or name != whole_name(name) == CONFIG
 
 
 def is_data(name: str) -> bool:
-    """Whether a folder's entry of that name holds a model's arrays, tokenizer or labels, or is
-    about to."""
+    """Return whether a folder's entry of that name holds a model's arrays, tokenizer or labels, or
+    was to hold them when it is finished."""
     return bool(DATA.fullmatch(whole_name(name)))
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a folder's entry of that name was to become a file of a model, or one kept beside
-    it."""
+    """Return whether a folder's entry of that name was to become a file of a model, or one kept
+    beside it."""
     whole = whole_name(name)
     is_beside = whole in (CONFIG, CARD) or bool(COMPANION.fullmatch(whole))
     return whole != name and (is_beside or is_data(name))
 
 
 def remove_unnamed(folder: Path) -> None:
-    """Delete the copies of parts in `folder` that config.json, as it stands now, does not name; a
-    user's own files stay."""
+    """Delete the copies of parts in `folder` that config.json does not name now; a user's files
+    stay."""
     try:
-        named = {part.path for part in read_manifest(folder).parts} if is_model(folder) else set()
-        names = {
-            entry.name
-            for entry in folder.iterdir()
-            if COPY.fullmatch(entry.name) and not entry.is_symlink()
-        }  # what a link leads to is not ours
-    except (ModelError, OSError):  # one that we cannot read: better leave all
-        return
-    for name in names - named:
-        _remove(folder / name)
+        named = set()
+        if is_model(folder):
+            named = {part.path for part in read_manifest(folder).parts}
+        entries = list(folder.iterdir())
+    except (ModelError, OSError):
+        return  # leave all: what belongs to the model is not known
+    for entry in entries:
+        # The model that a link leads to is not ours.
+        if COPY.fullmatch(entry.name) and not entry.is_symlink() and entry.name not in named:
+            _remove(entry)
 
 
 def _path_from(folder: Path, source: Path) -> str:
@@ -355,14 +323,15 @@ def _path_from(folder: Path, source: Path) -> str:
 
 
 def _all_folders(folder: Path) -> set[Path]:
-    """`folder`, and those of all the models that it is made of."""
-    nested = (_all_folders(part) for part in part_folders(folder, read_manifest(folder)))
-    return {folder.resolve()}.union(*nested)
+    """Return `folder`, and those of all the models that it is made of."""
+    found = {folder.resolve()}
+    for part in part_folders(folder, read_manifest(folder)):
+        found |= _all_folders(part)
+    return found
 
 
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
-    """Whether `folder` holds the model of that manifest, whole, with nothing that lies
-    elsewhere."""
+    """Return whether `folder` holds the model of that manifest, whole, with all its parts."""
     if folder.is_symlink():
         return False
     with contextlib.suppress(ModelError):
@@ -375,7 +344,7 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
 
 
 def _copy(source: Path, target: Path, manifest: Manifest) -> None:
-    """A copy of the model; its config.json comes last."""
+    """Copy the model; its config.json comes last."""
     if target.is_symlink():
         why = "it is a link, and nothing is written through it"
         raise OutputError(f"cannot write to {target}", why, "remove the link")
@@ -401,7 +370,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Delete what `_copy` may have written into `folder`, and it itself when nothing else is
+    """Delete what `_copy` may have written into `folder`, and the folder if nothing else is
     there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):

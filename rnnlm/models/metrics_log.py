@@ -11,13 +11,14 @@ from rnnlm.events import Event, Step, Validated
 from rnnlm.files.writing import open_appending
 
 METRICS = "metrics.jsonl"
-# a Step is noted after so long, or after this share of the budget: a short run has points, too
+# A Step is noted after so long, or after this share of the budget: a short run has points, too.
 STEP_LOG_SECONDS, STEP_LOG_SHARE = 10.0, 1 / 40
 
 
 class MetricsLog:
     """Events as JSON lines, held back until the folder has a model of this run, or the run ends
-    without one; a Step now and then only, with the largest gradient norm since the one before.
+    without one. A Step is noted only now and then, with the largest gradient norm since the one
+    before.
 
     position: bytes of the file that are of this run. is_open: whether lines go to the file. Those
     that cannot be written are held back, and tried again with the next one.
@@ -34,7 +35,7 @@ class MetricsLog:
     def add(self, event: Event) -> None:
         """Note `event`."""
         if isinstance(event, Step):
-            # NaN, which RolledBack reports, is never larger
+            # NaN, which RolledBack reports, is never larger.
             self.largest_norm = max(self.largest_norm, event.gradient_norm_max)
             is_soon = event.seconds - self.last_step < STEP_LOG_SECONDS
             if is_soon and event.progress - self.last_progress < STEP_LOG_SHARE - 1e-9:
@@ -50,25 +51,24 @@ class MetricsLog:
     def go_on(
         self, position: int | None = None, step: float = math.inf, validated: float = math.inf
     ) -> None:
-        """From now on lines go to the file of a run that goes on after `step`, and remembers
-        validations up to that of step `validated`.
+        """Write to the file of a run that is resumed after `step`, and remembers validations up to
+        that of step `validated`.
 
-        What comes again is removed from the file: later steps, behind the `position` that it had
-        then (None: at its end); a later validation of that very step; a line cut short.
+        What will come again is removed from the file: later steps, behind the `position` that it
+        had then (None: at its end); a later validation of that very step; a line cut short.
         """
-        self.position, kept, start = 0, [], 0
+        self.position = 0
+        kept, start = [], 0
         with contextlib.suppress(OSError), open(self.path, "rb") as stream:
             for line in stream:
                 kind, at = _kind_and_step(line)
                 is_later = at > step and position is not None and start >= position
+                is_again = kind == "validated" and at == step > validated
                 start += len(line)
-                if (
-                    is_later
-                    or (kind == "validated" and at == step > validated)
-                    or not line.endswith(b"\n")
-                ):
+                if is_later or is_again or not line.endswith(b"\n"):
                     continue
-                if self.position + len(line) == start:  # all up to here stays where it is
+                # Lines before the first removed one stay where they are; later ones move up.
+                if self.position + len(line) == start:
                     self.position = start
                 else:
                     kept.append(line)
@@ -81,17 +81,18 @@ class MetricsLog:
         return [event.get("event") for event in read_events(self.path.parent)[-1:]] == ["finished"]
 
     def write_to_folder(self) -> None:
-        """From now on lines go to the file."""
+        """Write pending lines to the file, and all later ones."""
         if not self.is_open:
             self.is_open = True
-            if self.path.is_symlink():  # what it leads to is not ours
+            # The file that a link leads to is not ours.
+            if self.path.is_symlink():
                 with contextlib.suppress(OSError):
                     self.path.unlink()
             self.write()
 
     def write(self) -> bool:
-        """Append what is pending, behind what was written before and nothing else; whether that
-        could be done."""
+        """Append what is pending, directly behind what was written before. Return whether that was
+        possible."""
         data = b"".join(self.pending)
         try:
             with open_appending(self.path) as stream:
@@ -107,8 +108,8 @@ class MetricsLog:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events in the file of `folder`, oldest first; none where there is no file. A line cut
-    short, as by a kill, is left out."""
+    """Return the events in the file of `folder`, oldest first; none where there is no file. A line
+    cut short, as by a kill, is left out."""
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -116,27 +117,30 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     events = []
     for line in lines:
         try:
-            events.append(json.loads(line))
+            event = json.loads(line)
         except (ValueError, RecursionError):
             continue
-    return [event for event in events if isinstance(event, dict)]
+        if isinstance(event, dict):
+            events.append(event)
+    return events
 
 
 def fitted(folder: Path) -> dict[str, Any]:
-    """The last event in the file of `folder` that tells how the training ended; empty where there
-    is none."""
-    return next(
-        (event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {}
-    )
+    """Return the last event in the file of `folder` that says how the training ended; empty where
+    there is none."""
+    for event in reversed(read_events(folder)):
+        if event.get("event") == "fitted":
+            return event
+    return {}
 
 
 def is_of_a_run(folder: Path) -> bool:
-    """Whether `folder` has such a file, and a training run wrote it."""
+    """Return whether `folder` has such a file, and a training run wrote it."""
     return [event.get("event") for event in read_events(folder)[:1]] == ["started"]
 
 
 def _kind_and_step(line: bytes) -> tuple[str, float]:
-    """(kind, step) of the event in a line; of step infinity where it is damaged."""
+    """Return (kind, step) of the event in a line; of step infinity if it is damaged."""
     try:
         event = json.loads(line)
         return str(event.get("event")), float(event.get("steps", event.get("step", 0)))
@@ -145,15 +149,15 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 
 def _plain(event: Event) -> dict[str, Any]:
-    """The fields JSON can hold: no model, no state of training; it has no infinity either, so such
-    values become null."""
+    """Return the fields that JSON can hold: no model, no state of training."""
     found = event.record() if isinstance(event, Validated) else vars(event)
-    fields = {
-        name: value
-        for name, value in found.items()
-        if name != "state" and (name != "model" or isinstance(value, str))
-    }
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in fields.items()
-    }
+    fields = {}
+    for name, value in found.items():
+        # An event of a network has a model in memory, others its kind.
+        if name == "state" or (name == "model" and not isinstance(value, str)):
+            continue
+        # JSON has no infinity and no NaN.
+        if isinstance(value, float) and not math.isfinite(value):
+            value = None
+        fields[name] = value
+    return fields

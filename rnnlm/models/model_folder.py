@@ -2,9 +2,9 @@
 running any code.
 
 Files are written under new names and fsynced, then config.json is replaced atomically, then old
-files go. config.json names each file that belongs to the model with its length and SHA-256;
-everything else in the folder is a companion. Before there is a config.json, unfinished.json names
-the files, so that what a killed writer has left is known as such.
+files are deleted. config.json names each file that belongs to the model with its length and
+SHA-256; everything else in the folder is a companion. Before there is a config.json,
+unfinished.json names the files, so that the leftovers of a killed writer are recognised.
 """
 
 import contextlib
@@ -44,31 +44,42 @@ from rnnlm.models.metrics_log import METRICS, is_of_a_run
 from rnnlm.text import tokenizers
 
 __all__ = [
-    "Manifest", "check_output", "content", "damaged_files", "is_model", "load",
-    "load_tokenizer", "owned", "read_manifest", "save", "save_results",
-]  # fmt: skip
+    "Manifest",
+    "check_output",
+    "content",
+    "damaged_files",
+    "is_model",
+    "load",
+    "load_tokenizer",
+    "owned",
+    "read_manifest",
+    "save",
+    "save_results",
+]
 
 UNFINISHED_FILES = "unfinished.json"
 DEEPEST = 16  # models made of models made of models ...
 
 
 def save(
-    folder: Path, model: LanguageModel | model_parts.ModelArrays, name: str,
-    settings: Mapping[str, Any], step: int, training: dict[str, Any],
-    parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None,
+    folder: Path,
+    model: LanguageModel | model_parts.ModelArrays,
+    name: str,
+    settings: Mapping[str, Any],
+    step: int,
+    training: dict[str, Any],
+    parts: Sequence[Path] = (),
+    bundle: bool = False,
+    bits: int | None = None,
     goes_on: bool = False,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is
-    there.
+    there. If it cannot be written, that one stays whole.
 
-    parts: the folders of the models that a combination is made of. bundle: they are copied into
-    `folder`, else referred to. bits: 16 or 8, of a weight in compact form; None: as it is. goes_on:
-    the model there is of the same training run; else what was kept for it is forgotten: where its
-    run could go on, how it adapts itself.
-
-    Raises:
-        OutputError: it cannot be written; what was there before is whole. ModelError: a part is
-            damaged. UsageError: it would replace one of its parts.
+    parts: the folders of the models that a combination is made of. bundle: copy them into `folder`,
+    else refer to them. bits: 16 or 8, of a weight in compact form; None: as it is. goes_on: the
+    model there is of the same training run; else what was kept for it is deleted: its checkpoints,
+    and how it adapts itself.
     """
     files: dict[str, FileEntry] = {}
     family = registry.kind_of(name, settings.get("task", registry.LANGUAGE_MODEL)).family
@@ -77,9 +88,10 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         before = _files_of(folder)
         try:
+            # All files first, then config.json, which makes them the model.
             for role, path, pieces in _contents(folder, model, step, bits):
                 _write(role, path, pieces, files, before)
-            entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
+            enter_parts = model_parts.bundled if bundle else model_parts.referenced
             manifest = Manifest(
                 name,
                 family,
@@ -88,7 +100,7 @@ def save(
                 files,
                 step,
                 training,
-                parts=entries,
+                parts=enter_parts(folder, parts),
             ).sealed()
             write_manifest(folder, manifest)
         except BaseException:
@@ -97,13 +109,13 @@ def save(
                 if is_new:
                     folder.rmdir()
             raise
-        # What the model before had, and what writers that were killed have left.
+
+        # Delete the files of the model before, and those of writers that were killed.
         listed = {UNFINISHED_FILES, *before}
-        left = [
-            name
-            for name in os.listdir(folder)
-            if model_parts.is_data(name) or safe_files.whole_name(name) in listed
-        ]
+        left = []
+        for file in os.listdir(folder):
+            if model_parts.is_data(file) or safe_files.whole_name(file) in listed:
+                left.append(file)
         _remove_unnamed(folder, left)
         _remove_unfinished(folder)
         if not goes_on:
@@ -115,8 +127,10 @@ def save(
 def _contents(
     folder: Path, model: LanguageModel | model_parts.ModelArrays, step: int, bits: int | None
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
-    """(role, wanted path, content in pieces) of the files of a model, weights first."""
-    arrays = compacted(model.to_arrays(), bits) if bits else model.to_arrays()
+    """Yield (role, wanted path, content in pieces) of the files of a model, weights first."""
+    arrays = model.to_arrays()
+    if bits:
+        arrays = compacted(arrays, bits)
     yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensors.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
@@ -133,8 +147,9 @@ def _write(
 
     before: files that were there, which stay listed until there is a config.json.
     """
+    # Another file of that name stays until config.json is replaced. A link is replaced: the file
+    # that it leads to is not ours.
     digest = safe_files.digest(_in_passing(pieces))
-    # a link in its place is replaced: what it leads to is not ours
     found = None if path.is_symlink() else safe_files.sha256(path)
     if found != digest and path.exists() and not path.is_symlink():
         path = path.with_stem(f"{path.stem}-{digest[:8]}")
@@ -161,7 +176,7 @@ def save_results(
 ) -> Manifest:
     """Enter the evaluation `results` of a model, and facts of its training, in its manifest.
 
-    The caller owns the folder: what writers that were killed have left in it is deleted.
+    The caller owns the folder: leftovers of writers that were killed are deleted.
     """
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
@@ -173,15 +188,11 @@ def save_results(
 def load(
     folder: Path, device: str | Device = "auto", depth: int = 0
 ) -> tuple[LanguageModel, Manifest]:
-    """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and
-    shapes are checked, and the hashes of all files but weights that stay mapped; nothing is
-    allocated beyond what the settings imply. depth: of how many models this one is a part of a
-    part.
-
-    Raises:
-        ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device
-            is not here.
+    """Load the model in `folder`, on `device`, with the models it is made of. Names, lengths, types
+    and shapes are checked, and the hashes of all files except weights that stay mapped; nothing is
+    allocated beyond what the settings imply. depth: how many models this one is nested in.
     """
+    # A model that was replaced while it was read is not damaged: read again.
     manifest = read_manifest(folder)
     try:
         kind, tokenizer, shapes = content(folder, manifest)
@@ -191,18 +202,19 @@ def load(
     except ModelError:
         if read_manifest(folder) == manifest:
             raise
-        return load(folder, device, depth)  # the model was replaced while we read
+        return load(folder, device, depth)
+
+    # A SettingsError is passed on: a wrong device is not the folder's fault.
     try:
         made_of = {"parts": parts} if parts and kind.takes_parts else {}
         model = kind.from_arrays(
             manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
-        model.is_weights_only = not manifest.settings_sha256 or any(
-            answers_of(part).is_weights_only for part in parts
-        )
+        unsealed = [part for part in parts if answers_of(part).is_weights_only]
+        model.is_weights_only = not manifest.settings_sha256 or bool(unsealed)
         return model, manifest
-    except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
+    except ModelError as error:
         with _naming(folder):
             raise error
 
@@ -219,12 +231,8 @@ def _load_parts(
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
-    """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are
-    read.
-
-    Raises:
-        ModelError: its settings are not valid, or its files are missing or damaged.
-    """
+    """Return kind, tokenizer and the arrays' types and shapes of the model in `folder`. No weights
+    are read."""
     with _naming(folder):
         kind = registry.kind_of(manifest.model, manifest.task)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
@@ -236,28 +244,22 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
         tokenizer = tokenizers.load(manifest.tokenizer, files)
         tokenizer = registry.task(kind.task).codec(tokenizer, files)
         shapes = kind.array_shapes(manifest.settings, tokenizer)
-        if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(
-                manifest.settings,
-                tokenizer,
-                tensors.shapes(next(iter(_files(folder, manifest, "weights")))),
-            )
+        # The shapes of some kinds follow from the file alone.
+        if shapes is None:
+            path = next(iter(_files(folder, manifest, "weights")))
+            shapes = kind.array_shapes(manifest.settings, tokenizer, tensors.shapes(path))
         return kind, tokenizer, shapes
 
 
 def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
-    """The tokenizer of the model in `folder`, whatever kind of model that is.
-
-    Raises:
-        ModelError: its settings are not valid, or its files are missing or damaged.
-    """
+    """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
     with _naming(folder):
         return tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
 
 
 @contextlib.contextmanager
 def _naming(folder: Path) -> Iterator[None]:
-    """Turns what is wrong with a model's content into a ModelError that names its folder."""
+    """Turn errors about a model's content into a ModelError that names its folder."""
     try:
         yield
     except (ModelError, SettingsError) as error:
@@ -269,12 +271,8 @@ def _naming(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
-    """Own `folder`, into which a model can be written, while this lasts. work: what is done, such
-    as "pruning".
-
-    Raises:
-        OutputError: another process is writing it, or as :func:`check_output`.
-    """
+    """Lock `folder`, into which a model can be written, for this context. work: for messages, such
+    as "pruning"."""
     if folder == STANDARD_OUTPUT:
         check_output(folder, overwrite)
     with lock.held(folder, work):
@@ -283,11 +281,7 @@ def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Make sure a model can be written to `folder`, before hours go into it.
-
-    Raises:
-        OutputError: a model already exists, something else is, or it cannot be written.
-    """
+    """Make sure a model can be written to `folder`, before hours of work."""
     if folder == STANDARD_OUTPUT:
         raise OutputError(
             "a model cannot be written to standard output",
@@ -295,6 +289,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
             "name a folder",
         )
     with writing(folder):
+        # Nothing that is there may be lost: a file, a model, checkpoints elsewhere.
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
         if is_model(folder) and not overwrite:
@@ -304,6 +299,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
             )
         if (folder / checkpoints.FOLDER).is_symlink():
             raise checkpoints.is_a_link(folder)
+
+        # A folder with other files is probably meant for something else.
         names = sorted(os.listdir(folder)) if folder.exists() else []
         names = [name for name in names if name != lock.OWNER]
         if names and not is_model(folder) and not holds_leftovers(folder):
@@ -312,35 +309,37 @@ def check_output(folder: Path, overwrite: bool) -> None:
                 f"it has {names[0]}",
                 "choose another folder with -o",
             )
-        there = next(
-            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-        )
-        with tempfile.TemporaryFile(dir=there):  # can we write here? Nothing stays
+
+        # A file that leaves nothing behind shows whether we can write there.
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
             pass
 
 
 def holds_leftovers(folder: Path) -> bool:
-    """Whether all files in `folder` are what our own writing leaves when it is killed before
+    """Return whether all files in `folder` are what a writer leaves if it is killed before
     config.json (a locked folder first, then weights), or the log of a run that diverged before
     there was a model."""
     if not folder.is_dir():
         return False
     names = os.listdir(folder)
     listed = {UNFINISHED_FILES, *unfinished_files(folder)}
-    rest = [
-        name
-        for name in names
-        if name not in (lock.OWNER, checkpoints.FOLDER)
-        and safe_files.whole_name(name) not in listed
-        and not (name == METRICS and is_of_a_run(folder))
-    ]
+    expected = {lock.OWNER, checkpoints.FOLDER}
+    if METRICS in names and is_of_a_run(folder):
+        expected.add(METRICS)
+    rest = []
+    for name in names:
+        if name not in expected and safe_files.whole_name(name) not in listed:
+            rest.append(name)
     is_begun = any(name.startswith("weights-") for name in names)
     return all(map(model_parts.is_ours, rest)) and (is_begun or not rest)
 
 
 def _files_of(folder: Path) -> list[str]:
-    """The files of the model that is there, or that a killed writer has begun, by its own list;
-    none where that cannot be read."""
+    """Return the files of the model that is there, or that a killed writer has begun, by its list;
+    none if that cannot be read."""
     if not is_model(folder):
         return unfinished_files(folder)
     with contextlib.suppress(ModelError):
@@ -349,14 +348,14 @@ def _files_of(folder: Path) -> list[str]:
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
-    """Delete those of the files `names`, and the copies of parts, that config.json, as it stands
-    now, does not name."""
+    """Delete those of the files `names`, and the copies of parts, that config.json does not name
+    now."""
     named = set()
     if is_model(folder):
         try:
             named = set(read_manifest(folder).files)
-        except ModelError:  # one that we cannot read: better leave all
-            return
+        except ModelError:
+            return  # leave all: what belongs to the model is not known
     for name in set(names) - named:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
@@ -364,23 +363,23 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Delete what writers that were killed had not put in place: files of the model, and those
-    kept beside it."""
+    """Delete files that writers that were killed had not put in place: of the model, and kept
+    beside it."""
     for name in filter(model_parts.is_unfinished, os.listdir(folder)):
         with contextlib.suppress(OSError):
             (folder / name).unlink()
 
 
 def _remove_companions(folder: Path) -> None:
-    """What was kept beside a model that is no longer there: settings tuned for it, the log of its
-    training."""
+    """Delete what was kept beside a model that is no longer there: settings tuned for it, the log
+    of its training."""
     for path in folder.iterdir():
         if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
             path.unlink(missing_ok=True)
 
 
 def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """The pieces; what is mapped leaves memory when it has been used."""
+    """Yield the pieces; drop the pages of mapped ones after use."""
     for piece in pieces:
         yield piece
         if isinstance(piece, memoryview):
@@ -388,40 +387,38 @@ def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
 
 
 def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
-    """The files with that role, their lengths checked; one at least."""
+    """Return the files with that role, at least one, their lengths checked."""
+    damaged = f"the model at {folder} is damaged"
     files = {}
     for name, entry in manifest.files.items():
-        if entry.role == role:
-            path = folder / name
-            if os.path.islink(path) or not os.path.isfile(path):
-                raise ModelError(
-                    f"the model at {folder} is damaged",
-                    f"{name} is missing or is not a plain file",
-                    HINT,
-                )
-            if (found := os.path.getsize(path)) != entry.bytes:
-                raise ModelError(
-                    f"the model at {folder} is damaged",
-                    f"{name} has {found} bytes instead of {entry.bytes}",
-                    HINT,
-                )
-            files[path] = entry
+        if entry.role != role:
+            continue
+        # Lengths are compared before hashes: that takes no time.
+        path = folder / name
+        if os.path.islink(path) or not os.path.isfile(path):
+            raise ModelError(damaged, f"{name} is missing or is not a plain file", HINT)
+        size = os.path.getsize(path)
+        if size != entry.bytes:
+            raise ModelError(damaged, f"{name} has {size} bytes instead of {entry.bytes}", HINT)
+        files[path] = entry
     if not files:
-        raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
+        raise ModelError(damaged, f"{CONFIG} names no {role}")
     return files
 
 
 def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The content of each, by role; it is what was written."""
-    found = {}
-    for role in [entry.role for entry in manifest.files.values() if entry.role != "weights"]:
+    """Read each file that holds no weights, by role, and check its hash."""
+    found: dict[str, bytes] = {}
+    for each in manifest.files.values():
+        role = each.role
+        if role == "weights" or role in found:
+            continue
         path, entry = next(iter(_files(folder, manifest, role).items()))
         try:
             found[role] = path.read_bytes()
         except OSError as error:
-            raise ModelError(
-                f"cannot read the model at {folder}", error.strerror or str(error)
-            ) from None
+            why = error.strerror or str(error)
+            raise ModelError(f"cannot read the model at {folder}", why) from None
         check_hash(path, entry, safe_files.digest([found[role]]))
     return found
 
@@ -429,12 +426,13 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 def _read_arrays(
     files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind
 ) -> dict[str, np.ndarray]:
-    """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to
-    be numbers."""
+    """Return the arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and
+    checked for NaN and infinity."""
     if kind.mapped:
         arrays = joined([tensors.mapped(path) for path in files])
         tensors.check_shapes(arrays, shapes)
         return arrays
+    # Large files are refused before they take memory.
     most_bytes = tensors.bytes_of(shapes) + tensors.LARGEST_HEADER
     if sum(entry.bytes for entry in files.values()) > most_bytes:
         raise ModelError(
@@ -447,13 +445,13 @@ def _read_arrays(
             raise ModelError(
                 "the weights are not all numbers",
                 f"array {name!r} holds NaN or infinity",
-                "train it anew",
+                "train it again",
             )
     return arrays
 
 
 def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
-    """The arrays of a file in memory; it is what was written."""
+    """Read the arrays of a file into memory, and check its hash."""
     try:
         arrays, sha256 = tensors.hashed(path)
     except ModelError as error:
@@ -465,8 +463,8 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
 # ---- Arrays in 16 or 8 bits: models at half their bytes, or a quarter.
 #
 # bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties
-# to even. With 8 bits, each row of a matrix is whole numbers from -127 to 127 times a scale of its
-# own, NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section 2.1); vectors stay bfloat16.
+# to even. With 8 bits, each row of a matrix is whole numbers from -127 to 127 times its scale,
+# NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section 2.1); vectors stay bfloat16.
 # Earlier versions divided arrays over several files, and cut large ones along their first axis into
 # pieces named NAME#0, NAME#1, ...; these are still read.
 
@@ -477,27 +475,24 @@ LARGEST_WHOLE = 127  # of 8 bits, symmetric
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
-    """float32 as bfloat16; arrays of other types as they are."""
+    """Round float32 to bfloat16; return arrays of other types as they are."""
     if array.dtype != np.float32:
         return array
     bits = np.ascontiguousarray(array).view(np.uint32)
-    return (
-        ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
-        .astype(np.uint16)
-        .view(BF16)
-        .reshape(array.shape)
-    )
+    is_odd = (bits >> 16) & 1  # a tie is rounded up if that makes the last bit zero
+    upper = (bits + 0x7FFF + is_odd) >> 16
+    return upper.astype(np.uint16).view(BF16).reshape(array.shape)
 
 
 def widened(array: np.ndarray) -> np.ndarray:
-    """bfloat16 as float32, exactly; arrays of other types as they are."""
+    """Widen bfloat16 to float32, exactly; return arrays of other types as they are."""
     if array.dtype != BF16:
         return array
     return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
-    """A float32 matrix as whole numbers and the scale of each row; other arrays rounded."""
+    """Return a float32 matrix as whole numbers and the scale of each row; other arrays rounded."""
     if array.dtype != np.float32 or array.ndim < 2:
         return {name: rounded(array)}
     rows = array.reshape(len(array), -1)
@@ -507,7 +502,7 @@ def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarray]:
-    """The arrays in 16 or 8 bits."""
+    """Return the arrays in 16 or 8 bits."""
     small: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         small |= scaled(name, array) if bits == 8 else {name: rounded(array)}
@@ -515,43 +510,38 @@ def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarr
 
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of the files of a model, compact or not; in float32 again.
-
-    Raises:
-        ModelError: an array appears twice, or pieces or scales do not fit.
-    """
+    """Return the arrays of the files of a model, compact or not, in float32 again."""
+    # Pieces of an array by their numbers; -1 is a whole array.
     found: dict[str, dict[int, np.ndarray]] = {}
-    for name, array in (each for arrays in files for each in arrays.items()):
-        whole, cut, number = name.rpartition(CUT)
-        whole, at = (
-            (whole, int(number))
-            if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER
-            else (name, -1)
-        )
-        if at in found.setdefault(whole, {}):
-            raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
-        found[whole][at] = array
+    for arrays in files:
+        for name, array in arrays.items():
+            whole, at = name, -1
+            before, cut, number = name.rpartition(CUT)
+            if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER:
+                whole, at = before, int(number)
+            pieces = found.setdefault(whole, {})
+            if at in pieces:
+                raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
+            pieces[at] = array
     return _multiplied({name: _whole(name, pieces) for name, pieces in found.items()})
 
 
 def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Whole numbers times their scales, as float32; other arrays as they are."""
+    """Multiply whole numbers by their scales, as float32; leave other arrays as they are."""
     for name in [name for name in arrays if name.endswith(SCALE)]:
-        scale, wholes = arrays.pop(name), arrays.get(name.removesuffix(SCALE))
-        if (
-            wholes is None
-            or wholes.dtype != np.int8
-            or scale.dtype != np.float32
-            or scale.shape != wholes.shape[:1]
-        ):
-            raise ModelError(
-                "the weights cannot be read", f"array {name!r} is not the scale of another array"
-            )
-        arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
+        its_name = name.removesuffix(SCALE)
+        scale, wholes = arrays.pop(name), arrays.get(its_name)
+        why = f"array {name!r} is not the scale of another array"
+        if wholes is None or wholes.dtype != np.int8:
+            raise ModelError("the weights cannot be read", why)
+        if scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
+            raise ModelError("the weights cannot be read", why)
+        arrays[its_name] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays
 
 
 def _whole(name: str, pieces: dict[int, np.ndarray]) -> np.ndarray:
+    """Join the pieces of an array, in float32."""
     if pieces.keys() == {-1}:
         return widened(pieces[-1])
     if pieces.keys() != set(range(len(pieces))):

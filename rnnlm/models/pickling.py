@@ -1,8 +1,8 @@
-"""Models through pickle, for other processes and other machines: where a model lies and its
+"""Models through pickle, for other processes and other machines: the folder of a model and its
 fingerprint, never its weights.
 
-Whoever unpickles it loads it from there, on the device that was asked for when it was loaded
-("auto" is decided anew), and gets the model that was pickled or an error. On disk nothing is ever a
+Unpickling loads the model from there, on the device that was asked for when it was loaded ("auto"
+is decided again), and gives the model that was pickled or an error. On disk nothing is ever a
 pickle.
 """
 
@@ -22,22 +22,20 @@ class PickledByOrigin(Answers):
     fingerprint: str | None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Raises:
-        UsageError: the model was not loaded from a folder.
-        """
+        """Return how to load the model; refuse one that was not loaded from a folder."""
         if self.origin is None:
-            why, hint = (
+            raise UsageError(
+                "this model cannot be pickled",
                 "it was not loaded from a folder, and a pickle holds no weights",
                 "save it first, and load it with rnnlm.load",
             )
-            raise UsageError("this model cannot be pickled", why, hint)
         return _unpickled, (*self.origin, self.fingerprint)
 
     def __copy__(self) -> Self:
         return self._copied(vars(self))
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """The model as it is in memory, which may differ from that on disk."""
+        """Copy the model as it is in memory, which may differ from that on disk."""
         return self._copied(copy.deepcopy(vars(self), memo))
 
     def _copied(self, attributes: dict[str, Any]) -> Self:
@@ -47,12 +45,7 @@ class PickledByOrigin(Answers):
 
 
 def _unpickled(folder: str, device: str, fingerprint: str) -> Any:
-    """The model that was pickled.
-
-    Raises:
-        ModelError: it is gone or damaged, or another one lies there now. DeviceError: its device is
-            not here.
-    """
+    """Load the model that was pickled, unless it is another one now."""
     model, manifest = model_folder.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:
         why = f"its fingerprint is {manifest.fingerprint} now, and was {fingerprint}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.task import AnyTask
 
 LANGUAGE_MODEL = "language-model"
-# what is learned, by name: the object of each task (rnnlm/tasks/task.py)
+# The object of each task (rnnlm/tasks/task.py), by name.
 TASKS = {
     LANGUAGE_MODEL: "rnnlm.tasks.language_model:TASK",
     "tagging": "rnnlm.tasks.labels.task:TAGGING",
@@ -33,15 +33,15 @@ class Kind:
     family: str
     about: str
     settings: tuple[str, ...]
-    # module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see
-    # made_with
+    # Module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see
+    # made_with.
     fitting: str | None
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
-    # gradients change its weights step by step: a run can be stopped in order, resumed and timed
+    # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
     trains_in_steps: bool = False
     mapped: bool = False  # its arrays stay in the file, mapped into memory
-    # what makes a kind that is not fitted to a text, but made of models that were
+    # The command that makes a kind that is not fitted to a text, but made of models that were.
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
     cell: str | None = None  # settings of the cells of recurrent layers
@@ -53,7 +53,7 @@ class Kind:
 
     @property
     def takes_parts(self) -> bool:
-        """Whether `from_arrays` takes the models that one of it is made of."""
+        """Whether `from_arrays` takes the models that a model of this kind is made of."""
         return self.family == "combination" or task(self.task).holds_models
 
     @property
@@ -62,20 +62,20 @@ class Kind:
         return self.name == "ngram"
 
     def settings_classes(self) -> tuple[type, ...]:
-        """The classes of its settings: of the model, then of its training."""
+        """Return the classes of its settings: of the model, then of its training."""
         return (*self.model_settings(), *map(resolve_name, self.settings[1:]))
 
     def model_settings(self) -> tuple[type, ...]:
-        """The classes of the settings of the model itself."""
+        """Return the classes of the settings of the model itself."""
         own = (self.settings[0], self.cell) if self.cell else self.settings[:1]
         return tuple(map(resolve_name, own))
 
     def check(self, resolved: Any, has_valid: bool) -> None:
-        """Whether these settings can be trained here: the device, the precision, validation text
+        """Check that these settings can be trained here: the device, the precision, validation text
         where it is needed.
 
         Raises:
-            UsageError: a kind that is counted was to be so by several processes.
+            UsageError: a kind that is made of counts has several processes.
         """
         if not self.trains_in_steps and current_rank().count > 1:
             raise UsageError(
@@ -86,7 +86,7 @@ class Kind:
         resolve_name(f"{self.fitting}:check")(resolved, has_valid)
 
     def fit(self, *arguments: Any) -> Any:
-        """Train a model; the events of the run."""
+        """Train a model; return the events of the run."""
         return resolve_name(f"{self.fitting}:fit")(*arguments)
 
     @property
@@ -96,7 +96,7 @@ class Kind:
 
     @property
     def array_shapes(self) -> Callable[..., Any]:
-        """The function that says which arrays a stored model has."""
+        """The function that returns which arrays a stored model has."""
         return resolve_name(f"{self.loading}:array_shapes")
 
     @property
@@ -105,95 +105,119 @@ class Kind:
         return resolve_name(f"{self.loading}:from_arrays")
 
 
-_FITTING_SETTINGS = tuple(
-    f"rnnlm.neural.fitting.settings:{name}" for name in ("FittingSettings", "RunSettings")
-)
-
-
+_FITTING_SETTINGS = "rnnlm.neural.fitting.settings:FittingSettings"
+_RUN_SETTINGS = "rnnlm.neural.fitting.settings:RunSettings"
 _CELLS = {
-    name: f"rnnlm.neural.settings:{cell}"
-    for name, cell in (
-        ("rnn", "ElmanCell"),
-        ("gru", "GruCell"),
-        ("lstm", "LstmCell"),
-        ("qrnn", "QrnnCell"),
-    )
+    "rnn": "rnnlm.neural.settings:ElmanCell",
+    "gru": "rnnlm.neural.settings:GruCell",
+    "lstm": "rnnlm.neural.settings:LstmCell",
+    "qrnn": "rnnlm.neural.settings:QrnnCell",
 }
 
 
 def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> Kind:
-    classes = (f"rnnlm.neural.settings:{settings}", *_FITTING_SETTINGS)
     return Kind(
-        name,
-        "neural",
-        about,
-        classes,
-        "rnnlm.neural.fitting.fitting",
-        "rnnlm.neural.language_model",
+        name=name,
+        family="neural",
+        about=about,
+        settings=(f"rnnlm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
+        fitting="rnnlm.neural.fitting.fitting",
+        loading="rnnlm.neural.language_model",
         holds_out=True,
         trains_in_steps=True,
         cell=_CELLS.get(name),
     )
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
-        _neural("gru", "gated recurrent unit"),
-        _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
-        _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
-        _neural("lstm", "long short-term memory"),
-        _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
-        Kind(
-            "unigram", "ngram", "smoothed word frequencies",
-            ("rnnlm.ngram.settings:UnigramSettings",),
-            "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,
-        ),
-        Kind(
-            "ngram", "ngram", "n-grams with backoff: Kneser-Ney and the other classical estimators",
-            ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model",
-            holds_out=False, mapped=True,
-        ),
-        Kind(
-            "mixture", "combination", "several models as one, each with a weight",
-            ("rnnlm.combinations.mixture:MixtureSettings",),
-            None, "rnnlm.combinations.mixture", holds_out=False,
-            made_with="rnnlm mix A B --on TEXT",
-        ),
-    )
-}  # fmt: skip
+_LANGUAGE_MODELS = (
+    _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
+    _neural("gru", "gated recurrent unit"),
+    _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
+    _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
+    _neural("lstm", "long short-term memory"),
+    _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
+    Kind(
+        name="unigram",
+        family="ngram",
+        about="smoothed word frequencies",
+        settings=("rnnlm.ngram.settings:UnigramSettings",),
+        fitting="rnnlm.ngram.unigram",
+        loading="rnnlm.ngram.unigram",
+        holds_out=False,
+    ),
+    Kind(
+        name="ngram",
+        family="ngram",
+        about="n-grams with backoff: Kneser-Ney and the other classical estimators",
+        settings=("rnnlm.ngram.settings:NgramSettings",),
+        fitting="rnnlm.ngram.fitting",
+        loading="rnnlm.ngram.model",
+        holds_out=False,
+        mapped=True,
+    ),
+    Kind(
+        name="mixture",
+        family="combination",
+        about="several models as one, each with a weight",
+        settings=("rnnlm.combinations.mixture:MixtureSettings",),
+        fitting=None,
+        loading="rnnlm.combinations.mixture",
+        holds_out=False,
+        made_with="rnnlm mix A B --on TEXT",
+    ),
+)
+KINDS = {kind.name: kind for kind in _LANGUAGE_MODELS}
 
 
 def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
-    classes = tuple(
-        f"rnnlm.tasks.labels.settings:{each}" for each in (settings, "TaskFittingSettings")
-    )
     return Kind(
-        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting",
-        "rnnlm.tasks.labels.model", holds_out=True, trains_in_steps=True,
-        task=task, cell=_CELLS.get(name),
-    )  # fmt: skip
+        name=name,
+        family="neural",
+        about=about,
+        settings=(
+            f"rnnlm.tasks.labels.settings:{settings}",
+            "rnnlm.tasks.labels.settings:TaskFittingSettings",
+            _RUN_SETTINGS,
+        ),
+        fitting="rnnlm.tasks.labels.fitting",
+        loading="rnnlm.tasks.labels.model",
+        holds_out=True,
+        trains_in_steps=True,
+        task=task,
+        cell=_CELLS.get(name),
+    )
+
+
+def _tagger(name: str) -> Kind:
+    return _labeller("tagging", name, KINDS[name].about, "TaggingSettings")
+
+
+def _classifier(name: str) -> Kind:
+    return _labeller("classification", name, KINDS[name].about, "RecurrentClassifier")
 
 
 def _encoder_decoder(name: str) -> Kind:
-    classes = ("Seq2SeqSettings", "Seq2SeqFittingSettings")
-    settings = (*(f"rnnlm.tasks.seq2seq.settings:{each}" for each in classes), _FITTING_SETTINGS[1])
     return Kind(
-        name, "neural", KINDS[name].about, settings,
-        "rnnlm.tasks.seq2seq.fitting",
-        "rnnlm.tasks.seq2seq.model", holds_out=True, trains_in_steps=True, task="seq2seq",
+        name=name,
+        family="neural",
+        about=KINDS[name].about,
+        settings=(
+            "rnnlm.tasks.seq2seq.settings:Seq2SeqSettings",
+            "rnnlm.tasks.seq2seq.settings:Seq2SeqFittingSettings",
+            _RUN_SETTINGS,
+        ),
+        fitting="rnnlm.tasks.seq2seq.fitting",
+        loading="rnnlm.tasks.seq2seq.model",
+        holds_out=True,
+        trains_in_steps=True,
+        task="seq2seq",
         cell=_CELLS[name],
-    )  # fmt: skip
+    )
 
 
-_SETTINGS = {"tagging": "TaggingSettings", "classification": "RecurrentClassifier"}
 TASK_KINDS = (
-    *(
-        _labeller(task, name, KINDS[name].about, settings)
-        for task, settings in _SETTINGS.items()
-        for name in _CELLS
-    ),
+    *map(_tagger, _CELLS),
+    *map(_classifier, _CELLS),
     _labeller("classification", "bag", "the mean of their word vectors", "BagClassifier"),
     _labeller("classification", "cnn", "convolutions over their words", "CnnClassifier"),
     *map(_encoder_decoder, _CELLS),
@@ -201,12 +225,12 @@ TASK_KINDS = (
 
 
 def is_task(name: str) -> bool:
-    """Whether there is a task of that name."""
+    """Return whether there is a task of that name."""
     return name in TASKS
 
 
 def task(name: str) -> "AnyTask":
-    """The task of that name, which knows what its models are and do."""
+    """Return the task of that name, which knows what its models are and do."""
     if not is_task(name):
         raise SettingsError(f"unknown task {name!r}", hint=nearest(str(name), TASKS))
     found: AnyTask = resolve_name(TASKS[name])
@@ -214,18 +238,18 @@ def task(name: str) -> "AnyTask":
 
 
 def all_tasks() -> "list[AnyTask]":
-    """All tasks, language modelling first."""
-    return [task(name) for name in TASKS]
+    """Return all tasks, language modelling first."""
+    return list(map(task, TASKS))
 
 
 def kinds_of(task: str) -> dict[str, Kind]:
-    """The kinds of models of a task, by name."""
+    """Return the kinds of models of a task, by name."""
     kinds = (*KINDS.values(), *TASK_KINDS)
     return {kind.name: kind for kind in kinds if kind.task == task}
 
 
 def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
-    """The kind of model called `name`, for a task."""
+    """Return the kind of model called `name`, for a task."""
     learned, kinds = task(of_task), kinds_of(of_task)
     if name in kinds:
         return kinds[name]
@@ -235,7 +259,7 @@ def kind_of(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 
 
 def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
-    """The kind of model called `name`, which is fitted to a text."""
+    """Return the kind of model called `name`, which has to be one that is fitted to a text."""
     kind = kind_of(name, of_task)
     if kind.fitting is None:
         raise SettingsError(
@@ -246,26 +270,26 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     return kind
 
 
-# ways in which a model adapts itself to what it reads
+# Ways in which a model adapts itself to what it reads.
 ADAPTATIONS = ("dynamic", "cache", "unigram")
 
 
 def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any, Path], Any]:
-    """What makes a model of a folder adapt itself: see
-    :func:`rnnlm.combinations.adaptation.adapter`."""
+    """Call :func:`rnnlm.combinations.adaptation.adapter`: return the function that makes a model of
+    a folder adapt itself."""
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
 def summary_table(evaluations: "Mapping[str, Evaluation]") -> "Table":
-    """What was measured of a model, in one table: see
-    :func:`rnnlm.evaluation.metrics.summary_table`."""
+    """Call :func:`rnnlm.evaluation.metrics.summary_table`: return what was measured of a model, in
+    one table."""
     found: Table = resolve_name("rnnlm.evaluation.metrics:summary_table")(evaluations)
     return found
 
 
 def check_companions(folder: Path) -> list[str]:
-    """The files in `folder` that are kept for adapting its model, checked: see
-    :func:`rnnlm.combinations.companions.check`."""
+    """Call :func:`rnnlm.combinations.companions.check`: return the files in `folder` that are kept
+    for adapting its model, checked."""
     return resolve_name("rnnlm.combinations.companions:check")(folder)
 
 
@@ -274,20 +298,20 @@ def check_companions(folder: Path) -> list[str]:
 
 class LabelModel(Protocol):
     """A model of another task than language modelling, which labels words or texts, or writes a
-    line for each that it reads."""
+    line for each line that it reads."""
 
     @property
     def task(self) -> str:
-        """What it was trained for: "tagging", "classification" or "seq2seq"."""
+        """What the model was trained for: "tagging", "classification" or "seq2seq"."""
 
     @property
     def fingerprint(self) -> str | None:
-        """Of weights and codec, once saved."""
+        """The fingerprint of weights and codec, once saved."""
 
 
 def check_use(command: str, of_task: str, name: str | None) -> None:
-    """Refuse a command that does nothing with the models of a task. name: what the model is called;
-    None of one in memory."""
+    """Refuse a command that does nothing with the models of a task. name: of the model; None of one
+    in memory."""
     learned = task(of_task)
     if learned.does(command):
         return
@@ -298,7 +322,7 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
 
 
 def check_is_language_model(of_task: str, name: str | None) -> None:
-    """Refuse what is no language model. name: what it is called; None of one in memory."""
+    """Refuse models of other tasks. name: of the model; None of one in memory."""
     if of_task != LANGUAGE_MODEL:
         raise task(of_task).refusal("mix", name)
 

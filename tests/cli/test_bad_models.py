@@ -70,7 +70,7 @@ def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, 
     _, why, hint = checked_error(ended, 1, "the model at copied is damaged")
     assert why == f"  why: {weights.name} has changed: its SHA-256 is not the one recorded"
     assert hint.startswith(
-        "  try: bring the file back from a copy, or make the model anew; rnnlm doctor"
+        "  try: restore the file from a copy, or make the model again; rnnlm doctor"
     )
 
 

@@ -38,14 +38,14 @@ def test_run_beside_shipped_models_is_not_shipped(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "shipped")
     save_unigram(tmp_path / "shipped" / "demo")
     save_unigram(tmp_path / "shipped" / "english")
-    with pytest.raises(ModelError, match="there are: demo$"):
+    with pytest.raises(ModelError, match="available models: demo$"):
         loading.find("english")
 
 
 def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_unigram(tmp_path / "checkpoints" / "mine")
-    with pytest.raises(ModelError, match="no model at yours; .*there are: .*mine"):
+    with pytest.raises(ModelError, match="no model at yours; .*available models: .*mine"):
         loading.find("yours")
     with pytest.raises(
         ModelError, match="holds no config.json; name one of the models in it: checkpoints/mine"
