@@ -45,6 +45,20 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         yield display
 
 
+def announce(plan: "Plan") -> None:
+    """Say what is about to be trained, and what happens before the first step."""
+    recipe = f", recipe {plan.recipe}" if plan.recipe else ""
+    terminal.say(f"training: {plan.kind.name}{recipe}")
+    if plan.finished:
+        terminal.say(f"the run in {plan.output} has already ended: no steps are left")
+    elif plan.request.resume and isinstance(plan.initial, events.TrainingState):
+        step = plan.initial.facts["step"]
+        terminal.say(f"continuing the run in {plan.output} after step {step:,}")
+    announce_counting(plan)
+    if plan.data.valid is not None:
+        terminal.say(f"validation on {plan.valid_is}")
+
+
 def announce_counting(plan: "Plan") -> None:
     """Say that a run counts word vectors before its first step, if it does: that takes a while on a
     long text."""

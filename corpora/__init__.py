@@ -5,6 +5,7 @@ They are named here, so that other folders in a checkout's corpora/ are never ta
 """
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tu
     """Replace names of corpora that are among `known` by the files of their part `which`, unless
     there is a file of that name."""
     files = []
-    for name in map(str, names):
+    for name in map(os.fspath, names):
         is_corpus = name in known and not Path(name).exists()
         files.append(str(part(name, which)) if is_corpus else name)
     return tuple(files)

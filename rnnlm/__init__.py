@@ -28,11 +28,16 @@ _PUBLIC = {
     "EmbeddedLines": "rnnlm.vectors.embedding",
     "EmbeddingSettings": "rnnlm.vectors.settings",
     "Estimated": "rnnlm.events",
+    "Evaluating": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.metrics",
+    "Event": "rnnlm.events",
     "Finished": "rnnlm.events",
+    "FinishedRun": "rnnlm.runs",
+    "Fitted": "rnnlm.events",
     "GridFinished": "rnnlm.training.grid",
     "GridRunEnded": "rnnlm.training.grid",
     "GridRunStarted": "rnnlm.training.grid",
+    "History": "rnnlm.runs",
     "Hypothesis": "rnnlm.rescoring.nbest",
     "LabelSequence": "rnnlm.tasks.labels.results",
     "LanguageModel": "rnnlm.interface",
@@ -40,6 +45,7 @@ _PUBLIC = {
     "ListSettings": "rnnlm.rescoring.settings",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
+    "Model": "rnnlm.model",
     "ModelSaved": "rnnlm.events",
     "Neighbours": "rnnlm.inspection.neighbours",
     "Pair": "rnnlm.scoring.pairs.pair",
@@ -48,21 +54,24 @@ _PUBLIC = {
     "Rescored": "rnnlm.rescoring.rescorer",
     "RnnlmError": "rnnlm.errors",
     "RnnlmWarning": "rnnlm.errors",
+    "RolledBack": "rnnlm.events",
     "SamplingSettings": "rnnlm.generation.settings",
     "SaveFailed": "rnnlm.events",
     "ScoringSettings": "rnnlm.scoring.settings",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
+    "SentenceScores": "rnnlm.scoring.rows",
     "SentenceSettings": "rnnlm.scoring.settings",
     "Similarity": "rnnlm.inspection.test_sets",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
     "TaggedSentence": "rnnlm.tasks.labels.results",
+    "TextEvaluation": "rnnlm.evaluation.perplexity",
     "TextMapping": "rnnlm.rescoring.settings",
     "TextSettings": "rnnlm.text.lines",
+    "TrainingRun": "rnnlm.runs",
     "TranslatedLine": "rnnlm.tasks.seq2seq.results",
-    "TrainingRun": "rnnlm.training.training_run",
     "Translation": "rnnlm.tasks.seq2seq.results",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
@@ -82,6 +91,7 @@ _PUBLIC = {
     "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.tasks.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.writing",
+    "fit": "rnnlm.runs",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.drawing",
     "import_arpa": "rnnlm.ngram.arpa.writing",
@@ -102,7 +112,7 @@ _PUBLIC = {
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.search",
-    "load": "rnnlm.models.loading",
+    "load": "rnnlm.model",
     "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
@@ -131,7 +141,7 @@ _PUBLIC = {
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "scorer": "rnnlm.scoring.word_scorer",
     "tag": "rnnlm.tasks.labels.tagging",
-    "train": "rnnlm.training.run",
+    "train": "rnnlm.runs",
     "train_grid": "rnnlm.training.grid",
     "translate": "rnnlm.tasks.seq2seq.decoding",
     "tune": "rnnlm.combinations.tuning",
@@ -153,14 +163,21 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.metrics import Evaluation
+    from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.run_report import report
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import (
         Checkpoint,
+        CheckpointSaved,
         Counted,
         Estimated,
+        Evaluating,
+        Event,
         Finished,
+        Fitted,
         ModelSaved,
+        RolledBack,
+        SaveFailed,
         Started,
         Step,
         Validated,
@@ -187,7 +204,8 @@ if TYPE_CHECKING:
         inspect_similarity,
     )
     from rnnlm.interface import LanguageModel
-    from rnnlm.models.loading import load, load_adapted, load_tokenizer
+    from rnnlm.model import Model, load
+    from rnnlm.models.loading import load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
     from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
     from rnnlm.rescoring.mert import Weights, read_weights, save_weights
@@ -201,13 +219,14 @@ if TYPE_CHECKING:
         tune_weights,
     )
     from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
+    from rnnlm.runs import FinishedRun, History, TrainingRun, fit, train
     from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
     from rnnlm.scoring.pairs.scoring import score_pairs
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.records import SentenceScore
-    from rnnlm.scoring.rows import score_rows
+    from rnnlm.scoring.rows import SentenceScores, score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
     from rnnlm.scoring.sentences import Sentence, read_sentences
     from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
@@ -225,8 +244,6 @@ if TYPE_CHECKING:
     from rnnlm.text.prepared.preparation import Prepared, prepare
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
-    from rnnlm.training.run import train
-    from rnnlm.training.training_run import TrainingRun
     from rnnlm.vectors.embedding import EmbeddedLines, embed, embed_chunks
     from rnnlm.vectors.learning import learn_vectors
     from rnnlm.vectors.settings import EmbeddingSettings
@@ -242,7 +259,7 @@ def __getattr__(name: str) -> Any:
         )
         name = _RENAMED[name]
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
+        raise AttributeError(f"module 'rnnlm' has no attribute {name!r}{_suggestion(name)}")
     found = getattr(importlib.import_module(_PUBLIC[name]), name)
     return _with_tokenizer_from(found) if name == "prepare" else found
 
@@ -276,5 +293,13 @@ def _with_tokenizer_from(prepare: Any) -> Any:
     return with_tokenizer_from
 
 
+def _suggestion(name: str) -> str:
+    """Return the nearest public name, for the message about one that is not there."""
+    import difflib
+
+    close = difflib.get_close_matches(name, _PUBLIC, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close and not name.startswith("_") else ""
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return __all__

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from rnnlm.errors import ArgumentTypeError, given
 
@@ -26,6 +26,7 @@ Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnl
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
 
 C = TypeVar("C", bound=type)
+M = TypeVar("M")
 S = TypeVar("S", bound="State")
 PADDING = -1
 BOUNDARY = "</s>"
@@ -426,6 +427,17 @@ class Answers:
         return None
 
 
+class ModelHandle:
+    """An object around a model, which functions take in the place of the model: `rnnlm.Model`."""
+
+    core: Any  # a LanguageModel, or a model of another task
+
+
+def core_of(model: M) -> M:
+    """Return the model itself, where an object around it was given."""
+    return cast(M, model.core) if isinstance(model, ModelHandle) else model
+
+
 class _AnswersOfAnother(Answers):
     """The answers of a model that is not the library's: what it offers itself, else nothing."""
 
@@ -455,6 +467,7 @@ def answers_of(model: object) -> Answers:
     Raises:
         ArgumentTypeError: it is no model.
     """
+    model = core_of(model)
     if isinstance(model, Answers):
         return model
     if isinstance(model, type) or not hasattr(model, "initial_state"):

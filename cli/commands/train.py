@@ -352,10 +352,10 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
     Signals are handled from the first step, before which there is nothing to save, to the exact
     evaluation at the end, by when all is saved, so that it may be cut off.
     """
-    from rnnlm.events import Evaluating, Finished, Started, TrainingState
+    from rnnlm.events import Evaluating, Finished, Started
     from rnnlm.training import run as training
 
-    from ..live import announce_counting, display_for
+    from ..live import announce, display_for
 
     if not speaks:
         with contextlib.ExitStack() as trained:
@@ -364,19 +364,7 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
                     trained.enter_context(signals)
         return None
 
-    # Say what will happen before a long wait.
-    recipe = f", recipe {plan.recipe}" if plan.recipe else ""
-    terminal.say(f"training: {plan.kind.name}{recipe}")
-    if plan.finished:
-        terminal.say(f"the run in {plan.output} has already ended: no steps are left")
-    elif plan.request.resume and isinstance(plan.initial, TrainingState):
-        terminal.say(
-            f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}"
-        )
-    announce_counting(plan)
-    if plan.data.valid is not None:
-        terminal.say(f"validation on {plan.valid_is}")
-
+    announce(plan)
     with contextlib.ExitStack() as trained, display_for(plan.kind) as display:
         wishes = signals.wants_end, signals.wants_saving
         for event in training.run(plan, *wishes, display.evaluating):

@@ -10,7 +10,7 @@ import rnnlm.checkpoints as shipped_models
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.files.compression import without_suffix
-from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of
+from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of, core_of
 from rnnlm.models import model_folder, registry
 from rnnlm.models.manifest import Manifest, part_folders, read_manifest
 from rnnlm.models.registry import LabelModel
@@ -56,7 +56,7 @@ def opened(model: ScoringModel, device: str | Device = "auto") -> LanguageModel 
     """Return a model of any task itself, or load the one of that name."""
     if isinstance(model, (str, os.PathLike)):
         return load(model, device)
-    return model
+    return core_of(model)
 
 
 def language_model_of(
@@ -87,7 +87,7 @@ def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
 def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
     """Return the model's fingerprint as signatures have it: with `,weights` if it is one of the
     weights alone; "unsaved" if it has none."""
-    shown = model.fingerprint or "unsaved"
+    shown = core_of(model).fingerprint or "unsaved"
     return f"{shown},weights" if answers_of(model).is_weights_only else shown
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import Answers
+from rnnlm.interface import Answers, LanguageModel
 from rnnlm.models import model_folder
 
 
@@ -44,7 +44,7 @@ class PickledByOrigin(Answers):
         return copied
 
 
-def _unpickled(folder: str, device: str, fingerprint: str) -> Any:
+def _unpickled(folder: str, device: str, fingerprint: str) -> LanguageModel:
     """Load the model that was pickled, unless it is another one now."""
     model, manifest = model_folder.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:

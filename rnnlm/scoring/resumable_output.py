@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -31,8 +32,8 @@ class Done:
     """What had been written after a chunk. bytes: the length of the file. hash: SHA-256 of the
     sentences."""
 
-    sentences: int
-    bytes: int
+    sentences: Annotated[int, msgspec.Meta(ge=0)]
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
     hash: str
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rnnlm import tabular
 from rnnlm.errors import UsageError
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.sentences import in_json
@@ -365,6 +366,30 @@ def score_rows(
         carried = tuple(every[0].columns)
     table = SideBySide(RowLayout(by, carried, own, tuple(MEASURES)), models)
     return itertools.chain.from_iterable(map(table.rows, by_model))
+
+
+class SentenceScores(tabular.RecordList[SentenceScore]):
+    """Scores of sentences, in a list that is a table, too."""
+
+    def to_rows(self, by: By | None = None) -> list[tabular.Row]:
+        """Return a row for each sentence, token, word or region, as :func:`rnnlm.score_rows`.
+
+        by: None: the smallest of these that all were scored with, words before tokens.
+
+        Raises:
+            UsageError: a sentence was scored without what the rows are of.
+        """
+        return list(score_rows(self, by or self._usual_rows()))
+
+    def _usual_rows(self) -> By:
+        scored = [score for score in self if score.is_read and score.words]
+        if scored and all(score.region_scores for score in scored):
+            return "region"
+        if scored and all(score.word_scores for score in scored):
+            return "word"
+        if scored and all(score.token_scores for score in scored):
+            return "token"
+        return "sentence"
 
 
 def _has_rows(score: SentenceScore, by: By) -> bool:

@@ -28,6 +28,7 @@ from rnnlm.inference.words import ShownWords, Split, WordFinder, WordSpans, show
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ReadSentences, SentenceScore
+from rnnlm.scoring.rows import SentenceScores
 from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
 from rnnlm.scoring.settings import Measure, ScoringSettings
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
@@ -73,9 +74,9 @@ def score_sentences(
     unscorable: Literal["raise", "null"] = "raise",
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
     sources: str | Sequence[str] | None = None,
-) -> list[SentenceScore]:  # fmt: skip
-    """Return the scores of `sentences`, in their order. An empty sentence is scored as `</s>`
-    alone.
+) -> SentenceScores:  # fmt: skip
+    """Return the scores of `sentences`, in their order: a list that is a table, too. An empty
+    sentence is scored as `</s>` alone.
 
     model: a language model or an encoder-decoder, or the name of one, which is then loaded by each
     call. sources: for an encoder-decoder, what each sentence is the target of (one text for all, or
@@ -115,7 +116,7 @@ def score_sentences(
     if sources is not None and not isinstance(sources, str):
         of = _one_for_each(sources, len(texts), "sources")
     each = of_texts(texts, before, regions, of)
-    return list(itertools.chain.from_iterable(score_chunks(model, each, settings)))
+    return SentenceScores(itertools.chain.from_iterable(score_chunks(model, each, settings)))
 
 
 def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:

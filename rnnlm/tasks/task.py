@@ -220,6 +220,10 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # ---- What its models are made of.
 
+    def codec_of(self, model: M) -> C:
+        """Return what encodes the data of a model: its tokenizer, unless the task has more."""
+        return cast(C, cast("LanguageModel", model).tokenizer)
+
     def tokenizers(self, codec: C) -> "dict[str, Tokenizer]":
         """Return the tokenizers of a model by what they are called."""
         return {"tokenizer": cast("Tokenizer", codec)}

@@ -6,9 +6,11 @@ lines that may belong to either part wait in memory. So one pass makes the vocab
 part, and one encodes both parts.
 """
 
+import os
+import weakref
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Protocol, runtime_checkable
@@ -18,7 +20,7 @@ from msgspec import Meta
 from rnnlm.config import Probability, needs
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
-from rnnlm.text import sources
+from rnnlm.text import in_memory, sources
 from rnnlm.text.encoding import EncodedText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.prepared import prepared_text
@@ -115,6 +117,59 @@ class Corpus(BlockText):
 
     def __post_init__(self) -> None:
         sources.tell_of_text_files(self.sources, self.source_settings)
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str], settings: TextSettings = TextSettings()) -> "Corpus":
+        """Return a text of these lines, which is taken wherever a path is.
+
+        The lines are written to a temporary file as they come, which is removed with the text: they
+        need not fit in memory.
+
+        Raises:
+            ArgumentTypeError (a TypeError): it is one text instead of several, or one of them is no
+                str. TextError: a line holds a line end.
+        """
+        return cls._written(in_memory.write_lines(lines), settings)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: object,
+        column: str | None = None,
+        *,
+        columns: Sequence[str] = (),
+        settings: TextSettings = TextSettings(),
+    ) -> "Corpus":
+        """Return the text of a data set, which is taken wherever a path is: of Hugging Face's
+        `datasets`, streamed or not, of pandas or Polars, or a column of these by itself.
+
+        column: of the text. columns: others that are kept under their names, such as those of
+        labels or of a target, which settings like `label_column` then name.
+
+        Raises:
+            ArgumentTypeError (a TypeError): it is no data set. TextError: a column is not there, or
+                a value of the text is none.
+        """
+        path = in_memory.write_dataset(dataset, column, columns)
+        return cls._written(path, settings)
+
+    @classmethod
+    def _written(cls, path: Path, settings: TextSettings) -> "Corpus":
+        corpus = cls((str(path),), settings)
+        weakref.finalize(corpus, in_memory.remove, path)
+        return corpus
+
+    def __fspath__(self) -> str:
+        """Return the path of a text that is a single file.
+
+        Raises:
+            UsageError: it has several sources.
+        """
+        if len(self.sources) != 1:
+            raise UsageError(
+                "this text has several sources", hint="give a list of their paths instead"
+            )
+        return self.sources[0]
 
     def blocks(self) -> Iterator[Block]:
         for source in sources.expand(self.sources):
@@ -261,7 +316,7 @@ def open_text(
     prepared text. A notice names sources that are the same text."""
     prepared = list(filter(is_prepared, names))
     if not prepared:
-        plain = tuple(map(str, names))
+        plain = tuple(os.fspath(name) for name in names)
         warn_of_repeats(plain)
         return Corpus(plain, settings, source_settings)
     if len(names) > 1:

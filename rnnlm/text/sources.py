@@ -110,7 +110,10 @@ def expand(names: tuple[str, ...]) -> list[str]:
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
-            raise TextError(f"no such file: {name}", hint=_bundled(name) or _similar_file(name))
+            hint = _bundled(name) or _similar_file(name)
+            if " " in name.strip() and not hint:
+                hint = "for sentences themselves: rnnlm.Corpus.from_lines(sentences), in Python"
+            raise TextError(f"no such file: {name}", hint=hint)
     return sources
 
 

@@ -36,7 +36,8 @@ from rnnlm.training.grid_request import (
     usual_folder,
 )
 from rnnlm.training.plan import Plan, plan
-from rnnlm.training.run import request_of, run
+from rnnlm.training.request import request_of
+from rnnlm.training.run import run
 from rnnlm.training.texts import SharedTexts
 
 # ---- The results of a grid's runs, read from their folders, and the table of them.

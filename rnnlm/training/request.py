@@ -1,11 +1,13 @@
 """What a person asks `train` for, and the settings that result: recipe < config file < `--set` <
 named flags."""
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rnnlm.checks import items_of
 from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
@@ -303,3 +305,43 @@ def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
         names_of_tasks = dict.fromkeys(each.task for each in owners)
         tasks = [registry.task(each) for each in names_of_tasks]
         raise registry.task(kind.task).refusal_of_setting(name, origin, tasks)
+
+
+# ---- The request that keywords from Python make.
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+_SEVERAL = (
+    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
+    "test_target", "contextual",
+)  # fmt: skip
+
+
+def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
+    """Return the request that the text and the keywords of :func:`train` make."""
+    texts: tuple[str, ...] = ()
+    if text is not None:
+        texts = _paths(text, "text")
+    if text is not None and not texts:
+        raise UsageError(
+            "no text is given",
+            "the list of texts is empty",
+            "name a file, or leave text out for the bundled corpus",
+        )
+
+    # Keywords that are no fields of a request are settings.
+    known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
+    flags = {**known.pop("flags", {}), **request}
+
+    for name in _SEVERAL:
+        known[name] = _paths(known.get(name) or (), name)
+    for name in ("output", "config"):
+        if known.get(name) is not None:
+            known[name] = Path(known[name])
+    return Request(text=texts, flags=flags, **known)
+
+
+def _paths(given: Paths, what: str) -> tuple[str, ...]:
+    """Return one path or several as strings."""
+    if isinstance(given, (str, os.PathLike)):
+        return (os.fspath(given),)
+    return tuple(os.fspath(path) for path in items_of(given, (str, os.PathLike), what))

@@ -5,9 +5,8 @@ There is no mathematics here: the family's fitting, found through the registry, 
 that are passed on.
 """
 
-import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm import arrays
-from rnnlm.checks import items_of
-from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, UsageError, notice
+from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
 from rnnlm.events import (
     Checkpoint,
     CheckpointSaved,
@@ -41,13 +39,11 @@ from rnnlm.models import card, checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.system import current_rank, planning_together
+from rnnlm.system import current_rank
 from rnnlm.tasks.request import CountedText
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import as_stored
-from rnnlm.training.plan import Plan, plan, run_of
-from rnnlm.training.request import Request
-from rnnlm.training.training_run import TrainingRun, Work
+from rnnlm.training.plan import Plan, run_of
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the
 # log of its events.
@@ -257,72 +253,8 @@ def _copied(model: LanguageModel | ModelArrays) -> ModelArrays:
 
 # ---- One run: fitted, saved, and evaluated exactly at the end.
 
-_SEVERAL = (
-    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
-    "test_target", "contextual",
-)  # fmt: skip
 # Perplexities of short streams and of a long one differ little. From this ratio on, they do not.
 FAR = 1.25
-
-
-def train(
-    text: str | Path | Sequence[str | Path] | None = None,
-    *,
-    stop: Callable[[], bool] = never,
-    save: Callable[[], bool] = never,
-    **request: Any,
-) -> TrainingRun:
-    """Train a model. Iterate over the run that is returned: it trains, and yields its events.
-
-    The keywords are those of :class:`Request`; all others are settings: `train("text.txt",
-    model="gru", hidden_size=300, budget="5m")`. stop, save: called at every step; they return
-    whether to end the run, and whether to store a checkpoint.
-
-    The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
-    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call resumes it.
-
-    Raises:
-        RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
-            those about the arguments themselves are raised by the first event.
-    """
-    asked = request_of(text, request)
-
-    def planned() -> Plan:
-        with planning_together():
-            return plan(asked)
-
-    return TrainingRun(Work(planned, run, stop, save))
-
-
-def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str, Any]) -> Request:
-    """Return the request that the text and the keywords of :func:`train` make."""
-    texts: tuple[str, ...] = ()
-    if text is not None:
-        texts = _paths(text, "text")
-    if text is not None and not texts:
-        raise UsageError(
-            "no text is given",
-            "the list of texts is empty",
-            "name a file, or leave text out for the bundled corpus",
-        )
-
-    # Keywords that are no fields of a request are settings.
-    known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
-    flags = {**known.pop("flags", {}), **request}
-
-    for name in _SEVERAL:
-        known[name] = _paths(known.get(name) or (), name)
-    for name in ("output", "config"):
-        if known.get(name) is not None:
-            known[name] = Path(known[name])
-    return Request(text=texts, flags=flags, **known)
-
-
-def _paths(given: str | Path | Sequence[str | Path], what: str) -> tuple[str, ...]:
-    """Return one path or several as strings."""
-    if isinstance(given, (str, os.PathLike)):
-        return (str(given),)
-    return tuple(str(path) for path in items_of(given, (str, os.PathLike), what))
 
 
 def run(

@@ -1,6 +1,5 @@
 """Word vectors learned from a text: singular vectors of counts, GloVe, skip-gram or CBOW."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def learn_vectors(
     # Whatever names a text becomes one.
     if text is None:
         text = named_text(())
-    elif isinstance(text, (str, os.PathLike)):
+    elif isinstance(text, (str, Path)):
         text = named_text([text])
     elif not isinstance(text, Text):
         text = named_text(text)

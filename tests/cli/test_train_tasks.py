@@ -123,11 +123,11 @@ def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, w
 
 @pytest.mark.parametrize("given, what", [
     ({"bidirectional": True}, "a language model has no setting 'bidirectional'"),
-    ({"labels": "valid.conll"}, "--labels needs --task tagging"),
-    ({"task": "tagging", "model": "jordan"}, "--model jordan is not for tagging"),
+    ({"labels": "valid.conll"}, "labels= needs task=\"tagging\""),
+    ({"task": "tagging", "model": "jordan"}, "model=\"jordan\" is not for tagging"),
     ({"model": "bag"}, "is no language model"),
     ({"task": "poetry"}, "unknown task 'poetry'"),
 ])  # fmt: skip
-def test_python_refuses_the_same(data, given, what):
+def test_python_refuses_the_same_in_its_own_terms(data, given, what):
     with pytest.raises(RnnlmError, match=what):
         list(library.train("train.conll", output="m", budget="1steps", **given))

@@ -9,8 +9,8 @@ import pytest
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
+from rnnlm.runs import train
 from rnnlm.training import run
-from rnnlm.training.run import train
 from support.failing_files import failing
 from support.killed_runs import checked, outcome
 

@@ -18,7 +18,9 @@ FLOORS = {
     8: "rescoring integrations benchmarks inspection", 9: "doors",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
-DOORS = {"__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval"}
+DOORS = {
+    "__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval", "model", "runs", "display",
+}  # fmt: skip
 DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of their own
 FAMILIES = {"ngram", "neural"}
 FAMILY_SERVICES = {  # importer -> what it may import of a family; all others ask the model
@@ -195,7 +197,12 @@ def test_the_library_knows_nothing_of_the_command_line():
         for _, name in imports(path):
             if name.startswith(("click", "rich", "rnnlm.cli")):
                 found.append(f"{place(path)}: {name}")
-    assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main"]
+    # What waits for a run in a terminal shows what the command line shows: the one exception.
+    assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main", "rnnlm/display.py: rnnlm.cli.live"]
+    importers = [
+        place(path) for path in LIBRARY for _, name in imports(path) if name == "rnnlm.display"
+    ]
+    assert importers == ["rnnlm/runs.py"]
 
 
 def test_text_and_n_grams_do_without_torch():
@@ -316,6 +323,7 @@ LOOK_FOR_ATTRIBUTES = {
     "rnnlm/files/outputs.py": "standard output",
     "rnnlm/files/writing.py": "the operating system",
     "rnnlm/inspection/common.py": "values that become JSON",
+    "rnnlm/text/in_memory.py": "data frames and arrays that a user gives",
     "rnnlm/interface.py": "the one place that completes a user's model",
     "rnnlm/neural/device.py": "the processor, as torch knows it",
     "rnnlm/ngram/counting/counts.py": "the operating system",

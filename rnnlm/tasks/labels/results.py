@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.tabular import RecordList, Row, identifier
 from rnnlm.tasks.labels.data import EDIT, LabelColumn
 from rnnlm.text.labelled import edit_scripts, schemes
 from rnnlm.text.labelled.splitting import Range
@@ -167,3 +168,43 @@ def _written(column: LabelColumn, symbol: str, word: str, before: str) -> str:
         if kind_before == kind:
             letter = "B"
     return f"{letter}-{kind}" if kind else letter
+
+
+# ---- Lists of them, which are tables, too.
+
+
+class TaggedSentences(RecordList[TaggedSentence]):
+    """Tagged sentences: a row for each word."""
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each labelled word: number of its sentence and of itself, from 1, the
+        word, and its label in each column."""
+        rows: list[Row] = []
+        for sentence_number, sentence in enumerate(self, start=1):
+            of_sentence = {"sentence": sentence_number}
+            for place, word in enumerate(sentence.words):
+                row: Row = {**of_sentence, "word_index": place + 1, "word": word}
+                for column, labels in sentence.labels.items():
+                    # A model of letters writes sounds, of which there may be fewer or more.
+                    row[identifier(column)] = labels[place] if place < len(labels) else None
+                for column, label in sentence.sentence_labels.items():
+                    row[identifier(column)] = label
+                rows.append(row)
+        return rows
+
+
+class ClassifiedTexts(RecordList[ClassifiedText]):
+    """Classified texts: a row for each."""
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each text, with its label in each column and the probability of that."""
+        rows: list[Row] = []
+        for classified in self:
+            row: Row = {"text": classified.text or " ".join(classified.words)}
+            for column, label in classified.labels.items():
+                name = identifier(column)
+                row[name] = label
+                # With several labels none of the probabilities is that of all together.
+                row[f"{name}_probability"] = classified.probabilities[column].get(label)
+            rows.append(row)
+        return rows

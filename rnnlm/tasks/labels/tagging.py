@@ -22,7 +22,13 @@ from rnnlm.tasks.labels.model import (
     WordLabels,
     predict,
 )
-from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
+from rnnlm.tasks.labels.results import (
+    ClassifiedText,
+    ClassifiedTexts,
+    LabelSequence,
+    TaggedSentence,
+    TaggedSentences,
+)
 from rnnlm.tasks.labels.splitting import is_of_letters, splitter_of, words_in
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
@@ -60,7 +66,7 @@ def tag(
     probabilities: bool = False,
     constrained: bool | None = None, beam: int | None = None, tokenised: bool = False,
     device: str | Device = "auto",
-) -> list[TaggedSentence]:  # fmt: skip
+) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
 
     model: a tagger or its name. sentences: each a str, which is split as the training data of the
@@ -92,7 +98,7 @@ def tag(
             texts.append((sentence, split(sentence)))
         else:
             texts.append((None, SplitText(tuple(sentence))))
-    return list(tagger.tag(texts))
+    return TaggedSentences(tagger.tag(texts))
 
 
 def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
@@ -245,7 +251,7 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 
 def classify(
     model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto"
-) -> list[ClassifiedText]:
+) -> ClassifiedTexts:
     """Label texts.
 
     model: a classifier or its name. texts: each a str, which is split at white space as the
@@ -256,7 +262,7 @@ def classify(
             damaged.
     """
     texts = several(texts, "texts")
-    return list(classified(model_for("classify", model, device), texts))
+    return ClassifiedTexts(classified(model_for("classify", model, device), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:

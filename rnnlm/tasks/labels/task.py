@@ -97,6 +97,9 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
         return weights(request, resolved, cast("TaskData", data))
 
+    def codec_of(self, model: "TaskModel") -> "Codec":
+        return model.codec
+
     def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "Codec":
         from rnnlm.tasks.labels.data import codec
 

@@ -22,7 +22,7 @@ from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_f
 from rnnlm.tasks.labels.tagging import Labeller, windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, Translation
+from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
 from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
@@ -266,7 +266,7 @@ def translate(
     model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
     sampling: SamplingSettings | None = None,
     num: int = 1, device: str | Device = "auto",
-) -> list[TranslatedLine]:  # fmt: skip
+) -> TranslatedLines:  # fmt: skip
     """Translate lines with an encoder-decoder.
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
@@ -280,7 +280,7 @@ def translate(
             no such model, or it is damaged. TextError: a source holds a newline.
     """
     translator = Translator(encoder_decoder(model, device), settings, sampling, num)
-    return list(translator.translate(items_of(sources, str, "sources")))
+    return TranslatedLines(translator.translate(items_of(sources, str, "sources")))
 
 
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:

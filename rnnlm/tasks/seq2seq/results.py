@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnlm.errors import notice, visible
 from rnnlm.evaluation import plotting
+from rnnlm.tabular import RecordList, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,3 +153,24 @@ def _labels(tokens: tuple[str, ...]) -> list[str]:
             label = label[: LONGEST_TOKEN - 1] + "\u2026"
         labels.append(label)
     return labels
+
+
+class TranslatedLines(RecordList[TranslatedLine]):
+    """What a model writes for several sources: a list that is a table, too."""
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each hypothesis, the best of a source first."""
+        return [
+            {
+                "line": line.number,
+                "source": line.source,
+                "rank": rank,
+                "text": each.text,
+                "logprob_nats": each.logprob_nats,
+                "score": each.score,
+                "tokens": each.tokens,
+                "complete": each.complete,
+            }
+            for line in self
+            for rank, each in enumerate(line.hypotheses, start=1)
+        ]

@@ -140,6 +140,9 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
 
         return weights(request, resolved, cast("PairTrainingData", data))
 
+    def codec_of(self, model: "Seq2SeqModel") -> "PairCodec":
+        return model.codec
+
     def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "PairCodec":
         from rnnlm.tasks.seq2seq.data import codec
 

@@ -254,7 +254,7 @@ def prepare(
             written, a worker died.
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
-    names = tuple(map(str, given))
+    names = tuple(os.fspath(each) for each in given)
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     flags = {**known.pop("flags", {}), **request}
     if isinstance(tokenizer, str):

@@ -157,6 +157,7 @@ INDEXES = {
         index(lambda content: content.update(files={"../vocab.txt": content["files"]["vocab.txt"]}))),
     "a count below zero": (DAMAGED,
                            index(lambda content: content["shards"][0]["counts"].update(tokens=-1))),
+    "a shard without counts": (DAMAGED, index(lambda content: content["shards"][0].update(counts={}))),
     "a count of 1e400": (DAMAGED,
                          index(lambda content: content["shards"][0]["counts"].update(tokens=float("inf")))),
     "totals that do not add up": (DAMAGED,

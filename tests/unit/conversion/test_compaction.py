@@ -11,7 +11,7 @@ from rnnlm.conversion.compaction import compact
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.files import tensors, writing
 from rnnlm.models import loading, manifest, model_folder
-from rnnlm.training.run import train
+from rnnlm.runs import train
 
 SETTINGS = {
     "model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu",

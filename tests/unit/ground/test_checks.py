@@ -80,7 +80,7 @@ def folder(tmp_path_factory):
         (lambda model: rnnlm.evaluate(rnnlm.LanguageModel, "x"), f"{NO_MODEL}the class Language"),
         (lambda model: rnnlm.score_sentences(None, ["a"]), f"{NO_MODEL}None"),
         (lambda model: rnnlm.word_vectors(3), f"{NO_MODEL}an int"),
-        (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a NgramM"),
+        (lambda model: rnnlm.load(model), "load: the name must be a str or a path, not a Model"),
         (lambda model: rnnlm.load(None), "load: the name must be a str or a path, not None"),
         (lambda model: rnnlm.compare("demo", "x"), f"models {ONE}"),
         (lambda model: rnnlm.compare([model, 3], "x"), f"{NO_MODEL}an int"),
@@ -89,7 +89,7 @@ def folder(tmp_path_factory):
         (lambda model: rnnlm.inspect_memory("demo"), f"models {ONE}"),
         (lambda model: rnnlm.rescore([], {"a": 3}, {}), f"{NO_MODEL}an int"),
         (lambda model: rnnlm.tune_weights([utterance()], model),
-         "models must be a list, not a NgramModel"),
+         "models must be a list, not a Model"),
         # Settings of something else, and items that are something else.
         (lambda model: rnnlm.adapt(model, "unigram", rnnlm.BeamSettings()),
          "adapt: settings must be a UnigramCacheSettings, not a BeamSettings"),

@@ -10,8 +10,8 @@ from rnnlm.config import Budget
 from rnnlm.errors import SettingsError
 from rnnlm.models import model_folder, registry
 from rnnlm.recipes import recipe as recipes
+from rnnlm.runs import train
 from rnnlm.training.request import Request, resolve_request
-from rnnlm.training.run import train
 
 # Narrower, where two steps at full width take seconds.
 NARROW = {

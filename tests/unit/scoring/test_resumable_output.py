@@ -1,4 +1,5 @@
 import contextlib
+import json
 
 import pytest
 
@@ -113,3 +114,15 @@ def test_a_run_killed_before_it_began_begins(path, whole):
         file = resumable_output.resume(path, RUN, "header\n")
     write(file, CHUNKS)
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("field, value", [("bytes", -(1 << 63) - 1), ("sentences", -1)])
+def test_a_journal_with_negative_numbers_is_refused(tmp_path, field, value):
+    path = tmp_path / "scores.tsv"
+    write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:2])
+    journal = path.with_name("scores.tsv.run")
+    lines = journal.read_text().splitlines(keepends=True)
+    entry = json.loads(lines[-1]) | {field: value}
+    journal.write_text("".join(lines[:-1]) + json.dumps(entry) + "\n")
+    with pytest.raises(OutputError, match="cannot resume"):
+        resumable_output.resume(path, RUN, "header\n")

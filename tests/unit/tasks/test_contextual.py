@@ -11,10 +11,10 @@ import torch
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.models import loading, model_folder
+from rnnlm.runs import train
 from rnnlm.tasks.labels.contextual import FrozenModels, LayerMixture
 from rnnlm.tasks.labels.model import predict
 from rnnlm.tasks.labels.settings import TaggingSettings
-from rnnlm.training.run import train
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, VALID, columns, small, table
 
@@ -182,5 +182,5 @@ def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
         trained(tmp_path, "new", names=("window",))
     with pytest.raises(UsageError, match="context_models is not set by itself"):
         trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
-    with pytest.raises(UsageError, match="--contextual needs --task tagging or classification"):
+    with pytest.raises(UsageError, match='contextual= needs task="tagging" or classification'):
         list(train(tmp_path / "train.conll", contextual="f"))

@@ -16,9 +16,9 @@ from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import loading, model_folder
 from rnnlm.models.info import summary
 from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
+from rnnlm.runs import train
 from rnnlm.tasks.labels.texts import TaskTokenizerSettings
 from rnnlm.text.lines import TextSettings
-from rnnlm.training.run import train
 from support.killed_runs import cut_off_after
 from support.tiny_models import Lines
 
@@ -170,7 +170,7 @@ def test_directions_may_share_a_vocabulary_but_not_weights(folder, tmp_path):
         == model_folder.read_manifest(folder / "ngram").fingerprint
     )
     with pytest.raises(
-        UsageError, match="it reads lines from their beginning: --set reversed=false"
+        UsageError, match="it reads lines from their beginning: reversed=false"
     ):
         begun = {
             "init_from": str(folder / "lstm.turned"),

@@ -12,7 +12,7 @@ import rnnlm
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.events import ModelSaved
 from rnnlm.models import model_folder
-from rnnlm.training.run import train
+from rnnlm.runs import train
 from support.small_runs import numbers
 
 RUN = {

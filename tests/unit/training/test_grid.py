@@ -10,6 +10,7 @@ import pytest
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
+from rnnlm.runs import train
 from rnnlm.text import tokenizers
 from rnnlm.training.grid import (
     GridFinished,
@@ -22,7 +23,6 @@ from rnnlm.training.grid import (
 )
 from rnnlm.training.grid_request import GridRequest
 from rnnlm.training.request import Request
-from rnnlm.training.run import train
 from support.small_runs import SMALL, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")

@@ -7,9 +7,10 @@ import pytest
 from rnnlm import corpora
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
+from rnnlm.runs import train
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.plan import Request, plan, resolve_request
-from rnnlm.training.run import run, train
+from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
 
 

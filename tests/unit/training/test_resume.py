@@ -13,7 +13,7 @@ from rnnlm.events import Checkpoint, Finished, ModelSaved, Started
 from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.recipes import recipe as recipes
-from rnnlm.training.run import train
+from rnnlm.runs import train
 from support.killed_runs import cut_off, cut_off_after, outcome
 
 RUN = {
@@ -237,7 +237,7 @@ def test_another_run_is_refused_naming_the_differences(
 def test_a_model_without_checkpoint_is_not_replaced(texts, tmp_path):
     list(auto(texts, tmp_path / "m", resumable=False))
     with pytest.raises(
-        OutputError, match="already holds a model of another run.*hidden_size.*--overwrite"
+        OutputError, match="already holds a model of another run.*hidden_size.*overwrite=True"
     ):
         list(auto(texts, tmp_path / "m", resumable=False, hidden_size=9))
 

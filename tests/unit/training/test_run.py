@@ -24,8 +24,9 @@ from rnnlm.events import (
 )
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
+from rnnlm.runs import train
 from rnnlm.training.plan import Request, plan
-from rnnlm.training.run import run, train
+from rnnlm.training.run import run
 from support.small_runs import SMALL, numbers, write
 
 
@@ -190,7 +191,7 @@ def test_training_continues_from_another_models_weights(text):
 )
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
-    with pytest.raises(UsageError, match="--init-from a: its weights do not fit"):
+    with pytest.raises(UsageError, match='init_from="a": its weights do not fit'):
         list(train(text, output="b", init_from="a", **{**SMALL, **difference}))
     assert not model_folder.is_model(Path("b"))
 

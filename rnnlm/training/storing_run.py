@@ -1,7 +1,7 @@
 """A training run as Python holds it: an iterator of events that stores its work however it is left.
 
 A generator that is dropped or interrupted in the middle of a step is lost, and with it the work
-since the last checkpoint. So no caller holds the generator of a run: a :class:`TrainingRun` asks it
+since the last checkpoint. So no caller holds the generator of a run: a :class:`StoringRun` asks it
 to stop at the next step and lets it store its work, as Ctrl-C does on the command line. A notebook
 keeps the traceback of an interruption, and with it every object on the way, so the run would not be
 dropped: therefore Ctrl-C is handled here.
@@ -18,12 +18,13 @@ from typing import Self
 
 from rnnlm.errors import TrainingError, notice
 from rnnlm.events import Evaluating, Event
+from rnnlm.text.lines import Progress, silent
 from rnnlm.training.plan import Plan
 
-Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool]], Iterator[Event]]
+Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool], Progress], Iterator[Event]]
 
 
-class TrainingRun(Iterator[Event]):
+class StoringRun(Iterator[Event]):
     """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events.
 
     The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
@@ -67,9 +68,10 @@ class TrainingRun(Iterator[Event]):
 
 
 class Work:
-    """The run behind a :class:`TrainingRun`. It holds no reference to that, which can be dropped.
+    """The run behind a :class:`StoringRun`. It holds no reference to that, which can be dropped.
 
-    plan: None before the run has started. interruption: what to raise once the work is stored.
+    plan: None before the run has started. progress: called with how far the exact evaluation is.
+    interruption: what to raise once the work is stored.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Work:
         self.stop = stop
         self.save = save
         self.plan: Plan | None = None
+        self.progress: Progress = silent
         self.events = self._events()
         self.process = os.getpid()
         self.is_started = self.is_executing = self.is_evaluating = self.is_closed = False
@@ -146,9 +149,17 @@ class Work:
             return False
         return self.is_started and self.plan.kind.trains_in_steps
 
+    def planned(self) -> Plan:
+        """Return the plan of the run, which is made when it is first asked for: it reads the
+        texts."""
+        if self.plan is None:
+            self.is_started = True
+            self.plan = self.make_plan()
+        return self.plan
+
     def _events(self) -> Generator[Event, None, None]:
-        self.plan = self.make_plan()
-        yield from self.runner(self.plan, self._wants_end, self.save)
+        plan = self.planned()
+        yield from self.runner(plan, self._wants_end, self.save, lambda said: self.progress(said))
 
     def _wants_end(self) -> bool:
         """Return whether the run should stop. If the caller's `stop` raises, stop and raise that

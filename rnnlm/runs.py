@@ -1,0 +1,440 @@
+"""Training from Python: a run whose events one may follow, or that one waits for."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from rnnlm.errors import RnnlmError, TrainingError, UsageError
+from rnnlm.events import Event, Finished, never
+from rnnlm.tabular import Records, Row, html_table
+from rnnlm.text.corpus import Corpus
+from rnnlm.training.storing_run import StoringRun, Work
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
+    from rnnlm.model import Model
+    from rnnlm.training.plan import Plan
+
+Setting: TypeAlias = str | int | float | bool | Sequence[str | int | float] | None
+Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
+Progress: TypeAlias = Literal["auto", "terminal", "notebook"] | None
+
+
+def train(
+    text: Texts | None = None,
+    *,
+    model: str | None = None,
+    recipe: str | None = None,
+    output: str | Path | None = None,
+    valid: Texts = (),
+    test: Texts = (),
+    budget: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    save_every: str | None = None,
+    overwrite: bool = False,
+    resume: bool | Literal["auto"] = False,
+    config: str | Path | None = None,
+    tokenizer_from: str | Path | None = None,
+    init_from: str | Path | None = None,
+    task: str | None = None,
+    labels: Texts = (),
+    valid_labels: Texts = (),
+    test_labels: Texts = (),
+    init_from_reversed: str | Path | None = None,
+    contextual: Sequence[str | Path] = (),
+    target: Texts = (),
+    valid_target: Texts = (),
+    test_target: Texts = (),
+    init_encoder_from: str | Path | None = None,
+    init_decoder_from: str | Path | None = None,
+    stop: Callable[[], bool] = never,
+    save: Callable[[], bool] = never,
+    **settings: Setting,
+) -> "TrainingRun":
+    """Prepare a run that trains a model. Iterate over it, or `wait()` for it: then it trains.
+
+    text: a file, several, or texts in memory (:class:`rnnlm.Corpus`); None: a bundled corpus. All
+    further keywords are settings, as `rnnlm train --help` lists them: `hidden_size=300`.
+
+    Args:
+        model: the kind: "lstm" (the usual one), "gru", "rnn", "ngram" and others.
+        recipe: a named set of settings, which says the kind, too. None: the one for the kind and
+            the task, if there is one.
+        output: the folder of the model. None: one in ./checkpoints, where the same call goes on
+            with a run that was cut off.
+        valid, test: texts to validate and to evaluate on. None: a share of the text is held out,
+            and nothing is tested.
+        budget: how long: "10m", "500steps" or "3epochs". None: as the recipe says.
+        seed, device, precision, threads, save_every: of the run. None: as the recipe says, or the
+            best that is there.
+        overwrite: replace a model in `output`.
+        resume: go on with the run in `output`; "auto": if there is one.
+        config: a TOML file of settings.
+        tokenizer_from, init_from: a model whose tokenizer or weights the run begins with.
+        task: "language-model" (the usual one), "tagging", "classification" or "seq2seq".
+        labels, valid_labels, test_labels: for each text a file with its labels, where they are in
+            files of their own.
+        init_from_reversed, contextual: of taggers and classifiers: a language model that reads
+            from the end, and language models whose hidden states are read beside the words.
+        target, valid_target, test_target: of encoder-decoders: for each text one with its targets.
+        init_encoder_from, init_decoder_from: language models that the two sides begin as.
+        stop, save: called at every step; they return whether to end the run, and whether to store a
+            checkpoint.
+
+    The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
+    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call resumes it.
+
+    Raises:
+        RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
+            those about the arguments themselves are raised by the first event.
+    """
+    asked = _asked(
+        model=model,
+        recipe=recipe,
+        output=output,
+        valid=valid,
+        test=test,
+        budget=budget,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        save_every=save_every,
+        overwrite=overwrite,
+        resume=resume,
+        config=config,
+        tokenizer_from=tokenizer_from,
+        init_from=init_from,
+        task=task,
+        labels=labels,
+        valid_labels=valid_labels,
+        test_labels=test_labels,
+        init_from_reversed=init_from_reversed,
+        contextual=contextual,
+        target=target,
+        valid_target=valid_target,
+        test_target=test_target,
+        init_encoder_from=init_encoder_from,
+        init_decoder_from=init_decoder_from,
+    )
+    return _run_of(text, asked | settings, stop, save)
+
+
+def fit(
+    text: Texts | None = None,
+    *,
+    model: str | None = None,
+    recipe: str | None = None,
+    output: str | Path | None = None,
+    valid: Texts = (),
+    test: Texts = (),
+    budget: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    save_every: str | None = None,
+    overwrite: bool = False,
+    resume: bool | Literal["auto"] = False,
+    config: str | Path | None = None,
+    tokenizer_from: str | Path | None = None,
+    init_from: str | Path | None = None,
+    task: str | None = None,
+    labels: Texts = (),
+    valid_labels: Texts = (),
+    test_labels: Texts = (),
+    init_from_reversed: str | Path | None = None,
+    contextual: Sequence[str | Path] = (),
+    target: Texts = (),
+    valid_target: Texts = (),
+    test_target: Texts = (),
+    init_encoder_from: str | Path | None = None,
+    init_decoder_from: str | Path | None = None,
+    stop: Callable[[], bool] = never,
+    save: Callable[[], bool] = never,
+    progress: Progress = "auto",
+    **settings: Setting,
+) -> "FinishedRun":
+    """Train a model, show how far it is, and return what came of it: `rnnlm.train(...).wait()`.
+
+    progress: as for :meth:`TrainingRun.wait`. All other keywords are those of :func:`train`.
+
+    Raises:
+        RnnlmError: any of its kinds: the request, the text, the device, the output folder.
+    """
+    asked = _asked(
+        model=model,
+        recipe=recipe,
+        output=output,
+        valid=valid,
+        test=test,
+        budget=budget,
+        seed=seed,
+        device=device,
+        precision=precision,
+        threads=threads,
+        save_every=save_every,
+        overwrite=overwrite,
+        resume=resume,
+        config=config,
+        tokenizer_from=tokenizer_from,
+        init_from=init_from,
+        task=task,
+        labels=labels,
+        valid_labels=valid_labels,
+        test_labels=test_labels,
+        init_from_reversed=init_from_reversed,
+        contextual=contextual,
+        target=target,
+        valid_target=valid_target,
+        test_target=test_target,
+        init_encoder_from=init_encoder_from,
+        init_decoder_from=init_decoder_from,
+    )
+    return _run_of(text, asked | settings, stop, save).wait(progress)
+
+
+def _asked(**keywords: Any) -> dict[str, Any]:
+    """Return the keywords that ask for something: the others are left at their usual values."""
+    return {
+        name: value
+        for name, value in keywords.items()
+        if value is not None and value is not False and value != ()
+    }
+
+
+def _run_of(
+    text: Texts | None, keywords: dict[str, Any], stop: Callable[[], bool], save: Callable[[], bool]
+) -> "TrainingRun":
+    from rnnlm.system import planning_together
+    from rnnlm.training.plan import plan
+    from rnnlm.training.request import request_of
+    from rnnlm.training.run import run
+
+    asked = request_of(text, keywords)
+    held = (text, dict(keywords))  # texts in memory last as long as somebody holds them
+
+    def planned() -> "Plan":
+        assert held
+        with planning_together():
+            return plan(asked)
+
+    return TrainingRun(Work(planned, run, stop, save))
+
+
+class TrainingRun(StoringRun):
+    """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events. Or wait for it.
+
+    The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
+    dropped, and at once when Ctrl-C interrupts the program. The same call then resumes it in the
+    default folder, and with `resume="auto"` in any other. A count-based model has nothing to store
+    before it is complete.
+    """
+
+    _finished: Finished | None = None
+
+    def __next__(self) -> Event:
+        try:
+            event = super().__next__()
+        except RnnlmError as error:
+            raise as_keywords(error) from None
+        if isinstance(event, Finished):
+            self._finished = event
+        return event
+
+    def wait(self, progress: Progress = "auto") -> "FinishedRun":
+        """Train to the end and return what came of it.
+
+        progress: "terminal", the lines that the command line shows; "notebook", a bar with a
+        learning curve; "auto", whichever of them fits; None, nothing.
+
+        Raises:
+            RnnlmError: as the iteration. TrainingError: the run was closed before its end.
+        """
+        from rnnlm import display
+
+        if self._finished is None:
+            try:
+                plan = self._work.planned()
+            except RnnlmError as error:
+                raise as_keywords(error) from None
+            with display.showing(plan, progress) as shown:
+                self._work.progress = shown.evaluating
+                for event in self:
+                    shown.show(event)
+        return self._end
+
+    @property
+    def model(self) -> "Model":
+        """The best model so far, loaded from the run's folder.
+
+        Raises:
+            ModelError: none is saved yet. UsageError: the run has not started.
+        """
+        from rnnlm.model import load
+
+        if self.folder is None:
+            raise UsageError("the run has not started", hint="iterate over it, or call wait()")
+        return load(self.folder)
+
+    @property
+    def history(self) -> "History":
+        """What the run has measured so far, as a table.
+
+        Raises:
+            UsageError: the run has not started.
+        """
+        if self.folder is None:
+            raise UsageError("the run has not started", hint="iterate over it, or call wait()")
+        return History(self.folder)
+
+    @property
+    def evaluation(self) -> "Evaluation | None":
+        """The exact evaluation at the end of the run; None before it, or if there is none."""
+        return self._end.evaluation if self._finished else None
+
+    @property
+    def _end(self) -> "FinishedRun":
+        if self._finished is None:
+            raise TrainingError(
+                "the run was closed before its end",
+                hint='call train again with resume="auto" to go on',
+            )
+        return FinishedRun(Path(self._finished.folder), self._finished)
+
+    def __repr__(self) -> str:
+        if self._finished is not None:
+            return repr(self._end)
+        state = "not started" if self.folder is None else f"in {self.folder}"
+        return f"<training run {state}>"
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedRun:
+    """A run that has ended.
+
+    folder: of the model. finished: the last event: `step` of the best weights, `steps` done,
+    `seconds`, and why it `stopped`.
+    """
+
+    folder: Path
+    finished: Finished = field(repr=False)
+
+    @cached_property
+    def model(self) -> "Model":
+        """The best model of the run, loaded.
+
+        Raises:
+            ModelError: it is gone, or damaged.
+        """
+        from rnnlm.model import load
+
+        return load(self.folder)
+
+    @cached_property
+    def evaluations(self) -> "Mapping[str, Evaluation]":
+        """The exact evaluations at the end, by text: "valid", "test"."""
+        from rnnlm.models.manifest import read_manifest
+
+        return read_manifest(self.folder).evaluations
+
+    @property
+    def evaluation(self) -> "Evaluation | None":
+        """The evaluation on the test text, or where none was named, on the validation text."""
+        found = self.evaluations
+        return found.get("test") or found.get("valid")
+
+    @property
+    def history(self) -> "History":
+        """Reports and validations of the run, as a table."""
+        return History(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<{self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        metrics = [
+            (f"{text}: {metric.label}", metric.with_unit())
+            for text, evaluation in self.evaluations.items()
+            for metric in evaluation.mains
+        ]
+        return html_table(self._summary(), (), [("folder", self.folder), *metrics])
+
+    def _summary(self) -> str:
+        steps = f"{self.finished.steps:,} steps, " if self.finished.steps else ""
+        return f"training run {self.folder}: {steps}{self.finished.seconds:.1f} s"
+
+
+# Of events in metrics.jsonl, those that measure, and what a table shows of them.
+_MEASURED = ("step", "validated")
+_LEFT_OUT = ("event", "layers", "improved", "is_exact")
+
+
+@dataclass(frozen=True)
+class History(Records):
+    """What a run measured while it trained: a row for each report of the training loss, and for
+    each validation."""
+
+    folder: Path
+
+    def to_rows(self) -> list[Row]:
+        """Return rows in the order of the run; `measured` is "train" or "valid". What was not
+        measured is None."""
+        from rnnlm.models.metrics_log import read_events
+
+        events = [each for each in read_events(self.folder) if each.get("event") in _MEASURED]
+        names = dict.fromkeys(name for event in events for name in event if name not in _LEFT_OUT)
+        rows: list[Row] = []
+        for event in events:
+            measured = "train" if event["event"] == "step" else "valid"
+            rows.append({"measured": measured} | {name: event.get(name) for name in names})
+        return rows
+
+
+# ---- Messages as Python says them.
+
+_OPTION = re.compile(r"(?<![\w-])(-o|-m|--[a-z][a-z-]*)(?:[ =]([^\s,;:\"`]+))?")
+_ON_THE_COMMAND_LINE = re.compile(" (in|on|from) the command line")
+_SWITCHES = ("overwrite", "resume", "lowercase", "documents", "split_punctuation")
+# Words that go on with a sentence, so that they are no value of the option before them.
+_FURTHER = frozenset(
+    "and or out needs names the reads is takes shows keeps for contradict go tell to sets starts "
+    "has does cannot are with in of too gives again instead".split()
+)
+
+
+def as_keywords(error: RnnlmError) -> RnnlmError:
+    """Let an error speak of keywords instead of the options of the command line: `output=` instead
+    of `-o`. Return it."""
+    error.what, error.why, error.hint = map(_in_python, (error.what, error.why, error.hint))
+    error.args = (error.what,)
+    return error
+
+
+def _in_python(text: str) -> str:
+    return _ON_THE_COMMAND_LINE.sub("", _OPTION.sub(_as_keyword, text))
+
+
+def _as_keyword(match: re.Match[str]) -> str:
+    option, value = match.groups()
+    if value in _FURTHER:
+        value = None
+    after = match[0][len(option) :] if value is None else ""
+    if option == "--set":
+        return value or f"a keyword{after}"
+
+    name = option.lstrip("-").replace("-", "_")
+    name = {"o": "output", "m": "model"}.get(name, name)
+    if name in _SWITCHES and value in (None, "yes"):
+        return f"{name}=True{after}"
+    if value is None:
+        return f"{name}={after}"
+    # Names in capitals and numbers are no texts.
+    is_text = not value.isupper() and not value.isdigit()
+    return f'{name}="{value}"' if is_text else f"{name}={value}"

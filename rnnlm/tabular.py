@@ -1,0 +1,144 @@
+"""Results of many rows, as the tables of other tools: lists, pandas, Polars, Arrow, and the small
+HTML table that a notebook shows.
+
+A table has one observation a row. Its columns are names that Python and R accept as they are.
+"""
+
+import html
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from rnnlm.errors import require_package
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+Cell = str | int | float | bool | None
+Row = dict[str, Cell]
+T = TypeVar("T")
+MOST_SHOWN = 20  # rows in HTML
+_NO_NAME = re.compile(r"\W+", re.ASCII)
+
+
+class Records(ABC):
+    """Something with many observations, each of them a row."""
+
+    @abstractmethod
+    def to_rows(self) -> list[Row]:
+        """Return one dictionary for each observation, all with the same keys."""
+
+    def to_columns(self) -> dict[str, list[Cell]]:
+        """Return the values of each column, by its name."""
+        return columns_of(self.to_rows())
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a pandas.DataFrame.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        pandas = require_package("pandas", "tables", "data frames")
+        return pandas.DataFrame(self.to_columns())
+
+    def to_polars(self) -> "polars.DataFrame":
+        """Return a polars.DataFrame.
+
+        Raises:
+            UsageError: polars is not installed.
+        """
+        polars = require_package("polars", "tables", "Polars' data frames")
+        return polars.DataFrame(self.to_columns(), strict=False)
+
+    def to_arrow(self) -> "pyarrow.Table":
+        """Return a pyarrow.Table.
+
+        Raises:
+            UsageError: pyarrow is not installed.
+        """
+        pyarrow = require_package("pyarrow", "tables", "Arrow's tables")
+        return pyarrow.table(self.to_columns())
+
+    def _repr_html_(self) -> str:
+        """Return the first rows as HTML, for a notebook."""
+        rows = self.to_rows()
+        columns = list(rows[0]) if rows else []
+        shown = [[row[name] for name in columns] for row in rows[:MOST_SHOWN]]
+        left = len(rows) - len(shown)
+        return html_table("", columns, shown, f"... and {left:,} more rows" if left else "")
+
+
+class RecordList(list[T], Records):
+    """A list of results that is a table, too: a row for each, of what single values it holds."""
+
+    def to_rows(self) -> list[Row]:
+        """Return the single values of each item by name; lists and objects are left out."""
+        return [_single_values(item) for item in self]
+
+
+def _single_values(item: object) -> Row:
+    """Return the fields of a dataclass that hold a number, a text or a truth value."""
+    values: Row = {}
+    for each in fields(cast(Any, item)):
+        value = getattr(item, each.name)
+        if value is None or isinstance(value, (str, int, float, bool)):
+            values[each.name] = value
+    return values
+
+
+def columns_of(rows: Sequence[Mapping[str, T]]) -> dict[str, list[T]]:
+    """Turn rows with the same keys into columns."""
+    if not rows:
+        return {}
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def identifier(name: str) -> str:
+    """Make a column's name of a heading that people read: "std. error" becomes `std_error`, "10 %"
+    becomes `x10_percent`."""
+    made = _NO_NAME.sub("_", name.replace("%", " percent ")).strip("_").lower()
+    if not made or made[0].isdigit():
+        made = "x" + made
+    return made
+
+
+def html_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = ""
+) -> str:
+    """Write a small HTML table, everything in it escaped, without style or script.
+
+    columns: the headings; none for a table of facts, whose first cells are headings. note: a line
+    below the table.
+    """
+    parts = ["<table>"]
+    if title:
+        parts.append(f"<caption>{html.escape(title)}</caption>")
+    if columns:
+        cells = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        parts.append(f"<thead><tr>{cells}</tr></thead>")
+    parts.append("<tbody>")
+    for row in rows:
+        cells = ""
+        for place, value in enumerate(row):
+            tag = "td" if columns or place else "th"
+            cells += f"<{tag}>{html.escape(written(value))}</{tag}>"
+        parts.append(f"<tr>{cells}</tr>")
+    parts.append("</tbody></table>")
+    if note:
+        parts.append(f"<p>{html.escape(note)}</p>")
+    return "".join(parts)
+
+
+def written(value: object) -> str:
+    """Write a cell as people read it: numbers with four digits, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
