@@ -403,10 +403,11 @@ _OPTION = re.compile(r"(?<![\w-])(-o|-m|--[a-z][a-z-]*)(?:[ =]([^\s,;:\"`]+))?")
 _ON_THE_COMMAND_LINE = re.compile(" (in|on|from) the command line")
 _SWITCHES = ("overwrite", "resume", "lowercase", "documents", "split_punctuation")
 # Words that go on with a sentence, so that they are no value of the option before them.
-_FURTHER = frozenset(
-    "and or out needs names the reads is takes shows keeps for contradict go tell to sets starts "
-    "has does cannot are with in of too gives again instead".split()
-)
+_FURTHER = (
+    "and", "or", "out", "needs", "names", "the", "reads", "is", "takes", "shows", "keeps", "for",
+    "contradict", "go", "tell", "to", "sets", "starts", "has", "does", "cannot", "are", "with",
+    "in", "of", "too", "gives", "again", "instead",
+)  # fmt: skip
 
 
 def as_keywords(error: RnnlmError) -> RnnlmError:

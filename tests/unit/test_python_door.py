@@ -1,0 +1,289 @@
+"""The door for Python: runs that are waited for, models as objects, texts in memory, tables."""
+
+import sys
+
+import datasets
+import pandas
+import pytest
+
+import rnnlm
+from rnnlm import runs, tabular
+from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
+from support.small_runs import SMALL
+
+LINES = [f"line {number % 7} of the text" for number in range(60)]
+GRU = {**SMALL, "model": "gru", "threads": 1, "budget": "6steps", "validate_every_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("door")
+    text = rnnlm.Corpus.from_lines(LINES)
+    return rnnlm.fit(text, valid=text, output=folder / "m", progress=None, **GRU)
+
+
+# ---- runs
+
+
+def test_fit_returns_what_is_finished(done):
+    assert done.folder.name == "m" and done.finished.steps == 6
+    assert done.evaluation is done.evaluations["valid"]
+    assert done.evaluation.ppl_token == pytest.approx(
+        rnnlm.evaluate(done.model, rnnlm.Corpus.from_lines(LINES)).ppl_token
+    )
+    assert "6 steps" in repr(done) and "ppl_token" in done._repr_html_()
+
+
+def test_history_has_a_row_for_each_report(done):
+    rows = done.history.to_rows()
+    assert [row["step"] for row in rows if row["measured"] == "valid"] == [2, 4, 6]
+    assert {row["measured"] for row in rows} == {"train", "valid"}
+    assert len({tuple(row) for row in rows}) == 1  # the same columns
+    assert all(name.isidentifier() for name in rows[0])
+
+
+def test_waiting_is_iterating_to_the_end(tmp_path):
+    run = rnnlm.train(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", **GRU)
+    assert repr(run) == "<training run not started>"
+    with pytest.raises(UsageError, match="not started"):
+        run.history
+    found = run.wait(progress=None)
+    assert run.wait(progress=None) == found and run.evaluation is not None
+    assert run.model.logprob_nats("line 1") == found.model.logprob_nats("line 1")
+
+
+def test_a_closed_run_cannot_be_waited_for(tmp_path):
+    run = rnnlm.train(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", **GRU)
+    next(run)
+    run.close()
+    with pytest.raises(RnnlmError, match="closed before its end"):
+        run.wait(progress=None)
+
+
+def test_a_terminal_shows_the_lines_of_the_command(tmp_path, capsys):
+    text = rnnlm.Corpus.from_lines(LINES)
+    rnnlm.fit(text, valid=text, output=tmp_path / "m", progress="terminal", **GRU)
+    said = capsys.readouterr().err
+    assert "training: gru" in said and "step 6: validation perplexity" in said
+
+
+def test_a_notebook_shows_one_bar_that_is_updated(tmp_path, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, html):
+            shown.append(html)
+
+    class Display:
+        HTML = staticmethod(str)
+
+        @staticmethod
+        def display(html, display_id):
+            shown.append(html)
+            return Handle()
+
+    text = rnnlm.Corpus.from_lines(LINES)
+    monkeypatch.setitem(sys.modules, "IPython", Display)
+    monkeypatch.setitem(sys.modules, "IPython.display", Display)
+    rnnlm.fit(text, valid=text, output=tmp_path / "<m>", progress="notebook", **GRU)
+    assert "starting" in shown[0] and "<svg" in shown[-1] and 'value="1.0000"' in shown[-1]
+    assert "finished after" in shown[-1] and "&lt;m&gt;" in shown[-1] and "script" not in shown[-1]
+
+
+def test_an_unknown_display_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'notebook'"):
+        rnnlm.fit(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", progress="notebok", **GRU)
+
+
+def test_a_wrong_keyword_suggests_the_nearest(tmp_path):
+    with pytest.raises(SettingsError) as caught:
+        rnnlm.fit(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", hiden_size=3)
+    assert "hidden_size" in str(caught.value) and "command line" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        ("choose another folder with -o", "choose another folder with output="),
+        ("add --task tagging", 'add task="tagging"'),
+        ("replace it with --overwrite instead", "replace it with overwrite=True instead"),
+        ("--labels needs --task tagging", 'labels= needs task="tagging"'),
+        ("set --set reversed=false", "set reversed=false"),
+        ("--init-from a: its weights", 'init_from="a": its weights'),
+        ("use --bptt-tokens 35", "use bptt_tokens=35"),
+        ("name it with --output FILE", "name it with output=FILE"),
+        ("a well-known --- line", "a well-known --- line"),
+    ],
+)
+def test_errors_speak_of_keywords(said, expected):
+    assert runs.as_keywords(UsageError(said, said, said)).hint == expected
+
+
+def test_falsy_settings_are_not_dropped(tmp_path):
+    text = rnnlm.Corpus.from_lines(LINES)
+    found = rnnlm.fit(text, output=tmp_path / "m", seed=0, progress=None, **GRU)
+    assert found.model.info()["settings"]["seed"] == 0
+
+
+# ---- models
+
+
+def test_a_model_is_what_functions_take(done):
+    model, core = done.model, done.model.core
+    sentences = ["line 1 of the text", "the text"]
+    scores = model.score_sentences(sentences)
+    assert scores == rnnlm.score_sentences(core, sentences)
+    assert scores == rnnlm.score_sentences(model, sentences)
+    assert model.logprob_nats(sentences[0]) == scores[0].logprob_nats
+    total = sum(bits for _, bits in model.surprisal_bits(sentences[0]))
+    assert total == pytest.approx(-scores[0].logprob_nats / 0.6931471805599453)
+    assert rnnlm.Model(model).core is core and model.fingerprint == core.fingerprint
+    assert rnnlm.compare([model, core], rnnlm.Corpus.from_lines(LINES)).differences
+
+
+def test_a_model_generates_as_the_functions_do(done):
+    settings = rnnlm.SamplingSettings(temperature=0.5, max_tokens=4, seed=3)
+    expected = list(rnnlm.generate(done.model.core, prompt="line", num=2, settings=settings))
+    assert done.model.generate("line", 2, temperature=0.5, max_tokens=4, seed=3) == expected
+    assert done.model.next_words("line ", 2) == rnnlm.next_words(done.model, "line ", 2)
+    assert done.model.likeliest("line", beam=3, max_tokens=3) == rnnlm.likeliest(
+        done.model, prompt="line", settings=rnnlm.BeamSettings(beam=3, max_tokens=3)
+    )
+
+
+def test_a_model_says_what_it_is(done):
+    assert repr(done.model).startswith("<m: gru, ") and "words" in repr(done.model)
+    assert "<caption>m</caption>" in done.model._repr_html_()
+    assert "tag" not in dir(done.model) and "generate" in dir(done.model)
+    with pytest.raises(AttributeError, match="did you mean 'next_words'"):
+        done.model.next_word
+    with pytest.raises(UsageError, match="not a tagger|no labels|language model"):
+        done.model.tag(["a line"])
+
+
+def test_a_copy_of_a_model_is_the_model(done, tmp_path):
+    copied = rnnlm.load(done.model.save(tmp_path / "copy"))
+    assert copied.fingerprint == done.model.fingerprint
+    assert copied.info()["results"] == done.model.info()["results"]
+    with pytest.raises(RnnlmError, match="holds a model already"):
+        done.model.save(tmp_path / "copy")
+    done.model.save(tmp_path / "copy", overwrite=True)
+    with pytest.raises(UsageError, match="not loaded from a folder"):
+        done.model.adapt("unigram").save(tmp_path / "adapted")
+
+
+def test_names_that_are_not_there_are_suggested():
+    with pytest.raises(AttributeError, match="did you mean 'evaluate'"):
+        rnnlm.evalute
+    assert dir(rnnlm) == sorted(rnnlm.__all__)
+
+
+# ---- texts in memory
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: rnnlm.Corpus.from_lines(line for line in LINES),
+        lambda: rnnlm.Corpus.from_dataset(datasets.Dataset.from_dict({"text": LINES})),
+        lambda: rnnlm.Corpus.from_dataset(
+            datasets.Dataset.from_dict({"text": LINES}).to_iterable_dataset()
+        ),
+        lambda: rnnlm.Corpus.from_dataset(pandas.DataFrame({"a": 1, "said": LINES}), "said"),
+        lambda: rnnlm.Corpus.from_dataset(pandas.Series(LINES)),
+        lambda: rnnlm.Corpus.from_dataset([{"sentence": line} for line in LINES]),
+    ],
+)
+def test_texts_in_memory_are_read_as_files(done, made, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    expected = rnnlm.evaluate(done.model, path)
+    corpus = made()
+    found = done.model.evaluate(corpus)
+    assert found.ppl_token == expected.ppl_token and found.signature == expected.signature
+    assert rnnlm.evaluate(done.model, [corpus]).ppl_token == expected.ppl_token
+
+
+def test_a_temporary_file_goes_with_its_text():
+    corpus = rnnlm.Corpus.from_lines(LINES)
+    [path] = map(rnnlm.runs.Path, corpus.sources)
+    assert path.is_file()
+    del corpus
+    assert not path.parent.exists()
+
+
+def test_a_run_holds_its_text(tmp_path):
+    """Nobody but the run holds the text, whose file goes when nobody does."""
+    run = rnnlm.train(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", **GRU)
+    assert run.wait(progress=None).evaluation is not None
+
+
+@pytest.mark.parametrize(
+    "wrong, error, what",
+    [
+        (lambda: rnnlm.Corpus.from_lines("the dog"), ArgumentTypeError, "must be a list"),
+        (lambda: rnnlm.Corpus.from_lines(["a", 5]), ArgumentTypeError, r"lines\[1\]"),
+        (lambda: rnnlm.Corpus.from_lines(["a\nb"]), TextError, "holds a line end"),
+        (lambda: rnnlm.Corpus.from_dataset(5), ArgumentTypeError, "a data set is needed"),
+        (lambda: rnnlm.Corpus.from_dataset([{"a": "x", "b": "y"}]), TextError, "no column `text`"),
+        (
+            lambda: rnnlm.Corpus.from_dataset(pandas.DataFrame({"text": ["a"]}), "txt"),
+            TextError,
+            "did you mean 'text'",
+        ),
+        (lambda: rnnlm.evaluate("demo", LINES[:1]), TextError, "Corpus.from_lines"),
+    ],
+)
+def test_what_is_no_text_is_refused(wrong, error, what):
+    with pytest.raises(error, match=what):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    "task, data, columns, settings",
+    [
+        ("classification", {"text": ["a b", "b c"] * 9, "kind": ["x", "y"] * 9}, ["text", "kind"],
+         {"label_column": "kind"}),
+        ("tagging", {"tokens": [["a", "b"], ["b", "c"]] * 9, "tags": [["x", "y"], ["y", "x"]] * 9},
+         ["tokens", "tags"], {"label_column": "tags"}),
+        ("seq2seq", {"source": ["a b", "b c"] * 9, "target": ["x y", "y z"] * 9},
+         ["source", "target"], {}),
+    ],
+)  # fmt: skip
+def test_labelled_data_and_pairs_come_from_data_sets(tmp_path, task, data, columns, settings):
+    corpus = rnnlm.Corpus.from_dataset(datasets.Dataset.from_dict(data), columns=columns)
+    small = {"budget": "2steps", "hidden_size": 4, "embedding_size": 4, "threads": 1}
+    done = rnnlm.fit(
+        corpus, task=task, valid=corpus, output=tmp_path / "m", progress=None, device="cpu",
+        precision="fp32", **small, **settings,
+    )  # fmt: skip
+    use = {"classification": "classify", "tagging": "tag", "seq2seq": "translate"}[task]
+    rows = getattr(done.model, use)(["a b", "c"]).to_rows()
+    assert len(rows) == {"classification": 2, "tagging": 3, "seq2seq": 2}[task]
+    assert all(name.isidentifier() for row in rows for name in row)
+    assert done.model.evaluate(corpus).metrics
+
+
+# ---- tables
+
+
+def test_scores_are_tables_of_words(done):
+    scores = done.model.score_sentences(["line 1", "the text"], with_words=True)
+    frame = scores.to_pandas()
+    assert list(frame["word"]) == ["line", "1", "</s>", "the", "text", "</s>"]
+    assert scores.to_arrow().column("word").to_pylist() == list(frame["word"])
+    assert [row["text"] for row in scores.to_rows("sentence")] == ["line 1", "the text"]
+    assert scores.to_columns()["word"] == list(frame["word"])
+
+
+def test_html_is_escaped():
+    html = tabular.html_table("<b>", ["<i>"], [["<script>alert(1)</script>"], [1234]], "<u>")
+    assert "<script" not in html and "<b>" not in html and "1,234" in html
+
+
+@pytest.mark.parametrize(
+    "heading, name", [("std. error", "std_error"), ("10 %", "x10_percent"), ("H_T", "h_t")]
+)
+def test_headings_become_names_of_columns(heading, name):
+    assert tabular.identifier(heading) == name
