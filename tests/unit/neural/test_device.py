@@ -277,7 +277,7 @@ def waits(function):
 STEP_MODULES = (
     "network", "initialisation", "layers.layers", "words", *(f"tasks.{name}" for name in (
         "labels.network", "labels.encoders", "labels.contextual", "labels.fitting", "labels.heads",
-        "batches", "labels.data",
+        "batches",
         "seq2seq.network", "seq2seq.attention", "seq2seq.batches", "seq2seq.fitting",
         "seq2seq.kernels")),
     *(f"fitting.{name}" for name in ("optimization", "language_modelling", "trainer", "step")),
