@@ -217,8 +217,7 @@ ON_THE_HOST = {
     "int(self.count_B.sum())",
     "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()",
     "end_B.tolist()",
-    "int(self.tokens_E[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
-    "int(offsets[encoded.word_offsets[each + 1]])",
+    "int(self.tokens_E[chosen_B].sum())", "int(each[0])", "int(each[-1])",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_n[-1])",  # where the device is a CPU
     "int(w)",  # a name
     "int(epochs)",  # of the schedule, a number of the host
