@@ -93,7 +93,10 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     # What and where it is.
     manifest = model_folder.read_manifest(folder)
     about = _described(folder, manifest)
-    called = "demo" if folder == loading.SHIPPED == loading.find("demo") else shlex.quote(name)
+    if folder == loading.SHIPPED == loading.find("demo"):
+        called = "demo"
+    else:
+        called = shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
     on_disk = f"{_size(about['bytes'])} in {len(manifest.files)} files"
@@ -111,7 +114,9 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
+    if count >= 1e6:
+        return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e3:,.0f} kB"
 
 
 def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
@@ -144,7 +149,9 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
 def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Yield how far a network was trained, and how long it took."""
     training = manifest.training
-    seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
+    seconds = ""
+    if "seconds" in training:
+        seconds = f"{training['seconds']:,} s"
     if not manifest.kind.trains_in_steps:
         if seconds:
             yield "took", seconds

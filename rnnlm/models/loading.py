@@ -88,7 +88,9 @@ def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
     """Return the model's fingerprint as signatures have it: with `,weights` if it is one of the
     weights alone; "unsaved" if it has none."""
     shown = core_of(model).fingerprint or "unsaved"
-    return f"{shown},weights" if answers_of(model).is_weights_only else shown
+    if answers_of(model).is_weights_only:
+        return f"{shown},weights"
+    return shown
 
 
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
@@ -201,9 +203,13 @@ def find(name: LanguageModel | str | Path) -> Path:
         )
     if os.path.exists(name):
         model_folder.read_manifest(Path(name))  # its error says what is missing
-    mine = Path("checkpoints").iterdir() if Path("checkpoints").is_dir() else ()
-    known = {folder.name for folder in (*mine, *shipped()) if model_folder.is_model(folder)}
-    hint = f"available models: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
+    folders = shipped()
+    if Path("checkpoints").is_dir():
+        folders += Path("checkpoints").iterdir()
+    known = {folder.name for folder in folders if model_folder.is_model(folder)}
+    hint = "train one: rnnlm train"
+    if known:
+        hint = f"available models: {', '.join(sorted(known))}"
     base, _, kind = name.rpartition("+")
     if base and any(map(model_folder.is_model, _places(base))):
         if kind in registry.ADAPTATIONS:

@@ -150,7 +150,10 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 def _plain(event: Event) -> dict[str, Any]:
     """Return the fields that JSON can hold: no model, no state of training."""
-    found = event.record() if isinstance(event, Validated) else vars(event)
+    if isinstance(event, Validated):
+        found = event.record()
+    else:
+        found = vars(event)
     fields = {}
     for name, value in found.items():
         # An event of a network has a model in memory, others its kind.

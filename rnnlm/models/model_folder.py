@@ -91,7 +91,10 @@ def save(
             # All files first, then config.json, which makes them the model.
             for role, path, pieces in _contents(folder, model, step, bits):
                 _write(role, path, pieces, files, before)
-            enter_parts = model_parts.bundled if bundle else model_parts.referenced
+            if bundle:
+                entries = model_parts.bundled(folder, parts)
+            else:
+                entries = model_parts.referenced(folder, parts)
             manifest = Manifest(
                 name,
                 family,
@@ -100,7 +103,7 @@ def save(
                 files,
                 step,
                 training,
-                parts=enter_parts(folder, parts),
+                parts=entries,
             ).sealed()
             write_manifest(folder, manifest)
         except BaseException:

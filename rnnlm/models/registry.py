@@ -67,7 +67,9 @@ class Kind:
 
     def model_settings(self) -> tuple[type, ...]:
         """Return the classes of the settings of the model itself."""
-        own = (self.settings[0], self.cell) if self.cell else self.settings[:1]
+        own = [self.settings[0]]
+        if self.cell:
+            own.append(self.cell)
         return tuple(map(resolve_name, own))
 
     def check(self, resolved: Any, has_valid: bool) -> None:

@@ -54,7 +54,10 @@ def of_labels(
     chosen_B, device = _first(words_E, tokens), _device(network)
     inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
     labels = label_tensors(examples, chosen_B, device)
-    count = int(words_E[chosen_B].sum()) if model.codec.word_columns else len(chosen_B)
+    if model.codec.word_columns:
+        count = int(words_E[chosen_B].sum())
+    else:
+        count = len(chosen_B)
 
     def compute() -> Tensor:
         losses = torch.stack(list(network.losses(network(inputs), labels)))
@@ -87,7 +90,9 @@ def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
+    if tensor.is_floating_point():
+        return tensor.double()
+    return tensor
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -218,7 +218,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         from rnnlm.evaluation import perplexity
         from rnnlm.models import loading
 
-        asked = options if isinstance(options, TextOptions) else TextOptions()
+        if isinstance(options, TextOptions):
+            asked = options
+        else:
+            asked = TextOptions()
         text = cast("Text", perplexity.bundled_test(model) if data is None else data)
         return perplexity.evaluate(
             loading.language_model_of(model, device),
@@ -240,7 +243,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         """Compare language models by perplexities."""
         from rnnlm.evaluation.comparison import comparison
 
-        asked = options if isinstance(options, ComparisonOptions) else ComparisonOptions()
+        if isinstance(options, ComparisonOptions):
+            asked = options
+        else:
+            asked = ComparisonOptions()
         return comparison.compare(
             models,
             cast("Text", data),

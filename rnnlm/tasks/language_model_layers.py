@@ -42,7 +42,10 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
     own = settings_of(name, option)
     if own.model not in CELLS or own.model != (kind or own.model):
         cells = ", ".join(CELLS)
-        hint = f"use --model {own.model}" if own.model in CELLS else f"train one of --model {cells}"
+        if own.model in CELLS:
+            hint = f"use --model {own.model}"
+        else:
+            hint = f"train one of --model {cells}"
         raise UsageError(
             f"{option} {name}: its layers do not fit",
             f"it is of kind {own.model}, not {kind or f'one of {cells}'}",
@@ -137,7 +140,9 @@ class TakenLayers:
     ) -> dict[str, np.ndarray]:
         """Return the weights of direction 0, forward, or 1. filled: those that are there already: a
         highway serves both directions."""
-        place = ("onwards", "backwards")[direction] if self.shape.directions == 2 else "layers"
+        place = "layers"
+        if self.shape.directions == 2:
+            place = ("onwards", "backwards")[direction]
         found = {}
         for name, array in arrays.items():
             if not name.startswith("body."):

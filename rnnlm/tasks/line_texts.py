@@ -91,7 +91,9 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
     """Send a notice if much of that `text` ("validation", "test") is in the training text.
     is_own_end: it is the end of the training text."""
     if overlap.is_same:
-        notice(f"the {text} text is the training text itself: its figures are not held out")
+        notice(
+            f"the {text} text is the training text itself: its metrics say nothing about new text"
+        )
         return
     if overlap.share <= MUCH:
         return
@@ -100,12 +102,12 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
     if is_own_end:
         notice(
             f"{share} of the lines held out for {text} {counts} are in the part that is trained "
-            "on, too: a text that repeats less will have worse figures"
+            "on, too: a text that repeats less will have worse metrics"
         )
     else:
         notice(
             f"{share} of the lines of the {text} text {counts} are in the training text, "
-            "too: its figures are not held out"
+            "too: its metrics say less about new text"
         )
 
 
@@ -205,7 +207,7 @@ def open_texts(
         title = "validation" if name == "valid" else name
         warn_of(overlap, title, is_own_end=name == "valid" and not valid)
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
-        notice("the test text is the validation text itself: its figures are no second opinion")
+        notice("the test text is the validation text itself: its metrics are no second opinion")
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
@@ -223,7 +225,9 @@ def is_share_asked(resolved: Resolved) -> bool:
 
 def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
     """Return the part of the bundled corpus, if no text is named."""
-    return () if request.text else (str(corpora.part(CORPUS, part)),)
+    if request.text:
+        return ()
+    return (str(corpora.part(CORPUS, part)),)
 
 
 def _open(names: tuple[str, ...], resolved: Resolved) -> Text:

@@ -82,8 +82,8 @@ class Task(ABC, Generic[M, D, C, K]):
     commands: ClassVar[Mapping[str, str]] = {
         "eval": "its metrics",
         "compare": "differences with intervals and p-values",
-        "plot": "curves of the validation figure",
-        "info": "kind, size, texts, settings, figures",
+        "plot": "curves of the validation metric",
+        "info": "kind, size, texts, settings, metrics",
         "doctor": "files, arrays",
         "count": "n-grams of its tokenizer's tokens",
     }

@@ -123,7 +123,9 @@ def column_of(
 
     # Spans of several words may have any length: add what training happened not to need.
     if level == WORD and inner != schemes.NONE:
-        single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
+        single = ""
+        if inner == schemes.BIOES:
+            single = schemes.LETTERS[inner][-1]
         kinds = set()
         for symbol in symbols:
             letter, kind = schemes.parse(symbol)
@@ -257,7 +259,10 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         for column in columns:
             _check(column)
     except (ValueError, TextError) as error:
-        why = error.what if isinstance(error, TextError) else str(error)
+        if isinstance(error, TextError):
+            why = error.what
+        else:
+            why = str(error)
         raise ModelError(f"{FILE} is damaged", why) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
         raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
@@ -360,7 +365,10 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
         for word in words:
             numbers.setdefault(word, len(numbers))
     encoded = tokenizer.encode([one_token(word) for word in numbers])
-    unknown_id = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
+    if tokenizer.unk_id is None:
+        unknown_id = tokenizer.boundary_id
+    else:
+        unknown_id = tokenizer.unk_id
     unknown = np.array([unknown_id], dtype=np.int32)
     pieces = []
     for start, end in itertools.pairwise(encoded.offsets):
@@ -383,7 +391,9 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
 def one_token(word: str) -> str:
     """Return the word without white space at which a tokenizer would split it, as in 10 000."""
     parts = [] if word.isalnum() else word.split()
-    return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
+    if len(parts) > 1:
+        return "\u00a0".join(parts)
+    return word.strip("\n")
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:

@@ -51,7 +51,10 @@ class Reader(nn.Module):
         """Return the vectors of words, (T, B, E), after dropout; what is read beside the words
         comes last. The ids of padding, which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
-        vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
+        if self.forms is None:
+            vector_ids_TB = self.input.known(inputs_TB)
+        else:
+            vector_ids_TB = self.forms(inputs_TB)
 
         # In training some words are read as <unk>, so that the network learns what to make of it.
         if self.training and self.unknown_V is not None and self.input.unk_id is not None:
@@ -100,9 +103,11 @@ class Encoder(Reader):
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         self.reads_boundary = settings.reads_boundary
-        self.body = (
-            BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
-        )
+        self.body: BidirectionalStack | RecurrentStack
+        if settings.bidirectional:
+            self.body = BidirectionalStack(settings)
+        else:
+            self.body = RecurrentStack(settings)
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each
@@ -256,7 +261,9 @@ class Pooling(nn.Module):
             weight_TB1 = score_TB1.masked_fill(~is_word_TB1, -torch.inf).softmax(dim=0)
             return (weight_TB1 * features_TBH).sum(dim=0)
         sum_BH = (features_TBH * is_word_TB1).sum(dim=0)
-        return sum_BH / lengths_B.unsqueeze(1) if self.kind == "mean" else sum_BH
+        if self.kind == "mean":
+            return sum_BH / lengths_B.unsqueeze(1)
+        return sum_BH
 
     def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])

@@ -192,7 +192,10 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
 
 def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
     """Return the loss per word, or of a classifier per text; infinite where it is not a number."""
-    count = data.words if model.codec.word_columns else data.sentences
+    if model.codec.word_columns:
+        count = data.words
+    else:
+        count = data.sentences
     loss = sum(found.loss_nats) / max(1, count)
     return math.inf if math.isnan(loss) else loss
 

@@ -83,13 +83,18 @@ def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> 
 def _of_texts(
     codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str
 ) -> Iterator[Sentence]:
-    split = at_white_space if settings.tokenised else splitter_of(codec)
+    split = _split_of(codec, settings)
     by_word = is_of_letters(codec) and not settings.tokenised
     number = 0
     for text in texts:
         for item in words_in(text) if by_word else [text]:
             number += 1
             yield raw_sentence(item, split(item), output, number, number == 1)
+
+
+def _split_of(codec: Codec, settings: DocumentSettings) -> Callable[[str], SplitText]:
+    """Return the function that splits raw text into words."""
+    return at_white_space if settings.tokenised else splitter_of(codec)
 
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
@@ -107,7 +112,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             lines = (line for _, line in lines_with_ends(source, settings.encoding_errors))
             found = _of_texts(codec, lines, settings, output)
         else:
-            split = at_white_space if settings.tokenised else splitter_of(codec)
+            split = _split_of(codec, settings)
             found = open_document(source, RAW, labelled, split, output)
         return Document(_not_empty(found, source), output)
 
@@ -158,7 +163,9 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
     they were asked for."""
 
     def number(p: float) -> float | str:
-        return round(p, DIGITS) if format == "jsonl" else f"{p:.{DIGITS}f}"
+        if format == "jsonl":
+            return round(p, DIGITS)
+        return f"{p:.{DIGITS}f}"
 
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}

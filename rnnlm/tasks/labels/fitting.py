@@ -132,14 +132,18 @@ class JointLoss:
         return sum(weighted[1:], weighted[0])
 
     def _count(self, lengths_B: Tensor) -> Tensor | int:
-        return lengths_B.sum() if self.reader.codec.word_columns else len(lengths_B)
+        if self.reader.codec.word_columns:
+            return lengths_B.sum()
+        return len(lengths_B)
 
 
 def _uniform_nats(column: LabelColumn) -> float:
     """Return the loss of a blind guess at one place: over K labels log K; where a text has any
     number of them, log 2 for each."""
     labels = len(column.symbols)
-    return labels * math.log(2) if column.form == MULTI else math.log(max(2, labels))
+    if column.form == MULTI:
+        return labels * math.log(2)
+    return math.log(max(2, labels))
 
 
 class TaskValidation:

@@ -415,7 +415,9 @@ class TextHead(nn.Module):
         """Return the probability of each label, (B, K): they sum to one over the labels, or with
         `multi_label` each label's is independent."""
         scores_BK = _scores(self.output, features_BH)
-        return torch.sigmoid(scores_BK) if self.multi_label else torch.softmax(scores_BK, dim=1)
+        if self.multi_label:
+            return torch.sigmoid(scores_BK)
+        return torch.softmax(scores_BK, dim=1)
 
     def output_matrices(self) -> list[Tensor]:
         """Return the weights of the output layer, to be initialised."""

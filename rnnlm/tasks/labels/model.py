@@ -225,7 +225,10 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
     ) -> Iterator[Reading]:
         """Yield the features of texts, each a list of words, batch by batch, those of about the
         same length together. End early if `stop`, asked before each batch, says so."""
-        encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
+        if isinstance(texts, EncodedWords):
+            encoded = texts
+        else:
+            encoded = encode_texts(self.codec, texts)
         for chosen in by_length(encoded.token_lengths, TOKENS):
             if stop():
                 return
@@ -367,7 +370,10 @@ def of_reading(
 ) -> Iterator[tuple[int, Prediction]]:
     """Yield the predictions of the texts that were read together."""
     read_texts = [texts[each] for each in reading.chosen]
-    constrained = model.is_constrained if search.constrained is None else search.constrained
+    if search.constrained is None:
+        constrained = model.is_constrained
+    else:
+        constrained = search.constrained
     columns = []
     for column, head in zip(model.codec.columns, model.network.heads, strict=True):
         with model.reading():

@@ -87,7 +87,9 @@ class TaskNetwork(LayeredNetwork):
         return Features(words_TBH, text_BH, lengths_B)
 
     def bodies(self) -> dict[str, nn.Module]:
-        return {"": self.encoder.body} if isinstance(self.encoder, Encoder) else {}
+        if isinstance(self.encoder, Encoder):
+            return {"": self.encoder.body}
+        return {}
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return what the network reads of each token, (S, B, E), and, where it is recurrent, what

@@ -353,7 +353,7 @@ class TaskFittingSettings(OptimizationSettings):
     criterion: Annotated[
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
         Meta(
-            description="validation figure that chooses the best weights; auto: F1 of spans, word "
+            description="validation metric that chooses the best weights; auto: F1 of spans, word "
             "errors of sounds, else accuracy"
         ),
     ] = "auto"

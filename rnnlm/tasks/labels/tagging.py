@@ -167,7 +167,9 @@ class Tagger:
         """How many of the network's label sequences are searched for each that is asked for, where
         several may be written alike."""
         if is_of_letters(self.model.codec):
-            return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
+            if self.nbest > 1 or self.probabilities:
+                return ALIGNMENTS
+            return 1
         is_constrained = self.constrained
         if is_constrained is None:
             is_constrained = self.model.is_constrained

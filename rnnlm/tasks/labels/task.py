@@ -54,7 +54,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
     why_not: ClassVar[Mapping[str, str]] = {**Task.why_not, "generate": "writes labels, not text"}
     commands: ClassVar[Mapping[str, str]] = {
         **Task.commands,
-        "info": "kind, size, labels, texts, settings, figures",
+        "info": "kind, size, labels, texts, settings, metrics",
         "doctor": "files, arrays, sums of probabilities, padding",
         "export": "compact form, word vectors",
     }

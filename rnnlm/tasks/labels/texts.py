@@ -112,7 +112,9 @@ def _read(
     settings: LabelledSettings,
     kind: registry.Kind,
 ) -> LabelledText:
-    labels = request.labels if part == "train" else getattr(request, f"{part}_labels")
+    labels = {"train": request.labels, "valid": request.valid_labels, "test": request.test_labels}[
+        part
+    ]
     return read_labelled(
         names[part], settings, LEVELS[kind.task], labels, aligned=not settings.align
     )

@@ -182,9 +182,14 @@ class Attention(nn.Module):
         super().__init__()
         self.kind = kind
         compared = size if kind == "additive" else width
-        self.key = nn.Linear(memory_width, compared, bias=False) if kind != "dot" else nn.Identity()
-        self.query = nn.Linear(width, compared, bias=False) if kind == "additive" else nn.Identity()
-        self.scale = nn.Parameter(torch.empty(1, compared)) if kind == "additive" else None
+        self.key: nn.Module = nn.Identity()
+        self.query: nn.Module = nn.Identity()
+        self.scale: nn.Parameter | None = None
+        if kind != "dot":
+            self.key = nn.Linear(memory_width, compared, bias=False)
+        if kind == "additive":
+            self.query = nn.Linear(width, compared, bias=False)
+            self.scale = nn.Parameter(torch.empty(1, compared))
 
     def forward(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Return contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows are grouped by

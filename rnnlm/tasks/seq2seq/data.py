@@ -224,8 +224,11 @@ def lines_of(text: ParallelText) -> tuple[list[str], list[str]]:
 
 def joined(lines: Sequence[np.ndarray]) -> Encoded:
     """Join lines that are given as the tokens of each. Which of them are unknown is not kept."""
-    offsets = np.append(0, np.cumsum([len(line) for line in lines], dtype=np.int64))
-    ids = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int32)
+    offsets = np.append(0, np.cumsum(list(map(len, lines)), dtype=np.int64))
+    if lines:
+        ids = np.concatenate(lines)
+    else:
+        ids = np.zeros(0, dtype=np.int32)
     return Encoded(ids, offsets, np.zeros(0, dtype=np.int64))
 
 
@@ -381,7 +384,10 @@ def _of_target(resolved: Resolved) -> dict[str, Any]:
     for field in dataclasses.fields(TargetTokenizerSettings):
         plain, value = field.name.removeprefix(OF_TARGET), resolved.values[field.name]
         if value is None:
-            value = resolved.values[plain] if is_same else getattr(TokenizerSettings, plain)
+            if is_same:
+                value = resolved.values[plain]
+            else:
+                value = getattr(TokenizerSettings, plain)
         found[plain] = value
     return found | {"tokenizer": kind}
 

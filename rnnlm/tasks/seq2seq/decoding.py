@@ -146,7 +146,9 @@ class Translator:
             )
         looks_back = self.settings.attention or self.settings.copy_unknown
         if looks_back and self.model.network.settings.attention is None:
-            what = "copy_unknown" if self.settings.copy_unknown else "attention"
+            what = "attention"
+            if self.settings.copy_unknown:
+                what = "copy_unknown"
             why = f"{what} needs it, and the model was trained with attention=none"
             raise UsageError(
                 f"{self.model.name} has no attention", why, "train one with attention=general"

@@ -171,7 +171,9 @@ def _encoder(
     is_reversed = codec.source.is_reversed
     arrays = arrays_of(name, ENCODER, codec.source, is_reversed, ENCODER)
     layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
-    words = "target_words" if shape.tied_embeddings == "all" else "source_words"
+    words = "source_words"
+    if shape.tied_embeddings == "all":
+        words = "target_words"
     found = {
         f"{words}.embedding.weight": arrays["input.embedding.weight"],
         **layers.arrays(arrays, 0, {}),
@@ -431,7 +433,10 @@ class PairValidation:
         # Word by word where the output is fed back: the loop over whole targets does not call the
         # layers, whose outputs are to be seen.
         network = self.model.network
-        words = inputs_TB.split(1) if network.settings.input_feeding else (inputs_TB,)
+        if network.settings.input_feeding:
+            words = inputs_TB.split(1)
+        else:
+            words = (inputs_TB,)
         # With gradients no kernel takes a layer's place.
         with self.model.reading(), torch.set_grad_enabled(len(words) > 1):
             memory, state = network.encode(sources_SB, lengths_1B[0])

@@ -64,7 +64,10 @@ class EncoderLayers:
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.model.codec.source.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        words = words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else ()
+        if with_words:
+            words = words_of_lines(lines, lengths_L - 1, self.tokenizer)
+        else:
+            words = ()
         return EncodedLines(lengths_L, words, encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
@@ -93,7 +96,9 @@ class EncoderLayers:
 
         # Where each direction has read all of a source.
         first_B, last_B = np.zeros_like(lengths_B), lengths_B - 1
-        all_read_B = np.maximum(lengths_B - 2, 0) if self.is_reversed else first_B
+        all_read_B = first_B
+        if self.is_reversed:
+            all_read_B = np.maximum(lengths_B - 2, 0)
         layout = self._parts[layer]
         pieces = values_SBH.split([width for width, _ in layout], dim=2)
         parts = []
@@ -153,7 +158,9 @@ def _grouped(source_B: np.ndarray) -> np.ndarray:
         return source_B
     starts = np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1]))
     sizes = np.diff(np.append(starts, len(source_B)))
-    return source_B[starts] if (sizes == sizes[:1]).all() else source_B
+    if (sizes == sizes[:1]).all():
+        return source_B[starts]
+    return source_B
 
 
 def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:

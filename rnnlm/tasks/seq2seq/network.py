@@ -177,7 +177,10 @@ class Seq2SeqNetwork(LayeredNetwork):
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
-        words = self.target_words if self.source_words is None else self.source_words
+        if self.source_words is None:
+            words = self.target_words
+        else:
+            words = self.source_words
         return self._drop_input(words(sources_SM))
 
     def decode(
@@ -217,7 +220,9 @@ class Seq2SeqNetwork(LayeredNetwork):
         # On a GPU looking for padding would wait.
         if targets_N.device.type == "cpu":
             features_NE, targets_N = without_padding(features_NE, targets_N)
-        weight_VE = self.output.weight if self.tied_VE is None else self.tied_VE
+        weight_VE: Tensor = self.output.weight
+        if self.tied_VE is not None:
+            weight_VE = self.tied_VE
         loss: Tensor = LinearCrossEntropy.apply(
             features_NE, weight_VE, self.output.bias, targets_N, label_smoothing
         )
@@ -237,7 +242,9 @@ class Seq2SeqNetwork(LayeredNetwork):
     @property
     def tied_VE(self) -> Tensor | None:
         """The target's word vectors where the output layer uses them, too."""
-        return self.target_words.weight if self.settings.tied_embeddings else None
+        if self.settings.tied_embeddings:
+            return self.target_words.weight
+        return None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """Yield (weights, what they multiply, blocks stacked in them), to be initialised, without
@@ -295,9 +302,11 @@ class Encoder(nn.Module):
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.body = (
-            BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
-        )
+        self.body: BidirectionalStack | RecurrentStack
+        if settings.bidirectional:
+            self.body = BidirectionalStack(settings)
+        else:
+            self.body = RecurrentStack(settings)
 
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the outputs (S, M, H), zeros in padding, and of each layer the last hidden states
@@ -423,7 +432,9 @@ def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Draw
         if not body.training or not settings.weight_drop:
             return {}
         # A QRNN has no recurrent weights: those of its convolution are dropped.
-        name = "weight_ih" if isinstance(layer, QuasiRecurrentLayer) else "weight_hh"
+        name = "weight_hh"
+        if isinstance(layer, QuasiRecurrentLayer):
+            name = "weight_ih"
         return {name: dropout(layer.get_parameter(name), settings.weight_drop, True)}
 
     between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
@@ -439,7 +450,10 @@ def read_step_by_step(
     *layers, fed_1BF = state
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):
-        read_1BF = fed_1BF if drawn.fed_TBF is None else fed_1BF * drawn.fed_TBF[t]
+        if drawn.fed_TBF is None:
+            read_1BF = fed_1BF
+        else:
+            read_1BF = fed_1BF * drawn.fed_TBF[t]
         x_1BX = torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2)
         h_1BD, layers = _layers(body, x_1BX, layers, drawn, t)
         a_1BF, weights_1BS = look(h_1BD, memory)

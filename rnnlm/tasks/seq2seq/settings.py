@@ -194,7 +194,9 @@ class Seq2SeqSettings(RecurrentSettings):
         vector."""
         if self.tied_embeddings:
             return self.target_width
-        return self.decoder_width if self.attention else self.decoder.output_width
+        if self.attention:
+            return self.decoder_width
+        return self.decoder.output_width
 
     @property
     def fed_width(self) -> int:
@@ -291,7 +293,7 @@ class Seq2SeqFittingSettings(OptimizationSettings):
     criterion: Annotated[
         Literal["loss", "bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"],
         Meta(
-            description="validation figure that chooses the best weights; all but the loss decode "
+            description="validation metric that chooses the best weights; all but the loss decode "
             "the validation sources greedily"
         ),
     ] = "loss"

@@ -52,7 +52,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         "score": "log-probabilities of targets",
         "embed": "vectors of sources and their words",
         "rescore": "n-best lists of translations",
-        "info": "kind, size, both tokenizers, texts, settings, figures",
+        "info": "kind, size, both tokenizers, texts, settings, metrics",
         "doctor": "files, arrays, sums of probabilities, padding, greedy search",
         "export": "compact form, word vectors",
         "inspect": "spectrum, gates, word vectors, a check of gradients",

@@ -119,7 +119,10 @@ def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
     corpus = corpora.paired(name)
     if corpus is None:
         task = corpora.TASKS[name][0]
-        hint = "leave --task out" if task == registry.LANGUAGE_MODEL else f"use --task {task}"
+        if task == registry.LANGUAGE_MODEL:
+            hint = "leave --task out"
+        else:
+            hint = f"use --task {task}"
         raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(

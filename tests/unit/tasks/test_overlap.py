@@ -116,23 +116,23 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
         return noted(Request((text,), model="unigram", output=tmp_path / "m", **more))
 
     assert told("a", valid=("copy",)) == [
-        "the validation text is the training text itself: its figures are not held out"
+        "the validation text is the training text itself: its metrics say nothing about new text"
     ]
     assert told("a", valid=("few",), test=("some",)) == [
         (
             "30% of the lines of the test text (3 of 10, short ones left out) are in the training "
-            "text, too: its figures are not held out"
+            "text, too: its metrics say less about new text"
         )
     ]
     assert told("a", valid=("few",), test=("few",)) == [
-        "the test text is the validation text itself: its figures are no second opinion"
+        "the test text is the validation text itself: its metrics are no second opinion"
     ]
     held_out = (
         "100% of the lines held out for validation (20 of 20, short ones left out) are in "
         "the part that is trained on, too: "
     )
     assert told("twice", flags={"holdout": 0.25}) == [
-        held_out + "a text that repeats less will have worse figures"
+        held_out + "a text that repeats less will have worse metrics"
     ]
     assert told("a", flags={"holdout": 0.25}) == []
 
