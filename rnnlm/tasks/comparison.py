@@ -48,8 +48,8 @@ class ComparedByMetrics(ComparedModel[Evaluation]):
 
 @dataclass(frozen=True)
 class MetricDifferences:
-    """By how much the metrics of the second model differ from those of the first, by column of
-    labels and then by name."""
+    """The differences of the second model's metrics from those of the first, by column of labels
+    and then by name."""
 
     first: str
     second: str

@@ -69,16 +69,16 @@ class Task(ABC, Generic[M, D, C, K]):
     about: ClassVar[str]  # "tags words"
     examples: ClassVar[str] = "lines"  # what its data consist of
     own_command: ClassVar[str] = "eval"  # what its models are made for
-    # what models of other tasks have not learned, which its own command needs
+    # What models of other tasks have not learned, which its own command needs.
     others_lack: ClassVar[str] = ""
-    # why its models do nothing in commands for language models: in some, and in all others
+    # Why its models do nothing in commands for language models: in some, and in all others.
     why_not: ClassVar[Mapping[str, str]] = {
         "generate": "writes no text",
         "prune": "has no n-grams",
         "tune": "does not adapt itself to what it reads",
     }
     has_no_text: ClassVar[str] = "gives no probabilities of text"
-    # what each command does with its models; others refuse them
+    # What each command does with its models; others refuse them.
     commands: ClassVar[Mapping[str, str]] = {
         "eval": "its metrics",
         "compare": "differences with intervals and p-values",
@@ -87,7 +87,7 @@ class Task(ABC, Generic[M, D, C, K]):
         "doctor": "files, arrays",
         "count": "n-grams of its tokenizer's tokens",
     }
-    # command lines that use a model called {name}, for its card
+    # Command lines that use a model called {name}, for its card.
     usage: ClassVar[tuple[str, ...]] = ("rnnlm eval -m {name} DATA",)
 
     def __repr__(self) -> str:
@@ -100,11 +100,11 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @property
     def option(self) -> str:
-        """What asks for it on the command line; "" where nothing needs to."""
+        """The option that asks for the task on the command line; "" where none is needed."""
         return f"--task {self.name}"
 
     def does(self, command: str) -> bool:
-        """Whether a command does anything with its models."""
+        """Return whether a command does anything with its models."""
         return command in self.commands
 
     def refusal(self, command: str, name: str | None, lack: str = "") -> UsageError:
@@ -127,12 +127,12 @@ class Task(ABC, Generic[M, D, C, K]):
 
     usual_model: ClassVar[str] = "lstm"
     usual_corpus: ClassVar[str] = "english"  # which is read where no text is named
-    # fields of a request that only some tasks have: those that this one has
+    # Fields of a request that only some tasks have: those that this one has.
     request_fields: ClassVar[frozenset[str]] = frozenset()
     why_no_field: ClassVar[str] = "it learns from lines alone"
-    # what to ask for instead of a field that it lacks
+    # What to ask for instead of a field that it lacks.
     instead_of_field: ClassVar[Mapping[str, str]] = {}
-    # why kinds of models that other tasks have are not for this one, and what to ask for instead
+    # Why kinds of models that other tasks have are not for this one, and what to ask for instead.
     why_no_kind: ClassVar[Mapping[str, str]] = {}
     instead_of_kind: ClassVar[Mapping[str, str]] = {}
 
@@ -171,7 +171,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # ---- The texts that it is trained on.
 
-    # names of settings of the network and of its training on which the data depend
+    # Names of settings of the network and of its training on which the data depend.
     settings_of_data: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -269,25 +269,25 @@ class Task(ABC, Generic[M, D, C, K]):
             metrics=tuple(metrics),
         )
 
-    # whether its models write something, which a small change of weights can change much
+    # Whether its models write something, which a small change of weights can change much.
     is_decoded: ClassVar[bool] = False
 
-    # the keywords of :func:`rnnlm.evaluate`, and those of :func:`rnnlm.compare` where they differ
+    # The keywords of :func:`rnnlm.evaluate`, and those of :func:`rnnlm.compare` where they differ.
     options: ClassVar[type] = LineOptions
     options_of_comparison: ClassVar[type | None] = None
-    # the settings by which its data are read
+    # The settings by which its data are read.
     reading: ClassVar[tuple[type, ...]] = (TextSettings, SourceSettings)
-    # what `rnnlm eval` and `rnnlm compare` have to offer beside: "adaptation", "confusions", ...
+    # What `rnnlm eval` and `rnnlm compare` have to offer beside: "adaptation", "confusions", ...
     offers: ClassVar[frozenset[str]] = frozenset()
-    # the settings of comparisons that have an effect
+    # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
-    # the metrics by which models compare, which are counted line by line
+    # The metrics by which models compare, which are counted line by line.
     compared: ClassVar[tuple[str, ...]] = ()
     example_file: ClassVar[str] = "test.txt"  # that data could be in
 
     @property
     def reads_lines(self) -> bool:
-        """Whether its data are lines of text, and nothing beside them."""
+        """Whether its data are lines of text, with nothing beside them."""
         return TextSettings in self.reading
 
     def evaluate(
@@ -378,11 +378,11 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # ---- Looking at its networks.
 
-    # the kinds of its models that each look of `rnnlm inspect` applies to
+    # The kinds of its models that each look of `rnnlm inspect` applies to.
     looks: ClassVar[Mapping[str, Sequence[str]]] = {}
-    # makes the loop of the textbooks, which training is timed beside: see `rnnlm bench train`
+    # Makes the loop of the textbooks, which training is timed beside: see `rnnlm bench train`.
     textbook_loop: ClassVar[str | None] = None
-    # whether the exponential of the loss in training is a perplexity
+    # Whether the exponential of the loss in training is a perplexity.
     loss_is_of_text: ClassVar[bool] = False
 
     def usual_test(self, model: M) -> str | Path:

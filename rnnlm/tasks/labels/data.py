@@ -167,12 +167,12 @@ class Codec:
 
     @property
     def word_columns(self) -> tuple[LabelColumn, ...]:
-        """Those whose labels belong to words."""
+        """The columns whose labels belong to words."""
         return tuple(column for column in self.columns if column.level == WORD)
 
     @property
     def text_columns(self) -> tuple[LabelColumn, ...]:
-        """Those whose labels belong to the whole text."""
+        """The columns whose labels belong to the whole text."""
         return tuple(column for column in self.columns if column.level == TEXT)
 
     @cached_property
@@ -253,6 +253,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
     """Restore the codec whose `to_files()` are in a model's folder."""
     if FILE not in files:
         raise ModelError("the model has no labels", f"{FILE} is missing")
+    # Files may be damaged, or made by hand: each column has to be one that we could have made.
     try:
         columns = decode_json(files[FILE], _Stored).columns
         details = decode_json(files[FILE], dict[str, Any])
@@ -340,8 +341,8 @@ class LabelledData:
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a task's network is trained on; tokenizer: the codec. valid: None where nothing is held
-    out."""
+    """The data that a network is trained on; tokenizer: the codec. valid: None where nothing is
+    held out."""
 
     tokenizer: Codec
     train: LabelledData
@@ -359,11 +360,9 @@ def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
     """Encode the words of texts as tokens. A word that the tokenizer reduces to nothing becomes the
     unknown token."""
-    # D different words are tokenized once each.
-    numbers: dict[str, int] = {}
-    for words in texts:
-        for word in words:
-            numbers.setdefault(word, len(numbers))
+    # Each of the D different words is tokenized once.
+    different = dict.fromkeys(itertools.chain.from_iterable(texts))
+    numbers = {word: number for number, word in enumerate(different)}
     encoded = tokenizer.encode([one_token(word) for word in numbers])
     if tokenizer.unk_id is None:
         unknown_id = tokenizer.boundary_id

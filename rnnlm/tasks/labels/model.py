@@ -374,6 +374,7 @@ def of_reading(
         constrained = model.is_constrained
     else:
         constrained = search.constrained
+    # Each column has a head, which predicts for all texts at once.
     columns = []
     for column, head in zip(model.codec.columns, model.network.heads, strict=True):
         with model.reading():

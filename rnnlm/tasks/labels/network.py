@@ -30,9 +30,9 @@ from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, 
 
 
 class Features(NamedTuple):
-    """What output layers read, after dropout. words_TBH: of words, zeros in padding; None where no
-    column has labels of words. text_BH: of texts; None where no column has labels of texts.
-    lengths_B: words of each row."""
+    """The features that output layers read, after dropout. words_TBH: of words, zeros in padding;
+    None where no column has labels of words. text_BH: of texts; None where no column has labels of
+    texts. lengths_B: words of each row."""
 
     words_TBH: Tensor | None
     text_BH: Tensor | None

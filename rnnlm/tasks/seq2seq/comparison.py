@@ -63,7 +63,7 @@ class ComparedTranslator(ComparedModel[PairEvaluation]):
 
 @dataclass(frozen=True)
 class TranslatorDifference:
-    """By how much the second model differs from the first. perplexity: None where perplexities do
+    """The differences of the second model from the first. perplexity: None where perplexities do
     not compare. figures: differences of what they write, by name."""
 
     first: str

@@ -190,8 +190,8 @@ class PairedData:
 
 @dataclass(frozen=True)
 class PairTrainingData:
-    """What an encoder-decoder is trained on; tokenizer: the codec. valid: None where nothing is
-    held out."""
+    """The data that an encoder-decoder is trained on; tokenizer: the codec. valid: None if nothing
+    is held out."""
 
     tokenizer: PairCodec
     train: PairedData

@@ -428,8 +428,8 @@ class LstmSteps:
 # ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times.
 #
 # On a CPU the loops of :mod:`rnnlm.neural.layers.kernels` do a single step of an LSTM of five rows
-# in a third of the time that oneDNN takes, which lays out the weights anew in each call; over a
-# window that pays.
+# in a third of the time that oneDNN takes. It lays out the weights in each call, which pays over a
+# window.
 
 
 def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:

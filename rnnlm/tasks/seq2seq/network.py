@@ -408,7 +408,7 @@ Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What dropout drew for a window. fed_TBF: factors of the fed vectors. between_TBX: factors of
+    """The dropout of a window. fed_TBF: factors of the fed vectors. between_TBX: factors of
     what each layer above the lowest one reads. None: nothing is dropped. weights: of each layer
     those with dropped elements, by name."""
 

@@ -156,21 +156,22 @@ def _labels(tokens: tuple[str, ...]) -> list[str]:
 
 
 class TranslatedLines(RecordList[TranslatedLine]):
-    """What a model writes for several sources: a list that is a table, too."""
+    """The lines that a model writes for several sources: a list that is a table, too."""
 
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of a source first."""
-        return [
-            {
-                "line": line.number,
-                "source": line.source,
-                "rank": rank,
-                "text": each.text,
-                "logprob_nats": each.logprob_nats,
-                "score": each.score,
-                "tokens": each.tokens,
-                "complete": each.complete,
-            }
-            for line in self
-            for rank, each in enumerate(line.hypotheses, start=1)
-        ]
+        rows: list[Row] = []
+        for line in self:
+            for rank, each in enumerate(line.hypotheses, start=1):
+                row: Row = {
+                    "line": line.number,
+                    "source": line.source,
+                    "rank": rank,
+                    "text": each.text,
+                    "logprob_nats": each.logprob_nats,
+                    "score": each.score,
+                    "tokens": each.tokens,
+                    "complete": each.complete,
+                }
+                rows.append(row)
+        return rows

@@ -41,7 +41,7 @@ class TargetWords(InputSettings):
 
 @dataclass(frozen=True)
 class Seq2SeqSettings(RecurrentSettings):
-    """What all encoder-decoders have. Widths of what is read and given follow from it: see the
+    """Settings of all encoder-decoders. Widths of what is read and given follow from them: see the
     properties."""
 
     task: Annotated[Literal["seq2seq"], Meta(description="what is learned")] = "seq2seq"
