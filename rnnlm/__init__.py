@@ -8,7 +8,8 @@ first used.
 
 import functools
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -152,127 +153,171 @@ _PUBLIC = {
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
-if TYPE_CHECKING:
-    from rnnlm.arrays import as_numpy
-    from rnnlm.combinations.adaptation import adapt
-    from rnnlm.combinations.mixing import Mixed, mix
-    from rnnlm.combinations.mixture import Mixture
-    from rnnlm.combinations.tuning import tune
-    from rnnlm.errors import RnnlmError, RnnlmWarning
-    from rnnlm.evaluation.comparison.comparison import Comparison
-    from rnnlm.evaluation.comparison.settings import ComparisonSettings
-    from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
-    from rnnlm.evaluation.metrics import Evaluation
-    from rnnlm.evaluation.perplexity import TextEvaluation
-    from rnnlm.evaluation.run_report import report
-    from rnnlm.evaluation.soundness import audit
-    from rnnlm.events import (
-        Checkpoint,
-        CheckpointSaved,
-        Counted,
-        Estimated,
-        Evaluating,
-        Event,
-        Finished,
-        Fitted,
-        ModelSaved,
-        RolledBack,
-        SaveFailed,
-        Started,
-        Step,
-        Validated,
-    )
-    from rnnlm.generation.autocomplete import next_words
-    from rnnlm.generation.drawing import generate
-    from rnnlm.generation.search import likeliest
-    from rnnlm.generation.settings import BeamSettings, SamplingSettings
-    from rnnlm.inspection.cloze import inspect_cloze
-    from rnnlm.inspection.gates import inspect_gates
-    from rnnlm.inspection.gradcheck import inspect_gradcheck
-    from rnnlm.inspection.gradients.flow import inspect_gradients
-    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
-    from rnnlm.inspection.map import WordMap, inspect_map
-    from rnnlm.inspection.memory import inspect_memory
-    from rnnlm.inspection.neighbours import Analogy, Neighbours, inspect_analogy, inspect_neighbours
-    from rnnlm.inspection.probing import inspect_probe
-    from rnnlm.inspection.spectrum import inspect_spectrum
-    from rnnlm.inspection.surface import inspect_surface
-    from rnnlm.inspection.test_sets import (
-        Analogies,
-        Similarity,
-        inspect_analogies,
-        inspect_similarity,
-    )
-    from rnnlm.interface import LanguageModel
-    from rnnlm.model import Model, load
-    from rnnlm.models.loading import load_adapted, load_tokenizer
-    from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
-    from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
-    from rnnlm.rescoring.mert import Weights, read_weights, save_weights
-    from rnnlm.rescoring.nbest import Hypothesis, Utterance
-    from rnnlm.rescoring.rescorer import (
-        Rescored,
-        cross_validate,
-        gain_over,
-        rescore,
-        tune_and_rescore,
-        tune_weights,
-    )
-    from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
-    from rnnlm.runs import FinishedRun, History, TrainingRun, fit, train
-    from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
-    from rnnlm.scoring.pairs.files import read_pairs
-    from rnnlm.scoring.pairs.pair import Pair
-    from rnnlm.scoring.pairs.scoring import score_pairs
-    from rnnlm.scoring.plots import plot_surprisals
-    from rnnlm.scoring.records import SentenceScore
-    from rnnlm.scoring.rows import SentenceScores, score_rows
-    from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentences import Sentence, read_sentences
-    from rnnlm.scoring.settings import ScoringSettings, SentenceSettings
-    from rnnlm.scoring.several_models import score_models
-    from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
-    from rnnlm.tasks.evaluation import compare, evaluate
-    from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
-    from rnnlm.tasks.labels.tagging import classify, tag
-    from rnnlm.tasks.seq2seq.decoding import translate
-    from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, Translation
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
-    from rnnlm.text.corpus import Corpus
-    from rnnlm.text.lines import TextSettings
-    from rnnlm.text.normalisation import normalise
-    from rnnlm.text.prepared.preparation import Prepared, prepare
-    from rnnlm.text.sources import SourceSettings
-    from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
-    from rnnlm.vectors.embedding import EmbeddedLines, embed, embed_chunks
-    from rnnlm.vectors.learning import learn_vectors
-    from rnnlm.vectors.settings import EmbeddingSettings
-    from rnnlm.vectors.word_vectors import WordVectors, read_vectors, save_vectors, word_vectors
+if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
+    from rnnlm.arrays import as_numpy as as_numpy
+    from rnnlm.combinations.adaptation import adapt as adapt
+    from rnnlm.combinations.mixing import Mixed as Mixed
+    from rnnlm.combinations.mixing import mix as mix
+    from rnnlm.combinations.mixture import Mixture as Mixture
+    from rnnlm.combinations.tuning import tune as tune
+    from rnnlm.errors import RnnlmError as RnnlmError
+    from rnnlm.errors import RnnlmWarning as RnnlmWarning
+    from rnnlm.evaluation.comparison.comparison import Comparison as Comparison
+    from rnnlm.evaluation.comparison.settings import ComparisonSettings as ComparisonSettings
+    from rnnlm.evaluation.learning_curves import LearningCurve as LearningCurve
+    from rnnlm.evaluation.learning_curves import learning_curve as learning_curve
+    from rnnlm.evaluation.learning_curves import plot_curves as plot_curves
+    from rnnlm.evaluation.metrics import Evaluation as Evaluation
+    from rnnlm.evaluation.perplexity import TextEvaluation as TextEvaluation
+    from rnnlm.evaluation.run_report import report as report
+    from rnnlm.evaluation.soundness import audit as audit
+    from rnnlm.events import Checkpoint as Checkpoint
+    from rnnlm.events import CheckpointSaved as CheckpointSaved
+    from rnnlm.events import Counted as Counted
+    from rnnlm.events import Estimated as Estimated
+    from rnnlm.events import Evaluating as Evaluating
+    from rnnlm.events import Event as Event
+    from rnnlm.events import Finished as Finished
+    from rnnlm.events import Fitted as Fitted
+    from rnnlm.events import ModelSaved as ModelSaved
+    from rnnlm.events import RolledBack as RolledBack
+    from rnnlm.events import SaveFailed as SaveFailed
+    from rnnlm.events import Started as Started
+    from rnnlm.events import Step as Step
+    from rnnlm.events import Validated as Validated
+    from rnnlm.generation.autocomplete import next_words as next_words
+    from rnnlm.generation.drawing import generate as generate
+    from rnnlm.generation.search import likeliest as likeliest
+    from rnnlm.generation.settings import BeamSettings as BeamSettings
+    from rnnlm.generation.settings import SamplingSettings as SamplingSettings
+    from rnnlm.inspection.cloze import inspect_cloze as inspect_cloze
+    from rnnlm.inspection.gates import inspect_gates as inspect_gates
+    from rnnlm.inspection.gradcheck import inspect_gradcheck as inspect_gradcheck
+    from rnnlm.inspection.gradients.flow import inspect_gradients as inspect_gradients
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity as inspect_sensitivity
+    from rnnlm.inspection.map import WordMap as WordMap
+    from rnnlm.inspection.map import inspect_map as inspect_map
+    from rnnlm.inspection.memory import inspect_memory as inspect_memory
+    from rnnlm.inspection.neighbours import Analogy as Analogy
+    from rnnlm.inspection.neighbours import Neighbours as Neighbours
+    from rnnlm.inspection.neighbours import inspect_analogy as inspect_analogy
+    from rnnlm.inspection.neighbours import inspect_neighbours as inspect_neighbours
+    from rnnlm.inspection.probing import inspect_probe as inspect_probe
+    from rnnlm.inspection.spectrum import inspect_spectrum as inspect_spectrum
+    from rnnlm.inspection.surface import inspect_surface as inspect_surface
+    from rnnlm.inspection.test_sets import Analogies as Analogies
+    from rnnlm.inspection.test_sets import Similarity as Similarity
+    from rnnlm.inspection.test_sets import inspect_analogies as inspect_analogies
+    from rnnlm.inspection.test_sets import inspect_similarity as inspect_similarity
+    from rnnlm.interface import LanguageModel as LanguageModel
+    from rnnlm.model import Model as Model
+    from rnnlm.model import load as load
+    from rnnlm.models.loading import load_adapted as load_adapted
+    from rnnlm.models.loading import load_tokenizer as load_tokenizer
+    from rnnlm.ngram.arpa.writing import export_arpa as export_arpa
+    from rnnlm.ngram.arpa.writing import import_arpa as import_arpa
+    from rnnlm.rescoring.files import read_nbest as read_nbest
+    from rnnlm.rescoring.files import save_best as save_best
+    from rnnlm.rescoring.files import save_nbest as save_nbest
+    from rnnlm.rescoring.mert import Weights as Weights
+    from rnnlm.rescoring.mert import read_weights as read_weights
+    from rnnlm.rescoring.mert import save_weights as save_weights
+    from rnnlm.rescoring.nbest import Hypothesis as Hypothesis
+    from rnnlm.rescoring.nbest import Utterance as Utterance
+    from rnnlm.rescoring.rescorer import Rescored as Rescored
+    from rnnlm.rescoring.rescorer import cross_validate as cross_validate
+    from rnnlm.rescoring.rescorer import gain_over as gain_over
+    from rnnlm.rescoring.rescorer import rescore as rescore
+    from rnnlm.rescoring.rescorer import tune_and_rescore as tune_and_rescore
+    from rnnlm.rescoring.rescorer import tune_weights as tune_weights
+    from rnnlm.rescoring.settings import ListSettings as ListSettings
+    from rnnlm.rescoring.settings import RescoreSettings as RescoreSettings
+    from rnnlm.rescoring.settings import TextMapping as TextMapping
+    from rnnlm.runs import FinishedRun as FinishedRun
+    from rnnlm.runs import History as History
+    from rnnlm.runs import TrainingRun as TrainingRun
+    from rnnlm.runs import fit as fit
+    from rnnlm.runs import train as train
+    from rnnlm.scoring.pairs.accuracy import accuracy_differences as accuracy_differences
+    from rnnlm.scoring.pairs.accuracy import pair_accuracies as pair_accuracies
+    from rnnlm.scoring.pairs.accuracy import score_set as score_set
+    from rnnlm.scoring.pairs.files import read_pairs as read_pairs
+    from rnnlm.scoring.pairs.pair import Pair as Pair
+    from rnnlm.scoring.pairs.scoring import score_pairs as score_pairs
+    from rnnlm.scoring.plots import plot_surprisals as plot_surprisals
+    from rnnlm.scoring.records import SentenceScore as SentenceScore
+    from rnnlm.scoring.rows import SentenceScores as SentenceScores
+    from rnnlm.scoring.rows import score_rows as score_rows
+    from rnnlm.scoring.scorer import score_chunks as score_chunks
+    from rnnlm.scoring.scorer import score_sentences as score_sentences
+    from rnnlm.scoring.sentences import Sentence as Sentence
+    from rnnlm.scoring.sentences import read_sentences as read_sentences
+    from rnnlm.scoring.settings import ScoringSettings as ScoringSettings
+    from rnnlm.scoring.settings import SentenceSettings as SentenceSettings
+    from rnnlm.scoring.several_models import score_models as score_models
+    from rnnlm.scoring.word_scorer import WordPrefix as WordPrefix
+    from rnnlm.scoring.word_scorer import WordScorer as WordScorer
+    from rnnlm.scoring.word_scorer import scorer as scorer
+    from rnnlm.tasks.evaluation import compare as compare
+    from rnnlm.tasks.evaluation import evaluate as evaluate
+    from rnnlm.tasks.labels.results import ClassifiedText as ClassifiedText
+    from rnnlm.tasks.labels.results import LabelSequence as LabelSequence
+    from rnnlm.tasks.labels.results import TaggedSentence as TaggedSentence
+    from rnnlm.tasks.labels.tagging import classify as classify
+    from rnnlm.tasks.labels.tagging import tag as tag
+    from rnnlm.tasks.seq2seq.decoding import translate as translate
+    from rnnlm.tasks.seq2seq.results import Attention as Attention
+    from rnnlm.tasks.seq2seq.results import TranslatedLine as TranslatedLine
+    from rnnlm.tasks.seq2seq.results import Translation as Translation
+    from rnnlm.tasks.seq2seq.settings import DecodingSettings as DecodingSettings
+    from rnnlm.text.corpus import Corpus as Corpus
+    from rnnlm.text.lines import TextSettings as TextSettings
+    from rnnlm.text.normalisation import normalise as normalise
+    from rnnlm.text.prepared.preparation import Prepared as Prepared
+    from rnnlm.text.prepared.preparation import prepare as prepare
+    from rnnlm.text.sources import SourceSettings as SourceSettings
+    from rnnlm.training.grid import GridFinished as GridFinished
+    from rnnlm.training.grid import GridRunEnded as GridRunEnded
+    from rnnlm.training.grid import GridRunStarted as GridRunStarted
+    from rnnlm.training.grid import train_grid as train_grid
+    from rnnlm.vectors.embedding import EmbeddedLines as EmbeddedLines
+    from rnnlm.vectors.embedding import embed as embed
+    from rnnlm.vectors.embedding import embed_chunks as embed_chunks
+    from rnnlm.vectors.learning import learn_vectors as learn_vectors
+    from rnnlm.vectors.settings import EmbeddingSettings as EmbeddingSettings
+    from rnnlm.vectors.word_vectors import WordVectors as WordVectors
+    from rnnlm.vectors.word_vectors import read_vectors as read_vectors
+    from rnnlm.vectors.word_vectors import save_vectors as save_vectors
+    from rnnlm.vectors.word_vectors import word_vectors as word_vectors
 
 
-def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        import warnings
+if not TYPE_CHECKING:  # type checkers know the names above, and no others
 
-        warnings.warn(
-            f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}", DeprecationWarning, stacklevel=2
-        )
-        name = _RENAMED[name]
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'rnnlm' has no attribute {name!r}{_suggestion(name)}")
-    found = getattr(importlib.import_module(_PUBLIC[name]), name)
-    return _with_tokenizer_from(found) if name == "prepare" else found
+    def __getattr__(name: str) -> object:
+        if name in _RENAMED:
+            import warnings
+
+            warnings.warn(
+                f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            name = _RENAMED[name]
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'rnnlm' has no attribute {name!r}{_suggestion(name)}")
+        found = getattr(importlib.import_module(_PUBLIC[name]), name)
+        return _with_tokenizer_from(found) if name == "prepare" else found
 
 
 @functools.cache
-def _with_tokenizer_from(prepare: Any) -> Any:
+def _with_tokenizer_from(prepare: Callable[..., object]) -> Callable[..., object]:
     """Return a `prepare` that also takes the name of a model instead of its tokenizer, as it did
     before, for one release."""
 
     @functools.wraps(prepare)
     def with_tokenizer_from(
-        *arguments: Any, tokenizer_from: str | None = None, **request: Any
-    ) -> Any:
+        *arguments: object, tokenizer_from: str | None = None, **request: object
+    ) -> object:
         if tokenizer_from is not None:
             import warnings
 

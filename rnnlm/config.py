@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -257,6 +257,10 @@ def from_stored(
     except SettingsError as error:
         why = ": ".join(filter(None, (error.what, error.why)))
         raise ModelError("the stored settings are damaged", why) from None
+
+
+# What a setting can be given as from Python.
+SettingValue: TypeAlias = str | int | float | bool | Sequence[str | int | float] | None
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,12 @@ Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensor
 
 C = TypeVar("C", bound=type)
 M = TypeVar("M")
-S = TypeVar("S", bound="State")
+if TYPE_CHECKING:  # so that `LanguageModel` alone is a complete type, which Python 3.13 can say
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    S = TypeVarWithDefault("S", bound="State", default=Any)
+else:
+    S = TypeVar("S", bound="State")
 PADDING = -1
 BOUNDARY = "</s>"
 SENTENCE_START = "<s>"  # a context, never predicted

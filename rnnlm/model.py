@@ -21,6 +21,7 @@ from rnnlm.tabular import RecordList, html_table
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from rnnlm.combinations.settings import AdaptationSettings
     from rnnlm.evaluation.metrics import Evaluation
@@ -367,7 +368,7 @@ class Model(ModelHandle):
         self,
         kind: Literal["unigram", "cache", "dynamic"],
         settings: "AdaptationSettings | None" = None,
-        statistics: Mapping[str, Array] | None = None,
+        statistics: "Mapping[str, Tensor] | None" = None,
     ) -> "Model":
         """Return a model that adapts itself around this one; see :func:`rnnlm.adapt`.
 
@@ -495,6 +496,10 @@ class Model(ModelHandle):
         """A hash of weights and tokenizer; None of a model that was never saved."""
         return self.core.fingerprint
 
+    @fingerprint.setter
+    def fingerprint(self, fingerprint: str | None) -> None:
+        self.core.fingerprint = fingerprint
+
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer whose ids it reads and predicts."""
@@ -513,3 +518,45 @@ class Model(ModelHandle):
         """Return the log-probabilities (nats) of every next token, (B, T, V), and the state after
         the inputs; see :class:`rnnlm.LanguageModel`."""
         return self.core.predict(inputs_BT, state)
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the probabilities of all next tokens sum to 1."""
+        return self.core.normalised
+
+    @property
+    def max_rows(self) -> int | None:
+        """How many rows it reads at once; None: any number."""
+        return self.core.max_rows
+
+    @property
+    def call_tokens(self) -> int:
+        """How many tokens, over all rows, are best scored in one call."""
+        return self.core.call_tokens
+
+    @property
+    def forgets_at_boundary(self) -> bool:
+        """Whether, after the boundary as input, what came before makes no difference."""
+        return self.core.forgets_at_boundary
+
+    @property
+    def precision(self) -> str:
+        """The precision of the scores: "fp32", "bf16" or "fp64"."""
+        return self.core.precision
+
+    @property
+    def adaptation(self) -> str:
+        """How it adapts itself to what it reads, or "none"."""
+        return self.core.adaptation
+
+    def concat_states(self, states: Sequence[State]) -> State:
+        """Return the states one below the other."""
+        return self.core.concat_states(states)
+
+    def state_from_arrays(self, arrays: "dict[str, np.ndarray]") -> State:
+        """Return the state whose `to_arrays()` gave `arrays`."""
+        return self.core.state_from_arrays(arrays)
+
+    def to_arrays(self) -> "dict[str, np.ndarray]":
+        """Return the weights, by name, as the model folder stores them."""
+        return self.core.to_arrays()

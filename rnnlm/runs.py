@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from rnnlm.config import SettingValue
 from rnnlm.errors import RnnlmError, TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
 from rnnlm.tabular import Records, Row, html_table
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from rnnlm.model import Model
     from rnnlm.training.plan import Plan
 
-Setting: TypeAlias = str | int | float | bool | Sequence[str | int | float] | None
 Texts: TypeAlias = str | Path | Corpus | Sequence[str | Path | Corpus]
 Progress: TypeAlias = Literal["auto", "terminal", "notebook"] | None
 
@@ -55,7 +55,7 @@ def train(
     init_decoder_from: str | Path | None = None,
     stop: Callable[[], bool] = never,
     save: Callable[[], bool] = never,
-    **settings: Setting,
+    **settings: SettingValue,
 ) -> "TrainingRun":
     """Prepare a run that trains a model. Iterate over it, or `wait()` for it: then it trains.
 
@@ -159,7 +159,7 @@ def fit(
     stop: Callable[[], bool] = never,
     save: Callable[[], bool] = never,
     progress: Progress = "auto",
-    **settings: Setting,
+    **settings: SettingValue,
 ) -> "FinishedRun":
     """Train a model, show how far it is, and return what came of it: `rnnlm.train(...).wait()`.
 

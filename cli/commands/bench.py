@@ -252,7 +252,7 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 
 def _corpus(text: tuple[str, ...]) -> "Corpus":
     """Return the text, or the bundled one if there is none."""
-    from rnnlm import corpora
+    import rnnlm.corpora as corpora
     from rnnlm.text.corpus import Corpus
 
     return Corpus(text or (str(corpora.part("english", "train")),))

@@ -15,7 +15,7 @@ def command(as_json: bool) -> None:
 
     Words are those of the texts: of tables and CoNLL-U, labels, ids and tags do not count.
     """
-    from rnnlm import corpora
+    import rnnlm.corpora as corpora
 
     rows = []
     for name in corpora.names():

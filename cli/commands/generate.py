@@ -212,7 +212,7 @@ def _show_check(
     samples: "Iterable[Sample]", text: str, model: "LanguageModel", as_json: bool
 ) -> None:
     """Print statistics of samples and of a text, side by side."""
-    from rnnlm import corpora
+    import rnnlm.corpora as corpora
     from rnnlm.generation.statistics import QUANTILES, compare
 
     corpus = options.corpus_of((text or str(corpora.part("english", "train")),), {})

@@ -4,7 +4,7 @@ or by default."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,12 +27,15 @@ from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import PART_ADAPTATIONS
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def adapt(
     model: LanguageModel | str | Path,
     kind: str,
     settings: AdaptationSettings | None = None,
-    statistics: Mapping[str, Any] | None = None,
+    statistics: "Mapping[str, Tensor] | None" = None,
 ) -> LanguageModel:
     """Make a model that adapts itself around `model`: "unigram", a cache of words; "cache", the
     neural cache; "dynamic", dynamic evaluation.

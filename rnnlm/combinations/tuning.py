@@ -28,7 +28,7 @@ from rnnlm.combinations.settings import (
     UnigramCacheSettings,
 )
 from rnnlm.combinations.unigram_cache import UnigramCache
-from rnnlm.config import Layer, resolve
+from rnnlm.config import Layer, SettingValue, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
@@ -79,7 +79,7 @@ CacheShares = Callable[[Any], np.ndarray]  # settings of a cache: its probabilit
 
 def tune(
     name: LanguageModel | str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, SettingValue] | None = None,
     statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None,
     device: str | Device = "auto",
     report: Callable[[int, int], None] | None = None,

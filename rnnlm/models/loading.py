@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.checks import several
+from rnnlm.config import SettingValue
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.files.compression import without_suffix
 from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of, core_of
@@ -114,7 +115,7 @@ def models_by_name(
 def load_adapted(
     name: str | Path,
     kind: str,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, SettingValue] | None = None,
     device: str | Device = "auto",
 ) -> LanguageModel:
     """Load the model called `name`, adapting itself with the settings tuned for it, or the default

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnlm.checks import several
@@ -181,11 +182,13 @@ class _Record(NamedTuple):
 
 
 def read_sentences(
-    names: tuple[str, ...],
+    names: str | Path | Sequence[str | Path],
     settings: SentenceSettings = SentenceSettings(),
-    targets: tuple[str, ...] = (),
+    targets: Sequence[str] = (),
 ) -> Iterator[Sentence]:
-    """Yield the sentences of all files, globs, `-` and data sets, numbered from 1 over all of them.
+    """Yield the sentences of a file, glob, `-` or data set, or of several, numbered from 1 over
+    all of them.
+
     Notices name ids that are the same, and tell of `|` as a word, which may be meant to separate
     regions.
 
@@ -198,12 +201,13 @@ def read_sentences(
             each other.
     """
     settings.check()
-    names = tuple(several(names, "names"))
-    warn_of_repeats(names)
+    given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")
+    files = tuple(os.fspath(name) for name in given)
+    warn_of_repeats(files)
     if targets:
-        records = _files_side_by_side(names, targets, settings)
+        records = _files_side_by_side(files, tuple(targets), settings)
     else:
-        records = _each(names, settings, CarriedColumns(settings.keep))
+        records = _each(files, settings, CarriedColumns(settings.keep))
 
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()

@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from rnnlm.config import SettingValue
 from rnnlm.errors import OutputError, RnnlmError, TrainingError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
@@ -287,9 +288,9 @@ GridEvent = GridRunStarted | GridRunEnded | GridFinished | Event
 
 
 def train_grid(
-    text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, Any],
+    text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, SettingValue],
     equal_settings: bool = False,
-    stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any,
+    stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: SettingValue,
 ) -> Iterator[GridEvent]:  # fmt: skip
     """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
     ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs have

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import Layer, Resolved, as_text, names_of, renamed
+from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
@@ -63,12 +63,14 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return dict(renamed(axes, ORIGIN))
 
 
-def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def axes_of(grid: Mapping[str, SettingValue]) -> dict[str, tuple[str, ...]]:
     """Make axes of settings and their values, each a sequence or a single value."""
     axes: dict[str, tuple[str, ...]] = {}
     for name, values in grid.items():
-        is_single = isinstance(values, str) or not isinstance(values, Iterable)
-        _add(axes, name, [values] if is_single else list(values))
+        several: list[object] = [values]
+        if isinstance(values, Iterable) and not isinstance(values, str):
+            several = list(values)
+        _add(axes, name, several)
     return dict(renamed(axes, "grid"))
 
 

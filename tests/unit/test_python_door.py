@@ -265,6 +265,14 @@ def test_labelled_data_and_pairs_come_from_data_sets(tmp_path, task, data, colum
     assert done.model.evaluate(corpus).metrics
 
 
+def test_one_file_of_sentences_needs_no_list(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("the dog\nthe cat\n", encoding="utf-8")
+    expected = ["the dog", "the cat"]
+    for names in (path, str(path), [path]):
+        assert [each.text for each in rnnlm.read_sentences(names)] == expected
+
+
 # ---- tables
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnlm import system
 from rnnlm.checks import several
-from rnnlm.config import Layer, Resolved, resolve, warn_of_idle
+from rnnlm.config import Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.interface import Tokenizer
@@ -239,15 +239,25 @@ def prepare(
     output: str | Path,
     *,
     tokenizer: Tokenizer | str | None = None,
-    **request: Any,
+    sample: str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    tokenizer_name: str = "given",
+    **settings: SettingValue,
 ) -> Iterator[Event]:
     """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it.
     Yield the events of the work while it lasts.
 
     tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind to make from
-    the text: "word", "char", ... The other keywords are those of
-    :class:`rnnlm.text.prepared.preparation.Request`, or settings of tokenizer and text:
-    `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
+    the text: "word", "char", ... tokenizer_name: its origin, for the record. sample: bytes of text
+    that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
+    each processor, 0: no other process. executor: does the work instead, about two pieces at a time
+    for each of `workers`; its workers must see the files of the text and the folder `output` under
+    the same names. resume: go on with the work in `output`; overwrite: replace what is there. The
+    other keywords are settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
+    max_vocab=50_000)`.
 
     Raises:
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
@@ -255,13 +265,17 @@ def prepare(
     """
     given = [text] if isinstance(text, (str, os.PathLike)) else several(text, "text")
     names = tuple(os.fspath(each) for each in given)
-    known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
-    flags = {**known.pop("flags", {}), **request}
+    flags: dict[str, Any] = dict(settings)
+    shared = None
     if isinstance(tokenizer, str):
         flags["tokenizer"] = tokenizer
-    elif tokenizer is not None:
-        known["shared_tokenizer"] = tokenizer
-    yield from run(Request(names, Path(output), flags=flags, **known))
+    else:
+        shared = tokenizer
+    request = Request(
+        names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
+        sample=sample, workers=workers, executor=executor, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    yield from run(request)
 
 
 def run(request: Request) -> Iterator[Event]:

@@ -1,0 +1,208 @@
+"""A program over the public API that type checkers accept at their strictest.
+
+It is checked, never run: mypy checks it in the suite, pyright in the long proofs. Each function
+stands for somebody's use, and says the types that it expects.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import rnnlm
+from rnnlm import (
+    BeamSettings,
+    Comparison,
+    Corpus,
+    DecodingSettings,
+    Evaluation,
+    FinishedRun,
+    LanguageModel,
+    Model,
+    RnnlmError,
+    SamplingSettings,
+    ScoringSettings,
+    SentenceScore,
+    SentenceSettings,
+    TextEvaluation,
+    TextSettings,
+    TrainingRun,
+)
+
+# ---- A student trains a first model.
+
+
+def first_model(folder: Path) -> tuple[Model, float | None]:
+    done: FinishedRun = rnnlm.fit(
+        "my.txt",
+        model="gru",
+        output=folder,
+        valid=["valid.txt", Path("more.txt")],
+        budget="200steps",
+        seed=1,
+        hidden_size=64,
+        tied=None,
+        layer_sizes=[64, 32],
+        progress=None,
+    )
+    best = done.evaluation
+    if isinstance(best, TextEvaluation):
+        return done.model, best.ppl_token
+    return done.model, None
+
+
+def losses(run: TrainingRun) -> Iterator[tuple[int, float]]:
+    for event in run:
+        if isinstance(event, rnnlm.Step):
+            yield event.step, event.loss_nats
+        elif isinstance(event, rnnlm.RolledBack):
+            raise RuntimeError(event.why)
+        elif isinstance(event, rnnlm.Fitted):
+            break
+
+
+def followed(lines: Sequence[str]) -> dict[int, float | None]:
+    found: dict[int, float | None] = {}
+    with rnnlm.train(Corpus.from_lines(lines), recipe="gru", resume="auto") as run:
+        for event in run:
+            match event:
+                case rnnlm.Validated():
+                    found[event.step] = event.ppl_token
+                case rnnlm.Evaluating():
+                    assert all(isinstance(text, str) for text in event.texts)
+                case _:
+                    pass
+    columns: dict[str, list[str | int | float | bool | None]] = run.history.to_columns()
+    assert "step" in columns
+    return found
+
+
+def grid(text: str) -> list[str]:
+    folders: list[str] = []
+    events = rnnlm.train_grid(text, grid={"model": ["rnn", "lstm"], "hidden_size": [64, 128]})
+    for event in events:
+        if isinstance(event, rnnlm.Finished):
+            folders.append(event.folder)
+    return folders
+
+
+# ---- A psycholinguist wants surprisals.
+
+
+def surprisals(model: Model, stimuli: Sequence[str]) -> list[float]:
+    total: list[float] = []
+    for stimulus in stimuli:
+        words: list[tuple[str, float]] = model.surprisal_bits(stimulus)
+        total.append(math.fsum(bits for _, bits in words))
+    return total
+
+
+def by_word(model: Model, stimuli: Sequence[str]) -> list[tuple[str, float | None]]:
+    scores = model.score_sentences(
+        stimuli, with_words=True, measures=("entropy", "frequency"), regions="|"
+    )
+    first: SentenceScore = scores[0]
+    assert first.logprob_by("word") is None or first.tokens > 0
+    return [(word.word, word.entropy_bits) for score in scores for word in score.word_scores]
+
+
+def read(path: Path) -> list[str]:
+    settings = SentenceSettings(column="sentence")
+    return [sentence.text for sentence in rnnlm.read_sentences(path, settings)]
+
+
+def pairs(model: Model) -> dict[str, float | None]:
+    items = rnnlm.score_set(model, rnnlm.read_pairs("agreement.tsv"), scoring="word")
+    return {str(group.group): group.accuracy for group in rnnlm.pair_accuracies(items)}
+
+
+# ---- A researcher evaluates and compares.
+
+
+def evaluated(names: Sequence[str]) -> dict[str, Evaluation]:
+    settings = TextSettings(blank_lines="documents")
+    found: dict[str, Evaluation] = {}
+    for name in names:
+        found[name] = rnnlm.load(name).evaluate("test.txt", text_settings=settings)
+    return found
+
+
+def metrics(evaluation: Evaluation) -> list[tuple[str, float | None, str]]:
+    return [(metric.name, metric.value, metric.signature) for metric in evaluation.metrics]
+
+
+def compared(one: Model, other: LanguageModel) -> float | None:
+    comparison = rnnlm.compare([one, other, "demo"], "test.txt", names=["a", "b", "c"])
+    if isinstance(comparison, Comparison):
+        return comparison.differences[0].p
+    return None
+
+
+def mixed(folder: Path) -> tuple[list[float], float | None]:
+    both = rnnlm.mix(["demo", folder], on="valid.txt", output=folder / "mixed")
+    perplexity = None if both.evaluation is None else both.evaluation.ppl_token
+    return [part.weight for part in both.parts], perplexity
+
+
+# ---- Someone wants text.
+
+
+def texts(model: Model) -> list[str]:
+    drawn = model.generate("the dog", num=3, temperature=0.8, top_p=0.9, seed=2)
+    best = model.likeliest("the dog", beam=4)
+    return [sample.text for sample in [*drawn, *best]]
+
+
+def with_settings(model: Model) -> list[str]:
+    settings = SamplingSettings(temperature=0.5, max_tokens=20)
+    drawn = [sample.text for sample in rnnlm.generate(model, prompt="the", settings=settings)]
+    beam = BeamSettings(beam=4, max_tokens=10)
+    return drawn + [sample.text for sample in rnnlm.likeliest(model, settings=beam)]
+
+
+def completions(model: Model, text: str) -> list[tuple[str, float]]:
+    return [(word.word, word.probability) for word in model.next_words(text, 3)]
+
+
+def word_by_word(model: Model, words: Sequence[str]) -> float:
+    scorer = model.scorer()
+    prefix, total = scorer.begin(), 0.0
+    for word in words:
+        logprob_nats, prefix = scorer.extend(prefix, word)
+        total += logprob_nats
+    return total
+
+
+# ---- An engineer labels, translates and rescores.
+
+
+def tagged(sentences: Sequence[str]) -> list[tuple[str, ...]]:
+    return [sentence.labels["upos"] for sentence in rnnlm.load("tagger").tag(sentences)]
+
+
+def classified(lines: Sequence[str]) -> list[str | None]:
+    return [text.label for text in rnnlm.load("classifier").classify(lines)]
+
+
+def translated(lines: Sequence[str]) -> list[str]:
+    settings = DecodingSettings(beam=4, nbest=2)
+    found = rnnlm.load("translator").translate(lines, settings=settings)
+    return [line.text for line in found]
+
+
+def rescored(model: Model) -> list[str]:
+    lists = list(rnnlm.read_nbest("lists.jsonl"))
+    return [utterance.utt for utterance in lists]
+
+
+def side_by_side(model: Model, lines: Sequence[str]) -> Iterator[dict[str, float | None]]:
+    asked = ScoringSettings(with_words=True)
+    for scores in rnnlm.score_models({"mine": model, "shipped": "demo"}, lines, asked):
+        yield {name: score.logprob_nats for name, score in scores.items()}
+
+
+def careful(name: str) -> Model | None:
+    try:
+        return rnnlm.load(name)
+    except RnnlmError as error:
+        assert isinstance(error.what, str) and isinstance(error.hint, str)
+        return None
