@@ -73,11 +73,13 @@ class Model(ModelHandle):
     """A model, and what one does with it.
 
     core: the model itself, an :class:`rnnlm.LanguageModel` or a model of labels or pairs. Its own
-    methods and properties are also those of this object.
+    methods and properties are also those of this object. fingerprint: a hash of weights and
+    tokenizer; None of a model that was never saved.
     """
 
     def __init__(self, core: "LanguageModel | LabelModel | Model") -> None:
         self.core = core_of(core)
+        self.fingerprint: str | None = self.core.fingerprint
 
     # ---- What it is.
 
@@ -490,15 +492,6 @@ class Model(ModelHandle):
         return {self.name or "model": self.core}
 
     # ---- The protocol of language models, which the core keeps.
-
-    @property
-    def fingerprint(self) -> str | None:
-        """A hash of weights and tokenizer; None of a model that was never saved."""
-        return self.core.fingerprint
-
-    @fingerprint.setter
-    def fingerprint(self, fingerprint: str | None) -> None:
-        self.core.fingerprint = fingerprint
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -76,7 +76,8 @@ def test_no_public_signature_says_any():
 
 
 def vague_parts(value):
-    """The parts of a public function or class whose annotations say Any, but for JSON's records."""
+    """Yield the parts of a public function or class whose annotations say Any. Records of JSON
+    may."""
     functions = {}
     if inspect.isfunction(value):
         functions[value.__name__] = inspect.unwrap(value)
