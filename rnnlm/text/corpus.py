@@ -144,7 +144,8 @@ class Corpus(BlockText):
         `datasets`, streamed or not, of pandas or Polars, or a column of these by itself.
 
         column: of the text. columns: others that are kept under their names, such as those of
-        labels or of a target, which settings like `label_column` then name.
+        labels or of a target, which settings like `label_column` then name; numbers of classes
+        (`datasets.ClassLabel`) become the names of the classes.
 
         Raises:
             ArgumentTypeError (a TypeError): it is no data set. TextError: a column is not there, or

@@ -35,7 +35,7 @@ def write_lines(lines: Iterable[str]) -> Path:
 
 def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -> Path:
     """Write columns of a data set as JSON-lines to a new temporary file. Return its path."""
-    rows = _rows_of(dataset, column, columns)
+    rows = _with_names_of_classes(dataset, _rows_of(dataset, column, columns))
     path = _new_file("dataset.jsonl")
     try:
         with open(path, "w", encoding="utf-8", newline="\n") as stream:
@@ -86,6 +86,29 @@ def _rows_of(
     for row in chain([first], rows):
         _check_names(names, list(row))
         yield _row({new: row[old] for old, new in names.items()})
+
+
+def _with_names_of_classes(
+    dataset: object, rows: Iterable[dict[str, object]]
+) -> Iterator[dict[str, object]]:
+    """Yield rows with the names of their labels, where Hugging Face's `datasets` stores numbers
+    and keeps the names beside them (`ClassLabel`)."""
+    features = cast(Mapping[str, object], getattr(dataset, "features", None) or {})
+    names_of: dict[str, Sequence[str]] = {}
+    for name, feature in features.items():
+        # A label of each word is a list of such labels.
+        names = getattr(getattr(feature, "feature", feature), "names", None)
+        if names:
+            names_of[name] = names
+
+    for row in rows:
+        for name, names in names_of.items():
+            value = row.get(name)
+            if isinstance(value, list):
+                row[name] = [names[number] for number in value]
+            elif isinstance(value, int):
+                row[name] = names[value]
+        yield row
 
 
 def _usual_names(there: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The door for Python: runs that are waited for, models as objects, texts in memory, tables."""
 
+import json
 import sys
 
 import datasets
@@ -271,6 +272,17 @@ def test_one_file_of_sentences_needs_no_list(tmp_path):
     expected = ["the dog", "the cat"]
     for names in (path, str(path), [path]):
         assert [each.text for each in rnnlm.read_sentences(names)] == expected
+
+
+def test_numbers_of_classes_become_their_names():
+    kind = datasets.ClassLabel(names=["O", "B-X"])
+    features = {"tokens": datasets.Sequence(datasets.Value("string")), "one": kind}
+    features["tags"] = datasets.Sequence(kind)
+    rows = {"tokens": [["a", "b"]], "one": [1], "tags": [[0, 1]]}
+    dataset = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+    corpus = rnnlm.Corpus.from_dataset(dataset, columns=["tokens", "one", "tags"])
+    [line] = rnnlm.runs.Path(corpus.sources[0]).read_text(encoding="utf-8").splitlines()
+    assert json.loads(line) == {"tokens": ["a", "b"], "one": "B-X", "tags": ["O", "B-X"]}
 
 
 # ---- tables
