@@ -1,7 +1,7 @@
 """The looks of `rnnlm inspect`, as one table: the function that finds each, and the options that it
 has besides those of all looks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,36 +123,9 @@ def show(
             click.echo()
         if table.title:
             click.echo(table.title)
-        # A column of numbers, some of which may be missing, is aligned to the right.
-        numeric = []
-        for place, name in enumerate(table.columns):
-            if _is_numeric(row[place] for row in table.rows):
-                numeric.append(name)
-        rows = [list(map(_cell, row)) for row in table.rows]
-        terminal.print_blocks(table.columns, rows, right=numeric)
+        terminal.print_blocks(table.columns, table.cells(), right=table.numbers)
     if not verdict_first:
         click.echo(f"\n{inspection.verdict}")
-
-
-def _is_numeric(values: Iterable[object]) -> bool:
-    found = [value for value in values if value is not None]
-    return bool(found) and all(isinstance(value, int | float) for value in found)
-
-
-def _cell(value: object) -> str:
-    """Return text as it is, numbers with about four significant digits."""
-    if isinstance(value, str):
-        return value
-    digits = 1
-    if isinstance(value, float):
-        size = abs(value)
-        if value and not 0.001 <= size < 1e6:
-            return f"{value:.3g}"
-        if size < 1:
-            digits = 4
-        elif size < 100:
-            digits = 3
-    return terminal.cell(value, digits)
 
 
 # ---- Options of several looks.

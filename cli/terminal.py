@@ -14,7 +14,8 @@ from typing import IO, Any, cast
 
 import click
 
-from rnnlm.errors import CONTROL, RnnlmWarning, number, visible
+from rnnlm.errors import CONTROL, RnnlmWarning, number, visible  # noqa: F401 for commands
+from rnnlm.tabular import cell  # noqa: F401 for commands
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
@@ -202,7 +203,7 @@ def tsv_line(cells: Iterable[str]) -> str:
     characters are escaped, as the row may end up on a terminal."""
     from rnnlm.files import tables  # also reads settings files, whose imports --help can do without
 
-    return tables.line(visible(cell, kept="\t\n") for cell in cells)
+    return tables.line(visible(each, kept="\t\n") for each in cells)
 
 
 def print_table(
@@ -233,8 +234,8 @@ def print_table(
 
     # Too narrow for columns: the cells of a row below each other, a blank line between rows.
     for row in shown:
-        for column, cell in zip(columns, row, strict=True):
-            click.echo(f"{column}: {cell}".strip())
+        for column, its in zip(columns, row, strict=True):
+            click.echo(f"{column}: {its}".strip())
         click.echo()
 
 
@@ -323,22 +324,6 @@ def _rich_table(
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
-    """Return a value of any type as a cell: fractions with so many digits or in such a format,
-    whole numbers in the format `whole`, a dash for None."""
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        if isinstance(fractions, int):
-            return number(value, fractions)
-        return format(value, fractions)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return format(value, whole)
-    return str(value)
 
 
 def duration(seconds: float) -> str:

@@ -1,17 +1,19 @@
-"""Results of many rows, as the tables of other tools: lists, pandas, Polars, Arrow, and the small
-HTML table that a notebook shows.
+"""Results of many rows, as the tables of other tools: lists, pandas, Polars, Arrow; and the tables
+that people read: aligned text, and the small HTML table that a notebook shows.
 
 A table has one observation a row. Its columns are names that Python and R accept as they are.
 """
 
 import html
+import keyword
+import numbers
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from rnnlm.errors import require_package
+from rnnlm.errors import number, require_package, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -23,6 +25,7 @@ Row = dict[str, Cell]
 T = TypeVar("T")
 MOST_SHOWN = 20  # rows in HTML
 _NO_NAME = re.compile(r"\W+", re.ASCII)
+_WORDS_OF_R = {"function", "next", "repeat", "null", "inf", "nan"}  # and those that Python has, too
 
 
 class Records(ABC):
@@ -61,7 +64,8 @@ class Records(ABC):
             UsageError: pyarrow is not installed.
         """
         pyarrow = require_package("pyarrow", "tables", "Arrow's tables")
-        return pyarrow.table(self.to_columns())
+        columns = {name: _of_one_type(cells) for name, cells in self.to_columns().items()}
+        return pyarrow.table(columns)
 
     def _repr_html_(self) -> str:
         """Return the first rows as HTML, for a notebook."""
@@ -90,6 +94,25 @@ def _single_values(item: object) -> Row:
     return values
 
 
+def _of_one_type(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Return the cells of a column as text if some of them are text and others are not."""
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds <= {int, float} or len(kinds) < 2:
+        return cells
+    return [None if cell is None else str(cell) for cell in cells]
+
+
+def single_value(value: object) -> Cell:
+    """Return a cell as Python's own number, text or truth value, whatever type of numpy it has."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return str(value)
+
+
 def columns_of(rows: Sequence[Mapping[str, T]]) -> dict[str, list[T]]:
     """Turn rows with the same keys into columns."""
     if not rows:
@@ -103,7 +126,56 @@ def identifier(name: str) -> str:
     made = _NO_NAME.sub("_", name.replace("%", " percent ")).strip("_").lower()
     if not made or made[0].isdigit():
         made = "x" + made
+    if keyword.iskeyword(made) or keyword.iskeyword(made.capitalize()) or made in _WORDS_OF_R:
+        made += "_"
     return made
+
+
+def identifiers(headings: Iterable[str]) -> list[str]:
+    """Make names of columns, each different: those that would be alike are numbered."""
+    made: list[str] = []
+    for heading in headings:
+        name = identifier(heading)
+        count = 1
+        while name in made:
+            count += 1
+            name = f"{identifier(heading)}_{count}"
+        made.append(name)
+    return made
+
+
+def cell(value: object, fractions: int | str = 2, whole: str = ",") -> str:
+    """Return a value of any type as a cell that people read: fractions with so many digits or in
+    such a format, whole numbers in the format `whole`, a dash for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        if isinstance(fractions, int):
+            return number(value, fractions)
+        return format(value, fractions)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return format(value, whole)
+    return str(value)
+
+
+def text_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+) -> str:
+    """Write a table as aligned text, whatever the width of the screen. right: the columns to align
+    to the right."""
+    shown = [list(map(visible, row)) for row in rows]
+    lines = [list(map(visible, columns)), *shown]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    written_lines = []
+    for line in lines:
+        cells = []
+        for name, its, width in zip(columns, line, widths, strict=True):
+            cells.append(its.rjust(width) if name in right else its.ljust(width))
+        written_lines.append("   ".join(cells).rstrip())
+    rule = "   ".join("-" * width for width in widths)
+    return "\n".join([written_lines[0], rule, *written_lines[1:]])
 
 
 def html_table(
@@ -129,8 +201,13 @@ def html_table(
         parts.append(f"<tr>{cells}</tr>")
     parts.append("</tbody></table>")
     if note:
-        parts.append(f"<p>{html.escape(note)}</p>")
+        parts.append(html_note(note))
     return "".join(parts)
+
+
+def html_note(text: str) -> str:
+    """Write a paragraph of HTML, escaped."""
+    return f"<p>{html.escape(text)}</p>"
 
 
 def written(value: object) -> str:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.tasks.task import AnyTask
 
-SHOWN = 3  # lines and words of each side on the terminal, unless --top says
-
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
@@ -100,7 +98,7 @@ def command(
     from rnnlm.files import outputs
     from rnnlm.text import sources
 
-    from ..metrics import show_comparison
+    from .. import metrics
 
     # A report has more than what is printed.
     given |= {"top": top, "report": report}
@@ -119,13 +117,11 @@ def command(
     if report:
         comparison_report.write(report, cast("Comparison", result))
 
-    # The verdict comes first, then what it rests on.
-    verdicts = [each.verdict for each in result.contrasts]
     if as_json:
+        verdicts = [each.verdict for each in result.contrasts]
         terminal.print_json(result.to_dict() | {"verdicts": verdicts})
     else:
-        click.echo("\n".join(map(terminal.visible, verdicts)) + "\n")
-        show_comparison(result, SHOWN if top is None else top)
+        metrics.show(result.printed() if top is None else result.printed(top))
     if plot:
         _draw(plot, result)
     if report:

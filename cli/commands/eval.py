@@ -96,4 +96,4 @@ def command(
     if as_json:
         terminal.print_json(found.with_details(confusions))
     else:
-        metrics.show_evaluation(found, confusions)
+        metrics.show(found.printed(confusions))

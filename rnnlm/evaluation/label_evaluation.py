@@ -56,7 +56,7 @@ class ColumnFigures(LabelFigures):
         return cls(**known)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LabelEvaluation(Evaluation):
     """The metrics of a model on labelled data.
 

@@ -1,13 +1,15 @@
 """Define metrics and evaluations: what was measured of a model, printed, stored, resampled and
 compared in one way for every task."""
 
-from abc import ABC, abstractmethod
+import itertools
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
-from rnnlm.errors import UsageError, number
+from rnnlm.errors import UsageError, number, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Trials
+from rnnlm.tabular import Records, Row, cell, html_table, text_table
 
 # ---- One number, and all numbers of a model on one text.
 
@@ -31,6 +33,13 @@ def unit_of(name: str) -> Unit:
     if name in PER_EVENT:
         return "plain"
     return "percent"
+
+
+def unit_in_tables(name: str) -> str:
+    """Return the unit of that metric where its value is given as it is: "share" from 0 to 1,
+    "of_100" or "plain"."""
+    unit = unit_of(name)
+    return "share" if unit == "percent" else unit
 
 
 def shown(value: float | None, unit: Unit = "plain", digits: int = 2) -> str:
@@ -93,6 +102,21 @@ class Metric:
             written += " %"
         return written
 
+    def to_row(self, interval: Interval | None) -> Row:
+        """Return the metric as a row of a table, with the bounds of an interval."""
+        return {
+            "metric": self.name,
+            "column": self.column,
+            "value": self.value,
+            "unit": unit_in_tables(self.name),
+            "low": None if interval is None else interval.low,
+            "high": None if interval is None else interval.high,
+            "signature": self.signature,
+        }
+
+
+# ---- What is printed of a result: tables, notes, lines.
+
 
 @dataclass(frozen=True)
 class Table:
@@ -111,8 +135,32 @@ class Table:
         return self.columns[self.left : len(self.columns) - self.ends_in_text]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation(ABC):
+@dataclass(frozen=True)
+class Remark:
+    """A note on a result, for people: the command line prints it on stderr."""
+
+    text: str
+
+
+Part: TypeAlias = Table | Remark | str
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Write what is printed of a result as plain text, with aligned tables."""
+    lines = []
+    for part in parts:
+        if isinstance(part, Table):
+            lines.append(text_table(part.columns, part.rows, right=part.numbers))
+        else:
+            lines.append(visible(part.text if isinstance(part, Remark) else part))
+    return "\n".join(lines)
+
+
+# ---- All numbers of a model on one text.
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evaluation(Records):
     """What was measured of a model on one text.
 
     A subclass for each task has the numbers as typed fields; `metrics`, `counts` and `facts` hold
@@ -238,8 +286,84 @@ class Evaluation(ABC):
                 return each
         return None
 
+    # ---- As a table, and as people read it.
 
-@dataclass(frozen=True, kw_only=True)
+    def to_rows(self) -> list[Row]:
+        """Return a row for each metric: its value, the bounds of its interval where one was
+        requested, its signature, and what was counted."""
+        rows = []
+        for each in (*self.metrics, *self.joint):
+            interval = self.intervals.get((each.column, each.name)) or each.interval
+            rows.append({**each.to_row(interval), **self.counts_of(each.column)})
+        # Columns of labels may differ in what was counted.
+        names = dict.fromkeys(itertools.chain.from_iterable(rows))
+        return [{name: row.get(name) for name in names} for row in rows]
+
+    def overview(self) -> Table:
+        """Return counts, metrics and facts, with a column for each column of labels."""
+        columns = self.column_names
+        heads = columns if any(columns) else ["value"]
+        rows = []
+
+        # What was counted, then what was measured.
+        counts = [self.counts_of(column) for column in columns]
+        for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
+            note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
+            rows.append([name, *(cell(its.get(name)) + note for its in counts)])
+        for name in dict.fromkeys(each.name for each in self.brief):
+            rows.append([name, *(_with_note(self.metric(name, column)) for column in columns)])
+
+        # Facts hold for all columns together.
+        for name, value in self.facts.items():
+            if isinstance(value, bool):
+                value = "yes" if value else "no"
+            rows.append([name, cell(value, 4), *[""] * (len(columns) - 1)])
+        return Table(["measure", *heads], rows)
+
+    def printed(self, most_confusions: int | None = None) -> Iterator[Part]:
+        """Yield what `rnnlm eval` prints: the overview, details below it, the signatures last.
+        most_confusions: as for :meth:`tables`."""
+        yield self.overview()
+        yield from map(Remark, self.remarks)
+        tables = list(self.tables(most_confusions))
+        for table in tables:
+            yield ""
+            yield table
+            if table.remark:
+                yield Remark(table.remark)
+
+        # A single signature right below the metrics needs no blank line.
+        if tables or len(self.signatures) > 1:
+            yield ""
+        for of, signature in self.signatures.items():
+            of_what = f" of {of}" if of else ""
+            yield f"signature{of_what}: {signature}"
+
+    def __str__(self) -> str:
+        return text_of(self.printed())
+
+    def __repr__(self) -> str:
+        measured = [f"{each.label} {each.with_unit()}" for each in self.mains]
+        counts = self.counts_of()
+        counted = [f"{counts[name]:,} {name}" for name in self.brief_counts if counts.get(name)]
+        return f"<{type(self).__name__}: {', '.join(measured + counted)}>"
+
+    def _repr_html_(self) -> str:
+        table = self.overview()
+        signatures = [f"{of} {its}".strip() for of, its in self.signatures.items()]
+        return html_table("", table.columns, table.rows, "; ".join(signatures))
+
+
+def _with_note(metric: Metric | None) -> str:
+    if metric is None:
+        return "-"
+    written = metric.shown(4)
+    if metric.note:
+        written += f" ({metric.note})"
+    return written
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MeasuredEvaluation(Evaluation):
     """The metrics of a task that has no further details. counts: what was counted, by name."""
 

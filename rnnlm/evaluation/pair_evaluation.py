@@ -114,7 +114,7 @@ class Written:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PairEvaluation(Evaluation):
     """The metrics of an encoder-decoder on pairs.
 

@@ -247,7 +247,7 @@ COUNTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TextEvaluation(Evaluation):
     """The metrics of a language model on a text. Perplexities are None where a token has
     probability zero.

@@ -1,6 +1,7 @@
 """Draw figures in one style, as SVG for a page or as a file; matplotlib is imported when one is
 made."""
 
+import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".svg", ".png", ".pdf")
 MARKERS = "osD^vP"
+DPI, DPI_IN_NOTEBOOKS = 150, 100
 LONGEST_NAME = 32  # characters of a model's name in a plot
 # Okabe & Ito: colour-blind readers can distinguish them
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -25,13 +27,32 @@ _STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spine
           "text.parse_math": False}  # fmt: skip
 
 
+@functools.cache
+def _figure_class() -> "type[Figure]":
+    """Return the class of figures that are made here: notebooks show them without pyplot."""
+    from matplotlib.figure import Figure
+
+    class Drawing(Figure):
+        """A figure that has a picture of itself for notebooks."""
+
+        def _repr_png_(self) -> bytes:
+            return _rendered(self, "png", DPI_IN_NOTEBOOKS)
+
+    return Drawing
+
+
 def new_figure(
-    title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0
+    title: str,
+    x_label: str,
+    y_label: str,
+    width: float = 6.4,
+    height: float = 4.0,
+    axes: "Axes | None" = None,
 ) -> "tuple[Figure, Axes]":
-    """Return an empty figure (inches) with one pair of axes. Text is drawn as it is, never as
-    mathematics."""
-    figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
-    return figure, axes
+    """Return an empty figure (inches) with one pair of axes, or those given and their figure. Text
+    is drawn as it is, never as mathematics."""
+    figure, (panel,) = new_panels([(title, x_label, y_label)], width, height, axes=axes)
+    return figure, panel
 
 
 def new_panels(
@@ -39,15 +60,17 @@ def new_panels(
     width: float = 6.4,
     height: float = 4.0,
     columns: int | None = None,
+    axes: "Axes | None" = None,
 ) -> "tuple[Figure, list[Axes]]":
     """Return a figure as :func:`new_figure` does, with a pair of axes for each (title, x_label,
     y_label); None leaves a place free. Panels lie row by row in `columns` columns, or all side
-    by side."""
+    by side. axes: where to draw a single panel instead."""
     import matplotlib
-    from matplotlib.figure import Figure
 
+    if axes is not None:
+        return _into(axes, [each for each in labels if each is not None])
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = _figure_class()(figsize=(width, height), layout="constrained")
         panels = []
         columns = columns or len(labels)
         rows = -(-len(labels) // columns)
@@ -56,11 +79,25 @@ def new_panels(
                 continue
             # Axes take their grid and spines from the style when they are made.
             title, x_label, y_label = names
-            axes = figure.add_subplot(rows, columns, number)
-            axes.set(xlabel=x_label, ylabel=y_label, title=title)
-            axes.set_prop_cycle(color=list(COLOURS))
-            panels.append(axes)
+            panel = figure.add_subplot(rows, columns, number)
+            panel.set(xlabel=x_label, ylabel=y_label, title=title)
+            panel.set_prop_cycle(color=list(COLOURS))
+            panels.append(panel)
     return figure, panels
+
+
+def _into(axes: "Axes", labels: Sequence[tuple[str, str, str]]) -> "tuple[Figure, list[Axes]]":
+    """Label axes that a caller gave, and return them with their figure."""
+    if len(labels) != 1:
+        raise UsageError(
+            f"this picture has {len(labels)} panels", "axes= holds one", "leave axes= out"
+        )
+    [(title, x_label, y_label)] = labels
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if title:
+        axes.set_title(title, parse_math=False)
+    axes.set_prop_cycle(color=list(COLOURS))
+    return axes.figure.figure, [axes]  # of a subfigure, the figure that it is in
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:
@@ -73,10 +110,13 @@ def short_name(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
-    """Name the series of `axes` above all panels of its figure."""
+    """Name the series of `axes` above all panels of its figure; in another's figure, in `axes`."""
     import matplotlib
 
     handles, labels = axes.get_legend_handles_labels()
+    if not isinstance(figure, _figure_class()):
+        axes.legend(handles, labels)
+        return
     with matplotlib.rc_context(_STYLE):
         figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
 
@@ -139,7 +179,7 @@ def save(figure: "Figure", path: Path) -> None:
     save_file(path, [_rendered(figure, path.suffix[1:].lower())])
 
 
-def _rendered(figure: "Figure", kind: str) -> bytes:
+def _rendered(figure: "Figure", kind: str, dpi: int = DPI) -> bytes:
     import matplotlib
 
     # Leave the date out, so that the same figure gives the same file.
@@ -150,5 +190,5 @@ def _rendered(figure: "Figure", kind: str) -> bytes:
         metadata["CreationDate"] = None
     stream = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+        figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
     return stream.getvalue()

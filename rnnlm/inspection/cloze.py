@@ -19,7 +19,7 @@ from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
 from rnnlm.inference.distributions import MOST_CELLS, score_and_look
 from rnnlm.inference.span_scoring import check_reads_forward, check_scores, spans_between
-from rnnlm.inspection.common import Models, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.scorer import score_sentences
@@ -288,8 +288,8 @@ def _share(ranks: np.ndarray, first: int) -> Share:
     return Share(first, found / len(ranks), float(bounds.low), float(bounds.high))
 
 
-@dataclass(frozen=True)
-class Cloze:
+@dataclass(frozen=True, repr=False)
+class Cloze(Inspection):
     """The result of :func:`inspect_cloze`."""
 
     file: str
@@ -329,7 +329,7 @@ class Cloze:
         found: dict[str, Any] = plain({"file": self.file, "models": models})
         return found
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the share of answers among the first ten (full lines) and ranked first (dashed),
         by distance and by kind."""
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
@@ -337,17 +337,19 @@ class Cloze:
         for by in groupings:
             label = "words between cue and gap" if by == DISTANCE else by
             labels.append(("", label, "share of answers"))
-        figure, panels = plotting.new_panels(labels, width=4.8 * len(groupings), height=4.2)
+        figure, panels = plotting.new_panels(
+            labels, width=4.8 * len(groupings), height=4.2, axes=axes
+        )
 
         # A colour for each model, with two lines: among the first ten words, and the first one.
-        for by, axes in zip(groupings, panels, strict=True):
+        for by, panel in zip(groupings, panels, strict=True):
             for number, model in enumerate(self.models):
                 colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-                _draw(axes, model, by, -1, f"among {FIRST[-1]}", "-", colour)
-                _draw(axes, model, by, 0, "first", "--", colour)
-            axes.set_ylim(0, 1)
+                _draw(panel, model, by, -1, f"among {FIRST[-1]}", "-", colour)
+                _draw(panel, model, by, 0, "first", "--", colour)
+            panel.set_ylim(0, 1)
             if by == KIND:
-                axes.tick_params(axis="x", rotation=20)
+                panel.tick_params(axis="x", rotation=20)
         plotting.legend_above(figure, panels[0])
         return figure
 

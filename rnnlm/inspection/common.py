@@ -3,24 +3,37 @@ result: tables, a verdict, JSON, a plot."""
 
 import math
 import os
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import several
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, nearest, visible
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Device, LanguageModel, answers_of
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LabelModel
+from rnnlm.tabular import (
+    MOST_SHOWN,
+    Records,
+    Row,
+    cell,
+    html_note,
+    html_table,
+    identifiers,
+    single_value,
+    text_table,
+)
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import TextSettings, check_reserved
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -29,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Records):
     """A table of rows, each with a cell for every column: text, numbers, truth values, or None
     for an empty cell."""
 
@@ -37,22 +50,107 @@ class Table:
     rows: tuple[tuple[object, ...], ...]
     title: str = ""
 
-
-class Inspection(Protocol):
-    """What the functions `rnnlm.inspect_...` return."""
+    def to_rows(self) -> list[Row]:
+        """Return the rows by names that are made of the headings, with the values as they are."""
+        names = identifiers(self.columns)
+        return [dict(zip(names, map(single_value, row), strict=True)) for row in self.rows]
 
     @property
+    def numbers(self) -> list[str]:
+        """The columns of numbers, some of which may be missing."""
+        found = []
+        for place, name in enumerate(self.columns):
+            values = [row[place] for row in self.rows if row[place] is not None]
+            if values and all(isinstance(value, int | float) for value in values):
+                found.append(name)
+        return found
+
+    def cells(self) -> list[list[str]]:
+        """Return the cells as people read them."""
+        return [list(map(_written, row)) for row in self.rows]
+
+
+def _written(value: object) -> str:
+    """Return text as it is, numbers with about four significant digits."""
+    if isinstance(value, str):
+        return value
+    digits = 1
+    if isinstance(value, float):
+        size = abs(value)
+        if value and not 0.001 <= size < 1e6:
+            return f"{value:.3g}"
+        if size < 1:
+            digits = 4
+        elif size < 100:
+            digits = 3
+    return cell(value, digits)
+
+
+class Inspection(Records):
+    """What the functions `rnnlm.inspect_...` return: tables, what they mean, a picture. As a table
+    it is the first of its tables; each of `tables()` is one by itself."""
+
+    @property
+    @abstractmethod
     def verdict(self) -> str:
         """What the results mean: one sentence, or a line for each model."""
 
+    @abstractmethod
     def tables(self) -> Sequence[Table]:
         """Return the results as people read them."""
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types."""
 
-    def figure(self) -> "Figure":
-        """Draw the results."""
+    @abstractmethod
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw the results. axes: where to; for pictures of one panel."""
+
+    def to_rows(self, table: int | str = 0) -> list[Row]:
+        """Return the rows of a table with the values as they are. table: its number, from 0, or
+        its title.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        return self.table(table).to_rows()
+
+    def table(self, which: int | str) -> Table:
+        """Return a table by its number, from 0, or by its title.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        tables = self.tables()
+        if isinstance(which, int):
+            if 0 <= which < len(tables):
+                return tables[which]
+            raise UsageError(f"there is no table {which}", f"there are {len(tables)}, from 0 on")
+        for each in tables:
+            if each.title == which:
+                return each
+        titles = [each.title for each in tables if each.title]
+        raise UsageError(f"there is no table {which!r}", hint=nearest(which, titles))
+
+    def __str__(self) -> str:
+        parts = []
+        for each in self.tables():
+            title = f"{each.title}\n" if each.title else ""
+            parts.append(title + text_table(each.columns, each.cells(), right=each.numbers))
+        return "\n\n".join([*parts, "\n".join(map(visible, self.verdict.splitlines()))])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        tables = []
+        for each in self.tables():
+            left = len(each.rows) - MOST_SHOWN
+            note = f"... and {left:,} more rows" if left > 0 else ""
+            cells = each.cells()[:MOST_SHOWN]
+            tables.append(html_table(each.title, each.columns, cells, note))
+        return "".join(tables) + html_note(self.verdict)
 
 
 def plain(value: object) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.plotting import new_panels
-from rnnlm.inspection.common import Model, Table, checked_sentence, subjects
+from rnnlm.inspection.common import Inspection, Model, Table, checked_sentence, subjects
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.interface import Array, Device
 from rnnlm.neural.layers.layers import GruLayer, Layer
@@ -24,6 +24,7 @@ from rnnlm.neural.layers.names import (
 from rnnlm.neural.trace import NamedLayer
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -190,8 +191,8 @@ ACTIVATIONS = (
 )
 
 
-@dataclass(frozen=True)
-class GatesInspection:
+@dataclass(frozen=True, repr=False)
+class GatesInspection(Inspection):
     """What the layers of a model did at each of T tokens of a line. model, task, kind: its name,
     its task and its kind."""
 
@@ -270,9 +271,9 @@ class GatesInspection:
             "layers": list(map(LayerActivity.to_dict, self.layers)),
         }
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw heat maps of the chosen units, a row for each layer."""
-        return draw(self.tokens, self.layers)
+        return draw(self.tokens, self.layers, axes)
 
 
 def inspect_gates(
@@ -360,7 +361,9 @@ COLUMNS = 3
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]
 
 
-def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":
+def draw(
+    tokens: Sequence[str], layers: Sequence[LayerActivity], axes: "Axes | None" = None
+) -> "Figure":
     """Draw the chosen units of each layer, each layer in rows that no other shares."""
     rows = []
     for layer in layers:
@@ -377,11 +380,11 @@ def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":
 
     width = min(1.6 + 0.22 * len(tokens), 6.0)
     height = 1.4 + 0.16 * max(len(layer.units) for layer in layers)
-    figure, all_axes = new_panels(labels, columns * width, len(rows) * height, columns)
+    figure, places = new_panels(labels, columns * width, len(rows) * height, columns, axes=axes)
     drawn = itertools.chain.from_iterable(rows)
-    for axes, (_, values_TH, units, colours, limits) in zip(all_axes, drawn, strict=True):
+    for place, (_, values_TH, units, colours, limits) in zip(places, drawn, strict=True):
         values_UT = values_TH[:, list(units)].T
-        draw_heat_map(axes, values_UT, tokens, list(map(str, units)), colours, *limits)
+        draw_heat_map(place, values_UT, tokens, list(map(str, units)), colours, *limits)
     return figure
 
 

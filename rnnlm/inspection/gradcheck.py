@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Model, Subject, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Model, Subject, Table, plain, subjects
 from rnnlm.interface import Device
 from rnnlm.models import registry
 from rnnlm.models.loading import SHIPPED
+from rnnlm.tabular import Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -214,8 +216,8 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
 SMALLEST_SHOWN = 1e-16  # of a relative difference in a plot
 
 
-@dataclass(frozen=True)
-class GradientCheck:
+@dataclass(frozen=True, repr=False)
+class GradientCheck(Inspection):
     """The weights that were checked, matrix by matrix. loss_nats: f, a mean over `targets`."""
 
     model: str
@@ -279,15 +281,7 @@ class GradientCheck:
             rows.append((each.name, shape, len(each.weights), each.zeros, gradient, difference))
 
         matrix, weight = self.worked
-        worked = {
-            "w": f"{weight.weight:.12g}",
-            "h": f"{weight.step:g}",
-            "f(w + h)": f"{weight.above:.15g}",
-            "f(w - h)": f"{weight.below:.15g}",
-            "(f(w + h) - f(w - h)) / 2h": f"{weight.quotient:.12g}",
-            "gradient": f"{weight.gradient:.12g}",
-            "relative difference": f"{weight.difference:.2g}",
-        }
+        worked = {name: format(value, form) for name, (value, form) in _steps(weight).items()}
         title = f"One weight, step by step: {matrix.label(weight)}"
         return (
             Table(columns, tuple(rows)),
@@ -309,11 +303,24 @@ class GradientCheck:
         shown: dict[str, Any] = plain(found)
         return shown
 
-    def figure(self) -> "Figure":
+    def to_rows(self, table: int | str = 0) -> list[Row]:
+        """Return the rows of a table, with the numbers of the one weight as they are.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        if self.table(table) == self.tables()[0]:
+            return super().to_rows(table)
+        _, weight = self.worked
+        return [{"quantity": name, "value": value} for name, (value, _) in _steps(weight).items()]
+
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the relative difference of each weight, in a row for each matrix."""
         height = 1.5 + 0.28 * len(self.matrices)
         title = f"Gradients of {plotting.short_name(self.model)}"
-        figure, axes = plotting.new_figure(title, "relative difference", "", height=height)
+        figure, axes = plotting.new_figure(
+            title, "relative difference", "", height=height, axes=axes
+        )
         style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
         for row, each in enumerate(self.matrices):
             shown = [max(weight.difference, SMALLEST_SHOWN) for weight in each.weights]
@@ -323,6 +330,19 @@ class GradientCheck:
         axes.invert_yaxis()
         plotting.log_x(axes)
         return figure
+
+
+def _steps(weight: CheckedWeight) -> dict[str, tuple[float, str]]:
+    """Return the numbers of a weight, from w to the relative difference, with their formats."""
+    return {
+        "w": (weight.weight, ".12g"),
+        "h": (weight.step, "g"),
+        "f(w + h)": (weight.above, ".15g"),
+        "f(w - h)": (weight.below, ".15g"),
+        "(f(w + h) - f(w - h)) / 2h": (weight.quotient, ".12g"),
+        "gradient": (weight.gradient, ".12g"),
+        "relative difference": (weight.difference, ".2g"),
+    }
 
 
 def inspect_gradcheck(

@@ -12,13 +12,14 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Model, Table
+from rnnlm.inspection.common import Inspection, Model, Table
 from rnnlm.inspection.neighbours import described, vectors_of
 from rnnlm.inspection.word_tables import read_words
 from rnnlm.models.loading import SHIPPED
 from rnnlm.vectors.word_vectors import Which, WordVectors
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -36,8 +37,8 @@ class Place:
     y: float
 
 
-@dataclass(frozen=True)
-class WordMap:
+@dataclass(frozen=True, repr=False)
+class WordMap(Inspection):
     """Words on the plane of their two principal components. variance: the share of the variance
     along each."""
 
@@ -64,13 +65,13 @@ class WordMap:
         """Return the map in JSON's types."""
         return {**dataclasses.asdict(self), "variance": list(self.variance)}
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the words at their places."""
         labels = []
         for number, share in enumerate(self.variance, start=1):
             labels.append(f"principal component {number} ({share:.1%})")
         width, height = 7, 6
-        figure, axes = plotting.new_figure("", labels[0], labels[1], width=width, height=height)
+        figure, axes = plotting.new_figure("", labels[0], labels[1], width, height, axes)
         axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
         axes.margins(x=0.15, y=0.08)
 

@@ -17,9 +17,10 @@ from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
-from rnnlm.inspection.common import Models, Source, Subject, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Source, Subject, Table, plain, subjects
 from rnnlm.interface import Device, LanguageModel, answers_of
 from rnnlm.models.loading import SHIPPED
+from rnnlm.tabular import Row
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
@@ -219,8 +220,8 @@ def _least(rows: Sequence[Remembered]) -> int | None:
     return None
 
 
-@dataclass(frozen=True)
-class Memory:
+@dataclass(frozen=True, repr=False)
+class Memory(Inspection):
     """The result of :func:`inspect_memory`. context: how the text was read. window: tokens read
     where some are shuffled."""
 
@@ -267,6 +268,15 @@ class Memory:
                     row.increase_bits,
                 )
 
+    def to_rows(self, table: int | str = 0) -> list[Row]:
+        """Return the rows of a table; `k` is None where all tokens are seen.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        rows = super().to_rows(table)
+        return [row | {"k": None if row["k"] == "all" else row["k"]} for row in rows]
+
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types."""
         models = []
@@ -280,21 +290,21 @@ class Memory:
         )
         return shown
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw perplexity by k, both ways, side by side."""
         labels = [
             ("only the last k tokens seen", "tokens seen (k)", "perplexity per token"),
             ("further back than k shuffled", "tokens in order (k)", "perplexity per token"),
         ]
-        figure, panels = plotting.new_panels(labels, width=9.6, height=4.2)
-        for kind, axes in zip(("seen", "shuffled"), panels, strict=True):
+        figure, panels = plotting.new_panels(labels, width=9.6, height=4.2, axes=axes)
+        for kind, panel in zip(("seen", "shuffled"), panels, strict=True):
             for number, model in enumerate(self.models):
-                _draw(axes, plotting.short_name(model.model), getattr(model, kind), number)
-            axes.set_xscale("log")
+                _draw(panel, plotting.short_name(model.model), getattr(model, kind), number)
+            panel.set_xscale("log")
             ticks = [row.tokens for row in getattr(self.models[0], kind)[:-1]]
-            axes.set_xticks(ticks, labels=map(str, ticks), minor=False)
-            axes.minorticks_off()
-            plotting.log_y(axes)
+            panel.set_xticks(ticks, labels=map(str, ticks), minor=False)
+            panel.minorticks_off()
+            plotting.log_y(panel)
         plotting.legend_above(figure, panels[0])
         return figure
 

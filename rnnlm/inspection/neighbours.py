@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Model, Table, subject
+from rnnlm.inspection.common import Inspection, Model, Table, subject
 from rnnlm.models.loading import SHIPPED
 from rnnlm.vectors.word_vectors import Which, WordVectors, word_vectors
 
@@ -34,8 +34,8 @@ class Neighbour:
     cosine: float
 
 
-@dataclass(frozen=True)
-class Neighbours:
+@dataclass(frozen=True, repr=False)
+class Neighbours(Inspection):
     """The nearest words of some words. source: a description of the vectors. random_mean,
     random_deviation: the cosine of two random words, over 10,000 pairs, to compare with."""
 
@@ -69,16 +69,16 @@ class Neighbours:
         """Return the neighbours in JSON's types."""
         return dataclasses.asdict(self)
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines as bars, one panel a word, with a line at two random words."""
         across = min(_PER_ROW, len(self.words))
         down = -(-len(self.words) // _PER_ROW)
         labels = [(word, "cosine", "") for word in self.words]
         height = 0.8 + down * (0.6 + 0.22 * len(self.neighbours[0]))
-        figure, panels = plotting.new_panels(labels, 1 + 2.6 * across, height, across)
-        for axes, its in zip(panels, self.neighbours, strict=True):
-            draw_cosines(axes, its)
-            axes.axvline(self.random_mean, color="grey", linestyle=":")
+        figure, panels = plotting.new_panels(labels, 1 + 2.6 * across, height, across, axes=axes)
+        for panel, its in zip(panels, self.neighbours, strict=True):
+            draw_cosines(panel, its)
+            panel.axvline(self.random_mean, color="grey", linestyle=":")
         return figure
 
 
@@ -127,8 +127,8 @@ def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
 # 2013; Levy & Goldberg 2014, equation 3).
 
 
-@dataclass(frozen=True)
-class Analogy:
+@dataclass(frozen=True, repr=False)
+class Analogy(Inspection):
     """The words nearest to a - b + c. answers: without the three words themselves. unfiltered:
     the nearest word if they counted."""
 
@@ -168,11 +168,12 @@ class Analogy:
         """Return the analogy in JSON's types."""
         return dataclasses.asdict(self)
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines of the answers as bars."""
         title = f"{self.a} - {self.b} + {self.c}"
-        figure, axes = plotting.new_figure(title, "cosine", "", height=1 + 0.25 * len(self.answers))
-        draw_cosines(axes, self.answers)
+        height = 1 + 0.25 * len(self.answers)
+        figure, panel = plotting.new_figure(title, "cosine", "", height=height, axes=axes)
+        draw_cosines(panel, self.answers)
         return figure
 
 

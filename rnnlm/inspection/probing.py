@@ -15,7 +15,7 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
-from rnnlm.inspection.common import Model, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Model, Table, plain, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, Level
@@ -23,6 +23,7 @@ from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.lines import Progress, silent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -322,8 +323,8 @@ class LayerProbe:
     selectivity: Interval | None
 
 
-@dataclass(frozen=True)
-class ProbeInspection:
+@dataclass(frozen=True, repr=False)
+class ProbeInspection(Inspection):
     """What the layers of a model know of a label. Accuracies are shares; intervals are 95 %, by
     resampling test sentences.
 
@@ -424,12 +425,12 @@ class ProbeInspection:
         found: dict[str, Any] = plain(asdict(self))
         return found
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
         title = f"{self.column} in {plotting.short_name(self.model)}"
-        figure, axes = plotting.new_figure(title, "", "accuracy on test data (%)")
+        figure, axes = plotting.new_figure(title, "", "accuracy on test data (%)", axes=axes)
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.inspection.common import Models, Table, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -78,8 +79,8 @@ class MatrixSpectrum:
         }
 
 
-@dataclass(frozen=True)
-class SpectrumInspection:
+@dataclass(frozen=True, repr=False)
+class SpectrumInspection(Inspection):
     """The spectra of all models, model by model and layer by layer."""
 
     matrices: tuple[MatrixSpectrum, ...]
@@ -126,12 +127,12 @@ class SpectrumInspection:
         """Return all values, by matrix."""
         return {"matrices": list(map(MatrixSpectrum.to_dict, self.matrices))}
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw for each layer the eigenvalues in the complex plane, with the unit circle, and
         the norms of powers."""
         from rnnlm.inspection.spectrum_plots import draw
 
-        return draw(self.by_model())
+        return draw(self.by_model(), axes)
 
 
 def inspect_spectrum(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 LONGEST_TITLE = 40  # characters
 
 
-def draw(by_model: "Mapping[str, Sequence[MatrixSpectrum]]") -> "Figure":
+def draw(
+    by_model: "Mapping[str, Sequence[MatrixSpectrum]]", axes: "Axes | None" = None
+) -> "Figure":
     """Draw eigenvalues on the left, norms of powers on the right; a row for each layer of each
     model, a colour for each gate."""
     # The matrices of a layer share its panels.
@@ -32,7 +34,7 @@ def draw(by_model: "Mapping[str, Sequence[MatrixSpectrum]]") -> "Figure":
         title = f"{short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
         labels.append((title, "real part", "imaginary part"))
         labels.append(("powers", "k", "log10 of the 2-norm of W^k"))
-    figure, panels = new_panels(labels, 9.5, 4.0 * len(rows), columns=2)
+    figure, panels = new_panels(labels, 9.5, 4.0 * len(rows), columns=2, axes=axes)
     for number, matrices in enumerate(rows.values()):
         _draw_plane(panels[2 * number], matrices)
         _draw_powers(panels[2 * number + 1], matrices)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Table, plain
+from rnnlm.inspection.common import Inspection, Table, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,8 +112,8 @@ Range = tuple[float, float]
 GREATEST_GRID = 2000
 
 
-@dataclass(frozen=True)
-class Surface:
+@dataclass(frozen=True, repr=False)
+class Surface(Inspection):
     """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G,
     bias_G: its lines; error_GG[i, j] is at bias_G[i] and weight_G[j]."""
 
@@ -196,13 +196,13 @@ class Surface:
         shown: dict[str, Any] = plain(found)
         return shown
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the surface by colour, with both paths on it, and the error along them."""
         labels = [
             ("Error of one recurrent unit", "weight w", "bias b"),
             ("Error along both paths", "update", "error"),
         ]
-        figure, (over, along) = plotting.new_panels(labels, width=11.0, height=4.6)
+        figure, (over, along) = plotting.new_panels(labels, width=11.0, height=4.6, axes=axes)
         self._draw_surface(figure, over)
         for each in self.descents:
             along.plot(each.error_U, label=each.name)

@@ -13,13 +13,14 @@ import numpy as np
 from rnnlm.errors import TextError
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import percentile_bounds, ratio_interval
-from rnnlm.inspection.common import Model, Table
+from rnnlm.inspection.common import Inspection, Model, Table
 from rnnlm.inspection.neighbours import described, lower_cases, vectors_of
 from rnnlm.inspection.word_tables import Question, read_analogies, read_pairs
 from rnnlm.models.loading import SHIPPED
 from rnnlm.vectors.word_vectors import Which, WordVectors
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -41,8 +42,8 @@ class JudgedPair:
     cosine: float | None
 
 
-@dataclass(frozen=True)
-class Similarity:
+@dataclass(frozen=True, repr=False)
+class Similarity(Inspection):
     """Spearman's correlation between judgments and cosines over the pairs that have both, with
     its 95 % interval (bootstrap over pairs), which is None with fewer than 20 pairs. file: of
     the pairs. source: a description of the vectors."""
@@ -100,9 +101,10 @@ class Similarity:
         """Return the result in JSON's types, including the pairs."""
         return {**dataclasses.asdict(self), "known": self.known}
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw cosines by judgments, a point for each pair."""
-        figure, axes = plotting.new_figure(f"Spearman {self.spearman:.3f}", "judgment", "cosine")
+        title = f"Spearman {self.spearman:.3f}"
+        figure, axes = plotting.new_figure(title, "judgment", "cosine", axes=axes)
         scores, cosines = [], []
         for pair in self.pairs:
             if pair.cosine is not None:
@@ -204,8 +206,8 @@ class TypeAccuracy:
     high: float | None
 
 
-@dataclass(frozen=True)
-class Analogies:
+@dataclass(frozen=True, repr=False)
+class Analogies(Inspection):
     """Accuracy by type, all types together last. file: of the questions. source: a description
     of the vectors. words: how many could be the answer."""
 
@@ -249,10 +251,11 @@ class Analogies:
         """Return the result in JSON's types."""
         return dataclasses.asdict(self)
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw accuracies with their intervals, one line for each type."""
         shown = [each for each in self.types if each.accuracy is not None]
-        figure, axes = plotting.new_figure("", "accuracy", "", height=1 + 0.25 * len(shown))
+        height = 1 + 0.25 * len(shown)
+        figure, axes = plotting.new_figure("", "accuracy", "", height=height, axes=axes)
         bounds = [(each.accuracy, each.low, each.high) for each in shown]
         middle, low, high = np.array(bounds, dtype=np.float64).reshape(-1, 3).T
         bars = np.stack([middle - low, high - middle])

@@ -16,6 +16,7 @@ from rnnlm.evaluation.comparison.pairing import (
     Outcome,
     Side,
     compare_models,
+    difference_row,
     shown_interval,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -25,6 +26,7 @@ from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDiffer
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
+from rnnlm.tabular import Row
 from rnnlm.tasks.request import CountedText
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class MetricDifferences:
     figures: dict[str, dict[str, FigureDifference]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MetricComparison(ModelComparison):
     """Models on the same data, and the differences of each pair."""
 
@@ -96,6 +98,15 @@ class MetricComparison(ModelComparison):
                     points = shown_interval(its.interval, "+.2f", scale=100)
                     rows.append([f"{each.second} - {each.first}", label, points, f"{its.p:.4f}"])
         return Table(["difference", "measure", "points", "p"], rows, left=2)
+
+    def difference_rows(self) -> list[Row]:
+        rows = []
+        for each in self.differences:
+            names = (each.first, each.second)
+            for column, figures in each.figures.items():
+                for name, its in figures.items():
+                    rows.append(difference_row(names, name, its.interval, its.p, column))
+        return rows
 
     def to_dict(self) -> dict[str, object]:
         """Return the comparison in JSON's types."""

@@ -34,6 +34,7 @@ from rnnlm.evaluation.comparison.pairing import (
     Refused,
     Side,
     compare_models,
+    difference_row,
     shown_interval,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -58,6 +59,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.tabular import Row
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
@@ -245,6 +247,22 @@ def measured_cells(measured: Measured) -> list[str]:
     ]
 
 
+def measured_rows(each: Difference, metric: str, per: str) -> list[Row]:
+    """Return a difference as rows of a table, without unknown tokens in a row of its own."""
+    by_metric: dict[str, Measured] = {metric: each}
+    if each.no_oov is not None:
+        by_metric[metric + NO_OOV] = each.no_oov
+    rows = []
+    for name, its in by_metric.items():
+        bits, ratio = its.difference_bits, its.ppl_ratio
+        row = difference_row((each.first, each.second), name, bits, its.p, unit=f"bits per {per}")
+        row["ppl_ratio"] = None if ratio is None else ratio.estimate
+        row["ppl_ratio_low"] = None if ratio is None else ratio.low
+        row["ppl_ratio_high"] = None if ratio is None else ratio.high
+        rows.append(row)
+    return rows
+
+
 def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
     """Say which model is better; None where a token has probability zero."""
     if measured.difference_bits is None or measured.p is None:
@@ -285,7 +303,7 @@ class Compared(ComparedModel[TextEvaluation]):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(ModelComparison):
     """Language models compared on a text. figure: the metric that they are compared by, one of
     `figures`, which compare; the `refused` ones do not. unit: what the tables count, tokens or
@@ -366,6 +384,10 @@ class Comparison(ModelComparison):
             if each.no_oov is not None:
                 rows.append([f"{name}, no unknown tokens", *measured_cells(each.no_oov)])
         return Table(["difference", f"bits per {self.per}", "perplexity", "p"], rows)
+
+    def difference_rows(self) -> list[Row]:
+        rows = [measured_rows(each, self.figure, self.per) for each in self.differences]
+        return list(itertools.chain.from_iterable(rows))
 
     def tables(self, top: int) -> Iterator[Table]:
         """Yield tables of where the models differ: groups of tokens, lines, words; `top` of them

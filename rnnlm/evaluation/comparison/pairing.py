@@ -8,20 +8,32 @@ its pair alone, however many models are compared.
 
 import itertools
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from rnnlm.errors import ComparisonError, UsageError
+from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import Evaluation, Metric, Table, intervals_of, signature_parts
+from rnnlm.evaluation.metrics import (
+    Evaluation,
+    Metric,
+    Part,
+    Remark,
+    Table,
+    intervals_of,
+    shown_bounds,
+    signature_parts,
+    text_of,
+    unit_in_tables,
+)
 from rnnlm.evaluation.resampling import Interval, MetricDifference, Trials
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.registry import check_same_task
+from rnnlm.tabular import Records, Row, cell, html_table
 
 Key = tuple[str, str]  # the column and the name of a metric
 M = TypeVar("M")  # a model
@@ -110,7 +122,11 @@ class ComparedModel(Generic[E]):
         return {name: interval for (_, name), interval in self.found.items()}
 
 
-class ModelComparison(ABC):
+TABLES = ("differences", "metrics")
+SHOWN = 3  # lines and words of each side that are printed, unless more are asked for
+
+
+class ModelComparison(Records):
     """Models on the same data. A subclass for each task has the differences as typed fields."""
 
     @property
@@ -150,6 +166,111 @@ class ModelComparison(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison in JSON's types."""
+
+    # ---- As tables, and as people read it.
+
+    def to_rows(self, table: Literal["differences", "metrics"] = "differences") -> list[Row]:
+        """Return a row for each pair of models and metric: by how much the second model exceeds
+        the first, with an interval and a p-value; or the metrics of each model, with intervals.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        if table == "differences":
+            return self.difference_rows()
+        if table not in TABLES:
+            raise UsageError(f"a comparison has no table {table!r}", hint=nearest(table, TABLES))
+        rows = []
+        for model in self.compared:
+            for column, name in self.keys:
+                metric = model.evaluation.metric(name, column)
+                if metric is not None:
+                    row = metric.to_row(model.found.get((column, name)))
+                    rows.append({"model": model.name} | row)
+        return rows
+
+    @abstractmethod
+    def difference_rows(self) -> list[Row]:
+        """Return a row for each pair of models and metric, with the values as they are."""
+
+    def overview(self) -> Table:
+        """Return counts and metrics of each model, each metric with its interval."""
+        models = self.compared
+        names = [model.name for model in models]
+        columns = models[0].evaluation.column_names
+        rows = []
+
+        # The text is the same for all columns of labels: the counts of the first one are shown.
+        counts = [model.evaluation.counts_of(columns[0]) for model in models]
+        for name in dict.fromkeys(itertools.chain.from_iterable(counts)):
+            rows.append([name, *(cell(its.get(name)) for its in counts)])
+        for column, name in self.keys:
+            label = f"{column} {name}" if len(columns) > 1 else name
+            rows.append([label, *(_with_interval(model, column, name) for model in models)])
+        return Table(["measure", *names], rows)
+
+    def printed(self, top: int = SHOWN) -> Iterator[Part]:
+        """Yield what `rnnlm compare` prints: which model is better, then what that rests on, the
+        signatures last. top: how many lines and words to list of each side."""
+        for each in self.contrasts:
+            yield each.verdict
+        yield ""
+        yield self.overview()
+        yield from map(Remark, self.remarks)
+
+        # Differences of each pair of models, then examples of what one of them does better.
+        for table in (self.difference_table(), *self.tables(top)):
+            yield ""
+            yield table
+        yield ""
+        for model in self.compared:
+            for metric in model.evaluation.mains:
+                yield f"signature of {model.name}: {metric.signature}"
+
+    def __str__(self) -> str:
+        return text_of(self.printed())
+
+    def __repr__(self) -> str:
+        names = ", ".join(model.name for model in self.compared)
+        verdict = f": {self.contrasts[0].verdict}" if len(self.compared) == 2 else ""
+        return f"<{type(self).__name__} of {names}{verdict}>"
+
+    def _repr_html_(self) -> str:
+        table = self.overview()
+        verdicts = " ".join(each.verdict for each in self.contrasts)
+        return html_table("", table.columns, table.rows, verdicts)
+
+
+def _with_interval(model: ComparedModel[Evaluation], column: str, name: str) -> str:
+    """Return a metric with the bounds of its interval, where it has one."""
+    metric = model.evaluation.metric(name, column)
+    if metric is None:
+        return "-"
+    digits = 4 if name.startswith("bits") else 2
+    shown = metric.shown(digits)
+    found = model.found.get((column, name))
+    if found is not None:
+        shown += f" {shown_bounds(found, metric.unit, digits)}"
+    return shown
+
+
+def difference_row(
+    names: tuple[str, str], metric: str, found: Interval | None, p: float | None,
+    column: str = "", unit: str | None = None,
+) -> Row:  # fmt: skip
+    """Return a difference as a row of a table. names: of both models. unit: None: that of the
+    metric."""
+    return {
+        "first": names[0],
+        "second": names[1],
+        "metric": metric,
+        "column": column,
+        "unit": unit or unit_in_tables(metric),
+        "difference": None if found is None else found.estimate,
+        "low": None if found is None else found.low,
+        "high": None if found is None else found.high,
+        "p": p,
+    }
 
 
 def shown_interval(

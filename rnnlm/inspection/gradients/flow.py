@@ -11,7 +11,16 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection.common import Models, Source, Subject, Table, opened, plain, subjects
+from rnnlm.inspection.common import (
+    Inspection,
+    Models,
+    Source,
+    Subject,
+    Table,
+    opened,
+    plain,
+    subjects,
+)
 from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.jacobians import Bounds
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
@@ -51,8 +60,8 @@ class ModelGradients:
         return [*named, (f"loss by {self.unit} read", self.loss)]
 
 
-@dataclass(frozen=True)
-class GradientFlow:
+@dataclass(frozen=True, repr=False)
+class GradientFlow(Inspection):
     """The result of :func:`inspect_gradients`; an :class:`~rnnlm.inspection.common.Inspection`."""
 
     models: tuple[ModelGradients, ...]
@@ -74,11 +83,12 @@ class GradientFlow:
         """Return all results at all lags in JSON's types."""
         return {"models": list(map(_model_dict, self.models))}
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic
         scale, with the quantiles 0.1 and 0.9 as bands."""
         unit = common([model.unit for model in self.models])
-        return draw_curves([(model.model, model.layers, model.loss) for model in self.models], unit)
+        curves = [(model.model, model.layers, model.loss) for model in self.models]
+        return draw_curves(curves, unit, axes)
 
 
 def inspect_gradients(
@@ -400,7 +410,9 @@ SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
 
 def draw_curves(
-    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str
+    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]],
+    unit: str,
+    axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw two panels: for each model and layer the state, the cell (dashed) and bounds
     (dotted); for each model the loss. unit: what all of them read, "word" or "token"."""
@@ -408,7 +420,7 @@ def draw_curves(
         ("Jacobian of the state", "lag (tokens)", "size"),
         (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)"),
     ]
-    figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
+    figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6, axes=axes)
     colours = itertools.cycle(plotting.COLOURS)
     shown: list[Curve] = []
     for name, layers, loss in models:
@@ -430,8 +442,8 @@ def draw_curves(
                 _draw(losses, loss, "", colour)
     _limit(states, shown)
     _limit(losses, [loss for _, _, loss in models])
-    for axes in (states, losses):
-        axes.locator_params(axis="x", integer=True)
+    for panel in (states, losses):
+        panel.locator_params(axis="x", integer=True)
     plotting.legend_above(figure, states)
     return figure
 
@@ -457,6 +469,7 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
 
 def draw_maps(
     maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]],
+    axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw a panel for each model: name, unit (word or token), what is read (columns), what is
     predicted (rows), and the norms: NaN where nothing was read yet."""
@@ -465,7 +478,7 @@ def draw_maps(
     labels = []
     for name, unit, *_ in maps:
         labels.append((plotting.short_name(name), f"{unit} read", f"{unit} predicted"))
-    figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
-    for axes, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
-        draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")
+    figure, panels = plotting.new_panels(labels, inches * len(maps), inches, axes=axes)
+    for panel, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
+        draw_heat_map(panel, norms_TT, read, predicted, label="norm of the gradient (nats)")
     return figure

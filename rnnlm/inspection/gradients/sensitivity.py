@@ -14,14 +14,16 @@ import numpy as np
 import torch
 
 from rnnlm.errors import TextError
-from rnnlm.inspection.common import Models, Table, checked_sentence, plain, subjects
+from rnnlm.inspection.common import Inspection, Models, Table, checked_sentence, plain, subjects
 from rnnlm.inspection.gradients.flow import unit_of
 from rnnlm.inspection.gradients.jacobians import loss_gradients
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.tabular import Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_TOKENS = 200
@@ -54,8 +56,8 @@ class SensitivityMap:
         return float(chosen.sum() / total)
 
 
-@dataclass(frozen=True)
-class SentenceSensitivity:
+@dataclass(frozen=True, repr=False)
+class SentenceSensitivity(Inspection):
     """The result of :func:`inspect_sensitivity`; an
     :class:`~rnnlm.inspection.common.Inspection`."""
 
@@ -77,18 +79,44 @@ class SentenceSensitivity:
         """Return the map of each model: a row for each token predicted, a column for each read."""
         return list(map(_table, self.maps))
 
+    def to_rows(self, table: int | str = 0) -> list[Row]:
+        """Return the map of a model in long form: a row for each prediction and each token that
+        was read by then, with their places, from 0.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        tables = self.tables()
+        found = self.maps[tables.index(self.table(table))]
+        norms, surprisals = found.norms.tolist(), found.surprisal_nats.tolist()
+        rows: list[Row] = []
+        for place, predicted in enumerate(found.predicted):
+            for read_place in range(place + 1):
+                rows.append(
+                    {
+                        "model": found.model,
+                        "place": place,
+                        "predicted": predicted,
+                        "surprisal_nats": surprisals[place],
+                        "read_place": read_place,
+                        "read": found.read[read_place],
+                        "norm": norms[place][read_place],
+                    }
+                )
+        return rows
+
     def to_dict(self) -> dict[str, Any]:
         """Return the maps in JSON's types, with null where nothing was read yet."""
         return {"models": [plain(vars(each)) for each in self.maps]}
 
-    def figure(self) -> "Figure":
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the heat maps, side by side."""
         from rnnlm.inspection.gradients.flow import draw_maps
 
         maps = [
             (each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps
         ]
-        return draw_maps(maps)
+        return draw_maps(maps, axes)
 
 
 def inspect_sensitivity(

@@ -6,6 +6,7 @@ models do (:mod:`rnnlm.evaluation.comparison.comparison`); metrics of what is wr
 between any models.
 """
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from rnnlm.evaluation.comparison.comparison import (
     differing_by,
     find_comparable,
     measured_cells,
+    measured_rows,
 )
 from rnnlm.evaluation.comparison.pairing import (
     Comparable,
@@ -33,6 +35,7 @@ from rnnlm.evaluation.comparison.pairing import (
     Refused,
     Side,
     compare_models,
+    difference_row,
     shown_interval,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -45,6 +48,7 @@ from rnnlm.evaluation.translation import TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.tabular import Row
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData, lines_of
 from rnnlm.tasks.seq2seq.evaluation import Pairs, opened, references_of
@@ -72,7 +76,7 @@ class TranslatorDifference:
     figures: dict[str, FigureDifference]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairComparison(ModelComparison):
     """Models on the same pairs, and the differences of each two of them. per: the unit of
     perplexities: "token", "word" or "character"; None where these do not compare. refused: metrics
@@ -107,6 +111,19 @@ class PairComparison(ModelComparison):
                 by = shown_interval(its.interval, "+.2f", scale=scale)
                 rows.append([name, metric, by, f"{its.p:.4f}"])
         return Table(["difference", "measure", "by", "p"], rows, left=2)
+
+    def difference_rows(self) -> list[Row]:
+        rows = []
+        figures = {per: name for name, per in UNITS.items()}
+        for each in self.differences:
+            if each.perplexity is not None and self.per is not None:
+                rows += measured_rows(each.perplexity, figures[self.per], self.per)
+            for metric, its in each.figures.items():
+                names = (each.first, each.second)
+                rows.append(difference_row(names, metric, its.interval, its.p))
+        # Only perplexities have a ratio.
+        columns = dict.fromkeys(itertools.chain.from_iterable(rows))
+        return [{name: row.get(name) for name in columns} for row in rows]
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
