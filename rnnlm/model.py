@@ -55,6 +55,8 @@ METHODS = {
     "adapt": "tune", "tag": "tag", "classify": "classify", "translate": "translate",
 }  # fmt: skip
 
+UNITS = {"word": "words", "char": "characters", "byte": "bytes", "sentencepiece": "pieces"}
+
 
 def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "Model":
     """Load the model in a folder, or of that name in ./checkpoints or among those shipped.
@@ -154,7 +156,7 @@ class Model(ModelHandle):
         task = registry.task(self.task)
         sizes = {"parameters": f"{self.parameters:,}"}
         for name, tokenizer in task.tokenizers(task.codec_of(self.core)).items():
-            what = "words" if name == "tokenizer" else f"{name} words"
+            what = name.replace("tokenizer", UNITS.get(tokenizer.name, "tokens"))
             sizes[what] = f"{tokenizer.size:,}"
         return sizes
 
@@ -163,6 +165,17 @@ class Model(ModelHandle):
         task = registry.task(self.task)
         useless = {name for name, command in METHODS.items() if not task.does(command)}
         return sorted({*super().__dir__()} - useless)
+
+    def _check(self, method: str) -> None:
+        """Refuse a method that models of this task do not have."""
+        task = registry.task(self.task)
+        if task.does(METHODS[method]):
+            return
+        others = [name for name, command in METHODS.items() if task.does(command)]
+        raise UsageError(
+            f"{self.name or 'this model'} is {task.what}, which has no {method}()",
+            hint=f"it has: {', '.join(['evaluate', *others])}",
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name == "core" or name.startswith("__"):
@@ -255,6 +268,7 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.scorer import score_sentences
 
+        self._check("score_sentences")
         return score_sentences(
             self.core, sentences, given=given, with_tokens=with_tokens, with_words=with_words,
             word_surprisal=word_surprisal, next_words=next_words, eos=eos, context=context,
@@ -316,6 +330,7 @@ class Model(ModelHandle):
         from rnnlm.generation.drawing import generate
         from rnnlm.generation.settings import SamplingSettings
 
+        self._check("generate")
         settings = SamplingSettings(
             temperature, top_k, top_p, min_p, typical_p, repetition_penalty, max_tokens, seed,
             unknown, running,
@@ -343,6 +358,7 @@ class Model(ModelHandle):
         from rnnlm.generation.search import likeliest
         from rnnlm.generation.settings import BeamSettings
 
+        self._check("likeliest")
         settings = BeamSettings(beam, length_power, max_tokens, unknown)
         return RecordList(likeliest(self.core, prompt=prompt, num=num, settings=settings, ban=ban))
 
@@ -354,6 +370,7 @@ class Model(ModelHandle):
         """
         from rnnlm.generation.autocomplete import next_words
 
+        self._check("next_words")
         return RecordList(next_words(self.core, text, count))
 
     def scorer(self) -> "WordScorer":
@@ -364,6 +381,7 @@ class Model(ModelHandle):
         """
         from rnnlm.scoring.word_scorer import scorer
 
+        self._check("scorer")
         return scorer(self.core)
 
     def adapt(
@@ -379,6 +397,7 @@ class Model(ModelHandle):
         """
         from rnnlm.combinations.adaptation import adapt
 
+        self._check("adapt")
         return Model(adapt(self.core, kind, settings, statistics))
 
     # ---- What models of other tasks do.
@@ -400,6 +419,7 @@ class Model(ModelHandle):
         """
         from rnnlm.tasks.labels.tagging import tag
 
+        self._check("tag")
         return tag(
             self.core, sentences, nbest=nbest, probabilities=probabilities,
             constrained=constrained, beam=beam, tokenised=tokenised,
@@ -413,6 +433,7 @@ class Model(ModelHandle):
         """
         from rnnlm.tasks.labels.tagging import classify
 
+        self._check("classify")
         return classify(self.core, texts)
 
     def translate(
@@ -434,6 +455,7 @@ class Model(ModelHandle):
         from rnnlm.tasks.seq2seq.decoding import translate
         from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
+        self._check("translate")
         chosen = settings or DecodingSettings(beam=max(beam, nbest), nbest=nbest)
         return translate(self.core, sources, settings=chosen)
 

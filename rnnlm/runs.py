@@ -367,7 +367,8 @@ class FinishedRun:
         return html_table(self._summary(), (), [("folder", self.folder), *metrics])
 
     def _summary(self) -> str:
-        steps = f"{self.finished.steps:,} steps, " if self.finished.steps else ""
+        # Counting is one step.
+        steps = f"{self.finished.steps:,} steps, " if self.finished.steps > 1 else ""
         return f"training run {self.folder}: {steps}{self.finished.seconds:.1f} s"
 
 

@@ -393,9 +393,11 @@ def evaluate(
 
 
 def bundled_test(model: LanguageModel | str | Path) -> Path:
-    """Return the test part of the bundled corpus that the model of this name was trained on."""
-    if isinstance(model, (str, os.PathLike)):
-        trained_on = read_manifest(loading.folder_of(model)).training.get("text")
+    """Return the test part of the bundled corpus that a model, itself or by its name, was trained
+    on."""
+    folder = loading.called(model)
+    if folder is not None:
+        trained_on = read_manifest(loading.folder_of(folder)).training.get("text")
         for name in corpora.names():
             if trained_on == [corpora.named(name)]:
                 return corpora.part(name, "test")

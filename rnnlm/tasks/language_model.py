@@ -222,10 +222,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             asked = options
         else:
             asked = TextOptions()
-        text = cast("Text", perplexity.bundled_test(model) if data is None else data)
+        text = perplexity.bundled_test(model) if data is None else _named_texts(data)
         return perplexity.evaluate(
             loading.language_model_of(model, device),
-            text,
+            cast("Text", text),
             context=asked.context or "carry",
             text_settings=asked.text_settings,
             progress=asked.progress or silent,
@@ -249,7 +249,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             asked = ComparisonOptions()
         return comparison.compare(
             models,
-            cast("Text", data),
+            cast("Text", _named_texts(data)),
             train=asked.train,
             settings=settings or ComparisonSettings(),
             names=names,
@@ -266,11 +266,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         called: str = "",
     ) -> "EncodedText":
         """Return a text as a model reads it. The name of a bundled corpus means its test split."""
-        if isinstance(data, (str, Path)):
-            data = [data]
-        if isinstance(data, (list, tuple)):
-            data = corpora.sources(data, "test", corpora.of_plain_text())
-        return super().read(model, data, options, called)
+        return super().read(model, _named_texts(data), options, called)
 
     def measured(
         self, model: "LanguageModel", data: "EncodedText", options: LineOptions | None = None
@@ -326,6 +322,15 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         from rnnlm.tasks.fixed_loss import of_lines
 
         return of_lines(cast("NeuralLanguageModel", model), cast("Network", network), data, tokens)
+
+
+def _named_texts(data: "Given | EncodedText") -> "Given | EncodedText":
+    """Replace the name of a bundled corpus by its test split."""
+    if isinstance(data, (str, Path)):
+        data = [data]
+    if isinstance(data, (list, tuple)):
+        data = corpora.sources(data, "test", corpora.of_plain_text())
+    return data
 
 
 TASK = LanguageModelling()

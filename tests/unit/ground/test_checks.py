@@ -258,5 +258,9 @@ def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp
     )
     test = corpora.part("english", "test")
     assert rnnlm.evaluate("bundled").signature == rnnlm.evaluate("bundled", test).signature
+    assert rnnlm.load("bundled").evaluate().signature == rnnlm.evaluate("bundled", test).signature
+    assert rnnlm.evaluate("bundled", "english").signature == rnnlm.evaluate("bundled").signature
+    compared = rnnlm.compare([rnnlm.load("bundled"), folder / "trigrams"], "english")
+    assert [each.name for each in compared.models] == ["bundled", "trigrams"]
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on"):
-        rnnlm.evaluate(rnnlm.load("bundled"))
+        rnnlm.load("bundled").adapt("unigram").evaluate()
