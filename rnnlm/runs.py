@@ -401,7 +401,8 @@ class History(Records):
 # ---- Messages as Python says them.
 
 _OPTION = re.compile(r"(?<![\w-])(-o|-m|--[a-z][a-z-]*)(?:[ =]([^\s,;:\"`]+))?")
-_ON_THE_COMMAND_LINE = re.compile(" (in|on|from) the command line")
+_ON_THE_COMMAND_LINE = re.compile(r" (in|on|from) the command line| \(the command line\)")
+_OTHER_NAMES = {"o": "output", "m": "model", "input_format": "format"}
 _SWITCHES = ("overwrite", "resume", "lowercase", "documents", "split_punctuation")
 # Words that go on with a sentence, so that they are no value of the option before them.
 _FURTHER = (
@@ -432,7 +433,7 @@ def _as_keyword(match: re.Match[str]) -> str:
         return value or f"a keyword{after}"
 
     name = option.lstrip("-").replace("-", "_")
-    name = {"o": "output", "m": "model"}.get(name, name)
+    name = _OTHER_NAMES.get(name, name)
     if name in _SWITCHES and value in (None, "yes"):
         return f"{name}=True{after}"
     if value is None:

@@ -114,6 +114,8 @@ def test_a_wrong_keyword_suggests_the_nearest(tmp_path):
         ("--init-from a: its weights", 'init_from="a": its weights'),
         ("use --bptt-tokens 35", "use bptt_tokens=35"),
         ("name it with --output FILE", "name it with output=FILE"),
+        ("no setting 'x' (the command line)", "no setting 'x'"),
+        ("name it with --input-format", "name it with format="),
         ("a well-known --- line", "a well-known --- line"),
     ],
 )
