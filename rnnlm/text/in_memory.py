@@ -104,10 +104,11 @@ def _with_names_of_classes(
     for row in rows:
         for name, names in names_of.items():
             value = row.get(name)
+            # A negative number stands for a label that is not known.
             if isinstance(value, list):
-                row[name] = [names[number] for number in value]
+                row[name] = [names[number] if number >= 0 else None for number in value]
             elif isinstance(value, int):
-                row[name] = names[value]
+                row[name] = names[value] if value >= 0 else None
         yield row
 
 

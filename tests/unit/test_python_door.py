@@ -280,11 +280,13 @@ def test_numbers_of_classes_become_their_names():
     kind = datasets.ClassLabel(names=["O", "B-X"])
     features = {"tokens": datasets.Sequence(datasets.Value("string")), "one": kind}
     features["tags"] = datasets.Sequence(kind)
-    rows = {"tokens": [["a", "b"]], "one": [1], "tags": [[0, 1]]}
+    rows = {"tokens": [["a", "b"]] * 2, "one": [1, -1], "tags": [[0, 1], [1, -1]]}
     dataset = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
     corpus = rnnlm.Corpus.from_dataset(dataset, columns=["tokens", "one", "tags"])
-    [line] = rnnlm.runs.Path(corpus.sources[0]).read_text(encoding="utf-8").splitlines()
-    assert json.loads(line) == {"tokens": ["a", "b"], "one": "B-X", "tags": ["O", "B-X"]}
+    lines = rnnlm.runs.Path(corpus.sources[0]).read_text(encoding="utf-8").splitlines()
+    known, unknown = map(json.loads, lines)
+    assert known == {"tokens": ["a", "b"], "one": "B-X", "tags": ["O", "B-X"]}
+    assert unknown == {"tokens": ["a", "b"], "one": None, "tags": ["B-X", None]}
 
 
 # ---- tables
