@@ -163,7 +163,9 @@ def fit(
 ) -> "FinishedRun":
     """Train a model, show how far it is, and return what came of it: `rnnlm.train(...).wait()`.
 
-    progress: as for :meth:`TrainingRun.wait`. All other keywords are those of :func:`train`.
+    progress: as for :meth:`TrainingRun.wait`.
+
+    All other keywords are those of :func:`train`.
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.

@@ -43,9 +43,10 @@ def adapt(
     model: a language model, or the name of one, which is then loaded by each call. settings:
     of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", what
-    :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives. What `rnnlm tune` has
-    found for a named model is read by :func:`rnnlm.load_adapted`, or `rnnlm.load("NAME+KIND")`, not
-    here.
+    :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
+
+    What `rnnlm tune` has found for a named model is read by :func:`rnnlm.load_adapted`, or
+    `rnnlm.load("NAME+KIND")`, not here.
 
     Raises:
         UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.

@@ -98,8 +98,8 @@ def tune(
             another kind.
         SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or
             is empty.
-        ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder
-            cannot be written to.
+        ModelError: there is no such model, or it is damaged. DeviceError: `device` is not
+            available. OutputError: the folder cannot be written to.
     """
     folder = loading.find(name)
     given = given or {}

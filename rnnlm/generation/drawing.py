@@ -357,9 +357,11 @@ def generate(
     """Yield `num` samples that begin with `prompt`, in the order of their numbers, or else as they
     finish.
 
-    model: a language model, or the name of one, which is then loaded by each call. A sample is a
-    sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a
-    newline. ban: words that are not drawn (:mod:`rnnlm.generation.word_constraints`).
+    model: a language model, or the name of one, which is then loaded by each call. ban: words that
+    are not drawn (:mod:`rnnlm.generation.word_constraints`).
+
+    A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each
+    `</s>` is a newline.
 
     Raises:
         SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a

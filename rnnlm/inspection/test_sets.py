@@ -273,9 +273,10 @@ def inspect_analogies(
     """Count how many analogies of a `file` come out, by type: its lines are `A B C D`, those of a
     type below a line `: TYPE`, or it is a table. model and which as for
     :func:`rnnlm.inspect_neighbours`. columns: for a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or
-    number; None: its last five or four columns of words. The three words of a question are not
-    counted as answers. If no word that has a vector has capital letters, the file's words are
-    lower-cased, and a notice says so.
+    number; None: its last five or four columns of words.
+
+    The three words of a question are not counted as answers. If no word that has a vector has
+    capital letters, the file's words are lower-cased, and a notice says so.
 
     Raises:
         TextError: the file cannot be read, lacks a column, or no question has vectors for its four

@@ -63,15 +63,18 @@ def compare(
     """Compare models of one task, themselves or by their names, on one text.
 
     settings: how often it is resampled and with which seed; the others are for language models.
-    names: what models are called in the result. Further keywords are those of :func:`evaluate`,
-    but for language models: text_settings, as there. train: a training text, in which n-grams are
-    looked up and, where the models do not know, words are counted. report: called with how far the
-    work is.
+    names: what models are called in the result.
+
+    Further keywords are those of :func:`evaluate`; for language models, text_settings and these:
+
+    train: a training text, in which n-grams are looked up and, where the models do not know, words
+    are counted. report: called with how far the work is.
 
     Raises:
         ComparisonError: the models are of different tasks, or nothing of them compares. UsageError:
             an option does not go with the models. TextError: a text cannot be read or is empty.
-            ModelError: a model is missing or damaged. DeviceError.
+            ModelError: a model is missing or damaged. DeviceError: the device
+                is not available.
     """
     models = several(models, "models")
     # Models of different tasks are refused where they are compared.

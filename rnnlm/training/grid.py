@@ -298,8 +298,10 @@ def train_grid(
 
     grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: all
     runs also take from the first one what their recipes set differently. output: the grid's folder,
-    with one for each run, `grid.tsv` and `curves.svg`. stop, save and all other keywords are as for
-    :func:`rnnlm.train`. Runs of this grid that the folder holds already are not trained again.
+    with one for each run, `grid.tsv` and `curves.svg`.
+
+    stop, save and all other keywords are as for :func:`rnnlm.train`. Runs of this grid that the
+    folder holds already are not trained again.
 
     Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end
     GridFinished.

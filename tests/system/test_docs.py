@@ -374,7 +374,8 @@ def test_pages_open_with_what_their_reader_wants():
 def test_every_link_leads_somewhere():
     """To a file that is there and, after a #, to a heading of it."""
     broken = []
-    for page in [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"]:
+    of_the_site = [str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "site").rglob("*.md")]
+    for page in [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", *of_the_site]:
         for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             name, _, heading = link.partition("#")
             target = (ROOT / page).parent / name if name else ROOT / page

@@ -1,0 +1,385 @@
+"""What the references of the site are made of: public names, commands, docstrings, signatures.
+
+Nothing here needs Sphinx, so that the tests of the suite check it without. conf.py hands the lines
+that these functions return to Sphinx.
+"""
+
+import ast
+import dataclasses
+import functools
+import inspect
+import re
+import sys
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+import rnnlm
+from rnnlm.cli.main import GROUPS
+from rnnlm.config import Checked
+
+DOCS = Path(__file__).parents[1]
+
+# ---- What the references list.
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return the public names by what they are for: the table in docs/python.md."""
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    table = page.split("| to | names |\n|---|---|\n")[1].split("\n\n")[0]
+    names = {}
+    for row in table.splitlines():
+        purpose, listed = row.strip("| ").split(" | ")
+        names[purpose] = re.findall(r"`(\w+)`", listed)
+    return names
+
+
+def commands() -> dict[str, list[str]]:
+    """Return the commands by the groups of `rnnlm --help`."""
+    return {title: list(names) for title, names in GROUPS.items()}
+
+
+def autodoc_lines(names: Iterable[str]) -> list[str]:
+    """Return the directives that document these public names."""
+    lines = []
+    for name in names:
+        value = getattr(rnnlm, name)
+        kind = "function"
+        if inspect.isclass(value):
+            kind = "exception" if issubclass(value, BaseException) else "class"
+        elif not callable(value) or typing.get_args(value):
+            kind = "data"  # a union of types
+        lines += [f".. auto{kind}:: rnnlm.{name}"]
+        if kind == "data":
+            lines += ["   :no-value:"]
+        lines += [""]
+    return lines
+
+
+def click_lines(names: Iterable[str]) -> list[str]:
+    """Return the directives that document these commands."""
+    lines = []
+    for name in names:
+        module = f"rnnlm.cli.commands.{name}"
+        lines += [f".. click:: {module}:command", f"   :prog: rnnlm {name}", "   :nested: full", ""]
+    return lines
+
+
+# ---- Docstrings: arguments, fields and errors that stand in prose become lists.
+
+_SUBJECT = re.compile(r"(?:^|(?<=[.;:)] ))([a-z]\w*(?:, [a-z]\w*)*): ")
+_ERROR = re.compile(r"(?:^|(?<=\. ))(\w+Error(?:, \w+Error)*)(?: \(a TypeError\))?: ")
+
+
+def in_lists(lines: Sequence[str], documented: object) -> list[str]:
+    """Rewrite a docstring so that what it says of each argument, field and error is an item of a
+    list, as Sphinx reads it.
+
+    Docstrings say "name: what it is. other: what that is." in a paragraph of its own, or after the
+    sentence that opens them.
+    """
+    known = _subjects(documented)
+    text: list[str] = []
+    items = dict(_descriptions(documented))
+    errors: list[str] = []
+    for paragraph in _paragraphs(lines):
+        heading = paragraph[0].strip()
+        if heading == "Raises:":
+            errors = list(_errors(_flowing(paragraph[1:])))
+        elif heading == "Args:":
+            items |= _arguments(paragraph[1:])
+        elif _is_literal(paragraph):
+            text += [*paragraph, ""]
+        else:
+            opening, found = _subjects_in(_flowing(paragraph), known)
+            items |= found
+            if opening:
+                text += [opening, ""]
+
+    listed: list[str] = []
+    if items:
+        listed = [":Fields:" if inspect.isclass(documented) else ":Parameters:"]
+        listed += [f"    * **{name}** -- {said}" for name, said in items.items()]
+    return [*text, *listed, *errors, ""]
+
+
+def _subjects(documented: object) -> set[str] | None:
+    """Return the names that a docstring may explain: arguments, and the fields of a class. None:
+    any name, as the function takes more keywords than its signature names."""
+    names: set[str] = set()
+    if inspect.isclass(documented):
+        names |= {*getattr(documented, "__annotations__", ()), *vars(documented)}
+        if dataclasses.is_dataclass(documented):
+            names |= {field.name for field in dataclasses.fields(documented)}
+    try:
+        parameters = inspect.signature(typing.cast(typing.Any, documented)).parameters
+    except (TypeError, ValueError):
+        return names
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return None
+    return names | set(parameters)
+
+
+def _descriptions(documented: object) -> Iterator[tuple[str, str]]:
+    """Yield the fields of settings with what their annotations say of them."""
+    is_settings = inspect.isclass(documented) and issubclass(documented, Checked)
+    if not is_settings:
+        return
+    for name, hint in typing.get_type_hints(documented, include_extras=True).items():
+        for note in getattr(hint, "__metadata__", ()):
+            if getattr(note, "description", None):
+                yield name, _in_rst(note.description)
+
+
+def _paragraphs(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the paragraphs of a docstring; a section goes on over lines that are indented."""
+    paragraph: list[str] = []
+    for line in lines:
+        if line.strip():
+            paragraph.append(line)
+            continue
+        if paragraph:
+            yield paragraph
+        paragraph = []
+    if paragraph:
+        yield paragraph
+
+
+def _is_literal(paragraph: Sequence[str]) -> bool:
+    """Return whether a paragraph is a list, an example or indented, and stays as it is."""
+    return paragraph[0].startswith(("* ", "- ", ">>>", " ", ".. "))
+
+
+def _flowing(lines: Iterable[str]) -> str:
+    return " ".join(line.strip() for line in lines)
+
+
+def _subjects_in(text: str, known: set[str] | None) -> tuple[str, dict[str, str]]:
+    """Split a paragraph into what comes before the first "name: ", and the explanations by name."""
+    starts = []
+    for match in _SUBJECT.finditer(text):
+        # Where names are not known, a list is one from its beginning.
+        is_item = bool(starts) or match.start() == 0
+        if known is not None:
+            is_item = known.issuperset(match[1].split(", "))
+        if is_item:
+            starts.append(match)
+    if not starts:
+        return text, {}
+    ends = [*(each.start() for each in starts[1:]), len(text)]
+    found = {}
+    for start, end in zip(starts, ends, strict=True):
+        found[start[1]] = text[start.end() : end].strip("; ")
+    return text[: starts[0].start()].strip(), found
+
+
+def _errors(text: str) -> Iterator[str]:
+    """Yield the item of each error with its reason, or one for those of another function."""
+    starts = list(_ERROR.finditer(text))
+    if not starts:
+        yield f":Raises: {text[:1].lower()}{text[1:]}"
+        return
+    ends = [*(each.start() for each in starts[1:]), len(text)]
+    for start, end in zip(starts, ends, strict=True):
+        yield f":raises {start[1]}: {text[start.end() : end].strip()}"
+
+
+def _arguments(lines: Iterable[str]) -> dict[str, str]:
+    """Read a section of arguments, an item of which goes on over lines that are indented more."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in textwrap.dedent("\n".join(lines)).splitlines():
+        if line.startswith(" "):
+            found[name] += f" {line.strip()}"
+        else:
+            name, _, said = line.partition(": ")
+            found[name] = said
+    return found
+
+
+# ---- Signatures.
+
+
+def signature_in_code(documented: object) -> tuple[str, str] | None:
+    """Return arguments and result of a function, or the fields of a dataclass, as the code has
+    them; None for what has no code of that kind."""
+    try:
+        made = inspect.unwrap(typing.cast(typing.Any, documented))
+        source = textwrap.dedent(inspect.getsource(made))
+        node = ast.parse(source).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return None
+    if isinstance(node, ast.FunctionDef):
+        return _of_function(node)
+    if getattr(documented, "_is_protocol", False):
+        return "", ""  # nobody calls it
+    if isinstance(node, ast.ClassDef) and dataclasses.is_dataclass(documented):
+        return _of_dataclass(typing.cast(type, documented)), ""
+    return None
+
+
+def _of_function(node: ast.FunctionDef) -> tuple[str, str]:
+    arguments = node.args
+    if arguments.args and arguments.args[0].arg in ("self", "cls"):
+        arguments.args.pop(0)
+    plain = _PlainTypes({})
+    for each in ast.walk(arguments):
+        if isinstance(each, ast.arg) and each.annotation:
+            each.annotation = plain.visit(each.annotation)
+    returned = ast.unparse(plain.visit(node.returns)) if node.returns else ""
+    return f"({ast.unparse(arguments)})", returned
+
+
+def _of_dataclass(documented: type) -> str:
+    """Return the fields with their types and defaults, those of the classes below first."""
+    declared: dict[str, str] = {}
+    for cls in reversed(documented.__mro__):
+        if dataclasses.is_dataclass(cls):
+            declared |= _fields_in_code(cls)
+
+    # Fields that are given by name alone come last.
+    fields = [field for field in dataclasses.fields(documented) if field.name in declared]
+    by_place = [declared[field.name] for field in fields if field.init and not field.kw_only]
+    by_name = [declared[field.name] for field in fields if field.init and field.kw_only]
+    if by_name:
+        by_name.insert(0, "*")
+    return f"({', '.join([*by_place, *by_name])})"
+
+
+@functools.cache
+def _fields_in_code(cls: type) -> dict[str, str]:
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    plain = _PlainTypes(vars(sys.modules[cls.__module__]))
+    declared = {}
+    for each in typing.cast(ast.ClassDef, node).body:
+        if not isinstance(each, ast.AnnAssign) or "ClassVar" in ast.unparse(each.annotation):
+            continue
+        name = ast.unparse(each.target)
+        if not name.startswith("_"):
+            kind = ast.unparse(plain.visit(each.annotation))
+            declared[name] = f"{name}: {kind}{_default(each.value)}"
+    return declared
+
+
+class _PlainTypes(ast.NodeTransformer):
+    """Reduces annotations to types: without quotes, notes, or names for types with notes."""
+
+    def __init__(self, known: Mapping[str, typing.Any]) -> None:
+        self.known = known
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str):
+            return self.visit(ast.parse(node.value, mode="eval").body)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        meant = self.known.get(node.id)
+        if hasattr(meant, "__metadata__"):
+            return ast.Name(typing.get_args(meant)[0].__name__)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        kind = ast.unparse(node.value)
+        if kind == "Literal":
+            return node
+        if kind == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return self.visit(node.slice.elts[0])
+        return self.generic_visit(node)
+
+
+def _default(value: ast.expr | None) -> str:
+    """Write a default; `...` for one that is made when it is needed."""
+    if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
+        given = {keyword.arg: keyword.value for keyword in value.keywords}
+        if "default_factory" in given:
+            return " = ..."
+        value = given.get("default")
+    return f" = {ast.unparse(value)}" if value else ""
+
+
+# ---- The command line.
+
+_MARKUP = re.compile(r"(`[^`]+`)|(?<![\w-])(--?[a-z][\w-]*)")
+_SPECIAL = re.compile(r"([\\`*_|])")
+
+
+def _in_rst(text: str) -> str:
+    """Write a plain text as reStructuredText: code in backticks, and options, are literal."""
+    parts = []
+    end = 0
+    for match in _MARKUP.finditer(text):
+        parts.append(_SPECIAL.sub(r"\\\1", text[end : match.start()]))
+        parts.append(f"``{match[0].strip('`')}``\\ ")
+        end = match.end()
+    return "".join([*parts, _SPECIAL.sub(r"\\\1", text[end:])])
+
+
+def options_by_title(command: click.Command) -> list[str]:
+    """Return directives for the options of a command, below the titles of its `--help`."""
+    context = click.Context(command, info_name=command.name)
+    titles: Mapping[str | None, str] = getattr(command, "titles", {})
+    sections: dict[str, list[str]] = {title: [] for title in titles.values()}
+    rest: list[str] = []
+    for option in command.params:
+        record = option.get_help_record(context)
+        if record is None or not isinstance(option, click.Option):
+            continue
+        title = titles.get(option.name)
+        lines = rest if title is None else sections[title]
+        lines += [f".. option:: {_declared(option)}", "", f"   {_in_rst(record[1])}", ""]
+
+    # Without titles there is the one heading that is there already.
+    written: list[str] = []
+    for title, lines in sections.items():
+        written += [f".. rubric:: {title}", "   :class: options", "", *lines]
+    if sections and rest:
+        written += [".. rubric:: Other options", "   :class: options", ""]
+    return written + rest
+
+
+def _declared(option: click.Option) -> str:
+    """Return the names of an option with what it takes: `-o, --output FILE`."""
+    context = click.Context(click.Command("x"))
+    taken = "" if option.is_flag or option.count else f" {option.make_metavar(context)}"
+    names = sorted(option.opts, key=len)
+    return ", ".join(f"{name}{taken}" for name in [*names, *option.secondary_opts])
+
+
+def examples_in_code(lines: Sequence[str]) -> list[str]:
+    """Turn the lines of examples in a command's help, which sphinx-click marks by a bar, into a
+    block of code; mark code and options in the others."""
+    written: list[str] = []
+    before = ""
+    for line in lines:
+        # A line of an example, or of text.
+        if line.startswith("| "):
+            if not before.startswith("| "):
+                written += [".. code-block:: none", ""]
+            written.append(f"   {line[2:]}")
+        else:
+            if before.startswith("| ") and line:
+                written.append("")
+            written.append(_in_rst(line))
+        before = line
+    return written
+
+
+# ---- Files at the root of the project, which are pages of the site, too.
+
+AT_THE_ROOT = {"site/contributing": "CONTRIBUTING.md", "site/changelog": "CHANGELOG.md"}
+
+
+def page_text(page: str, text: str) -> str:
+    """Return the text of a page, its links leading to pages of the site; that of a file at the root
+    for a page that stands for one."""
+    if page in AT_THE_ROOT:
+        text = (DOCS.parent / AT_THE_ROOT[page]).read_text(encoding="utf-8")
+        text = text.replace("](docs/", "](../")
+        for other, path in AT_THE_ROOT.items():
+            text = text.replace(f"]({path})", f"](../{other}.md)")
+    for other, path in AT_THE_ROOT.items():
+        text = text.replace(f"](../{path})", f"]({other}.md)")
+    return text
