@@ -382,4 +382,7 @@ def page_text(page: str, text: str) -> str:
             text = text.replace(f"]({path})", f"](../{other}.md)")
     for other, path in AT_THE_ROOT.items():
         text = text.replace(f"](../{path})", f"]({other}.md)")
+    # Sphinx warns of a pattern without pages.
+    if not any((DOCS / "notebooks").glob("*.ipynb")):
+        text = text.replace("\nnotebooks/*\n", "\n")
     return text

@@ -35,7 +35,7 @@ def page(site: Path, name: str) -> str:
     return (site / f"{name}.html").read_text(encoding="utf-8")
 
 
-def test_the_command_in_the_guide_is_the_one_tested():
+def test_the_guide_names_this_command():
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert "-e '.[docs]' && .venv/bin/sphinx-build -W docs build/site`" in guide
 
@@ -50,7 +50,7 @@ def test_every_source_becomes_a_page(site):
 
 def test_the_reference_has_all_public_names(site):
     inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
-    listed = re.findall(r"^rnnlm\.(\w+) py:", zlib.decompress(inventory).decode(), re.M)
+    listed = re.findall(r"^rnnlm\.(\w+) py:", zlib.decompress(inventory).decode(), re.MULTILINE)
     assert {*listed} == {*rnnlm.__all__} - {"__version__"}
     text = page(site, "site/python/scoring")
     assert "with_words" in text and "TextError" in text and "``" not in text

@@ -38,7 +38,9 @@ def text_of(path: Path) -> str:
 def listed_in_contents(page: Path) -> set[Path]:
     """Return the pages that the tables of contents of a page name."""
     found: set[Path] = set()
-    for block in re.findall(r"^```\{toctree\}\n(.*?)^```$", text_of(page), re.M | re.S):
+    for block in re.findall(
+        r"^```\{toctree\}\n(.*?)^```$", text_of(page), re.MULTILINE | re.DOTALL
+    ):
         for line in block.splitlines():
             if line and not line.startswith(":"):
                 found.update(page.parent.glob(f"{line}.md"), page.parent.glob(f"{line}.ipynb"))
@@ -64,7 +66,7 @@ def test_every_page_is_in_a_table_of_contents():
 )
 def test_every_group_is_on_one_page(folder, directive, groups):
     pages = "".join(text_of(page) for page in (SITE / folder).glob("*.md"))
-    shown = re.findall(rf"^```\{{{directive}\}} (.*)$", pages, re.M)
+    shown = re.findall(rf"^```\{{{directive}\}} (.*)$", pages, re.MULTILINE)
     assert sorted(shown) == sorted(groups)
 
 
@@ -72,7 +74,7 @@ def test_the_reference_names_all_that_is_public():
     names = [name for group in sources.public_names().values() for name in group]
     directives = "\n".join(sources.autodoc_lines(names))
     shown = re.findall(
-        r"^\.\. auto(?:function|class|exception|data):: rnnlm\.(\w+)$", directives, re.M
+        r"^\.\. auto(?:function|class|exception|data):: rnnlm\.(\w+)$", directives, re.MULTILINE
     )
     assert sorted(shown) == sorted({*rnnlm.__all__} - {"__version__"})
 
@@ -81,7 +83,7 @@ def test_the_reference_names_all_that_is_public():
 
 
 def blocks_in(text: str) -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)
+    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def linked_from(page: Path) -> list[Path]:
@@ -92,7 +94,7 @@ def linked_from(page: Path) -> list[Path]:
 def test_every_picture_is_shown_with_its_command():
     """In the gallery: a block of commands stands right before each picture."""
     gallery = text_of(SITE / "gallery.md")
-    shown = re.findall(r"^```sh\nrnnlm [^`]+\n```\n\n!\[[^]]+\]\((\S+)\)$", gallery, re.M)
+    shown = re.findall(r"^```sh\nrnnlm [^`]+\n```\n\n!\[[^]]+\]\((\S+)\)$", gallery, re.MULTILINE)
     there = sorted((DOCS / "pictures").iterdir())
     assert sorted((SITE / picture).resolve() for picture in shown) == there
     assert gallery.count("![") == len(there)
