@@ -68,7 +68,7 @@ class LayerReader(Protocol):
 
     @property
     def text_layers(self) -> tuple[str, ...]:
-        """Those of the layers that have one vector a line, and none for its tokens."""
+        """The layers that have one vector for each line, and none for each token."""
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         """Encode lines of text. Their words are split at white space, or as the model's training
@@ -101,30 +101,34 @@ def line_words(
     lengths: np.ndarray,
     tokenizer: Tokenizer,
 ) -> tuple[LineWords, ...]:
-    """Return the words of lines that a tokenizer encodes as they are, with the tokens of each.
+    """Return the words of each line, with their tokens.
 
-    spans: the characters of each word. lengths: the tokens of each line, without `</s>`. A word of
-    which no token is left, such as a mark that the tokenizer removes, gets the token before it.
+    lines: as they are given to the tokenizer, which normalises them itself. spans: the characters
+    of each word. lengths: the tokens of each line, without `</s>`. A word of which no token is
+    left, such as a mark that the tokenizer removes, gets the token before it.
     """
-    # Where every token is a word, there is nothing to look for.
-    reads = tokenizer.normalise(lines)
-    is_plain = tokenizer.name == "word"
-    found: list[LineWords | None] = []
-    for line, read, its, places, length in zip(
-        lines, reads, words, spans, lengths.tolist(), strict=True
-    ):
-        if is_plain and length == len(its) and read == line:
-            found.append(LineWords(tuple(its), tuple(places), _one_each(length)))
+    # Where each token is one of the words, the tokens are numbered as the words are.
+    normalised = tokenizer.normalise(lines)
+    tokens_are_words = tokenizer.name == "word"
+    tokens_of_lines: list[np.ndarray | None] = []
+    for number, length in enumerate(lengths.tolist()):
+        is_unchanged = normalised[number] == lines[number]
+        if tokens_are_words and is_unchanged and length == len(words[number]):
+            tokens_of_lines.append(_one_each(length))
         else:
-            found.append(None)
+            tokens_of_lines.append(None)
 
-    # Elsewhere words and tokens meet by the characters that both hold.
-    others = [number for number, each in enumerate(found) if each is None]
+    # In other lines, the tokens of a word are those that share a character with it.
+    others = [number for number, tokens in enumerate(tokens_of_lines) if tokens is None]
     spans_of_tokens = token_spans([lines[number] for number in others], tokenizer)
     for number, spans_T2 in zip(others, spans_of_tokens, strict=True):
-        tokens_W2 = _tokens_of(spans[number], spans_T2)
-        found[number] = LineWords(tuple(words[number]), tuple(spans[number]), tokens_W2)
-    return tuple(each for each in found if each is not None)
+        tokens_of_lines[number] = _tokens_of(spans[number], spans_T2)
+
+    found = []
+    for words_W, spans_W, tokens_W2 in zip(words, spans, tokens_of_lines, strict=True):
+        assert tokens_W2 is not None
+        found.append(LineWords(tuple(words_W), tuple(spans_W), tokens_W2))
+    return tuple(found)
 
 
 def _one_each(words: int) -> np.ndarray:
@@ -136,8 +140,11 @@ def _tokens_of(spans: Sequence[Span], spans_T2: np.ndarray) -> np.ndarray:
     """Return the first token of each word and the one past its last, (W, 2), by the characters that
     both hold."""
     bounds_W2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    end_W = np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left")
-    end_W = np.maximum(end_W, min(1, len(spans_T2)))
     first_W = np.searchsorted(spans_T2[:, 1], bounds_W2[:, 0], side="right")
-    first_W = np.maximum(np.minimum(first_W, end_W - 1), 0)
-    return np.stack([first_W, np.maximum(end_W, 1)], axis=1)
+    end_W = np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left")
+
+    # A word without a token gets the one before it; at the start of a line, the first one. In a
+    # line without tokens, all words get the place of `</s>`, 0.
+    end_W = np.maximum(end_W, 1)
+    first_W = np.minimum(first_W, end_W - 1)
+    return np.stack([first_W, end_W], axis=1)

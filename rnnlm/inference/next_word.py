@@ -25,9 +25,9 @@ from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.text.lines import WORD_SPACE
 
 MOST_TRIED = 1000  # beginnings of words, at one place
-TRIED_AT_ONCE = 16  # a network reads so many in little more than the time of one
+TRIED_AT_ONCE = 16  # a network reads 16 rows in little more than the time of one
 _SPACE = WORD_SPACE.encode()
-_BEFORE = "a"  # any word: how the next one is cut does not depend on it
+_BEFORE = "a"  # any word: the next one is cut the same way after all of them
 
 
 @dataclass(frozen=True)
@@ -149,36 +149,38 @@ class WordSearch:
 
         # Best first: a whole word on top of the heap is likelier than all that is still to come.
         number = itertools.count()
-        heap = list(self._next(root, 0, number))
+        heap: list[_Candidate] = []
+        self._push_extension(heap, root, 0, number)
         seen: set[str] = set()
         tried = 0
         while heap and heap[0].cost_nats < math.inf:
             if heap[0].beginning is None:
-                found = heapq.heappop(heap)
-                word = self._spelled(found.ids, is_line_start, begun)
+                whole = heapq.heappop(heap)
+                word = self._spelling(whole.ids, is_line_start, begun)
                 if word is not None and word not in seen:
                     seen.add(word)
-                    yield NextWord(word, math.exp(-found.cost_nats))
+                    yield NextWord(word, math.exp(-whole.cost_nats))
                 continue
-            # Else continue the likeliest beginnings, many at once; when too many have been tried,
+            # Else extend the likeliest beginnings, many at once. When too many have been tried,
             # the whole words found so far are the answer.
-            chosen = self._likeliest(heap, number, begun)
+            chosen = self._pop_beginnings(heap, number, begun)
             tried += len(chosen)
-            for candidate in self._longer(chosen, number):
-                heapq.heappush(heap, candidate)
+            self._extend(heap, chosen, number)
             if tried >= MOST_TRIED:
-                heap = sorted(each for each in heap if each.beginning is None)
+                heap = sorted(candidate for candidate in heap if candidate.beginning is None)
 
-    def _next(
-        self, beginning: _Beginning, rank: int, number: Iterator[int]
-    ) -> Iterator[_Candidate]:
-        """Yield the beginning with the piece of that rank, if there is one."""
+    def _push_extension(
+        self, heap: list[_Candidate], beginning: _Beginning, rank: int, number: Iterator[int]
+    ) -> None:
+        """Push the beginning with one more piece onto the heap: the one at `rank` of its order, if
+        the order goes so far."""
         if rank < len(beginning.order):
             piece = int(beginning.order[rank])
+            ids = (*beginning.ids, piece)
             cost_nats = beginning.cost_nats - float(beginning.logprob_V[piece])
-            yield _Candidate(cost_nats, next(number), (*beginning.ids, piece), beginning, rank)
+            heapq.heappush(heap, _Candidate(cost_nats, next(number), ids, beginning, rank))
 
-    def _likeliest(
+    def _pop_beginnings(
         self, heap: list[_Candidate], number: Iterator[int], begun: bytes
     ) -> list[_Candidate]:
         """Take the beginnings to try next from the heap: those likelier than any whole word
@@ -189,46 +191,52 @@ class WordSearch:
             if beginning is None or heap[0].cost_nats == math.inf:
                 break
             candidate = heapq.heappop(heap)
-            for following in self._next(beginning, candidate.rank + 1, number):
-                heapq.heappush(heap, following)
+            self._push_extension(heap, beginning, candidate.rank + 1, number)
             text = self._text(candidate.ids)
             if text.startswith(begun) or begun.startswith(text):
                 chosen.append(candidate)
         return chosen
 
-    def _longer(self, chosen: list[_Candidate], number: Iterator[int]) -> Iterator[_Candidate]:
-        """Read the chosen beginnings side by side. Yield the whole words that they make, and the
-        first continuation of each."""
+    def _extend(
+        self, heap: list[_Candidate], chosen: list[_Candidate], number: Iterator[int]
+    ) -> None:
+        """Read the chosen beginnings side by side. Push the whole words that they make onto the
+        heap, and the likeliest extension of each."""
         # `</s>` is a whole word; nothing follows it.
         boundary_id = self.model.tokenizer.boundary_id
         unfinished = []
-        for each in chosen:
-            if each.ids[-1] == boundary_id:
-                yield _Candidate(each.cost_nats, next(number), each.ids)
+        for candidate in chosen:
+            if candidate.ids[-1] == boundary_id:
+                cost_nats = candidate.cost_nats
+                heapq.heappush(heap, _Candidate(cost_nats, next(number), candidate.ids))
             else:
-                unfinished.append(each)
+                unfinished.append(candidate)
         if not unfinished:
             return
 
         states = []
-        for each in unfinished:
-            if each.beginning is not None:
-                states.append(each.beginning.state_B.select([each.beginning.row]))
-        state = self.model.concat_states(states)
-        logprob_BV, state_B = self._predict([each.ids[-1] for each in unfinished], state)
+        last_ids = []
+        for candidate in unfinished:
+            parent = candidate.beginning
+            assert parent is not None  # no whole word is chosen
+            states.append(parent.state_B.select([parent.row]))
+            last_ids.append(candidate.ids[-1])
+        logprob_BV, state_B = self._predict(last_ids, self.model.concat_states(states))
         log_boundary_B = self.finder.log_boundary(logprob_BV)
-        for row, each in enumerate(unfinished):
+        for row, candidate in enumerate(unfinished):
             # White space alone is no word yet, and any piece may follow it.
-            is_space = bool(self.finder.is_space_V[list(each.ids)].all())
+            ids = candidate.ids
+            is_space = bool(self.finder.is_space_V[list(ids)].all())
             followers = self.others
             if is_space:
                 followers = np.arange(logprob_BV.shape[1])
             else:
-                cost_nats = each.cost_nats - float(log_boundary_B[row])
-                yield _Candidate(cost_nats, next(number), each.ids)
-            order = _sorted(logprob_BV[row], followers)
-            beginning = _Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order)
-            yield from self._next(beginning, 0, number)
+                cost_nats = candidate.cost_nats - float(log_boundary_B[row])
+                heapq.heappush(heap, _Candidate(cost_nats, next(number), ids))
+            logprob_V = logprob_BV[row]
+            order = _sorted(logprob_V, followers)
+            beginning = _Beginning(ids, candidate.cost_nats, state_B, row, logprob_V, order)
+            self._push_extension(heap, beginning, 0, number)
 
     def _predict(self, ids_B: Sequence[int], state: State) -> tuple[np.ndarray, State]:
         logprob_BV, state = predict(self.model, np.array(ids_B), state)
@@ -237,9 +245,12 @@ class WordSearch:
     def _text(self, ids: Sequence[int]) -> bytes:
         return b"".join(self.token_bytes[id] for id in ids).lstrip(_SPACE)
 
-    def _spelled(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
-        """Return how a word reads; None where it does not begin as asked, or the tokenizer would
-        cut it in another way: with other white space, too."""
+    def _spelling(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
+        """Return the word that the pieces spell.
+
+        None: it does not begin with `begun`, or the tokenizer cuts it into other pieces, as where
+        `ids` hold more white space than the one space before a word.
+        """
         tokenizer = self.model.tokenizer
         if ids[-1] == tokenizer.boundary_id:
             return BOUNDARY

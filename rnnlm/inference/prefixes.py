@@ -30,23 +30,25 @@ from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
 P = TypeVar("P")  # a prefix, as a scorer keeps it
-UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
+UNBOUNDED = 2**31 - 1  # the order of a model that is no n-gram model
 CACHED_BYTES = 1 << 27  # of distributions, and the states after them
-FEWEST_CACHED = 16
-LINES_AT_ONCE = 2048  # so many rows of state at most
+FEWEST_CACHED = 16  # prefixes, however large their distributions and states are
+LINES_AT_ONCE = 2048  # the most rows of state at a time
 _LINE_END = b"\xff" * 4  # sorts after every token: a line comes after those that it begins
 
 
 class PrefixScorer(Protocol[P]):
-    """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where the
-    model makes no difference between two prefixes. model: the one whose states
-    :meth:`distribution` returns."""
+    """Scores tokens after a prefix, in any thread.
+
+    A prefix has `token_ids`, which are equal where the model makes no difference between two
+    prefixes. order: the longest n-gram that the model knows; UNBOUNDED: it may remember everything.
+    """
 
     order: int
 
     @property
     def model(self) -> LanguageModel:
-        """The model whose states :meth:`distribution` gives."""
+        """The model whose states :meth:`distribution` returns."""
         ...
 
     def begin(self) -> P:
@@ -69,7 +71,7 @@ class PrefixScorer(Protocol[P]):
         :meth:`extend` to rounding."""
         ...
 
-    def line(self, prefix: P, tokens: Sequence[int]) -> list[tuple[float, int]]:
+    def score_tokens(self, prefix: P, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """Return log p and n-gram length of each of `tokens`, from the start of a line or the null
         prefix, without the prefixes."""
         ...
@@ -90,7 +92,7 @@ def prefix_scorer(model: LanguageModel) -> PrefixScorer:
 class Prefix:
     """All tokens read so far, the boundary first, and the model's state before the last of them."""
 
-    words: tuple[int, ...]
+    token_ids: tuple[int, ...]
     before: State = field(compare=False, repr=False)
 
 
@@ -104,7 +106,7 @@ class CachedPrefixes:
         self.model = model
         self._begin = Prefix((model.tokenizer.boundary_id,), model.initial_state(1))
         self._cache: OrderedDict[tuple[int, ...], tuple[np.ndarray, State]] = OrderedDict()
-        self._most_cached = FEWEST_CACHED  # until one shows how large they are
+        self._most_cached = FEWEST_CACHED  # prefixes; `_keep` raises it if they are small
         self._lock = threading.Lock()  # of the cache; reading goes on beside it
         self._has_warned = False
 
@@ -150,20 +152,20 @@ class CachedPrefixes:
         for prefix in prefixes:
             found = self._cached(prefix)
             if found is None:
-                new[prefix.words] = prefix
+                new[prefix.token_ids] = prefix
             else:
-                known[prefix.words] = found
+                known[prefix.token_ids] = found
         if new:
             state = self.model.concat_states([prefix.before for prefix in new.values()])
-            last_B = np.array([words[-1] for words in new])
+            last_B = np.array([token_ids[-1] for token_ids in new])
             logprob_BV, after_B = predict(self.model, last_B, state)
             for row, prefix in enumerate(new.values()):
                 after = after_B.select([row])
-                known[prefix.words] = self._keep(prefix, logprob_BV[row].copy(), after)
+                known[prefix.token_ids] = self._keep(prefix, logprob_BV[row].copy(), after)
 
         extended = []
         for prefix, token in zip(prefixes, tokens, strict=True):
-            extended.append(self._extended(prefix, token, *known[prefix.words]))
+            extended.append(self._extended(prefix, token, *known[prefix.token_ids]))
         return extended
 
     def _extended(
@@ -174,10 +176,10 @@ class CachedPrefixes:
         logprob = float(logprob_V[token if is_known else tokenizer.unk_id])
         following = self._begin
         if token != tokenizer.boundary_id:
-            following = Prefix((*prefix.words, token), after)
-        return logprob, len(prefix.words) + 1, following
+            following = Prefix((*prefix.token_ids, token), after)
+        return logprob, len(prefix.token_ids) + 1, following
 
-    def line(self, prefix: Prefix, tokens: Sequence[int]) -> list[tuple[float, int]]:
+    def score_tokens(self, prefix: Prefix, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """Score all tokens at once."""
         ids = np.asarray(tokens, dtype=np.int64)
         line_ends = np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1
@@ -193,26 +195,26 @@ class CachedPrefixes:
         found = self._cached(prefix)
         if found is not None:
             return found
-        [logprob_V], after = predict(self.model, np.array([prefix.words[-1]]), prefix.before)
+        [logprob_V], after = predict(self.model, np.array([prefix.token_ids[-1]]), prefix.before)
         return self._keep(prefix, logprob_V, after)
 
     def _cached(self, prefix: Prefix) -> tuple[np.ndarray, State] | None:
         with self._lock:
-            if prefix.words in self._cache:
-                self._cache.move_to_end(prefix.words)
-            return self._cache.get(prefix.words)
+            if prefix.token_ids in self._cache:
+                self._cache.move_to_end(prefix.token_ids)
+            return self._cache.get(prefix.token_ids)
 
     def _keep(
         self, prefix: Prefix, logprob_V: np.ndarray, after: State
     ) -> tuple[np.ndarray, State]:
         with self._lock:
-            # The first one shows how large they are; with dynamic evaluation a state is a whole
-            # model.
+            # All entries are as large as the first: measure that. With dynamic evaluation a state
+            # is a whole model, so a fixed number of entries could fill the memory.
             if not self._cache:
                 state_bytes = sum(array.nbytes for array in after.to_arrays().values())
-                each = logprob_V.nbytes + state_bytes
-                self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // each)
-            self._cache[prefix.words] = logprob_V, after
+                entry_bytes = logprob_V.nbytes + state_bytes
+                self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // entry_bytes)
+            self._cache[prefix.token_ids] = logprob_V, after
             if len(self._cache) > self._most_cached:
                 self._cache.popitem(last=False)
         return logprob_V, after
@@ -234,11 +236,11 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
 def score_and_compare(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of :func:`score_trie`, whatever the model, and whether each token is the
-    likeliest of all at its place.
+    """Return the scores of :func:`score_trie`, for a model of any kind, and whether each token is
+    the likeliest of all at its place.
 
-    compared_S: from which of its tokens on each span is compared, up to the first that is not the
-    likeliest; false elsewhere.
+    compared_S: the token of each span at which the comparison begins. It ends at the first token
+    that is not the likeliest. Tokens that are not compared count as not the likeliest.
     """
     logprob_N = np.zeros(len(ids))
     is_likeliest_N = np.zeros(len(ids), dtype=bool)
@@ -254,16 +256,6 @@ def score_and_compare(
     at_once = min(at_once, model.max_rows or at_once)
 
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    logprob_N, is_likeliest_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
-    keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
-    order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
-    stream = with_boundary(ids, model.tokenizer.boundary_id)
-    at_once = (
-        LINES_AT_ONCE
-        if model.adaptation == "none"
-        else max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
-    )
-    at_once = min(at_once, model.max_rows or at_once)
     for first in range(0, len(order), at_once):
         lines = order[first : first + at_once]
         trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
@@ -275,13 +267,17 @@ def score_and_compare(
 
 
 class _Trie:
-    """L sorted lines. At a depth, the first of the lines with the same beginning is the row that
+    """L sorted lines. At each depth, the first of the lines with the same beginning is the row that
     reads for all of them.
 
-    shared_L: how many tokens each has in common with the line before it. joins_L: the depth from
-    which it may be a row: lines of a network branch after the last shared input, as its hidden
-    vectors are good for every target; those of other models before it. is_open_L: whether it is
-    still compared with the likeliest tokens.
+    shared_L: how many tokens each line has in common with the line before it. joins_L: the depth
+    from which a line is read in a row of its own. is_open_L: whether the line is still compared
+    with the likeliest tokens.
+
+    "the cat ran" and "the cat sat" share two tokens, and the three inputs `</s> the cat`. A network
+    reads these once, as the hidden vector after `cat` serves both `ran` and `sat`; the second line
+    joins with its first input that differs, at depth 3. Other models score a target along with its
+    input, so the second line joins at depth 2, and `cat` is read twice.
     """
 
     def __init__(
@@ -316,19 +312,19 @@ class _Trie:
         rows = self._rows_at(0)
         state = self.model.initial_state(len(rows))
         while len(rows):
-            # As many tokens in one call as no line ends, branches off or is compared within.
+            # Read up to the next depth at which a line ends, branches off or is compared.
             end = self._next_change(rows, depth)
             position_RT = self.start_L[rows, None] + np.arange(depth, end)
             inputs_RT = stream[position_RT]
             if self.network is not None:
                 hidden_RTH, after = self.network.hidden(inputs_RT, state)
                 yield self._score_hidden(self.network, hidden_RTH, position_RT, rows, end)
-                predict = functools.partial(_predict_hidden, self.network, hidden_RTH)
+                predict_rows = functools.partial(_predict_hidden, self.network, hidden_RTH)
             else:
                 logprob_RT, after = self.model.score(inputs_RT, self.ids[position_RT], state)
                 yield position_RT, logprob_RT
-                predict = functools.partial(self._predict, inputs_RT, state)
-            self._compare(depth, rows, predict)
+                predict_rows = functools.partial(self._predict, inputs_RT, state)
+            self._compare(depth, rows, predict_rows)
 
             # Lines that branch off here go on from the state of the row that read for them.
             following = self._rows_at(end)
@@ -383,10 +379,13 @@ class _Trie:
         return position_E, network.score_hidden(hidden_1EH, self.ids[position_E][None])[0]
 
     def _compare(
-        self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]
+        self, depth: int, rows: np.ndarray, predict_rows: Callable[[np.ndarray], Array]
     ) -> None:
-        """Compare the tokens of lines at this depth with the likeliest by `predict`, which takes
-        rows, (M,), and returns (M, V)."""
+        """Compare the tokens of lines at this depth with the likeliest ones.
+
+        predict_rows: takes rows, (M,), and returns the log-probabilities (nats) of every token
+        there, (M, V).
+        """
         lines = self._compared_at(depth)
         if not len(lines):
             return
@@ -396,7 +395,7 @@ class _Trie:
         at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
         likeliest = []
         for first in range(0, len(chosen), at_once):
-            logprob_MV = predict(chosen[first : first + at_once])
+            logprob_MV = predict_rows(chosen[first : first + at_once])
             likeliest.append(arrays.library(logprob_MV).argmax(logprob_MV, -1))
         likeliest_M = np.concatenate([arrays.as_numpy(each_M) for each_M in likeliest])
         position = self.start_L[lines] + depth
@@ -408,7 +407,8 @@ class _Trie:
 
 
 def _predict_hidden(network: HiddenStateModel, hidden_RTH: Array, rows: np.ndarray) -> Array:
-    """Log-probabilities (nats), (M, V), of what follows the first input of each of `rows`, (M,)."""
+    """Return the log-probabilities (nats), (M, V), of each token after the first input of `rows`,
+    (M,)."""
     hidden_M1H = hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1]
     return network.predict_hidden(hidden_M1H)[:, 0]
 

@@ -77,8 +77,8 @@ class State:
 
     def _key(self) -> tuple[object, ...]:
         is_written = self._prefix is not None
-        words = self._prefix.words if is_written else ()
-        return is_written, len(words), words, self._begins_line
+        token_ids = self._prefix.token_ids if is_written else ()
+        return is_written, len(token_ids), token_ids, self._begins_line
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, State):
@@ -263,7 +263,7 @@ class Model:
 
     def _line(self, tokens: list[int], bos: bool) -> list[tuple[float, int]]:
         start = self._scorer.begin() if bos else self._scorer.null()
-        return self._scorer.line(start, tokens)
+        return self._scorer.score_tokens(start, tokens)
 
     def _advance(self, in_state: State, word: str, out_state: State) -> tuple[float, int, bool]:
         if not isinstance(in_state, State):

@@ -2,9 +2,9 @@
 answer: decoders.
 
 The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few
-short binary searches, without arrays. Where the n-grams after each context begin is looked up once,
-which takes a second for some 15 million n-grams. Unlike a text, a context need not begin with a
-line: after the null context a word has its unigram probability.
+short binary searches, without arrays. A scorer first builds an index: for each context, the place
+at which its n-grams begin. That takes a second for some 15 million n-grams. Unlike a text, a
+context need not begin with a line: after the null context a word has its unigram probability.
 """
 
 from bisect import bisect_left
@@ -24,11 +24,12 @@ class NgramContext(NamedTuple):
     """What of the words so far can change what comes next; equal where the model makes no
     difference.
 
-    words: their ids, latest last; `<s>` is V. numbers, costs: for the contexts made of the last 1,
-    2, ... words, the number of that n-gram in the model, and what giving it up costs (nats).
+    token_ids: of the words, latest last; `<s>` is V. numbers, costs: for the contexts made of the
+    last 1, 2, ... words, the number of that n-gram in the model, and what giving it up costs
+    (nats).
     """
 
-    words: tuple[int, ...]
+    token_ids: tuple[int, ...]
     numbers: tuple[int, ...]
     costs: tuple[float, ...]
 
@@ -59,7 +60,8 @@ class IncrementalScorer:
         self._size = model.size
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
-        self._words: Sequence[float] = model.values[0].reshape(-1).data
+        # The log p and the cost of each word in turn, or log p alone in a unigram model.
+        self._unigrams: Sequence[float] = model.values[0].reshape(-1).data
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
@@ -75,7 +77,7 @@ class IncrementalScorer:
         """Return the start of a line."""
         if self.order == 1:
             return NULL
-        return NgramContext((self._size,), (self._size,), (self._words[2 * self._size + 1],))
+        return NgramContext((self._size,), (self._size,), (self._unigrams[2 * self._size + 1],))
 
     def null(self) -> NgramContext:
         """Return the context of which nothing is known, not even that a line began."""
@@ -85,7 +87,7 @@ class IncrementalScorer:
         """Return log p(word | context), the length of the longest n-gram of the model that ends
         with `word` there, and the context after it."""
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
-        return logprob, length, self._after((*context.words, word), numbers, costs)
+        return logprob, length, self._after((*context.token_ids, word), numbers, costs)
 
     def extend_all(
         self, contexts: Sequence[NgramContext], words: Sequence[int]
@@ -96,16 +98,16 @@ class IncrementalScorer:
     def distribution(self, context: NgramContext) -> tuple[np.ndarray, State]:
         """Return log p of every word after `context`, (V,), and the model's state there."""
         state = self.model.initial_state(1)
-        if not context.words:
+        if not context.token_ids:
             return self.model.values[0][: self._size, 0], state
-        words = np.array(context.words)
-        words[words == self._size] = self.model.tokenizer.boundary_id
-        *before, last = words
+        token_ids = np.array(context.token_ids)
+        token_ids[token_ids == self._size] = self.model.tokenizer.boundary_id
+        *before, last = token_ids
         state.inputs_BN[0, self.order - 1 - len(before) :] = before
         logprob_11V, state = self.model.predict(np.array([[last]]), state)
         return logprob_11V[0, 0], state
 
-    def line(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
+    def score_tokens(self, context: NgramContext, words: Sequence[int]) -> list[tuple[float, int]]:
         """Return what :meth:`extend` does for one word after the other, without the contexts."""
         answers = []
         numbers: Sequence[int] = context.numbers
@@ -121,12 +123,12 @@ class IncrementalScorer:
         """Return what :meth:`extend` does, with numbers and costs of the contexts after `word` in
         place of the context.
 
-        Decoders ask for each word: one loop, without calls.
+        Everything is inlined in one loop, for speed: decoders call this for each word.
         """
         try:
-            logprob, length = self._words[word * self._width], 1
+            logprob, length = self._unigrams[word * self._width], 1
             after = [word] if self._orders else []
-            costs_after = [self._words[2 * word + 1]] if self._orders else []
+            costs_after = [self._unigrams[2 * word + 1]] if self._orders else []
             for (n, keys, values, width, starts), number, cost in zip(
                 self._orders, numbers, costs, strict=False
             ):

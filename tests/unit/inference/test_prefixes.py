@@ -36,15 +36,15 @@ def test_extending_gives_what_reading_a_line_gives(model):
         logprob, _, prefix = scorer.extend(prefix, id)
         found.append(logprob)
     assert found == pytest.approx(expected.tolist(), abs=1e-5)
-    assert [logprob for logprob, _ in scorer.line(scorer.begin(), ids.tolist())] == pytest.approx(
-        expected.tolist(), abs=1e-5
-    )
+    assert [
+        logprob for logprob, _ in scorer.score_tokens(scorer.begin(), ids.tolist())
+    ] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_branches_do_not_disturb_each_other(model):
     scorer = prefix_scorer(model)
     one, other = (model.tokenizer.encode([line]).ids[:4].tolist() for line in LINES[:2])
-    alone = [scorer.line(scorer.begin(), words) for words in (one, other)]
+    alone = [scorer.score_tokens(scorer.begin(), words) for words in (one, other)]
     prefixes_read, found = [scorer.begin(), scorer.begin()], [[], []]
     for pair in zip(one, other, strict=True):
         for branch, word in enumerate(pair):
@@ -101,7 +101,7 @@ def test_cache_limit_counts_states_holding_whole_models(monkeypatch):
 def test_a_line_begins_anew_after_its_end():
     scorer = prefix_scorer(fit("lstm"))
     end = scorer.model.tokenizer.boundary_id
-    line = scorer.line(scorer.begin(), [3, end, 3, 4, end])
+    line = scorer.score_tokens(scorer.begin(), [3, end, 3, 4, end])
     assert line[2] == pytest.approx(line[0])
     assert [length for _, length in line] == [2, 3, 2, 3, 4]
     assert scorer.extend(scorer.extend(scorer.begin(), 3)[2], end)[2] == scorer.begin()
@@ -128,7 +128,7 @@ def test_scores_that_are_not_numbers_are_an_error():
     with pytest.raises(ModelError, match="not numbers"):
         scorer.extend(scorer.begin(), 3)
     with pytest.raises(ModelError, match="not numbers"):
-        scorer.line(scorer.begin(), [3])
+        scorer.score_tokens(scorer.begin(), [3])
 
 
 # a text twice, one that another begins with, branches at the start, in the middle and at the end

@@ -34,14 +34,14 @@ def ids(model, words):
 )
 def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
     steps = IncrementalScorer(small)
-    answers = steps.line(steps.begin(), ids(small, words))
+    answers = steps.score_tokens(steps.begin(), ids(small, words))
     assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(log10, abs=1e-6)
     assert [length for _, length in answers] == lengths
 
 
 def test_without_context_a_word_has_unigram_probability(small):
     steps = IncrementalScorer(small)
-    answers = steps.line(steps.null(), ids(small, "a b"))
+    answers = steps.score_tokens(steps.null(), ids(small, "a b"))
     assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(
         [-0.6, -0.1], abs=1e-6
     )
@@ -102,7 +102,7 @@ def test_damaged_tables_are_an_error(small):
     small.values = (small.values[0], small.values[1][:0], small.values[2])
     steps = IncrementalScorer(small)
     with pytest.raises(ModelError, match="damaged"):
-        steps.line(steps.begin(), ids(small, "a b"))
+        steps.score_tokens(steps.begin(), ids(small, "a b"))
 
 
 END, SIZE = 0, 5
