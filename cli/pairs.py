@@ -4,7 +4,7 @@ import itertools
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.pairs.suites import PredictionScore
 
     Scores = dict[str, list[PairScore | PredictionScore]]  # by model
-    Accuracies = dict[str, list[PairAccuracy]]
+    Accuracies = Mapping[str, Sequence[PairAccuracy]]
 
 pairs_options = section(
     "Minimal pairs",

@@ -360,7 +360,7 @@ class Model(ModelHandle):
 
         self._check("likeliest")
         settings = BeamSettings(beam, length_power, max_tokens, unknown)
-        return RecordList(likeliest(self.core, prompt=prompt, num=num, settings=settings, ban=ban))
+        return likeliest(self.core, prompt=prompt, num=num, settings=settings, ban=ban)
 
     def next_words(self, text: str = "", count: int = 10) -> "RecordList[NextWord]":
         """Return the likeliest next words after a text; see :func:`rnnlm.next_words`.
@@ -371,7 +371,7 @@ class Model(ModelHandle):
         from rnnlm.generation.autocomplete import next_words
 
         self._check("next_words")
-        return RecordList(next_words(self.core, text, count))
+        return next_words(self.core, text, count)
 
     def scorer(self) -> "WordScorer":
         """Return a scorer of lines that grow word by word; see :func:`rnnlm.scorer`.

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +19,7 @@ from rnnlm.files import tables
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
+from rnnlm.tabular import Records, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +68,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class LearningCurve:
+class LearningCurve(Records):
     """The curve of one run. model: its kind. points: validations, in order. training: metrics of
     the training text, about one in ten seconds, 40 in all in short runs; empty where the loss is
     not the cross-entropy, or perplexity is not the criterion. criterion: the name of the metric
@@ -76,8 +77,8 @@ class LearningCurve:
     name: str
     folder: str
     model: str
-    points: tuple[CurvePoint, ...]
-    training: tuple[CurvePoint, ...]
+    points: tuple[CurvePoint, ...] = field(repr=False)
+    training: tuple[CurvePoint, ...] = field(repr=False)
     criterion: str = PERPLEXITY
 
     @property
@@ -85,6 +86,25 @@ class LearningCurve:
         """Whether the model is made of counts, which are not learned step by step: a single
         point is not a curve."""
         return self.model in registry.KINDS and registry.KINDS[self.model].is_counted
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each point; `measured` is "valid" or "train"."""
+        rows: list[Row] = []
+        for measured, points in (("valid", self.points), ("train", self.training)):
+            for each in points:
+                rows.append(
+                    {
+                        "run": self.name,
+                        "measured": measured,
+                        "steps": each.steps,
+                        "tokens": each.tokens,
+                        "epochs": each.epochs,
+                        "seconds": each.seconds,
+                        "metric": each.criterion,
+                        "value": each.value,
+                    }
+                )
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the curve in JSON's types."""
@@ -186,32 +206,43 @@ def runs_of(name: str | Path) -> list[str | Path]:
 
 
 def plot_curves(
-    runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False
-) -> list[LearningCurve]:
-    """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a
-    file, and return them.
+    runs: Sequence[str | Path],
+    path: str | Path | None = None,
+    *,
+    by: By = "steps",
+    training: bool = False,
+    axes: "Axes | None" = None,
+) -> "Figure":
+    """Return a matplotlib figure of the learning curves of `runs`: folders of runs or of grids, or
+    names of models. :func:`rnnlm.learning_curve` gives the numbers.
 
-    The suffix of the file chooses SVG, PNG or PDF. Validation perplexity (a logarithmic scale) by
-    steps, tokens, epochs or seconds; for models of other tasks the metric that their best weights
-    are chosen by. A model of counts is a level line. training: draw the perplexity of the training
-    text, too, as a thin line.
+    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; for models of
+    other tasks the metric that their best weights are chosen by. A model of counts is a level line.
+    training: draw the perplexity of the training text, too, as a thin line. axes: draw there,
+    instead of in a figure of its own. path: also write the figure there; .svg, .png or .pdf.
 
     Raises:
         UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run
             is not there. OutputError: the file cannot be written.
     """
-    plotting.check_path(Path(path))
+    if path is not None:
+        plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
     curves: list[LearningCurve] = []
     for name in several(runs, "runs"):
         curves += map(learning_curve, runs_of(name))
-    plotting.save(curves_figure(curves, by, training), Path(path))
-    return curves
+    figure = curves_figure(curves, by, training, axes)
+    if path is not None:
+        plotting.save(figure, Path(path))
+    return figure
 
 
 def curves_figure(
-    curves: Sequence[LearningCurve], by: By = "steps", training: bool = False
+    curves: Sequence[LearningCurve],
+    by: By = "steps",
+    training: bool = False,
+    axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show."""
     if by not in get_args(By):
@@ -226,7 +257,7 @@ def curves_figure(
         label = "perplexity per token (thin lines: training text)"
     else:
         label = "validation perplexity per token"
-    figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4)
+    figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)

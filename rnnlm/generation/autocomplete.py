@@ -15,10 +15,13 @@ from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
 from rnnlm.models.loading import language_model_of
+from rnnlm.tabular import RecordList
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 
-def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) -> list[NextWord]:
+def next_words(
+    model: LanguageModel | str | Path, text: str, count: int = 10
+) -> RecordList[NextWord]:
     """Return the `count` likeliest next words after `text`, likeliest first; fewer where no more
     begin like what is typed. Unknown ones are left out.
 
@@ -40,7 +43,7 @@ def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) ->
     if unk_id is not None:
         unknown = search.symbols[unk_id]
         found = (each for each in found if unknown not in each.word)
-    return list(islice(found, count))
+    return RecordList(islice(found, count))
 
 
 def with_word(model: LanguageModel, text: str, word: str) -> str:

@@ -29,6 +29,7 @@ from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, LanguageModel, State
 from rnnlm.models.loading import language_model_of
+from rnnlm.tabular import RecordList
 
 # ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
 
@@ -272,7 +273,7 @@ def likeliest(
     num: int = 1,
     settings: BeamSettings = BeamSettings(),
     ban: Sequence[str] = (),
-) -> list[Sample]:
+) -> RecordList[Sample]:
     """Return the `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
     max_tokens are ranked with the others.
 
@@ -310,7 +311,7 @@ def likeliest(
             "every text has probability zero or is forbidden",
             "forbid less",
         )
-    samples = []
+    samples = RecordList[Sample]()
     for number, each in enumerate(sorted(found, reverse=True)[:num]):
         text = model.tokenizer.decode([*prompt_ids.tolist(), *each.ids])
         samples.append(Sample(number, text, len(each.ids), each.logprob_nats, each.ended))

@@ -7,7 +7,7 @@ weight of a language model is never negative.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, feature_table
 from rnnlm.rescoring.mert import Candidates, Tuned, Weights, matched, minimise_errors, warn_of_few
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.rescoring.settings import RescoreSettings, TextMapping
+from rnnlm.tabular import Records, Row, identifiers
 from rnnlm.text.lines import Progress, silent, split_words
 
 # ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
@@ -128,12 +129,19 @@ class RescoredUtterance:
 
 
 @dataclass(frozen=True)
-class Gain:
+class Gain(Records):
     """By how much the WER falls (a fraction; below zero: rises), and how likely as large a
     difference is by chance."""
 
     interval: Interval | None
     p_value: float
+
+    def to_rows(self) -> list[Row]:
+        """Return the gain as one row."""
+        gain = low = high = None
+        if self.interval is not None:
+            gain, low, high = self.interval.estimate, self.interval.low, self.interval.high
+        return [{"gain": gain, "low": low, "high": high, "p": self.p_value}]
 
 
 @dataclass(frozen=True)
@@ -148,11 +156,38 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Rescored:
+class Rescored(Records):
     """A list rescored. rates: None where no reference is known."""
 
-    utterances: tuple[RescoredUtterance, ...]
+    utterances: tuple[RescoredUtterance, ...] = field(repr=False)
     rates: Rates | None
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each hypothesis, the best of each utterance first: its place now and its
+        rank in the first pass, both from 1, its scores, edits and features."""
+        names: dict[str, None] = {}
+        for utterance in self.utterances:
+            for each in utterance.hypotheses:
+                names |= dict.fromkeys(each.features)
+        columns = identifiers(names)
+        rows: list[Row] = []
+        for utterance in self.utterances:
+            for place, each in enumerate(utterance.hypotheses, start=1):
+                edits = each.edits
+                row: Row = {
+                    "utt": utterance.utt,
+                    "place": place,
+                    "rank": each.rank,
+                    "text": each.text,
+                    "reference": utterance.reference,
+                    "score": each.score,
+                    "first_pass": each.first_pass,
+                    "errors": None if edits is None else edits.errors,
+                    "reference_words": None if edits is None else edits.words,
+                }
+                features = [each.features.get(name) for name in names]
+                rows.append(row | dict(zip(columns, features, strict=True)))
+        return rows
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,10 @@ _ByModel = Mapping[str, Sequence[WordScore]]
 
 
 def plot_surprisals(
-    scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None
+    scores: Iterable[SentenceScore | Mapping[str, SentenceScore]],
+    path: str | Path | None = None,
+    *,
+    axes: "Axes | None" = None,
 ) -> "Figure":
     """Return a matplotlib figure of the surprisal of each word, in bits, of sentences scored with
     words: a panel for each sentence, a line for each model.
@@ -38,11 +41,12 @@ def plot_surprisals(
     (:func:`rnnlm.score_models`). The first 12 sentences are drawn, and the first 80 words of each,
     without `</s>`; a notice says so where there are more. A hollow mark is a word unknown to the
     model; a word of probability zero leaves a gap. path: also write the figure there; .svg, .png or
-    .pdf.
+    .pdf. axes: draw the one sentence there, instead of in a figure of its own.
 
     Raises:
         UsageError: there is no word to draw, the words of the models are those of different
-            tokenizers, or `path` has another suffix. OutputError: it cannot be written.
+            tokenizers, there are several sentences for `axes`, or `path` has another suffix.
+            OutputError: it cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))
@@ -60,7 +64,7 @@ def plot_surprisals(
             "score sentences with their words",
         )
     _tell_what_is_left_out([words for _, words in drawn])
-    figure = _figure(drawn[:MOST_SENTENCES])
+    figure = _figure(drawn[:MOST_SENTENCES], axes)
     if path is not None:
         plotting.save(figure, Path(path))
     return figure
@@ -97,7 +101,7 @@ def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
         )
 
 
-def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
+def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]], axes: "Axes | None") -> "Figure":
     shown, labels = [], []
     for _, by_model in drawn:
         cut = {name: words[:MOST_WORDS] for name, words in by_model.items()}
@@ -121,14 +125,14 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
         if len(drawn) > 1 and isinstance(id, str):
             title = visible(id)
         titles.append((title, "", "surprisal (bits)"))
-    figure, panels = plotting.new_panels(titles, width, height, columns=1)
+    figure, panels = plotting.new_panels(titles, width, height, columns=1, axes=axes)
     bits = [each.surprisal_bits or 0 for each in _all_words(shown)]
     highest = max(bits, default=0)
-    for axes, by_model, its in zip(panels, shown, labels, strict=True):
-        _draw(axes, by_model)
-        axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if is_upright else 0)
-        axes.locator_params(axis="y", nbins=5, integer=True)
-        axes.set(xlim=(-0.5, most - 0.5), ylim=(0, 1.08 * highest + 0.1))
+    for panel, by_model, its in zip(panels, shown, labels, strict=True):
+        _draw(panel, by_model)
+        panel.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if is_upright else 0)
+        panel.locator_params(axis="y", nbins=5, integer=True)
+        panel.set(xlim=(-0.5, most - 0.5), ylim=(0, 1.08 * highest + 0.1))
     _name_marks(figure, panels[0], shown)
     return figure
 

@@ -13,6 +13,7 @@ from rnnlm.files import outputs
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel, answers_of
 from rnnlm.models import loading
 from rnnlm.models.registry import LabelModel
+from rnnlm.tabular import Cell, Records, Row, html_table
 from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.vectors import read_all_vectors
 
@@ -21,8 +22,8 @@ SPECIAL = {BOUNDARY, SENTENCE_START, UNKNOWN}  # never the answer to a question 
 _LIKE = 60  # per cent of edits that leave a word alike, for hints
 
 
-@dataclass(frozen=True, eq=False)
-class WordVectors:
+@dataclass(frozen=True, eq=False, repr=False)
+class WordVectors(Records):
     """Words, each with a vector. words: V different ones, the most frequent first where that is
     known. matrix_VE: float32. source: what they are, as messages call them. note: what else one
     should know about them, or nothing."""
@@ -41,6 +42,32 @@ class WordVectors:
     def width_in_words(self) -> str:
         """The width, for messages."""
         return "1 number each" if self.width == 1 else f"{self.width} numbers each"
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each word: the word, then its numbers, `v1`, `v2` and so on."""
+        names = self._columns
+        rows: list[Row] = []
+        for word, vector in zip(self.words, self.matrix_VE.tolist(), strict=True):
+            rows.append({"word": word} | dict(zip(names, vector, strict=True)))
+        return rows
+
+    def to_columns(self) -> dict[str, list[Cell]]:
+        """Return the words, and each number of their vectors, by the name of its column."""
+        columns: dict[str, list[Cell]] = {"word": list(self.words)}
+        for name, numbers_V in zip(self._columns, self.matrix_VE.T, strict=True):
+            columns[name] = numbers_V.tolist()
+        return columns
+
+    @property
+    def _columns(self) -> list[str]:
+        return [f"v{number}" for number in range(1, self.width + 1)]
+
+    def __repr__(self) -> str:
+        return f"<{self.source}: {len(self.words):,} words, {self.width_in_words}>"
+
+    def _repr_html_(self) -> str:
+        facts = [("words", len(self.words)), ("numbers of each", self.width)]
+        return html_table(self.source, (), [*facts, ("first words", ", ".join(self.words[:10]))])
 
     @cached_property
     def numbers(self) -> dict[str, int]:

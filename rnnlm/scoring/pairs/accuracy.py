@@ -18,6 +18,7 @@ from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair
 from rnnlm.scoring.pairs.scoring import PairScore, TextScore, score_pairs
 from rnnlm.scoring.pairs.suites import PredictionScore, Suite, score_suite
+from rnnlm.tabular import RecordList
 from rnnlm.text.encoding import LinesHash
 
 if TYPE_CHECKING:
@@ -105,19 +106,19 @@ _SHARED = {"id", "kind", "phenomenon", "field", "number", "distance", "attractor
 _Item = TypeVar("_Item")
 
 
-def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
+def pair_accuracies(scores: Sequence[Judged]) -> RecordList[PairAccuracy]:
     """Return accuracy by kind, in order of appearance; by any other grouping that divides the
     pairs; over all where there are several kinds.
 
     A pair without a label (no distance, say) is in no group of that grouping.
     """
     groups = _groups(scores, lambda score: score.labels)
-    return list(itertools.starmap(_accuracy, groups))
+    return RecordList(itertools.starmap(_accuracy, groups))
 
 
 def accuracy_differences(
     first: Sequence[Judged], second: Sequence[Judged]
-) -> list[AccuracyDifference]:
+) -> RecordList[AccuracyDifference]:
     """Return how the accuracies of two models differ on the same pairs, group by group as in
     :func:`pair_accuracies`.
 
@@ -132,7 +133,7 @@ def accuracy_differences(
             hint="score one set with both: rnnlm.score_set",
         )
     groups = _groups(both, lambda scores: scores[0].labels)
-    return list(itertools.starmap(_difference, groups))
+    return RecordList(itertools.starmap(_difference, groups))
 
 
 def _groups(

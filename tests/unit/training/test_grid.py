@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
-from rnnlm.evaluation.learning_curves import plot_curves
+from rnnlm.evaluation.learning_curves import learning_curve, plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.runs import train
 from rnnlm.text import tokenizers
@@ -89,10 +89,10 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
                                                                                    for each in finished[0].results]  # fmt: skip
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 
-    assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == [
-        "gru",
-        "unigram",
-    ]
+    [axes] = plot_curves(["lesson"], "by-seconds.png", by="seconds").axes
+    drawn = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert drawn == [gru.run, f"{unigram.run} (counted)"]
+    assert [learning_curve(each.folder).model for each in (gru, unigram)] == ["gru", "unigram"]
     assert gru.test_ppl_no_oov == single.results["test"]["ppl_token_no_oov"]
 
     again = grid(text, min_validations=2)

@@ -1,0 +1,328 @@
+"""Results as tables of other tools, as text, as HTML; pictures as figures of matplotlib."""
+
+import html
+import keyword
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+from matplotlib.figure import Figure
+
+import rnnlm
+from rnnlm import tabular
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.metrics import with_intervals
+from rnnlm.inspection.common import Inspection, Table
+from rnnlm.rescoring.nbest import Hypothesis, Utterance
+from rnnlm.rescoring.rescorer import gain_over, rescore, tune_weights
+from rnnlm.scoring.pairs.pair import Pair
+from support import tiny_models, tiny_seq2seq, tiny_tasks
+from support.tiny_models import LINES, Lines
+from support.tiny_translators import parallel_text
+
+FEW = ComparisonSettings(resamples=40)
+SENTENCE = "the cat sat on a mat"
+FILES = {
+    "cloze.tsv": "text\tanswer\tkind\nthe cat ___ on the mat\tsat\tverb\na ___ sat\tdog\tnoun\n",
+    "pairs.tsv": "cat\tdog\t3\nmat\tsat\t1\ncat\tmat\t2\n",
+    "analogies.txt": ": some\ncat dog sat mat\n: others\ndog cat mat sat\n",
+    "labels.tsv": tiny_tasks.table(tiny_tasks.VALID),
+}
+NAME = re.compile("[a-z][a-z0-9_]*")  # a name in Python and in R
+OF_R = {"if", "else", "repeat", "while", "function", "for", "next", "break", "in"}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """Return small models of every task, and the folder of a run."""
+    lines = [*LINES, "the dog sat on it"] * 3
+    folder = tmp_path_factory.mktemp("tables")
+    for name, content in FILES.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    done = rnnlm.fit(
+        rnnlm.Corpus.from_lines(lines), valid=rnnlm.Corpus.from_lines(lines), model="lstm",
+        output=folder / "run", hidden_size=8, embedding_size=6, budget="4steps",
+        validate_every_steps=2, threads=1, device="cpu", precision="fp32", progress=None,
+    )  # fmt: skip
+    return SimpleNamespace(
+        made={},
+        folder=folder,
+        run=done,
+        lstm=done.model,
+        ngram=tiny_models.fit("ngram", order=3),
+        tagger=tiny_tasks.fit("tagging", "lstm", budget="4steps", both=True),
+        translator=tiny_seq2seq.tiny_model(),
+        text=Lines([*LINES[:4], "a zorp sat"]),
+        labelled=tiny_tasks.labelled(tiny_tasks.VALID, "tagging", True),
+        pairs=parallel_text([("the cat sat", "le chat est assis"), ("a dog", "un chien")] * 3),
+    )
+
+
+def pair_scores(here, model):
+    pairs = [Pair("verb", "the cat sat", "the cat on", distance=n) for n in range(4)]
+    pairs.append(Pair("noun", "a dog sat", "a dog a"))
+    return rnnlm.score_pairs(model, pairs)
+
+
+def rescored(here):
+    said = []
+    for number in range(4):
+        texts = (Hypothesis("the dog sat", -1.0), Hypothesis("the cat sat", -2.0))
+        said.append(Utterance(f"u{number}", texts, "the cat sat"))
+    weights = tune_weights(said, {"m": here.ngram})
+    return rescore(said, {"m": here.ngram}, weights)
+
+
+def compared(here, of):
+    if of == "language models":
+        models = [here.lstm, here.lstm.adapt("unigram")]
+        return rnnlm.compare(models, here.text, settings=FEW, names=["<a>", "b"])
+    if of == "taggers":
+        return rnnlm.compare(
+            [here.tagger, here.tagger], here.labelled, settings=FEW, names=["a", "b"]
+        )
+    models = [here.translator, tiny_seq2seq.tiny_model(model="gru")]
+    return rnnlm.compare(models, here.pairs, settings=FEW, names=["a", "b"])
+
+
+WORDS = ["cat", "dog", "sat", "mat"]
+EVALUATIONS = {
+    "evaluation": lambda here: rnnlm.evaluate(here.lstm, here.text),
+    "with intervals": lambda here: with_intervals(rnnlm.evaluate(here.tagger, here.labelled)),
+    "evaluation of labels": lambda here: rnnlm.evaluate(here.tagger, here.labelled),
+    "evaluation of pairs": lambda here: rnnlm.evaluate(here.translator, here.pairs),
+}
+COMPARISONS = {
+    "comparison": lambda here: compared(here, "language models"),
+    "comparison of taggers": lambda here: compared(here, "taggers"),
+    "comparison of translators": lambda here: compared(here, "translators"),
+}
+INSPECTIONS = {
+    "gates": lambda here: here.lstm.inspect_gates(SENTENCE),
+    "memory": lambda here: here.lstm.inspect_memory(
+        rnnlm.Corpus.from_lines(LINES * 5), positions=8, window=101
+    ),
+    "sensitivity": lambda here: here.lstm.inspect_sensitivity(SENTENCE),
+    "gradients": lambda here: here.lstm.inspect_gradients(
+        rnnlm.Corpus.from_lines(LINES * 5), lags=3, positions=4
+    ),
+    "spectrum": lambda here: here.lstm.inspect_spectrum(),
+    "neighbours": lambda here: here.lstm.inspect_neighbours(WORDS[:1], count=3),
+    "analogy": lambda here: rnnlm.inspect_analogy(here.lstm, WORDS[:3], count=2),
+    "map": lambda here: rnnlm.inspect_map(here.lstm, WORDS),
+    "surface": lambda here: rnnlm.inspect_surface(grid=5, steps=3, updates=3),
+    "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
+    "similarity": lambda here: rnnlm.inspect_similarity(here.lstm, here.folder / "pairs.tsv"),
+    "analogies": lambda here: rnnlm.inspect_analogies(here.lstm, here.folder / "analogies.txt"),
+    "probe": lambda here: rnnlm.inspect_probe(
+        here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
+    ),
+    "gradcheck": lambda here: rnnlm.inspect_gradcheck(
+        here.lstm, rnnlm.Corpus.from_lines(LINES), weights=1, tokens=8
+    ),
+}
+OTHERS = {
+    "history": lambda here: here.run.history,
+    "learning curve": lambda here: rnnlm.learning_curve(here.run.folder),
+    "word vectors": lambda here: here.lstm.word_vectors(),
+    "scores": lambda here: here.lstm.score_sentences([SENTENCE], with_words=True),
+    "next words": lambda here: rnnlm.next_words(here.ngram, "the ", 3),
+    "likeliest": lambda here: rnnlm.likeliest(
+        here.ngram, settings=rnnlm.BeamSettings(beam=2, max_tokens=4)
+    ),
+    "samples": lambda here: here.lstm.generate(num=2, max_tokens=3),
+    "accuracies": lambda here: rnnlm.pair_accuracies(pair_scores(here, here.ngram)),
+    "differences": lambda here: rnnlm.accuracy_differences(
+        pair_scores(here, here.ngram), pair_scores(here, here.lstm)
+    ),
+    "rescored": rescored,
+    "gain": lambda here: gain_over(rescored(here), rescored(here)),
+}
+ALL = {**EVALUATIONS, **COMPARISONS, **INSPECTIONS, **OTHERS}
+
+
+def result_of(here, name):
+    """Return the result of that name, which is made once."""
+    if name not in here.made:
+        here.made[name] = ALL[name](here)
+    return here.made[name]
+
+
+def tables_of(result):
+    """Return the rows of each table of a result."""
+    if isinstance(result, Inspection):
+        tables = [each.to_rows() for each in result.tables()]
+        return tables + [result.to_rows(number) for number in range(len(tables))]
+    if isinstance(result, rnnlm.Comparison):
+        return [result.to_rows(), result.to_rows("metrics")]
+    return [result.to_rows()]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_columns_are_names_and_cells_single_values(here, name):
+    result = result_of(here, name)
+    for rows in tables_of(result):
+        assert rows and len({tuple(row) for row in rows}) == 1
+        for column in rows[0]:
+            assert NAME.fullmatch(column) and column not in OF_R and not keyword.iskeyword(column)
+        cells = [cell for row in rows for cell in row.values()]
+        assert {type(cell) for cell in cells} <= {str, int, float, bool, type(None)}
+    frame = result.to_pandas()
+    assert list(frame.columns) == list(result.to_columns()) == result.to_arrow().column_names
+    assert len(frame) == len(tables_of(result)[0]) or isinstance(result, Inspection)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_tables_for_polars_are_those_for_pandas(here, name):
+    pytest.importorskip("polars")
+    result = result_of(here, name)
+    assert result.to_polars().columns == list(result.to_pandas().columns)
+    assert result.to_polars().height == len(result.to_rows())
+
+
+@pytest.mark.parametrize("name", {**EVALUATIONS, **COMPARISONS, **INSPECTIONS})
+def test_notebooks_get_small_tables_without_script(here, name):
+    result = result_of(here, name)
+    shown = result._repr_html_()
+    assert shown.startswith("<table>") and "<script" not in shown and "style" not in shown
+    assert "<a>" not in shown and len(shown) < 20_000
+    assert len(repr(result)) < 1500 and "array(" not in repr(result) and "\n\n" not in repr(result)
+
+
+@pytest.mark.parametrize("name", {**EVALUATIONS, **COMPARISONS})
+def test_text_of_results_is_what_is_printed(here, name, capsys):
+    from rnnlm.cli import metrics
+
+    result = result_of(here, name)
+    metrics.show(result.printed())
+    printed = capsys.readouterr()
+    words = (printed.out + printed.err).replace('"', "").split()
+    ours = [word for word in str(result).split() if not re.fullmatch("-+", word)]
+    assert sorted(ours) == sorted(word for word in words if word != "-")
+
+
+def test_an_evaluation_has_a_row_for_each_metric(here):
+    evaluation = result_of(here, "with intervals")
+    rows = evaluation.to_rows()
+    f1 = evaluation.main_of("slots")
+    [row] = [row for row in rows if (row["metric"], row["column"]) == (f1.name, "slots")]
+    assert row["value"] == f1.value and row["unit"] == "share" and row["low"] <= row["high"]
+    assert row["sentences"] == len(tiny_tasks.VALID) and row["signature"] == f1.signature
+    assert {row["column"] for row in rows} == {"slots", "intent", "all columns"}
+
+
+def test_a_comparison_has_rows_of_differences(here):
+    found = result_of(here, "comparison")
+    first, without_unknown = found.to_rows()
+    assert (first["first"], first["second"], first["unit"]) == ("<a>", "b", "bits per token")
+    assert first["difference"] == found.differences[0].difference_bits.estimate
+    assert without_unknown["metric"] == "ppl_token_no_oov"
+    models = found.to_rows("metrics")
+    assert {row["model"] for row in models} == {"<a>", "b"}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in models if row["low"])
+    with pytest.raises(UsageError, match="did you mean 'metrics'"):
+        found.to_rows("metric")
+
+
+def test_inspections_give_each_table_by_title(here):
+    gates = result_of(here, "gates")
+    second = gates.tables()[1]
+    assert gates.to_rows(second.title) == gates.to_rows(1) == second.to_rows()
+    assert list(second.to_pandas()["gate"])[:2] == ["input", "forget"]
+    for wrong in (2, -1, "Stat"):
+        with pytest.raises(UsageError, match="there is no table"):
+            gates.to_rows(wrong)
+    assert str(gates).endswith(gates.verdict) and second.title in str(gates)
+
+
+def test_tables_of_inspections_hold_raw_values(here):
+    sensitivity = result_of(here, "sensitivity")
+    rows = sensitivity.to_rows()
+    places = len(sensitivity.maps[0].predicted)
+    assert len(rows) == places * (places + 1) / 2
+    assert rows[-1]["norm"] == sensitivity.maps[0].norms[-1, -1]
+    assert result_of(here, "memory").to_rows()[-1]["k"] is None
+    worked = result_of(here, "gradcheck").to_rows(1)
+    assert worked[0]["quantity"] == "w" and isinstance(worked[0]["value"], float)
+
+
+def test_headings_that_are_alike_are_numbered():
+    table = Table(("a b", "a-b", "10 %", "in", "ß"), ((np.int64(1), np.float32(2), "c", None, 1),))
+    [row] = table.to_rows()
+    assert row == {"a_b": 1, "a_b_2": 2.0, "x10_percent": "c", "in_": None, "x": 1}
+    assert type(row["a_b"]) is int and type(row["a_b_2"]) is float
+
+
+def test_columns_of_several_types_are_text_for_arrow():
+    table = Table(("a", "b"), ((1, 2), ("x", 2.5), (None, 3)))
+    arrow = table.to_arrow()
+    assert arrow.column("a").to_pylist() == ["1", "x", None]
+    assert arrow.column("b").to_pylist() == [2.0, 2.5, 3.0]
+
+
+def test_text_is_aligned_and_controls_are_visible():
+    text = tabular.text_table(["name", "n"], [["a\x1b", "1,000"], ["long name", "2"]], ["n"])
+    assert text.splitlines() == [
+        "name            n",
+        "---------   -----",
+        "a\\x1b       1,000",
+        "long name       2",
+    ]
+
+
+def test_html_of_words_is_escaped(here):
+    vectors = rnnlm.WordVectors(("<b>", "b"), np.eye(2, dtype=np.float32), "<vectors>")
+    assert html.escape("<vectors>") in vectors._repr_html_() and "<b>" not in vectors._repr_html_()
+    assert vectors.to_rows()[0] == {"word": "<b>", "v1": 1.0, "v2": 0.0}
+    pandas.testing.assert_frame_equal(vectors.to_pandas(), pandas.DataFrame(vectors.to_rows()))
+    assert repr(vectors) == "<<vectors>: 2 words, 2 numbers each>"
+
+
+# ---- Pictures
+
+
+PANELS = {
+    "gates": 3, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
+    "neighbours": 1, "analogy": 1, "map": 1, "gradcheck": 1, "sensitivity": 1,
+    "cloze": 1, "similarity": 1, "analogies": 1, "probe": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_pictures_of_one_panel_go_into_axes(here, name):
+    result = result_of(here, name)
+    assert isinstance(result.figure(), Figure)
+    figure = Figure()
+    axes = figure.add_subplot(1, 2, 1)
+    if PANELS[name] > 1:
+        with pytest.raises(UsageError, match="panels"):
+            result.figure(axes)
+        return
+    assert result.figure(axes) is figure and axes.has_data()
+
+
+def test_plots_return_figures_with_and_without_file(here, tmp_path):
+    scores = here.lstm.score_sentences([SENTENCE], with_words=True)
+    for plot, what in ((rnnlm.plot_surprisals, scores), (rnnlm.plot_curves, [here.run.folder])):
+        assert isinstance(plot(what, tmp_path / "plot.svg"), Figure)
+        [axes] = plot(what).axes
+        figure = Figure()
+        own = figure.add_subplot(1, 2, 2)
+        assert plot(what, axes=own) is figure and len(own.lines) == len(axes.lines)
+    with pytest.raises(UsageError, match="2 panels"):
+        rnnlm.plot_surprisals([*scores, *scores], axes=own)
+
+
+def test_notebooks_show_figures_without_pyplot(here):
+    assert rnnlm.plot_curves([here.run.folder])._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_lone_model_needs_no_legend_of_names(here):
+    figure = Figure()
+    axes = figure.add_subplot()
+    scores = here.lstm.score_sentences(["zorp"], with_words=True)
+    rnnlm.plot_surprisals(scores, axes=axes)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["unknown word"]
