@@ -26,7 +26,7 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError:
         raise SettingsError(f"device {name!r} is not known", hint=known) from None
 
-    # It is known, but may not be here.
+    # torch accepts a device that this machine lacks, and would fail at the first tensor on it.
     unavailable = f"device {name} is not available"
     if device.type == "cuda" and not torch.cuda.is_available():
         why = "no CUDA device is visible"
@@ -120,7 +120,7 @@ def exact_products() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(network: torch.nn.Module, precision: str) -> Iterator[None]:
+def evaluation_mode(network: torch.nn.Module, precision: str) -> Iterator[None]:
     """Enter evaluation mode, without gradients, with products in `precision`. A network that was in
     training mode goes back to that afterwards."""
     was_training = network.training

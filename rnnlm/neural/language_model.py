@@ -15,7 +15,7 @@ from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
-from rnnlm.neural.device import exact_products, reading, resolve_device
+from rnnlm.neural.device import evaluation_mode, exact_products, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.layers.names import named_layers
 from rnnlm.neural.network import Network, NetworkState
@@ -51,16 +51,18 @@ WORK_OF_A_SECOND = 3e10
 class NeuralLanguageModel(PickledByOrigin):
     """Scores in evaluation mode, without gradients, in fp32 unless `precision` says otherwise."""
 
-    normalised = True
-    max_rows = None
-    call_tokens = 1 << 14
-    forgets_at_boundary = False
-    adaptation = "none"
+    normalised = True  # each output layer gives a distribution over all of V
+    max_rows = None  # any number of lines is read side by side
+    call_tokens = 1 << 14  # calls into torch are few then, and the arrays of one call still small
+    forgets_at_boundary = False  # the hidden state goes on past `</s>`
+    adaptation = "none"  # the weights stay as they are while it reads
 
     @property
     def model_kind(self) -> str:
         return self.network.settings.model
 
+    # Callers ask any model for these two, and get None from models without hidden states, or
+    # without gradients. This one has both itself.
     @property
     def with_hidden_states(self) -> "NeuralLanguageModel":
         return self
@@ -227,7 +229,7 @@ class NeuralLanguageModel(PickledByOrigin):
         read it side by side. One in training belongs to its trainer alone, and goes back to
         training mode afterwards.
         """
-        return reading(self.network, self.precision)
+        return evaluation_mode(self.network, self.precision)
 
 
 def array_shapes(

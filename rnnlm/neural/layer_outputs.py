@@ -23,7 +23,7 @@ from rnnlm.inference.layer_outputs import (
 )
 from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
-from rnnlm.neural.device import reading
+from rnnlm.neural.device import evaluation_mode
 from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
 from rnnlm.neural.network import Network
 
@@ -110,7 +110,7 @@ class NetworkLayers:
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Return the values of each of `layers`, (K, B, .), in the order of reading."""
-        with reading(self.network, self.precision):
+        with evaluation_mode(self.network, self.precision):
             if set(layers) == {FEATURES}:  # nothing else is kept
                 state = self.network.initial_state(inputs_KB.shape[1])
                 features_KBE, _ = self.network.features(inputs_KB, state)

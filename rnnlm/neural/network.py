@@ -131,21 +131,20 @@ class Network(LayeredNetwork):
         return self
 
     def trace(self, inputs_TB: Tensor, state: NetworkState) -> Trace:
-        """Record what goes on inside while `inputs_TB` are read from `state` on: of each layer and
-        step the hidden state and
+        """Record what each layer does at each step while `inputs_TB` are read from `state` on.
 
-        rnn:   nothing else
+        Values and gradients are those of :meth:`features` without dropout. The hidden state is
+        recorded for every kind of network. Other records are:
+
+        rnn:   none
         gru:   gates reset, update, candidate
-        lstm:  the cell; gates input (1 - forget where they are coupled), forget, candidate, output;
-               of a Mogrifier, before them, the
-               gates "round 1", "round 2", ... of what the step reads, odd ones (B, E), even ones
-               (B, H)
-        qrnn:  the cell c; gates input (1 - forget but for ifo-pooling), forget, candidate, output
-               (but for f-pooling)
-        jordan, ffnn: one layer, nothing else; with direct connections the window's words follow the
-        hidden state
-
-        Equal to :meth:`features` without dropout, in values and in gradients.
+        lstm:  the cell; gates input (1 - forget with coupled gates), forget, candidate, output. A
+               Mogrifier has further gates before them, "round 1", "round 2", ..., of what the step
+               reads: odd ones (B, E), even ones (B, H).
+        qrnn:  the cell c; gates input (1 - forget, except with ifo-pooling), forget, candidate,
+               output (except with f-pooling)
+        jordan, ffnn: none, for one layer. With direct connections, the words of the window follow
+               the hidden state.
         """
         return trace(self, inputs_TB, state)
 

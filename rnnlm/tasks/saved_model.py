@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.neural.device import reading
+from rnnlm.neural.device import evaluation_mode
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")
@@ -55,4 +55,4 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Switch to evaluation mode, no gradients, the model's precision. A network in training
         goes back to training afterwards."""
-        return reading(self.network, self.precision)
+        return evaluation_mode(self.network, self.precision)

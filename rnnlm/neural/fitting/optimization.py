@@ -33,8 +33,8 @@ def make_optimizer(
     """Make the optimizer of `settings`, as one fused kernel where torch has it. Weight decay
     concerns matrices, not biases.
 
-    is_recorded: whether its steps are recorded as CUDA graphs, so that the number of its steps is
-    to be on the device.
+    is_recorded: whether its steps are recorded as CUDA graphs. Then it counts them on the device:
+    a replay repeats what the device does, and nothing that the host does.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the
     weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
@@ -61,8 +61,10 @@ def make_optimizer(
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
-    """Yield the weights in groups: matrices, then the rest; where layers learn at rates of their
-    own, for each depth, the highest layer first."""
+    """Yield the weights in groups: matrices, which decay, then the rest.
+
+    If layers learn at different rates, each depth has its two groups, the highest layer's first.
+    """
     depths: dict[nn.Parameter, int] = {}
     if settings.varies_by_layer:
         depths = network.depths()  # type: ignore[operator]  # networks that can, have it
@@ -78,7 +80,7 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
 def set_layer_factors(
     optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float
 ) -> None:
-    """Set the factor of each group's learning rate for the next step, after so many epochs."""
+    """Set the factor of each group's learning rate for the next step, `epochs` into the run."""
     if settings.varies_by_layer:
         for group in optimizer.param_groups:
             group["factor"] = settings.rate_factor(group["depth"], epochs)
@@ -193,13 +195,16 @@ _MOST_NATS = 100.0  # beyond it a perplexity is more than a number can hold
 class LearningRate(Numbers):
     """The learning rate: warm-up over a share of the budget, then a schedule.
 
-    constant. cosine, linear: down to `final_rate` over the budget. step (Zaremba et al. 2014,
-    section 4.1): constant for `decay_after_epochs`, then times `decay_factor` every
-    `decay_every_epochs`. plateau: times `plateau_factor` after more than `plateau_patience`
-    validations without improvement, which is a new best one or, with `plateau_gain`, a perplexity
-    lower by that much than in the validation before (Kim et al. 2016, section 4.2, with 1). halving
-    (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
-    improves too little, and used up at the second such one.
+    constant: the peak rate.
+    cosine, linear: down to `final_rate` of it over the budget.
+    step: constant for `decay_after_epochs`, then times `decay_factor` every `decay_every_epochs`
+        (Zaremba et al. 2014, section 4.1).
+    plateau: times `plateau_factor` after more than `plateau_patience` validations without
+        improvement. An improvement is a new best validation or, with `plateau_gain`, a perplexity
+        lower by that much than in the validation before (Kim et al. 2016, section 4.2, with 1).
+    halving: constant up to the first validation that improves too little, then half at it and at
+        every later one. The second one that improves too little ends the run (Mikolov's rnnlm
+        toolkit, `trainNet`).
     """
 
     STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
@@ -229,11 +234,11 @@ class LearningRate(Numbers):
         return False
 
     def _halve(self, nats: float) -> None:
-        """Halve the rate if `nats`, minus the mean log-likelihood, improves too little, or did
-        before.
+        """Halve the rate if `nats`, minus the mean log-likelihood, improves too little, or has
+        done so before.
 
-        It is to fall by the factor `min_improvement`, measured, as in Mikolov's toolkit, from the
-        validation before, whether or not that was the best.
+        It improves enough if `nats * min_improvement` is no more than the nats of the validation
+        before, whether or not that was the best one, as in Mikolov's toolkit.
         """
         if nats * self.settings.min_improvement > self.last_nats:
             self.is_used_up = self.is_halving
@@ -291,7 +296,7 @@ class Averaging:
     ema_decay: the exponential moving average, with the decay min(ema_decay, (1 + n) / (10 + n))
     after n weights, so that the first ones are soon forgotten.
 
-    start: steps before the first weights that are averaged.
+    start: the average is of the weights after each step beyond this one; infinite: of none yet.
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
@@ -387,11 +392,11 @@ class Averaging:
 
 
 class NonMonotone:
-    """The rule by which validations no longer improve: the cost of one is worse than the best of
-    all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
+    """A test for validations that no longer improve: one has a higher cost than the best of those
+    more than `interval` before it (Merity et al. 2018, algorithm 1)."""
 
-    def __init__(self, interval: int | None) -> None:
-        self.interval = interval or 0
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
         self.history: list[float] = []
 
     def observe(self, cost: float) -> bool:
@@ -423,8 +428,13 @@ class FineTuning:
             return False
         if self.settings.fine_tune_after is None or progress < self.settings.fine_tune_after:
             return False
-        self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+        self.trigger = self._new_trigger()
         return True
+
+    def _new_trigger(self) -> NonMonotone:
+        interval = self.settings.nonmonotone_interval
+        assert interval is not None  # settings with fine_tune_after must have it
+        return NonMonotone(interval)
 
     def state_dict(self) -> dict[str, Any]:
         return {"is_over": self.is_over, "history": self.trigger and self.trigger.history}
@@ -433,5 +443,5 @@ class FineTuning:
         self.is_over = state["is_over"]
         self.trigger = None
         if state["history"] is not None:
-            self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+            self.trigger = self._new_trigger()
             self.trigger.history = list(state["history"])

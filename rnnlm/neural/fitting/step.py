@@ -88,10 +88,10 @@ class SharedStep(TrainingStep):
     """The same step with its rows read in parts: by several ranks side by side, and by one rank one
     part after the other.
 
-    It takes less memory, or more machines, and is the step of all rows at once: each part's loss
-    counts by its share of the batch's targets, its penalty on activations (a mean over cells,
-    padding among them) by its share of the rows. Dropout and the noise of a sampled softmax are
-    drawn for each part. Losses are this rank's part of the mean over all ranks.
+    Parts need less memory, and ranks share the work, but the update is that of all rows at once:
+    each part's loss counts by its share of the batch's targets, its penalty on activations (a mean
+    over cells, padding among them) by its share of the rows. Only dropout and the noise of a
+    sampled softmax are drawn for each part. Losses are this rank's part of the mean over all ranks.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class SharedStep(TrainingStep):
         self.weighted_loss = ranks.averaging(_WeightedLoss(objective))
 
     def gradients(self, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        """Add up the gradients of all parts. Ranks exchange them with the last part, when those of
-        the parts before are in them."""
+        """Add up the gradients of all parts of this rank, then average them over the ranks: once a
+        step, in the backward pass of the last part."""
         parts = min(self.settings.accumulation, batch.tensors[0].shape[1])
         divided = [tensor.tensor_split(parts, dim=1) for tensor in (*batch.tensors, *carry)]
         count_B = batch.count_B[batch.share]
@@ -125,12 +125,13 @@ class SharedStep(TrainingStep):
             shares = count / batch.count, rows / len(batch.count_B)
             read += rows
 
+            # Only the last part's backward pass averages over the ranks.
             is_last = len(losses) == parts - 1
             if is_last:
-                exchange: contextlib.AbstractContextManager = contextlib.nullcontext()
+                averaging: contextlib.AbstractContextManager = contextlib.nullcontext()
             else:
-                exchange = self.ranks.without_averaging(self.weighted_loss)
-            with exchange:
+                averaging = self.ranks.without_averaging(self.weighted_loss)
+            with averaging:
                 with training_products(self.precision, tensors[0].device):
                     minimised, loss, carried = self.weighted_loss(tensors, before, *shares)
                 # The mean over ranks will divide by their number.
@@ -190,14 +191,14 @@ def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
 # batch and replayed at one call.
 #
 # So the host, which takes longer to launch a small kernel than a GPU takes to run it, is out of the
-# way. A replay knows only the arrays of its recording. Weights, gradients and the optimizer's
-# arrays are those anyway; the batch, the carry and the learning rate are copied to where the
-# recording reads them. Random numbers go on from replay to replay (torch keeps its generators'
-# places).
+# way. A replay reads and writes the arrays that its recording did. Weights, gradients and the
+# optimizer's arrays are the same ones in every step; the batch, the carry and the learning rate
+# are new ones, and are copied to where the recording reads them. Random numbers go on from replay
+# to replay (torch keeps its generators' places).
 
 # The loss, the norm of its gradient, and what the batch carries on.
 Results = tuple[Tensor, Tensor, Carry]
-Run = Callable[[], Results]
+Take = Callable[[], Results]  # takes a step
 
 # Steps of a shape before its recording, in which kernels are loaded and chosen. Rare shapes are
 # never recorded.
@@ -280,7 +281,7 @@ class Graph:
 
     places: list[Tensor]
     rate: Tensor
-    replay: Run
+    replay: Take
     norms: dict[nn.Parameter, Tensor]
 
 
@@ -293,21 +294,21 @@ class CudaRecorder:
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
 
-    def warm_up(self, run: Run) -> Results:
+    def warm_up(self, take_step: Take) -> Results:
         """Run a step on the stream of the recordings, without recording it."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            results = run()
+            results = take_step()
         current.wait_stream(self.stream)
         return results
 
-    def record(self, run: Run) -> Run:
-        """Record `run`, and return what replays it.
+    def record(self, take_step: Take) -> Take:
+        """Record a step, and return a function that replays it.
 
-        A recording that failed leaves torch's random numbers and current stream in the middle of
-        it, so that the run cannot go on with plain steps, also where nobody asked for graphs: then
-        a TrainingError says why it failed.
+        A recording that fails leaves torch's random numbers and its current stream in the middle of
+        the step, so plain steps cannot follow it, not even with cuda_graphs=auto. A TrainingError
+        says why it failed.
         """
         graph = torch.cuda.CUDAGraph()
         try:
@@ -317,7 +318,7 @@ class CudaRecorder:
                 torch.cuda.device(self.device),
                 torch.cuda.graph(graph, pool=self.pool, stream=self.stream),
             ):
-                results = run()
+                results = take_step()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

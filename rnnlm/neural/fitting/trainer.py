@@ -74,7 +74,7 @@ class Trainer:
         self.ranks = ranks
         self.device = next(self.network.parameters()).device
 
-        # What takes the steps.
+        # The parts that take the steps.
         self.is_recorded = records_steps(settings, self.network, self.device, ranks.count)
         self.optimizer = make_optimizer(settings, self.network, self.device, self.is_recorded)
         self.schedule = LearningRate(settings)
@@ -82,7 +82,7 @@ class Trainer:
         self.averaging = Averaging(settings, self.network)
         self.fine_tuning = FineTuning(settings)
 
-        # What validates, and chooses the best weights.
+        # The parts that validate, and choose the best weights.
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
         self.validation = ModelSelection(
@@ -91,7 +91,7 @@ class Trainer:
         self.curve = CurvePoints(self.validation)
         self.layers = LayerFigures(self.network, validation, self.clock)
 
-        # What notices faults, and keeps states to go back to or to resume from.
+        # The parts that notice faults, and keep states to go back to or to resume from.
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.resumable = run.resumable
@@ -126,7 +126,7 @@ class Trainer:
                 with self.averaging.in_place():
                     verdict = self.validate(stop)
                     if verdict is not None:
-                        yield self.validated(verdict, stop)
+                        yield self.validation_event(verdict, stop)
                 self.after_validation(verdict, was_sound)
             elif self.curve.due(self.step_count, self.source.epochs):
                 yield from self.curve_point(stop)
@@ -144,7 +144,7 @@ class Trainer:
             # Store what the run could be resumed from, if it is sound.
             if self.saving_due(save):
                 yield from self.pending_reports()
-                if self.remember():
+                if self.keep_if_sound():
                     with self.pause(self.saving), self.averaging.in_place():
                         yield self.checkpoint()
                 if self.divergence.fault:
@@ -158,7 +158,7 @@ class Trainer:
                 yield self.report()
                 if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
                     yield from self.pending_reports()
-                    self.remember()
+                    self.keep_if_sound()
 
         is_resumable = self.resumable and self.step_count > began_at
         yield from self.finish(reason, stop, is_resumable)
@@ -185,7 +185,7 @@ class Trainer:
             return None
         return self.validation.run(self.step_count, stop, steers)
 
-    def validated(self, verdict: Verdict, stop: Callable[[], bool] = never) -> Validated:
+    def validation_event(self, verdict: Verdict, stop: Callable[[], bool] = never) -> Validated:
         """Make the event of a validation, and look at the layers for it."""
         return Validated(
             step=self.step_count,
@@ -207,7 +207,7 @@ class Trainer:
             verdict = self.validate(stop, steers=False)
             if verdict is not None:
                 self.curve.observe(self.step_count, self.source.epochs)
-                yield self.validated(verdict, stop)
+                yield self.validation_event(verdict, stop)
         self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: Verdict | None, was_sound: bool) -> None:
@@ -252,7 +252,8 @@ class Trainer:
         return "request" if stop() else ""
 
     def judge_end(self, reason: str) -> None:
-        """Try the weights that a run ends with: a loss is that of the weights before its step."""
+        """Compute the loss of the weights that a run ends with, and have it judged: the last loss
+        that was reported is that of the weights before the last step."""
         if reason == "budget" and self.batch and not self.divergence.fault:
             self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
 
@@ -272,8 +273,11 @@ class Trainer:
         return nats / batch.count
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
-        """Return whether to store a checkpoint. If that goes by time, the first one only waits for
-        the best weights: from then on the run can be resumed."""
+        """Return whether to store a checkpoint.
+
+        With an interval in seconds, the first checkpoint is due as soon as a validation has chosen
+        weights, without a wait: from then on the run can be resumed.
+        """
         if not self.resumable:
             return False
         elapsed = self.clock.elapsed()
@@ -291,7 +295,7 @@ class Trainer:
         assert self.rollbacks.good is not None
         return Checkpoint(self.step_count, self.clock.elapsed(), self.rollbacks.good, model)
 
-    def remember(self) -> bool:
+    def keep_if_sound(self) -> bool:
         """Keep the current state for the next rollback if it is sound; return whether it is."""
         with self.pause(self.rollbacks.interval):
             is_sound = self.is_sound()
@@ -325,7 +329,8 @@ class Trainer:
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
         """Take one step; return its loss and what it carries on. Nothing here waits for the device.
 
-        Of several ranks, `carry` is of this one's rows, and the loss is their part of the mean.
+        With several ranks, `carry` belongs to this rank's rows, and the loss is the part of the
+        mean that these rows contribute.
         """
         carry = restart_rows(carry, batch.fresh)
         loss, self.gradient_norm, carry = self.update(batch, carry, rate)
@@ -374,7 +379,8 @@ class Trainer:
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
-        # The next checkpoint comes as soon, whether a report noticed the fault or a checkpoint.
+        # If a checkpoint noticed the fault, its interval began at a step that is now undone: let it
+        # begin here.
         self.saving.step = min(self.saving.step, self.step_count)
         return RolledBack(
             failed_at,
@@ -407,13 +413,13 @@ class Trainer:
             with self.averaging.in_place():
                 verdict = self.validate(stop)
                 if verdict is not None:
-                    yield self.validated(verdict, stop)
+                    yield self.validation_event(verdict, stop)
                     self.divergence.observe_validation(verdict.loss_nats, self.step_count)
             if verdict is None:
                 reason = "request"
-        yield self.fitted(reason, kept)
+        yield self.end_event(reason, kept)
 
-    def fitted(self, reason: str, kept: TrainingState | None) -> Fitted:
+    def end_event(self, reason: str, kept: TrainingState | None) -> Fitted:
         """Put the best weights back into the network, and make the event that ends the run.
 
         If nothing was validated, they are the last ones or their average; in a run that diverged,
@@ -425,7 +431,7 @@ class Trainer:
         if rollbacks.count:
             facts["rollbacks"] = rollbacks.count
 
-        # A run has diverged, too, whose time was up when it was back at its beginning.
+        # A run that is back at step 0 when its budget ends has diverged, too: all its steps failed.
         fault = self.divergence.fault
         if not steps:
             fault = fault or rollbacks.fault

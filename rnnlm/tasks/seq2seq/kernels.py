@@ -352,7 +352,7 @@ class LstmSteps:
             self.tensors += (peepholes,)
         B, H = self.h_BH.shape
         G, K = weight_GK.shape
-        self.first = 4 * H - G  # coupled gates have no input gate
+        self.gates_start = 4 * H - G  # coupled gates have no input gate
 
         # Weights in the type of products, and what the words give for all steps.
         self.W, bias = weight_GK.detach().to(products), bias_G.detach().to(products)
@@ -374,12 +374,12 @@ class LstmSteps:
         read_BK, H = self.read_TBK[t], h_BH.shape[1]
         read_BK[:, :H], read_BK[:, H:] = h_BH, read_BX
         gates_B4H = self.gates_TB4H[t]
-        gates_B4H[:, self.first :].copy_(torch.addmm(self.base_TBG[t], read_BK, self.W.t()))
+        gates_B4H[:, self.gates_start :].copy_(torch.addmm(self.base_TBG[t], read_BK, self.W.t()))
         c_BH = lstm_step(
             gates_B4H,
             c_BH,
             self.peepholes,
-            self.first,
+            self.gates_start,
             self.cells_TBH[t],
             self.tanh_TBH[t],
             self.y_TBH[t],
@@ -404,10 +404,10 @@ class LstmSteps:
             before_BH,
             self.tanh_TBH[t],
             self.peepholes,
-            self.first,
+            self.gates_start,
             self.d_B4H,
         )
-        back_BK = torch.mm(self.da_TBG[t].copy_(self.d_B4H[:, self.first :]), self.W)
+        back_BK = torch.mm(self.da_TBG[t].copy_(self.d_B4H[:, self.gates_start :]), self.W)
         self.back_BH = back_BK[:, :H]
         return back_BK[:, H:]
 

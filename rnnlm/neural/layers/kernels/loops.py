@@ -308,8 +308,10 @@ def n_last(nrz: Tensor) -> Tensor:
 
 # ---- The LSTM with peepholes and coupled gates, as a loop over its steps, forward and backward.
 #
-# Arrays of a step hold its gates in torch's order, i f g o. Where gates are coupled the place of i
-# holds 1 - f, and what belongs to weights (before the activations, and its gradient) begins at f.
+# Arrays of a step hold its gates side by side in torch's order, i f g o, each H columns wide. With
+# coupled gates, i has no weights: its columns hold 1 - f, and the sums before the activations, and
+# their gradients, begin at the columns of f. `gates_start` is their first column: 0, or H with
+# coupled gates.
 
 
 class ScheduledLSTM(torch.autograd.Function):
@@ -329,7 +331,7 @@ class ScheduledLSTM(torch.autograd.Function):
         keep: bool,
     ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        first = 4 * H - len(weight_hh)
+        gates_start = 4 * H - len(weight_hh)
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
@@ -344,9 +346,9 @@ class ScheduledLSTM(torch.autograd.Function):
             slot = t if keep else 0
             gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
             xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W)
-            gates[:, first:].copy_(xU_TBG[t])
+            gates[:, gates_start:].copy_(xU_TBG[t])
             h = y_TBH[t]
-            c = lstm_step(gates, c, peepholes, first, new_c, tanh_c, h)
+            c = lstm_step(gates, c, peepholes, gates_start, new_c, tanh_c, h)
         weights = weight_ih, weight_hh, bias, peepholes
         ctx.save_for_backward(x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
         return y_TBH, c.clone()
@@ -356,7 +358,7 @@ class ScheduledLSTM(torch.autograd.Function):
         x_TBE, c_BH, *weights, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
         weight_ih, weight_hh, bias, peepholes = weights
         (T, B, H), G = c_TBH.shape, len(weight_hh)
-        first = 4 * H - G
+        gates_start = 4 * H - G
         W = weight_hh.to(before_TBH.dtype)
         da_TBG = before_TBH.new_empty((T, B, G))
         d_B4H = torch.empty_like(gates_TB4H[0])
@@ -366,9 +368,9 @@ class ScheduledLSTM(torch.autograd.Function):
             before = c_TBH[t - 1] if t else c_BH
             torch.add(dy_TBH[t], back, out=dh)
             lstm_step_backward(
-                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, first, d_B4H
+                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, gates_start, d_B4H
             )
-            torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), W, out=back)
+            torch.mm(da_TBG[t].copy_(d_B4H[:, gates_start:]), W, out=back)
 
         # Each gradient of a weight is one product over all steps.
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
@@ -384,24 +386,25 @@ def lstm_step(
     gates_B4H: Tensor,
     c_BH: Tensor,
     peepholes: Tensor | None,
-    first: int,
+    gates_start: int,
     new_c_BH: Tensor,
     tanh_c_BH: Tensor,
     h_BH: Tensor,
 ) -> Tensor:
-    """Compute one step from the sums before the activations, which `gates` holds from `first` on.
+    """Compute one step from the sums before the activations, which `gates_B4H` holds from column
+    `gates_start` on.
 
-    The gates take their place; the new cell (returned), its tanh, and h are written where they
-    belong.
+    Replace the sums by the gates, and write the new cell, its tanh and h into the last three
+    arguments. Return the new cell.
     """
     H = c_BH.shape[1]
     i, f, g, o = gates_B4H.chunk(4, 1)
-    i_and_f = gates_B4H[:, first : 2 * H]
+    i_and_f = gates_B4H[:, gates_start : 2 * H]
     p_o, p_KH = _peepholes(peepholes, H)
     if p_KH is not None:
         i_and_f.unflatten(1, p_KH.shape).addcmul_(p_KH, c_BH.unsqueeze(1))
     i_and_f.sigmoid_()
-    if first:  # coupled gates
+    if gates_start:  # coupled gates
         torch.sub(1, f, out=i)
     torch.mul(f, c_BH, out=new_c_BH).addcmul_(i, tanh_(g))
 
@@ -420,10 +423,11 @@ def lstm_step_backward(
     c_BH: Tensor,
     tanh_c_BH: Tensor,
     peepholes: Tensor | None,
-    first: int,
+    gates_start: int,
     da_B4H: Tensor,
 ) -> None:
-    """Write the gradient before the activations into `da`, from `first` on.
+    """Write the gradient of the sums before the activations into `da_B4H`, from column
+    `gates_start` on.
 
     `dc`, the gradient of the new cell, becomes that of `c_BH`, the cell before; `dh` is used up.
     With d the gradient after an activation:
@@ -436,7 +440,7 @@ def lstm_step_backward(
     p_o, p_KH = _peepholes(peepholes, H)
     i, f, g, o = gates_B4H.chunk(4, 1)
     di, df, dg, do = da_B4H.chunk(4, 1)
-    i_and_f, di_and_df = gates_B4H[:, first : 2 * H], da_B4H[:, first : 2 * H]
+    i_and_f, di_and_df = gates_B4H[:, gates_start : 2 * H], da_B4H[:, gates_start : 2 * H]
 
     # Through the output gate and h to the new cell.
     sigmoid_backward(torch.mul(dh, tanh_c_BH, out=do), o, grad_input=do)
@@ -447,7 +451,7 @@ def lstm_step_backward(
     # Through the new cell to the other gates.
     torch.mul(dc, g, out=di)
     torch.mul(dc, c_BH, out=df)
-    if first:  # coupled gates
+    if gates_start:  # coupled gates
         df.sub_(di)
     sigmoid_backward(di_and_df, i_and_f, grad_input=di_and_df)
     tanh_backward(torch.mul(dc, i, out=dg), g, grad_input=dg)

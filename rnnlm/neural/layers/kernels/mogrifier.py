@@ -127,7 +127,7 @@ class MogrifierLSTM(torch.autograd.Function):
         *factors,
     ):
         (T, _, E), H = x_TBE.shape, h_BH.shape[1]
-        first = 4 * H - len(weight_hh)
+        gates_start = 4 * H - len(weight_hh)
         UW_GX = torch.cat((weight_ih, weight_hh), dim=1).to(products)
         b_G = bias.to(products)
         y_TBH = _steps(T, h_BH, H, h_BH)
@@ -144,9 +144,9 @@ class MogrifierLSTM(torch.autograd.Function):
             slot = t if keep else 0
             gates, new_c, tanh_c = gates_TB4H[slot], c_TBH[slot], tanh_c_TBH[slot]
             torch.cat(gating.step(slot, x_TBE[t], h), dim=1, out=joined_TBX[slot])
-            gates[:, first:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
+            gates[:, gates_start:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
             h = y_TBH[t]
-            c = lstm_step(gates, c, peepholes, first, new_c, tanh_c, h)
+            c = lstm_step(gates, c, peepholes, gates_start, new_c, tanh_c, h)
         ctx.save_for_backward(c_BH, weight_ih, weight_hh, bias, peepholes, *factors)
         ctx.window = gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH
         ctx.x_dtype = x_TBE.dtype
@@ -157,7 +157,7 @@ class MogrifierLSTM(torch.autograd.Function):
         c_BH, weight_ih, _, bias, peepholes, *factors = ctx.saved_tensors
         gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH = ctx.window
         (T, _, H), (G, E) = c_TBH.shape, weight_ih.shape
-        first = 4 * H - G
+        gates_start = 4 * H - G
         da_TBG, dx_TBE = _steps(T, c_BH, G, UW_GX), _steps(T, c_BH, E, c_BH)
         d_B4H = torch.empty_like(gates_TB4H[0])
         dc, dh = dc_BH.clone(), torch.zeros_like(c_BH)
@@ -166,9 +166,9 @@ class MogrifierLSTM(torch.autograd.Function):
             before = c_TBH[t - 1] if t else c_BH
             dh.add_(dy_TBH[t])
             lstm_step_backward(
-                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, first, d_B4H
+                dh, dc, gates_TB4H[t], before, tanh_c_TBH[t], peepholes, gates_start, d_B4H
             )
-            d_BX = torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), UW_GX)
+            d_BX = torch.mm(da_TBG[t].copy_(d_B4H[:, gates_start:]), UW_GX)
             gating.step_backward(t, dx_TBE[t].copy_(d_BX[:, :E]), dh.copy_(d_BX[:, E:]))
 
         # Each gradient of a weight is one product over all steps.
