@@ -45,7 +45,7 @@ def check(
         if takers and option.name not in own:
             foreign.setdefault(" and ".join(takers), []).append(str(option.name))
     for plurals, names in foreign.items():
-        refuse_given(names, f"{name} is {task.what}, and this is for {plurals}.")
+        refuse_given(names, f"{name} is {task.singular}, and this is for {plurals}.")
 
 
 def _taken_by(task: "AnyTask", comparing: bool) -> set[str]:

@@ -203,7 +203,7 @@ def tsv_line(cells: Iterable[str]) -> str:
     characters are escaped, as the row may end up on a terminal."""
     from rnnlm.files import tables  # also reads settings files, whose imports --help can do without
 
-    return tables.line(visible(each, kept="\t\n") for each in cells)
+    return tables.tsv_line(visible(each, kept="\t\n") for each in cells)
 
 
 def print_table(

@@ -173,7 +173,7 @@ class Model(ModelHandle):
             return
         others = [name for name, command in METHODS.items() if task.does(command)]
         raise UsageError(
-            f"{self.name or 'this model'} is {task.what}, which has no {method}()",
+            f"{self.name or 'this model'} is {task.singular}, which has no {method}()",
             hint=f"it has: {', '.join(['evaluate', *others])}",
         )
 

@@ -424,7 +424,7 @@ def _show_results(
 
     from ..metrics import show_results
 
-    show_results(registry.task(plan.kind.task).evaluations(finished.results))
+    show_results(registry.task(plan.kind.task).stored_evaluations(finished.results))
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:

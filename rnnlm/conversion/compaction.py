@@ -56,10 +56,10 @@ def compact(
         )
         # What the smaller weights cost shows in the results.
         if data is not None:
-            results = {"test": task.measured(loading.load(output, "cpu"), data).to_dict()}
+            results = {"test": task.evaluate_encoded(loading.load(output, "cpu"), data).to_dict()}
             # Decoding can make a large difference of a small change of weights.
             if task.is_decoded:
-                results = {BEFORE: task.measured(model, data).to_dict()} | results
+                results = {BEFORE: task.evaluate_encoded(model, data).to_dict()} | results
             stored = model_folder.save_results(output, stored, results, training)
         card.write(output, stored, model.tokenizer)
 

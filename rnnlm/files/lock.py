@@ -101,18 +101,19 @@ def _beside(path: Path) -> Path:
 def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
     """Own the folder or file `target` in this context; the file at `path` names its owner."""
     with writing(target):
-        stream = _taken(target, path, work)
+        stream = _take_lock(target, path, work)
     try:
         with _touching(path):
             yield
     finally:
         with contextlib.suppress(OSError), stream:
-            # Otherwise the folder vanished, another run came, and the file is its own.
+            # Delete the file only if it is still ours: if somebody removed the folder meanwhile,
+            # another run may have made a new one with its own file.
             if os.path.samestat(os.fstat(stream.fileno()), os.lstat(path)):
                 path.unlink()
 
 
-def _taken(target: Path, path: Path, work: str) -> IO[bytes]:
+def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
     """Open and lock the file that names the owner, and write this process into it."""
     while True:
         stream = _opened(target, path)
@@ -127,7 +128,7 @@ def _taken(target: Path, path: Path, work: str) -> IO[bytes]:
         # Its owner deleted it just now, so the lock is on a file that nobody else can see.
         stream.close()
 
-    # Whoever left the lock has ended.
+    # The file names an owner, but it was free to lock: that process has ended.
     if before:
         notice(f"{target} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
@@ -157,11 +158,12 @@ def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
     if not _lock(stream):
         raise _in_use(target, str(owner or "its name is not known"))
 
-    # The system's lock may not reach other machines, so there a silence shows that the owner ended.
+    # The system's lock may not reach other machines. An owner there has ended only if it has not
+    # touched the file for some time.
     if owner and not owner.is_here(Owner.this()):
-        silent = _seconds_since_touched(stream)
-        if silent < SILENT_SECONDS:
-            raise _in_use(target, f"{owner}, last heard of {silent:.0f} s ago")
+        seconds = _seconds_since_touched(stream)
+        if seconds < SILENT_SECONDS:
+            raise _in_use(target, f"{owner}, last heard of {seconds:.0f} s ago")
     return owner
 
 
@@ -196,7 +198,8 @@ def _seconds_since_touched(stream: IO[bytes]) -> float:
 @contextlib.contextmanager
 def _touching(path: Path) -> Iterator[None]:
     """Touch the file now and then in this context."""
-    # A thread of its own, as the work may take hours between two touches.
+    # A thread touches it, as a single step of the work may take hours. The event ends the thread
+    # without waiting for the next touch.
     over = threading.Event()
 
     def touch() -> None:

@@ -21,7 +21,7 @@ from rnnlm.files.writing import STANDARD_OUTPUT, remove_unfinished, replace_file
 
 
 class _Claims:
-    """The files that are owned until `locks` end."""
+    """The files that :func:`claims` owns, by name, and the locks that end with it."""
 
     def __init__(self, locks: contextlib.ExitStack, names: frozenset[str]) -> None:
         self.locks = locks
@@ -35,7 +35,7 @@ _claims: ContextVar[_Claims | None] = ContextVar("claims", default=None)
 def claims() -> Iterator[None]:
     """Own all files that :func:`claim` and :func:`check_file` name in this context, until it
     ends."""
-    # What an outer context owns is not to be locked a second time.
+    # Know the files of an outer context, so that they are not locked a second time.
     outer = _claims.get()
     with contextlib.ExitStack() as locks:
         token = _claims.set(_Claims(locks, outer.names if outer else frozenset()))

@@ -36,8 +36,8 @@ READ_AHEAD = 1 << 20  # characters of the lines in which the end of a quoted cel
 _QUOTED = re.compile('"(?:[^"]|"")*+"')
 
 
-def line(cells: Iterable[str]) -> str:
-    """Return a row of `cells`, with its line end."""
+def tsv_line(cells: Iterable[str]) -> str:
+    """Return a row of `cells` as a line of TSV, with its line end."""
     return "\t".join(map(quoted, cells)) + "\n"
 
 
@@ -60,9 +60,9 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
     """Yield the rows of `lines`, each with the number of its first line, from 1; empty lines are
     skipped. columns: how many cells a row has; None: as many as the first one.
 
-    A quoted cell may hold tabs and line ends. But lines that each have as many cells as there are
-    columns are rows of their own, and a quotation mark left open at the end of one is a character:
-    sentences of one speech follow each other like that.
+    A quoted cell may hold tabs and line ends. But if each line alone has as many cells as there are
+    columns, each is a row, and a quotation mark that is left open is a character: quoted speech of
+    several sentences, one a line, looks like that.
     """
     csv.field_size_limit(LARGEST_CELL)
     stream = _Lines(lines)
@@ -142,7 +142,7 @@ def _begins_quoted(cell: str) -> bool:
     return cell.startswith('"') and not _QUOTED.fullmatch(cell)
 
 
-# ---- tables
+# ---- Rows of a table in any of the formats.
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {
@@ -153,14 +153,14 @@ SUFFIXES = {
     ".tsv": TSV,
     ".parquet": PARQUET,
 }
-# These are in memory at once, however long each is: a file of 500 bytes may hold the same megabyte
-# a thousand times.
+# So many rows are in memory at once. Keep them few: a Parquet file of 500 bytes may hold the same
+# megabyte a thousand times.
 ROWS_PER_BATCH = 256
-# characters of one JSON value or cell, which takes many times that in memory
+# Characters of one JSON value or cell, which takes many times that in memory.
 LARGEST_VALUE = LARGEST_CELL
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
-# the line above the header by which programs tell Excel the delimiter
+# The line above the header by which programs tell Excel the delimiter.
 _SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
@@ -233,8 +233,8 @@ def rows(
 
 
 def kind_with(delimiter: str | None, kind: str | None) -> str | None:
-    """Return the kind of a table whose cells a `delimiter` is said to separate: CSV, unless the
-    name says TSV or no text of cells at all."""
+    """Return the kind of a table when the user names the `delimiter` of its cells: CSV, unless
+    `kind`, from the file's name, is a format without delimiters, or TSV with a tab."""
     if delimiter is None or kind in (JSON_LINES, PARQUET):
         return kind
     if kind == TSV and delimiter == "\t":
@@ -287,22 +287,29 @@ def save_parquet(
     import pyarrow
     import pyarrow.parquet
 
-    # Columns of a known type are converted batch by batch, which takes less memory.
-    held: dict[str, list[object]] = {name: [] for name in types}
+    # Convert columns of a known type batch by batch, which takes less memory. The type of the
+    # others shows only in all of their values.
+    values_of: dict[str, list[object]] = {}
+    arrays_of: dict[str, list[pyarrow.Array]] = {}
+    for name, type_name in types.items():
+        if type_name is None:
+            values_of[name] = []
+        else:
+            arrays_of[name] = []
     for rows in batches:
-        for name, kind in types.items():
+        for name, type_name in types.items():
             values = [row[name] for row in rows]
-            if kind is None:
-                held[name] += values
+            if type_name is None:
+                values_of[name] += values
             else:
-                held[name].append(pyarrow.array(values, kind))
+                arrays_of[name].append(pyarrow.array(values, type_name))
 
     columns = []
-    for name, kind in types.items():
-        if kind is None:
-            columns.append(_column(held[name]))
+    for name, type_name in types.items():
+        if type_name is None:
+            columns.append(_column(values_of[name]))
         else:
-            columns.append(pyarrow.chunked_array(held[name], kind))
+            columns.append(pyarrow.chunked_array(arrays_of[name], type_name))
     file = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
     save_file(path, [memoryview(file.getvalue())])
@@ -361,7 +368,7 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
-    # No more is read of an array without end than is an error already.
+    # Stop reading once the array is too long to be allowed: a file may have no end.
     parts = []
     room = LARGEST_VALUE + 1
     for line in lines:

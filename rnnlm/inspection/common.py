@@ -277,11 +277,11 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
     learned = registry.task(task)
     if kind in learned.looks.get(what, ()):
         return
-    model = f"a model of kind {kind}" if what in learned.looks else learned.what
+    model = f"a model of kind {kind}" if what in learned.looks else learned.singular
     taken = []
     for each in registry.all_tasks():
         if what in each.looks:
-            taken.append(f"{each.what}: {', '.join(each.looks[what])}")
+            taken.append(f"{each.singular}: {', '.join(each.looks[what])}")
     raise UsageError(
         f"inspect {what} has nothing to show for {name}",
         f"{model} has no {LACKS[what]}",

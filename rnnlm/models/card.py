@@ -31,7 +31,7 @@ def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
 def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     """Return the card as Markdown."""
     task = registry.task(manifest.task)
-    what = task.what[0].upper() + task.what[1:]
+    what = task.singular[0].upper() + task.singular[1:]
     lines = [f"# {name}", ""]
     lines += [f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
 

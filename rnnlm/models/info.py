@@ -171,7 +171,7 @@ def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     kind = registry.kind_of(manifest.model, manifest.task)
     own = kind.model_settings()
     others = kind.settings_classes()[len(own) :]
-    of_texts = registry.task(kind.task).told_text_settings
+    of_texts = registry.task(kind.task).shown_text_settings
     stored = card.settings_of(manifest)
     for what, classes in (("settings", own), ("trained with", [*others, *of_texts])):
         changed = _changed(stored, *classes)

@@ -93,7 +93,7 @@ class Manifest:
     def evaluations(self) -> "dict[str, Evaluation]":
         """What was measured of the model, by the names of texts. Results of another form raise
         KeyError, TypeError or AttributeError."""
-        return task(self.task).evaluations(self.results)
+        return task(self.task).stored_evaluations(self.results)
 
     @property
     def is_unfinished(self) -> bool:

@@ -332,7 +332,7 @@ def check_is_language_model(of_task: str, name: str | None) -> None:
 def check_same_task(tasks: Mapping[str, str]) -> None:
     """Refuse models of several tasks. tasks: of each model, by its name."""
     if len(set(tasks.values())) > 1:
-        why = ", ".join(f"{name} is {task(its).what}" for name, its in tasks.items())
+        why = ", ".join(f"{name} is {task(its).singular}" for name, its in tasks.items())
         raise ComparisonError(
             "models of different tasks do not compare", why, "name models of one task"
         )

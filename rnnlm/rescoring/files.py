@@ -271,11 +271,11 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
 def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
     for name, text in ((SOURCE, utterance.source), (REFERENCE, utterance.reference)):
         if text is not None:
-            yield tables.line([utterance.utt, name, "", " ".join(split_words(text))])
+            yield tables.tsv_line([utterance.utt, name, "", " ".join(split_words(text))])
     for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
         if hypothesis.score is not None:
             text = " ".join(split_words(hypothesis.text))
-            yield tables.line([utterance.utt, str(rank), repr(hypothesis.score), text])
+            yield tables.tsv_line([utterance.utt, str(rank), repr(hypothesis.score), text])
 
 
 def _json(utterance: RescoredUtterance) -> Iterator[str]:

@@ -166,7 +166,7 @@ class _Comparing(Generic[M, D, C, K]):
         return Comparable(self.task.compared, "", differing=self.task.compared)
 
     def measure(self, side: Side[M, D]) -> Evaluation:
-        return self.task.measured(side.model, side.data, self.options)
+        return self.task.evaluate_encoded(side.model, side.data, self.options)
 
     def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[Evaluation]) -> MetricComparison:
         models = []

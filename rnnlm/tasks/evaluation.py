@@ -109,11 +109,11 @@ def _options(
     given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
     refused = [name for name in given if name not in names[task.name]]
     if refused:
-        takers = [registry.task(of).what for of, own in names.items() if refused[0] in own]
+        takers = [registry.task(of).singular for of, own in names.items() if refused[0] in own]
         others = ", ".join(f"{name}=" for name in refused)
         raise UsageError(
             f"{refused[0]}= needs {' or '.join(takers)}",
-            f"this is {task.what}",
+            f"this is {task.singular}",
             f"leave out {others}",
         )
     return kinds[task.name](**given)
@@ -130,6 +130,6 @@ def _check_settings(task: AnyTask, settings: ComparisonSettings) -> None:
     if without_effect:
         raise UsageError(
             f"{', '.join(without_effect)}: settings of comparisons of language models",
-            f"this is {task.what}",
+            f"this is {task.singular}",
             f"set {' and '.join(sorted(task.compares_by))} alone",
         )

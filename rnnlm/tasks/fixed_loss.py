@@ -1,7 +1,8 @@
 """The loss that training minimises, on the first examples of some data: the gradients of each
 task's networks are checked with it.
 
-Each function returns one that computes the loss, and over how many targets it is a mean.
+Each function here returns two things: a function without arguments that computes the loss, and the
+number of targets over which that loss is a mean.
 """
 
 from collections.abc import Callable
@@ -31,8 +32,8 @@ FirstLoss = tuple[Callable[[], Tensor], int]
 def of_lines(
     model: "NeuralLanguageModel", network: "Network", data: "EncodedText", tokens: int
 ) -> FirstLoss:
-    """Return the loss of the first `tokens` of a text, read as one stream, and how many there
-    are."""
+    """Prepare the mean loss of the first `tokens` tokens of a text, read as one stream. The targets
+    are the tokens."""
     ids = np.asarray(data.ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
     first_11 = torch.full_like(targets_T1[:1], model.tokenizer.boundary_id)
@@ -48,8 +49,8 @@ def of_lines(
 def of_labels(
     model: "TaskModel", network: "TaskNetwork", examples: "LabelledData", tokens: int
 ) -> FirstLoss:
-    """Return the mean loss of a label of the first examples, which have `tokens` words or more
-    together, and how many labels there are: of words, or of whole texts."""
+    """Prepare the mean loss of the first examples, which have `tokens` words or more together. The
+    targets are their labels: of words, or of whole texts."""
     words_E = np.diff(examples.words_encoded.word_offsets)
     chosen_B, device = _first(words_E, tokens), _device(network)
     inputs = tuple(_wide(each) for each in batch_tensors(examples.words_encoded, chosen_B, device))
@@ -69,8 +70,8 @@ def of_labels(
 def of_pairs(
     model: "Seq2SeqModel", network: "Seq2SeqNetwork", pairs: "PairedData", tokens: int
 ) -> FirstLoss:
-    """Return the loss of the targets of the first pairs, which have `tokens` tokens or more
-    together, and how many tokens there are."""
+    """Prepare the mean loss of the first pairs, whose target sides have `tokens` tokens or more
+    together. The targets are these tokens."""
     chosen_B = _first(pairs.target_lengths, tokens)
     sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
         pairs, chosen_B, model.codec.target.boundary_id, _device(network)

@@ -68,9 +68,9 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
     """Predicting each token of a text from those before it."""
 
     name = "language-model"
-    what = "a language model"
+    singular = "a language model"
     plural = "language models"
-    about = "gives probabilities of text"
+    predicate = "gives probabilities of text"
     own_command = "score"
     commands: ClassVar[Mapping[str, str]] = {
         **Task.commands,
@@ -142,7 +142,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
     # ---- Texts and weights.
 
     @property
-    def told_text_settings(self) -> list[type]:
+    def shown_text_settings(self) -> list[type]:
         from rnnlm.text.lines import TextSettings
 
         return [TextSettings]
@@ -155,7 +155,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
         if request.init_from is None:
             return None
-        # What does not fit is said in the order in which a person would look for it.
         model, manifest = model_folder.load(loading.find(request.init_from), "cpu")
         arrays = model.to_arrays()
         shapes = kind.array_shapes(resolved.values, data.tokenizer)
@@ -168,6 +167,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         wanted = {name: shape for name, (_, shape) in shapes.items()}
         names = sorted({*found, *wanted})
         differing = [name for name in names if found.get(name) != wanted.get(name)]
+        # Name the first difference, in the order in which a person would look for it: a difference
+        # of kind or direction also shows in the shapes.
         why = ""
         if manifest.model != kind.name:
             why = f"it is of kind {manifest.model}, not {kind.name}"
@@ -195,10 +196,10 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
     def about_kind(self, kind: "Kind") -> str:
         return kind.about
 
-    # ---- Measuring.
+    # ---- Evaluating.
 
     @property
-    def evaluation(self) -> "type[TextEvaluation]":
+    def evaluation_class(self) -> "type[TextEvaluation]":
         from rnnlm.evaluation.perplexity import TextEvaluation
 
         return TextEvaluation
@@ -218,17 +219,18 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         from rnnlm.evaluation import perplexity
         from rnnlm.models import loading
 
-        if isinstance(options, TextOptions):
-            asked = options
+        if not isinstance(options, TextOptions):
+            options = TextOptions()
+        if data is None:
+            test: Any = perplexity.bundled_test(model)
         else:
-            asked = TextOptions()
-        text = perplexity.bundled_test(model) if data is None else _named_texts(data)
+            test = _named_texts(data)
         return perplexity.evaluate(
             loading.language_model_of(model, device),
-            cast("Text", text),
-            context=asked.context or "carry",
-            text_settings=asked.text_settings,
-            progress=asked.progress or silent,
+            test,
+            context=options.context or "carry",
+            text_settings=options.text_settings,
+            progress=options.progress or silent,
         )
 
     def compare(
@@ -243,19 +245,17 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         """Compare language models by perplexities."""
         from rnnlm.evaluation.comparison import comparison
 
-        if isinstance(options, ComparisonOptions):
-            asked = options
-        else:
-            asked = ComparisonOptions()
+        if not isinstance(options, ComparisonOptions):
+            options = ComparisonOptions()
         return comparison.compare(
             models,
             cast("Text", _named_texts(data)),
-            train=asked.train,
+            train=options.train,
             settings=settings or ComparisonSettings(),
             names=names,
             device=device,
-            text_settings=asked.text_settings,
-            report=asked.report or silent,
+            text_settings=options.text_settings,
+            report=options.report or silent,
         )
 
     def read(
@@ -268,12 +268,12 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         """Return a text as a model reads it. The name of a bundled corpus means its test split."""
         return super().read(model, _named_texts(data), options, called)
 
-    def measured(
+    def evaluate_encoded(
         self, model: "LanguageModel", data: "EncodedText", options: LineOptions | None = None
     ) -> "TextEvaluation":
         return self.evaluate(model, data, options)
 
-    def measure(
+    def evaluate_trained(
         self,
         model: "LanguageModel",
         data: "EncodedText",

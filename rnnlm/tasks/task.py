@@ -55,23 +55,29 @@ class LineOptions(Checked):
 
 class Task(ABC, Generic[M, D, C, K]):
     """What is learned: its models in words, what each command does with them, how they are trained,
-    measured and looked at.
+    evaluated and inspected.
 
-    A subclass names its models and measures them. All else has a default: nothing that only some
-    tasks have, and lines as texts, like those of language models.
+    A new task must give four attributes and one method: :attr:`name`, :attr:`singular`,
+    :attr:`plural`, :attr:`predicate` and :meth:`evaluate_encoded`. All else has a default: nothing
+    that only some tasks have, and lines as texts, like those of language models.
+
+    Most tasks also give: :attr:`usual_model`, if they have no kind "lstm"; :attr:`commands`, with a
+    command of their own; :attr:`compared`, if `rnnlm compare` is to work; :meth:`open_texts`,
+    :meth:`read` and :meth:`codec_of`, if their data are not lines of text.
     """
 
     # ---- What its models are called and do.
 
-    name: ClassVar[str]  # "tagging"
-    what: ClassVar[str]  # "a tagger of words"
-    plural: ClassVar[str]  # "taggers"
-    about: ClassVar[str]  # "tags words"
+    name: ClassVar[str]  # in config.json and after --task: "tagging"
+    singular: ClassVar[str]  # "m is ...": "a tagger of words"
+    plural: ClassVar[str]  # "--option is for ...": "taggers"
+    predicate: ClassVar[str]  # "a tagger ...": "tags words"
     examples: ClassVar[str] = "lines"  # what its data consist of
     own_command: ClassVar[str] = "eval"  # what its models are made for
-    # What models of other tasks have not learned, which its own command needs.
+    # Why its own command refuses models of other tasks: "it has learned no labels of words".
     others_lack: ClassVar[str] = ""
-    # Why its models do nothing in commands for language models: in some, and in all others.
+    # Why commands for language models refuse its models: a reason for some commands, by their
+    # names, and `has_no_text` for all others.
     why_not: ClassVar[Mapping[str, str]] = {
         "generate": "writes no text",
         "prune": "has no n-grams",
@@ -117,8 +123,8 @@ class Task(ABC, Generic[M, D, C, K]):
         if name is not None:
             hint += f" -m {shlex.quote(name)}"
         if lack:
-            return UsageError(f"{called} is {self.what}", lack, hint)
-        why = f"it is {self.what}, and {self.why_not.get(command, self.has_no_text)}"
+            return UsageError(f"{called} is {self.singular}", lack, hint)
+        why = f"it is {self.singular}, and {self.why_not.get(command, self.has_no_text)}"
         if self.own_command != "eval":
             hint += ", or rnnlm eval"
         return UsageError(f"{called} is not a language model", why, hint)
@@ -140,9 +146,9 @@ class Task(ABC, Generic[M, D, C, K]):
         """Return the recipe that is taken where none is named; None: none is."""
         return None
 
-    def suiting(self, text: Sequence[str]) -> dict[str, Any]:
-        """Return the settings that suit a text, if that is a bundled corpus that has some. text:
-        as it is named; nothing is the usual corpus."""
+    def corpus_settings(self, text: Sequence[str]) -> dict[str, Any]:
+        """Return the settings that a bundled corpus recommends; {} for other texts. text: as it is
+        named; nothing is the usual corpus."""
         return {}
 
     def refusal_of_field(self, name: str, others: Sequence[str]) -> UsageError:
@@ -176,13 +182,13 @@ class Task(ABC, Generic[M, D, C, K]):
 
     @property
     def text_settings(self) -> tuple[type, ...]:
-        """The classes of settings that say how what it is trained on is read."""
+        """The classes of settings by which a training text is read."""
         from rnnlm.tasks.line_texts import TEXT_SETTINGS
 
         return TEXT_SETTINGS
 
     @property
-    def told_text_settings(self) -> list[type]:
+    def shown_text_settings(self) -> list[type]:
         """The classes of settings that `rnnlm info` shows where they are not the defaults."""
         from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -238,30 +244,31 @@ class Task(ABC, Generic[M, D, C, K]):
 
     def about_kind(self, kind: "Kind") -> str:
         """Return what a kind of its models is and does, in words."""
-        return f"{self.about}: {kind.about}"
+        return f"{self.predicate}: {kind.about}"
 
-    # ---- Measuring.
+    # ---- Evaluating. Commands and Python call `evaluate`, training calls `evaluate_trained`; both
+    # reach `evaluate_encoded`, which measures.
 
     @property
-    def evaluation(self) -> "type[Evaluation]":
-        """The class of what is measured of its models."""
+    def evaluation_class(self) -> "type[Evaluation]":
+        """The class of the results of :meth:`evaluate`."""
         from rnnlm.evaluation.metrics import MeasuredEvaluation
 
         return MeasuredEvaluation
 
-    def evaluation_of(
+    def evaluation_from_measures(
         self, model: M, data: D, measures: "Mapping[str, Measure]", began: float
     ) -> "MeasuredEvaluation":
-        """Return what was measured of a model, by name, with signatures. began: when, as
-        `time.perf_counter` says."""
+        """Make an evaluation of counts per line, by the names of their metrics, and sign it. began:
+        the `time.perf_counter` of the beginning of the evaluation."""
         from rnnlm.evaluation.metrics import MeasuredEvaluation, Metric
         from rnnlm.models.loading import fingerprint_in_signature
 
         fingerprint = fingerprint_in_signature(cast("LabelModel", model))
-        of = f"data:{data.lines_hash}|model:{fingerprint}"
+        inputs = f"data:{data.lines_hash}|model:{fingerprint}"
         metrics = []
-        for name, its in measures.items():
-            metrics.append(Metric(name, its.value, f"{name}|{of}", counts=its))
+        for name, measure in measures.items():
+            metrics.append(Metric(name, measure.value, f"{name}|{inputs}", counts=measure))
         return MeasuredEvaluation(
             signature=metrics[0].signature,
             seconds=time.perf_counter() - began,
@@ -277,7 +284,7 @@ class Task(ABC, Generic[M, D, C, K]):
     options_of_comparison: ClassVar[type | None] = None
     # The settings by which its data are read.
     reading: ClassVar[tuple[type, ...]] = (TextSettings, SourceSettings)
-    # What `rnnlm eval` and `rnnlm compare` have to offer beside: "adaptation", "confusions", ...
+    # Further options of `rnnlm eval` and `rnnlm compare`: "adaptation", "confusions", ...
     offers: ClassVar[frozenset[str]] = frozenset()
     # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
@@ -297,15 +304,15 @@ class Task(ABC, Generic[M, D, C, K]):
         options: K | None = None,
         device: "str | Device" = "auto",
     ) -> "Evaluation":
-        """Evaluate a model, itself or by its name. data: None: the test part of the bundled corpus
-        that it was trained on."""
+        """Evaluate a model on data; open both if they are given by name. data: None: the test split
+        of the bundled corpus that the model was trained on."""
         from rnnlm.models import loading
 
         named = cast("ScoringModel", model)
         if data is None:
             data = self._bundled_corpus_of(named)
         opened = cast(M, loading.opened(named, device))
-        return self.measured(opened, self.read(opened, data, options), options)
+        return self.evaluate_encoded(opened, self.read(opened, data, options), options)
 
     def compare(
         self,
@@ -353,23 +360,25 @@ class Task(ABC, Generic[M, D, C, K]):
         raise UsageError("no data to evaluate on", hint=hint)
 
     @abstractmethod
-    def measured(self, model: M, data: D, options: K | None = None) -> "Evaluation":
-        """Evaluate a model on data as it reads them."""
+    def evaluate_encoded(self, model: M, data: D, options: K | None = None) -> "Evaluation":
+        """Evaluate a loaded model on data that :meth:`read` has encoded for it."""
 
-    def measure(
+    def evaluate_trained(
         self, model: M, data: D, has_intervals: bool, name: str, progress: "Progress"
     ) -> "Evaluation":
-        """Evaluate a trained model on data of that name. has_intervals: with 95 % intervals of its
-        main metrics."""
+        """Evaluate a model at the end of its training. has_intervals: add 95 % intervals of its
+        main metrics. name: what the data are called in the progress."""
         from rnnlm.evaluation.metrics import with_intervals
 
         progress(f"{name}: evaluating {data.sentences:,} lines")
-        found = self.measured(model, data)
+        found = self.evaluate_encoded(model, data)
         return with_intervals(found) if has_intervals else found
 
-    def evaluations(self, results: Mapping[str, Mapping[str, Any]]) -> "dict[str, Evaluation]":
+    def stored_evaluations(
+        self, results: Mapping[str, Mapping[str, Any]]
+    ) -> "dict[str, Evaluation]":
         """Read the results that a manifest holds, by the names of their texts."""
-        return {name: self.evaluation.from_dict(stored) for name, stored in results.items()}
+        return {name: self.evaluation_class.from_dict(stored) for name, stored in results.items()}
 
     def checks(self, model: M, sample: int | None, seed: int) -> "Iterator[Check]":
         """Yield what `rnnlm doctor` finds of a model whose arrays are whole. sample: how many
@@ -380,7 +389,8 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # The kinds of its models that each look of `rnnlm inspect` applies to.
     looks: ClassVar[Mapping[str, Sequence[str]]] = {}
-    # Makes the loop of the textbooks, which training is timed beside: see `rnnlm bench train`.
+    # The function ("module:name") that makes the training loop of a textbook, which `rnnlm bench
+    # train` times for comparison.
     textbook_loop: ClassVar[str | None] = None
     # Whether the exponential of the loss in training is a perplexity.
     loss_is_of_text: ClassVar[bool] = False
@@ -391,12 +401,12 @@ class Task(ABC, Generic[M, D, C, K]):
 
     def new_network(self, model: M) -> "nn.Module":
         """Return a network of a model's settings, with random weights."""
-        raise NotImplementedError(self.what)
+        raise NotImplementedError(self.singular)
 
     def loss_of_first(self, model: M, network: "nn.Module", data: D, tokens: int) -> "FirstLoss":
-        """Return a function that computes the loss of a network like a model's on the first
-        examples, which have so many tokens, and over how many targets it is a mean."""
-        raise NotImplementedError(self.what)
+        """Return a function that computes the mean loss of the first examples, which have `tokens`
+        tokens or more, and the number of targets of this mean. network: like the model's."""
+        raise NotImplementedError(self.singular)
 
 
 RECURRENT = ("rnn", "gru", "lstm", "qrnn")
@@ -409,6 +419,7 @@ def looks_at_networks(
     """Return the looks that apply to networks of any task. with_vectors: the kinds that have word
     vectors; recurrent: those that have gates or hidden states."""
     return {
+        # A QRNN has no matrix from state to state, so there are no eigenvalues to look at.
         "spectrum": [name for name in recurrent if name != "qrnn"],
         "gates": recurrent,
         **dict.fromkeys((*_OF_WORD_VECTORS, "gradcheck"), with_vectors),

@@ -1,9 +1,9 @@
 """A text: its lines, their ids under a tokenizer, and the share of it that is held out. It is read
 from files, or prepared in a folder.
 
-The end of a text is held out. Where it begins is known once the text has been read; until then the
-lines that may belong to either part wait in memory. So one pass makes the vocabulary of the first
-part, and one encodes both parts.
+The held-out part is the last share of the lines, so its first line is known only when the whole
+text has been read. Lines that may still belong to either part wait in memory until then. So one
+pass makes the vocabulary of the training part, and a second one encodes both parts.
 """
 
 import os
@@ -58,7 +58,8 @@ class Text(Protocol):
         """Return the text in two parts: the second is the last `share` of its lines, or whole
         documents where it has documents.
 
-        Where nobody asked for that share, it may be less.
+        is_asked: the user chose this share. A prepared text holds out less than a default share
+        if it is long.
         """
         ...
 
@@ -108,7 +109,7 @@ class BlockText:
 class Corpus(BlockText):
     """A text in files or other sources, and how to read them.
 
-    A notice names text files where a column is asked for, as they have none.
+    If the settings name a column, a notice names the sources that are plain text and have none.
     """
 
     sources: tuple[str, ...]

@@ -15,7 +15,8 @@ from rnnlm.system import in_threads, processors
 from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_words
 from rnnlm.text.marks import count_marks
 
-MOST_THREADS = 4  # reading itself, by one thread, feeds no more; and each holds a block
+# One thread reads, and cannot keep more than these busy. Each holds a block in memory.
+MOST_THREADS = 4
 _NEWLINE = ord("\n")
 _ZERO = np.zeros(1, dtype=np.int64)
 _IS_SPACE = np.isin(np.arange(256), list(f"{WORD_SPACE}\n".encode()))
@@ -51,7 +52,7 @@ class LinesHash:
         return self._hash.hexdigest()[:12]
 
 
-Numbers = Any  # np.ndarray, or ChunkedArray, which looks like one
+IntArray = Any  # one-dimensional integers: np.ndarray, or ChunkedArray, which has its methods
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ class EncodedText:
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
 
-    ids: Numbers
-    line_offsets: Numbers
+    ids: IntArray
+    line_offsets: IntArray
     document_offsets: np.ndarray | None
-    oov: Numbers
-    words_L: Numbers
-    oov_words_L: Numbers
-    characters_L: Numbers
-    bytes_L: Numbers
+    oov: IntArray
+    words_L: IntArray
+    oov_words_L: IntArray
+    characters_L: IntArray
+    bytes_L: IntArray
     lines_hash: str = ""
     blank_lines: str = "skip"
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
@@ -115,7 +116,7 @@ class EncodedText:
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")
 
 
-def total(counts: Numbers) -> int:
+def total(counts: IntArray) -> int:
     """Return the sum of natural numbers."""
     if isinstance(counts, ChunkedArray):
         return counts.sum()
@@ -149,22 +150,22 @@ def encode_parts(
     threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)
     encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
     hashes = LinesHash(), LinesHash()
-    for block, is_held_out, data, its_ids in in_threads(encode, parts, threads):
+    for block, is_held_out, data, encoded_block in in_threads(encode, parts, threads):
         hashes[is_held_out].update_block(block, data)
-        encoded[is_held_out].append(its_ids)
+        encoded[is_held_out].append(encoded_block)
 
     blank_lines = text.settings.blank_lines
-    train, held_out = encoded
-    if not train:
+    train_blocks, held_out_blocks = encoded
+    if not train_blocks:
         raise no_text(text.sources)
-    first = joined(train, hashes[0].hexdigest(), blank_lines)
-    if not held_out:
-        return first, None
-    return first, joined(held_out, hashes[1].hexdigest(), blank_lines)
+    train = joined(train_blocks, hashes[0].hexdigest(), blank_lines)
+    if not held_out_blocks:
+        return train, None
+    return train, joined(held_out_blocks, hashes[1].hexdigest(), blank_lines)
 
 
 def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> EncodedText:
-    """Return lines that follow one upon the other as one text."""
+    """Join consecutive parts of a text."""
     # The last offset of each part is the first one of the next.
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     lines = [part.line_offsets[:-1] for part in parts]
@@ -195,8 +196,8 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
 
 
 def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
-    """Return the numbers of all parts in one int64 array, those of each part raised by its own
-    number."""
+    """Join the offsets of all parts in one int64 array. Add by[i] to those of part i. `by` may be
+    longer than `parts`: it may end in the length of the whole."""
     found = np.empty(sum(map(len, parts)), dtype=np.int64)
     end = 0
     for part, shift in zip(parts, by, strict=False):
@@ -221,7 +222,7 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
     encoded = tokenizer.encode(lines)
     documents = np.append(encoded.offsets[block.document_starts], len(encoded.ids))
 
-    # Where each word is a token, they are counted already.
+    # Count the words. A word tokenizer has done so: each word of a line is one of its tokens.
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
     if is_word_a_token:
         words_L = np.diff(encoded.offsets) - 1
@@ -313,7 +314,7 @@ def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data that a family is fitted on. `valid` is None where nothing is held out."""
+    """The data that a language model is fitted on. `valid` is None where nothing is held out."""
 
     tokenizer: Tokenizer
     train: EncodedText

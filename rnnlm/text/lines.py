@@ -216,8 +216,8 @@ def line_count(whole: bytes | list[str]) -> int:
 def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
     """Yield chunks of bytes, cut at line ends; records pass as they are. None: a line is longer
     than LONGEST_LINE."""
-    # The pieces of a line without an end are joined once, as joining at each chunk would take time
-    # in square of its length.
+    # Join the pieces of a long line once, at its end: joining at each chunk would take time
+    # quadratic in its length.
     unfinished: list[bytes] = []
     length = 0
     for chunk in chunks:

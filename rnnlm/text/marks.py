@@ -1,5 +1,5 @@
-"""Characters that messy text writes in several forms: how often a text has them, and notices about
-them, before training and after.
+"""Count characters that messy text writes in several forms, and send notices: in training, if the
+text mixes forms; in evaluation, if the model has never seen a form.
 
 A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
 or a letter with a separate accent behind it.
@@ -21,8 +21,9 @@ from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_S
 if TYPE_CHECKING:
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 
-# the rarer form must occur so often, and be such a share of both, for a notice
-LEAST, LEAST_SHARE = 3, 0.001
+# A notice is sent only if the rarer form occurs LEAST_COUNT times or more, and makes up LEAST_SHARE
+# of both forms or more.
+LEAST_COUNT, LEAST_SHARE = 3, 0.001
 MOST_SHOWN = 4
 _CHARACTERS = {
     **dict.fromkeys(QUOTES, "quotes"),
@@ -31,13 +32,13 @@ _CHARACTERS = {
 }
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
-# how texts write the plain form of a mark; a hyphen inside a word is no dash
+# How texts write the plain form of a mark. A hyphen inside a word is no dash.
 _PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}
 
 
 def count_marks(lines: Iterable[str]) -> Counter[str]:
     """Return how often each mark occurs in `lines`."""
-    # Most lines are plain, which is quickly seen.
+    # Most lines are plain ASCII, which is cheap to check: search only the others.
     text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
     counts = Counter(_MARKS.findall(text))
     if _ACCENT.search(text):
@@ -143,7 +144,7 @@ def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Itera
 
 def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSettings") -> None:
     """Send a notice of characters that a text writes in two forms, if there are any."""
-    # Forms that the settings do not make one already.
+    # The forms that the tokenizer's settings leave as they are: it would learn both.
     apart = {"dashes", "entities", "nfc", "quotes", "spaces"}
     apart.difference_update((settings.normalise or "").split(","))
     if settings.remove_punctuation:
@@ -160,14 +161,14 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSe
             rarer = min(rarer, plain[character])
             total += plain[character]
             text = f"{character} {plain[character]:,} times and {text}"
-        if rarer >= LEAST and rarer >= LEAST_SHARE * total:
+        if rarer >= LEAST_COUNT and rarer >= LEAST_SHARE * total:
             mixed.append(text)
             forms.update(map(form_of, counts))
     if mixed:
         notice(
-            "the training text writes characters in two forms, which are different ones to the "
-            f"model: {'; '.join(mixed)}. "
-            f"--normalise {','.join(sorted(forms))} makes them one"
+            "the training text writes characters in two forms, and the model takes them for "
+            f"different characters: {'; '.join(mixed)}. "
+            f"--normalise {','.join(sorted(forms))} turns both into the plain form"
         )
 
 

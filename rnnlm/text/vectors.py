@@ -1,6 +1,8 @@
-"""Word vectors by counting: positive pointwise mutual information of words and their neighbours,
-and its truncated singular value decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and
-3).
+"""Word vectors: learned from a text by counting, and read from files.
+
+They are counted as positive pointwise mutual information of words and their neighbours, which is
+factored by a truncated singular value decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2
+and 3).
 
     PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75
         (their equation 3)
@@ -155,8 +157,9 @@ def read_vectors(
     return _read(_Reader(str(path), symbols, width), encoding_errors).result()
 
 
-def check_text(path: str) -> None:
-    """Look at the beginning of a file of vectors, which costs nothing; refuse a binary one."""
+def check_is_text_file(path: str) -> None:
+    """Refuse a binary file of vectors. Read only its beginning, so that a large one is refused at
+    once."""
     with naming_errors(path, TextError), open_decompressed(path) as stream:
         if b"\0" in stream.read(_FIRST_BYTES):
             raise TextError(
@@ -310,7 +313,7 @@ class _Reader:
 
 def _read(reader: _Reader, encoding_errors: str | None) -> _Reader:
     """Have the reader read its file, and return it."""
-    check_text(reader.path)
+    check_is_text_file(reader.path)
     for first, lines in numbered_lines(reader.path, encoding_errors):
         for number, line in enumerate(lines, start=first):
             reader.add(number, line.rstrip(" "))

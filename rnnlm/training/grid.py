@@ -46,7 +46,7 @@ from rnnlm.training.texts import SharedTexts
 BOUNDS = ("low", "high")  # of an interval
 _APART = ("figures", "main", "metrics")  # fields that are not columns of the table
 _LAST = ("bleu", "chrf", "exact_match")  # metrics that have always been the last columns
-CLEARLY = 1.01  # how many times another perplexity one must be to be clearly higher
+CLEARLY = 1.01  # a perplexity is clearly higher than another if it exceeds 1.01 times that
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class RunResult:
     valid_signature: str | None = None
     test_signature: str | None = None
 
-    # Other tasks: the metrics by text and name, such as valid_f1 or valid_bleu, and the name,
-    # without the text, of the main metric, which has an interval.
+    # Other tasks: all metrics as plain numbers, by their columns in the table (valid_f1,
+    # valid_bleu), and the name, without the text, of the main one, which has an interval.
     figures: dict[str, float] = field(default_factory=dict)
     main: str | None = None
 
-    # All tasks: the main metric on each text.
+    # All tasks: the main metric on each text, with its counts and signature.
     metrics: dict[str, Metric] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,7 +190,8 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
         if len(measured) != 1:
             continue
 
-        # Tell only of runs that clearly change places, in both perplexities.
+        # Compare the best run with unknown words and the best without them. Each must be clearly
+        # better than the other in its own perplexity: nearly equal runs change places by chance.
         best = min(found, key=attrgetter(ppl))
         known = min(found, key=attrgetter(ppl_no_oov))
         low, high = getattr(known, ppl_no_oov), getattr(best, ppl_no_oov)
@@ -198,8 +199,8 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
         if high > CLEARLY * low and is_clear:
             notice(
                 f"on the {name} text, {best.run} is the best with its unknown words, {known.run} "
-                f"without them ({low:,.2f} to {high:,.2f}): only the latter is about words that "
-                "the models know"
+                f"without them ({low:,.2f} to {high:,.2f}): only the perplexity without unknown "
+                "words compares words that the models know"
             )
 
 
@@ -223,10 +224,10 @@ def columns(results: Sequence[RunResult]) -> list[str]:
 def write_table(path: Path, results: Sequence[RunResult]) -> None:
     """Write the table: a row for each run, numbers in full, empty cells where there are none."""
     names = columns(results)
-    lines = [tables.line(names)]
+    lines = [tables.tsv_line(names)]
     for result in results:
         row = result.row()
-        lines.append(tables.line([cell_text(row.get(name)) for name in names]))
+        lines.append(tables.tsv_line([cell_text(row.get(name)) for name in names]))
     replace_file(path, "".join(lines).encode("utf-8", "backslashreplace"))
 
 
@@ -336,13 +337,13 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
     texts = SharedTexts(request.request.tokenizer_from)
     plans = []
     for each in runs:
-        with naming(each.name), _own_hint():
+        with naming(each.name), _hints_for_grids():
             plans.append(replace(plan(each.request, progress, texts), has_intervals=True))
     return GridPlan(request, folder, tuple(runs), tuple(plans), differing(runs), shared)
 
 
 @contextmanager
-def _own_hint() -> Iterator[None]:
+def _hints_for_grids() -> Iterator[None]:
     """Replace the hint about a folder that holds another run: a grid needs no --resume."""
     try:
         yield

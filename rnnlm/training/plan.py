@@ -93,14 +93,14 @@ def plan(
     has the same settings and text, and refused otherwise.
     """
     # Decide whether a run is resumed, and which; it has its own recipe and tokenizer.
-    _check_going_on(request)
+    _check_resume_options(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:
         request = replace(request, output=_folder_to_resume(request))
     if is_auto:
-        request = _as_there_is_something(request)
+        request = _resume_or_start(request)
     if request.resume:
-        request = _of_the_run(request)
+        request = _with_stored_recipe(request)
 
     # The settings. Refuse or point out those that cannot work, before any text is read.
     recipe, kind, resolved = resolve_request(request)
@@ -118,33 +118,36 @@ def plan(
     has_valid = bool(request.valid or not request.text or held_out_share(kind, resolved))
     kind.check(resolved, has_valid=has_valid)
 
-    # Without -o, an unfinished run in the default folder has to be this one.
+    # Without -o, an unfinished run in the default folder is resumed; it has to be this one.
     usual = _usual_folder(recipe, kind)
     output = request.output or _unfinished_folder(usual) or _free_folder(usual)
-    is_unasked = request.output is None and not request.overwrite and output.exists()
+    resumes_by_default = request.output is None and not request.overwrite and output.exists()
     if announce:
-        is_usual = request.output is not None or output == usual
-        announce(Destination(output, None if is_usual else usual))
-    is_there_allowed = request.overwrite or is_auto or is_unasked or bool(request.resume)
+        passed_over = None
+        if request.output is None and output != usual:
+            passed_over = usual
+        announce(Destination(output, passed_over))
+    may_exist = request.overwrite or is_auto or resumes_by_default or bool(request.resume)
     lock.check(output)
-    model_folder.check_output(output, is_there_allowed)
+    model_folder.check_output(output, may_exist)
 
     # The texts. They or their tokenizer settle what is still open, such as columns of labels.
     open_texts = opener or task.open_texts
     texts = open_texts(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
 
-    # Only with its texts read is it known whether the run in the folder is this one: finished, to
-    # be resumed, or not there.
+    # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
+    # it has finished, or is resumed.
     run = run_of(recipe, resolved, data)
     done = None
     if is_auto:
-        # A finished model may have a former default of what nobody asked for.
-        unasked = {name for name, origin in resolved.origins.items() if origin == "default"}
-        done = resuming.finished(output, run, resolved.former_defaults, unasked)
+        # A model that finished before a default changed is still this run's, unless the request
+        # names the setting.
+        defaults = {name for name, origin in resolved.origins.items() if origin == "default"}
+        done = resuming.finished(output, run, resolved.former_defaults, defaults)
     initial: dict[str, np.ndarray] | TrainingState | None = None
-    if is_unasked:
-        initial = resuming.unasked(output, run, resolved.former_defaults)
+    if resumes_by_default:
+        initial = resuming.state_by_default(output, run, resolved.former_defaults)
         if initial:
             request = _without_starts(replace(request, resume=True))
     elif request.resume:
@@ -197,7 +200,7 @@ def run_of(recipe: str | None, resolved: Resolved, data: Data) -> Run:
     return Run(recipe, settings, data.train.lines_hash, valid, data.tokenizer.fingerprint)
 
 
-def _as_there_is_something(request: Request) -> Request:
+def _resume_or_start(request: Request) -> Request:
     """Decide `--resume auto`: resume if the folder has a checkpoint, else start, with `--init-from`
     if that is given."""
     assert request.output is not None
@@ -212,7 +215,7 @@ def _without_starts(request: Request) -> Request:
     return replace(request, **none)
 
 
-def _check_going_on(request: Request) -> None:
+def _check_resume_options(request: Request) -> None:
     """Refuse `--resume` together with an option that begins a run."""
     other = None
     starts = [name for name in STARTS if getattr(request, name)]
@@ -228,7 +231,7 @@ def _check_going_on(request: Request) -> None:
         )
 
 
-def _of_the_run(request: Request) -> Request:
+def _with_stored_recipe(request: Request) -> Request:
     """Complete a request to resume with the tokenizer and the recipe of the run in its folder."""
     assert request.output is not None
     run = checkpoints.load_run(request.output)

@@ -78,12 +78,12 @@ def resolve_request(request: Request) -> Settled:
     """
     _check_recipe_and_model(request)
 
-    # What the request itself says, above what a resumed run has stored.
-    said = _said_layers(request)
+    # The layers that the request names itself; below them, what a resumed run has stored.
+    requested = _request_layers(request)
     stored: list[Layer] = []
     if request.resume and request.output is not None:
         stored.append(resuming.settings_layer(request.output))
-    chosen = [*stored, *said]
+    chosen = [*stored, *requested]
 
     # The recipe. A resumed run takes only its name: the recipe may have changed since.
     recipe = _recipe_for(request, chosen)
@@ -93,40 +93,43 @@ def resolve_request(request: Request) -> Settled:
         from_recipe.append(Layer(f"recipe {recipe}", values))
     chosen = [*from_recipe, *chosen]
 
-    # The task, and what suits the text if that is a bundled corpus.
+    # The task, and the settings that a bundled corpus recommends.
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
     from_corpus: list[Layer] = []
     if not request.resume:
-        suiting = task.suiting(request.text)
-        values = _with_tokenizer(suiting, _topmost(chosen, "tokenizer"))
+        recommended = task.corpus_settings(request.text)
+        values = _with_tokenizer(recommended, _topmost(chosen, "tokenizer"))
         from_corpus.append(Layer("the bundled corpus", values))
 
     # The kind of model, and the settings that its weights need if they come from language models.
     name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task.name)
     kind = registry.trained_kind(str(name or task.usual_model), task.name)
-    starts = _starts(request, kind)
-    from_starts = [start.layer for start in starts]
+    inherited = _inherited_settings(request, kind)
+    from_models = [each.layer for each in inherited]
 
     # All layers, the lowest first. Drop or refuse what this kind has no setting for.
-    layers = [*from_corpus, *from_recipe, *from_starts, *stored, *said]
+    layers = [*from_corpus, *from_recipe, *from_models, *stored, *requested]
     _check_fields(request, task)
     if "task" not in names_of(kind.all_settings):
         layers = [_without(layer, {"task"}) for layer in layers]
-    layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
+    named_flags = layers.pop()
+    layers.append(_without(named_flags, _ignored_flags(named_flags.values, kind)))
     _check_names(layers, kind)
 
     # A run stored before a setting existed used the default that the setting was introduced with.
     if request.resume:
-        layers.insert(0, Layer("the default of that time", former_defaults(kind.all_settings)))
+        layers.insert(
+            0, Layer("the default when the run began", former_defaults(kind.all_settings))
+        )
 
     resolved = resolve(kind.all_settings, layers)
     if request.resume:
-        _tell_former_defaults(resolved)
-    _check_starts(resolved, starts)
+        _notice_former_defaults(resolved)
+    _check_inherited(resolved, inherited)
     return Settled(recipe, kind, resolved)
 
 
-def _tell_former_defaults(resolved: Resolved) -> None:
+def _notice_former_defaults(resolved: Resolved) -> None:
     """Send a notice for each setting that keeps a former default because the run is resumed."""
     for name, former in former_defaults(resolved.classes).items():
         if resolved.values[name] == former and not resolved.is_asked(name):
@@ -148,7 +151,7 @@ def _check_recipe_and_model(request: Request) -> None:
             )
 
 
-def _said_layers(request: Request) -> list[Layer]:
+def _request_layers(request: Request) -> list[Layer]:
     """Return the settings that the request itself contains, the lowest layer first."""
     config: dict[str, Any] = {}
     if request.config:
@@ -217,7 +220,7 @@ def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _Start:
+class _Inherited:
     """Settings that a task's network takes over from the language model that `option` names."""
 
     option: str
@@ -235,22 +238,22 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
     return model if model in kinds else None
 
 
-def _starts(request: Request, kind: registry.Kind) -> list[_Start]:
+def _inherited_settings(request: Request, kind: registry.Kind) -> list[_Inherited]:
     """Return the settings that a task's network takes over from language models."""
     if request.resume:
         return []
     task = registry.task(kind.task)
-    starts = []
+    inherited = []
     for option, name, values in task.initial_settings(request, kind):
-        starts.append(_Start(option, Layer(f"language model {name}", values)))
-    return starts
+        inherited.append(_Inherited(option, Layer(f"language model {name}", values)))
+    return inherited
 
 
-def _check_starts(resolved: Resolved, starts: list[_Start]) -> None:
+def _check_inherited(resolved: Resolved, inherited: list[_Inherited]) -> None:
     """Refuse settings that do not fit the weights to start from."""
-    origins = {start.layer.origin for start in starts}
-    for start in starts:
-        for name, value in start.layer.values.items():
+    origins = {each.layer.origin for each in inherited}
+    for each in inherited:
+        for name, value in each.layer.values.items():
             have = resolved.values[name]
             if have == value:
                 continue
@@ -258,8 +261,8 @@ def _check_starts(resolved: Resolved, starts: list[_Start]) -> None:
             hint = f"leave {name} out: it is taken over"
             if origin in origins:
                 hint = "start from one of them, or train both with the same settings"
-            what = f"{name} = {as_text(have)} ({origin}) does not fit {start.option}"
-            raise UsageError(what, f"it is {as_text(value)} in the {start.layer.origin}", hint)
+            what = f"{name} = {as_text(have)} ({origin}) does not fit {each.option}"
+            raise UsageError(what, f"it is {as_text(value)} in the {each.layer.origin}", hint)
 
 
 # ---- What a model of this kind does not have.

@@ -73,7 +73,7 @@ def _difference(stored: Run, run: Run, defaults: dict[str, Any], may_change: set
     return f"not the same: {', '.join(differing)}"
 
 
-def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState | None:
+def state_by_default(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState | None:
     """Return the state that the unfinished run in the default `folder` resumes from; refuse
     another run than `run`.
 
@@ -122,13 +122,14 @@ def _run_of_model(there: Manifest, run: Run) -> Run:
 
 
 def finished(
-    folder: Path, run: Run, defaults: dict[str, Any], unasked: Collection[str] = ()
+    folder: Path, run: Run, defaults: dict[str, Any], not_asked: Collection[str] = ()
 ) -> Manifest | None:
     """Return the manifest of the model in `folder` if `run` has finished there already; None if it
     has not, or if there is no model. Refuse a model of another run.
 
-    defaults: of settings that the stored run may lack, as they were introduced after it; they may
-    differ from today's where the setting is `unasked` for.
+    defaults: former defaults, by the names of settings: a stored run lacks settings that are newer
+    than it. not_asked: the settings that have today's default because the request does not name
+    them. The stored run may have a former default of these.
     """
     if not model_folder.is_model(folder):
         return None
@@ -138,7 +139,7 @@ def finished(
     differing = []
     for name, value in sorted(run.settings.items()):
         stored = there.settings.get(name, defaults.get(name))
-        is_former_default = name in unasked and stored == defaults.get(name)
+        is_former_default = name in not_asked and stored == defaults.get(name)
         if stored != value and not is_former_default and name not in MAY_CHANGE:
             differing.append(name)
     noted = there.training

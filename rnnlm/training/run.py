@@ -416,7 +416,7 @@ def _results(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the best weights exactly on each text."""
     model.fingerprint = fingerprint
-    measure = registry.task(plan.kind.task).measure
+    measure = registry.task(plan.kind.task).evaluate_trained
     results = {}
     for name, text in texts.items():
         results[name] = measure(model, text, plan.has_intervals, name, progress).to_dict()

@@ -99,7 +99,7 @@ class Work:
 
         # Ctrl-C during the step only notes `interruption`, as a half-done step could not be stored.
         self.is_started = True
-        _hear(self)
+        _handle_interrupts(self)
         self.is_executing = True
         try:
             event = next(self.events)
@@ -199,7 +199,7 @@ class Work:
 _open_runs: set[Work] = set()
 
 
-def _hear(work: Work) -> None:
+def _handle_interrupts(work: Work) -> None:
     """Handle Ctrl-C as long as any run is open."""
     _open_runs.add(work)
     is_main = threading.current_thread() is threading.main_thread()
@@ -222,7 +222,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if is_noted:
         return
 
-    # None is, or all of them have been asked before. Closing a run removes it from the set.
+    # No run is in the middle of a step, or this is the second Ctrl-C. Closing a run removes it from
+    # the set.
     for work in list(_open_runs):
         if not work.is_executing:
             work.interruption = KeyboardInterrupt()

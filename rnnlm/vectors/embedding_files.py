@@ -131,9 +131,9 @@ def _npy_header(count: int, width: int) -> bytes:
 
 
 def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
-    stream.write(tables.line(_WORD_COLUMNS).encode("utf-8"))
+    stream.write(tables.tsv_line(_WORD_COLUMNS).encode("utf-8"))
     for chunk in chunks:
-        lines = [tables.line(map(str, row.values())) for row in rows(chunk)]
+        lines = [tables.tsv_line(map(str, row.values())) for row in rows(chunk)]
         stream.write("".join(lines).encode("utf-8"))
         yield chunk
 

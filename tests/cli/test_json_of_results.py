@@ -125,7 +125,7 @@ def measured(place: Path, name: str, has_intervals: bool) -> dict[str, object]:
     model, manifest = model_folder.load(place / name, "cpu")
     task = registry.task(manifest.task)
     valid = data_of(model, name)
-    found = {"valid": task.measure(model, valid, has_intervals, "valid", silent).to_dict()}
+    found = {"valid": task.evaluate_trained(model, valid, has_intervals, "valid", silent).to_dict()}
     model_folder.save_results(place / name, manifest, found, {})
     return found
 

@@ -40,7 +40,7 @@ from rnnlm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.vectors import check_text, read_vectors
+from rnnlm.text.vectors import check_is_text_file, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
@@ -63,7 +63,7 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
             hint="make a file of vectors with rnnlm vectors --method svd, and name that",
         )
     if settings.embeddings and settings.embeddings != COUNTED:
-        check_text(settings.embeddings)
+        check_is_text_file(settings.embeddings)
     if settings.follows_validations and not has_valid:
         raise UsageError(
             f"{settings.follows_validations} needs validation text",

@@ -376,7 +376,7 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
     is_known_D = np.ones(len(numbers), dtype=bool)
     is_known_D[np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1] = False
 
-    # The texts are put together from them.
+    # Put each text together from the pieces of its words.
     all_words = itertools.chain.from_iterable(texts)
     order = np.fromiter((numbers[word] for word in all_words), dtype=np.int64)
     lengths_W = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))[order]

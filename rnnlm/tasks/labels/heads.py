@@ -106,14 +106,15 @@ def nbest_paths(
     T, B, K = scores_TBK.shape
     device = scores_TBK.device
     best_TBK = _best_beginnings(scores_TBK, chain)
-    # The score of each label before each label, and before the end, which is K.
+    # before_YK[y, k]: the score of label k directly before label y. Row y = K is the end.
     before_YK = scores_TBK.new_zeros(1).expand(K + 1, K)
     if chain is not None:
         before_YK = torch.cat([chain.transitions_KK.t(), chain.end_K.unsqueeze(0)])
     if n == 1:
         return paths_first(*_best_path(scores_TBK, best_TBK, lengths_B, before_YK))
 
-    # One suffix of each row, that of no labels; of each its first label, and its score.
+    # The n best suffixes of each row: the first label of each (K: no label yet) and its score. At
+    # first there is one, the empty suffix, and the other places hold impossible ones.
     next_Bn = torch.full((B, n), K, device=device)
     after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=device)
     after_Bn[:, 0] = 0
@@ -146,7 +147,7 @@ def _best_path(
     next_B = torch.full((B,), K, device=scores_TBK.device)
     score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
     labels = []
-    # On a GPU looking for padding would wait.
+    # A GPU would have to be waited for to know whether there is padding, so assume it there.
     is_padded = lengths_B.device.type != "cpu" or bool((lengths_B < T).any())
     for t in reversed(range(T)):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
@@ -182,9 +183,12 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
 
 
 def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
-    """Collect the labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn,
-    pointers_Bn), the last one of the search first; a pointer is the number that its path has in the
-    step after it in the list."""
+    """Collect the labels (T, B, n) of n paths along the pointers of a search.
+
+    steps: (labels_Bn, pointers_Bn), the last step of the search first. A path is at place n of one
+    step and at place pointers_Bn[:, n] of the next step in the list. path_Bn: the places of the
+    wanted paths in the first step of the list.
+    """
     labels = []
     for label_Bn, pointer_Bn in steps:
         labels.append(label_Bn.gather(1, path_Bn))

@@ -56,8 +56,8 @@ T = TypeVar("T")
 # tagged together.
 WINDOW = 1024
 LARGEST_WINDOW = 1 << 17  # words
-# Several alignments of letters with sounds are one pronunciation: how many are searched for each
-# pronunciation that is asked for.
+# Alignments of letters with sounds that are searched for each pronunciation asked for: several of
+# them can spell the same pronunciation.
 ALIGNMENTS = 8
 
 
@@ -93,7 +93,7 @@ def tag(
     for sentence in sentences:
         if isinstance(sentence, str):
             if by_word:
-                # Spaces between the letters of a word are none of its letters.
+                # "c a t" is the word "cat": spaces between letters are not letters.
                 sentence = "".join(words_in(sentence))
             texts.append((sentence, split(sentence)))
         else:

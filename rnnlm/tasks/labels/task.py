@@ -136,10 +136,10 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         ]
         return {"task": self.name, "labels": labels}
 
-    # ---- Measuring.
+    # ---- Evaluating.
 
     @property
-    def evaluation(self) -> "type[LabelEvaluation]":
+    def evaluation_class(self) -> "type[LabelEvaluation]":
         from rnnlm.evaluation.label_evaluation import LabelEvaluation
 
         return LabelEvaluation
@@ -177,7 +177,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         asked = options or LabelOptions()
         return opened(model, cast("Labelled", data), asked.labels, asked.reading, called)
 
-    def measured(
+    def evaluate_encoded(
         self, model: "TaskModel", data: "LabelledData", options: LabelOptions | None = None
     ) -> "LabelEvaluation":
         from rnnlm.tasks.labels.evaluation import measure
@@ -207,9 +207,9 @@ class Tagging(Labelling):
     """Labels of words, and beside them labels of the whole sentence."""
 
     name = "tagging"
-    what = "a tagger of words"
+    singular = "a tagger of words"
     plural = "taggers"
-    about = "tags words"
+    predicate = "tags words"
     examples = "sentences"
     own_command = "tag"
     others_lack = "it has learned no labels of words"
@@ -243,9 +243,9 @@ class Classification(Labelling):
     """Labels of whole texts."""
 
     name = "classification"
-    what = "a classifier of texts"
+    singular = "a classifier of texts"
     plural = "classifiers"
-    about = "classifies texts"
+    predicate = "classifies texts"
     examples = "texts"
     own_command = "classify"
     others_lack = "it has learned no labels of whole texts"

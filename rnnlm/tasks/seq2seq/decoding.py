@@ -47,8 +47,9 @@ def attended(
     return [found[number] for number in range(len(sources))]
 
 
-class Aligner:
-    """The tokenizers of a model, which make tokens and weights readable."""
+class AttentionReader:
+    """Makes attention weights readable: source and target tokens as text, and `<unk>` replaced by
+    the source word with the largest weight."""
 
     def __init__(self, codec: PairCodec) -> None:
         self.codec = codec
@@ -60,7 +61,8 @@ class Aligner:
     ) -> tuple[str, Attention]:
         """Return the text of a line's tokens, and what they looked at. copies: words of the source
         replace `<unk>`."""
-        # The weights of a source that is read from its end, as its text runs; `</s>` stays last.
+        # A model that reads sources from their end has the weights in that order, too. Turn them
+        # back into the order of the text; `</s>` stays last.
         if self.codec.source.is_reversed:
             weights_TS = np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
         tokens = [self.symbols[id] for id in ids]
@@ -155,9 +157,12 @@ class Translator:
             )
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
-        """Yield what the model writes for each source, in order; the first ones come when a window
-        of sources is read, or all. A source without words has no hypotheses. first: the number of
-        the first source."""
+        """Yield what the model writes for each source, in order. A source without words has no
+        hypotheses. first: the number of the first source.
+
+        Sources are read a window at a time, so the first translation comes when the first window
+        is full or the sources end.
+        """
         for window in windows(sources, len):
             yield from self._window(window, first)
             first += len(window)
@@ -170,12 +175,12 @@ class Translator:
         lengths = np.diff(encoded.offsets)
         check_lengths(lengths, first)
 
-        # Nothing is written for a source without words.
-        worded = []
+        # A source without words gets no translation.
+        with_words = []
         for place, source in enumerate(sources):
             if not is_blank(source) and lengths[place] > 1:
-                worded.append(place)
-        chosen = np.array(worded, dtype=np.int64)
+                with_words.append(place)
+        chosen = np.array(with_words, dtype=np.int64)
         most = min(BATCH_LINES, BATCH_ROWS // self.settings.width)
         for chosen_B in batches(lengths, chosen, most):
             lines = [found[place] for place in chosen_B.tolist()]
@@ -242,7 +247,7 @@ class Translator:
             wanted, attended(self.model, read, written), strict=True
         ):
             source = lines[row].source
-            aligned[row, rank] = self._aligner.aligned(source, ids, weights_TS, copies)
+            aligned[row, rank] = self._reader.aligned(source, ids, weights_TS, copies)
         return aligned
 
     def _looks_back(self, found: Found) -> bool:
@@ -251,8 +256,8 @@ class Translator:
         )
 
     @cached_property
-    def _aligner(self) -> Aligner:
-        return Aligner(self.model.codec)
+    def _reader(self) -> AttentionReader:
+        return AttentionReader(self.model.codec)
 
     @property
     def _search(self) -> SearchSettings:
@@ -273,7 +278,7 @@ def translate(
 
     model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
     best. sampling: draw `num` lines for each source instead; sample n of line l is the same
-    whatever the other lines. Of its settings those of length and <unk> do not count here. device:
+    whatever the other lines. Length and `<unk>` are set in `settings`, not in `sampling`. device:
     where a model given by name is loaded.
 
     Raises:

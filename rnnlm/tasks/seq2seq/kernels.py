@@ -261,7 +261,8 @@ class GruSteps:
         B, H = h_BH.shape
         X = self.weight_read.shape[1]
 
-        # Weights in the type of products, and what the words give for all steps.
+        # Cast the weights once. The words don't depend on the steps, so their part of the gates is
+        # one product for all T.
         self.W = n_first(self.weight_hh.detach()).to(products)
         self.b = n_first(self.bias_hh.detach()).to(products)
         self.U = self.weight_read.detach().to(products)
@@ -354,7 +355,8 @@ class LstmSteps:
         G, K = weight_GK.shape
         self.gates_start = 4 * H - G  # coupled gates have no input gate
 
-        # Weights in the type of products, and what the words give for all steps.
+        # Cast the weights once. The words don't depend on the steps, so their part of the gates is
+        # one product for all T.
         self.W, bias = weight_GK.detach().to(products), bias_G.detach().to(products)
         self.base_TBG = bias.expand(T, B, G)
         if words is not None:

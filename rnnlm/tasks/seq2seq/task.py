@@ -37,9 +37,9 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
     """Learning from pairs of a source and a target, the line that is to be written for it."""
 
     name = "seq2seq"
-    what = "an encoder-decoder"
+    singular = "an encoder-decoder"
     plural = "encoder-decoders"
-    about = "reads a line and writes another"
+    predicate = "reads a line and writes another"
     examples = "pairs"
     own_command = "translate"
     others_lack = "it has not learned to write a line for another"
@@ -99,7 +99,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
             return UsageError(error.what, "an encoder-decoder has two sides", error.hint)
         return error
 
-    def suiting(self, text: Sequence[str]) -> dict[str, Any]:
+    def corpus_settings(self, text: Sequence[str]) -> dict[str, Any]:
         """Return the columns of a bundled corpus of pairs and the settings of its network. A file
         of its name comes first."""
         name = text[0] if text else self.usual_corpus
@@ -170,10 +170,10 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
             }
         return found
 
-    # ---- Measuring.
+    # ---- Evaluating.
 
     @property
-    def evaluation(self) -> "type[PairEvaluation]":
+    def evaluation_class(self) -> "type[PairEvaluation]":
         from rnnlm.evaluation.pair_evaluation import PairEvaluation
 
         return PairEvaluation
@@ -213,7 +213,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         asked = options or PairOptions()
         return opened(model, cast("Pairs", data), asked.target, asked.reading, called)
 
-    def measured(
+    def evaluate_encoded(
         self, model: "Seq2SeqModel", data: "PairedData", options: PairOptions | None = None
     ) -> "PairEvaluation":
         from rnnlm.tasks.seq2seq.evaluation import measure

@@ -396,8 +396,8 @@ class _RawWriter:
         for name, labels in word_labels.items():
             row[name] = joined(labels)
         row |= text_labels
-        header = tables.line(row) if self.is_first else ""
-        return header + tables.line(row.values())
+        header = tables.tsv_line(row) if self.is_first else ""
+        return header + tables.tsv_line(row.values())
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
@@ -493,5 +493,5 @@ class _TsvWriter:
             row[name] = joined(labels)
         row.update(text_labels)
         names = list(dict.fromkeys([*self.names, *word_labels, *text_labels]))
-        header = tables.line(names) if self.is_first else ""
-        return header + tables.line(tables.cell_text(row.get(name)) for name in names)
+        header = tables.tsv_line(names) if self.is_first else ""
+        return header + tables.tsv_line(tables.cell_text(row.get(name)) for name in names)

@@ -18,7 +18,7 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IntArray, compact_type
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
     JOURNAL,
@@ -298,10 +298,10 @@ class PreparedText:
         self.check_tokenizer(tokenizer)
         shards = self.shards
         first, last = map(int, shards.ends_of(np.array([self.start, self.stop])))
-        ids: Numbers = shards.ids().until(last)
-        offsets: Numbers = shards.line_offsets().until(self.stop + 1)
-        oov: Numbers = shards.oov().until(shards.oov_before(last))
-        counts: dict[str, Numbers] = {}
+        ids: IntArray = shards.ids().until(last)
+        offsets: IntArray = shards.line_offsets().until(self.stop + 1)
+        oov: IntArray = shards.oov().until(shards.oov_before(last))
+        counts: dict[str, IntArray] = {}
         for name in LINE_COUNTS:
             counts[name] = shards.line_counts(name.removesuffix("_L")).until(self.stop)
 

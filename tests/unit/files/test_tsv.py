@@ -25,7 +25,7 @@ def read(text: str, columns: int | None = None) -> list[list[str]]:
 @example([["", "", 'ends with "'], ['" begins', "\t", '"\n"\t"']])
 @given(tables)
 def test_written_tsv_is_read_back_by_pythons_csv(table):
-    written = "".join(map(tsv.line, table))
+    written = "".join(map(tsv.tsv_line, table))
     assert list(csv.reader(io.StringIO(written, newline=""), delimiter="\t")) == table
 
 
@@ -35,9 +35,9 @@ def test_written_tsv_is_read_back_by_pythons_csv(table):
 @given(tables)
 def test_what_is_written_is_read_back_by_ourselves(table):
     for row in table:  # but for cells whose every line looks like a row
-        lines = tsv.line(row).removesuffix("\n").split("\n")
+        lines = tsv.tsv_line(row).removesuffix("\n").split("\n")
         assume(len(lines) == 1 or any(line.count("\t") != COLUMNS - 1 for line in lines))
-    assert read("".join(map(tsv.line, table)), COLUMNS) == table
+    assert read("".join(map(tsv.tsv_line, table)), COLUMNS) == table
 
 
 def test_written_tsv_is_read_back_by_pandas_defaults(tmp_path):
@@ -47,7 +47,7 @@ def test_written_tsv_is_read_back_by_pandas_defaults(tmp_path):
         ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n'],
     ]  # fmt: skip
     path = tmp_path / "table.tsv"
-    path.write_text("".join(map(tsv.line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
+    path.write_text("".join(map(tsv.tsv_line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
     assert pandas.read_csv(path, sep="\t").values.tolist() == table
 
 

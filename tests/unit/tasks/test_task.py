@@ -25,7 +25,7 @@ def test_a_task_speaks_of_what_there_is(task):
 
 
 def test_names_and_words_of_tasks_differ():
-    for words in ("name", "what", "plural", "about"):
+    for words in ("name", "singular", "plural", "predicate"):
         assert len({getattr(task, words) for task in TASKS}) == len(TASKS)
 
 

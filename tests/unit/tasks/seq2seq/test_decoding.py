@@ -12,7 +12,7 @@ from rnnlm.errors import UsageError
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
-from rnnlm.tasks.seq2seq.decoding import Aligner, attended
+from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.pairs import ParallelText
@@ -127,7 +127,7 @@ def test_unknown_words_are_shown_or_copied_by_attention(model):
 
 def test_a_copied_word_is_whole_despite_subword_pieces():
     letters = make_tokenizer(["the cat"], tokenizer="char")
-    aligner = Aligner(PairCodec(letters, TARGET))
+    aligner = AttentionReader(PairCodec(letters, TARGET))
     weights_TS = np.full((3, 8), 0.01)
     # a of cat; the end, and so the next best; e of the
     weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]
@@ -140,7 +140,7 @@ def test_a_copied_word_is_whole_despite_subword_pieces():
         and attention.target_tokens == ("cat", "cat", "chat")
         and attention.most_attended == (5, 7, 2)
     )
-    to_letters = Aligner(PairCodec(letters, letters))
+    to_letters = AttentionReader(PairCodec(letters, letters))
     # letters for letters, the unseen too
     assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"
 
