@@ -101,7 +101,7 @@ def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Sta
 # products are summed in one order: that is tried first (`row_counts`), and where it is not so,
 # texts are drawn in tiles of a fixed number of rows, each in a row of its own.
 
-FEWEST_ROWS = 16  # in every call: a single text has idle neighbours
+FEWEST_ROWS = 16  # of every call; where there are fewer texts, the other rows are idle
 ROW_COUNTS = (16, 32, 64, 128)
 MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
 TRIED_STEPS = 3
@@ -129,8 +129,10 @@ class DrawnText:
 
 
 def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
-    """Return the random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011):
-    2^128 to each."""
+    """Return the random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011).
+
+    Streams do not overlap: each has 2^128 values of the counter to itself.
+    """
     key = np.array([seed, number], dtype=np.uint64)
     counter = np.array([0, 0, start, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))

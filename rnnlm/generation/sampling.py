@@ -117,7 +117,7 @@ def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.n
         order_RC = np.argsort(np.take_along_axis(key_RV, ids_RC, axis=1), axis=1, kind="stable")
         ids_RC = np.take_along_axis(ids_RC, order_RC, axis=1)
 
-        # Rows in which they hold enough are done; the others try more of them.
+        # Rows whose candidates reach the wanted sum are done; the other rows try more candidates.
         p_RC = np.take_along_axis(p_RV, ids_RC, axis=1).astype(np.float64)
         reached_RC = p_RC.cumsum(axis=1)
         is_kept_RC = reached_RC - p_RC < wanted_B[rows, None]

@@ -1,10 +1,12 @@
 """Beam search for the best continuations of many texts at once, from given states.
 
 At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end
-are finished, the others go on. A text is settled when `beam` of its continuations are finished,
-when nothing alive can become one of the best `nbest` (its probability only falls, and no length
-divides it by more than the limit does), or at its limit, where those that did not end are ranked as
-they are. A settled text leaves the batch.
+are finished, the others go on. A text is settled, and leaves the batch, when one of these is true:
+
+* `beam` of its continuations are finished;
+* no continuation that goes on can still become one of the best `nbest`: its log-probability only
+  falls, and is divided by the length penalty of the limit at most;
+* it is at its limit, where continuations that did not end are ranked as they are.
 
 Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation
 14). Of equal continuations the one with the better beginning is taken, then the one with the lower
@@ -35,23 +37,27 @@ from rnnlm.tabular import RecordList
 
 
 def length_penalty(tokens: int, length_power: float) -> float:
-    """Return what the log-probability of a text of so many tokens is divided by: ((5 + tokens) /
+    """Return the divisor of the log-probability of a text of `tokens` tokens: ((5 + tokens) /
     6)^length_power (Wu et al. 2016, equation 14, without its coverage)."""
     return math.pow((5 + tokens) / 6, length_power)
 
 
 class Beams:
-    """L texts that are alive, P rows for each, the best first; all have as many tokens. And what is
-    found for each of the S texts.
+    """The continuations of S texts: those that are finished, and those that go on.
 
-    Rows come in equal groups by text, so that a decoder's memory of a source serves its group: a
-    text of which fewer are alive has rows of no probability at the end of its group.
+    L texts still go on. Each has a group of P rows, its best continuation first, and all
+    continuations have the same number of tokens. Groups are of equal size so that a decoder's
+    memory of a source serves all rows of its group. A text with fewer continuations that go on has
+    rows of probability zero at the end of its group.
     """
 
     def __init__(
         self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int
     ) -> None:
-        """nbest: how many of each text will be wanted; what cannot be among them is not kept."""
+        """Begin each text with one empty continuation.
+
+        nbest: the number of continuations to return for each text; others need not be kept.
+        """
         self.starts = starts
         self.beam = beam
         self.length_power = length_power
@@ -61,21 +67,21 @@ class Beams:
         penalties = [length_penalty(limit, length_power) for limit in self.limits_S.tolist()]
         self.highest_penalty_S = np.array(penalties)
 
-        # What is finished: the texts, a heap of the nbest best scores, how many there were, and the
-        # lowest score of the nbest best.
+        # Finished continuations of each text: the kept ones, a heap of the nbest best scores, the
+        # number of all of them, and the lowest score of the nbest best.
         texts = len(starts)
         self.found_S: list[list[Found]] = [[] for _ in range(texts)]
         self._scores_S: list[list[float]] = [[] for _ in range(texts)]
         self.number_S = np.zeros(texts, dtype=np.int64)
         self.worst_S = np.full(texts, -np.inf)
 
-        # What is alive: its text, log-probability, and tokens so far (R = L P).
+        # Continuations that go on: their texts, log-probabilities, and tokens so far (R = L P).
         self.text_L = np.arange(texts)
         self.total_LP = np.zeros((texts, 1))
         self.ids_RT = np.zeros((texts, 0), dtype=np.int64)
 
     def forbidden(self, ban: Ban, row: int) -> list[int]:
-        """Return what must not come next in a row, beside what never may."""
+        """Return the tokens that must not come next in a row, besides those that never may."""
         text, ids_T = int(self.text_L[row // self.total_LP.shape[1]]), self.ids_RT[row]
         before = [*self.starts.prompt(text)[-LOOK_BACK:].tolist(), *ids_T[-LOOK_BACK:].tolist()]
         return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
@@ -83,7 +89,7 @@ class Beams:
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Add a token, out of those of each row, to the texts that go on. Return the rows that they
         come from, and the tokens."""
-        origin_LB, token_LB, total_LB = self._best(token_RK, logprob_RK)
+        origin_LB, token_LB, total_LB = self._best_continuations(token_RK, logprob_RK)
         is_at_limit_L = self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
         is_over_LB = (token_LB == self.boundary) | is_at_limit_L[:, None]
 
@@ -101,7 +107,8 @@ class Beams:
         is_possible_LB = total_LB[alive] > -np.inf
         most = int(is_possible_LB.sum(axis=1).max(initial=0))
 
-        # As many rows for each as the text with the most needs: those that go on, then the others.
+        # Every text gets as many rows as the one with the most continuations that go on. These come
+        # first, then those of probability zero.
         order_LP = np.argsort(~is_possible_LB, axis=1, kind="stable")[:, :most]
         alive_L1 = alive[:, None]
         origin_R = origin_LB[alive_L1, order_LP].ravel()
@@ -110,7 +117,7 @@ class Beams:
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
 
-    def _best(
+    def _best_continuations(
         self, token_RK: np.ndarray, logprob_RK: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the `beam` best continuations of each text: row, token and log-probability, (L,
@@ -141,7 +148,9 @@ class Beams:
 # ---- The search, step by step.
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
-FEW = 8  # tokens that are forbidden at every step, so many without a copy of the scores
+# Up to this many tokens that are forbidden at every step are left out of the candidates; for more
+# it is quicker to copy the scores and write -inf for them.
+FEW = 8
 
 
 def search(
@@ -153,22 +162,11 @@ def search(
     """Return for each text its `nbest` best continuations, best first; fewer where no more are
     possible.
 
-    What is found for a text depends on the others only as far as the model's rounding does. ban:
-    what must not be written, beside <unk> where `settings` forbid it.
+    The result for a text depends on the other texts only as far as the model's rounding does. ban:
+    words that must not be written, besides <unk> where `settings` forbid it.
     """
-    # What cannot be searched.
-    if settings.nbest > settings.beam:
-        raise UsageError(
-            f"nbest = {settings.nbest} does not go with a beam of {settings.beam}",
-            "it keeps so many texts",
-            "widen the beam",
-        )
-    if model.max_rows and model.max_rows < len(starts) * settings.beam:
-        raise UsageError(
-            "this model reads one text at a time",
-            "its weights follow it",
-            "search without --adapt dynamic",
-        )
+    _check_width("nbest", settings.nbest, settings.beam)
+    _check_rows(model, len(starts) * settings.beam)
 
     # All texts take a step at a time, until each is settled.
     reader = _Reader(model, settings, ban)
@@ -195,6 +193,24 @@ def search(
     return best
 
 
+def _check_width(name: str, wanted: int, beam: int) -> None:
+    if not 1 <= wanted <= beam:
+        raise UsageError(
+            f"{name} = {wanted} does not go with a beam of {beam}",
+            "a beam keeps as many texts as it is wide",
+            "widen the beam",
+        )
+
+
+def _check_rows(model: LanguageModel, rows: int) -> None:
+    if model.max_rows and model.max_rows < rows:
+        raise UsageError(
+            "this model reads one text at a time",
+            "its weights adapt to the text that it reads",
+            "search without --adapt dynamic",
+        )
+
+
 class _Reader:
     """Reads one token of each row, and returns the likeliest that may come next."""
 
@@ -219,15 +235,18 @@ class _Reader:
             rows = np.arange(first, min(first + self.most_rows, len(input_R)))
             state_of_rows = state if len(rows) == len(input_R) else state.select(rows)
             predicted_R1V, after = self.model.predict(input_R[rows, None], state_of_rows)
-            token_RK, logprob_RK = self._best(predicted_R1V[:, -1], beams, first)
+            token_RK, logprob_RK = self._candidates(predicted_R1V[:, -1], beams, first)
             tokens.append(token_RK)
             logprobs.append(logprob_RK)
             states.append(after)
         after = states[0] if len(states) == 1 else self.model.concat_states(states)
         return np.concatenate(tokens), np.concatenate(logprobs), after
 
-    def _best(self, logprob_RV: Array, beams: Beams, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `read` does, of the rows from `first` on."""
+    def _candidates(
+        self, logprob_RV: Array, beams: Beams, first: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the likeliest tokens and their log-probabilities, (R, K), of the rows from `first`
+        on."""
         if len(self.always) <= FEW and not self.looks_back:
             return best_tokens(logprob_RV, self.count, self.always)
         if isinstance(logprob_RV, np.ndarray):
@@ -248,16 +267,17 @@ class _Reader:
 # exhaustive search finds. Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power
 # (Wu et al. 2016, equation 14); at 0, by their probability.
 #
-# :func:`search` is the beam search of translation: there `</s>` takes a place in the beam, and as
-# many texts as that is wide are enough. It is no substitute: which of exactly equal beginnings at
-# the beam's edge are kept differs, and with it what n-gram models find.
+# :func:`search` is the beam search of translation: there `</s>` takes a place in the beam, and the
+# search ends when as many texts as the beam is wide are finished. It cannot replace this one: of
+# exactly equal beginnings at the beam's edge it keeps others, so n-gram models, which have many of
+# these, would find other texts.
 
 ROWS_PER_CALL = 128
 
 
 @dataclass(frozen=True, order=True)
-class _Found:
-    """A text and its rank; of equals, the shorter one is better."""
+class _RankedText:
+    """A text, ordered by its score; of equal ones, the shorter is better."""
 
     score: float
     minus_length: int
@@ -286,48 +306,38 @@ def likeliest(
             the prompt holds a newline or `</s>`. ModelError: there is no such model, or its scores
             are not numbers.
     """
-    # What cannot be searched.
-    if not 1 <= num <= settings.beam:
-        raise UsageError(
-            f"num = {num} does not go with a beam of {settings.beam}",
-            "it keeps so many texts",
-            "widen the beam",
-        )
+    _check_width("num", num, settings.beam)
     model = language_model_of(model)
-    if model.max_rows and model.max_rows < settings.beam:
-        raise UsageError(
-            "this model reads one text at a time",
-            "its weights follow it",
-            "search without --adapt dynamic",
-        )
+    _check_rows(model, settings.beam)
 
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
-    found = _search(model, prompt_ids, settings, banned)
-    if not found:
+    ranked = _best_texts(model, prompt_ids, settings, banned)
+    if not ranked:
         raise UsageError(
             "nothing is left to write",
             "every text has probability zero or is forbidden",
             "forbid less",
         )
     samples = RecordList[Sample]()
-    for number, each in enumerate(sorted(found, reverse=True)[:num]):
+    for number, each in enumerate(sorted(ranked, reverse=True)[:num]):
         text = model.tokenizer.decode([*prompt_ids.tolist(), *each.ids])
         samples.append(Sample(number, text, len(each.ids), each.logprob_nats, each.ended))
     return samples
 
 
-def _search(
+def _best_texts(
     model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban
-) -> list[_Found]:
+) -> list[_RankedText]:
+    """Return the texts that the beam finds, as many as it is wide or fewer, as a heap."""
     start = read_prompt(model, prompt_ids, settings.max_tokens)
     boundary = model.tokenizer.boundary_id
     prompt = prompt_ids.tolist()
     state, input_B = start.state.select([0]), start.input_S
     live_B = np.zeros(1)
     texts: list[tuple[int, ...]] = [()]
-    found: list[_Found] = []
+    heap: list[_RankedText] = []
     for length in range(1, settings.max_tokens + 1):
         is_last = length == settings.max_tokens
         penalty = length_penalty(length, settings.length_power)
@@ -341,12 +351,12 @@ def _search(
         # Every beginning may end here.
         for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():
             total = float(total_BV[row, boundary])
-            ended = _Found(total / penalty, -length, (*texts[row], boundary), total, True)
-            _keep(found, ended, settings.beam)
+            ended = _RankedText(total / penalty, -length, (*texts[row], boundary), total, True)
+            _push_text(heap, ended, settings.beam)
         total_BV[:, boundary] = -np.inf
 
         # The best of those that do not end go on; at the last step they are texts as they are.
-        row_K, token_K = _best(total_BV, settings.beam)
+        row_K, token_K = _likeliest_cells(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
         longer = []
         for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True):
@@ -354,11 +364,12 @@ def _search(
         texts = longer
         if is_last:
             for total, ids in zip(live_B.tolist(), texts, strict=True):
-                _keep(found, _Found(total / penalty, -length, ids, total, False), settings.beam)
-        elif not len(texts) or _is_settled(found, float(live_B[0]), settings):
+                cut_off = _RankedText(total / penalty, -length, ids, total, False)
+                _push_text(heap, cut_off, settings.beam)
+        elif not len(texts) or _is_settled(heap, float(live_B[0]), settings):
             break
         state, input_B = state.select(row_K), token_K
-    return found
+    return heap
 
 
 def _predict_in_parts(
@@ -375,7 +386,7 @@ def _predict_in_parts(
     return np.concatenate(parts), after
 
 
-def _best(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _likeliest_cells(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return row and token of the likeliest continuations that are possible, likeliest first; of
     equals, the first."""
     flat = total_BV.ravel()
@@ -387,21 +398,21 @@ def _best(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.divmod(at, total_BV.shape[1])
 
 
-def _keep(found: list[_Found], text: _Found, count: int) -> None:
+def _push_text(heap: list[_RankedText], text: _RankedText, count: int) -> None:
     """Add `text` to a heap of the best `count`."""
-    if len(found) < count:
-        heapq.heappush(found, text)
+    if len(heap) < count:
+        heapq.heappush(heap, text)
     else:
-        heapq.heappushpop(found, text)
+        heapq.heappushpop(heap, text)
 
 
-def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
-    """Return whether no beginning can become better than the worst of as many texts as are wanted:
-    its probability only falls, and no length divides it by more than max_tokens does."""
-    if len(found) < settings.beam:
+def _is_settled(heap: list[_RankedText], best_live: float, settings: BeamSettings) -> bool:
+    """Return whether the heap is full, and no beginning can become better than the worst text in
+    it: its log-probability only falls, and is divided by the penalty of max_tokens at most."""
+    if len(heap) < settings.beam:
         return False
     highest = best_live / length_penalty(settings.max_tokens, settings.length_power)
-    return highest < found[0].score
+    return highest < heap[0].score
 
 
 # ---- The likeliest tokens of each row, found on the device where the model left its scores; only
@@ -468,7 +479,7 @@ def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
         chosen_RC = xp.concatenate([chosen_RC, values_RV[:, in_blocks:]], 1)
     at_RK, value_RK = _top(chosen_RC, count)
 
-    # Lead the places among these back to columns.
+    # Map places among the chosen columns back to columns of the row.
     chosen = count * BLOCK
     block_of_RK = _along(block_RK, (at_RK // BLOCK).clip(0, count - 1))
     inside_RK = block_of_RK * BLOCK + at_RK % BLOCK

@@ -1,9 +1,9 @@
 """Words that a drawn text must not have, whatever tokens the model reads.
 
 Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_`
-and characters beyond ASCII, as long as it goes: "cat" is a word of "a cat's tail", not of
-"category". A banned word is therefore kept from ending, not from beginning: once it is written,
-only what makes a longer word of it may follow.
+and characters beyond ASCII, with none of these before or after it: "cat" is a word of "a cat's
+tail", not of "category". A banned word is therefore kept from ending, not from beginning: once it
+is written, only what makes a longer word of it may follow.
 """
 
 import re
@@ -34,8 +34,8 @@ class WordMatcher:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.are_tokens = bool(np.all(tokenizer.starts_word_V))
-        self.token_bytes = [] if self.are_tokens else tokenizer.token_bytes()
+        self.words_are_tokens = bool(np.all(tokenizer.starts_word_V))
+        self.token_bytes = [] if self.words_are_tokens else tokenizer.token_bytes()
 
     def ids(self, word: str) -> list[int]:
         """Return the tokens of one word; where words are tokens, unk_id for one that is not known.
@@ -44,13 +44,13 @@ class WordMatcher:
         """
         line = check_reserved(word, "the word to ban", "error", "leave it out")
         ids = self.tokenizer.encode([line]).ids[:-1].tolist()
-        if self.are_tokens and len(ids) != 1:
+        if self.words_are_tokens and len(ids) != 1:
             raise UsageError(
                 f"{word!r} is not one word",
                 f"to this model it is {len(ids)}",
                 "give words one by one",
             )
-        if not self.are_tokens and not _RUN.fullmatch(self.key(word)):
+        if not self.words_are_tokens and not _RUN.fullmatch(self.key(word)):
             raise UsageError(
                 f"{word!r} is not one word",
                 "to this model a word is made of letters and digits",
@@ -59,18 +59,18 @@ class WordMatcher:
         return ids
 
     def key(self, word: str) -> bytes:
-        """Return what :meth:`found` calls this word: as the tokenizer writes it (lower-cased,
-        perhaps)."""
+        """Return the word as :meth:`found` returns it: as the tokenizer writes it, which may be in
+        lower case."""
         return self.tokenizer.decode(self.tokenizer.encode([word]).ids).encode("utf-8")
 
     def found(self, ids: Sequence[int]) -> set[bytes] | set[int]:
         """Return the whole words of a text: token ids where these are words, else their bytes."""
-        if self.are_tokens:
+        if self.words_are_tokens:
             return set(ids)
         return set(_RUN.findall(self._text(ids)))
 
     def last_run(self, ids: Sequence[int]) -> bytes:
-        """Return how much of a word is at the end."""
+        """Return the part of a word that the text ends with; empty where it ends with none."""
         return _last_run(self._text(ids[-LOOK_BACK:]))
 
     def _text(self, ids: Sequence[int]) -> bytes:
@@ -89,7 +89,7 @@ class Ban:
         self.banned: set[bytes] = set()
         for word in items_of(banned, str, "ban"):
             ids = words.ids(word)
-            if not words.are_tokens:
+            if not words.words_are_tokens:
                 self.banned.add(words.key(word))
             elif ids[0] == unk_id or ids[0] >= tokenizer.size:
                 notice(f"the model does not know {word!r}, and would not draw it in any case")
@@ -97,8 +97,8 @@ class Ban:
                 always.add(ids[0])
         # ids by the part of a word that they end
         self._ending: defaultdict[bytes, list[int]] = defaultdict(list)
-        # ids that are a part of a word and do not end it
-        self._whole: defaultdict[bytes, list[int]] = defaultdict(list)
+        # ids that are a part of a word and do not end it, by that part
+        self._continuing: defaultdict[bytes, list[int]] = defaultdict(list)
         self._at_the_end: set[int] = set()  # ids after which a banned word is at the end
         if self.banned:
             self._sort_tokens(always)
@@ -119,7 +119,7 @@ class Ban:
                 rest = word[len(run) :]
                 found += self._ending.get(rest, [])
                 if is_last:
-                    found += self._whole.get(rest, [])
+                    found += self._continuing.get(rest, [])
         return found
 
     def check_prompt(self, ids: Sequence[int]) -> None:
@@ -136,17 +136,19 @@ class Ban:
     def _sort_tokens(self, always: set[int]) -> None:
         """Sort the tokens by what they do to a word: continue it, end it, or hold whole ones."""
         for id, text in enumerate(self.words.token_bytes):
-            # A token that is within a word has no other part.
+            # The beginning of a token may continue the word before it. A token of word characters
+            # alone does no more than that; any other character ends the word.
             runs = _RUN.findall(text)
             begins_inside = bool(_RUN.match(text))
             first = runs.pop(0) if begins_inside else b""
             if text == first:
-                self._whole[text].append(id)
+                self._continuing[text].append(id)
                 continue
             self._ending[first].append(id)
             ends_inside = bool(_last_run(text))
             last = runs.pop() if ends_inside else b""
-            # Words in its middle are whole.
+            # A word in the middle of a token is whole, and so is the token's last word if the text
+            # ends there.
             if self.banned & set(runs):
                 always.add(id)
             if last in self.banned:
