@@ -76,10 +76,10 @@ def adapter(
 ) -> Callable[[LanguageModel, Path], LanguageModel]:
     """Return a function that makes a model, found in a folder, adapt itself with the settings tuned
     for it, or by default; `given` ones come first."""
-    # Wrong settings show at once, not when a model is there.
+    # Refuse wrong settings now: to load a model takes its time.
     cls = settings_class(kind)
-    is_text = [Layer("--set", given or {}, is_text=True)]
-    resolve([cls], is_text)
+    given_layers = [Layer("--set", given or {}, is_text=True)]
+    resolve([cls], given_layers)
 
     def adapted(model: LanguageModel, folder: Path) -> LanguageModel:
         if kind != "unigram":
@@ -95,7 +95,7 @@ def adapter(
             below = tuned.settings
         elif rule == "rms":
             below = OF_RMS
-        settings = resolve([cls], [Layer("the model's folder", below), *is_text]).make(cls)
+        settings = resolve([cls], [Layer("the model's folder", below), *given_layers]).make(cls)
         result = adapt(model, kind, settings, load_statistics(folder, model, settings))
         _report(describe(kind, settings), tuned, model, bool(given))
         return result
@@ -190,7 +190,7 @@ def _adapted(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
     statistics = load_statistics(folder, part, settings)
     model = adapt(part, adaptation.kind, settings, statistics)
     made = answers_of(model).stored_adaptation
-    if made is None or made["also"] != adaptation.also:
+    if made is None or made["also"] != adaptation.also:  # digests of the statistics
         raise ModelError(
             f"the gradient statistics in {folder} are not those that it was mixed with",
             "they were gathered again",

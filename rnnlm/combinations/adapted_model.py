@@ -35,8 +35,9 @@ class AdaptedModel(Answers):
         self.precision = model.precision
         self.fingerprint = model.fingerprint
         self.is_weights_only = answers_of(model).is_weights_only
-        # What results depend on beside model and settings, for signatures.
-        self.also: dict[str, str] = {}
+        # Digests, by name, of data that results depend on besides model and settings. Signatures
+        # show them.
+        self.digests: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the model within, in its own way, and how it adapts."""
@@ -45,11 +46,11 @@ class AdaptedModel(Answers):
     @property
     def adaptation(self) -> str:
         """What a signature says of the adaptations at work."""
-        return joined([self.model.adaptation, describe(self.kind, self.settings, self.also)])
+        return joined([self.model.adaptation, describe(self.kind, self.settings, self.digests)])
 
     @property
     def stored_adaptation(self) -> dict[str, Any]:
-        return {"kind": self.kind, "settings": asdict(self.settings), "also": self.also}
+        return {"kind": self.kind, "settings": asdict(self.settings), "also": self.digests}
 
     @property
     def model_kind(self) -> str:

@@ -47,9 +47,10 @@ ROWS = 100
 
 Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 
-# Computes what a call is to return for some of its places, from the network as it is there, their
-# features (T, 1, E), which places they are, and the log-probability of the input after each if that
-# is known.
+# A call asks for scores or for predictions; `Give` computes them for the places of one segment. Its
+# arguments: the network, with the weights that hold there; the features of the places, (T, 1, E);
+# the places, as a slice of the call's; and the log-probabilities of the inputs that follow them,
+# (T, 1), or None where an input is not known yet.
 Give = Callable[[Network, Tensor, slice, Tensor | None], Tensor]
 
 
@@ -99,10 +100,10 @@ class DynamicEvaluation(AdaptedModel):
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
         weights = self.model.network.parameters()
         self.start_P = torch.cat([weight.detach().flatten() for weight in weights])
-        self.rates, self.decays = self._steps(statistics)
+        self.rates, self.decays = self._rates_and_decays(statistics)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpickled, (self.model, self.settings, self.also)
+        return _unpickled, (self.model, self.settings, self.digests)
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
@@ -115,7 +116,7 @@ class DynamicEvaluation(AdaptedModel):
         """Score as :meth:`rnnlm.LanguageModel.score` says, in torch, on the model's device."""
         inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
         check_shapes(inputs_BT, targets_BT)
-        # Where the targets are the inputs after them, the loss of a segment has scored them.
+        # If the targets are the next inputs, as in any text, the loss of a segment has scored them.
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
         def give(
@@ -176,14 +177,15 @@ class DynamicEvaluation(AdaptedModel):
                     logprob_T1 = network.score_features(features_T1E, next_T1)
                     loss = -logprob_T1.mean()
 
-                # Places before `new` were given in earlier calls.
+                # Inputs that were in the state have had their answers in an earlier call: answer
+                # from the first place of this call on.
                 new = max(at, before)
                 if new < at + size:
                     features_n1E = features_T1E.detach()[new - at :]
                     logprob_n1 = logprob_T1.detach()[new - at :]
                     places = slice(new - before, at + size - before)
                     parts.append(give(network, features_n1E, places, logprob_n1))
-                self._step(weights, loss)
+                self._update_weights(weights, loss)
                 hidden = tuple(tensor.detach() for tensor in hidden)
                 at += size
 
@@ -207,7 +209,7 @@ class DynamicEvaluation(AdaptedModel):
         finally:
             self.idle.append(reader)
 
-    def _step(self, weights: Sequence[Tensor], loss: Tensor) -> None:
+    def _update_weights(self, weights: Sequence[Tensor], loss: Tensor) -> None:
         """Take the weights a step down the loss, and a share of the way back to the start."""
         starts = self.start_P.split([weight.numel() for weight in weights])
         found = gradients(loss, weights)
@@ -216,9 +218,9 @@ class DynamicEvaluation(AdaptedModel):
         ):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
-    def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
-        """Return for each weight what its gradient is multiplied by, and the share of the way back
-        that it goes."""
+    def _rates_and_decays(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
+        """Return for each weight the factor of its gradient, and the share of the way back to its
+        trained value that it goes at each step."""
         settings = self.settings
         rate, decay = self.start_P.new_tensor([settings.adaptation_rate, settings.adaptation_decay])
         if settings.adaptation_rule == "sgd":
@@ -229,7 +231,7 @@ class DynamicEvaluation(AdaptedModel):
                 "rule rms needs gradient statistics", "none were gathered for this model",
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )  # fmt: skip
-        self.also = {"statistics": _digest(statistics)}
+        self.digests = {"statistics": _digest(statistics)}
 
         # sqrt(MS_g) of each weight, and its mean over all.
         roots = []
@@ -266,15 +268,15 @@ def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | No
 
 
 def _unpickled(
-    model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]
+    model: NeuralLanguageModel, settings: DynamicSettings, digests: dict[str, str]
 ) -> DynamicEvaluation:
     """Make the model that was pickled, with the gradient statistics in the folder of `model`, which
     must be the same as then."""
-    if not also:
+    if not digests:
         return DynamicEvaluation(model, settings)
     folder = Path(model.origin[0]) if model.origin else Path()
     statistics = load_statistics(folder, model)
-    if statistics is None or also != {"statistics": _digest(statistics)}:
+    if statistics is None or digests != {"statistics": _digest(statistics)}:
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",
             "a model that is pickled takes those in its folder, and these have changed or "

@@ -38,9 +38,11 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
 MixtureKind = Literal["linear", "log-linear"]
-# Tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit
-# a cache. But no fewer tokens than these, as a network reads all its output weights for them.
+# A log-linear mixture predicts as many tokens at a time as fill this many cells, tokens times V, so
+# that the arrays of each part fit a cache.
 MOST_CELLS = 1 << 20
+# With a large V it predicts more cells than that: each call of a network reads all output weights,
+# which is slow for a few tokens.
 FEWEST_TOKENS = 16
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
@@ -98,7 +100,7 @@ class Mixture(PickledByOrigin):
         self.is_weights_only = any(answers_of(part).is_weights_only for part in parts)
         check_weights(self.weights_K, len(self.parts), kind)
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
-        self._counting = np.flatnonzero(self.weights_K).tolist()
+        self._active = np.flatnonzero(self.weights_K).tolist()  # the parts that are asked
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle where it was loaded from, or the parts of one that was not."""
@@ -112,7 +114,7 @@ class Mixture(PickledByOrigin):
 
     @property
     def normalised(self) -> bool:
-        return self.kind == "log-linear" or all(self.parts[k].normalised for k in self._counting)
+        return self.kind == "log-linear" or all(self.parts[k].normalised for k in self._active)
 
     @property
     def max_rows(self) -> int | None:
@@ -127,15 +129,15 @@ class Mixture(PickledByOrigin):
 
     @property
     def forgets_at_boundary(self) -> bool:
-        return all(self.parts[k].forgets_at_boundary for k in self._counting)
+        return all(self.parts[k].forgets_at_boundary for k in self._active)
 
     @property
     def precision(self) -> str:
-        return min((self.parts[k].precision for k in self._counting), key=PRECISIONS.index)
+        return min((self.parts[k].precision for k in self._active), key=PRECISIONS.index)
 
     @property
     def adaptation(self) -> str:
-        return joined(self.parts[k].adaptation for k in self._counting)
+        return joined(self.parts[k].adaptation for k in self._active)
 
     def initial_state(self, rows: int) -> MixtureState:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
@@ -144,9 +146,12 @@ class Mixture(PickledByOrigin):
         self, inputs_BT: Array, targets_BT: Array, state: MixtureState
     ) -> tuple[Array, MixtureState]:
         """Score as :meth:`rnnlm.LanguageModel.score` says, in numpy if all parts are numpy's, else
-        in torch on the network's device. A log-linear mixture predicts all tokens for it, in pieces
-        of the time."""
-        # Arrays of numpy's, which every model takes.
+        in torch on the network's device.
+
+        A log-linear mixture needs the probabilities of all tokens of V to score one. It predicts
+        them for a few steps at a time.
+        """
+        # Every part takes numpy's arrays, whatever it computes with.
         inputs_BT = array_types.as_numpy(token_ids(inputs_BT))
         targets_BT = array_types.as_numpy(token_ids(targets_BT))
         check_shapes(inputs_BT, targets_BT)
@@ -154,11 +159,11 @@ class Mixture(PickledByOrigin):
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)
 
-        def score(part: LanguageModel, its_state: State) -> tuple[Array, State]:
-            return part.score(inputs_BT, targets_BT, its_state)
+        def score(part: LanguageModel, part_state: State) -> tuple[Array, State]:
+            return part.score(inputs_BT, targets_BT, part_state)
 
-        scores_KBT, after = self._asked(score, state)
-        logprob_BT = added(scores_KBT, self.weights_K[self._counting])
+        scores_KBT, after = self._ask_parts(score, state)
+        logprob_BT = added(scores_KBT, self.weights_K[self._active])
         return _without_padding(logprob_BT, targets_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
@@ -166,15 +171,15 @@ class Mixture(PickledByOrigin):
         else in torch on the network's device."""
         predicted_KBTV, after = self.predict_parts(inputs_BT, state)
         combine = added if self.kind == "linear" else multiplied
-        return combine(predicted_KBTV, self.weights_K[self._counting]), after
+        return combine(predicted_KBTV, self.weights_K[self._active]), after
 
     def predict_parts(
         self, inputs_BT: Array, state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
-        """Return what each part that counts predicts, (B, T, V) each, and the state after the last
-        input."""
+        """Return the predictions of each part whose weight is not 0, (B, T, V) each, and the state
+        after the last input."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
-        return self._asked(lambda part, its_state: part.predict(ids_BT, its_state), state)
+        return self._ask_parts(lambda part, part_state: part.predict(ids_BT, part_state), state)
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
         joined_states = []
@@ -197,15 +202,15 @@ class Mixture(PickledByOrigin):
         """How many tokens a log-linear mixture predicts at a time, over all rows."""
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
-    def _asked(
+    def _ask_parts(
         self, ask: Callable[[LanguageModel, State], tuple[Array, State]], state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
-        """Ask the parts that count; return their answers, as arrays of one type, and the state with
-        theirs afterwards."""
+        """Ask the parts whose weight is not 0. Return their answers, as arrays of one type, and the
+        state after them."""
         check_state(state, MixtureState)
         answers = []
         states = list(state.parts)
-        for k in self._counting:
+        for k in self._active:
             answer, states[k] = ask(self.parts[k], states[k])
             answers.append(answer)
         return array_types.same_dtype(answers), MixtureState(tuple(states))
@@ -226,8 +231,8 @@ class Mixture(PickledByOrigin):
 def added(
     logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray
 ) -> Array:
-    """Compute log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero
-    is welcome. Weights are above 0."""
+    """Compute log sum over k of weight_k exp(logprob_k), for arrays of one shape, which may hold
+    -inf. Weights are above 0."""
     xp = array_types.library(logprobs_K[0])
     weighted_K = [
         logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)
@@ -241,13 +246,14 @@ def added(
 def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
     """Compute sum over k of weight_k logprob_k, normalised over the last axis.
 
-    What is impossible for one part is impossible; nothing is possible if nothing is for every part.
+    A token that is impossible for one part is impossible. If that leaves no token, all results are
+    -inf.
     """
     xp = array_types.library(logprobs_KV[0])
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
         weighted_V = float(weight) * logprob_V
-        if weight <= 0:  # by which the log of zero would no longer be that
+        if weight <= 0:  # 0 times -inf would be NaN, a negative weight would make it +inf
             weighted_V = xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V)
         total_V = total_V + weighted_V
 
@@ -274,8 +280,8 @@ def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
 
 
 def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
-    """Refuse weights that a mixture of so many parts cannot have: too few or too many, not finite,
-    or all zero; for a linear mixture also negative ones, and those whose sum is not 1."""
+    """Refuse weights that do not suit a mixture of that many parts: too few or too many, not
+    finite, or all zero; for a linear mixture also negative ones, and those whose sum is not 1."""
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
         raise UsageError(
@@ -334,7 +340,7 @@ def shared_tokenizer(
                 f"train one of them again with --tokenizer-from {names[0]}, or with "
                 f"--tokenizer-from {name}",
             )
-    # Equal ones still may or may not spell words that they have not seen.
+    # The fingerprint does not say whether a tokenizer spells unseen words: take one that does.
     spelling = [tokenizer for tokenizer in tokenizers if tokenizer.spells]
     return spelling[0] if spelling else first
 

@@ -101,7 +101,7 @@ class UnigramCache(AdaptedModel):
         return (upto_BT - before_BT) / self._lengths(seen_BM, T)
 
     def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
-        # Rows that have read less are padded.
+        # Padding goes to the left: the latest word of each row stays last.
         width = max(state.words_BR.shape[1] for state in states)
         words = []
         for state in states:
@@ -128,7 +128,8 @@ class UnigramCache(AdaptedModel):
     def _lengths(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
         """Return how many words the cache holds at each of the last T places, (B, T)."""
         is_word_BM = seen_BM != NO_WORD
-        before_B1 = is_word_BM[:, : -T or None].sum(axis=1, keepdims=True)
+        before = seen_BM.shape[1] - T
+        before_B1 = is_word_BM[:, :before].sum(axis=1, keepdims=True)
         return np.minimum(before_B1 + np.arange(1, T + 1), self.settings.cache_tokens)
 
     def _all_shares(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
@@ -139,13 +140,14 @@ class UnigramCache(AdaptedModel):
         first = max(0, before - size + 1)  # the earliest word in the cache at the first place
         change_BTV = np.zeros((B, T, self.tokenizer.size))
 
-        def change(places: np.ndarray, later: int, by: int) -> None:
-            """Change the counts of the words at `places`, so many places later."""
+        def change(places: np.ndarray, delay: int, by: int) -> None:
+            """Add `by` to the counts of the words at `places`, from `delay` places after them on.
+            Before the first of the T places is as at the first."""
             row, column = np.nonzero(seen_BM[:, places] != NO_WORD)
-            at = np.maximum(0, places[column] - before + later)
+            at = np.maximum(0, places[column] - before + delay)
             np.add.at(change_BTV, (row, at, seen_BM[row, places[column]]), by)
 
-        # A word comes at its place, and goes `size` places later.
+        # A word enters the cache at its place, and leaves it `size` places later.
         change(np.arange(first, M), 0, 1)
         change(np.arange(first, M - size), size, -1)
         return change_BTV.cumsum(axis=1) / self._lengths(seen_BM, T)[:, :, None]
