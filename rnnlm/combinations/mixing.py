@@ -229,7 +229,7 @@ def mix(
     output = Path(output)
     called = [loading.name_of(name) for name in several(names, "names")]
     _check(called, on, kind, weights, context)
-    folders = [loading.folder_of(name) for name in called]
+    folders = [loading.base_folder(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
         # Whether the models can be referred to, and mixed, shows before the work.
         if not bundle:

@@ -395,9 +395,9 @@ def evaluate(
 def bundled_test(model: LanguageModel | str | Path) -> Path:
     """Return the test part of the bundled corpus that a model, itself or by its name, was trained
     on."""
-    folder = loading.called(model)
+    folder = loading.name_if_saved(model)
     if folder is not None:
-        trained_on = read_manifest(loading.folder_of(folder)).training.get("text")
+        trained_on = read_manifest(loading.base_folder(folder)).training.get("text")
         for name in corpora.names():
             if trained_on == [corpora.named(name)]:
                 return corpora.part(name, "test")

@@ -190,7 +190,7 @@ def subject(
     what: str, model: Model, device: str | Device = "auto", name: str | None = None
 ) -> Subject:
     """Load a model that the look `what` applies to; raise UsageError if it does not apply."""
-    shown = name or loading.called(model) or "the model"
+    shown = name or loading.name_if_saved(model) or "the model"
     if isinstance(model, (str, os.PathLike)):
         # The manifest is enough to refuse a model before its arrays are read.
         base, adaptation = loading.without_adaptation(str(model))
@@ -216,7 +216,7 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
     given = models
     if not isinstance(given, Mapping):
         given = several(given, "models")
-        names = names_of([str(loading.called(model) or "model") for model in given], None)
+        names = names_of([str(loading.name_if_saved(model) or "model") for model in given], None)
         given = dict(zip(names, given, strict=True))
     if not given:
         raise UsageError(f"inspect {what} needs a model", "none is named")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
-MUCH = 0.2  # if more of a text's lines are in the training text, its metrics are not held out
+# A larger share of a text's lines than this in the training text: its metrics are not held out.
+MUCH_OVERLAP = 0.2
 
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
@@ -35,7 +36,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines = [f"# {name}", ""]
     lines += [f"{what} of kind `{manifest.model}`, {_origin(manifest.training)}.", ""]
 
-    # A table without headers, and one of the metrics.
+    # A table of facts, whose header row is empty, then a table of the metrics.
     lines += ["| | |", "|---|---|"]
     lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
     lines += ["", *_numbers(manifest.evaluations)]
@@ -108,7 +109,7 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         yield "validation", training.get("validation", "none")
         repeated = []
         for name, share in training.get("lines_in_train", {}).items():
-            if share > MUCH:
+            if share > MUCH_OVERLAP:
                 repeated.append(f"{name} {share:.0%}")
         if repeated:
             yield "lines in the training text, too", ", ".join(repeated)

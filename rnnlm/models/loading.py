@@ -1,4 +1,9 @@
-"""Open a model by path or name, or take one that is loaded already."""
+"""Open a model by path or name, or take one that is loaded already.
+
+Four functions go from a model, or its name, to a name or folder. :func:`find` looks for the folder;
+:func:`base_folder` also takes the name of an adapted model, NAME+KIND. :func:`name_of` returns the
+name and refuses a model that was made in memory; :func:`name_if_saved` returns None for it.
+"""
 
 import os
 import shlex
@@ -65,20 +70,20 @@ def language_model_of(
 ) -> LanguageModel:
     """Return a language model itself, or load the one of that name; refuse models of other
     tasks."""
-    registry.check_is_language_model(task_of(model), called(model))
+    registry.check_is_language_model(task_of(model), name_if_saved(model))
     return model_of(model, device)
 
 
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
     """Return the model that gives the probabilities of lines: the language model itself, or of that
     name; of an encoder-decoder its decoder, which begins each line in the state of its source."""
-    registry.check_use("score", task_of(model), called(model))
+    registry.check_use("score", task_of(model), name_if_saved(model))
     found = opened(model, device)
     return answers_of(found).decoder or cast(LanguageModel, found)
 
 
-def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
-    """Return the name or folder of a model; None of one that was made in memory."""
+def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
+    """Return the name or folder of a model, for messages; None if it was made in memory."""
     if isinstance(model, (str, os.PathLike)):
         return str(model)
     origin = answers_of(model).origin
@@ -99,14 +104,14 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     "classification" or "seq2seq"."""
     if not isinstance(model, (str, os.PathLike)):
         return answers_of(model).task
-    return read_manifest(folder_of(model)).task
+    return read_manifest(base_folder(model)).task
 
 
 def models_by_name(
     models: Mapping[str, ScoringModel] | Sequence[str | Path],
 ) -> dict[str, LanguageModel]:
-    """Return the models that score lines by a name for each, themselves or loaded; of a list, each
-    by the name that it is loaded by."""
+    """Return the models that score lines, by name; load those that are given by name. models: by
+    the names to use, or a list of names to load."""
     if not isinstance(models, Mapping):
         models = {str(name): name for name in several(models, "models")}
     return {name: scoring_model_of(model) for name, model in models.items()}
@@ -158,7 +163,7 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     return base, kind
 
 
-def folder_of(name: str | Path) -> Path:
+def base_folder(name: str | Path) -> Path:
     """Return the folder of the model called NAME, also of NAME+KIND."""
     base, _ = without_adaptation(str(name))
     return find(base)
@@ -194,16 +199,35 @@ def find(name: LanguageModel | str | Path) -> Path:
     for place in _places(name):
         if model_folder.is_model(place):
             return place
+    raise _not_found(name)
 
-    # There is none: say what the name may have been meant for.
+
+def _not_found(name: str) -> ModelError:
+    """Return the error that there is no model of that name. It guesses what the name was meant
+    for."""
+    # A file or folder of that name that is no model.
     if Path(without_suffix(name)).suffix == ".arpa" and os.path.isfile(name):
         target = Path(without_suffix(name)).stem
-        raise ModelError(
+        return ModelError(
             f"{name} is an ARPA file, not the folder of a model",
             hint=f"import it: rnnlm import {shlex.quote(name)} -o {shlex.quote(target)}",
         )
     if os.path.exists(name):
         model_folder.read_manifest(Path(name))  # its error says what is missing
+
+    # NAME+KIND where the model NAME exists: the kind is unknown, or this command does not adapt.
+    base, _, kind = name.rpartition("+")
+    if base and any(map(model_folder.is_model, _places(base))):
+        if kind in registry.ADAPTATIONS:
+            why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
+            return ModelError(f"no model at {name}", why, f"name {base} alone here")
+        return ModelError(
+            f"no model at {name}",
+            f"{base} does not adapt itself by {kind!r}",
+            nearest(kind, registry.ADAPTATIONS),
+        )
+
+    # A model of another program, or a name that is spelled wrong.
     folders = shipped()
     if Path("checkpoints").is_dir():
         folders += Path("checkpoints").iterdir()
@@ -211,27 +235,17 @@ def find(name: LanguageModel | str | Path) -> Path:
     hint = "train one: rnnlm train"
     if known:
         hint = f"available models: {', '.join(sorted(known))}"
-    base, _, kind = name.rpartition("+")
-    if base and any(map(model_folder.is_model, _places(base))):
-        if kind in registry.ADAPTATIONS:
-            why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
-            raise ModelError(f"no model at {name}", why, f"name {base} alone here")
-        raise ModelError(
-            f"no model at {name}",
-            f"{base} does not adapt itself by {kind!r}",
-            nearest(kind, registry.ADAPTATIONS),
-        )
     if Path(name).name.lower().startswith(_FAMILIES_OF_THE_HUB):
         why = "it looks like a name on the Hugging Face hub, and rnnlm reads only its own models"
         hint = f"score the text with that model's own program, or train one here; {hint}"
-        raise ModelError(f"no model at {name}", why, hint)
-    raise ModelError(f"no model at {name}", "there is no such folder", hint)
+        return ModelError(f"no model at {name}", why, hint)
+    return ModelError(f"no model at {name}", "there is no such folder", hint)
 
 
 def name_of(model: LanguageModel | str | Path) -> str:
     """Return the name that a model is given by, or the folder that it was loaded from; refuse one
     that was made in memory."""
-    name = called(model)
+    name = name_if_saved(model)
     if name is None:
         raise UsageError(
             "this model has no folder",

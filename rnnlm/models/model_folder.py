@@ -27,7 +27,7 @@ from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, answers_of
 from rnnlm.models import checkpoints, registry
-from rnnlm.models import manifest as model_parts
+from rnnlm.models import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.models.manifest import (
     COMPANION,
     CONFIG,
@@ -63,8 +63,8 @@ DEEPEST = 16  # models made of models made of models ...
 
 def save(
     folder: Path,
-    model: LanguageModel | model_parts.ModelArrays,
-    name: str,
+    model: LanguageModel | manifests.ModelArrays,
+    kind: str,
     settings: Mapping[str, Any],
     step: int,
     training: dict[str, Any],
@@ -73,30 +73,31 @@ def save(
     bits: int | None = None,
     goes_on: bool = False,
 ) -> Manifest:
-    """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is
-    there. If it cannot be written, that one stays whole.
+    """Write `model` into `folder`, replacing the model that is there. If it cannot be written, that
+    one stays whole.
 
-    parts: the folders of the models that a combination is made of. bundle: copy them into `folder`,
-    else refer to them. bits: 16 or 8, of a weight in compact form; None: as it is. goes_on: the
-    model there is of the same training run; else what was kept for it is deleted: its checkpoints,
-    and how it adapts itself.
+    kind: its kind, as the registry names it: "lstm", "ngram". parts: the folders of the models that
+    a combination is made of. bundle: copy them into `folder`, else refer to them. bits: 16 or 8, of
+    a weight in compact form; None: as it is. goes_on: the model there is of the same training run;
+    else what was kept for it is deleted: its checkpoints, and how it adapts itself.
     """
     files: dict[str, FileEntry] = {}
-    family = registry.kind_of(name, settings.get("task", registry.LANGUAGE_MODEL)).family
+    # The family of the kind ("neural", "ngram", "combination") is stored, too: loading checks it.
+    family = registry.kind_of(kind, settings.get("task", registry.LANGUAGE_MODEL)).family
     with writing(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        before = _files_of(folder)
+        before = _listed_files(folder)
         try:
             # All files first, then config.json, which makes them the model.
-            for role, path, pieces in _contents(folder, model, step, bits):
+            for role, path, pieces in _files_to_write(folder, model, step, bits):
                 _write(role, path, pieces, files, before)
             if bundle:
-                entries = model_parts.bundled(folder, parts)
+                entries = manifests.bundled(folder, parts)
             else:
-                entries = model_parts.referenced(folder, parts)
+                entries = manifests.referenced(folder, parts)
             manifest = Manifest(
-                name,
+                kind,
                 family,
                 dict(settings),
                 model.tokenizer.to_settings(),
@@ -117,7 +118,7 @@ def save(
         listed = {UNFINISHED_FILES, *before}
         left = []
         for file in os.listdir(folder):
-            if model_parts.is_data(file) or safe_files.whole_name(file) in listed:
+            if manifests.is_data(file) or safe_files.whole_name(file) in listed:
                 left.append(file)
         _remove_unnamed(folder, left)
         _remove_unfinished(folder)
@@ -127,8 +128,8 @@ def save(
     return manifest
 
 
-def _contents(
-    folder: Path, model: LanguageModel | model_parts.ModelArrays, step: int, bits: int | None
+def _files_to_write(
+    folder: Path, model: LanguageModel | manifests.ModelArrays, step: int, bits: int | None
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """Yield (role, wanted path, content in pieces) of the files of a model, weights first."""
     arrays = model.to_arrays()
@@ -146,13 +147,15 @@ def _write(
     files: dict[str, FileEntry],
     before: list[str],
 ) -> None:
-    """Write a file and enter it in `files`, before it is written; a file is immutable once named.
+    """Write one file of a model. Its name is entered in `files` first, so that a killed writer
+    leaves no file that is not listed.
 
     before: files that were there, which stay listed until there is a config.json.
     """
-    # Another file of that name stays until config.json is replaced. A link is replaced: the file
-    # that it leads to is not ours.
-    digest = safe_files.digest(_in_passing(pieces))
+    # A file of the same name belongs to the model before, which stays whole until config.json is
+    # replaced: take another name if the contents differ. A link is replaced: the file that it leads
+    # to is not ours.
+    digest = safe_files.digest(_dropping_pages(pieces))
     found = None if path.is_symlink() else safe_files.sha256(path)
     if found != digest and path.exists() and not path.is_symlink():
         path = path.with_stem(f"{path.stem}-{digest[:8]}")
@@ -162,7 +165,7 @@ def _write(
         names = json.dumps(sorted({*files, *before}))
         replace_file(path.parent / UNFINISHED_FILES, names.encode("utf-8", "backslashreplace"))
     if found != digest:
-        replace_file(path, _in_passing(pieces))
+        replace_file(path, _dropping_pages(pieces))
 
 
 def unfinished_files(folder: Path) -> list[str]:
@@ -198,9 +201,9 @@ def load(
     # A model that was replaced while it was read is not damaged: read again.
     manifest = read_manifest(folder)
     try:
-        kind, tokenizer, shapes = content(folder, manifest)
+        kind, codec, shapes = content(folder, manifest)
         with _naming(folder):
-            arrays = _read_arrays(_files(folder, manifest, "weights"), shapes, kind)
+            arrays = _read_arrays(_checked_files(folder, manifest, "weights"), shapes, kind)
         parts = _load_parts(folder, manifest, device, depth + 1)
     except ModelError:
         if read_manifest(folder) == manifest:
@@ -211,7 +214,7 @@ def load(
     try:
         made_of = {"parts": parts} if parts and kind.takes_parts else {}
         model = kind.from_arrays(
-            manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
+            manifest.settings, codec, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
         unsealed = [part for part in parts if answers_of(part).is_weights_only]
@@ -230,12 +233,12 @@ def _load_parts(
             f"the model at {folder} is damaged",
             f"it is made of models within models, more than {DEEPEST} deep",
         )
-    return [load(part, device, depth)[0] for part in model_parts.part_folders(folder, manifest)]
+    return [load(part, device, depth)[0] for part in manifests.part_folders(folder, manifest)]
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
-    """Return kind, tokenizer and the arrays' types and shapes of the model in `folder`. No weights
-    are read."""
+    """Return the kind of the model in `folder`, its codec (of language models the tokenizer) and
+    the types and shapes of its arrays. No weights are read."""
     with _naming(folder):
         kind = registry.kind_of(manifest.model, manifest.task)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
@@ -243,21 +246,21 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
                 "the kind of model is not clear",
                 f"{CONFIG} names {manifest.model} in one place and another kind in another",
             )
-        files = _tokenizer_files(folder, manifest)
+        files = _read_codec_files(folder, manifest)
         tokenizer = tokenizers.load(manifest.tokenizer, files)
-        tokenizer = registry.task(kind.task).codec(tokenizer, files)
-        shapes = kind.array_shapes(manifest.settings, tokenizer)
+        codec = registry.task(kind.task).codec(tokenizer, files)
+        shapes = kind.array_shapes(manifest.settings, codec)
         # The shapes of some kinds follow from the file alone.
         if shapes is None:
-            path = next(iter(_files(folder, manifest, "weights")))
-            shapes = kind.array_shapes(manifest.settings, tokenizer, tensors.shapes(path))
-        return kind, tokenizer, shapes
+            path = next(iter(_checked_files(folder, manifest, "weights")))
+            shapes = kind.array_shapes(manifest.settings, codec, tensors.shapes(path))
+        return kind, codec, shapes
 
 
 def load_tokenizer(folder: Path, manifest: Manifest) -> Tokenizer:
     """Load the tokenizer of the model in `folder`, whatever kind of model that is."""
     with _naming(folder):
-        return tokenizers.load(manifest.tokenizer, _tokenizer_files(folder, manifest))
+        return tokenizers.load(manifest.tokenizer, _read_codec_files(folder, manifest))
 
 
 @contextlib.contextmanager
@@ -337,10 +340,10 @@ def holds_leftovers(folder: Path) -> bool:
         if name not in expected and safe_files.whole_name(name) not in listed:
             rest.append(name)
     is_begun = any(name.startswith("weights-") for name in names)
-    return all(map(model_parts.is_ours, rest)) and (is_begun or not rest)
+    return all(map(manifests.is_ours, rest)) and (is_begun or not rest)
 
 
-def _files_of(folder: Path) -> list[str]:
+def _listed_files(folder: Path) -> list[str]:
     """Return the files of the model that is there, or that a killed writer has begun, by its list;
     none if that cannot be read."""
     if not is_model(folder):
@@ -362,13 +365,13 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
     for name in set(names) - named:
         with contextlib.suppress(OSError):
             (folder / name).unlink()
-    model_parts.remove_unnamed(folder)
+    manifests.remove_unnamed(folder)
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Delete files that writers that were killed had not put in place: of the model, and kept
     beside it."""
-    for name in filter(model_parts.is_unfinished, os.listdir(folder)):
+    for name in filter(manifests.is_unfinished, os.listdir(folder)):
         with contextlib.suppress(OSError):
             (folder / name).unlink()
 
@@ -381,15 +384,15 @@ def _remove_companions(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _in_passing(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Yield the pieces; drop the pages of mapped ones after use."""
+def _dropping_pages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield the pieces; release the memory pages of mapped ones once they are used."""
     for piece in pieces:
         yield piece
         if isinstance(piece, memoryview):
             drop_pages(piece)
 
 
-def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
+def _checked_files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]:
     """Return the files with that role, at least one, their lengths checked."""
     damaged = f"the model at {folder} is damaged"
     files = {}
@@ -409,14 +412,14 @@ def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]
     return files
 
 
-def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+def _read_codec_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Read each file that holds no weights, by role, and check its hash."""
     found: dict[str, bytes] = {}
     for each in manifest.files.values():
         role = each.role
         if role == "weights" or role in found:
             continue
-        path, entry = next(iter(_files(folder, manifest, role).items()))
+        path, entry = next(iter(_checked_files(folder, manifest, role).items()))
         try:
             found[role] = path.read_bytes()
         except OSError as error:

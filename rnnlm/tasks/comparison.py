@@ -171,7 +171,7 @@ class _Comparing(Generic[M, D, C, K]):
     def result(self, sides: Sequence[Side[M, D]], outcome: Outcome[Evaluation]) -> MetricComparison:
         models = []
         for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True):
-            folder = loading.called(cast(ScoringModel, side.model))
+            folder = loading.name_if_saved(cast(ScoringModel, side.model))
             models.append(ComparedByMetrics(side.name, folder, its, found))
         differences = []
         for (i, j), by in outcome.differences.items():

@@ -14,7 +14,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
-from rnnlm.models.card import MUCH
+from rnnlm.models.card import MUCH_OVERLAP
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings, Split, Text, open_text
@@ -95,7 +95,7 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
             f"the {text} text is the training text itself: its metrics say nothing about new text"
         )
         return
-    if overlap.share <= MUCH:
+    if overlap.share <= MUCH_OVERLAP:
         return
     share = f"{overlap.share:.0%}"
     counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"

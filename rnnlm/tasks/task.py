@@ -349,7 +349,7 @@ class Task(ABC, Generic[M, D, C, K]):
         from rnnlm.models import loading
         from rnnlm.models.manifest import read_manifest
 
-        folder = loading.called(model)
+        folder = loading.name_if_saved(model)
         trained_on = None
         if folder is not None:
             trained_on = read_manifest(loading.find(folder)).training.get("text")

@@ -258,7 +258,7 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
     own."""
     reader = answers_of(loading.opened(model, device)).layer_reader()
     if reader is None:
-        name = loading.called(model) or "this model"
+        name = loading.name_if_saved(model) or "this model"
         why = "n-gram models only count; mixtures and adapted models have no layers of their own"
         raise UsageError(
             f"{name} has no vectors of text",

@@ -153,7 +153,7 @@ def word_vectors(
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
     rows = answers_of(loading.opened(model, "cpu")).word_vectors(which)
-    name = _short(loading.called(model))
+    name = _short(loading.name_if_saved(model))
     if rows is None:
         why = (
             "networks have them; n-grams, mixtures and models that adapt themselves have "

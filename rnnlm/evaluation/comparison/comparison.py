@@ -589,7 +589,7 @@ def _folder(side: _Side) -> Path | None:
     """Return the folder of a model that was given by its name."""
     if not isinstance(side.given, (str, Path)):
         return None
-    return loading.folder_of(side.given)
+    return loading.base_folder(side.given)
 
 
 def _tables(

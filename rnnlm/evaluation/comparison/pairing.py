@@ -399,7 +399,7 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
     given = list(names or ())
     if not given:
         for number, model in enumerate(models, start=1):
-            given.append(loading.called(model) or f"model {number}")
+            given.append(loading.name_if_saved(model) or f"model {number}")
 
     # Names that the caller chose stay as they are; paths are cut to what distinguishes them.
     if names is None:

@@ -43,7 +43,7 @@ Labeller = LabelModel | LanguageModel | str | Path
 def model_for(command: str, model: Labeller, device: str | Device = "auto") -> TaskModel:
     """Return the model for a command ("tag", "classify"); load it if it is given by path or
     name."""
-    registry.check_use(command, loading.task_of(model), loading.called(model))
+    registry.check_use(command, loading.task_of(model), loading.name_if_saved(model))
     return cast(TaskModel, loading.opened(model, device))
 
 

@@ -196,7 +196,7 @@ class _Comparing:
                 "they read other columns, or what is read is changed",
                 "name the columns with --column and --target-column",
             )
-        called = {each.name: loading.called(each.given) for each in sides}
+        called = {each.name: loading.name_if_saved(each.given) for each in sides}
         stored = {name: loading.find(folder) for name, folder in called.items() if folder}
         warn_if_trained_on(sides[0].data.lines_hash, stored, "figures")
 
@@ -237,7 +237,9 @@ class _Comparing:
     def result(self, sides: Sequence[_Side], outcome: Outcome[PairEvaluation]) -> PairComparison:
         models = []
         for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True):
-            models.append(ComparedTranslator(side.name, loading.called(side.given), its, found))
+            models.append(
+                ComparedTranslator(side.name, loading.name_if_saved(side.given), its, found)
+            )
         main = outcome.comparable.main
         differences = []
         for (i, j), by in outcome.differences.items():

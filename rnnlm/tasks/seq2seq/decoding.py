@@ -292,7 +292,7 @@ def translate(
 
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
     """Return the model that translates; load it if it is given by path or name."""
-    registry.check_use("translate", loading.task_of(model), loading.called(model))
+    registry.check_use("translate", loading.task_of(model), loading.name_if_saved(model))
     return cast(Seq2SeqModel, loading.opened(model, device))
 
 
