@@ -31,7 +31,7 @@ _BACKSPACE, _TAB, _ENTER, _CLEAR, _LAST_WORD, _END = "\x7f\b", "\t", "\r\n", "\x
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|O.|.)?")  # arrows and the like, which do nothing
 
-# seconds to wait (None: until there is one) -> the keys pressed; "" if none
+# Waits seconds for a key (None: until there is one); returns the keys pressed, "" if none.
 ReadKeys = Callable[[float | None], str]
 
 

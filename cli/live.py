@@ -33,14 +33,14 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
         return
     from rich.console import Console
 
-    is_of_text = registry.task(kind.task).loss_is_of_text
+    loss_is_of_text = registry.task(kind.task).loss_is_of_text
     # A panel is drawn where it can be redrawn.
     console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
-            yield PlainDisplay(progress, is_of_text)
+            yield PlainDisplay(progress, loss_is_of_text)
         return
-    display = LiveDisplay(console, is_of_text)
+    display = LiveDisplay(console, loss_is_of_text)
     with display.live:
         yield display
 
@@ -70,17 +70,18 @@ def announce_counting(plan: "Plan") -> None:
 class PlainDisplay:
     """A line for each validation, and one now and then between them.
 
+    loss_is_of_text: the loss is that of text, so its exponential is shown as a perplexity.
     evaluating: called with the progress of the exact evaluation.
     """
 
-    def __init__(self, progress: terminal.Progress, is_of_text: bool = True) -> None:
+    def __init__(self, progress: terminal.Progress, loss_is_of_text: bool = True) -> None:
         self.progress = progress
         self.evaluating = terminal.Estimate(progress)
-        self.is_of_text = is_of_text
+        self.loss_is_of_text = loss_is_of_text
 
     def show(self, event: events.Event) -> None:
-        line = news(event)
-        silent = self.progress.clock() - self.progress.last_line
+        line = rare_event_line(event)
+        seconds_since_line = self.progress.clock() - self.progress.last_line
         if isinstance(event, events.Validated):
             name, value = criterion(event)
             line = f"step {event.step:,}: validation {name} {shown_metric(event, value)}"
@@ -90,10 +91,10 @@ class PlainDisplay:
                 line += f" (best {shown_metric(event, event.best)})"
         elif isinstance(event, events.CheckpointSaved):
             line = f"step {event.step:,}: checkpoint"
-        elif isinstance(event, events.Step) and silent >= PLAIN_SECONDS:
+        elif isinstance(event, events.Step) and seconds_since_line >= PLAIN_SECONDS:
             line = (
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
-                f"{training_metric(event, self.is_of_text)}, "
+                f"{training_metric(event, self.loss_is_of_text)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, "
                 f"{terminal.duration(seconds_left(event))} left"
             )
@@ -136,10 +137,10 @@ class LiveDisplay:
     """A progress bar with the metrics below it, redrawn in place until the run is trained. The
     progress of the exact evaluation is then shown below it, line by line."""
 
-    def __init__(self, console: "Console", is_of_text: bool = True) -> None:
+    def __init__(self, console: "Console", loss_is_of_text: bool = True) -> None:
         from rich.live import Live
 
-        self.console, self.is_of_text = console, is_of_text
+        self.console, self.loss_is_of_text = console, loss_is_of_text
         self.step: events.Step | None = None
         self.latest: dict[type, Any] = {}  # the last event of each kind
         self.live = Live(
@@ -158,7 +159,7 @@ class LiveDisplay:
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event
-        line = news(event)
+        line = rare_event_line(event)
         if line:
             self.console.print(terminal.visible(line), markup=False, highlight=False)
         elif isinstance(event, events.Step):
@@ -186,7 +187,7 @@ class LiveDisplay:
     def _lines(self, step: events.Step, narrow: bool) -> list[str]:
         progress = [f"{step.progress:.0%} done", f"{terminal.duration(seconds_left(step))} left"]
         speed = f"{step.tokens_per_second:,.0f} tokens/s"
-        train = training_metric(step, self.is_of_text).removeprefix("perplexity ")
+        train = training_metric(step, self.loss_is_of_text).removeprefix("perplexity ")
         metrics = [f"train {train}"]
         validated = self.latest.get(events.Validated)
         if validated:
@@ -203,7 +204,7 @@ class LiveDisplay:
             metrics.append(f"saved at step {saved.step:,}")
         if checkpoint:
             metrics.append(f"checkpoint at step {checkpoint.step:,}")
-        name = "perplexity: " if step.is_exact and self.is_of_text else ""
+        name = "perplexity: " if step.is_exact and self.loss_is_of_text else ""
         steps = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", speed]
         return [", ".join([*progress, *steps]), name + ", ".join(metrics)]
 
@@ -242,7 +243,7 @@ def started_line(event: events.Started) -> str:
     return line
 
 
-def news(event: events.Event) -> str:
+def rare_event_line(event: events.Event) -> str:
     """Return the line for an event that does not happen at every step; "" for others."""
     if isinstance(event, events.Started):
         return started_line(event)
@@ -260,10 +261,10 @@ def news(event: events.Event) -> str:
     return ""
 
 
-def training_metric(event: events.Step, is_of_text: bool = True) -> str:
+def training_metric(event: events.Step, loss_is_of_text: bool = True) -> str:
     """Return the perplexity since the last report; the loss itself where it is that of labels or
     noise words."""
-    if not (event.is_exact and is_of_text):
+    if not (event.is_exact and loss_is_of_text):
         return f"loss {event.loss_nats:.3f}"
     perplexity = math.inf
     if event.loss_nats < 700:  # what exp can still give as a float

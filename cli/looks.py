@@ -138,7 +138,7 @@ def texts_option(name: str) -> Decorator:
         name,
         multiple=True,
         metavar="TEXT",
-        help="Text; may be repeated.  [default: the bundled English, test part]",
+        help="Text; may be repeated.  [default: the test split of the bundled English]",
     )
 
 
@@ -492,7 +492,7 @@ def find_map(words: tuple[str, ...], **given: Any) -> "Inspection":
             "--test-data",
             multiple=True,
             metavar="FILE",
-            help="Data to test on. May be repeated.  [default: the test part of a bundled corpus; "
+            help="Data to test on. May be repeated.  [default: the test split of a bundled corpus; "
             "else a fifth of the sentences]",
         ),
         click.option(
@@ -624,7 +624,7 @@ def find_surface(**given: Any) -> "Inspection":
         "text",
         metavar="TEXT",
         multiple=True,
-        help="Text or data; may be repeated.  [default: a bundled test part]",
+        help="Text or data; may be repeated.  [default: a bundled test split]",
     ),
     number_option("--weights", default=6, help="Weights drawn from each matrix.", least=None),
     click.option(

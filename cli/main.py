@@ -27,7 +27,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from . import terminal
     from .options import RENAMED_OPTIONS, CommandGroup, renamed_option
 
-# As `rnnlm --help` shows them: each command in one group, the most used ones first.
+# The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first.
 GROUPS = {
     "Train and evaluate": (
         "train",
@@ -59,7 +59,7 @@ class _ClosedPipe(Exception):
 
 
 @contextlib.contextmanager
-def _closed_pipe_told() -> Iterator[None]:
+def _own_error_for_closed_pipe() -> Iterator[None]:
     """Raise an error of our own for a closed pipe, before click makes another of it."""
     try:
         yield
@@ -80,13 +80,13 @@ class _Commands(CommandGroup):
         return command
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
-        with _closed_pipe_told():  # help is printed here
+        with _own_error_for_closed_pipe():  # help is printed here
             return super().make_context(*arguments, **more)
 
     def invoke(self, context: click.Context) -> Any:
         from rnnlm.files.outputs import claims  # help needs none
 
-        with _closed_pipe_told(), claims():
+        with _own_error_for_closed_pipe(), claims():
             result = super().invoke(context)
             sys.stdout.flush()
             return result
@@ -164,12 +164,13 @@ def _run_of_this_process() -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
-    given, (arguments, debug) = list(arguments), _take_debug(arguments)
+    command_line = list(arguments)
+    arguments, debug = _take_debug(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.show_warning
         try:
-            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=given)
+            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line)
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)

@@ -183,7 +183,7 @@ def _check_files(request: PairsRequest) -> None:
     check_apart(request.outputs, files_of(request.source))
     for path in request.outputs:
         check_file(path, request.overwrite)
-        # In the folder of the pairs, it would be read as one of their files by the next run.
+        # The next run would read a file in the folder of the pairs as pairs.
         is_inside = Path(request.source).is_dir() and path.parent.samefile(request.source)
         refuse_if(is_inside, f"{path} would be among what --pairs reads: choose another folder.")
     if request.plot:

@@ -27,9 +27,11 @@ from rnnlm.system import processors, python
 from . import terminal
 
 LAUNCHED = "RNNLM_LAUNCHED"  # in the environment of the processes started here
-LOST = 75  # the exit code of one that lost another one: it is not the reason
-GRACE_SECONDS = 10.0  # for the others to end, once one has failed
-TERM_SECONDS = 5.0  # and again, after SIGTERM
+# The exit code of a process that ended because another one was gone. The other one failed first, so
+# this one is not reported.
+LOST = 75
+GRACE_SECONDS = 10.0  # for the others to end by themselves, once one has failed
+TERM_SECONDS = 5.0  # for the rest to end after SIGTERM, before they are killed
 POLL_SECONDS = 0.05
 HINT = "to continue from the last checkpoint, run the same command with --resume"
 
@@ -60,8 +62,8 @@ def end_with_parent() -> None:
 
 @contextlib.contextmanager
 def reported_once(context: click.Context) -> Iterator[None]:
-    """Have one process report the errors of a run of several: the one that fails, or, if that is
-    gone, the one that started it."""
+    """Report an error of a run of several processes once. The process that fails reports it; if it
+    was killed, the process that started it does."""
     try:
         yield
     except ReportedElsewhere as error:

@@ -369,7 +369,7 @@ def times(log10: float) -> str:
 # regions (with --next, for each of the likely next words there). A number that is missing is an
 # empty cell, and the last column says why.
 
-# the header of all scores, and what makes the text of one sentence's scores
+# The header of all scores, and what makes the text of one sentence's scores
 Form = tuple[str, Callable[["Scores"], str]]
 
 

@@ -87,7 +87,7 @@ def command(
     words or characters.
     """
     refuse_if(overwrite and not (report or plot), "--overwrite needs --report FILE or --plot FILE.")
-    # --overwrite may be for one of the two alone.
+    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from .. import options, task_options, terminal, translation_options
-from ..options import Command, check_plot
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.pair_evaluation import PairEvaluation
 
 
-@click.command(cls=Command)
+@click.command(cls=options.Command)
 @click.argument("text", nargs=-1, required=True)
 @options.section(
     "Model",
@@ -53,7 +52,7 @@ def command(
 
     For a tagger or classifier TEXT holds gold labels too, for an encoder-decoder pairs. It is read
     as the training data were: the same format and columns, unless options say otherwise. Name a
-    bundled corpus to evaluate on its test part. Labels that training never saw count as wrong.
+    bundled corpus to evaluate on its test split. Labels that training never saw count as wrong.
 
     An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its metrics
     are against the nearest of all references that the source has. Perplexity is that of the
@@ -76,8 +75,8 @@ def command(
     options.refuse_if(
         overwrite and not (plot or output), "--overwrite needs --plot FILE or -o FILE."
     )
-    # --overwrite may be for one of the two alone.
-    check_plot(plot, overwrite and plot is not None)
+    # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
+    options.check_plot(plot, overwrite and plot is not None)
     options.check_output(output, overwrite and output is not None, None)
 
     data = task_options.data_of(task, text, given)

@@ -263,7 +263,7 @@ def command(context: click.Context, **given: Any) -> None:
     from ..processes import end_with_parent, launch, reported_once
 
     # The first process starts the others, which run this command, too.
-    if _is_to_launch(count) and not dry_run:
+    if _launches_processes(count) and not dry_run:
         context.exit(launch(count, context.find_root().obj, given["threads"]))
     end_with_parent()
     with reported_once(context):
@@ -320,8 +320,8 @@ def _announce(destination: "Destination") -> None:
     terminal.say(f"the model goes to {destination.folder}{why}")
 
 
-def _is_to_launch(count: int) -> bool:
-    """Return whether this process is to start the processes of the run: it is not one of them."""
+def _launches_processes(count: int) -> bool:
+    """Return whether this process starts the processes of the run. False in those processes."""
     from rnnlm.system import current_rank
 
     from ..processes import LAUNCHED
@@ -349,8 +349,8 @@ def _request(given: dict[str, Any]) -> "Request":
 def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished | None":
     """Run the plan, and show it if this process is the one that `speaks`. Return the last event.
 
-    Signals are handled from the first step, before which there is nothing to save, to the exact
-    evaluation at the end, by when all is saved, so that it may be cut off.
+    A signal lets the run save its work only while there is work to save. Before the first step and
+    during the exact evaluation at the end, when all is saved, it ends the program at once.
     """
     from rnnlm.events import Evaluating, Finished, Started
     from rnnlm.training import run as training
@@ -366,8 +366,8 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
 
     announce(plan)
     with contextlib.ExitStack() as trained, display_for(plan.kind) as display:
-        wishes = signals.wants_end, signals.wants_saving
-        for event in training.run(plan, *wishes, display.evaluating):
+        events = training.run(plan, signals.wants_end, signals.wants_saving, display.evaluating)
+        for event in events:
             display.show(event)
             if isinstance(event, Started):
                 trained.enter_context(signals)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-# each of these asks for samples
+# Each of these asks for samples
 _SAMPLING = (
     "sample",
     "num",

@@ -71,12 +71,13 @@ def bench_growth(
             before: Growth | None = None
             for value in chosen:
                 shape = {**BASE, setting: value}
-                found = _measured(Path(name), recipe, assignments, shape, steps)
-                before = _growth_of(setting, value, found, before)
-                yield before
+                result = _run_bench_train(Path(name), recipe, assignments, shape, steps)
+                growth = _network_growth(setting, value, result, before)
+                yield growth
+                before = growth
 
 
-def _measured(
+def _run_bench_train(
     folder: Path, recipe: str, assignments: dict[str, str], shape: dict[str, int], steps: int
 ) -> dict[str, Any]:
     """Run `rnnlm bench train` on a network of this shape, and return its JSON."""
@@ -93,17 +94,19 @@ def _measured(
     for name, assigned in settings.items():
         arguments += ["--set", f"{name}={assigned}"]
     arguments += ["--alone", "--rounds", "2", "--steps", str(steps), "--json"]
-    found: dict[str, Any] = json.loads(run_rnnlm("bench", *arguments).out)
-    return found
+    result: dict[str, Any] = json.loads(run_rnnlm("bench", *arguments).out)
+    return result
 
 
-def _growth_of(setting: str, value: int, found: dict[str, Any], before: Growth | None) -> Growth:
-    speed, peak = found["tokens_per_second"], found["peak_bytes"]
+def _network_growth(
+    setting: str, value: int, result: dict[str, Any], before: Growth | None
+) -> Growth:
+    speed, peak = result["tokens_per_second"], result["peak_bytes"]
     time_exponent, memory_exponent = None, None
     if before:
         time_exponent = exponent(value, 1 / speed, (before.value, 1 / before.tokens_per_second))
         memory_exponent = exponent(value, peak, (before.value, before.peak_bytes))
-    ratio = found["ratio_products"]
+    ratio = result["ratio_products"]
     return Growth(setting, value, speed, peak, ratio, time_exponent, memory_exponent)
 
 
@@ -182,7 +185,7 @@ def exponent(size: float, value: float, before: tuple[float, float] | None) -> f
 # and build_binary are on the PATH, they take turns with ours. Ratios hold even if the machine's
 # speed drifts; single numbers do not.
 
-PARTS = (16, 4, 1)  # of the text, one part in so many
+PARTS = (16, 4, 1)  # a sixteenth of the text, a quarter, all of it
 UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
 LMPLZ_MEMORY = "400M"
 SORTED_KEYS = 1 << 22
@@ -224,18 +227,21 @@ class _Round:
 
 
 def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[NgramGrowth | SortSpeed]:
-    """Yield the growth over the parts of `text`, then the speed of sorting. That comes last, as a
-    process inherits the peak memory of the one that starts it."""
+    """Yield the growth over the parts of `text`, then the speed of sorting. Sorting comes last: a
+    process inherits the peak memory of the one that starts it, so the keys would count as memory of
+    the runs after them."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name) / "work"
-        before, with_lmplz = None, True
+        before: NgramGrowth | None = None
+        with_lmplz = True
         for part, path in _write_parts(text, Path(name)):
             done = []
             for number in range(rounds):
                 done.append(_round(path, work, order, with_lmplz, ours_first=number % 2 == 0))
                 with_lmplz = done[-1].lmplz_seconds is not None  # else it is not there, or failed
-            before = _growth(part, done, before)
-            yield before
+            growth = _ngram_growth(part, done, before)
+            yield growth
+            before = growth
     yield SortSpeed(_sort_speed())
 
 
@@ -273,7 +279,7 @@ def _round(path: Path, work: Path, order: int, with_lmplz: bool, ours_first: boo
     return _Round(train, evaluation, ngrams, theirs)
 
 
-def _growth(part: str, done: list[_Round], before: NgramGrowth | None) -> NgramGrowth:
+def _ngram_growth(part: str, done: list[_Round], before: NgramGrowth | None) -> NgramGrowth:
     result = json.loads(done[0].evaluation.out)
     tokens = result["tokens"]
     seconds = statistics.median(each.train.seconds for each in done)

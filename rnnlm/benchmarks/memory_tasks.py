@@ -32,7 +32,7 @@ class MemoryTask:
     draw: Callable[[np.random.Generator, int, int], Drawn]
 
     @property
-    def figure(self) -> str:
+    def metric(self) -> str:
         """The name of the metric."""
         return "mean squared error" if self.classes is None else "accuracy"
 
@@ -40,11 +40,14 @@ class MemoryTask:
     def criterion(self) -> str:
         """When the task is solved, in words."""
         if self.classes is None:
-            return f"{self.figure} below {MOST_ERROR}"
-        return f"{self.figure} of {100 * LEAST_ACCURACY:g} % or more"
+            return f"{self.metric} below {MOST_ERROR}"
+        return f"{self.metric} of {100 * LEAST_ACCURACY:g} % or more"
 
-    def is_solved(self, figure: float) -> bool:
-        return figure < MOST_ERROR if self.classes is None else figure >= LEAST_ACCURACY
+    def is_solved(self, value: float) -> bool:
+        """Return whether a value of the metric is good enough."""
+        if self.classes is None:
+            return value < MOST_ERROR
+        return value >= LEAST_ACCURACY
 
 
 def draw_copy(random: np.random.Generator, lag: int, rows: int) -> Drawn:

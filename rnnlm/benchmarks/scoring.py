@@ -63,7 +63,7 @@ def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) ->
 
 
 def _lines(mix: str, words: list[str], tokens: int, tokens_per_word: float) -> Iterator[str]:
-    """Cut the words into lines of about so many tokens in all; repeat the text where it ends."""
+    """Cut the words into lines, about `tokens` tokens in all; repeat the text where it ends."""
     rng = np.random.default_rng(1)
     endless = itertools.cycle(words)
     while tokens > 0:
@@ -196,7 +196,7 @@ def _lines_of_words(text: Text) -> Iterator[list[str]]:
 
 
 def _some(lines: Iterable[list[str]], model: LanguageModel, tokens: int) -> Iterator[list[str]]:
-    """Yield the first lines, of about so many tokens."""
+    """Yield the first lines, about `tokens` tokens in all."""
     for words in lines:
         tokens -= len(model.tokenizer.encode([" ".join(words)]).ids)
         yield words
@@ -214,14 +214,14 @@ def _words(model: LanguageModel, lines: Sequence[list[str]]) -> Iterator[float]:
             yield milliseconds
 
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
-def _timed_call(call: Callable[..., Given], *arguments: object) -> tuple[float, Given]:
+def _timed_call(call: Callable[..., Result], *arguments: object) -> tuple[float, Result]:
     """Return the milliseconds that a call takes, and its result."""
     began = time.perf_counter()
-    given = call(*arguments)
-    return 1000 * (time.perf_counter() - began), given
+    result = call(*arguments)
+    return 1000 * (time.perf_counter() - began), result
 
 
 def _latency(step: str, milliseconds: Sequence[float]) -> Latency:

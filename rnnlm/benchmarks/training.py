@@ -168,8 +168,8 @@ def _trainer(plan: Plan, steps: int) -> "Trainer":
     data = replace(cast(Any, plan.data), valid=None)
     trainer: Trainer = make_trainer(plan.resolved, data)
 
-    # At the end of its budget, a run reads the last batch again to see whether its weights are
-    # sound: one step more, at which it never arrives.
+    # At the end of its budget, a run reads the last batch once more, to see whether its weights are
+    # sound. Give it one step more than is timed, so that it never gets there.
     trainer.clock.budget = Budget(steps=steps + 1)
     trainer.resumable = False
     trainer.rollbacks.limit = 0

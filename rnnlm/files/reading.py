@@ -33,7 +33,7 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 ZIP, OLD_OFFICE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PARTS_OF_WORKBOOKS = (b"xl/", b"opendocument.spreadsheet")
 MOST_SMALL_BYTES = 1 << 24
-# bytes; a line is held as a whole, and a small compressed file may hold an endless one
+# Bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
 
 
@@ -367,7 +367,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"cannot read settings from {path}", error.strerror or str(error)
         ) from None
     except (ValueError, RecursionError) as error:
-        # no TOML, no UTF-8, or a number or a nest beyond all bounds
+        # No TOML, no UTF-8, or a number or a nest beyond all bounds
         raise SettingsError(f"{path} is not TOML", str(error)) from None
     for name, value in table.items():
         if isinstance(value, dict):

@@ -128,7 +128,7 @@ def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, lis
     try:
         cells = next(csv.reader(following(), delimiter="\t", strict=True))
     except csv.Error:
-        # the quotation mark that begins a cell has no end, or one inside is not doubled
+        # The quotation mark that begins a cell has no end, or one inside is not doubled
         cells = []
     # Where every line is a whole row by itself, the quotation mark is a character.
     if len(cells) == columns and any(len(_split(line)) != columns for line in taken):

@@ -86,13 +86,14 @@ class _Reader:
         fits = len(both) >= len(before) and bool((both[: len(before)] == before).all())
 
         if self.tokenizer.name == "word":
-            # The parts of a word that is cut may all be unknown, like the word itself: count them.
+            # The cut may be inside a word. If that word and both its parts are unknown, all are the
+            # same token, so compare the numbers of tokens, too.
             is_inside = context and not context[-1].isspace() and not continuation[:1].isspace()
             if fits and is_inside:
                 fits = len(both) == len(before) + len(apart.ids(continuation))
         else:
-            # Subwords may be split differently across the cut: cut after as many as the context
-            # alone has.
+            # Subwords may be split differently across the cut. The continuation then begins after
+            # as many tokens as the context has by itself.
             fits = fits or len(both) > len(before)
         if fits:
             return both, len(before)
@@ -180,7 +181,9 @@ def continue_texts(
     written = [""] * len(read)
     for first in range(0, len(read), rows):
         numbers = by_length[first : first + rows]
-        texts = _write(model, [read[number] for number in numbers], numbers, stops, settings)
+        texts = _continue_batch(
+            model, [read[number] for number in numbers], numbers, stops, settings
+        )
         for number, text in zip(numbers, texts, strict=True):
             written[number] = text
     return written
@@ -199,7 +202,7 @@ def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.nda
     return ids, np.stack([end_S - length_S, end_S], axis=1)
 
 
-def _write(
+def _continue_batch(
     model: LanguageModel,
     texts: Sequence[np.ndarray],
     numbers: Sequence[int],
@@ -220,28 +223,28 @@ def _write(
     streams = [stream(settings.seed, number) for number in numbers]
     forbidden = Ban(model.tokenizer, (), settings.unknown).always
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
-    drawn: list[list[int]] = [[] for _ in texts]
-    written = [""] * len(texts)
-    going = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
+    new_tokens: list[list[int]] = [[] for _ in texts]
+    continuations = [""] * len(texts)
+    active = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
     for _ in range(settings.max_tokens):
-        uniform_B = np.array([streams[text].random() for text in going])
+        uniform_B = np.array([streams[text].random() for text in active])
         allowed_BV = logprob_BV.copy()
         allowed_BV[:, forbidden] = -np.inf
         token_B = draw(allowed_BV, uniform_B, settings)
         kept = []
-        for row, (text, token) in enumerate(zip(going, token_B.tolist(), strict=True)):
+        for row, (text, token) in enumerate(zip(active, token_B.tolist(), strict=True)):
             if token == model.tokenizer.boundary_id:
                 continue
-            drawn[text].append(token)
-            shown = _after(model.tokenizer, lines[text], drawn[text])
-            written[text], is_stopped = _until(shown, stops)
+            new_tokens[text].append(token)
+            shown = _after(model.tokenizer, lines[text], new_tokens[text])
+            continuations[text], is_stopped = _until(shown, stops)
             if not is_stopped:
                 kept.append(row)
         if not kept:
             break
-        going = [going[row] for row in kept]
+        active = [active[row] for row in kept]
         logprob_BV, state = predict(model, token_B[kept], state.select(kept))
-    return written
+    return continuations
 
 
 def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
@@ -260,15 +263,15 @@ def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
     return ids[start:].tolist()
 
 
-def _after(tokenizer: Tokenizer, line: list[int], drawn: list[int]) -> str:
-    """Return the text that `drawn` adds to `line`, spaces between the two included."""
+def _after(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
+    """Return the text that `new_tokens` adds to `line`, spaces between the two included."""
     # Decoded together, so that a space between the two is kept; a tokenizer may write the beginning
     # differently then.
     before = tokenizer.decode(line)
-    whole = tokenizer.decode([*line, *drawn])
+    whole = tokenizer.decode([*line, *new_tokens])
     if whole.startswith(before):
         return whole[len(before) :]
-    return tokenizer.decode(drawn)
+    return tokenizer.decode(new_tokens)
 
 
 def _until(text: str, stops: Sequence[str]) -> tuple[str, bool]:

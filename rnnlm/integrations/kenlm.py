@@ -72,7 +72,9 @@ class State:
 
     def __init__(self) -> None:
         self._prefix: Any = None
-        self._begins_line = False  # only where the space before a word is a token of it
+        # Whether no word has been read. It matters, and is set, only for tokenizers whose words
+        # begin with a space: the first word of a line has none.
+        self._begins_line = False
         self._scorer: PrefixScorer | None = None
 
     def _key(self) -> tuple[object, ...]:

@@ -60,7 +60,7 @@ class LanguageModel(package.AbstractLanguageModel):
         """
         self.model = _opened(model)
 
-        # The known words: the search finds out with them whether a word can still become one.
+        # The known words. With them the search sees whether a partial word can still become one.
         if unigrams is None and self.model.is_closed:
             unigrams = {*self.model.model.tokenizer.symbols()} - {BOUNDARY, UNKNOWN}
         self._unigrams: set[str] | None = None
@@ -75,8 +75,8 @@ class LanguageModel(package.AbstractLanguageModel):
 
     @property
     def order(self) -> int:
-        """The search merges beams whose last words, one fewer than this, are the same. Those of
-        networks must agree in all words."""
+        """The order of the n-gram model. The search merges beams whose last `order` - 1 words are
+        the same; with a network, only beams that agree in all words."""
         return self.model.order
 
     def reset_params(self, **params: Any) -> None:

@@ -203,7 +203,7 @@ class ReadSplit:
     def __init__(self, text: Text, share: float) -> None:
         self.text = text
         self.share = share
-        # of the first part; 0: all of them; None: not known yet
+        # Of the first part; 0: all of them; None: not known yet
         self.first_lines: int | None = None if share else 0
 
     @property
@@ -276,7 +276,7 @@ class _Border:
         self.share = share
         self.has_documents = has_documents
         self.lines = 0
-        # lines where a document begins, without those that are too early by now
+        # Lines where a document begins, without those that are too early by now
         self.documents: list[int] = []
 
     def read(self, block: Block) -> None:

@@ -39,12 +39,12 @@ class Plan:
     kind: registry.Kind
     resolved: Resolved
     data: Data
-    # weights to start from, or the state of a run that is resumed
+    # Weights to start from, or the state of a run that is resumed
     initial: dict[str, np.ndarray] | TrainingState | None
     test: CountedText | None
     valid_is: str  # what the validation text is, in words
     output: Path
-    # with `resume` "auto", if this run has finished already: the manifest of its model
+    # With `resume` "auto", if this run has finished already: the manifest of its model
     finished: model_folder.Manifest | None = None
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end have 95 % intervals

@@ -34,9 +34,9 @@ class Request:
     config: Path | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    # settings of a grid, between the config file and the assignments
+    # Settings of a grid, between the config file and the assignments
     extra_layers: tuple[Layer, ...] = ()
-    # none: the default folder in ./checkpoints, or a new one where that holds a finished model
+    # None: the default folder in ./checkpoints, or a new one where that holds a finished model
     output: Path | None = None
     overwrite: bool = False
     resume: bool | Literal["auto"] = False  # continue the run in `output`; auto: if there is one

@@ -7,7 +7,7 @@ from rnnlm.text.labelled.alignment import align, align_more
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.lines import Progress
 
-# the label of the letters of a word that needs more sounds a letter than labels hold
+# The label of the letters of a word that needs more sounds a letter than labels hold
 UNALIGNED = ""
 
 

@@ -142,7 +142,7 @@ def _posteriors(lattice: Lattice, logprob_U: np.ndarray) -> tuple[list[np.ndarra
 # lattices of all pairs over them.
 
 NOTHING, PLUS = "_", "+"  # the label of a letter that takes no symbol, and what joins several
-# pairs times symbols that are computed at once: they stay in the processor's cache
+# Pairs times symbols that are computed at once: they stay in the processor's cache
 _CELLS = 1 << 14
 _LONGEST = 1000  # letters, or symbols, of a pair that is aligned
 
@@ -301,7 +301,7 @@ def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
 # ---- Learning alignments, and aligning by what was learned.
 
 ITERATIONS = 10
-# factor of a label at first, for each symbol beyond one: with 0.1 CMUdict needs fewer labels than
+# Factor of a label at first, for each symbol beyond one: with 0.1 CMUdict needs fewer labels than
 # with 1 or 0.01
 _FIRST_WEIGHT = 0.1
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from rnnlm.errors import TextError
 
-# where several need the same number of edits, the first is taken
+# Where several need the same number of edits, the first is taken
 _CASINGS: dict[str, Callable[[str], str]] = {
     "lower": str.lower,
     "keep": str,
@@ -30,7 +30,7 @@ _CASINGS: dict[str, Callable[[str], str]] = {
 }
 _EDIT = re.compile(r"([\^$])(\d{0,9})(?:-(\d{1,9}))?(?:\+(.+))?", re.DOTALL)
 _RESERVED = re.compile("[ ;|]")
-# characters: of longer words only the beginning and the end that they share with the lemma are kept
+# Characters: of longer words only the beginning and the end that they share with the lemma are kept
 _LONGEST = 100
 _CACHED = 1 << 16  # words, or scripts
 

@@ -21,7 +21,7 @@ from rnnlm.errors import TextError, notice
 
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
-# begin, inside, end, single
+# Begin, inside, end, single
 LETTERS = {
     IOB1: "IIII",
     BIO: "BIIB",

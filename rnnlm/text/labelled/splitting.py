@@ -117,7 +117,7 @@ def _holds_space(form: Surface) -> bool:
 
 LONGEST_PIECE = 15  # characters of a piece that is remembered
 LEAST_CUTS, LEAST_CUT_SHARE = 2, 0.8  # how often such a piece must be seen, and what share alike
-# characters before and behind the place, beside the one before, from specific to general
+# Characters before and behind the place, beside the one before, from specific to general
 _SIDES = ((3, 3), (2, 2), (1, 1), (0, 1))
 _ADDRESS = re.compile(r"://|www\.|@")
 _EDGE = "\0"  # white space
@@ -258,7 +258,7 @@ def _shape(character: str) -> str:
 # is split where it ends as multiword forms do: in a last word (n't, 's) that is the last word of
 # nearly all forms with that end.
 
-# in how many different forms an end must be a word, and in what share of those that end so
+# In how many different forms an end must be a word, and in what share of those that end so
 LEAST_WORDS, LEAST_WORD_SHARE = 3, 0.9
 LONGEST_END = 8  # characters
 
@@ -377,7 +377,7 @@ def _in_case_of(form: str, parts: tuple[str, ...]) -> tuple[str, ...]:
 # ---- A text that is split into words; splitting at white space, and at marks by the rule of the
 # word tokenizer.
 
-# the first word of a multiword form (from 0), the one after its last, and the form
+# The first word of a multiword form (from 0), the one after its last, and the form
 Range = tuple[int, int, str]
 
 

@@ -30,7 +30,7 @@ from rnnlm.text.prepared.index import (
     read_index,
 )
 
-# tokens, unless a share is asked for: as many as WikiText-103 has for validation
+# Tokens, unless a share is asked for: as many as WikiText-103 has for validation
 MOST_HELD_OUT = 250_000
 MOST_OPEN = 512  # shards; each one that is mapped keeps a file open
 

@@ -47,7 +47,9 @@ def test_written_tsv_is_read_back_by_pandas_defaults(tmp_path):
         ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n'],
     ]  # fmt: skip
     path = tmp_path / "table.tsv"
-    path.write_text("".join(map(tsv.tsv_line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
+    path.write_text(
+        "".join(map(tsv.tsv_line, [["a", "b", "c"], *table])), encoding="utf-8", newline=""
+    )
     assert pandas.read_csv(path, sep="\t").values.tolist() == table
 
 
