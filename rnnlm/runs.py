@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rnnlm.config import SettingValue
 from rnnlm.errors import RnnlmError, TrainingError, UsageError
 from rnnlm.events import Event, Finished, never
-from rnnlm.tabular import Records, Row, html_table
+from rnnlm.tabular import Records, Row, html_note, html_table
 from rnnlm.text.corpus import Corpus
 from rnnlm.training.storing_run import StoringRun, Work
 
@@ -315,6 +315,11 @@ class TrainingRun(StoringRun):
             return repr(self._end)
         state = "not started" if self.folder is None else f"in {self.folder}"
         return f"<training run {state}>"
+
+    def _repr_html_(self) -> str:
+        if self._finished is not None:
+            return self._end._repr_html_()
+        return html_note(repr(self).strip("<>"))
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ The same grid again resumes: runs that have ended are read from their folders, a
 off continues from its checkpoint.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from rnnlm.models import model_folder
 from rnnlm.models.manifest import is_model
 from rnnlm.models.metrics_log import METRICS, fitted
 from rnnlm.system import current_rank
+from rnnlm.tabular import Records, Row
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training.grid_request import (
     Combination,
@@ -273,7 +275,7 @@ class GridRunEnded:
 
 
 @dataclass(frozen=True)
-class GridFinished:
+class GridFinished(Records):
     """The grid is over. stopped: "complete", or "request" if the caller asked for its end: the same
     grid again resumes. table, curves: the files with the results and the learning curves of all
     runs that have ended; None where there are none."""
@@ -283,6 +285,26 @@ class GridFinished:
     stopped: str
     table: str | None
     curves: str | None
+
+    def to_rows(self) -> list[Row]:
+        """Return a row for each run: its settings of the grid, sizes, times and metrics."""
+        rows = []
+        for each in self.results:
+            numbers = {name: _as_number(value) for name, value in each.values.items()}
+            rows.append(each.row() | numbers)
+        # Runs that failed lack what was not measured.
+        names = dict.fromkeys(itertools.chain.from_iterable(rows))
+        return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _as_number(value: str) -> int | float | str:
+    """Return the number that a setting's value is, if it is one."""
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    return value
 
 
 GridEvent = GridRunStarted | GridRunEnded | GridFinished | Event

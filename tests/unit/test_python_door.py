@@ -46,9 +46,11 @@ def test_history_has_a_row_for_each_report(done):
 def test_waiting_is_iterating_to_the_end(tmp_path):
     run = rnnlm.train(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", **GRU)
     assert repr(run) == "<training run not started>"
+    assert run._repr_html_() == "<p>training run not started</p>"
     with pytest.raises(UsageError, match="not started"):
         run.history
     found = run.wait(progress=None)
+    assert run._repr_html_() == found._repr_html_()
     assert run.wait(progress=None) == found and run.evaluation is not None
     assert run.model.logprob_nats("line 1") == found.model.logprob_nats("line 1")
 

@@ -92,7 +92,6 @@ WORDS = ["cat", "dog", "sat", "mat"]
 EVALUATIONS = {
     "evaluation": lambda here: rnnlm.evaluate(here.lstm, here.text),
     "with intervals": lambda here: with_intervals(rnnlm.evaluate(here.tagger, here.labelled)),
-    "evaluation of labels": lambda here: rnnlm.evaluate(here.tagger, here.labelled),
     "evaluation of pairs": lambda here: rnnlm.evaluate(here.translator, here.pairs),
 }
 COMPARISONS = {
@@ -175,12 +174,12 @@ def test_columns_are_names_and_cells_single_values(here, name):
     assert len(frame) == len(tables_of(result)[0]) or isinstance(result, Inspection)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_tables_for_polars_are_those_for_pandas(here, name):
+def test_tables_for_polars_are_those_for_pandas(here):
     pytest.importorskip("polars")
-    result = result_of(here, name)
-    assert result.to_polars().columns == list(result.to_pandas().columns)
-    assert result.to_polars().height == len(result.to_rows())
+    for name in ALL:
+        frame = result_of(here, name).to_polars()
+        assert frame.columns == list(result_of(here, name).to_pandas().columns)
+        assert frame.height == len(result_of(here, name).to_rows())
 
 
 @pytest.mark.parametrize("name", {**EVALUATIONS, **COMPARISONS, **INSPECTIONS})
@@ -302,6 +301,14 @@ def test_pictures_of_one_panel_go_into_axes(here, name):
             result.figure(axes)
         return
     assert result.figure(axes) is figure and axes.has_data()
+
+
+def test_a_comparison_is_drawn_as_intervals(here):
+    figure = Figure()
+    axes = figure.add_subplot()
+    found = result_of(here, "comparison")
+    assert found.plot(axes) is figure and isinstance(found.plot(), Figure)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b \u2212 <a>"]
 
 
 def test_plots_return_figures_with_and_without_file(here, tmp_path):

@@ -12,10 +12,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from rnnlm.errors import ComparisonError, UsageError, nearest
-from rnnlm.evaluation.comparison.verdict import Contrast
+from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
 from rnnlm.evaluation.metrics import (
     Evaluation,
     Metric,
@@ -34,6 +34,10 @@ from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.models.registry import check_same_task
 from rnnlm.tabular import Records, Row, cell, html_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Key = tuple[str, str]  # the column and the name of a metric
 M = TypeVar("M")  # a model
@@ -226,6 +230,18 @@ class ModelComparison(Records):
         for model in self.compared:
             for metric in model.evaluation.mains:
                 yield f"signature of {model.name}: {metric.signature}"
+
+    def plot(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw the differences with their intervals. axes: where to, instead of in a figure of its
+        own.
+
+        Raises:
+            UsageError: none of the differences has a value.
+        """
+        figure = figure_of(self.contrasts, axes)
+        if figure is None:
+            raise UsageError("there is nothing to plot", "none of the differences has a value")
+        return figure
 
     def __str__(self) -> str:
         return text_of(self.printed())

@@ -9,6 +9,7 @@ from rnnlm.evaluation.plotting import short_name
 from rnnlm.evaluation.resampling import FigureDifference, Interval
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NARROW = 0.02  # narrower intervals are shown with four decimal places
@@ -60,14 +61,15 @@ def in_points(found: FigureDifference | None) -> Interval | None:
     return Interval(100 * its.estimate, 100 * its.low, 100 * its.high, its.level)
 
 
-def figure_of(contrasts: Sequence[Contrast]) -> "Figure | None":
+def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":
     """Draw the differences, which all have the same unit, with their intervals; None where there
     are none."""
     known = [each for each in contrasts if each.difference]
     if not known:
         return None
     label = f"difference in {known[0].unit}"
-    figure, axes = plotting.new_figure("", label, "", height=1.0 + 0.5 * len(known))
+    height = 1.0 + 0.5 * len(known)
+    figure, axes = plotting.new_figure("", label, "", height=height, axes=axes)
 
     # A row for each pair, the first on top.
     for row, each in enumerate(known):

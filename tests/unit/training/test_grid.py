@@ -95,6 +95,10 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
     assert [learning_curve(each.folder).model for each in (gru, unigram)] == ["gru", "unigram"]
     assert gru.test_ppl_no_oov == single.results["test"]["ppl_token_no_oov"]
 
+    frame = finished[0].to_pandas()
+    assert list(frame["model"]) == ["gru", "unigram"]
+    assert list(frame["test_ppl"]) == [gru.test_ppl, unigram.test_ppl]
+
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
     with pytest.raises(
