@@ -6,7 +6,6 @@ it, when somebody waits.
 """
 
 import html
-import importlib.util
 import math
 import sys
 import time
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from rnnlm import events
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, nearest, require_package
 
 if TYPE_CHECKING:
     from rnnlm.training.plan import Plan
@@ -41,7 +40,7 @@ def showing(
     """Show the run of `plan` while the context lasts, in the way that `progress` names.
 
     Raises:
-        UsageError: there is no such way.
+        UsageError: there is no such way, or IPython is not installed.
     """
     if progress is None:
         yield Silent()
@@ -129,7 +128,7 @@ class NotebookDisplay:
 
     def update(self) -> None:
         """Show what is known by now."""
-        display = importlib.import_module("IPython.display")
+        display = require_package("IPython.display", "notebooks", "displays in notebooks")
         self.shown_at = time.monotonic()
         shown = display.HTML(self.as_html())
         if self.handle is None:
