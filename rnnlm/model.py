@@ -144,13 +144,17 @@ class Model(ModelHandle):
         return self.folder
 
     def __repr__(self) -> str:
-        size = self._facts()
         called = f"{self.name}: " if self.name else ""
-        return f"<{called}{self.kind}, " + ", ".join(f"{v} {k}" for k, v in size.items()) + ">"
+        sizes = ", ".join(f"{size} {what}" for what, size in self._facts().items())
+        return f"<{called}{self._kind_in_words()}, {sizes}>"
 
     def _repr_html_(self) -> str:
-        facts = [("kind", self.kind), ("task", self.task), *self._facts().items()]
+        facts = [("kind", self._kind_in_words()), ("task", self.task), *self._facts().items()]
         return html_table(self.name or "model", (), facts)
+
+    def _kind_in_words(self) -> str:
+        adapted = answers_of(self.core).stored_adaptation
+        return f"{self.kind} + {adapted['kind']}" if adapted else self.kind
 
     def _facts(self) -> dict[str, str]:
         task = registry.task(self.task)

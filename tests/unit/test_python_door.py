@@ -160,6 +160,7 @@ def test_a_model_generates_as_the_functions_do(done):
 def test_a_model_says_what_it_is(done):
     assert repr(done.model).startswith("<m: gru, ") and "words" in repr(done.model)
     assert "<caption>m</caption>" in done.model._repr_html_()
+    assert repr(done.model.adapt("unigram")).startswith("<gru + unigram, ")
     assert "tag" not in dir(done.model) and "generate" in dir(done.model)
     with pytest.raises(AttributeError, match="did you mean 'next_words'"):
         done.model.next_word
