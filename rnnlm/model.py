@@ -446,12 +446,14 @@ class Model(ModelHandle):
         *,
         beam: int = 1,
         nbest: int = 1,
+        attention: bool = False,
         settings: "DecodingSettings | None" = None,
     ) -> "TranslatedLines":
         """Return what the model writes for each source; see :func:`rnnlm.translate`.
 
-        beam: continuations kept at each step; nbest: hypotheses of each source. settings: all that
-        :class:`rnnlm.DecodingSettings` offers, instead of these two.
+        beam: continuations kept at each step; nbest: hypotheses of each source; attention: also
+        what each token looked at, which has a `figure()`. settings: all that
+        :class:`rnnlm.DecodingSettings` offers, instead of these three.
 
         Raises:
             As :func:`rnnlm.translate`.
@@ -460,7 +462,9 @@ class Model(ModelHandle):
         from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
         self._check("translate")
-        chosen = settings or DecodingSettings(beam=max(beam, nbest), nbest=nbest)
+        chosen = settings or DecodingSettings(
+            beam=max(beam, nbest), nbest=nbest, attention=attention
+        )
         return translate(self.core, sources, settings=chosen)
 
     # ---- What it has learned. The functions of the same names take several models.

@@ -369,7 +369,12 @@ def score_rows(
 
 
 class SentenceScores(tabular.RecordList[SentenceScore]):
-    """Scores of sentences, in a list that is a table, too."""
+    """Scores of sentences, in a list that is a table, too.
+
+    signature: what they were measured on, and how; None where there was nothing to score.
+    """
+
+    signature: str | None = None
 
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
         """Return a row for each sentence, token, word or region, as :func:`rnnlm.score_rows`.

@@ -8,7 +8,6 @@ a few thousand at a time, batched by length: scores depend neither on batch nor 
 
 import dataclasses
 import functools
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,7 +115,11 @@ def score_sentences(
     if sources is not None and not isinstance(sources, str):
         of = _one_for_each(sources, len(texts), "sources")
     each = of_texts(texts, before, regions, of)
-    return SentenceScores(itertools.chain.from_iterable(score_chunks(model, each, settings)))
+    scores = SentenceScores()
+    for chunk in score_chunks(model, each, settings):
+        scores.extend(chunk)
+        scores.signature = str(chunk.signature)
+    return scores
 
 
 def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:

@@ -302,6 +302,7 @@ def test_scores_are_tables_of_words(done):
     assert scores.to_arrow().column("word").to_pylist() == list(frame["word"])
     assert [row["text"] for row in scores.to_rows("sentence")] == ["line 1", "the text"]
     assert scores.to_columns()["word"] == list(frame["word"])
+    assert f"|model:{done.model.fingerprint[:12]}" in scores.signature
 
 
 def test_html_is_escaped():

@@ -11,6 +11,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.tabular import RecordList, Row
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -48,6 +49,10 @@ class Attention:
             "most_attended": list(self.most_attended),
             "weights": weights,
         }
+
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw the weights, a row for each token of the line; in `axes`, if they are given."""
+        return plot_attention(self, axes=axes)
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,13 @@ LONGEST_TOKEN = 24  # characters
 INCHES_PER_TOKEN, SMALLEST, MARGIN = 0.22, 2.0, 1.6
 
 
-def plot_attention(attention: Attention, path: str | Path | None = None) -> "Figure":
+def plot_attention(
+    attention: Attention, path: str | Path | None = None, *, axes: "Axes | None" = None
+) -> "Figure":
     """Plot what each token of a line (a row, the first one at the top) looked at in its source (a
     column): white is nothing, black is all. The first 120 tokens of a side are drawn; a notice says
-    so where there are more. path: also write the figure there; .svg, .png or .pdf.
+    so where there are more. path: also write the figure there; .svg, .png or .pdf. axes: where to
+    draw it.
 
     Raises:
         UsageError: `path` has another suffix. OutputError: it cannot be written.
@@ -132,7 +140,7 @@ def plot_attention(attention: Attention, path: str | Path | None = None) -> "Fig
     source, target = _labels(attention.source_tokens), _labels(attention.target_tokens)
     width = max(SMALLEST, INCHES_PER_TOKEN * len(source)) + MARGIN
     height = max(SMALLEST, INCHES_PER_TOKEN * len(target)) + MARGIN
-    figure, axes = plotting.new_figure("", "source", "target", width, height)
+    figure, axes = plotting.new_figure("", "source", "target", width, height, axes)
     weights = attention.weights[:MOST_TOKENS, :MOST_TOKENS]
     image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(len(source)), source, rotation=90)

@@ -162,6 +162,15 @@ def test_attention_equals_the_teacher_forced_pass():
                 assert len(each.attention.target_tokens) == each.tokens == len(expected_TS)
 
 
+def test_a_model_draws_what_it_looked_at(model):
+    [line] = rnnlm.Model(model).translate(["the cat sat"], attention=True)
+    figure = line.hypotheses[0].attention.figure()
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        "the", "cat", "sat", "</s>",
+    ]  # fmt: skip
+    assert line.hypotheses[0].attention.figure(figure.axes[0]) is figure
+
+
 def test_what_cannot_be_is_told(model):
     blind = tiny_model(attention=None)
     for settings in (DecodingSettings(attention=True), DecodingSettings(copy_unknown=True)):
