@@ -11,6 +11,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "site"))
@@ -109,6 +110,21 @@ def process_description(app, context, lines):
     lines[:] = sources.examples_in_code(lines)
 
 
+def lead_to_parts(app, env, node, content):
+    """Let the name of a class in a signature lead to where it is documented, though its module is
+    not shown."""
+    name = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not name.isidentifier():
+        return None
+    objects = env.domains["py"].objects
+    found = [each for each in objects if each.startswith("rnnlm.") and each.endswith(f".{name}")]
+    found = [each for each in found if objects[each].objtype == "class"]
+    if len(found) != 1:
+        return None
+    place = objects[found[0]]
+    return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, content)
+
+
 def draw_dashes(app, tree):
     """Put a dash between a name and what it is, where Sphinx has two hyphens."""
     for text in list(tree.findall(nodes.Text)):
@@ -129,6 +145,7 @@ def setup(app):
     app.connect("sphinx-click-process-options", process_options)
     app.connect("sphinx-click-process-arguments", without_lines)
     app.connect("doctree-read", draw_dashes)
+    app.connect("missing-reference", lead_to_parts)
     app.connect("sphinx-click-process-description", process_description)
     app.connect("source-read", lead_to_pages)
     return {"parallel_read_safe": True}

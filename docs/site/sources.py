@@ -7,6 +7,7 @@ that these functions return to Sphinx.
 import ast
 import dataclasses
 import functools
+import importlib
 import inspect
 import re
 import sys
@@ -20,6 +21,7 @@ import click
 import rnnlm
 from rnnlm.cli.main import GROUPS
 from rnnlm.config import Checked
+from rnnlm.tabular import Records
 
 DOCS = Path(__file__).parents[1]
 
@@ -43,20 +45,87 @@ def commands() -> dict[str, list[str]]:
 
 
 def autodoc_lines(names: Iterable[str]) -> list[str]:
-    """Return the directives that document these public names."""
+    """Return the directives that document these public names, and then the classes of what they
+    return and hold."""
     lines = []
     for name in names:
         value = getattr(rnnlm, name)
-        kind = "function"
         if inspect.isclass(value):
-            kind = "exception" if issubclass(value, BaseException) else "class"
-        elif not callable(value) or typing.get_args(value):
-            kind = "data"  # a union of types
-        lines += [f".. auto{kind}:: rnnlm.{name}"]
-        if kind == "data":
-            lines += ["   :no-value:"]
-        lines += [""]
+            lines += _class_lines(f"rnnlm.{name}", value)
+        elif typing.get_args(value):  # a union of types
+            lines += [f".. autodata:: rnnlm.{name}", "   :no-value:", ""]
+        else:
+            lines += [f".. autofunction:: rnnlm.{name}", ""]
+
+    parts = [cls for cls, owner in parts_of_results().items() if owner in names]
+    if parts:
+        lines += [".. rubric:: Results and their parts", "", PARTS, ""]
+    for cls in parts:
+        lines += _class_lines(f"{cls.__module__}.{cls.__qualname__}", cls)
     return lines
+
+
+def _class_lines(name: str, cls: type) -> list[str]:
+    kind = "exception" if issubclass(cls, BaseException) else "class"
+    # That a result is a table is what it has from its base.
+    is_table = issubclass(cls, Records) and cls is not Records
+    options = ["   :show-inheritance:"] if is_table else []
+    return [f".. auto{kind}:: {name}", *options, ""]
+
+
+# What of these is not for users, nor are its parts.
+INTERNAL = {"MixtureState", "NgramModel", "Plan", "PrefixScorer", "TrainingState"}
+PARTS = "What the above return and hold. The modules of these classes may move."
+
+
+@functools.cache
+def parts_of_results() -> dict[type, str]:
+    """Return the classes that are not public, but are returned by what is, or are parts of it, each
+    with the public name that it is documented with."""
+    public = {name: getattr(rnnlm, name) for names in public_names().values() for name in names}
+    functions = [name for name, value in public.items() if inspect.isfunction(value)]
+    others = [name for name in public if name not in functions]
+    found: dict[type, str] = {}
+    for name in [*functions, *others]:
+        waiting = [public[name]]
+        while waiting:
+            for cls in _classes_given_by(waiting.pop()):
+                # Of two classes of one name, one can be linked to.
+                names = {each.__name__ for each in found} | INTERNAL | public.keys()
+                if cls.__name__ not in names:
+                    found[cls] = name
+                    waiting.append(cls)
+    return found
+
+
+def _classes_given_by(value: object) -> Iterator[type]:
+    """Yield the classes of ours that a function returns, or that a class has as fields or
+    properties."""
+    annotations: list[object] = []
+    if inspect.isclass(value):
+        if issubclass(value, Records):
+            yield Records
+        annotations += vars(value).get("__annotations__", {}).values()
+        for part in vars(value).values():
+            getter = part.fget if isinstance(part, property) else getattr(part, "func", part)
+            if not getattr(getter, "__name__", "_").startswith("_"):
+                annotations.append(getattr(getter, "__annotations__", {}).get("return"))
+    elif inspect.isfunction(value):
+        value = inspect.unwrap(value)
+        annotations.append(value.__annotations__.get("return"))
+
+    for annotation in annotations:
+        for name in re.findall(r"\w+", _written_type(annotation)):
+            meant = meant_by(name, str(getattr(value, "__module__", "rnnlm")))
+            is_ours = inspect.isclass(meant) and meant.__module__.startswith("rnnlm.")
+            if is_ours and not name.startswith("_"):
+                yield meant
+
+
+def _written_type(annotation: object) -> str:
+    if inspect.isclass(annotation) and not typing.get_args(annotation):
+        return annotation.__name__
+    return re.sub(r"[\w.]+\.", "", str(annotation))
 
 
 def click_lines(names: Iterable[str]) -> list[str]:
@@ -112,6 +181,7 @@ def _subjects(documented: object) -> set[str] | None:
     names: set[str] = set()
     if inspect.isclass(documented):
         names |= {*getattr(documented, "__annotations__", ()), *vars(documented)}
+        names |= {*re.findall(r"\bself\.([a-z]\w*)", inspect.getsource(documented))}
         if dataclasses.is_dataclass(documented):
             names |= {field.name for field in dataclasses.fields(documented)}
     try:
@@ -162,10 +232,8 @@ def _subjects_in(text: str, known: set[str] | None) -> tuple[str, dict[str, str]
     starts = []
     for match in _SUBJECT.finditer(text):
         # Where names are not known, a list is one from its beginning.
-        is_item = bool(starts) or match.start() == 0
-        if known is not None:
-            is_item = known.issuperset(match[1].split(", "))
-        if is_item:
+        is_first = match.start() == 0 if known is None else known.issuperset(match[1].split(", "))
+        if is_first or (starts and known is None):
             starts.append(match)
     if not starts:
         return text, {}
@@ -213,7 +281,7 @@ def signature_in_code(documented: object) -> tuple[str, str] | None:
     except (OSError, TypeError, SyntaxError):
         return None
     if isinstance(node, ast.FunctionDef):
-        return _of_function(node)
+        return _of_function(node, made.__module__)
     if getattr(documented, "_is_protocol", False):
         return "", ""  # nobody calls it
     if isinstance(node, ast.ClassDef) and dataclasses.is_dataclass(documented):
@@ -221,11 +289,11 @@ def signature_in_code(documented: object) -> tuple[str, str] | None:
     return None
 
 
-def _of_function(node: ast.FunctionDef) -> tuple[str, str]:
+def _of_function(node: ast.FunctionDef, module: str) -> tuple[str, str]:
     arguments = node.args
     if arguments.args and arguments.args[0].arg in ("self", "cls"):
         arguments.args.pop(0)
-    plain = _PlainTypes({})
+    plain = _PlainTypes(module)
     for each in ast.walk(arguments):
         if isinstance(each, ast.arg) and each.annotation:
             each.annotation = plain.visit(each.annotation)
@@ -252,7 +320,7 @@ def _of_dataclass(documented: type) -> str:
 @functools.cache
 def _fields_in_code(cls: type) -> dict[str, str]:
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    plain = _PlainTypes(vars(sys.modules[cls.__module__]))
+    plain = _PlainTypes(cls.__module__)
     declared = {}
     for each in typing.cast(ast.ClassDef, node).body:
         if not isinstance(each, ast.AnnAssign) or "ClassVar" in ast.unparse(each.annotation):
@@ -265,10 +333,11 @@ def _fields_in_code(cls: type) -> dict[str, str]:
 
 
 class _PlainTypes(ast.NodeTransformer):
-    """Reduces annotations to types: without quotes, notes, or names for types with notes."""
+    """Reduces the annotations in a module to types: without quotes and notes, and with the choices
+    themselves in place of a name for them."""
 
-    def __init__(self, known: Mapping[str, typing.Any]) -> None:
-        self.known = known
+    def __init__(self, module: str) -> None:
+        self.module = module
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str):
@@ -276,10 +345,14 @@ class _PlainTypes(ast.NodeTransformer):
         return node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        meant = self.known.get(node.id)
+        meant = meant_by(node.id, self.module)
         if hasattr(meant, "__metadata__"):
-            return ast.Name(typing.get_args(meant)[0].__name__)
-        return node
+            meant = typing.get_args(meant)[0]
+        if typing.get_origin(meant) is typing.Literal:
+            choices = ", ".join(map(repr, typing.get_args(meant)))
+            return ast.parse(f"Literal[{choices}]", mode="eval").body
+        is_renamed = meant in (int, float, str)
+        return ast.Name(meant.__name__) if is_renamed else node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         kind = ast.unparse(node.value)
@@ -288,6 +361,27 @@ class _PlainTypes(ast.NodeTransformer):
         if kind == "Annotated" and isinstance(node.slice, ast.Tuple):
             return self.visit(node.slice.elts[0])
         return self.generic_visit(node)
+
+
+def meant_by(name: str, module: str) -> typing.Any:
+    """Return what a name is in a module, also one that is imported there for type checkers alone;
+    None where it is nothing of ours."""
+    known = vars(sys.modules[module])
+    if name in known:
+        return known[name]
+    return getattr(sys.modules.get(_imports_of(module).get(name, "")), name, None)
+
+
+@functools.cache
+def _imports_of(module: str) -> dict[str, str]:
+    """Return the modules of ours from which a module imports names, by these names."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rnnlm."):
+            for each in node.names:
+                importlib.import_module(str(node.module))
+                found[each.name] = str(node.module)
+    return found
 
 
 def _default(value: ast.expr | None) -> str:
@@ -369,7 +463,12 @@ def examples_in_code(lines: Sequence[str]) -> list[str]:
 
 # ---- Files at the root of the project, which are pages of the site, too.
 
-AT_THE_ROOT = {"site/contributing": "CONTRIBUTING.md", "site/changelog": "CHANGELOG.md"}
+AT_THE_ROOT = {
+    "site/readme": "README.md",
+    "site/contributing": "CONTRIBUTING.md",
+    "site/changelog": "CHANGELOG.md",
+}
+_TO_NO_PAGE = re.compile(r"(?<!!)\[([^]]+)\]\((?!\.\./|#|https?:)[^)]*\)")
 
 
 def page_text(page: str, text: str) -> str:
@@ -379,9 +478,10 @@ def page_text(page: str, text: str) -> str:
         text = (DOCS.parent / AT_THE_ROOT[page]).read_text(encoding="utf-8")
         text = text.replace("](docs/", "](../")
         for other, path in AT_THE_ROOT.items():
-            text = text.replace(f"]({path})", f"](../{other}.md)")
+            text = text.replace(f"]({path}", f"](../{other}.md")
+        text = _TO_NO_PAGE.sub(r"\1", text)
     for other, path in AT_THE_ROOT.items():
-        text = text.replace(f"](../{path})", f"]({other}.md)")
+        text = text.replace(f"](../{path}", f"]({other}.md")
     # Sphinx warns of a pattern without pages.
     if not any((DOCS / "notebooks").glob("*.ipynb")):
         text = text.replace("\nnotebooks/*\n", "\n")

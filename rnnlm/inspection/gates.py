@@ -71,7 +71,7 @@ class LayerActivity:
     1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that gives up a
     share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None
     without such a gate. changed_T: how far the state, the cell where there is one, moves at each
-    word: |s - s'| / (|s| + |s'|) in Euclidean norms, with s' the state before, at first zeros: 0
+    word: `|s - s'| / (|s| + |s'|)` in Euclidean norms, with s' the state before, at first zeros: 0
     where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes from
     zeros, goes to zeros, or turns round.
     """

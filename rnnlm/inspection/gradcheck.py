@@ -52,7 +52,7 @@ class CheckedWeight:
 
     @property
     def difference(self) -> float:
-        """|gradient - quotient|, relative to the larger of both, or to FLOOR where both are
+        """`|gradient - quotient|`, relative to the larger of both, or to FLOOR where both are
         smaller."""
         larger = max(abs(self.gradient), abs(self.quotient), FLOOR)
         return abs(self.gradient - self.quotient) / larger

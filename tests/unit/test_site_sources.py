@@ -42,6 +42,7 @@ def listed_in_contents(page: Path) -> set[Path]:
         r"^```\{toctree\}\n(.*?)^```$", text_of(page), re.MULTILINE | re.DOTALL
     ):
         for line in block.splitlines():
+            line = re.sub(r".*<(.*)>", r"\1", line)  # a page with a title of its own
             if line and not line.startswith(":"):
                 found.update(page.parent.glob(f"{line}.md"), page.parent.glob(f"{line}.ipynb"))
     return found
@@ -72,11 +73,21 @@ def test_every_group_is_on_one_page(folder, directive, groups):
 
 def test_the_reference_names_all_that_is_public():
     names = [name for group in sources.public_names().values() for name in group]
-    directives = "\n".join(sources.autodoc_lines(names))
+    directives = "\n".join(sources.autodoc_lines(names)).partition(sources.PARTS)[0]
     shown = re.findall(
         r"^\.\. auto(?:function|class|exception|data):: rnnlm\.(\w+)$", directives, re.MULTILINE
     )
     assert sorted(shown) == sorted({*rnnlm.__all__} - {"__version__"})
+
+
+def test_what_public_functions_return_is_documented():
+    parts = {cls.__name__: owner for cls, owner in sources.parts_of_results().items()}
+    assert parts["Sample"] == "generate" and parts["WordScore"] == "SentenceScore"
+    assert parts["GatesInspection"] == parts["LayerActivity"] == "inspect_gates"
+    assert "Records" in parts and not {*parts} & ({*rnnlm.__all__} | sources.INTERNAL)
+    lines = sources.autodoc_lines(["classify"])
+    at = lines.index(".. autoclass:: rnnlm.tasks.labels.results.ClassifiedTexts")
+    assert lines[0] == ".. autofunction:: rnnlm.classify" and "show-inheritance" in lines[at + 1]
 
 
 # ---- What pages show.
