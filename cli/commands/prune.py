@@ -92,11 +92,16 @@ def command(
     name = named(model_name)
     from rnnlm.conversion.pruning import Limits, prune
 
-    counted = corpus_of(counts, flags) if counts else None
-    measured = corpus_of(on, flags) if on else None
+    count_text = corpus_of(counts, flags) if counts else None
+    test_text = corpus_of(on, flags) if on else None
     with terminal.Progress():
         reduction = prune(
-            name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite
+            name,
+            output,
+            Limits(**given),
+            count_text=count_text,
+            test_text=test_text,
+            overwrite=overwrite,
         )
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}

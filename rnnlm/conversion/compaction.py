@@ -33,7 +33,7 @@ def compact(
         )
     with model_folder.owned(output, overwrite, "export"):
         model, manifest = model_folder.load(folder, "cpu")
-        # Whether the text can be read shows before anything is written.
+        # Read the text before anything is written: a text that cannot be read leaves no new model.
         task = registry.task(manifest.task)
         data = None if test is None else task.read(model, test)
         if not manifest.kind.trains_in_steps:
@@ -46,7 +46,8 @@ def compact(
                 hint,
             )
 
-        # It is the same model at the same step, and says from which weights it was made.
+        # The compact model keeps settings and step, and records the fingerprint of the weights that
+        # it was made from.
         step = manifest.step
         weights = ModelArrays(model.tokenizer, model.to_arrays())
         origin = f"{bits} bits, step {step:,} of `{manifest.fingerprint}`"
@@ -54,7 +55,7 @@ def compact(
         stored = model_folder.save(
             output, weights, manifest.model, manifest.settings, step, training, bits=bits
         )
-        # What the smaller weights cost shows in the results.
+        # Its results show what smaller weights cost.
         if data is not None:
             results = {"test": task.evaluate_encoded(loading.load(output, "cpu"), data).to_dict()}
             # Decoding can make a large difference of a small change of weights.

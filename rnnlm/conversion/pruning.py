@@ -1,7 +1,7 @@
 """Making a trained n-gram model smaller: it is read from its folder, cut down, and saved as a model
 of its own, with sizes and perplexity before and after.
 
-What can be limited is in :class:`Limits`; the mathematics is in :mod:`rnnlm.ngram.pruning`.
+:class:`Limits` says what can be limited; the mathematics is in :mod:`rnnlm.ngram.pruning`.
 """
 
 import dataclasses
@@ -30,14 +30,15 @@ SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 
 @dataclass(frozen=True)
 class Limits:
-    """What is left out of a model, in this order; None: nothing of the kind.
+    """Limits of a model, which apply in this order; None: no such limit.
 
-    max_vocab: all words but the most frequent ones, so many with `</s>` and `<unk>`. vocab: all
-    words but those of a file. What the others had as unigrams goes to `<unk>`. max_order: longer
-    n-grams. cutoffs: n-grams that occur at most so often in a text, one number for each order, the
-    last repeats: `0,0,1`; 0 leaves an order whole. threshold: n-grams without which perplexity
-    rises by less than that share (Stolcke 1998). ngrams: the same, with the threshold that leaves
-    at most so many n-grams of all orders.
+    max_vocab: the size of the vocabulary, of which the most frequent words stay; `</s>` and `<unk>`
+    are counted. vocab: a file with the words that stay. The unigram probability of words that go is
+    added to that of `<unk>`. max_order: the length of the longest n-grams. cutoffs: a count for
+    each order, such as `0,0,1`: an n-gram that occurs no more often in a text goes. The last count
+    is repeated for higher orders, and 0 leaves an order whole. threshold: a relative rise of
+    perplexity; an n-gram goes if perplexity rises by less without it (Stolcke 1998). ngrams: the
+    largest number of n-grams of all orders, from which the threshold is found.
     """
 
     max_vocab: int | None = None
@@ -74,14 +75,16 @@ def prune(
     output: Path,
     limits: Limits,
     *,
-    counted: Text | None = None,
-    on: Text | None = None,
+    count_text: Text | None = None,
+    test_text: Text | None = None,
     overwrite: bool = False,
 ) -> Reduction:
-    """Save what `limits` leave of the model called `name` in the folder `output`. Cut-offs go by
-    the n-grams of the text `counted`; perplexities are measured `on` another.
+    """Limit the model called `name`, and save the result in the folder `output`.
+
+    count_text: the text whose n-grams are counted for the cut-offs. test_text: the text on which
+    both models are evaluated.
     """
-    _check(limits, counted)
+    _check(limits, count_text)
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
     if not manifest.kind.has_ngrams:
@@ -92,30 +95,30 @@ def prune(
         loaded, manifest = model_folder.load(folder, "cpu")
         model = answers_of(loaded).with_ngrams
         assert model is not None  # models of that kind have them
-        before = _size(model, manifest, on)
-        pruned, threshold = _pruned(model, limits, counted)
+        before = _size(model, manifest, test_text)
+        pruned, threshold = _apply_limits(model, limits, count_text)
 
-        # The limits are kept with the new model.
-        given = dataclasses.asdict(limits)
-        by = {limit: value for limit, value in given.items() if value is not None}
+        # The new model's folder keeps the limits, and the fingerprint of the model before.
+        all_limits = dataclasses.asdict(limits)
+        applied = {limit: value for limit, value in all_limits.items() if value is not None}
         if threshold is not None:
-            by["threshold"] = threshold
-        origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by}
+            applied["threshold"] = threshold
+        origin = {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **applied}
         training = {**manifest.training, "ngrams": _ngrams(pruned), "pruned": origin}
         settings = {**manifest.settings, "order": pruned.order}
         saved = model_folder.save(output, pruned, manifest.model, settings, manifest.step, training)
 
         # Its results name its fingerprint.
         pruned.fingerprint = saved.fingerprint
-        after = _size(pruned, saved, on)
-        if on is not None and after.evaluation:
-            results = {", ".join(on.sources): after.evaluation.to_dict()}
+        after = _size(pruned, saved, test_text)
+        if test_text is not None and after.evaluation:
+            results = {", ".join(test_text.sources): after.evaluation.to_dict()}
             saved = model_folder.save_results(output, saved, results, training)
         card.write(output, saved, pruned.tokenizer)
         return Reduction(str(output), before, after, threshold)
 
 
-def _check(limits: Limits, counted: Text | None) -> None:
+def _check(limits: Limits, count_text: Text | None) -> None:
     """Refuse limits that are wrong, or contradict each other."""
     if limits == Limits():
         raise UsageError(
@@ -132,11 +135,13 @@ def _check(limits: Limits, counted: Text | None) -> None:
             f"threshold {threshold} is not valid",
             "it is a relative change of perplexity, such as 1e-8",
         )
-    if (limits.cutoffs is None) != (counted is None):
+    if limits.cutoffs is not None and count_text is None:
         raise UsageError(
-            "cut-offs need a text to count, and the other way round",
-            "a model holds no counts",
-            "give --cutoffs and --counts TEXT",
+            "cut-offs need a text to count", "a model holds no counts", "give --counts TEXT"
+        )
+    if limits.cutoffs is None and count_text is not None:
+        raise UsageError(
+            "a text to count needs cut-offs", "no other limit looks at counts", "give --cutoffs"
         )
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
@@ -147,18 +152,18 @@ def _check(limits: Limits, counted: Text | None) -> None:
         )
 
 
-def _pruned(
-    model: NgramModel, limits: Limits, counted: Text | None
+def _apply_limits(
+    model: NgramModel, limits: Limits, count_text: Text | None
 ) -> tuple[NgramModel, float | None]:
-    """Return what the limits leave of `model`, and the threshold of entropy pruning."""
-    # Words, orders and counts first: each leaves less to what follows.
+    """Return `model` within the limits, and the threshold of entropy pruning."""
+    # Words, orders and counts come first: they leave fewer n-grams for entropy pruning.
     if limits.max_vocab is not None or limits.vocab is not None:
         model = _with_fewer_words(model, limits)
     if limits.max_order is not None and limits.max_order < model.order:
         model = pruning.by_order(model, limits.max_order)
-    if counted is not None and limits.cutoffs is not None:
+    if count_text is not None and limits.cutoffs is not None:
         thresholds = pruning_thresholds(limits.cutoffs, model.order, "cutoffs")
-        ids = counted.encode(model.tokenizer).ids
+        ids = count_text.encode(model.tokenizer).ids
         counts = list(count(ids, model.tokenizer.boundary_id, model.size, model.order))
         model = pruning.by_count(model, counts, thresholds)
 
@@ -193,13 +198,13 @@ def _with_fewer_words(model: NgramModel, limits: Limits) -> NgramModel:
     tokenizer = cast(WordTokenizer, model.tokenizer)
     kept_V = np.ones(tokenizer.size, dtype=bool)
     if limits.vocab is not None:
-        kept_V &= _listed(tokenizer, limits.vocab)
+        kept_V &= _mask_of_file(tokenizer, limits.vocab)
     if limits.max_vocab is not None:
-        kept_V &= _most_frequent(model, tokenizer, kept_V, limits.max_vocab)
-    return pruning.by_vocabulary(model, kept_V, _limited(tokenizer, kept_V))
+        kept_V &= _mask_of_most_frequent(model, tokenizer, kept_V, limits.max_vocab)
+    return pruning.by_vocabulary(model, kept_V, _smaller_tokenizer(tokenizer, kept_V))
 
 
-def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
+def _mask_of_file(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     """Mark the words that are in a file; the special symbols always are."""
     words = Corpus((file,), TextSettings(special_symbols="drop")).encode(tokenizer)
     if len(words.oov):
@@ -210,7 +215,7 @@ def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     return listed_V
 
 
-def _most_frequent(
+def _mask_of_most_frequent(
     model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarray, size: int
 ) -> np.ndarray:
     """Mark the `size` most frequent of the words kept, the special symbols among them."""
@@ -228,7 +233,7 @@ def _most_frequent(
     return chosen_V
 
 
-def _limited(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
+def _smaller_tokenizer(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
     """Return a tokenizer of the words kept, in their order; occurrences of the others count for
     `<unk>`."""
     symbols = tokenizer.symbols()
@@ -247,8 +252,8 @@ def _ngrams(model: NgramModel) -> list[int]:
     return [len(values) for values in model.values]
 
 
-def _size(model: NgramModel, manifest: model_folder.Manifest, on: Text | None) -> Size:
+def _size(model: NgramModel, manifest: model_folder.Manifest, test_text: Text | None) -> Size:
     """Measure a model, and evaluate it on a text if there is one."""
-    evaluation = None if on is None else evaluate(model, on)
+    evaluation = None if test_text is None else evaluate(model, test_text)
     file_bytes = sum(entry.bytes for entry in manifest.files.values())
     return Size(tuple(_ngrams(model)), model.size, file_bytes, evaluation)

@@ -1,10 +1,10 @@
 """Making an n-gram model smaller: some n-grams are removed, the others keep their probability,
 backoff weights are computed again.
 
-What all words after a context summed to (one, in a normalised model), they sum to as long as it is
-a context. Unigrams stay, and so do the prefixes of whatever stays. n-grams go by relative entropy
-(Stolcke 1998, "Entropy-based pruning of backoff language models"), by count, by order, or with the
-words that leave the vocabulary.
+The probabilities of all words after a context that stays add up to the same sum as before, which is
+one in a normalised model. Unigrams stay, and so do the prefixes of all n-grams that stay. n-grams
+go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language models"), by count,
+by order, or with the words that leave the vocabulary.
 """
 
 import itertools
@@ -22,16 +22,16 @@ from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 
 NEARLY_NOTHING = 1e-2  # differences below that have lost too many digits of float32
 CELLS = 1 << 20  # contexts times words looked up at a time
-ROUNDING = 1e-6  # a backoff weight after which nothing is seen and that is so near to 1 is 1
+ROUNDING = 1e-6  # where no n-gram of a context is left, a backoff weight so near to 1 becomes 1
 
 
 @dataclass(frozen=True)
 class Backing:
-    """What the M n-grams of an order have below them. H contexts, M n-grams hw; h' is h without its
-    first word.
+    """What the lower orders give to the H contexts h of an order and to its M n-grams hw. h' is h
+    without its first word.
 
-    lower_M: log p(w|h'). seen_H: sum of p(w|h) over the n-grams. unseen_H: sum of p(w|h') over all
-    words that make none.
+    lower_M: log p(w|h'). seen_H: sum of p(w|h) over the words seen after h. unseen_H: sum of
+    p(w|h') over all other words.
     """
 
     lower_M: np.ndarray
@@ -42,15 +42,15 @@ class Backing:
 def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
     """Return `model` without the n-grams that matter least: leaving out one of them by itself
     raises perplexity by less than `threshold`, relatively."""
-    levels, backings = _surveyed(model)
+    levels, backings = _survey(model)
     worths = _worths(levels, backings, model.tokenizer.boundary_id)
     return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths])
 
 
 def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
     """Return `model` pruned by entropy to at most `ngrams` of all orders, and the threshold for
-    that. Unigrams stay. UsageError: so few cannot be had."""
-    levels, backings = _surveyed(model)
+    that. Unigrams stay. UsageError: so few n-grams would leave words without probability."""
+    levels, backings = _survey(model)
     worths = _worths(levels, backings, model.tokenizer.boundary_id)
     surplus = sum(map(len, levels)) - max(ngrams, len(levels[0]))
     if surplus <= 0:
@@ -70,34 +70,39 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
 
 def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
     """Return `model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0
-    leaves an order whole. As thresholds do not decrease, whatever stays has its prefixes: they
-    occur as often."""
-    levels, backings = _surveyed(model)
+    leaves an order whole.
+
+    The prefix of an n-gram occurs at least as often, and thresholds do not fall from order to
+    order, so the prefixes of all n-grams that stay, stay too.
+    """
+    levels, backings = _survey(model)
     kept = []
     occurrences = _occurrences(levels, counts, model.size)
     for occurrences_M, threshold in zip(occurrences, thresholds[1:], strict=True):
-        is_whole = not threshold
-        kept.append((occurrences_M > threshold) | is_whole)
+        if threshold:
+            kept.append(occurrences_M > threshold)
+        else:
+            kept.append(np.ones(len(occurrences_M), dtype=bool))
     return _without(model, levels, backings, kept)
 
 
 def by_order(model: NgramModel, order: int) -> NgramModel:
     """Return the lowest orders of `model` up to `order`."""
-    return _like(model, list(model.levels())[:order], model.tokenizer)
+    return _new_model(model, list(model.levels())[:order], model.tokenizer)
 
 
 def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -> NgramModel:
     """Return `model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order.
-    What the others had as unigrams goes to `<unk>`."""
-    levels, backings = _surveyed(model)
+    The unigram probability of the other words goes to `<unk>`."""
+    levels, backings = _survey(model)
     kept = [np.append(kept_V, True)]  # <s> stays
     for level in levels[1:]:
         kept.append(kept[-1][level.contexts_M] & kept[0][level.words_M])
-    cut = _cut(levels, kept)
+    selected = _select(levels, kept)
     lost = levels[0].logprob_M[:-1][~kept_V].astype(np.float64)
-    logprob_M = cut[0].logprob_M
+    logprob_M = selected[0].logprob_M
     logprob_M[tokenizer.unk_id] = np.logaddexp.reduce(lost, initial=logprob_M[tokenizer.unk_id])
-    return _handing_down(model, cut, _left(levels, backings, kept), tokenizer)
+    return _reweighted_model(model, selected, _backoff_masses(levels, backings, kept), tokenizer)
 
 
 def _without(
@@ -106,33 +111,40 @@ def _without(
     backings: Sequence[Backing],
     wanted: Sequence[np.ndarray],
 ) -> NgramModel:
-    """Return the unigrams of `model` and the n-grams `wanted` of the higher orders, among them all
-    their prefixes."""
+    """Return `model` with its unigrams and, of the orders above, the n-grams that `wanted` marks.
+    Where it marks an n-gram, it marks all its prefixes."""
     kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
-    return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)
+    masses = _backoff_masses(levels, backings, kept)
+    return _reweighted_model(model, _select(levels, kept), masses, model.tokenizer)
 
 
-def _handing_down(
-    model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer
+def _reweighted_model(
+    model: NgramModel,
+    levels: list[BackoffLevel],
+    masses: Sequence[np.ndarray],
+    tokenizer: Tokenizer,
 ) -> NgramModel:
-    """Return the model of the n-grams `cut` from `model`, whose contexts leave `left` to the lower
-    order; stupid backoff keeps its weights."""
-    cut = [level for level in cut if len(level)]
+    """Make a model of the n-grams that are left of `model`, with the backoff weights for `masses`
+    (:func:`_backoff_masses`). Stupid backoff keeps its weights."""
+    levels = [level for level in levels if len(level)]
     if not model.unseen_context_logprob:
-        _reweight(cut, left, tokenizer.size)
-    return _like(model, cut, tokenizer)
+        _reweight(levels, masses, tokenizer.size)
+    return _new_model(model, levels, tokenizer)
 
 
-def _like(model: NgramModel, levels: Sequence[BackoffLevel], tokenizer: Tokenizer) -> NgramModel:
+def _new_model(
+    model: NgramModel, levels: Sequence[BackoffLevel], tokenizer: Tokenizer
+) -> NgramModel:
+    """Make a model of these n-grams, of the same type as `model`."""
     return NgramModel.from_levels(levels, tokenizer, model.normalised, model.unseen_context_logprob)
 
 
-def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
-    """Return the orders of a model, and what those from the bigrams on have below them."""
+def _survey(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
+    """Return the orders of a model, and what the orders below give to each from the bigrams on."""
     check_tables(model)
     unigrams, *longer = model.levels()
     stack = _Stack(unigrams, model.size)
-    backings = [stack.put(level) for level in longer]
+    backings = [stack.add_order(level) for level in longer]
     return stack.levels, backings
 
 
@@ -148,14 +160,15 @@ class _Stack:
     def __init__(self, unigrams: BackoffLevel, size: int) -> None:
         self.size = size
         self.levels = [unigrams]
-        everywhere = np.zeros(len(unigrams), dtype=np.int64)
-        lengths = everywhere.astype(np.int8)
-        self.links = [(lengths[:1], everywhere[:1]), (lengths, everywhere)]
+        # The only suffix of a unigram is the empty n-gram: length 0, number 0.
+        numbers = np.zeros(len(unigrams), dtype=np.int64)
+        lengths = numbers.astype(np.int8)
+        self.links = [(lengths[:1], numbers[:1]), (lengths, numbers)]
         self.totals = [_exp(unigrams.logprob_M[:size]).sum(keepdims=True)]
         self.top: Backing | None = None
 
-    def put(self, level: BackoffLevel) -> Backing:
-        """Add the next order."""
+    def add_order(self, level: BackoffLevel) -> Backing:
+        """Add the next order; return what the orders below give to it."""
         # The weights of the order before last are known now, and so are its sums.
         if self.top is not None:
             weight_H = _exp(self.levels[-2].logbackoff_M)
@@ -288,46 +301,56 @@ def _occurrences(
         yield np.where(numbers_M == NOWHERE, 0, counted.counts_M[numbers_M])
 
 
-def _left(
+def _backoff_masses(
     levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Return what the contexts kept leave to words that are not, or no longer, seen after them;
-    from the bigrams on."""
-    left = []
+    """Return for each order from the bigrams on the probability that the contexts kept leave to
+    words that are not, or no longer, seen after them."""
+    masses = []
     for n, backing in enumerate(backings):
         contexts, level, removed_M = levels[n], levels[n + 1], ~kept[n + 1]
         removed_prob = _exp(level.logprob_M[removed_M])
         removed_H = np.bincount(level.contexts_M[removed_M], removed_prob, minlength=len(contexts))
-        left_H = _exp(contexts.logbackoff_M) * backing.unseen_H + removed_H
-        left.append(left_H[kept[n]])
-    return left
+        mass_H = _exp(contexts.logbackoff_M) * backing.unseen_H + removed_H
+        masses.append(mass_H[kept[n]])
+    return masses
 
 
-def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[BackoffLevel]:
+def _select(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[BackoffLevel]:
     """Return the n-grams kept, renumbered, as copies."""
     words = np.cumsum(kept[0]) - 1
     size = int(words[-1])  # <s> is the last
-    cut, numbers = [], np.zeros(1, dtype=np.int64)  # of the contexts
+    selected = []
+    numbers = np.zeros(1, dtype=np.int64)  # of the contexts
     for level, kept_M in zip(levels, kept, strict=True):
         keys_M = make_keys(numbers[level.contexts_M[kept_M]], words[level.words_M[kept_M]], size)
-        cut.append(BackoffLevel(size, keys_M, level.values_MK[kept_M]))
+        selected.append(BackoffLevel(size, keys_M, level.values_MK[kept_M]))
         numbers = np.cumsum(kept_M) - 1
-    return cut
+    return selected
 
 
-def _reweight(levels: Sequence[BackoffLevel], left: Sequence[np.ndarray], size: int) -> None:
-    """Set the backoff weights so that the lower order gets what is left. Where every word is seen,
-    the seen words get it."""
+def _reweight(levels: Sequence[BackoffLevel], masses: Sequence[np.ndarray], size: int) -> None:
+    """Set the backoff weights so that the unseen words after each context share its mass."""
     stack = _Stack(levels[0], size)
-    for contexts, level, left_H in zip(levels, levels[1:], left, strict=False):
-        backing = stack.put(level)
-        is_full_H = backing.unseen_H == 0
+    for contexts, level, mass_H in zip(levels, levels[1:], masses, strict=False):
+        backing = stack.add_order(level)
         with np.errstate(divide="ignore", invalid="ignore"):
-            weight_H = left_H / backing.unseen_H
-            scale_H = np.where(is_full_H & (backing.seen_H > 0), 1 + left_H / backing.seen_H, 1.0)
+            # After h, an unseen word has weight(h) p(w|h'), and all of them together the mass.
+            weight_H = mass_H / backing.unseen_H
+
+            # In a normalised model the weight is exactly 1 where no word is seen. Sums of float32
+            # are rounded, and would put a number next to 1 into the model's file.
             weight_H[(backing.seen_H == 0) & (np.abs(weight_H - 1) < ROUNDING)] = 1.0
+
+            # A context after which every word is seen has no unseen ones to give its mass to: its
+            # seen words share it, each in proportion to its probability.
+            is_full_H = backing.unseen_H == 0
+            is_scaled_H = is_full_H & (backing.seen_H > 0)
+            scale_H = np.where(is_scaled_H, 1 + mass_H / backing.seen_H, 1.0)
             contexts.logbackoff_M[~is_full_H] = np.log(weight_H[~is_full_H])
         level.logprob_M[:] += np.log(scale_H)[level.contexts_M]
+
+        # The stack adds up the totals of the next order from these sums.
         backing.seen_H[:] *= scale_H
 
 

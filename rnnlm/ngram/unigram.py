@@ -105,7 +105,8 @@ class UnigramModel(PickledByOrigin):
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
-    """Accept all settings: counting needs no device."""
+    """Accept all settings. Their types and ranges have been checked, and counting needs neither a
+    device nor held-out text."""
 
 
 def fit(

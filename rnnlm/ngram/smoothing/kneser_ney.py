@@ -26,7 +26,7 @@ FALLBACK_DISCOUNT = 0.5
 
 
 class AbsoluteDiscounting(Estimator):
-    """Discounts by order are in the report."""
+    """Absolute discounting: every count of an order gives up the same discount."""
 
     joins = ("interpolate", "back off")
 
@@ -70,7 +70,7 @@ def discount_of(tally: CountsOfCounts, order: int) -> float:
 
 
 class KneserNey(AbsoluteDiscounting):
-    """Discounts by order are in the report."""
+    """Kneser-Ney: absolute discounting of adjusted counts."""
 
     counts = "adjusted"
 
@@ -97,7 +97,7 @@ SMALLEST = 1e-9  # below that, a discount is 0 but for rounding
 
 
 class ModifiedKneserNey(Estimator):
-    """Discounts by order are in the report."""
+    """Modified Kneser-Ney: adjusted counts give up one of three discounts, by their size."""
 
     counts = "adjusted"
     joins = ("interpolate", "back off")

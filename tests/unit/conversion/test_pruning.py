@@ -34,7 +34,7 @@ def big(tmp_path_factory):
 
 
 def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
-    reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), on=VALID)
+    reduction = prune(str(big), tmp_path / "small", Limits(threshold=1e-5), test_text=VALID)
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
         model, manifest = model_folder.load(folder)
         assert size.ngrams == tuple(map(len, model.values))
@@ -49,7 +49,7 @@ def test_pruning_reports_true_sizes_and_perplexities(big, tmp_path):
 
 
 def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
-    prune(str(big), tmp_path / "small", Limits(ngrams=3000, max_order=3), on=VALID)
+    prune(str(big), tmp_path / "small", Limits(ngrams=3000, max_order=3), test_text=VALID)
     manifest = model_folder.read_manifest(tmp_path / "small")
     pruned = manifest.training["pruned"]
     assert pruned["from"] == model_folder.read_manifest(big).fingerprint
@@ -62,7 +62,7 @@ def test_the_smaller_model_says_what_it_comes_from(big, tmp_path):
 
 
 def test_cut_offs_count_the_text_given(big, tmp_path):
-    counted = prune(str(big), tmp_path / "small", Limits(cutoffs="0,1"), counted=TRAIN)
+    counted = prune(str(big), tmp_path / "small", Limits(cutoffs="0,1"), count_text=TRAIN)
     trained = fit("ngram", LINES, order=4, prune="0,1")
     assert counted.after.ngrams == tuple(map(len, trained.values))
     assert counted.threshold is None and counted.after.evaluation is None
@@ -130,7 +130,7 @@ def test_wrong_limits_are_said_before_anything_is_written(big, tmp_path, what):
 @pytest.mark.parametrize("cutoffs", ["1", "0,2,1", "0,0,0,0,1", "0,x"])
 def test_wrong_cut_offs(big, tmp_path, cutoffs):
     with pytest.raises(UsageError, match=cutoffs):
-        prune(str(big), tmp_path / "small", Limits(cutoffs=cutoffs), counted=TRAIN)
+        prune(str(big), tmp_path / "small", Limits(cutoffs=cutoffs), count_text=TRAIN)
     assert not (tmp_path / "small").exists()
 
 
@@ -147,9 +147,11 @@ def test_models_that_cannot_be_pruned_that_way(tmp_path):
     with pytest.raises(UsageError, match="vocabulary of a char tokenizer"):
         prune(str(char), tmp_path / "small", Limits(max_vocab=20))
     with pytest.raises(TextError):
-        prune(str(stupid), tmp_path / "small", Limits(max_order=2), on=Corpus(("nowhere.txt",)))
+        prune(
+            str(stupid), tmp_path / "small", Limits(max_order=2), test_text=Corpus(("nowhere.txt",))
+        )
     assert not (tmp_path / "small").exists()
-    prune(str(stupid), tmp_path / "small", Limits(cutoffs="0,0,1"), counted=TRAIN)
+    prune(str(stupid), tmp_path / "small", Limits(cutoffs="0,0,1"), count_text=TRAIN)
     assert (
         json.loads((tmp_path / "small" / "config.json").read_text())["training"]["pruned"][
             "cutoffs"
