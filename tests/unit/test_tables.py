@@ -175,11 +175,18 @@ def test_columns_are_names_and_cells_single_values(here, name):
 
 
 def test_tables_for_polars_are_those_for_pandas(here):
-    pytest.importorskip("polars")
+    polars = pytest.importorskip("polars")
     for name in ALL:
         frame = result_of(here, name).to_polars()
         assert frame.columns == list(result_of(here, name).to_pandas().columns)
         assert frame.height == len(result_of(here, name).to_rows())
+    lines = polars.DataFrame({"said": LINES, "n": range(len(LINES))})
+    for corpus in (
+        rnnlm.Corpus.from_dataset(lines, "said"),
+        rnnlm.Corpus.from_dataset(lines["said"]),
+    ):
+        found = here.lstm.evaluate(corpus)
+        assert found.signature == here.lstm.evaluate(rnnlm.Corpus.from_lines(LINES)).signature
 
 
 @pytest.mark.parametrize("name", {**EVALUATIONS, **COMPARISONS, **INSPECTIONS})
