@@ -87,8 +87,9 @@ def _looked_at(
     model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the results of :func:`_likeliest` for windows of the text."""
-    # Where lines are read alone, every so many lines are read. Otherwise states depend on what
-    # comes before: the whole text is read, and every so many windows are predicted.
+    # Look at one of every `stride` lines or windows. Lines that are read alone can be left out.
+    # Otherwise states depend on what comes before: read the whole text, and predict in some of its
+    # windows.
     apart = model.forgets_at_boundary or context == "reset"
     spans = perplexity.spans_of(encoded, "reset" if apart else context)
     stride = max(1, round(encoded.tokens / most_tokens))

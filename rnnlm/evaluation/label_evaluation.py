@@ -24,7 +24,7 @@ METRICS = (
     "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
     "exact_match", "ece", "word_error_rate", "symbol_error_rate",
 )  # fmt: skip
-# the main metric is the first of these that applies
+# The main metric is the first of these that applies
 MAIN = ("f1", "word_error_rate", "accuracy")
 OF_TYPES = ("precision", "recall", "f1")
 COUNTS_OF_TYPES = ("right", "predicted", "gold")

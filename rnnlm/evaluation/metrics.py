@@ -21,8 +21,8 @@ PER_EVENT = (  # perplexities, bits and nats
     "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char",
     "bits_per_byte", "loss_nats",
 )  # fmt: skip
-ERRORS = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")  # the lower the better
-NO_OOV = "_no_oov"  # what the names of metrics end in that leave unknown tokens out
+LOWER_IS_BETTER = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")
+NO_OOV = "_no_oov"  # the end of the names of metrics that leave unknown tokens out
 
 
 def unit_of(name: str) -> Unit:
@@ -82,7 +82,7 @@ class Metric:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value is a better one."""
-        return self.name not in ERRORS
+        return self.name not in LOWER_IS_BETTER
 
     @property
     def label(self) -> str:
@@ -174,10 +174,10 @@ class Evaluation(Records):
     intervals: Mapping[tuple[str, str], Interval | None] = field(
         default_factory=dict, repr=False, compare=False
     )
-    # the counts in a summary, and notes about counts
+    # The counts in a summary, and notes about counts
     brief_counts: ClassVar[tuple[str, ...]] = ()
     count_notes: ClassVar[Mapping[str, str]] = {}
-    # the order of the metrics in `rnnlm compare --json`, where it is not that of `metrics`
+    # The order of the metrics in `rnnlm compare --json`, where it is not that of `metrics`
     order_of_json: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -488,7 +488,7 @@ class FigureSignature:
 
     figure: str
     of_what: ClassVar[str]  # labels, translations
-    # the parts in which metrics that compare may differ
+    # The parts in which metrics that compare may differ
     may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from rnnlm.evaluation.perplexity import TextEvaluation
 from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import LengthFigures, TranslationFigures, Translations
 
-# metrics of what a model writes
+# Metrics of what a model writes
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
 BY_SACREBLEU = ("bleu", "chrf")
 

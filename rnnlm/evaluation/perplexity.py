@@ -141,7 +141,7 @@ class LineSums:
             "ppl_token": self.tokens_S,
             "ppl_token_no_oov": self.tokens_S - self.oov_S,
             "ppl_word": self.words_S,
-            # has a value only where words are tokens, or none is unknown
+            # Has a value only where words are tokens, or none is unknown
             "ppl_word_no_oov": self.words_S - self.oov_S,
             "bits_per_char": self.characters_S,
             "bits_per_byte": self.bytes_S,

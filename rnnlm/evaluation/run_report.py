@@ -314,7 +314,7 @@ _STARTED = (
     ("bptt_tokens", "steps back in time"), ("device", "device"),
     ("precision", "precision"), ("validation", "validation reads"), ("processes", "processes"),
 )  # fmt: skip
-# of a model's summary: the page has them in another place
+# Of a model's summary: the page has them in another place
 _ELSEWHERE = ("valid", "test", "result", "signature", "use it")
 _NO_RUN = (
     f"There is no run to report: its folder has no {METRICS}, the log of a network's training, "
@@ -359,7 +359,7 @@ def render(run: str | Path) -> str:
     try:
         return pages.render("run.html", **_values(str(run), folder, history, manifest))
     except (AttributeError, KeyError, TypeError, ValueError):
-        # an interrupted run or another tool may have written anything there
+        # An interrupted run or another tool may have written anything there
         hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
         raise ModelError(f"the log or the model in {run} is damaged", hint=hint) from None
 

@@ -31,7 +31,8 @@ Result = Literal["ok", "failed", "not claimed"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
 MOST_CELLS = 100_000_000  # contexts times vocabulary that are computed by default
 CELLS_PER_CALL = 4_000_000
-# how many random contexts, and of how many tokens at most, where contexts cannot be listed
+# Models whose contexts cannot be listed are checked after random contexts: the number of these, and
+# the tokens that one has at most.
 BEGUN_LINES, LONGEST_CONTEXT = 1000, 16
 
 
@@ -52,12 +53,12 @@ def audit(
     seed: int = 0,
     device: str | Device = "auto",
 ) -> Iterator[Check]:
-    """Check the model called `name`, or the prepared text in that folder. After a failed check,
-    what depends on it is not checked.
+    """Check a model, or a prepared text. After a failed check, what depends on it is not checked.
 
-    name: or a model that was loaded, whose folder is checked. sample: after how many contexts to
-    compute sums, for taggers and classifiers in how many sentences, for an encoder-decoder after
-    how many sources; None: after all, if that is not too much.
+    name: of a model or of the folder of a prepared text; or a model that was loaded from a folder,
+    which is checked. sample: the number of contexts after which sums of probabilities are computed,
+    of sentences for taggers and classifiers, of sources for an encoder-decoder; None: all, if they
+    are not too many.
 
     Raises:
         UsageError: the sample is empty, or the model was not loaded from a folder. ModelError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # ---- Metrics by the length of the source: where an encoder that hands on one vector falls off, and
 # attention does not (Bahdanau et al. 2015, figure 2).
 
-# the longest sources of each bucket but the last, which has no end
+# The longest sources of each bucket but the last, which has no end
 BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 
@@ -273,7 +273,7 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
 
 BLEU_ORDER, CHRF_ORDER = 4, 6
 RECALL_WEIGHT = 2  # beta: recall counts this many times as much as precision
-# the kinds of counts by order; for BLEU the reference has only its length, at order 1
+# The kinds of counts by order; for BLEU the reference has only its length, at order 1
 MATCHING, HYPOTHESIS, REFERENCE = range(3)
 
 
@@ -288,7 +288,7 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
             hint=f"one of {', '.join(known)}",
         )
     try:
-        # without a warning about tokenised text
+        # Without a warning about tokenised text
         return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)
     except RuntimeError as error:
         language = settings.bleu_tokenizer.partition("-")[0]

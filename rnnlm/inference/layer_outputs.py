@@ -23,7 +23,7 @@ class Part(NamedTuple):
     end of the line, so a word is read whole at its first token. last_B: the position at which the
     direction has read all of each line."""
 
-    values_TBW: Array
+    values_TBH: Array
     is_backward: bool
     last_B: np.ndarray
 

@@ -170,7 +170,7 @@ def plain(value: object) -> Any:
 # ---- The models that are looked at: loaded, named, and checked for having what a look shows.
 
 Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
-# looks that need probabilities only, which a model that adapts itself gives, too
+# Looks that need probabilities only, which a model that adapts itself gives, too
 OF_PROBABILITIES = ("memory", "cloze")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each

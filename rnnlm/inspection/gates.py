@@ -37,7 +37,7 @@ DECIMALS = 6  # of values of units in JSON, which networks compute in fp32
 
 
 @dataclass(frozen=True)
-class ActivationFigures:
+class ActivationStatistics:
     """The values of one activation over all words and units. gate: its name, or "hidden state",
     "tanh of the cell". below, above: the shares that are saturated at the lower and at the upper
     bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
@@ -70,10 +70,11 @@ class LayerActivity:
     rewritten_T: the share of its state that the layer gives up at each word: the mean over units of
     1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that gives up a
     share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018). None
-    without such a gate. changed_T: how far the state, the cell where there is one, moves at each
-    word: `|s - s'| / (|s| + |s'|)` in Euclidean norms, with s' the state before, at first zeros: 0
-    where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes from
-    zeros, goes to zeros, or turns round.
+    without such a gate. changed_T: how far the state moves at each word, from 0 to 1:
+    `|s - s'| / (|s| + |s'|)` in Euclidean norms, with s' the state before. The state is the cell if
+    there is one, and zeros before the first word. The value is 0 if the state stays, 0.71 if it
+    turns by a right angle and keeps its length, 1 if it comes from zeros, goes to zeros or turns
+    round.
     """
 
     name: str
@@ -82,7 +83,7 @@ class LayerActivity:
     gates: dict[str, np.ndarray]
     rewritten_T: np.ndarray | None
     changed_T: np.ndarray
-    activations: tuple[ActivationFigures, ...]
+    activations: tuple[ActivationStatistics, ...]
     units: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class LayerActivity:
             "rewritten": _plain(self.rewritten_T),
             "changed": _plain(self.changed_T),
             "gates": {name: _plain(values) for name, values in self.gates.items()},
-            "activations": list(map(ActivationFigures.to_dict, self.activations)),
+            "activations": list(map(ActivationStatistics.to_dict, self.activations)),
             "units": list(self.units),
         }
 
@@ -115,9 +116,9 @@ def activity_of(
     values = gates | {HIDDEN: hidden_TH}
     if cell_TH is not None:
         values[CELL] = np.tanh(cell_TH)
-    figures = []
+    statistics = []
     for name, activation in activations_of(layer).items():
-        figures.append(_figures(name, activation, values[name]))
+        statistics.append(_activation_statistics(name, activation, values[name]))
 
     return LayerActivity(
         traced.name,
@@ -126,7 +127,7 @@ def activity_of(
         gates,
         rewritten_T=rewritten(gates, layer),
         changed_T=changed(state_TH, is_backward=traced.name.endswith(BACKWARD)),
-        activations=tuple(figures),
+        activations=tuple(statistics),
         units=tuple(units) or most_varied(state_TH, unit_count),
     )
 
@@ -162,12 +163,16 @@ def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
     return np.asarray(moved_T / np.where(lengths_T > 0, lengths_T, 1))
 
 
-def _figures(name: str, activation: Activation, y: np.ndarray) -> ActivationFigures:
+def _activation_statistics(
+    name: str, activation: Activation, y: np.ndarray
+) -> ActivationStatistics:
     slopes = activation.derivative(y)
     below = None if activation.low is None else float(activation.is_low(y).mean())
     above = None if activation.high is None else float(activation.is_high(y).mean())
     quantiles = tuple(np.quantile(slopes, QUANTILES).tolist())
-    return ActivationFigures(name, activation.name, below, above, float(slopes.mean()), quantiles)
+    return ActivationStatistics(
+        name, activation.name, below, above, float(slopes.mean()), quantiles
+    )
 
 
 def _array(values_TBH: Array) -> np.ndarray:
@@ -206,10 +211,12 @@ class GatesInspection(Inspection):
     def verdict(self) -> str:
         """How much of its state each layer rewrites, and how much of its activations is
         saturated."""
-        said = [f"{each.name} {self._course(each)}; {_steepness(each)}" for each in self.layers]
+        said = [
+            f"{each.name} {self._state_changes(each)}; {_saturation(each)}" for each in self.layers
+        ]
         return f"{self.model}: {'; '.join(said)}."
 
-    def _course(self, layer: LayerActivity) -> str:
+    def _state_changes(self, layer: LayerActivity) -> str:
         """Say what becomes of the state of a layer."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
@@ -321,7 +328,7 @@ def _check_units(units: Sequence[int], width: int, name: str) -> None:
         )
 
 
-def _steepness(layer: LayerActivity) -> str:
+def _saturation(layer: LayerActivity) -> str:
     """Name the activation of a layer that is saturated most often, or the derivatives of those
     that cannot be."""
     bounded = []
@@ -357,7 +364,7 @@ def _called(gate: str) -> str:
 
 SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
 COLUMNS = 3
-# title, values, units, colours, range
+# Title, values, units, colours, range
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]
 
 
@@ -371,7 +378,7 @@ def draw(
         for start in range(0, len(panels), COLUMNS):
             rows.append(panels[start : start + COLUMNS])
 
-    # Places that a short row does not fill stay free.
+    # A row with fewer panels than others leaves its last places empty.
     columns = max(map(len, rows))
     labels: list[tuple[str, str, str] | None] = []
     for row in rows:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # ---- Gradients and difference quotients, (f(w + h) - f(w - h)) / 2h, weight by weight.
 
 TOLERANCE = 1e-5  # a relative difference up to this is the quotient's own error
-# differences between smaller gradients are relative to this: a quotient is right to about 1e-10,
+# Differences between smaller gradients are relative to this: a quotient is right to about 1e-10,
 # however small it is
 FLOOR = 1e-4
 
@@ -174,7 +174,7 @@ def _quotient(
 Data = str | Path | Sequence[str | Path]
 
 
-# returns what computes the loss of a model, and the number of its targets
+# Returns what computes the loss of a model, and the number of its targets
 MakeLoss = Callable[[Any, Any, "Data", int], tuple[Callable[[], Tensor], int]]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 FONT = 8  # points, of the words
-# where a word may be written beside its dot, in points
+# Where a word may be written beside its dot, in points
 BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # the first of them. The last k of them are read from the initial state without a boundary before
 # them; where there are no more than k, they include the true beginning with its boundary.
 
-# inputs (B, T) and the numbers of their places -> the inputs in the order in which they are read
+# Inputs (B, T) and the numbers of their places -> the inputs in the order in which they are read
 Arrange = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -402,7 +402,7 @@ def _order(model: ModelMemory) -> str:
 # it is not trained again, and may do worse with little context than a model made for it.
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100)
-# one of this many positions is read shuffled, too: windows are longer than most other reading
+# One of this many positions is read shuffled, too: windows are longer than most other reading
 SHUFFLED_SHARE = 4
 
 

@@ -106,7 +106,8 @@ def inspect_neighbours(
     if not all(found):
         raise UsageError(f"{known.source}: there are no other words")
 
-    # What cosines are usual here: pairs of random words, except of a word with itself.
+    # The mean cosine of pairs of random words shows how high a cosine must be to mean anything.
+    # Leave out pairs of a word with itself.
     words_V = np.flatnonzero(known.is_word_V)
     first_N, second_N = np.random.default_rng(0).choice(words_V, (2, RANDOM_PAIRS))
     cosine_N = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #
 # Shapes: N examples, H numbers of a vector, K labels.
 
-# strongest first: each fit begins where the last one ended
+# Strongest first: each fit begins where the last one ended
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 HELD_OUT = 5  # one in this many training sentences is held out for choosing
 ITERATIONS = 200

@@ -34,7 +34,7 @@ class RecurrentUnit:
     target: float = 0.7
     initial: float = 0.5
 
-    def error(self, weight_X: np.ndarray, bias_X: np.ndarray) -> Points:
+    def error_and_gradient(self, weight_X: np.ndarray, bias_X: np.ndarray) -> Points:
         """Return E, dE/dw and dE/db at points of any shape, which all three have.
 
         The derivatives are carried along with x: dx_t/dw = s(x_{t-1}) + w s'(x_{t-1}) dx_{t-1}/dw,
@@ -88,7 +88,7 @@ def descend(
     met = []
     weight, bias = start
     for _ in range(updates + 1):
-        found = unit.error(np.array(weight), np.array(bias))
+        found = unit.error_and_gradient(np.array(weight), np.array(bias))
         error, by_weight, by_bias = (float(value) for value in found)
         norm = float(np.hypot(by_weight, by_bias))
         if not np.isfinite([weight, bias, error, norm]).all():
@@ -260,7 +260,7 @@ def inspect_surface(
         raise UsageError("target, initial state and start are finite numbers")
     unit = RecurrentUnit(steps, target, initial)
     weight_G, bias_G = np.linspace(*weights, grid), np.linspace(*biases, grid)
-    error_GG, by_weight_GG, by_bias_GG = unit.error(weight_G[None, :], bias_G[:, None])
+    error_GG, by_weight_GG, by_bias_GG = unit.error_and_gradient(weight_G[None, :], bias_G[:, None])
     paths = (
         descend(unit, start, rate, updates, None, "without clipping"),
         descend(unit, start, rate, updates, clip, f"clipped to {clip:g}"),

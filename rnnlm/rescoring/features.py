@@ -64,10 +64,10 @@ def feature_table(
 ) -> FeatureTable:
     """Return the features of `utterances` under `models` (by name).
 
-    Models with the same tokenizer share the count of unknown words, which is called after the first
-    of them. A hypothesis of probability zero is not usable; where that affects all of an utterance,
-    its 1-best stays alone. Both are counted in a notice, and so are hypotheses without words, which
-    are scored as `</s>` alone.
+    Models with the same tokenizer share one feature that counts unknown words; it has the name of
+    the first of these models. A hypothesis of probability zero is not usable; where that affects
+    all of an utterance, its 1-best stays alone. Both are counted in a notice, and so are hypotheses
+    without words, which are scored as `</s>` alone.
     """
     if not utterances or not models:
         raise UsageError(

@@ -8,8 +8,9 @@ all are visited, none is missed.
 
 What is chosen: the middle of the interval with the fewest errors; of several such intervals the
 widest, of equally wide ones the lowest. An interval without an end is cut off two units beyond its
-last corner; one unit is what makes a feature vary as much as the first pass does. Where nothing
-changes along a line, the weight stays. Of hypotheses with the same score the earlier one counts.
+last corner. One unit is the weight with which a feature varies as much as the first pass does
+(:func:`units`). Where nothing changes along a line, the weight stays. Of hypotheses with the same
+score the earlier one counts.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from rnnlm.rescoring.features import LM, OOV, WORDS
 from rnnlm.rescoring.settings import RESTARTS, TextMapping
 
 OPEN_UNITS = 2.0  # how far an interval without an end reaches
-LARGEST_START = 2.0  # in units
+LARGEST_START = 2.0  # random weights to start from, in units
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,13 @@ def _first_of_highest(values_SN: np.ndarray, among_SN: np.ndarray) -> np.ndarray
     return np.where(among_SN, values_SN, -np.inf).argmax(axis=1)
 
 
-def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
-    """Return the gamma at or above `lowest` that is chosen, by the rule at the head of this
-    file."""
+def best_on_line(steps: Steps, lowest: float, unit: float, stay: float) -> float:
+    """Choose the gamma at or above `lowest` with the fewest errors, by the rule at the head of this
+    file. stay: the weight now, which is kept if nothing changes along the line."""
     inside = steps.corners > lowest
     corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
-    # No place is better than another; but at a corner two of the hypotheses tie.
+    # Nothing changes above `lowest`, so every weight there is as good, and the present one stays.
+    # If it is `lowest` and a corner is there, hypotheses tie: take a place beyond the corner.
     if not len(corners):
         if stay > lowest or lowest not in steps.corners:
             return stay
@@ -152,8 +154,8 @@ def minimise_errors(
     candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1
 ) -> tuple[np.ndarray, int]:
     """Return the weights found, and their errors. From zero and from `restarts` random weights, one
-    weight after the other goes to the best place on its line until a round over all of them helps
-    no more. Of equally good ends the one found first is taken.
+    weight after the other goes to the best place on its line, until a round over all of them lowers
+    the errors no further. Of equally good ends the one found first is taken.
 
     lowest_K: the lowest weight each feature may have. With one feature the result is the best there
     is, and nothing is random.
@@ -163,7 +165,8 @@ def minimise_errors(
     # Several weights have several valleys: begin at random places, too.
     starts = [np.zeros(len(units_K))]
     if len(varying) > 1:
-        random, shape = np.random.default_rng(seed), (restarts, len(units_K))
+        random = np.random.default_rng(seed)
+        shape = (restarts, len(units_K))
         drawn = random.uniform(-LARGEST_START, LARGEST_START, shape) * units_K
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
@@ -180,9 +183,9 @@ def units(candidates: Candidates) -> np.ndarray:
         values_SN = np.where(usable_SN, values_SN, 0.0)
         mean_S1 = values_SN.sum(axis=1, keepdims=True) / count_S1
         away_SN = np.where(usable_SN, values_SN - mean_S1, 0.0)
-        spread = float(np.sqrt((away_SN**2).sum()))
-        # What rounding leaves is none.
-        return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
+        norm = float(np.sqrt((away_SN**2).sum()))
+        # A feature that never varies may have a tiny spread from rounding: count it as none.
+        return norm if norm > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
 
     first = spread(candidates.first_SN) or 1.0
     spread_K = np.array(list(map(spread, candidates.features_KSN)))
@@ -207,7 +210,7 @@ def _descend(
             steps = errors_along(
                 base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN
             )
-            weights_K[k] = fewest(steps, lowest_K[k], units_K[k], weights_K[k])
+            weights_K[k] = best_on_line(steps, lowest_K[k], units_K[k], weights_K[k])
         errors = candidates.errors(weights_K)
     return weights_K, errors
 
@@ -220,8 +223,8 @@ FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 @dataclass(frozen=True)
 class Tuned:
-    """What weights were tuned on: so many utterances with so many words; and the errors there,
-    before and after."""
+    """What weights were tuned on: the numbers of utterances and words, and of errors before and
+    after."""
 
     utterances: int
     words: int
@@ -267,9 +270,9 @@ def read_weights(path: str | Path) -> Weights:
     # Each model has a weight, and each weight a model.
     needed = {LM + name for name in weights.models}
     known = {WORDS, *needed, *(OOV + name for name in weights.models)}
-    strangers = sorted(weights.weights.keys() - known)
-    if strangers:
-        why = f"{strangers[0]!r} is a feature of no model in it"
+    without_model = sorted(weights.weights.keys() - known)
+    if without_model:
+        why = f"{without_model[0]!r} is a feature of no model in it"
         raise TextError(what, why, "tune again")
     missing = sorted(needed - weights.weights.keys())
     if missing:

@@ -1,5 +1,5 @@
-"""N-best lists rescored: weights for the first pass, language models, words and unknown words,
-tuned on word errors; and applied.
+"""Rescore n-best lists: tune weights for the first pass, language models, words and unknown words
+on word errors, and apply them.
 
 The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
 Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The
@@ -100,6 +100,7 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 
 # ---- Weights tuned and applied.
 
+# The end of the message that weights are uncertain.
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
@@ -205,13 +206,15 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """Return the weights with the fewest word errors on `utterances`; `models`, themselves or to be
-    loaded, by a name for each, or a list of the names that they are loaded by. `report` is called
-    with how far scoring is. A notice says so where there are fewer than FEW_UTTERANCES.
+    """Return the weights with the fewest word errors on `utterances`.
+
+    models: models, or names to load them by, as a mapping from the names to use; or a list of names
+    to load. report: called with how far scoring is. A notice warns of fewer than FEW_UTTERANCES
+    utterances.
 
     Raises:
         TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError:
-            nothing to rescore, or with.
+            there are no utterances, or no models.
         ModelError: there is no such model, or a model's scores are not numbers.
     """
     utterances = with_references(utterances, settings.skip_incomplete)
@@ -238,10 +241,10 @@ def rescore(
     """
     opened = matched(weights, models_by_name(models))
     table = feature_table(utterances, opened, weights.mapping, report)
-    strangers = sorted(weights.weights.keys() - set(table.names))
-    if strangers:
+    without_feature = sorted(weights.weights.keys() - set(table.names))
+    if without_feature:
         raise ModelError(
-            f"there is no feature {strangers[0]!r} to weigh",
+            f"there is no feature {without_feature[0]!r} to weigh",
             "models with one tokenizer share their unknown words",
             "tune again",
         )
@@ -346,7 +349,8 @@ def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
 def _tuned(
     table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings
 ) -> Weights:
-    """Find the weights of the features that these models and settings have."""
+    """Tune the weights of those features in the table that belong to these models and that the
+    settings ask for."""
     names = [name for name in table.names if _is_wanted(name, models, settings)]
     table = table.columns(names)
     edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]

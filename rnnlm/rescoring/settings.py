@@ -19,7 +19,7 @@ class ListSettings(Checked):
     utterances without hypotheses are left out with a notice instead of being an error, and so are,
     where references are needed, those without."""
 
-    # one of FORMATS
+    # One of FORMATS
     format: Annotated[str | None, Meta(description="format of the lists; none: by content")] = None
     costs: Annotated[bool, Meta(description="scores are costs: the lower, the better")] = False
     skip_incomplete: Annotated[

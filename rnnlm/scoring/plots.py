@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_SENTENCES = 12  # in one figure
 MOST_WORDS = 80  # of a sentence
 LONGEST_WORD = 24  # characters
-# inches; beyond the widest, words are closer, as far as their letters allow
+# Inches; beyond the widest, words are closer, as far as their letters allow
 NARROWEST, WIDEST = 5.0, 9.0
 INCHES_PER_LETTER, INCHES_PER_LINE = 0.085, 0.19
 PANEL_INCHES = 2.4

@@ -44,7 +44,7 @@ class ScoreFile:
     def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
         self.done = entries[-1].sentences if entries else 0
-        # of chunks that were written before, and are still to be compared with the input
+        # Of chunks that were written before, and are still to be compared with the input
         self._expected = list(entries)
         self.sentences = 0
         self._hash = hashlib.sha256()
@@ -88,10 +88,10 @@ class ScoreFile:
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
-    """Begin a new file with `header`. run: what makes the run, by name."""
+    """Begin a new file with `header`. run: what identifies the run, by name: model and settings."""
     _check(path, overwrite)
     with writing(path):
-        # first what is to be done: a run that is killed from here on can be resumed
+        # First what is to be done: a run that is killed from here on can be resumed
         replace_file(_journal(path), msgspec.json.encode(run) + b"\n")
     return _begun(path, header)
 

@@ -40,7 +40,7 @@ _REGION = (
 )
 _NEXT = ("rank", "next_word", "probability")
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
-# by several models: what is about the text, and not about one of them
+# By several models: what is about the text, and not about one of them
 _SHARED = {
     "sentence": ("text",),
     "token": ("position", "token"),

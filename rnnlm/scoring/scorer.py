@@ -102,19 +102,18 @@ def score_sentences(
         tuple(measures), regions is not None,
     )  # fmt: skip
     texts, model = list(items_of(sentences, str, "sentences")), scoring_model_of(model)
-    # A source that nothing reads would be dropped without a word.
+    # Refuse sources that the model would not read, rather than ignore them.
     if sources is not None and not reads_sources(model):
         raise UsageError(
             "a language model reads no sources",
             "it gives probabilities of the sentences alone",
             "leave sources out",
         )
-    before, of = given, sources
     if not isinstance(given, str):
-        before = _one_for_each(given, len(texts), "given texts")
+        given = _one_for_each(given, len(texts), "given texts")
     if sources is not None and not isinstance(sources, str):
-        of = _one_for_each(sources, len(texts), "sources")
-    each = of_texts(texts, before, regions, of)
+        sources = _one_for_each(sources, len(texts), "sources")
+    each = of_texts(texts, given, regions, sources)
     scores = SentenceScores()
     for chunk in score_chunks(model, each, settings):
         scores.extend(chunk)
@@ -123,7 +122,7 @@ def score_sentences(
 
 
 def _one_for_each(texts: Iterable[str], count: int, what: str) -> list[str]:
-    """Return texts, one for each of so many sentences; refuse another number."""
+    """Return texts, one for each of `count` sentences; refuse another number."""
     each = list(items_of(texts, str, what))
     if len(each) != count:
         raise UsageError(
@@ -210,7 +209,7 @@ class _Scorer:
         self.unseen_by = unseen_by
         self.name = name
         self.unknown_given = 0  # lines
-        # shows all tokens and words, which are in the order of reading
+        # Shows all tokens and words, which are in the order of reading
         self.tokenizer = model.tokenizer.in_direction(False)
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
@@ -242,7 +241,8 @@ class _Scorer:
                 texts = [f"{each.source}\t{text}" for each, text in with_sources]
             lines.update(texts)
 
-            # In one stream, what follows depends on them.
+            # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
+            # the state after it is needed.
             read += len(chunk)
             scores: list[SentenceScore] = []
             if read > skip:
@@ -361,8 +361,9 @@ class _Scorer:
         return counts
 
     def _with_places(self, words: WordSpans) -> WordSpans:
-        """Return the words with the places where B is needed: nowhere in a model that reads lines
-        from their end, for which a word is complete with the piece that begins it."""
+        """Return the words with the places where B is needed: the probability that a new word
+        begins (:mod:`rnnlm.inference.words`). A model that reads lines from their end needs it
+        nowhere: it has read a word completely once it has read the piece that begins it."""
         if not self.model.tokenizer.is_reversed:
             return words
         return replace(words, is_place_N=np.zeros_like(words.is_place_N))
@@ -399,7 +400,7 @@ class _Scorer:
             spans = span_scoring.whole_text(encoded.ids)
         else:
             spans = span_scoring.spans_between(encoded.offsets)
-        looks = self._looks(shown) if shown else {}
+        looks = self._distribution_looks(shown) if shown else {}
         if shown and looks:
             # B is needed at its places alone, all else at each word.
             is_boundary_N = shown.items.is_place_N
@@ -420,8 +421,9 @@ class _Scorer:
             logprob_N = span_scoring.score_spans(self.model, encoded.ids, spans, initial)
         return logprob_N, Seen(nothing, nothing, nothing)
 
-    def _looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
-        """Return what to look for in predictions, by the name that :class:`Seen` has for it."""
+    def _distribution_looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
+        """Return the functions that look at each distribution at the words, by the name that
+        :class:`Seen` has for what they find."""
         settings, looks = self.settings, dict[str, distributions.Look]()
         if settings.word_surprisal == "exact" and shown.items.is_place_N.any():
             looks["log_boundary"] = self.finder.log_boundary
@@ -435,11 +437,12 @@ class _Scorer:
         return looks
 
 
-# ---- What makes a run of scoring: the model, the settings, and the signature of what was scored.
+# ---- What identifies a run of scoring: the model, the settings, and the signature of what was
+# scored.
 
 
 def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
-    """Return what makes a run of scoring, by name: the model and the settings."""
+    """Return what identifies a run of scoring, by name: the model and the settings."""
     check_settings(model, settings)
     signature = signature_before(model, settings)
     named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
@@ -485,7 +488,7 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
                 f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure))
             )
 
-    # What lacks something else to be of use.
+    # Refuse settings that have no effect without another one.
     if settings.measures and not (settings.with_words or settings.next_words):
         raise UsageError(
             f"{' and '.join(settings.measures)}: a measure of words",
@@ -557,7 +560,7 @@ def _checked(sentence: Sentence, where: str, special_symbols: str) -> Sentence:
 
 def _is_plain(sentences: Sequence[Sentence]) -> bool:
     """Return whether nothing is wrong with any sentence: found out for all at once."""
-    # One text for all, in which a line break too many is seen, too.
+    # Join all in one text. Line ends inside sentences show in the number of its lines.
     texts = []
     for each in sentences:
         if each.given or each.source:

@@ -40,18 +40,18 @@ def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
 
 
 def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
-    values_TBW = part.values_TBW
-    device = values_TBW.device
+    values_TBH = part.values_TBH
+    device = values_TBH.device
     if pooling == "last":
         last_B = torch.from_numpy(part.last_B).to(device)
-        return values_TBW[last_B, torch.arange(values_TBW.shape[1], device=device)]
+        return values_TBH[last_B, torch.arange(values_TBH.shape[1], device=device)]
     begins_B = torch.from_numpy(outputs.begins_B).to(device)
     ends_B = torch.from_numpy(outputs.ends_B).to(device)
-    place_T1 = torch.arange(len(values_TBW), device=device).unsqueeze(1)
+    place_T1 = torch.arange(len(values_TBH), device=device).unsqueeze(1)
     is_token_TB1 = ((place_T1 >= begins_B) & (place_T1 < ends_B)).unsqueeze(2)
     if pooling == "max":
-        return values_TBW.masked_fill(~is_token_TB1, -torch.inf).amax(dim=0)
-    return values_TBW.masked_fill(~is_token_TB1, 0).sum(dim=0) / (ends_B - begins_B).unsqueeze(1)
+        return values_TBH.masked_fill(~is_token_TB1, -torch.inf).amax(dim=0)
+    return values_TBH.masked_fill(~is_token_TB1, 0).sum(dim=0) / (ends_B - begins_B).unsqueeze(1)
 
 
 def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
@@ -63,18 +63,18 @@ def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
     found = []
     for part in outputs.parts:
         at_W = tokens_W2[:, 0] if part.is_backward else tokens_W2[:, 1] - 1
-        device = part.values_TBW.device
+        device = part.values_TBH.device
         places_W, rows_W = torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)
-        found.append(part.values_TBW[places_W, rows_W])
+        found.append(part.values_TBH[places_W, rows_W])
     return torch.cat(found, dim=1).float()
 
 
 # ---- Lines embedded, a chunk at a time.
 
 LINES_PER_CHUNK = 4096
-# without and with vectors of all words, which must fit in memory
+# By whether each word has a vector: all vectors of a chunk are in memory at once.
 CHARACTERS_PER_CHUNK = {False: 1 << 21, True: 1 << 17}
-TOKENS, ROWS = 1 << 13, 128  # read in one call, about
+TOKENS, ROWS = 1 << 13, 128  # the model reads about this many tokens and lines in one call
 _POOLINGS = ("last", "mean", "max")
 
 
@@ -100,9 +100,9 @@ def embed(
 
     model: a network, or the name of one: a language model, a tagger, a classifier, or an
     encoder-decoder, of which the encoder reads. pooling, layer: as in :class:`EmbeddingSettings`.
-    words: one vector a word, the words of the first line first; words are split at white space, by
-    a model of labels as its training data are (:func:`embed_chunks` says which word each row is
-    of). device: where a model given by name is loaded.
+    words: one vector a word, the words of the first line first (:func:`embed_chunks` says which
+    word each row is of). Lines are split into words at white space; taggers and classifiers split
+    them as their training data. device: where a model given by name is loaded.
 
     Raises:
         TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
@@ -160,7 +160,7 @@ class Embedder:
 
     @property
     def width(self) -> int:
-        """H, the width of a vector."""
+        """H, the width of a vector. Finding it runs the network on an empty line."""
         return self._lines(self.reader.encode([""])).shape[1]
 
     def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:

@@ -21,7 +21,8 @@ from rnnlm.text.vectors import Matrix
 X_MOST = 10.0  # 100 for billions of words; the authors' demo has 10 for 17 million
 POWER = 0.75
 CELLS = 8192
-LEAST_STEPS = 256  # of an epoch, for few counts: fewer cells a step then
+# Steps that an epoch has at least: if there are few counts, a step takes fewer than CELLS.
+LEAST_STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def glove_vectors(
             error_n = (w_nE * c_nE).sum(1) + biases.values[words_n] + biases.values[contexts_n]
             error_n -= log_N[cells_n]
 
-            # Half the gradient of J, as in the paper's reference code: f error times the other one.
+            # Half the gradient of J, as in the paper's reference code. That of a word's vector is
+            # f * error * the context's vector, and the other way round.
             pull_n = weight_N[cells_n] * error_n
             rows_M = torch.cat((words_n, contexts_n))
             vectors.step(rows_M, torch.cat((c_nE, w_nE)) * pull_n.repeat(2).unsqueeze(1))

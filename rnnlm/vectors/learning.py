@@ -41,7 +41,7 @@ def learn_vectors(
 
     method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
     2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al. 2013).
-    width: numbers of a vector; None: 100, or as many as svd can have where a text has few words.
+    width: numbers of a vector; None: 100, or fewer with svd if a text has few words.
     window: words on each side that count as context; skip-gram and CBOW draw the window of each
     word, up to this one, and leave frequent words out at random.
     min_count: rarer words get no vector. epochs, learning_rate: of GloVe (None: 15 and 0.05),
@@ -59,7 +59,7 @@ def learn_vectors(
         method, width, window, min_count, epochs, negative, learning_rate, seed, threads
     )
 
-    # Whatever names a text becomes one.
+    # Open the text, by whatever it is given.
     if text is None:
         text = named_text(())
     elif isinstance(text, (str, Path)):
@@ -93,8 +93,8 @@ def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
     return corpora.sources(names, "train", corpora.names())
 
 
-# ---- A text as the words that get a vector: rarer ones and special symbols are taken out of its
-# lines, before anything looks at what is beside what (as in word2vec).
+# ---- A text as the words that get a vector. Rarer words and special symbols are taken out of its
+# lines before contexts are counted: the words around them become neighbours (as in word2vec).
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,16 @@ def word_stream(
 
 def _learned(stream: WordStream, settings: LearningSettings, progress: Progress) -> np.ndarray:
     """Learn the vectors (V, width) float32 of a stream by the method of the settings."""
-    text, size = (stream.ids_N, stream.line_offsets), len(stream.words)
+    ids_N, line_offsets = stream.ids_N, stream.line_offsets
+    size = len(stream.words)
     width = settings.width or WIDTH
     if settings.method == "svd":
         if settings.width is None and width >= size:
             width = size - 1
             notice(f"vectors of {width} numbers: svd can have no more with {size} words")
-        return svd_vectors(*text, size, width, settings.window, settings.seed, progress)
+        return svd_vectors(
+            ids_N, line_offsets, size, width, settings.window, settings.seed, progress
+        )
 
     # torch is imported for the methods that learn by gradients alone.
     from rnnlm.system import torch_threads
@@ -171,7 +174,9 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
     if settings.method == "glove":
         from rnnlm.vectors.glove import Cells, glove_vectors
 
-        counts_VV = cooccurrences(*text, size, settings.window, progress, by_distance=True)
+        counts_VV = cooccurrences(
+            ids_N, line_offsets, size, settings.window, progress, by_distance=True
+        )
         with torch_threads(settings.threads):
             return glove_vectors(Cells.of(counts_VV), size, **learning)
 
@@ -179,7 +184,8 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
 
     with torch_threads(settings.threads):
         return predicted_vectors(
-            *text,
+            ids_N,
+            line_offsets,
             stream.counts_V,
             settings.method,
             window=settings.window,

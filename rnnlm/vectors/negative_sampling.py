@@ -105,7 +105,7 @@ def predicted_vectors(
                 _add(input_VE, of_input)
                 _add(output_VE, of_output)
 
-                # Tell of each percent, not of each step.
+                # There are thousands of steps: report progress only when the percentage changes.
                 percent = int(100 * share)
                 if percent > told:
                     progress(f"epoch {epoch + 1} of {epochs}: {percent}% of the text")

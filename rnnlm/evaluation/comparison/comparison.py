@@ -76,9 +76,9 @@ from rnnlm.text.marks import tell_unseen
 # way the probabilities of a line's tokens multiply to that of the line, so numbers of both
 # directions compare, and signatures say which is which.
 
-# all parts of signatures: `find_comparable` has checked them, so nothing else need do so
+# All parts of signatures: `find_comparable` has checked them, so nothing else need do so
 PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
-# the metrics that models are compared by, and what they are taken per
+# The metrics that models are compared by, and what they are taken per
 UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
 
 

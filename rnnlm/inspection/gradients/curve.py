@@ -24,7 +24,7 @@ from rnnlm.evaluation.resampling import LEVEL
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
-# below, a size has vanished: fp32 ends there; above, it is taken to grow no more
+# Below, a size has vanished: fp32 ends there; above, it is taken to grow no more
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
 
 

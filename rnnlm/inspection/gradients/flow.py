@@ -236,7 +236,7 @@ TRENDS = (
     "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
     "token, with its 95 % interval"
 )
-# a model's name, its curves with their names, its layers
+# A model's name, its curves with their names, its layers
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 

@@ -203,7 +203,7 @@ def _shortened(
 # are averaged over time. They go backwards here: a product of Jacobians and its transpose have the
 # same singular values, and the exponents are the growth of the logarithms of these.
 
-# share of the steps in which the vectors settle in their directions, before lengths count
+# Share of the steps in which the vectors settle in their directions, before lengths count
 SETTLING = 0.25
 
 

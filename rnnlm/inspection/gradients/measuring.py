@@ -37,7 +37,7 @@ from rnnlm.text.lines import Progress
 
 MOST_TOKENS = 100_000  # read of a text
 MOST_STREAMS = 25
-# a stream is this many times longer than the largest lag, so that few of its places are too early
+# A stream is this many times longer than the largest lag, so that few of its places are too early
 LAGS_PER_STREAM = 5
 TOKENS_AT_ONCE = 1 << 14
 

@@ -80,14 +80,14 @@ class RowFormat:
     sentences_of: Callable[[Values], tuple[str, str]]
 
 
-def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
-    """Return the pair of a row; `kind`: where the row names none. What a row lacks is the pair's
+def pair_of(values: Values, row_format: RowFormat, kind: str, where: str) -> Pair:
+    """Return the pair of a row. kind: of a row that names none. What a row lacks is the pair's
     `problem`."""
     kind, id = _label(values, KIND) or kind, _label(values, ID)
     try:
         if None in values:
             raise RowProblem("it has more cells than columns")
-        good, bad = format.sentences_of(values)
+        good, bad = row_format.sentences_of(values)
         return Pair(
             kind,
             good,
@@ -98,17 +98,17 @@ def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
             _label(values, ("number",)),
             whole_number(values, DISTANCE),
             whole_number(values, ATTRACTORS),
-            format.scoring,
+            row_format.scoring,
             where,
         )
     except RowProblem as problem:
-        return Pair(kind, "", "", id, scoring=format.scoring, where=where, problem=str(problem))
+        return Pair(kind, "", "", id, scoring=row_format.scoring, where=where, problem=str(problem))
 
 
-def text(values: Values, names: Sequence[str]) -> str:
+def text_in(values: Values, names: Sequence[str]) -> str:
     """Return the text in the first of these columns that the row has. RowProblem: it has none, or
     one without words."""
-    name = named(values, names)
+    name = first_column(values, names)
     value = values.get(name)
     if value is None:
         raise RowProblem(f"{name} is missing")
@@ -125,12 +125,12 @@ def as_text(value: object) -> str:
     return shown(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def named(columns: Container[str], names: Sequence[str]) -> str:
+def first_column(columns: Container[str], names: Sequence[str]) -> str:
     """Return the first of `names` that is a column; where none is, the first."""
     return next((name for name in names if name in columns), names[0])
 
 
-def has(columns: set[str], names: Sequence[str]) -> bool:
+def has_any(columns: set[str], names: Sequence[str]) -> bool:
     return not columns.isdisjoint(names)
 
 
@@ -154,17 +154,17 @@ def whole_number(values: Values, names: Sequence[str]) -> int | None:
     value = _label(values, names)
     if value is None:
         return None
-    # 3.0, as columns with gaps are written
+    # Columns of whole numbers with gaps are often written as 3.0.
     if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):
-        raise RowProblem(f"{named(values, names)} is not a whole number")
+        raise RowProblem(f"{first_column(values, names)} is not a whole number")
     return int(float(value))
 
 
 def _template_sentences(values: Values) -> tuple[str, str]:
     """Return both sentences of a row; the verb's place is a mark in the sentence, or the number of
     a word, from 1. RowProblem: it has no such place, or a form is missing."""
-    sentence = text(values, SENTENCE_COLUMNS)
-    right, wrong = text(values, RIGHT), text(values, WRONG)
+    sentence = text_in(values, SENTENCE_COLUMNS)
+    right, wrong = text_in(values, RIGHT), text_in(values, WRONG)
     # A mark in the sentence.
     marks = list(_MASK.finditer(sentence))
     if len(marks) == 1:
@@ -185,11 +185,11 @@ def _template_sentences(values: Values) -> tuple[str, str]:
 
 def _verb_place(values: Values, words: int) -> int:
     """Return the place of the verb among the words, from 0."""
-    if not has(set(values), POSITION):
+    if not has_any(set(values), POSITION):
         raise RowProblem(
             "the verb's place is neither marked in the sentence nor given as verb_index"
         )
-    column, place = named(values, POSITION), whole_number(values, POSITION)
+    column, place = first_column(values, POSITION), whole_number(values, POSITION)
     if place is None:
         raise RowProblem(f"{column} is missing")
     if not 1 <= place <= words:
@@ -198,15 +198,15 @@ def _verb_place(values: Values, words: int) -> int:
 
 
 def _fits_sentences(columns: set[str]) -> bool:
-    return has(columns, GOOD) or has(columns, BAD)
+    return has_any(columns, GOOD) or has_any(columns, BAD)
 
 
 def _fits_templates(columns: set[str]) -> bool:
-    return has(columns, SENTENCE_COLUMNS) and has(columns, RIGHT + WRONG)
+    return has_any(columns, SENTENCE_COLUMNS) and has_any(columns, RIGHT + WRONG)
 
 
 def _both_sentences(values: Values) -> tuple[str, str]:
-    return text(values, GOOD), text(values, BAD)
+    return text_in(values, GOOD), text_in(values, BAD)
 
 
 SENTENCES = RowFormat("good and bad sentences", FULL, _fits_sentences, (GOOD, BAD), _both_sentences)
@@ -235,14 +235,14 @@ _ANSWERS = {"1": 0, "2": 1, "a": 0, "b": 1}
 _ARTICLES = {"The", "A", "An"}
 
 
-def fits(columns: set[str]) -> bool:
-    return has(columns, SCHEMA_COLUMNS) and has(columns, OPTIONS + OPTION_1 + OPTION_2)
+def _fits_schemas(columns: set[str]) -> bool:
+    return has_any(columns, SCHEMA_COLUMNS) and has_any(columns, OPTIONS + OPTION_1 + OPTION_2)
 
 
-def sentences_of(values: Values) -> tuple[str, str]:
+def _schema_sentences(values: Values) -> tuple[str, str]:
     """Return the sentence with the right option, and with the wrong one. RowProblem: a part is
     missing, or it is not clear where the options go."""
-    sentence, options = text(values, SCHEMA_COLUMNS), _options(values)
+    sentence, options = text_in(values, SCHEMA_COLUMNS), _options(values)
     right = _answer(values, options)
     start, stop = _place(values, sentence)
     good, bad = options[right], options[1 - right]
@@ -251,7 +251,7 @@ def sentences_of(values: Values) -> tuple[str, str]:
 
 def _options(values: Values) -> tuple[str, str]:
     if "options" not in values:
-        return text(values, OPTION_1), text(values, OPTION_2)
+        return text_in(values, OPTION_1), text_in(values, OPTION_2)
     options = values["options"]
     if not isinstance(options, list) or len(options) != 2:
         raise RowProblem("options are not two texts")
@@ -308,4 +308,4 @@ def _filled(sentence: str, start: int, stop: int, option: str) -> str:
     return f"{sentence[:start]}{first}{space}{rest}{sentence[stop:]}"
 
 
-WINOGRAD = RowFormat("Winograd schemas", PARTIAL, fits, _NEEDED, sentences_of)
+WINOGRAD = RowFormat("Winograd schemas", PARTIAL, _fits_schemas, _NEEDED, _schema_sentences)

@@ -29,7 +29,7 @@ from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, rea
 LONGEST = 2000  # characters
 MOST_PARTS = 500  # nodes of the tree: following it takes a call for each level
 TIE_BITS = 2e-4
-# how near surprisals are that = takes for equal, as in syntaxgym-core
+# How near surprisals are that = takes for equal, as in syntaxgym-core
 CLOSE, RELATIVELY_CLOSE = 1e-3, 1e-5
 _REFERENCE = re.compile(r"\(\s*(\d{1,6}|\*)\s*;\s*%([^%]+)%\s*\)")
 _REST = re.compile(r"[\d\s.+\-<>=&|()\[\]]*")

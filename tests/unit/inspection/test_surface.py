@@ -29,14 +29,14 @@ def test_surface_equals_a_plain_python_loop():
 
 def test_steps_target_and_initial_state_are_as_requested():
     unit = RecurrentUnit(steps=7, target=0.2, initial=-1.0)
-    assert float(unit.error(4.5, -2.0)[0]) == pytest.approx(
+    assert float(unit.error_and_gradient(4.5, -2.0)[0]) == pytest.approx(
         plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12
     )
 
 
 @pytest.mark.parametrize(("weight", "bias"), [(5.0, -2.4), (4.2, -2.1), (-6.0, 3.0), (6.0, -2.6)])
 def test_the_gradient_is_that_of_finite_differences(weight, bias):
-    _, by_weight, by_bias = RecurrentUnit().error(weight, bias)
+    _, by_weight, by_bias = RecurrentUnit().error_and_gradient(weight, bias)
     h = 1e-6
     assert float(by_weight) == pytest.approx(
         (plain_error(weight + h, bias) - plain_error(weight - h, bias)) / (2 * h),
@@ -52,7 +52,7 @@ def test_the_gradient_is_that_of_finite_differences(weight, bias):
 
 def test_update_follows_the_gradient_and_clipping_keeps_direction():
     unit = RecurrentUnit()
-    error, by_weight, by_bias = (float(value) for value in unit.error(5.0, -2.4))
+    error, by_weight, by_bias = (float(value) for value in unit.error_and_gradient(5.0, -2.4))
     norm = math.hypot(by_weight, by_bias)
     plain, clipped = (descend(unit, (5.0, -2.4), 0.1, 1, clip, "") for clip in (None, norm / 2))
     assert (plain.error_U[0], plain.gradient_U[0]) == pytest.approx((error, norm))

@@ -12,8 +12,8 @@ from rnnlm.rescoring.mert import (
     OPEN_UNITS,
     Candidates,
     Steps,
+    best_on_line,
     errors_along,
-    fewest,
     minimise_errors,
     units,
 )
@@ -74,9 +74,9 @@ def test_a_line_worked_out_by_hand():
         np.array([[3, 1, 2]]),
     )
     assert steps.corners.tolist() == [-0.5, 2.0] and steps.errors.tolist() == [3, 1, 2]
-    assert fewest(steps, -np.inf, 1.0, 9.0) == 0.75
+    assert best_on_line(steps, -np.inf, 1.0, 9.0) == 0.75
     # the interval is cut at the lowest weight there may be
-    assert fewest(steps, 0.0, 1.0, 9.0) == 1.0
+    assert best_on_line(steps, 0.0, 1.0, 9.0) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_line_worked_out_by_hand():
     ],
 )
 def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
-    assert fewest(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
+    assert best_on_line(Steps(np.array(corners), np.array(errors)), lowest, 0.5, 7.0) == chosen
 
 
 def test_of_equal_scores_the_earlier_hypothesis_counts():
