@@ -3,7 +3,7 @@ made."""
 
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,16 @@ def _figure_class() -> "type[Figure]":
         def _repr_png_(self) -> bytes:
             return _rendered(self, "png", DPI_IN_NOTEBOOKS)
 
+        def __reduce__(self) -> "tuple[Callable[[], Figure], tuple[()], object]":
+            return _unmade_figure, (), self.__getstate__()
+
     return Drawing
+
+
+def _unmade_figure() -> "Figure":
+    """Return a figure that a pickle then fills: pickles cannot name a class in a function."""
+    kind = _figure_class()
+    return kind.__new__(kind)
 
 
 def new_figure(
@@ -146,12 +155,16 @@ def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
     elif high < 1000 * low:
         subs = (1, 2, 5)
 
-    def written(value: float, _: int | None) -> str:
-        return f"{value:,.0f}" if value >= 10 else f"{value:g}"
-
     axis.set_major_locator(ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(ticker.FuncFormatter(written))
+    axis.set_major_formatter(ticker.FuncFormatter(_written))
     axis.set_minor_locator(ticker.NullLocator())
+
+
+def _written(value: float, _: int | None) -> str:
+    """Write a number beside an axis."""
+    if value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:g}"
 
 
 def as_svg(figure: "Figure") -> str:

@@ -2,6 +2,7 @@
 
 import html
 import keyword
+import pickle
 import re
 from types import SimpleNamespace
 
@@ -331,7 +332,10 @@ def test_plots_return_figures_with_and_without_file(here, tmp_path):
 
 
 def test_notebooks_show_figures_without_pyplot(here):
-    assert rnnlm.plot_curves([here.run.folder])._repr_png_().startswith(b"\x89PNG")
+    figure = rnnlm.plot_curves([here.run.folder])
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    copied = pickle.loads(pickle.dumps(figure))
+    assert copied._repr_png_() == figure._repr_png_()
 
 
 def test_a_lone_model_needs_no_legend_of_names(here):
