@@ -228,9 +228,10 @@ class DynamicEvaluation(AdaptedModel):
             return [rate] * count, [decay] * count
         if statistics is None:
             raise UsageError(
-                "rule rms needs gradient statistics", "none were gathered for this model",
+                "rule rms needs gradient statistics",
+                "none were gathered for this model",
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
-            )  # fmt: skip
+            )
         self.digests = {"statistics": _digest(statistics)}
 
         # sqrt(MS_g) of each weight, and its mean over all.

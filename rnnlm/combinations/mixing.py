@@ -206,12 +206,17 @@ class Mixed:
 def mix(
     names: Sequence[LanguageModel | str | Path],
     on: str | Path | Sequence[str | Path] | Text | None = None,
-    output: str | Path = "checkpoints/mixture", *,
-    kind: MixtureKind = "linear", weights: Sequence[float] | None = None,
-    context: Context = "carry", bundle: bool = False,
-    overwrite: bool = False, device: str | Device = "auto",
-    text_settings: TextSettings | None = None, report: Progress = silent,
-) -> Mixed:  # fmt: skip
+    output: str | Path = "checkpoints/mixture",
+    *,
+    kind: MixtureKind = "linear",
+    weights: Sequence[float] | None = None,
+    context: Context = "carry",
+    bundle: bool = False,
+    overwrite: bool = False,
+    device: str | Device = "auto",
+    text_settings: TextSettings | None = None,
+    report: Progress = silent,
+) -> Mixed:
     """Mix the models called `names`, with the weights under which the text `on` is most probable,
     or with given ones.
 
@@ -327,8 +332,8 @@ class _ScoredText:
     def evaluations(self, mixture: Mixture) -> list[TextEvaluation]:
         """Evaluate the mixture, and each model alone."""
         if mixture.kind == "linear":
-            is_counting_K = mixture.weights_K > 0
-            logprob_N = added(self.scores_KN[is_counting_K], mixture.weights_K[is_counting_K])
+            is_active_K = mixture.weights_K > 0
+            logprob_N = added(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
         else:
             spans = perplexity.spans_of(self.encoded, self.context)
             logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, spans)

@@ -83,10 +83,12 @@ class Mixture(PickledByOrigin):
     description = "a mixture"
 
     def __init__(
-        self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray,
+        self,
+        parts: Sequence[LanguageModel],
+        weights_K: Sequence[float] | np.ndarray,
         kind: MixtureKind = "linear",
         fingerprint: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Mix `parts`.
 
         Raises:
@@ -377,10 +379,13 @@ def array_shapes(
 
 
 def from_arrays(
-    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str,
+    settings: dict[str, Any],
+    tokenizer: Tokenizer,
+    arrays: dict[str, np.ndarray],
+    device: str,
     fingerprint: str | None,
     parts: Sequence[LanguageModel] = (),
-) -> Mixture:  # fmt: skip
+) -> Mixture:
     """Make the mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`."""
     try:
         parts = adaptation.adapted(parts, settings)

@@ -78,12 +78,16 @@ CacheShares = Callable[[Any], np.ndarray]  # settings of a cache: its probabilit
 
 
 def tune(
-    name: LanguageModel | str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *,
+    name: LanguageModel | str | Path,
+    kind: str,
+    on: str | Path | Sequence[str | Path] | Text,
+    *,
     given: Mapping[str, SettingValue] | None = None,
-    statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None,
+    statistics: str | Path | Sequence[str | Path] | Text | None = None,
+    tokens: int | None = None,
     device: str | Device = "auto",
     report: Callable[[int, int], None] | None = None,
-) -> Iterator[Trial | TunedSettings]:  # fmt: skip
+) -> Iterator[Trial | TunedSettings]:
     """Choose the settings of the adaptation `kind` for the model called `name`, and save them in
     its folder.
 

@@ -352,10 +352,14 @@ class Sample:
 
 
 def generate(
-    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1,
+    model: LanguageModel | str | Path,
+    *,
+    prompt: str = "",
+    num: int = 1,
     settings: SamplingSettings = SamplingSettings(),
-    ban: Sequence[str] = (), as_finished: bool = False,
-) -> Iterator[Sample]:  # fmt: skip
+    ban: Sequence[str] = (),
+    as_finished: bool = False,
+) -> Iterator[Sample]:
     """Yield `num` samples that begin with `prompt`, in the order of their numbers, or else as they
     finish.
 
@@ -417,10 +421,13 @@ def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
 
 
 def draw_samples(
-    model: LanguageModel, starts: Starts, num: int = 1,
-    settings: SamplingSettings = SamplingSettings(), ban: Ban | None = None,
+    model: LanguageModel,
+    starts: Starts,
+    num: int = 1,
+    settings: SamplingSettings = SamplingSettings(),
+    ban: Ban | None = None,
     numbers: Sequence[int] | None = None,
-) -> list[list[Found]]:  # fmt: skip
+) -> list[list[Found]]:
     """Return `num` samples of each text, in the order of their numbers.
 
     Each sample has a random stream of its own, by the seed, the number of its text and its own

@@ -21,10 +21,14 @@ Look = Callable[[Array], np.ndarray]
 
 
 def score_and_look(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look,
+    model: LanguageModel,
+    ids: np.ndarray,
+    spans: np.ndarray,
+    is_place_N: np.ndarray,
+    look: Look,
     state: State | None = None,
     initial: span_scoring.Initial | None = None,
-) -> tuple[np.ndarray, np.ndarray, State | None]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray, State | None]:
     """Score `ids` as :func:`rnnlm.inference.span_scoring.score_spans` does, and apply `look` to the
     distribution of the token at each place (within the spans).
 

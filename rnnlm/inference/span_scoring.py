@@ -190,13 +190,15 @@ def windows(
 def check_scores(logprob: np.ndarray) -> None:
     """Make sure that log-probabilities are numbers; -inf is the one of zero."""
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
-        raise ModelError(
-            "the model's scores are not numbers",
-            ("its weights are damaged or were adapted too fast, or its state overflowed on a long "
-             "text"),
-            ("see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller "
-             "adaptation_rate"),
-        )  # fmt: skip
+        why = (
+            "its weights are damaged or were adapted too fast, or its state overflowed on a long "
+            "text"
+        )
+        hint = (
+            "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller "
+            "adaptation_rate"
+        )
+        raise ModelError("the model's scores are not numbers", why, hint)
 
 
 def whole_text(ids: np.ndarray) -> np.ndarray:

@@ -184,7 +184,7 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
             f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts",
             "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
-        )  # fmt: skip
+        )
     if settings.init_output_bias == "zero":
         assert isinstance(network.output, SoftmaxOutput)  # the settings refuse others
         nn.init.zeros_(network.output.bias)

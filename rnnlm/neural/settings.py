@@ -346,7 +346,7 @@ class RecurrentSettings(InputSettings):
                 f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths",
                 f"layers is {self.layers}",
                 f"set layers={len(self.widths)}",
-            )  # fmt: skip
+            )
         if not all(self.widths):
             raise SettingsError(f"layer_sizes = {self.layer_sizes}: a layer has a width of 0")
         if self.connections in ("residual", "highway") and len(set(self.widths)) > 1:
@@ -354,7 +354,7 @@ class RecurrentSettings(InputSettings):
                 f"{self.connections} connections need layers of equal width",
                 f"layer_sizes is {self.layer_sizes}",
                 "set connections=dense or plain, or equal widths",
-            )  # fmt: skip
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -72,10 +72,14 @@ class NgramModel(PickledByOrigin):
     description = "an n-gram model"
 
     def __init__(
-        self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer,
+        self,
+        keys: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
+        tokenizer: Tokenizer,
         normalised: bool,
-        unseen_context_logprob: float = 0.0, fingerprint: str | None = None,
-    ) -> None:  # fmt: skip
+        unseen_context_logprob: float = 0.0,
+        fingerprint: str | None = None,
+    ) -> None:
         self.keys, self.values = tuple(keys), tuple(values)
         self.tokenizer = tokenizer
         self.normalised = normalised

@@ -9,7 +9,7 @@ from rnnlm.config import Count, Positive, needs
 
 SmoothingName = Literal[
     "mkn", "kn", "witten-bell", "absolute", "additive", "jelinek-mercer", "katz", "stupid", "mle"
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)

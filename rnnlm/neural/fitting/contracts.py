@@ -57,20 +57,20 @@ class Loss(NamedTuple):
 class Verdict:
     """What a validation found.
 
-    loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen
-    by, called `name`. figures: what else was measured, by name.
+    loss_nats: mean per target, infinite where it is not a number. metric: the value of the metric
+    `name`, by which the best weights are chosen. metrics: other metrics by name.
     """
 
     loss_nats: float
-    figure: float
+    metric: float
     name: str
     higher_is_better: bool = False
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:
-        """The figure, turned so that less is better."""
-        return -self.figure if self.higher_is_better else self.figure
+        """The metric, negated if higher is better: less is better."""
+        return -self.metric if self.higher_is_better else self.metric
 
 
 class Part(Protocol):

@@ -206,10 +206,14 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
 
 
 def language_model_trainer(
-    network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData,
+    network: Network,
+    settings: FittingSettings,
+    run: RunSettings,
+    data: TrainingData,
     precision: str,
-    ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
-) -> Trainer:  # fmt: skip
+    ranks: SingleProcess = SINGLE_PROCESS,
+    rows: int | None = None,
+) -> Trainer:
     """Make the trainer of `network` as a language model of `data`. rows: of all ranks; None:
     `batch_rows` for each."""
     tokenizer, device = data.tokenizer, next(network.parameters()).device

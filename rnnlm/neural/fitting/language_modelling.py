@@ -245,11 +245,17 @@ class TextStreams:
     _windows: Iterator[tuple[float, Window]]
 
     def __init__(
-        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int,
+        self,
+        text: EncodedText,
+        boundary_id: int,
+        settings: FittingSettings,
+        seed: int,
         device: torch.device,
-        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None, multiple: int = 1,
+        ranks: SingleProcess = SINGLE_PROCESS,
+        rows: int | None = None,
+        multiple: int = 1,
         rare: RareWords | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
 

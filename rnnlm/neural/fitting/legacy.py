@@ -23,7 +23,7 @@ def upgraded(stored: TrainingState) -> TrainingState:
     if "metrics_bytes" in before:
         facts["metrics_bytes"] = before["metrics_bytes"]
 
-    # The best figure was a part of the validation.
+    # The best metric was a part of the validation.
     validation = before["validation"]
     facts["validation"] = {name: validation[name] for name in VALIDATION}
     facts["best"] = {
@@ -72,7 +72,7 @@ def _name(name: str, facts: dict[str, Any]) -> str:
 
 
 def _history(stored: list[float | None] | None) -> list[float] | None:
-    return None if stored is None else [_number(figure) for figure in stored]
+    return None if stored is None else [_number(value) for value in stored]
 
 
 def _numbers(stored: dict[str, Any]) -> dict[str, Any]:

@@ -87,10 +87,10 @@ class Meter:
         return self.sent is not None or self.steps > 0
 
     def due(self, is_wanted: bool = False) -> bool:
-        """Return whether it is time for a report and its figures have arrived on the host.
+        """Return whether it is time for a report and its numbers have arrived on the host.
 
-        is_wanted: it is time whatever the clock says. Ranks, which are to report at the same step,
-        do not ask whether figures have arrived: they must have once all have synchronized.
+        is_wanted: it is time whatever the clock says. Ranks, which must report at the same step,
+        do not ask whether numbers have arrived: they have once all ranks have synchronized.
         """
         is_time = is_wanted or self.now() - self.since >= REPORT_SECONDS
         if self.sent is None and is_time:
@@ -102,8 +102,8 @@ class Meter:
         return self.sent.has_arrived()
 
     def read(self) -> dict[str, Any]:
-        """Return the figures that were due, as :class:`rnnlm.events.Step` calls them; if none were,
-        those of all steps so far, which waits for the device."""
+        """Return the numbers of the report that is due, as :class:`rnnlm.events.Step` calls them;
+        if none is due, those of all steps so far, which waits for the device."""
         if self.sent is None:
             self.ranks.synchronize()
         sent = self.sent or self._send()
@@ -111,7 +111,7 @@ class Meter:
         # Norms are the same on all ranks. Their mean is NaN on all if it is on one.
         norms, largest_norm, weight_norm = [each / self.ranks.count for each in all_norms]
 
-        # The next report begins where this one's figures were sent.
+        # The next report begins where this one's numbers were sent.
         tokens = sent.tokens - self.tokens_before
         seconds = max(1e-9, sent.at - self.since)
         self.tokens_before, self.since = sent.tokens, sent.at
@@ -144,19 +144,19 @@ class Meter:
 
     @torch.no_grad()
     def _send(self) -> "_Sent":
-        """Send the figures of all steps so far; those from now on belong to the next report."""
+        """Send the numbers of all steps so far; later steps belong to the next report."""
         weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
         # Add nothing, or NaN if a bias is not a number.
         weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)
-        figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
+        numbers = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
         tokens, steps, at = self.tokens, self.steps, self.now()
         self._clear()
         if self.device.type != "cuda":
-            return _Sent(figures, None, tokens, steps, at)
+            return _Sent(numbers, None, tokens, steps, at)
 
         # Copy them without waiting, on the stream of this device, which need not be the current
         # one.
-        host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
+        host = torch.empty(numbers.shape, pin_memory=True).copy_(numbers, non_blocking=True)
         arrival = torch.cuda.Event()
         arrival.record(torch.cuda.current_stream(self.device))
         return _Sent(host, arrival, tokens, steps, at)
@@ -175,9 +175,9 @@ def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tenso
 
 @dataclass(frozen=True)
 class _Sent:
-    """Figures on their way to the host, with the tokens and steps they cover."""
+    """Numbers on their way to the host, with the tokens and steps that they cover."""
 
-    figures: Tensor
+    numbers: Tensor
     arrival: "torch.cuda.Event | None"
     tokens: int
     steps: int
@@ -191,7 +191,7 @@ class _Sent:
         the norm of the weights; wait until they have arrived."""
         if self.arrival is not None:
             self.arrival.synchronize()
-        return self.figures.tolist()
+        return self.numbers.tolist()
 
 
 # ---- How the recurrent layers of a network fare in training: spectral radius, norm of the
@@ -215,7 +215,7 @@ class Reads(Protocol):
         ...
 
 
-class LayerFigures:
+class LayerStatistics:
     """A Part of the trainer that looks at the layers.
 
     norms: of the gradient of each weight in the last step, on the device; None before the first
@@ -235,7 +235,7 @@ class LayerFigures:
         self.looks = Interval(Budget(seconds=0.0))
 
     def measure(self, step: int, stop: Callable[[], bool] = never) -> dict[str, dict[str, Any]]:
-        """Return the figures of each layer after `step` steps, by the layer's name.
+        """Return the statistics of each layer after `step` steps, by the layer's name.
 
         gradient_norm: of all its weights in the last step, before clipping. If a look is due,
         spectral_radius by block of recurrent weights, and saturated, the share of its units. None

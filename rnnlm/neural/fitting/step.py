@@ -198,7 +198,7 @@ def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
 
 # The loss, the norm of its gradient, and what the batch carries on.
 Results = tuple[Tensor, Tensor, Carry]
-Take = Callable[[], Results]  # takes a step
+StepFunction = Callable[[], Results]  # takes one step
 
 # Steps of a shape before its recording, in which kernels are loaded and chosen. Rare shapes are
 # never recorded.
@@ -281,7 +281,7 @@ class Graph:
 
     places: list[Tensor]
     rate: Tensor
-    replay: Take
+    replay: StepFunction
     norms: dict[nn.Parameter, Tensor]
 
 
@@ -294,7 +294,7 @@ class CudaRecorder:
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
 
-    def warm_up(self, take_step: Take) -> Results:
+    def warm_up(self, take_step: StepFunction) -> Results:
         """Run a step on the stream of the recordings, without recording it."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
@@ -303,7 +303,7 @@ class CudaRecorder:
         current.wait_stream(self.stream)
         return results
 
-    def record(self, take_step: Take) -> Take:
+    def record(self, take_step: StepFunction) -> StepFunction:
         """Record a step, and return a function that replays it.
 
         A recording that fails leaves torch's random numbers and its current stream in the middle of

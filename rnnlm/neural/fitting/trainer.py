@@ -33,7 +33,7 @@ from rnnlm.neural.fitting.optimization import (
     make_optimizer,
     set_layer_factors,
 )
-from rnnlm.neural.fitting.progress import REPORT_SHARE, LayerFigures, Meter
+from rnnlm.neural.fitting.progress import REPORT_SHARE, LayerStatistics, Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import BudgetClock, Interval, OptimizationSettings, RunSettings
 from rnnlm.neural.fitting.step import (
@@ -62,10 +62,15 @@ class Trainer:
     """
 
     def __init__(
-        self, objective: Objective, source: BatchSource, validation: Validation | None,
-        settings: OptimizationSettings, run: RunSettings,
-        precision: str, ranks: SingleProcess = SINGLE_PROCESS,
-    ) -> None:  # fmt: skip
+        self,
+        objective: Objective,
+        source: BatchSource,
+        validation: Validation | None,
+        settings: OptimizationSettings,
+        run: RunSettings,
+        precision: str,
+        ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:
         self.objective = objective
         self.network = objective.network
         self.source = source
@@ -89,7 +94,7 @@ class Trainer:
             validation, self.best, settings, self.clock, objective.is_exact
         )
         self.curve = CurvePoints(self.validation)
-        self.layers = LayerFigures(self.network, validation, self.clock)
+        self.layers = LayerStatistics(self.network, validation, self.clock)
 
         # The parts that notice faults, and keep states to go back to or to resume from.
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
@@ -190,8 +195,8 @@ class Trainer:
         return Validated(
             step=self.step_count,
             epoch=self.source.epochs,
-            figures={verdict.name: verdict.figure, **verdict.figures},
-            best=verdict.figure if self.best.figure is None else self.best.figure,
+            figures={verdict.name: verdict.metric, **verdict.metrics},
+            best=verdict.metric if self.best.metric is None else self.best.metric,
             improved=self.validation.improved,
             seconds=self.clock.elapsed(),
             model=self.objective.model(),
@@ -455,7 +460,7 @@ class Trainer:
             self.clock.elapsed(),
             reason,
             self.objective.model(),
-            best.figure,
+            best.metric,
             facts,
             kept,
             best.name,

@@ -31,10 +31,11 @@ FIRST_SECONDS = 120
 # What a pass over a token costs, in training steps over a token: 0.24 to 0.52 were measured, and 3
 # for losses on sampled words with a vocabulary of 17,000.
 PASS_COST, PASS_COST_SAMPLED = 0.5, 4.0
-FEWEST = 10  # to have so many validations a run would rather read a part of the text
-GOOD_PART = 10_000  # tokens of such a part, unless the ends of epochs alone cost too much
-LEAST_PART = 1_000  # tokens that are read in any case
-RATIONED_AT = 0.02  # share of the budget after which it is decided
+# A run that cannot afford this many validations on the whole text reads a part of it in each.
+FEWEST = 10
+GOOD_PART = 10_000  # tokens of that part, unless the ends of epochs alone cost too much
+LEAST_PART = 1_000  # tokens that each validation reads, whatever it costs
+RATIONED_AT = 0.02  # share of the budget after which the part is chosen
 
 
 def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int]:
@@ -55,13 +56,13 @@ def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int
 class BestWeights:
     """The weights of the best validation so far.
 
-    figure: what it found, called `name`; None before the first. step: after how many steps.
+    metric: its value of the metric `name`; None before the first. step: the steps before it.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.cost = math.inf
-        self.figure: float | None = None
+        self.metric: float | None = None
         self.name = ""
         self.step = 0
         self.weights: dict[str, Tensor] = {}
@@ -71,7 +72,7 @@ class BestWeights:
         if not verdict.cost < self.cost:
             return False
         self.cost = verdict.cost
-        self.figure = verdict.figure
+        self.metric = verdict.metric
         self.name = verdict.name
         self.step = step
         self.weights = {
@@ -87,7 +88,7 @@ class BestWeights:
     def state_dict(self) -> dict[str, Any]:
         return {
             "cost": self.cost,
-            "figure": self.figure,
+            "figure": self.metric,
             "name": self.name,
             "step": self.step,
             **self.weights,
@@ -102,9 +103,9 @@ class BestWeights:
         }
         self.name, self.step = state["name"], state["step"]
         if self.weights:
-            self.cost, self.figure = state["cost"], state["figure"]
+            self.cost, self.metric = state["cost"], state["figure"]
         else:
-            self.cost, self.figure = math.inf, None
+            self.cost, self.metric = math.inf, None
 
 
 class ModelSelection(Numbers):
@@ -112,14 +113,12 @@ class ModelSelection(Numbers):
     run whose validations find nothing better (early stopping).
 
     validation: None if there is nothing to validate on. step: that of the last validation that
-    steers; 0 before the first. improved: whether the last one was the best so far; gained: whether
-    the last one that steers was the best of those. tokens: how many each reads; 0 before it is
-    decided. count: how many of them can be afforded.
+    steers; 0 before the first. improved: whether the last validation was the best so far. gained:
+    whether the last one that steers was the best of those that do. tokens: how many tokens each
+    validation reads; 0 before it is decided. count: how many validations can be afforded.
     """
 
-    STATE = (
-        "step", "without_improvement", "read_at", "cost", "least", "spent", "tokens", "count",
-    )  # fmt: skip
+    STATE = ("step", "without_improvement", "read_at", "cost", "least", "spent", "tokens", "count")
 
     def __init__(
         self,
@@ -164,8 +163,9 @@ class ModelSelection(Numbers):
         return self.validation.tokens / max(1, self.whole.tokens)
 
     def due(self, step: int, epochs: float) -> bool:
-        """Return whether to validate after `step` steps, `epochs` of the training text: every so
-        many steps, every epoch, or, under a budget in time, as often as its cost allows."""
+        """Return whether to validate after `step` steps, `epochs` of the training text: every
+        `validate_every_steps` steps, every epoch, or, under a budget in time, as often as the cost
+        of validations allows."""
         if not self.outdated(step):
             return False
         if self.settings.validate_every_steps:
@@ -178,8 +178,8 @@ class ModelSelection(Numbers):
         return elapsed - self.read_at >= self.cost / COST_SHARE and progress < 1 - COST_SHARE
 
     def outdated(self, step: int) -> bool:
-        """Return whether there is something to validate on, and it was not yet done after `step`
-        steps."""
+        """Return whether there is something to validate on, and no validation that steers after
+        `step` steps yet."""
         return self.validation is not None and step > self.step
 
     def ration(self, step: int, epochs: float, tokens: int) -> None:
@@ -193,7 +193,7 @@ class ModelSelection(Numbers):
         if self.settings.validate_every_steps:
             return
 
-        # Under a budget in time it is decided at the first validation, else soon after the start.
+        # Under a budget in time, decide at the first validation, else soon after the start.
         progress = self.clock.progress(step, epochs)
         is_time = self.clock.budget.seconds is not None
         decided_at = min(RATIONED_AT, 0.5 / max(1, self.wanted))
@@ -248,7 +248,8 @@ class ModelSelection(Numbers):
         if not steers:
             return verdict
 
-        # Only those that steer count for patience, and keep time for the last one.
+        # Only validations that steer count for patience. The budget sets time aside for one more
+        # of them at the end.
         self.gained = verdict.cost < self.least
         self.least = min(self.least, verdict.cost)
         self.without_improvement = 0 if self.gained else self.without_improvement + 1
@@ -311,36 +312,36 @@ class CurvePoints(Numbers):
         super().load_state_dict({**self.state_dict(), **state})
 
     def _is_affordable(self, seconds: float) -> bool:
-        """Return whether another one after so many seconds would stay within what they may take, if
-        the budget is in time."""
+        """Return whether one more validation, `seconds` into the run, would keep all of them within
+        their share of the time, if the budget is in time."""
         if self.clock.budget.seconds is None:
             return True
         cost, spent = self.selection.cost, self.selection.spent
-        # Before the first that steers, nobody knows what one costs.
+        # The cost of one is known after the first that steers.
         return cost > 0 and spent + cost <= ALLOWED_SHARE * seconds
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
-        """Return whether the validations that steer are as many as are wanted: one an epoch, or
-        under a budget in time by their cost."""
+        """Return whether the validations that steer are at least as many as are wanted. They come
+        once an epoch, or under a budget in time by their cost."""
         budget, wanted = self.clock.budget, self.selection.wanted
         if budget.seconds is not None:
             return 0 < self.selection.cost * wanted / COST_SHARE <= budget.seconds
         return epochs >= wanted * self.clock.progress(step, epochs)
 
     def _place(self, progress: float, epochs: float) -> int:
-        """Return how many of the places where one is due have been passed; they include the ends of
-        epochs if the budget is in epochs."""
+        """Return how many of the places of the run at which a validation is due have been passed.
+        With a budget in epochs, their ends are among these places."""
         wanted, budget = self.selection.wanted, self.clock.budget
         count = self.selection.count if self.selection.tokens else sys.maxsize
 
-        # As many in each epoch, and no more than can be afforded.
+        # The same number of places in each epoch, and no more than can be afforded.
         if budget.epochs:
             in_epoch = math.ceil(wanted / budget.epochs)
             if in_epoch * budget.epochs > count:
                 in_epoch = math.floor(count / budget.epochs)
             return math.floor(epochs * in_epoch + 1e-9)
 
-        # Those at the ends of epochs are among what can be afforded.
+        # The validations at the ends of epochs use a part of what can be afforded.
         if budget.seconds is None and progress > 0:
             ends_of_epochs = math.ceil(epochs / progress - 1e-6) - 1
             wanted = min(wanted, max(0, count - ends_of_epochs))
@@ -354,21 +355,22 @@ TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 
 
 class Divergence(Numbers):
-    """A judge of reported figures and of what validations find.
+    """A judge of reported losses and norms, and of the losses of validations.
 
-    A run is lost if the loss, a gradient or a weight is not a number (nor the norm of all), or if
-    two losses in a row are above 2 log V + 5 nats and the second is no better. The same holds for
-    validations. A uniform guess over V tokens has log V, so a model above it is confident in what
-    is wrong. At high rates, or at a start from large weights, that happens to sound runs, which
-    soon get better; the 5 nats are for small V (V = 2 has 0.7). A run that ends there, too, is
-    lost: nothing better will come.
+    A run is lost if the loss, or the norm of the gradients or of the weights, is not a number, or
+    if two losses in a row are above 2 log V + 5 nats and the second is no better. The same holds
+    for the losses of validations. A uniform guess over V tokens has a loss of log V, so a model
+    above that is confident of wrong tokens. At high rates, or after a start from large weights,
+    this happens to sound runs, too, which soon get better; the 5 nats are for small V (V = 2 has
+    0.7). A run that ends with such a loss is lost as well: it will not get better.
 
-    A loss is that of the weights before its step; so weights that are to be kept are tried on a
-    batch, too (:meth:`accepts`).
+    The loss that a step reports is that of the weights before it. So weights that are to be kept
+    are tried on a batch, too (:meth:`accepts`).
 
-    uniform_nats: log V; None where that is unknown: then only what is not a number is a fault.
-    is_exact: whether the loss is on that scale; on another one (sampled, NCE) only a loss that is
-    not a number is a fault. fault: what was noticed, in words; "" as long as all is well.
+    uniform_nats: log V; None if it is unknown: then the only faults are losses and norms that are
+    not numbers. is_exact: whether the loss is on that scale; on another one (sampled, NCE) the only
+    fault of a loss is not to be a number. fault: the fault that was noticed first, in words; "" if
+    there is none.
     """
 
     STATE = ("last_loss", "last_validation")
@@ -378,7 +380,7 @@ class Divergence(Numbers):
         self.limit = math.inf if uniform_nats is None else 2 * uniform_nats + 5
         self.loss_limit = self.limit if is_exact else math.inf
         self.last_loss = math.inf
-        self.last_validation = 0.0  # none yet, which is not a bad one
+        self.last_validation = 0.0  # below any limit: the first validation alone is no fault
         self.last_tried = (0.0, 0)  # a loss, and the steps that its weights took
         self.fault = ""
 
@@ -454,7 +456,7 @@ class Rollbacks(Numbers):
     the optimizer), so about four times the model's size.
 
     limit: how often the run may go back. good: the state. interval: when the next one is due.
-    fault: that of the last rollback.
+    fault: the fault that led to the last rollback.
     """
 
     STATE = ("count",)
@@ -474,7 +476,7 @@ class Rollbacks(Numbers):
 
     @property
     def rate_factor(self) -> float:
-        """What the learning rate is multiplied by."""
+        """The factor of the learning rate."""
         return self.factor**self.count
 
     @property
@@ -483,7 +485,7 @@ class Rollbacks(Numbers):
         return self.good.facts["step"] if self.good else 0
 
     def __str__(self) -> str:
-        """Say what was tried, to be read after what went wrong."""
+        """Return the end of a message about a fault: how often the run went back."""
         if not self.count:
             return ""
         times = "once" if self.count == 1 else f"{self.count} times"

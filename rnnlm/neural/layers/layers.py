@@ -556,9 +556,13 @@ class QuasiRecurrentLayer(Layer):
     """
 
     def __init__(
-        self, cell: QrnnCell, input_width: int, width: int, convolution_words: int,
+        self,
+        cell: QrnnCell,
+        input_width: int,
+        width: int,
+        convolution_words: int,
         weight_drop: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(convolution_words * input_width, width, gates=1 + len(cell.pooling))
         self.input_width = input_width
         self.words = convolution_words

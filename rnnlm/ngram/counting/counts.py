@@ -67,7 +67,7 @@ class Workspace:
                 f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
                 error.strerror or str(error),
                 "free some space there, name another folder in TMPDIR, or leave out --memory",
-            ) from None  # fmt: skip
+            ) from None
 
     def release(self, *arrays: np.ndarray) -> None:
         """Let go of the memory of arrays that are not needed for a while; their content is kept."""

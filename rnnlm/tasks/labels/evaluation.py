@@ -163,7 +163,7 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
 
-    figures, chosen = {"loss_nats": loss}, []
+    metrics, chosen = {"loss_nats": loss}, []
     predictions = columns_of(model, data, found)
     has_several = len(predictions) > 1
     for each in predictions:
@@ -180,13 +180,13 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
         is_error = main == "word_error_rate"
         chosen.append(-its[main] if is_error and has_several else its[main])
         for name, value in its.items():
-            figures[f"{each.column}_{name}" if has_several else name] = value
+            metrics[f"{each.column}_{name}" if has_several else name] = value
     return Verdict(
         loss,
         float(np.mean(chosen)),
         "mean" if has_several else main,
         higher_is_better=has_several or not is_error,
-        figures=figures,
+        metrics=metrics,
     )
 
 

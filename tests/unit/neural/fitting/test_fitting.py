@@ -274,7 +274,7 @@ def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, 
             given = ids[at - 1] if at else data.tokenizer.boundary_id
             logprob_11V, state = model.predict(np.array([[given]]), state)
             total += float(logprob_11V[0, 0, ids[at]])
-    assert verdict.figure == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
+    assert verdict.metric == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
 
 
 def test_validation_leaves_weights_and_later_steps_unchanged(make_data, make_trainer, sentences):
@@ -303,7 +303,7 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     exact = span_scoring.score_spans(
         model, documents.ids, span_scoring.spans_between(documents.document_offsets)
     ).mean()
-    assert trainer.validation.run(0, never).figure == pytest.approx(math.exp(-exact))
+    assert trainer.validation.run(0, never).metric == pytest.approx(math.exp(-exact))
     assert "document" in fitting.started(trainer, "lstm", data).validation
 
 

@@ -13,7 +13,7 @@ from rnnlm.neural.fitting import progress
 from rnnlm.neural.fitting import settings as fitting_settings
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
-from rnnlm.neural.fitting.progress import LayerFigures, saturated_share
+from rnnlm.neural.fitting.progress import LayerStatistics, saturated_share
 from rnnlm.neural.fitting.step import GraphedStep
 from rnnlm.neural.layers.steps import Step
 from rnnlm.neural.spectrum import recurrent_blocks, recurrent_matrices, spectral_radius
@@ -101,7 +101,7 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
     *events, fitted = make(**settings).train(never)
     random = torch.get_rng_state()
-    monkeypatch.setattr(LayerFigures, "measure", lambda self, step, stop: {})
+    monkeypatch.setattr(LayerStatistics, "measure", lambda self, step, stop: {})
     *_, plain = make(**settings).train(never)
     assert torch.equal(torch.get_rng_state(), random) and all(
         event.layers for event in validated(events)
@@ -154,11 +154,11 @@ def test_looks_are_spaced_by_100_times_their_cost(cost, looks, make, monkeypatch
         return 1.0
 
     monkeypatch.setattr(progress, "spectral_radius", radius)
-    figures, found = LayerFigures(network, None, clock), []
+    figures, found = LayerStatistics(network, None, clock), []
     for number in range(5):
         clock.now = 30.0 * number + cost * sum(found)
         found.append("spectral_radius" in figures.measure(number)["layer 1"])
-        figures, before = LayerFigures(network, None, clock), figures
+        figures, before = LayerStatistics(network, None, clock), figures
         # as if the run had been resumed
         figures.load_state_dict(json.loads(json.dumps(before.state_dict())))
     assert found == looks

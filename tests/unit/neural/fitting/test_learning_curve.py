@@ -139,7 +139,7 @@ def test_a_part_is_spread_over_the_text(make_data, make_trainer, sentences):
     part = whole.part(whole.tokens // 4)
     assert 0.2 < part.tokens / whole.tokens <= 0.26
     assert part.spans[-1, 1] > 0.7 * whole.tokens
-    assert part.run(never).figure == pytest.approx(whole.run(never).figure, rel=0.2)
+    assert part.run(never).metric == pytest.approx(whole.run(never).metric, rel=0.2)
 
 
 def test_a_time_budget_spends_a_tenth_on_them(data, make_trainer, cheap, monkeypatch):

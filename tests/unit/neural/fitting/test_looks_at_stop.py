@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.events import never
 from rnnlm.neural import language_model
-from rnnlm.neural.fitting.progress import LayerFigures
+from rnnlm.neural.fitting.progress import LayerStatistics
 from support.saved_models import make_lstm
 
 
@@ -43,6 +43,6 @@ def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, mo
 @pytest.mark.parametrize(("stop", "is_looked_at"), [(never, True), (lambda: True, False)])
 def test_a_look_at_the_layers_is_cut_off(make_data, make_trainer, sentences, stop, is_looked_at):
     trainer = make_trainer(make_data(sentences[:20], sentences[:20]))
-    figures = LayerFigures(trainer.network, trainer.validation.whole, trainer.clock)
+    figures = LayerStatistics(trainer.network, trainer.validation.whole, trainer.clock)
     (layer,) = figures.measure(1, stop).values()
     assert ("spectral_radius" in layer) == is_looked_at == (figures.looks.step == 1)

@@ -92,7 +92,7 @@ class Accuracy:
         with torch.no_grad():
             logits = self.network.eval()(x_TBE)
         found = float((logits.argmax(2) == sides_TB).float().mean())
-        return Verdict(0.5, found, "accuracy", higher_is_better=True, figures={"errors": 1 - found})
+        return Verdict(0.5, found, "accuracy", higher_is_better=True, metrics={"errors": 1 - found})
 
 
 def make(**settings):
