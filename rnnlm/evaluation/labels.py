@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, nearest, shown
 from rnnlm.evaluation import plotting, translation
-from rnnlm.evaluation.metrics import FigureSignature
+from rnnlm.evaluation.metrics import MetricSignature
 from rnnlm.evaluation.resampling import Counts, Measure, ratio
 from rnnlm.text.labelled.example import Level
 
@@ -339,9 +339,9 @@ def set_match_counts(gold: Labels, predicted: Labels) -> Counts:
 
 
 @dataclass(frozen=True)
-class LabelSignature(FigureSignature):
+class LabelSignature(MetricSignature):
     """The parts of a signature, in the order in which they are printed; empty ones are left out.
-    figure: f1, accuracy, ...; column: the column of labels, where the data has several; mode and
+    metric: f1, accuracy, ...; column: the column of labels, where the data has several; mode and
     scheme: of spans; data: the hash of words and labels; model: its fingerprint."""
 
     of_what: ClassVar[str] = "labels"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from rnnlm.errors import UsageError, number, visible
-from rnnlm.evaluation.resampling import Interval, Resampled, Trials
+from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
 from rnnlm.tabular import Records, Row, cell, html_table, text_table
 
 # ---- One number, and all numbers of a model on one text.
@@ -174,8 +174,8 @@ class Evaluation(Records):
     intervals: Mapping[tuple[str, str], Interval | None] = field(
         default_factory=dict, repr=False, compare=False
     )
-    # The counts in a summary, and notes about counts
-    brief_counts: ClassVar[tuple[str, ...]] = ()
+    # The counts that :meth:`line` shows, and notes about counts, by their names
+    summary_counts: ClassVar[tuple[str, ...]] = ()
     count_notes: ClassVar[Mapping[str, str]] = {}
     # The order of the metrics in `rnnlm compare --json`, where it is not that of `metrics`
     order_of_json: ClassVar[tuple[str, ...]] = ()
@@ -276,7 +276,7 @@ class Evaluation(Records):
                 part += f" ({each.note})"
             parts.append(part)
         counts = self.counts_of(column)
-        parts += [f"{name} {counts[name]:,}" for name in self.brief_counts if counts.get(name)]
+        parts += [f"{name} {counts[name]:,}" for name in self.summary_counts if counts.get(name)]
         return ", ".join(parts)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
@@ -345,7 +345,7 @@ class Evaluation(Records):
     def __repr__(self) -> str:
         measured = [f"{each.label} {each.with_unit()}" for each in self.mains]
         counts = self.counts_of()
-        counted = [f"{counts[name]:,} {name}" for name in self.brief_counts if counts.get(name)]
+        counted = [f"{counts[name]:,} {name}" for name in self.summary_counts if counts.get(name)]
         return f"<{type(self).__name__}: {', '.join(measured + counted)}>"
 
     def _repr_html_(self) -> str:
@@ -370,7 +370,7 @@ class MeasuredEvaluation(Evaluation):
     counts: Mapping[str, int]
     metrics: tuple[Metric, ...] = ()
 
-    brief_counts = ("sentences",)
+    summary_counts = ("sentences",)
 
     @property
     def mains(self) -> tuple[Metric, ...]:
@@ -406,7 +406,7 @@ class MeasuredEvaluation(Evaluation):
 
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each main metric."""
-    drawn = intervals_of(evaluation.mains, Trials())
+    drawn = intervals_of(evaluation.mains, Resampling())
     intervals: dict[tuple[str, str], Interval | None] = {}
     for each in evaluation.mains:
         key = (each.column, each.name)
@@ -422,7 +422,7 @@ def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
     counted: dict[str, None] = {}
     for its in evaluations.values():
         summaries += its.summary
-        counted |= dict.fromkeys(its.brief_counts)
+        counted |= dict.fromkeys(its.summary_counts)
     names = list(dict.fromkeys(each.name for each in summaries))
     heads = ["text"]
     has_columns = any(each.column for each in summaries)
@@ -466,12 +466,14 @@ def bounds(interval: Interval | None, prefix: str = "") -> dict[str, float | Non
     return {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
 
 
-def intervals_of(metrics: Iterable[Metric], trials: Trials) -> dict[tuple[str, str], Interval]:
+def intervals_of(
+    metrics: Iterable[Metric], resampling: Resampling
+) -> dict[tuple[str, str], Interval]:
     """Return the interval of each metric that has one, by column and name."""
     found = {}
     for each in metrics:
         if each.counts is not None and each.value is not None:
-            interval = each.counts.interval(trials)
+            interval = each.counts.interval(resampling)
             if interval is not None:
                 found[each.column, each.name] = interval
     return found
@@ -482,17 +484,17 @@ def intervals_of(metrics: Iterable[Metric], trials: Trials) -> dict[tuple[str, s
 
 
 @dataclass(frozen=True)
-class FigureSignature:
+class MetricSignature:
     """What the signatures of metrics have in common: the name of the metric, then named parts.
     Empty parts are left out."""
 
-    figure: str
+    metric: str
     of_what: ClassVar[str]  # labels, translations
     # The parts in which metrics that compare may differ
     may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
 
     def __str__(self) -> str:
-        written = [_escaped(self.figure)]
+        written = [_escaped(self.metric)]
         for part in fields(self)[1:]:
             value = getattr(self, part.name)
             if value:
@@ -502,12 +504,12 @@ class FigureSignature:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a signature that str() wrote."""
-        figure, *parts = text.split("|")
+        metric, *parts = text.split("|")
         values = signature_parts(parts)
         known = {field.name for field in fields(cls)[1:]}
-        if not figure or ":" in figure or not values.keys() <= known:
+        if not metric or ":" in metric or not values.keys() <= known:
             raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
-        return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
+        return cls(_read(metric), **{name: _read(value) for name, value in values.items()})
 
     def differing(self, other: Self) -> list[str]:
         """Return the names of the parts that forbid to compare the two metrics; empty where they

@@ -24,7 +24,7 @@ from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
     RESAMPLES,
     Interval,
-    Trials,
+    Resampling,
     by_block,
     permutation_p,
     ratio_interval,
@@ -152,15 +152,15 @@ class LineSums:
 @dataclass(frozen=True)
 class PerEvent:
     """What lines add to one metric: nats or bits per token, word, character or byte.
-    block_lines: how many lines to draw together; None: as the trials say."""
+    block_lines: how many lines to draw together; None: as the resampling says."""
 
     sums: LineSums
     name: str
     block_lines: int | None = None
 
-    def interval(self, trials: Trials = Trials()) -> Interval | None:
+    def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
         """Return the 95 % interval of the metric; None where a bound is too large for a float."""
-        lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), trials.block_lines)
+        lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), resampling.block_lines)
         sums = self.sums.blocks(lines)
         nats_S, counts_S = -sums.logprob_of(self.name), sums.counts_of(self.name)
 
@@ -175,26 +175,28 @@ class PerEvent:
                 amount_S,
                 counts_S[held],
                 transform=np.exp if is_perplexity else None,
-                resamples=trials.resamples or RESAMPLES,
-                seed=trials.seed,
+                resamples=resampling.resamples or RESAMPLES,
+                seed=resampling.seed,
             )
         if not math.isfinite(found.high):
             return None
         return found
 
-    def difference(self, other: "PerEvent", trials: Trials = Trials()) -> "Measured":
+    def difference(self, other: "PerEvent", resampling: Resampling = Resampling()) -> "Measured":
         """Return by how much the metric of `other` exceeds this one, in bits."""
         first, second = self.sums.logprob_of(self.name), other.sums.logprob_of(self.name)
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             return Measured(None, None, None)
 
         # Both models have read the same lines, so their counts are the same.
-        lines = self.block_lines or lines_per_block(len(first), trials.block_lines)
+        lines = self.block_lines or lines_per_block(len(first), resampling.block_lines)
         bits_N = by_block((first - second) / math.log(2), lines)
         counts_N = by_block(self.sums.counts_of(self.name), lines)
-        resamples = trials.resamples or RESAMPLES
-        bits = ratio_interval(bits_N, counts_N, resamples=resamples, seed=trials.seed)
-        p = permutation_p(bits_N, resamples=trials.resamples or PERMUTATIONS, seed=trials.seed)
+        resamples = resampling.resamples or RESAMPLES
+        bits = ratio_interval(bits_N, counts_N, resamples=resamples, seed=resampling.seed)
+        p = permutation_p(
+            bits_N, resamples=resampling.resamples or PERMUTATIONS, seed=resampling.seed
+        )
 
         # For perplexities, the ratio, where a float can hold it.
         ratio = None
@@ -279,7 +281,7 @@ class TextEvaluation(Evaluation):
     context: Context
     lines: LineSums | None = field(default=None, repr=False, compare=False)
     block_lines: int | None = field(default=None, repr=False, compare=False)
-    brief_counts: ClassVar[tuple[str, ...]] = ("tokens", "oov_words")
+    summary_counts: ClassVar[tuple[str, ...]] = ("tokens", "oov_words")
     count_notes: ClassVar[Mapping[str, str]] = {"words": "split on white space"}
 
     @property

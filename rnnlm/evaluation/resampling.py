@@ -31,7 +31,7 @@ class Interval:
 # Shapes: N sentences, R resamples, K kinds of counts, C classes.
 
 Numbers = Sequence[float] | np.ndarray
-Figure = Callable[[np.ndarray], np.ndarray]  # from sums (K, R, C), the metric of each of R
+Statistic = Callable[[np.ndarray], np.ndarray]  # from sums (K, R, C), the metric of each of R
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Trials:
-    """How often to resample, and how. resamples: of the bootstrap and of permutations; None:
+class Resampling:
+    """How to resample. resamples: of the bootstrap and of permutations; None:
     RESAMPLES and PERMUTATIONS. block_lines: how many lines of a text are drawn together; None:
     as many as keep the work small."""
 
@@ -128,10 +128,10 @@ class Trials:
 class Resampled(Protocol):
     """What each line, sentence or source contributes to a metric."""
 
-    def interval(self, trials: Trials = ...) -> Interval | None:
+    def interval(self, resampling: Resampling = ...) -> Interval | None:
         """Return the 95 % interval of the metric; None where there is none."""
 
-    def difference(self, other: Any, trials: Trials = ...) -> "MetricDifference | None":
+    def difference(self, other: Any, resampling: Resampling = ...) -> "MetricDifference | None":
         """Return by how much the metric of `other`, over the same lines, exceeds this one."""
 
 
@@ -152,29 +152,33 @@ class Measure:
     """A metric as the counts of each sentence and the function of their sums."""
 
     counts: Counts
-    figure: Figure
+    statistic: Statistic
 
     @property
     def value(self) -> float | None:
         """The metric over all sentences; None where nothing was counted."""
-        value = float(self.figure(self.counts.sums())[0])
+        value = float(self.statistic(self.counts.sums())[0])
         if not np.isfinite(value):
             return None
         return value
 
-    def interval(self, trials: Trials = Trials()) -> Interval | None:
+    def interval(self, resampling: Resampling = Resampling()) -> Interval | None:
         """Return the 95 % interval of the metric; None where it has no value."""
-        return figure_interval(self, resamples=trials.resamples or RESAMPLES, seed=trials.seed)
+        return bootstrap_interval(
+            self, resamples=resampling.resamples or RESAMPLES, seed=resampling.seed
+        )
 
-    def difference(self, other: "Measure", trials: Trials = Trials()) -> "FigureDifference | None":
+    def difference(
+        self, other: "Measure", resampling: Resampling = Resampling()
+    ) -> "PairedDifference | None":
         """Return by how much the metric of `other` exceeds this one, as
-        :func:`figure_difference` does."""
-        return figure_difference(
+        :func:`paired_difference` does."""
+        return paired_difference(
             self,
             other,
-            resamples=trials.resamples or RESAMPLES,
-            permutations=trials.resamples or PERMUTATIONS,
-            seed=trials.seed,
+            resamples=resampling.resamples or RESAMPLES,
+            permutations=resampling.resamples or PERMUTATIONS,
+            seed=resampling.seed,
         )
 
 
@@ -340,7 +344,7 @@ ROUNDING = 1e-12  # metrics that differ by less are equal
 
 
 @dataclass(frozen=True)
-class FigureDifference:
+class PairedDifference:
     """The metric of the second system minus that of the first. interval: of the paired
     bootstrap. p: two-sided, by approximate randomisation. p_bootstrap: two-sided, twice the
     share of resamples in which the difference is 0 or has the other sign."""
@@ -350,7 +354,7 @@ class FigureDifference:
     p_bootstrap: float
 
 
-def figure_interval(
+def bootstrap_interval(
     measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
 ) -> Interval | None:
     """Return the percentile bootstrap interval of a metric over sentences; None where it has no
@@ -360,11 +364,11 @@ def figure_interval(
         return None
     drawn = []
     for weights_RN in _draws(measure.counts, resamples, seed):
-        drawn.append(measure.figure(measure.counts.sums(weights_RN)))
+        drawn.append(measure.statistic(measure.counts.sums(weights_RN)))
     return _interval(estimate, np.concatenate(drawn), level)
 
 
-def figure_difference(
+def paired_difference(
     first: Measure,
     second: Measure,
     *,
@@ -372,10 +376,10 @@ def figure_difference(
     permutations: int = PERMUTATIONS,
     level: float = LEVEL,
     seed: int = 1,
-) -> FigureDifference | None:
+) -> PairedDifference | None:
     """Return by how much a metric of two systems differs on the same sentences, and how sure
     that is; None where one has no value, or there are no sentences."""
-    if first.figure != second.figure or first.counts.sentences != second.counts.sentences:
+    if first.statistic != second.statistic or first.counts.sentences != second.counts.sentences:
         raise UsageError(
             "two metrics cannot be compared", "they are not the same metric of the same sentences"
         )
@@ -390,13 +394,13 @@ def figure_difference(
     # Both systems get the same draws, which is what makes the bootstrap a paired one.
     drawn = []
     for weights_RN in _draws(ours, resamples, seed):
-        gap_R = first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN))
+        gap_R = first.statistic(theirs.sums(weights_RN)) - first.statistic(ours.sums(weights_RN))
         drawn.append(gap_R)
     drawn_R = np.concatenate(drawn)
 
     interval = _interval(second.value - first.value, drawn_R, level)
     p = _randomisation_p(first, ours, theirs, permutations, seed)
-    return FigureDifference(interval, p, _bootstrap_p(drawn_R))
+    return PairedDifference(interval, p, _bootstrap_p(drawn_R))
 
 
 def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -473,4 +477,4 @@ def _randomisation_p(
 
 def _gap(measure: Measure, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:
     """Return the second metric minus the first after moving `moved_KRC` to the first system."""
-    return measure.figure(totals[1] - moved_KRC) - measure.figure(totals[0] + moved_KRC)
+    return measure.statistic(totals[1] - moved_KRC) - measure.statistic(totals[0] + moved_KRC)

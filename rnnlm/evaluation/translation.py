@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.evaluation.metrics import FigureSignature
+from rnnlm.evaluation.metrics import MetricSignature
 from rnnlm.evaluation.resampling import Counts, Measure, ratio
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
@@ -83,7 +83,7 @@ def by_length(
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
     figures = {}
     for name, its in measures.items():
-        figures[name] = its.figure(its.counts.sums(is_in_RN)).tolist()
+        figures[name] = its.statistic(its.counts.sums(is_in_RN)).tolist()
 
     found = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
@@ -404,10 +404,10 @@ def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class TranslationSignature(FigureSignature):
+class TranslationSignature(MetricSignature):
     """The parts of a signature, in the order in which they are printed; empty ones are left out.
 
-    figure: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power,
+    metric: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power,
     max_length, copy_unknown: how texts were decoded; metrics that differ in these, or in the model,
     still compare.
     """

@@ -22,7 +22,7 @@ from rnnlm.evaluation.comparison.pairing import (
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
 from rnnlm.evaluation.comparison.verdict import Contrast, in_points
 from rnnlm.evaluation.metrics import Evaluation, Table
-from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
+from rnnlm.evaluation.resampling import Interval, MetricDifference, PairedDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
@@ -55,7 +55,7 @@ class MetricDifferences:
 
     first: str
     second: str
-    figures: dict[str, dict[str, FigureDifference]]
+    figures: dict[str, dict[str, PairedDifference]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,8 +144,8 @@ def compare(
     result."""
     settings = settings or ComparisonSettings()
     comparing = _Comparing(task, data, options)
-    trials = Trials(settings.resamples, settings.seed)
-    return compare_models(models, comparing, names=names, trials=trials, device=device)
+    resampling = Resampling(settings.resamples, settings.seed)
+    return compare_models(models, comparing, names=names, resampling=resampling, device=device)
 
 
 class _Comparing(Generic[M, D, C, K]):
@@ -196,6 +196,6 @@ def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict
     return columns
 
 
-def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, FigureDifference]:
+def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, PairedDifference]:
     """Return the differences of metrics that are counted line by line."""
-    return {key: its for key, its in found.items() if isinstance(its, FigureDifference)}
+    return {key: its for key, its in found.items() if isinstance(its, PairedDifference)}

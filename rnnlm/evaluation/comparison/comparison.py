@@ -54,7 +54,7 @@ from rnnlm.evaluation.perplexity import (
     lines_per_block,
     tell_single_block,
 )
-from rnnlm.evaluation.resampling import LEVEL, Interval, MetricDifference, Trials
+from rnnlm.evaluation.resampling import LEVEL, Interval, MetricDifference, Resampling
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
@@ -452,8 +452,8 @@ def compare(
     _check(settings)
     trains_on = None if train is None else perplexity.as_text(train, text_settings)
     comparing = _Comparing(perplexity.as_text(text, text_settings), trains_on, settings, report)
-    trials = Trials(settings.resamples, settings.seed)
-    return compare_models(models, comparing, names=names, trials=trials, device=device)
+    resampling = Resampling(settings.resamples, settings.seed)
+    return compare_models(models, comparing, names=names, resampling=resampling, device=device)
 
 
 def _check(settings: ComparisonSettings) -> None:

@@ -28,7 +28,7 @@ from rnnlm.evaluation.metrics import (
     text_of,
     unit_in_tables,
 )
-from rnnlm.evaluation.resampling import Interval, MetricDifference, Trials
+from rnnlm.evaluation.resampling import Interval, MetricDifference, Resampling
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
@@ -349,7 +349,7 @@ def compare_models(
     comparing: Comparing[M, D, E, R],
     *,
     names: Sequence[str] | None = None,
-    trials: Trials = Trials(),
+    resampling: Resampling = Resampling(),
     device: str | Device = "auto",
 ) -> R:
     """Compare models, given themselves or by their names. names: what to call them in the
@@ -370,24 +370,26 @@ def compare_models(
     for name, given, model in zip(called, models, opened, strict=True):
         sides.append(Side(name, given, model, comparing.read(model, name)))
     comparable = comparing.comparable(sides)
-    trials = replace(trials, block_lines=comparable.block_lines)
+    resampling = replace(resampling, block_lines=comparable.block_lines)
     evaluations = tuple(map(comparing.measure, sides))
 
     # Resample the lines of each model, and of each pair of models.
     intervals = []
     for its in evaluations:
         metrics = [each for each in its.metrics if each.name in comparable.figures]
-        intervals.append(intervals_of(metrics, trials))
+        intervals.append(intervals_of(metrics, resampling))
     differences = {}
     for i, j in itertools.combinations(range(len(sides)), 2):
         pair = (called[i], called[j])
-        differences[i, j] = _differences(pair, evaluations[i], evaluations[j], comparable, trials)
+        differences[i, j] = _differences(
+            pair, evaluations[i], evaluations[j], comparable, resampling
+        )
     outcome = Outcome(evaluations, comparable, tuple(intervals), differences)
     return comparing.result(sides, outcome)
 
 
 def _differences(
-    names: tuple[str, str], first: E, second: E, comparable: Comparable, trials: Trials
+    names: tuple[str, str], first: E, second: E, comparable: Comparable, resampling: Resampling
 ) -> dict[Key, MetricDifference]:
     """Return by how much the metrics that both models have differ, by column and name."""
     theirs = {(each.column, each.name): each for each in (*second.metrics, *second.joint)}
@@ -399,7 +401,7 @@ def _differences(
             continue
         check_signatures(names, metric, other, comparable)
         if metric.counts is not None and other.counts is not None:
-            difference = metric.counts.difference(other.counts, trials)
+            difference = metric.counts.difference(other.counts, resampling)
             if difference is not None:
                 found[key] = difference
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.plotting import short_name
-from rnnlm.evaluation.resampling import FigureDifference, Interval
+from rnnlm.evaluation.resampling import Interval, PairedDifference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ class Contrast:
         return f"{better} is better than {other} by {size}, {interval}."
 
 
-def in_points(found: FigureDifference | None) -> Interval | None:
+def in_points(found: PairedDifference | None) -> Interval | None:
     """Return a difference of shares in percentage points."""
     if found is None:
         return None

@@ -43,7 +43,7 @@ from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import Table, unit_of
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
 from rnnlm.evaluation.perplexity import tell_single_block
-from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
+from rnnlm.evaluation.resampling import Interval, MetricDifference, PairedDifference, Resampling
 from rnnlm.evaluation.translation import TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
@@ -73,7 +73,7 @@ class TranslatorDifference:
     first: str
     second: str
     perplexity: Difference | None
-    figures: dict[str, FigureDifference]
+    figures: dict[str, PairedDifference]
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,8 +172,8 @@ def compare(
     `seed`. names: what models are called in the result."""
     settings = settings or ComparisonSettings()
     comparing = _Comparing(data, options)
-    trials = Trials(settings.resamples, settings.seed)
-    return compare_models(models, comparing, names=names, trials=trials, device=device)
+    resampling = Resampling(settings.resamples, settings.seed)
+    return compare_models(models, comparing, names=names, resampling=resampling, device=device)
 
 
 _Side = Side[Seq2SeqModel, PairedData]
@@ -266,7 +266,7 @@ def _difference(
         unknown = int(first.evaluation.references.lines.oov_S.sum())
     written = {}
     for (_, name), its in found.items():
-        if name in WRITTEN and isinstance(its, FigureDifference):
+        if name in WRITTEN and isinstance(its, PairedDifference):
             written[name] = its
     of_perplexity = difference(names, found, main, unknown) if main else None
     return TranslatorDifference(*names, of_perplexity, written)

@@ -8,8 +8,8 @@ from rnnlm.evaluation.labels import Predictions, f1, measures
 from rnnlm.evaluation.resampling import (
     Counts,
     Measure,
-    figure_difference,
-    figure_interval,
+    bootstrap_interval,
+    paired_difference,
     permutation_p,
     ratio_interval,
 )
@@ -52,7 +52,7 @@ def test_resampled_figure_equals_that_of_repeated_sentences():
     predictions = system(gold_labels(1, 30), 2, 0.3)
     times = np.random.default_rng(3).integers(0, 4, (2, 30))
     for name, measure in measures(predictions).items():
-        figures = measure.figure(measure.counts.sums(times.astype(float)))
+        figures = measure.statistic(measure.counts.sums(times.astype(float)))
         expected = [measures(repeated(predictions, row))[name].value for row in times.tolist()]
         assert figures == pytest.approx(expected, abs=1e-12), name
 
@@ -60,7 +60,7 @@ def test_resampled_figure_equals_that_of_repeated_sentences():
 def test_accuracy_interval_is_a_ratio_interval():
     accuracy = measures(system(gold_labels(4, 100), 5, 0.2))["accuracy"]
     right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
-    ours, theirs = figure_interval(accuracy), ratio_interval(right_N, words_N)
+    ours, theirs = bootstrap_interval(accuracy), ratio_interval(right_N, words_N)
     assert ours.estimate == theirs.estimate
     assert (ours.low, ours.high) == pytest.approx(
         (theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low)
@@ -76,7 +76,7 @@ def test_f1_intervals_have_nominal_coverage():
         gold = generator.integers(0, 5, 80)
         right = generator.binomial(gold, 0.8)
         counts = Counts.of_numbers(right, right + generator.integers(0, 3, 80), gold)
-        interval = figure_interval(Measure(counts, f1), resamples=200, seed=seed)
+        interval = bootstrap_interval(Measure(counts, f1), resamples=200, seed=seed)
         covered += interval.low <= truth <= interval.high
     assert 0.90 <= covered / 100 <= 0.99
 
@@ -84,10 +84,10 @@ def test_f1_intervals_have_nominal_coverage():
 def test_p_is_exact_for_few_differing_sentences():
     right = np.array([[3, 4, 2, 5, 1, 3, 5], [4, 5, 4, 4, 2, 4, 5]])
     first, second = (Measure(Counts.of_numbers(row, [5] * 7, [5] * 7), f1) for row in right)
-    difference = figure_difference(first, second)
+    difference = paired_difference(first, second)
     assert difference.p == permutation_p(right[1] - right[0])
     assert difference.interval.estimate == pytest.approx(5 / 35)
-    assert figure_difference(second, first).interval.estimate == pytest.approx(-5 / 35)
+    assert paired_difference(second, first).interval.estimate == pytest.approx(-5 / 35)
 
 
 def test_better_system_differs_and_equal_one_does_not():
@@ -96,7 +96,7 @@ def test_better_system_differs_and_equal_one_does_not():
         measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2))
     )
     for name in ("f1", "macro_f1", "accuracy", "ece", "symbol_error_rate"):
-        itself = figure_difference(one[name], one[name], resamples=200, permutations=200)
+        itself = paired_difference(one[name], one[name], resamples=200, permutations=200)
         assert (itself.interval.low, itself.interval.high, itself.p, itself.p_bootstrap) == (
             0,
             0,
@@ -104,8 +104,8 @@ def test_better_system_differs_and_equal_one_does_not():
             1,
         )
     for name in ("f1", "macro_f1", "accuracy"):
-        assert figure_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
-        differs = figure_difference(one[name], better[name], resamples=400, permutations=199)
+        assert paired_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
+        differs = paired_difference(one[name], better[name], resamples=400, permutations=199)
         assert differs.interval.low > 0 and differs.p == 1 / 200 and differs.p_bootstrap < 0.01
 
 
@@ -114,7 +114,7 @@ def test_f1_p_values_of_equal_systems_are_uniform():
     for seed in range(50):
         gold = gold_labels(seed, 20)
         pair = [measures(system(gold, 1000 * k + seed, 0.3))["f1"] for k in (1, 2)]
-        p.append(figure_difference(*pair, resamples=1, permutations=99, seed=seed).p)
+        p.append(paired_difference(*pair, resamples=1, permutations=99, seed=seed).p)
     assert 0.4 < np.mean(p) < 0.6 and np.mean(np.array(p) <= 0.05) < 0.12
 
 
@@ -124,7 +124,7 @@ def test_types_predicted_by_one_system_only_count():
     expected = second["macro_f1"].value - first["macro_f1"].value
     assert second["macro_f1"].counts.classes == ("X", "Y", "Z")
     assert (
-        figure_difference(
+        paired_difference(
             first["macro_f1"], second["macro_f1"], resamples=50, permutations=50
         ).interval.estimate
         == expected
@@ -134,7 +134,7 @@ def test_types_predicted_by_one_system_only_count():
 
 def test_undefined_figures_and_mismatched_sentences_are_not_compared():
     empty = Measure(Counts.of_numbers([], [], []), f1)
-    assert figure_interval(empty) is None and figure_difference(empty, empty) is None
+    assert bootstrap_interval(empty) is None and paired_difference(empty, empty) is None
     found = [measures(system(gold_labels(9, size), 1, 0.1))["f1"] for size in (5, 6)]
     with pytest.raises(UsageError, match="cannot be compared"):
-        figure_difference(*found)
+        paired_difference(*found)

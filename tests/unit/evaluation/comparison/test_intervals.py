@@ -4,7 +4,7 @@ import pytest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.metrics import intervals_of
 from rnnlm.evaluation.perplexity import LineSums, PerEvent
-from rnnlm.evaluation.resampling import Trials
+from rnnlm.evaluation.resampling import Resampling
 from rnnlm.inference import span_scoring
 from support.tiny_models import Lines, fit
 
@@ -31,7 +31,7 @@ def test_what_lines_add_makes_the_evaluation(settings):
     )
     assert found.words_S.tolist() == [4, 5, 3, 3]
     for block_lines in (1, 3):
-        drawn = intervals_of(whole.metrics, Trials(100, block_lines=block_lines))
+        drawn = intervals_of(whole.metrics, Resampling(100, block_lines=block_lines))
         intervals = {name: interval for (_, name), interval in drawn.items()}
         assert intervals["ppl_token"].estimate == pytest.approx(whole.ppl_token)
         assert intervals["ppl_token_no_oov"].estimate == pytest.approx(whole.ppl_token_no_oov)
@@ -45,4 +45,4 @@ def test_interval_with_unrepresentable_bounds_is_omitted():
     huge = LineSums(
         np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one
     )
-    assert PerEvent(huge, "ppl_token").interval(Trials(200, block_lines=1)) is None
+    assert PerEvent(huge, "ppl_token").interval(Resampling(200, block_lines=1)) is None

@@ -9,7 +9,7 @@ from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, check_signatures
 from rnnlm.evaluation.labels import LabelSignature, Predictions, measures
 from rnnlm.evaluation.metrics import Metric
-from rnnlm.evaluation.resampling import Trials
+from rnnlm.evaluation.resampling import Resampling
 from rnnlm.evaluation.translation import TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
@@ -21,12 +21,12 @@ NAMES = ("a", "b")
 
 
 def metric(signature) -> Metric:
-    return Metric(signature.figure, 0.5, str(signature))
+    return Metric(signature.metric, 0.5, str(signature))
 
 
 def test_metric_difference_is_second_minus_first():
     ours, theirs = measures(FIRST), measures(SECOND)
-    found = {name: ours[name].difference(theirs[name], Trials(50)) for name in ours}
+    found = {name: ours[name].difference(theirs[name], Resampling(50)) for name in ours}
     assert found["accuracy"].interval.estimate == pytest.approx(3 / 24)
     assert found["exact_match"].interval.estimate == pytest.approx(2 / 12)
     assert found["exact_match"].p == 0.5

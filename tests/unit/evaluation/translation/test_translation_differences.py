@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from rnnlm.evaluation.resampling import figure_difference, figure_interval
+from rnnlm.evaluation.resampling import bootstrap_interval, paired_difference
 from rnnlm.evaluation.translation import Translations, TranslationSettings, measure, measures
 
 WORDS = "the a house cat dog sat ran on under mat".split()
@@ -29,12 +29,12 @@ def system(references: list[list[str]], wrong: float, seed: int, **settings) -> 
 
 
 def intervals(found, **trials):
-    return {name: figure_interval(each, **trials) for name, each in found.items()}
+    return {name: bootstrap_interval(each, **trials) for name, each in found.items()}
 
 
 def differences(first: Translations, second: Translations, **trials):
     ours, theirs = measures(first), measures(second)
-    return {name: figure_difference(ours[name], theirs[name], **trials) for name in ours}
+    return {name: paired_difference(ours[name], theirs[name], **trials) for name in ours}
 
 
 REFERENCES = references_of(80)
@@ -46,7 +46,7 @@ FIRST, BETTER, ALIKE = (
 def test_resampled_figure_equals_sacrebleu_on_repeated_sentences():
     times_RN = np.random.default_rng(5).integers(0, 4, (3, len(REFERENCES)))
     found = {
-        name: its.figure(its.counts.sums(times_RN.astype(float)))
+        name: its.statistic(its.counts.sums(times_RN.astype(float)))
         for name, its in measures(FIRST).items()
     }
     for row, times in enumerate(times_RN.tolist()):

@@ -7,7 +7,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.evaluation.resampling import figure_difference
+from rnnlm.evaluation.resampling import paired_difference
 from rnnlm.evaluation.translation import measures
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -49,7 +49,7 @@ def test_figures_differ_as_the_models_do(found):
             getattr(second.figures, name) - getattr(first.figures, name)
         )
         assert each.interval.low <= each.interval.estimate <= each.interval.high
-    bleu = figure_difference(
+    bleu = paired_difference(
         *(measures(each.translations)["bleu"] for each in (first, second)),
         resamples=50,
         permutations=50,
