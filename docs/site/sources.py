@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 import textwrap
+import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,8 +124,8 @@ def _classes_given_by(value: object) -> Iterator[type]:
 
 
 def _written_type(annotation: object) -> str:
-    if inspect.isclass(annotation) and not typing.get_args(annotation):
-        return annotation.__name__
+    if _is_plain_class(annotation):
+        return typing.cast(type, annotation).__name__
     return re.sub(r"[\w.]+\.", "", str(annotation))
 
 
@@ -333,8 +334,8 @@ def _fields_in_code(cls: type) -> dict[str, str]:
 
 
 class _PlainTypes(ast.NodeTransformer):
-    """Reduces the annotations in a module to types: without quotes and notes, and with the choices
-    themselves in place of a name for them."""
+    """Reduces the annotations in a module to types: without quotes and notes, and with choices and
+    alternatives themselves in place of a name for them."""
 
     def __init__(self, module: str) -> None:
         self.module = module
@@ -351,6 +352,11 @@ class _PlainTypes(ast.NodeTransformer):
         if typing.get_origin(meant) is typing.Literal:
             choices = ", ".join(map(repr, typing.get_args(meant)))
             return ast.parse(f"Literal[{choices}]", mode="eval").body
+        # Alternatives stand for their name, too, where they are short.
+        parts = typing.get_args(meant)
+        if parts and isinstance(meant, types.UnionType) and all(map(_is_plain_class, parts)):
+            written = " | ".join(part.__name__ for part in parts)
+            return ast.parse(written, mode="eval").body
         is_renamed = meant in (int, float, str)
         return ast.Name(meant.__name__) if is_renamed else node
 
@@ -361,6 +367,10 @@ class _PlainTypes(ast.NodeTransformer):
         if kind == "Annotated" and isinstance(node.slice, ast.Tuple):
             return self.visit(node.slice.elts[0])
         return self.generic_visit(node)
+
+
+def _is_plain_class(value: object) -> bool:
+    return inspect.isclass(value) and not typing.get_args(value)
 
 
 def meant_by(name: str, module: str) -> typing.Any:

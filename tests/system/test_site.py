@@ -52,6 +52,14 @@ def test_the_reference_has_all_public_names(site):
     inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
     listed = re.findall(r"^rnnlm\.(\w+) py:", zlib.decompress(inventory).decode(), re.MULTILINE)
     assert {*listed} == {*rnnlm.__all__} - {"__version__"}
+
+    # So are the names of types that the page of contents explains.
+    pages = "".join(path.read_text("utf-8") for path in (site / "site" / "python").iterdir())
+    contents = (ROOT / "docs" / "site" / "python" / "index.md").read_text(encoding="utf-8")
+    table = contents.split("|---|---|\n")[1].split("\n\n")[0]
+    for row in table.splitlines():
+        for name in re.findall(r"`(\w+)`", row.split(" | ")[0]):
+            assert f'<span class="pre">{name}</span>' in pages, name
     text = page(site, "site/python/scoring")
     assert "with_words" in text and "TextError" in text and "``" not in text
 

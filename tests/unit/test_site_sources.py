@@ -206,6 +206,10 @@ def test_signatures_are_those_of_the_code():
     )  # fmt: skip
     assert sources.signature_in_code(rnnlm.LanguageModel) == ("", "")
     assert sources.signature_in_code(len) is None
+    shown, _ = sources.signature_in_code(rnnlm.inspect_gates)
+    assert shown.startswith("(model: LanguageModel | LabelModel | str | Path, sentence: str, *")
+    shown, _ = sources.signature_in_code(rnnlm.plot_curves)
+    assert "by: Literal['steps', 'tokens', 'epochs', 'seconds']='steps'" in shown
 
 
 @dataclass(frozen=True, kw_only=True)
