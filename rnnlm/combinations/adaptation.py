@@ -152,7 +152,7 @@ class PartAdaptation:
     also: dict[str, str]
 
 
-def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
+def stored_settings(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     """Return the settings of a mixture that say how its parts adapt; none if none does."""
     adaptations = [answers_of(part).stored_adaptation for part in parts]
     if not any(adaptations):
@@ -160,7 +160,7 @@ def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)}
 
 
-def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
+def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
     """Make the parts of a mixture, which were loaded from their folders, adapt themselves as these
     settings of the mixture say."""
     if PART_ADAPTATIONS not in settings:
@@ -179,11 +179,11 @@ def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list
         )
     found = []
     for part, adaptation in zip(parts, adaptations, strict=True):
-        found.append(_adapted(part, adaptation) if adaptation else part)
+        found.append(_adapt_part(part, adaptation) if adaptation else part)
     return found
 
 
-def _adapted(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
+def _adapt_part(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:
     """Make one part adapt itself, with the very statistics that it was mixed with."""
     settings = from_stored(settings_class(adaptation.kind), adaptation.settings)
     folder = loading.find(part)

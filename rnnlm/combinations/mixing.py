@@ -16,10 +16,10 @@ from rnnlm.combinations.mixture import (
     Mixture,
     MixtureKind,
     MixtureState,
-    added,
     at_targets,
     check_weights,
-    multiplied,
+    mix_linear,
+    mix_log_linear,
     shared_tokenizer,
 )
 from rnnlm.errors import UsageError, nearest
@@ -153,7 +153,7 @@ def _moments(
     gradient_K, hessian_KK = np.zeros(parts), np.zeros((parts, parts))
     for logprobs_KRV, target_R in predictions:
         with np.errstate(invalid="ignore"):  # a weight of 0 times the log of 0
-            logprob_RV = multiplied(logprobs_KRV, weights_K)
+            logprob_RV = mix_log_linear(logprobs_KRV, weights_K)
         xp = array_types.library(logprob_RV)
         is_impossible_RV = xp.isneginf(logprob_RV)
 
@@ -333,7 +333,7 @@ class _ScoredText:
         """Evaluate the mixture, and each model alone."""
         if mixture.kind == "linear":
             is_active_K = mixture.weights_K > 0
-            logprob_N = added(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
+            logprob_N = mix_linear(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
         else:
             spans = perplexity.spans_of(self.encoded, self.context)
             logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, spans)
@@ -363,7 +363,7 @@ def _measure(
 
 
 def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, Any]:
-    return {"model": "mixture", "mixing": kind, **adaptation.stored(models)}
+    return {"model": "mixture", "mixing": kind, **adaptation.stored_settings(models)}
 
 
 def _facts(

@@ -165,14 +165,14 @@ class Mixture(PickledByOrigin):
             return part.score(inputs_BT, targets_BT, part_state)
 
         scores_KBT, after = self._ask_parts(score, state)
-        logprob_BT = added(scores_KBT, self.weights_K[self._active])
+        logprob_BT = mix_linear(scores_KBT, self.weights_K[self._active])
         return _without_padding(logprob_BT, targets_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
         """Predict as :meth:`rnnlm.LanguageModel.predict` says, in numpy if all parts are numpy's,
         else in torch on the network's device."""
         predicted_KBTV, after = self.predict_parts(inputs_BT, state)
-        combine = added if self.kind == "linear" else multiplied
+        combine = mix_linear if self.kind == "linear" else mix_log_linear
         return combine(predicted_KBTV, self.weights_K[self._active]), after
 
     def predict_parts(
@@ -230,7 +230,7 @@ class Mixture(PickledByOrigin):
         return array_types.library(scores[0]).concatenate(scores, axis=1), state
 
 
-def added(
+def mix_linear(
     logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray
 ) -> Array:
     """Compute log sum over k of weight_k exp(logprob_k), for arrays of one shape, which may hold
@@ -245,7 +245,7 @@ def added(
     return total
 
 
-def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
+def mix_log_linear(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
     """Compute sum over k of weight_k logprob_k, normalised over the last axis.
 
     A token that is impossible for one part is impossible. If that leaves no token, all results are
@@ -388,7 +388,7 @@ def from_arrays(
 ) -> Mixture:
     """Make the mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`."""
     try:
-        parts = adaptation.adapted(parts, settings)
+        parts = adaptation.adapt_parts(parts, settings)
         kind = from_stored(MixtureSettings, settings).mixing
         return Mixture(parts, arrays["weights"], kind, fingerprint)
     except UsageError as error:

@@ -97,7 +97,7 @@ class NeuralCache(AdaptedModel):
         seen = self._read(hidden_BTH, inputs_BT, state, inner)
         known_BT = self._known(targets_BT, hidden_BTH.device)
         share_BT, is_filled_BT = self.shares(seen.hidden_BSH, seen.words_BR, known_BT)
-        mixed_BT = self._mixed(logprob_BT, share_BT, is_filled_BT)
+        mixed_BT = self._mix(logprob_BT, share_BT, is_filled_BT)
         return mixed_BT * (known_BT != PADDING), self._cut(seen)
 
     def predict(self, inputs_BT: Array, state: NeuralCacheState) -> tuple[Tensor, NeuralCacheState]:
@@ -118,7 +118,7 @@ class NeuralCache(AdaptedModel):
             shares.append(share_BnV.scatter_add_(2, index_BnM, weight_BnM))
             is_filled.append(is_filled_Bn[:, :, None])
         share_BTV, is_filled_BT1 = torch.cat(shares, dim=1), torch.cat(is_filled, dim=1)
-        return self._mixed(logprob_BTV, share_BTV, is_filled_BT1), self._cut(seen)
+        return self._mix(logprob_BTV, share_BTV, is_filled_BT1), self._cut(seen)
 
     def text_shares(
         self, hidden_BTH: Tensor, inputs_BT: Array, targets_BT: Array
@@ -232,6 +232,6 @@ class NeuralCache(AdaptedModel):
             # Where there is no pair at all, softmax gives NaN.
             yield slice(start, end), weight_BnM.nan_to_num_(0), words_BM, is_seen_BnM.any(dim=2)
 
-    def _mixed(self, logprob: Tensor, share: Tensor, is_filled: Tensor) -> Tensor:
+    def _mix(self, logprob: Tensor, share: Tensor, is_filled: Tensor) -> Tensor:
         mixed = arrays.mixed(logprob, share, self.settings.cache_weight)
         return torch.where(is_filled, mixed, logprob)

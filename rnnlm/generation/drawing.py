@@ -210,14 +210,14 @@ def draw_texts(
         for row, text in zip(free, fresh, strict=False):
             rows[row], origin_B[row] = text, FRESH
         if may_refill and len(fresh) < len(free):
-            rows, origin_B = _without_idle(rows, origin_B, counts)
+            rows, origin_B = _drop_idle_rows(rows, origin_B, counts)
         active = {row: text for row, text in enumerate(rows) if text is not None}
         if not active:
             return
         start_B = np.zeros(len(rows), dtype=np.int64)
         for row, text in active.items():
             start_B[row] = text.start
-        state, input_B = _arranged(model, starts, state, input_B, origin_B, start_B)
+        state, input_B = _arrange_rows(model, starts, state, input_B, origin_B, start_B)
 
         # Draw a token in each row; texts that end leave their rows.
         logprob_BV, state = predict(model, input_B, state)
@@ -258,7 +258,7 @@ class _Chooser:
         allowed_RV = np.array(own_RV)
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:
-            penalise(allowed_RV, self._seen(texts), self.settings.repetition_penalty)
+            penalise(allowed_RV, self._seen_tokens(texts), self.settings.repetition_penalty)
         uniform_R = np.array([text.stream.random() for text in texts])
         token_R = draw(allowed_RV, uniform_R, self.settings)
         logprob_R = own_RV[np.arange(len(active)), token_R]
@@ -273,7 +273,7 @@ class _Chooser:
             before = [*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]]
             allowed_RV[row, self.ban.forbidden(before, is_last)] = -np.inf
 
-    def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
+    def _seen_tokens(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Return which tokens occur in each text, (R, V), without the boundary: a line must end
         some time, and as it would."""
         seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
@@ -284,7 +284,7 @@ class _Chooser:
         return seen_RV
 
 
-def _without_idle(
+def _drop_idle_rows(
     rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
 ) -> tuple[list[DrawnText | None], np.ndarray]:
     """Return the rows with a text in them, in as few as calls may have."""
@@ -297,7 +297,7 @@ def _without_idle(
     return rows, np.append(origin_B[active], np.full(idle, FRESH))
 
 
-def _arranged(
+def _arrange_rows(
     model: LanguageModel,
     starts: Starts,
     state: State,
@@ -446,7 +446,7 @@ def draw_samples(
         numbers = range(len(starts))
     if ban is None:
         ban = Ban(model.tokenizer, (), settings.unknown)
-    undrawn = _undrawn(starts, numbers, num, settings.seed)
+    undrawn = _texts_to_draw(starts, numbers, num, settings.seed)
     drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, ban)
     samples: list[list[Found]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
@@ -455,7 +455,9 @@ def draw_samples(
     return samples
 
 
-def _undrawn(starts: Starts, names: Sequence[int], num: int, seed: int) -> Iterator[DrawnText]:
+def _texts_to_draw(
+    starts: Starts, names: Sequence[int], num: int, seed: int
+) -> Iterator[DrawnText]:
     """Yield `num` texts from each start, with the streams of the starts' names."""
     for start, name in zip(range(len(starts)), names, strict=True):
         for number in range(num):

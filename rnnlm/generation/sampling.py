@@ -55,7 +55,7 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
             p_BV /= min(max(settings.temperature, float(limits.tiny)), float(limits.max))
         np.exp(p_BV, out=p_BV)
     _narrow(p_BV, settings)
-    return _inverted(p_BW.reshape(len(p_BW), -1, BLOCK), uniform_B)
+    return _invert_cumulative(p_BW.reshape(len(p_BW), -1, BLOCK), uniform_B)
 
 
 def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
@@ -130,7 +130,7 @@ def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.n
     return mask_BV
 
 
-def _inverted(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
+def _invert_cumulative(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
     """Return the token of each row in which the cumulative sum of unnormalised probabilities passes
     `uniform_B` of the total.
 

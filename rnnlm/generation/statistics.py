@@ -68,7 +68,7 @@ def compare(
     drawn = "\n".join(samples).split("\n") if samples else []
     held_out = lines[::HELD_OUT]
     rest = [line for number, line in enumerate(lines) if number % HELD_OUT]
-    ours, theirs, others = _numbered([drawn, held_out, rest], tokenizer)
+    ours, theirs, others = _number_words([drawn, held_out, rest], tokenizer)
     if not sum(map(len, ours)):
         raise TextError("the samples have no words", "each is an empty line", "draw more of them")
 
@@ -113,7 +113,7 @@ def _statistics(
     )
 
 
-def _numbered(
+def _number_words(
     sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer
 ) -> list[list[list[int]]]:
     """Return the words of each line of each set, as numbers that are the same in all sets."""

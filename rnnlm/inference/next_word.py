@@ -128,7 +128,7 @@ class WordSearch:
         return self._words(logprob_V, state, is_line_start, begun.encode())
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
-        for id in _sorted(logprob_V, self.finder.starters).tolist():
+        for id in _ranking(logprob_V, self.finder.starters).tolist():
             if self.symbols[id].startswith(begun):
                 yield from tokens_as_words(np.array([[id, logprob_V[id]]]), self.symbols)
 
@@ -144,7 +144,7 @@ class WordSearch:
             first = np.arange(len(logprob_V))
         else:
             log_boundary = float(self.finder.log_boundary(logprob_V[None])[0])
-        order = _sorted(logprob_V, first)
+        order = _ranking(logprob_V, first)
         root = _Beginning((), log_boundary, state, 0, logprob_V, order)
 
         # Best first: a whole word on top of the heap is likelier than all that is still to come.
@@ -234,7 +234,7 @@ class WordSearch:
                 cost_nats = candidate.cost_nats - float(log_boundary_B[row])
                 heapq.heappush(heap, _Candidate(cost_nats, next(number), ids))
             logprob_V = logprob_BV[row]
-            order = _sorted(logprob_V, followers)
+            order = _ranking(logprob_V, followers)
             beginning = _Beginning(ids, candidate.cost_nats, state_B, row, logprob_V, order)
             self._push_extension(heap, beginning, 0, number)
 
@@ -264,5 +264,5 @@ class WordSearch:
         return None
 
 
-def _sorted(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+def _ranking(logprob_V: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     return candidates[np.argsort(-logprob_V[candidates], kind="stable")]

@@ -126,7 +126,7 @@ class CachedPrefixes:
 
     def extend(self, prefix: Prefix, token: int) -> tuple[float, int, Prefix]:
         """Score one token; after the boundary the next line begins, with nothing remembered."""
-        return self._extended(prefix, token, *self.distribution(prefix))
+        return self._extension(prefix, token, *self.distribution(prefix))
 
     def extend_all(
         self, prefixes: Sequence[Prefix], tokens: Sequence[int]
@@ -150,7 +150,7 @@ class CachedPrefixes:
         known: dict[tuple[int, ...], tuple[np.ndarray, State]] = {}
         new: dict[tuple[int, ...], Prefix] = {}
         for prefix in prefixes:
-            found = self._cached(prefix)
+            found = self._lookup(prefix)
             if found is None:
                 new[prefix.token_ids] = prefix
             else:
@@ -165,10 +165,10 @@ class CachedPrefixes:
 
         extended = []
         for prefix, token in zip(prefixes, tokens, strict=True):
-            extended.append(self._extended(prefix, token, *known[prefix.token_ids]))
+            extended.append(self._extension(prefix, token, *known[prefix.token_ids]))
         return extended
 
-    def _extended(
+    def _extension(
         self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State
     ) -> tuple[float, int, Prefix]:
         tokenizer = self.model.tokenizer
@@ -192,13 +192,13 @@ class CachedPrefixes:
         return list(zip(logprob_N.tolist(), length_N.tolist(), strict=True))
 
     def distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
-        found = self._cached(prefix)
+        found = self._lookup(prefix)
         if found is not None:
             return found
         [logprob_V], after = predict(self.model, np.array([prefix.token_ids[-1]]), prefix.before)
         return self._keep(prefix, logprob_V, after)
 
-    def _cached(self, prefix: Prefix) -> tuple[np.ndarray, State] | None:
+    def _lookup(self, prefix: Prefix) -> tuple[np.ndarray, State] | None:
         with self._lock:
             if prefix.token_ids in self._cache:
                 self._cache.move_to_end(prefix.token_ids)

@@ -42,7 +42,7 @@ def score_spans(
     """
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
-        spans = _joined(ids, spans, model.tokenizer.boundary_id)
+        spans = _join_spans(ids, spans, model.tokenizer.boundary_id)
 
     # Results stay on the device until the last window has been computed.
     scored = []
@@ -112,7 +112,7 @@ def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.nd
     return position_BT, position_BT < end_B[:, None]
 
 
-def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
+def _join_spans(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     """Join spans that follow one another with a boundary between them: one is faster to read."""
     if not len(spans):
         return spans

@@ -21,7 +21,7 @@ Span = tuple[int, int]  # first character, and one past the last
 
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
 # tokenizers whose tokens are bytes of the line; the others' are characters
-_OF_BYTES = ("byte", "sentencepiece")
+_BYTE_TOKENIZERS = ("byte", "sentencepiece")
 
 
 def word_spans(text: str) -> list[Span]:
@@ -44,7 +44,7 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     in lower case, what an entity means) have the same span.
     """
     reads = tokenizer.normalise(lines)
-    if tokenizer.name in _OF_BYTES:
+    if tokenizer.name in _BYTE_TOKENIZERS:
         spans = _spans_by_size(reads, tokenizer)
     else:
         spans = _spans_by_text(reads, tokenizer)
@@ -55,11 +55,11 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     for index, (line, read) in enumerate(zip(lines, reads, strict=True)):
         if read != line:
             origin = tokenizer.normalise_with_offsets(line)
-            spans[index] = _before_rewriting(spans[index], *origin)
+            spans[index] = _map_before_rewriting(spans[index], *origin)
     return spans
 
 
-def _before_rewriting(
+def _map_before_rewriting(
     spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray
 ) -> np.ndarray:
     """Turn spans of what was read into spans of the line before rewriting; begin_N, end_N: the
@@ -81,7 +81,7 @@ def _before_rewriting(
 def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     surfaces = tokenizer.surfaces(lines)
     return [
-        _of_characters(line, tokens[:-1], tokenizer.keeps_case)
+        _character_spans(line, tokens[:-1], tokenizer.keeps_case)
         for line, tokens in zip(lines, surfaces, strict=True)
     ]
 
@@ -93,11 +93,11 @@ def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarra
     spans = []
     for line, (start, end) in zip(lines, itertools.pairwise(encoded.offsets.tolist()), strict=True):
         size_T = size_V[encoded.ids[start : end - 1]]
-        spans.append(_of_bytes(line, size_T, tokenizer.keeps_case, prefix))
+        spans.append(_byte_spans(line, size_T, tokenizer.keeps_case, prefix))
     return spans
 
 
-def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.ndarray:
+def _character_spans(line: str, tokens: Sequence[str], keeps_case: bool) -> np.ndarray:
     read = line if keeps_case else line.lower()
     spans, end = [], 0
     for token in tokens:  # only white space comes before each
@@ -109,19 +109,19 @@ def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.nda
         return spans_T2
     # A letter in lower case may be several characters.
     lengths = [len(character.lower()) for character in line]
-    return _at_origin(spans_T2, np.repeat(np.arange(len(line)), lengths))
+    return _map_to_line(spans_T2, np.repeat(np.arange(len(line)), lengths))
 
 
-def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
+def _byte_spans(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
     end_T = np.cumsum(size_T)
     characters = list(line) if keeps_case else [character.lower() for character in line]
     lengths = [len(character.encode("utf-8")) for character in characters]
     origin = np.repeat(np.arange(len(line)), lengths)
     spans_T2 = np.stack([end_T - size_T, end_T], axis=1)
-    return _at_origin(spans_T2, np.concatenate([np.full(prefix, -1), origin]))
+    return _map_to_line(spans_T2, np.concatenate([np.full(prefix, -1), origin]))
 
 
-def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
+def _map_to_line(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Turn spans of what was read into spans of the line; origin: the character that each unit read
     comes from, -1 for none."""
     begin_T = np.maximum(origin[spans_T2[:, 0]], 0)
@@ -224,13 +224,13 @@ def surprisals(
     # After `</s>` B is 1; with a given text there may be a place where the next line begins.
     after_W[words.line_bounds[1:] - 1] = 0.0
     with np.errstate(invalid="ignore"):
-        cost_W = -_sums(words, logprob_N)
+        cost_W = -_sums_of_items(words, logprob_N)
         cost_W = cost_W - after_W + log_boundary_N[words.starts]
     is_rounding_W = (cost_W < 0) & (cost_W > -ROUNDING_NATS)
     return np.where(is_rounding_W, 0.0, cost_W) / np.log(2)
 
 
-def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
+def _sums_of_items(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
     """Return the log-probability of each item's tokens together."""
     if len(words.starts) and (words.ends[:-1] == words.starts[1:]).all():
         return np.add.reduceat(logprob_N, words.starts)
@@ -313,11 +313,11 @@ def shown_words(
                 for start, end in itertools.pairwise(starts_W)
             ]
         else:
-            starts_W, numbers[index] = _written(places[index], spans_T2)
+            starts_W, numbers[index] = _find_written_words(places[index], spans_T2)
             starts[index] = starts_W + begins[index]
-            places[index] = _joined(places[index], numbers[index])
+            places[index] = _join_places(places[index], numbers[index])
     if starts:
-        words = _with_starts(words, starts)
+        words = _replace_items(words, starts)
     return ShownWords(words, places, before, numbers)
 
 
@@ -330,7 +330,7 @@ def _without_space(text: str, spans_T2: np.ndarray) -> Span:
     return start, max(start, end - len(word) + len(word.rstrip(WORD_SPACE)))
 
 
-def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def _find_written_words(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Return the first tokens of written words, then of `</s>`, and the numbers of these words,
     from 0.
 
@@ -366,13 +366,13 @@ def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list
     return np.array([*firsts, last]), [*numbers, len(places)]
 
 
-def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
+def _join_places(places: list[Span], numbers: list[int]) -> list[Span]:
     """Return the spans of the words that begin with those of these numbers, up to the next one."""
     pairs = itertools.pairwise(numbers)
     return [(places[first][0], places[behind - 1][1]) for first, behind in pairs]
 
 
-def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
+def _replace_items(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
     """Return `words` with other items in some of the lines, which begin at these tokens."""
     by_line = []
     for index, (first, last) in enumerate(itertools.pairwise(words.line_bounds.tolist())):

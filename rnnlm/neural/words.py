@@ -242,9 +242,9 @@ class SpelledWords(nn.Module):
 
     def forward(self, ids_N: Tensor) -> Tensor:
         """Return the characters (N, L) int32 of the words, -1 after their ends."""
-        return self._grown().index_select(0, ids_N)
+        return self._grow_table().index_select(0, ids_N)
 
-    def _grown(self) -> Tensor:
+    def _grow_table(self) -> Tensor:
         """Return the table with rows for all words that have an id now."""
         characters_WL = self.characters_WL
         known, longest = characters_WL.shape
@@ -253,12 +253,14 @@ class SpelledWords(nn.Module):
         new = torch.from_numpy(self.alphabet.spell(self.tokenizer.spellings(known), known))
         new_WL = new.to(characters_WL.device, non_blocking=True)
         width = max(longest, new_WL.shape[1])
-        grown_WL = torch.cat([_widened(part_WL, width) for part_WL in (characters_WL, new_WL)])
+        grown_WL = torch.cat(
+            [_pad_characters(part_WL, width) for part_WL in (characters_WL, new_WL)]
+        )
         self.characters_WL = grown_WL
         return grown_WL
 
 
-def _widened(characters_WL: Tensor, width: int) -> Tensor:
+def _pad_characters(characters_WL: Tensor, width: int) -> Tensor:
     return nn.functional.pad(characters_WL, (0, width - characters_WL.shape[1]), value=PADDING)
 
 

@@ -250,7 +250,7 @@ class _EstimatedOrder:
         self.kept_M = kept_M
         self.numbers_M = None if kept_M is None else np.cumsum(kept_M) - 1
 
-    def renumbered(self, numbers_M: np.ndarray) -> np.ndarray:
+    def renumber(self, numbers_M: np.ndarray) -> np.ndarray:
         if self.numbers_M is None:
             return numbers_M
         return self.numbers_M[numbers_M]
@@ -376,7 +376,7 @@ def _estimate_block(
         share_M, of_M, suffixes_M = share_M[kept_M], of_M[kept_M], suffixes_M[kept_M]
         contexts_M, words_M = contexts_M[kept_M], words_M[kept_M]
 
-    lower_M = below.prob_M[below.renumbered(suffixes_M)]
+    lower_M = below.prob_M[below.renumber(suffixes_M)]
     prob_M, backoff_H = _join(job.smoothing, share_M, left_H, of_M, lower_M)
     if job.n == 1:
         prob_M[job.size] = 1.0  # <s> is given; by custom its log-probability is 0
@@ -386,7 +386,7 @@ def _estimate_block(
         backoff_H = backoff_H[below.kept_M[block.first : block.last]]
     if job.kept_M is None and below.kept_M is None:
         return None, prob_M, backoff_H
-    return make_keys(below.renumbered(contexts_M), words_M, job.size), prob_M, backoff_H
+    return make_keys(below.renumber(contexts_M), words_M, job.size), prob_M, backoff_H
 
 
 def _join(

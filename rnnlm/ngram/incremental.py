@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnnlm.interface import State
-from rnnlm.ngram.tables import NOWHERE, damaged, word_bits
+from rnnlm.ngram.tables import NOWHERE, damage_error, word_bits
 
 if TYPE_CHECKING:
     from rnnlm.ngram.model import NgramModel
@@ -147,7 +147,7 @@ class IncrementalScorer:
                     after.append(place)
                     costs_after.append(values[2 * place + 1] if place >= 0 else self._unseen)
         except IndexError:
-            raise damaged() from None
+            raise damage_error() from None
 
         # Contexts that are not in the model and cost nothing make no difference.
         while after and after[-1] < 0 and not costs_after[-1]:

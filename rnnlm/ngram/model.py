@@ -222,7 +222,7 @@ class NgramModel(PickledByOrigin):
 
         # From the bigrams up, n-grams overwrite what backing off would give their words.
         for n, (contexts_R, _) in enumerate(read, start=2):
-            rows_M, numbers_M = self._following(n, contexts_R)
+            rows_M, numbers_M = self._followers(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
             logprob_M = self.values[n - 1][:, 0][numbers_M]
             logprob_RV[rows_M, words_M] = logprob_M + longer_NR[n - 1][rows_M]
@@ -282,10 +282,10 @@ class NgramModel(PickledByOrigin):
                 longer_BL[:, fresh:],
             )
             # The n-gram that ends at the next input is its context of length n.
-            contexts_BL = self._moved(numbers_BL, starts_BL)
-            backoff_BL = self._moved(backoff_BL, starts_BL)
+            contexts_BL = self._shift(numbers_BL, starts_BL)
+            backoff_BL = self._shift(backoff_BL, starts_BL)
 
-    def _moved(self, array_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
+    def _shift(self, array_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
         """Return what was found at an input, one input further; at the first input of a line there
         is no longer context."""
         outside = OUTSIDE if array_BL.dtype.kind == "i" else 0
@@ -309,7 +309,7 @@ class NgramModel(PickledByOrigin):
         found[numbers < 0] = 0
         return found[..., 0], found[..., -1]
 
-    def _following(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _followers(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the n-grams after each context: rows and numbers, side by side."""
         known = np.flatnonzero(contexts_R >= 0)
         first, after = self._range(n, contexts_R[known])

@@ -78,9 +78,7 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
 
 
-def renumbered(
-    levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int
-) -> list[BackoffLevel]:
+def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) -> list[BackoffLevel]:
     """Return the same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and
     occurs in no longer n-gram, is left out."""
     number_of = np.append(number_V, size)  # <s> is the last
@@ -154,10 +152,10 @@ def naming_damage() -> Iterator[None]:
     try:
         yield
     except IndexError:
-        raise damaged() from None
+        raise damage_error() from None
 
 
-def damaged() -> ModelError:
+def damage_error() -> ModelError:
     """Return the error for tables that point to what is not there."""
     why = "an n-gram points to one that is not there"
     return ModelError(

@@ -246,7 +246,7 @@ def test_shares_are_in_order_and_even():
 def test_meetings_are_as_rare_as_time_lets_them():
     ranks = ProcessGroup(Rank(0, 2), "60s")
     clock, met = [50.0], []
-    ranks._gathered = lambda *values: met.append(step) or [[clock[0], 0.0, 0.0]] * 2
+    ranks._gather_floats = lambda *values: met.append(step) or [[clock[0], 0.0, 0.0]] * 2
     for step in range(2000):
         ranks.synchronize_periodically(step)
         clock[0] += 0.001

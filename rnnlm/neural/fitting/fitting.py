@@ -133,7 +133,7 @@ def make_trainer(
     stored: TrainingState | None = None
     weights: dict[str, np.ndarray] | None = None
     if isinstance(initial, TrainingState):
-        stored = state.checked(initial)
+        stored = state.current_form(initial)
     else:
         weights = initial
     with memory_errors(device):

@@ -10,7 +10,7 @@ LEFT_OUT = ("random.python", "random.numpy")  # nothing draws from these
 VALIDATION = ("step", "without_improvement", "read_at", "cost")  # what is still called the same
 
 
-def upgraded(stored: TrainingState) -> TrainingState:
+def upgrade(stored: TrainingState) -> TrainingState:
     """Return `stored` as it would be stored today.
 
     A damaged one raises KeyError, TypeError, ValueError or IndexError.

@@ -253,7 +253,7 @@ class LayerStatistics:
         # Several processes share a clock that advances only when they synchronize, so time the look
         # with our own.
         began = time.perf_counter()
-        saturated = self._saturated()
+        saturated = self._saturated_shares()
         for name, layer in self.layers.items():
             radii: dict[str, float | None] = {}
             for block, weight_HH in recurrent_blocks(layer).items():
@@ -298,11 +298,11 @@ class LayerStatistics:
         self.looks.seconds = state.get("looked_after", 0.0)
         self.looks.cost = state.get("look_seconds", 0.0)
 
-    def _saturated(self) -> dict[str, float | None]:
+    def _saturated_shares(self) -> dict[str, float | None]:
         """Return the share of saturated units by layer, over the steps that were watched."""
         if not self.layers or not isinstance(self.validation, Reads):
             return {}
-        with watched(self.layers) as seen:
+        with watch_units(self.layers) as seen:
             self.validation.read_some()
         found = {}
         for name, shares in seen.items():
@@ -313,7 +313,7 @@ class LayerStatistics:
 
 
 @contextlib.contextmanager
-def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
+def watch_units(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
     """Watch the layers in this context: give for each, by its name, shares of saturated units and
     how many steps each share covers, :data:`STEPS` at most in all."""
     seen: dict[str, list[tuple[float, int]]] = {}

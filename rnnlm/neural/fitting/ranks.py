@@ -156,13 +156,13 @@ class ProcessGroup(SingleProcess):
         self.next_step = step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
 
     def synchronize(self) -> None:
-        found = self._gathered(time.perf_counter(), self.stop(), self.save())
+        found = self._gather_floats(time.perf_counter(), self.stop(), self.save())
         self.clock = found[0][0]
         self.wants_stop |= any(stop for _, stop, _ in found)
         self.wants_save |= any(save for _, _, save in found)
 
     def totals(self, *values: float) -> list[float]:
-        return [sum(each) for each in zip(*self._gathered(*values), strict=True)]
+        return [sum(each) for each in zip(*self._gather_floats(*values), strict=True)]
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         own = tensor.detach().cpu().contiguous()
@@ -256,7 +256,7 @@ class ProcessGroup(SingleProcess):
         self.wants_save = False
         return wanted
 
-    def _gathered(self, *values: float) -> list[list[float]]:
+    def _gather_floats(self, *values: float) -> list[list[float]]:
         """Return the values of each rank, the same everywhere."""
         return [each.tolist() for each in self.gather(torch.tensor(values, dtype=torch.float64))]
 

@@ -52,19 +52,19 @@ def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[s
     except torch.OutOfMemoryError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _damaged(f"{type(error).__name__}: {error}") from None
+        raise _damage_error(f"{type(error).__name__}: {error}") from None
 
 
-def checked(stored: TrainingState) -> TrainingState:
+def current_form(stored: TrainingState) -> TrainingState:
     """Return `stored` in the form of today, if its number of rows makes sense. It is None in older
     states, which are of one process."""
     try:
-        stored = legacy.upgraded(stored)
+        stored = legacy.upgrade(stored)
         rows = stored.facts["source"]["rows"]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise _damaged(f"{type(error).__name__}: {error}") from None
+        raise _damage_error(f"{type(error).__name__}: {error}") from None
     if rows is not None and (type(rows) is not int or rows < 1):
-        raise _damaged(f"rows = {rows!r}")
+        raise _damage_error(f"rows = {rows!r}")
     return stored
 
 
@@ -200,5 +200,5 @@ def _number(stored: object) -> object:
     return stored
 
 
-def _damaged(why: str) -> ModelError:
+def _damage_error(why: str) -> ModelError:
     return ModelError("what --resume needs is damaged, or of another run", why)

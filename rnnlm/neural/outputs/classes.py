@@ -18,9 +18,9 @@ from rnnlm.neural.outputs.softmax import (
     CHUNK_LOGITS,
     LinearCrossEntropy,
     OutputLayer,
-    derived,
     linear_logits,
     log_likelihood,
+    register_derived,
     unigram,
 )
 
@@ -52,7 +52,7 @@ class AdaptiveSoftmax(OutputLayer):
         super().__init__()
         if cutoffs is None:
             cutoffs = default_cutoffs(size, shrink)
-        self.ends = (*_checked(cutoffs, size), size)
+        self.ends = (*_check_cutoffs(cutoffs, size), size)
         sizes = [end - start for start, end in pairwise(self.ends)]
         widths = [cluster_width(width, shrink, i) for i in range(1, len(self.ends))]
 
@@ -69,7 +69,7 @@ class AdaptiveSoftmax(OutputLayer):
             self.biases.append(torch.zeros(count))
 
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
-        derived(self, "rank_V")  # id to rank
+        register_derived(self, "rank_V")  # id to rank
 
     def arrange(self, counts_V: Tensor) -> None:
         order_V = order_by_count(counts_V)
@@ -183,7 +183,7 @@ def cluster_width(width: int, shrink: float, i: int) -> int:
     return min(width, max(NARROWEST_CLUSTER, int(width / shrink**i)))
 
 
-def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
+def _check_cutoffs(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
     """Return the cut-offs; refuse those that do not ascend between 1 and V - 1."""
     if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
         raise SettingsError(
@@ -285,7 +285,7 @@ class ClassSoftmax(OutputLayer):
         self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
         self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))  # first ranks
-        derived(self, "rank_V", "class_V")  # id to rank; rank to class
+        register_derived(self, "rank_V", "class_V")  # id to rank; rank to class
         self.sizes: list[int] = []
 
     def arrange(self, counts_V: Tensor) -> None:
@@ -324,7 +324,7 @@ class ClassSoftmax(OutputLayer):
         within: Tensor | float = 0.0
         if picks_rows(features_NE):
             with _few_rows(features_NE) as features_NE:
-                for _, part in self._by_class(features_NE, weight_VE, rank_N, class_N):
+                for _, part in self._groups_by_class(features_NE, weight_VE, rank_N, class_N):
                     within = within + LinearCrossEntropy.apply(*part) * len(part[-1])
             return loss + within / kept
         for chunk in self._chunks(features_NE, weight_VE, rank_N):
@@ -342,7 +342,7 @@ class ClassSoftmax(OutputLayer):
         weight_VE = self._weight(tied_VE)
         if picks_rows(features_NE):
             with _few_rows(features_NE) as features_NE:
-                for rows, part in self._by_class(features_NE, weight_VE, rank_N, class_N):
+                for rows, part in self._groups_by_class(features_NE, weight_VE, rank_N, class_N):
                     logprob_N[rows] += log_likelihood(*part)
             return logprob_N
         within = [self._within(*chunk) for chunk in self._chunks(features_NE, weight_VE, rank_N)]
@@ -367,7 +367,7 @@ class ClassSoftmax(OutputLayer):
         class_N = self.class_V[rank_N]
         return (torch.where(is_padding, PADDING, rank_N), torch.where(is_padding, PADDING, class_N))
 
-    def _by_class(
+    def _groups_by_class(
         self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor, class_N: Tensor
     ) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]]:
         """Yield for each class among the targets its rows, and their features, the class's weight
@@ -472,7 +472,7 @@ class HierarchicalSoftmax(OutputLayer):
         self.bias = nn.Parameter(torch.zeros(size - 1))
         # The parent of each node but the root.
         self.register_buffer("parent_M", torch.empty(2 * size - 2, dtype=torch.int32))
-        derived(self, "inner_VD", "sign_VD", "sign_M", "order_M")
+        register_derived(self, "inner_VD", "sign_VD", "sign_M", "order_M")
         self.levels: tuple[int, ...] = ()
 
     def arrange(self, counts_V: Tensor) -> None:

@@ -22,7 +22,7 @@ from rnnlm.neural.outputs.softmax import (
     chunk_rows,
     linear_logits,
     log_likelihood,
-    scaled,
+    scale_gradients,
     softmax_over_V,
 )
 
@@ -167,7 +167,7 @@ class MixtureCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        return *scaled(ctx.saved_tensors, grad), None
+        return *scale_gradients(ctx.saved_tensors, grad), None
 
 
 def _shares(targets_N: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.softmax import SoftmaxOutput, derived, unigram
+from rnnlm.neural.outputs.softmax import SoftmaxOutput, register_derived, unigram
 
 # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
 UNIT = 1 << 40
@@ -39,7 +39,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         # share of its column that is word v's own
         self.register_buffer("keep_V", torch.empty(size))
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
-        derived(self, "expected_V")  # how often each word is expected among the noise
+        register_derived(self, "expected_V")  # how often each word is expected among the noise
 
     def arrange(self, counts_V: Tensor) -> None:
         super().arrange(counts_V)

@@ -84,7 +84,7 @@ def unigram(counts_V: Tensor) -> Tensor:
     return frequency_V / frequency_V.sum()
 
 
-def derived(layer: nn.Module, *names: str) -> None:
+def register_derived(layer: nn.Module, *names: str) -> None:
     """Register buffers that `prepare` sets: they move with the layer, but are not stored."""
     for name in names:
         layer.register_buffer(name, None, persistent=False)
@@ -250,7 +250,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        return *scaled(ctx.saved_tensors, grad), None, None
+        return *scale_gradients(ctx.saved_tensors, grad), None, None
 
 
 def _smooth(
@@ -277,7 +277,7 @@ def _smooth(
     return smoothing * (torch.dot(sum_E, mean_E) + mean_bias)
 
 
-def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
+def scale_gradients(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
     """Multiply each by the gradient of the loss.
 
     Where that is 1, as in `loss.backward()`, they are returned as they are, which spares one pass

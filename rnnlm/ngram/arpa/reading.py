@@ -158,7 +158,7 @@ class Fields:
 
 
 @contextlib.contextmanager
-def opened(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
+def open_arpa(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
     """Open the file at `path`, or standard input, `-`, as lines. ModelError: it cannot be read, or
     its compression is damaged."""
     with naming_errors(path, ModelError):
@@ -193,7 +193,7 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
         raise lines.error(
             lines.number + 1,
             f"no {wanted.decode()} here",
-            shown(marker) if marker else "the file is cut off",
+            start_of_line(marker) if marker else "the file is cut off",
         )
 
     # Count along, so that a file that promises too little is refused before all of it is read.
@@ -268,7 +268,7 @@ def refuse(
         raise lines.error(int(lines_L[is_wrong_L].min()), what, why)
 
 
-def shown(line: bytes) -> str:
+def start_of_line(line: bytes) -> str:
     """Return the beginning of a line, to be shown."""
     return repr(line[:60].decode("utf-8", "backslashreplace"))
 
@@ -346,7 +346,7 @@ class ArpaTables:
         self.levels[n - 1] = BackoffLevel(self.size, keys_M, values_M2)
         if n < len(self.levels):
             after = self.levels[n]
-            keys_M = make_keys(moved(after.contexts_M, places), after.words_M, self.size)
+            keys_M = make_keys(shift_numbers(after.contexts_M, places), after.words_M, self.size)
             self.levels[n] = BackoffLevel(self.size, keys_M, after.values_MK)
         return places
 
@@ -357,7 +357,7 @@ def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[Bac
 
     ModelError: the file cannot be read, or is damaged: where, and how.
     """
-    with opened(path, report) as lines:
+    with open_arpa(path, report) as lines:
         promised = _header(lines)
         symbols, spellings, tables = _unigrams(lines, promised[0], len(promised) == 1)
         vocabulary = pa.array(spellings)
@@ -385,7 +385,7 @@ def _header(lines: ArpaLines) -> list[int]:
             raise lines.error(
                 lines.number,
                 "not understood",
-                shown(line),
+                start_of_line(line),
                 "\\data\\ is followed by lines such as: ngram 1=5000",
             )
         if found:
@@ -455,7 +455,7 @@ def _add_order(
     if len(lost_QN):
         is_lost_M = contexts_M == NOWHERE
         places = tables.insert(lost_QN)
-        contexts_M[~is_lost_M] = moved(contexts_M[~is_lost_M], places)
+        contexts_M[~is_lost_M] = shift_numbers(contexts_M[~is_lost_M], places)
         contexts_M[is_lost_M] = tables.numbers(lost_QN)
 
     # Entries may come in any order.
@@ -513,12 +513,12 @@ def _end(lines: ArpaLines) -> None:
     """Read `\\end\\`; refuse anything after it."""
     found = lines.marker()
     if found != b"\\end\\":
-        why = shown(found) if found else "the file is cut off"
+        why = start_of_line(found) if found else "the file is cut off"
         raise lines.error(lines.number + 1, "no \\end\\ here", why)
     lines.next()
     for line in iter(lines.next, None):
         if line:
-            raise lines.error(lines.number, "text after \\end\\", shown(line))
+            raise lines.error(lines.number, "text after \\end\\", start_of_line(line))
 
 
 def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> None:
@@ -530,7 +530,7 @@ def _refuse_unknown(lines: ArpaLines, entries: Entries, ids_LN: np.ndarray) -> N
         raise lines.error(line, "an unknown word", f"{word!r:.80} is not among the unigrams")
 
 
-def moved(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
+def shift_numbers(numbers_M: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return what `numbers_M` become where n-grams were put in before the numbers `places`."""
     return numbers_M + np.searchsorted(places, numbers_M, side="right")
 

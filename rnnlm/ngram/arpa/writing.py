@@ -24,7 +24,7 @@ from rnnlm.ngram.arpa.reading import ZERO_LOG10, nats, read_arpa
 from rnnlm.ngram.checks import check_tables
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.tables import NOWHERE, renumbered
+from rnnlm.ngram.tables import NOWHERE, renumber
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
@@ -47,7 +47,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
             "stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the "
             "file's scores will be higher there"
         )
-    names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
+    names = pa.array([*spell_symbols(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]
     yield "\n".join([*header, ""]).encode()
@@ -58,7 +58,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     yield b"\n\\end\\\n"
 
 
-def spelled(symbols: Sequence[str]) -> list[str]:
+def spell_symbols(symbols: Sequence[str]) -> list[str]:
     """Return `symbols` without white space, which would end a word: a space is written as U+2581,
     others, or if that is a symbol of its own, as `<0x20>`. OutputError: that is a symbol, too."""
     # The first spelling that no other symbol has.
@@ -212,7 +212,7 @@ def import_arpa(
             tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
         else:
             tokenizer = loading.load_tokenizer(tokenizer_from)
-            levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
+            levels = renumber(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
         model = NgramModel.from_levels(levels, tokenizer, normalised=False)
 
         # Save it as if it had been trained here, with where it comes from.
@@ -241,7 +241,7 @@ def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
 def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     """Return the id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an
     `<unk>` that it does without."""
-    id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}
+    id_of = {spelling: id for id, spelling in enumerate(spell_symbols(tokenizer.symbols()))}
     differing = {*symbols} ^ id_of.keys()
     if tokenizer.unk_id is None:
         differing.discard(UNKNOWN)

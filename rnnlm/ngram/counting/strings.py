@@ -73,10 +73,10 @@ def count_text(
 
 def visible_symbol(symbol: str) -> str:
     """Return `symbol` with its white space and control characters escaped."""
-    return _TO_ESCAPE.sub(_escaped, symbol)
+    return _TO_ESCAPE.sub(_escape, symbol)
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     if found[0] == " ":
         return "\\x20"
     return found[0].encode("unicode_escape").decode("ascii")
@@ -171,7 +171,7 @@ class _Trie:
         texts: list[str] = []
         base = 0
         found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
-        for n, (first, end, own, own_end) in enumerate(self._needed(start, stop)):
+        for n, (first, end, own, own_end) in enumerate(self._needed_ranges(start, stop)):
             # Spell the n-grams of this order, from those of the order below.
             level = self.levels[n]
             words = map(self.names.__getitem__, level.words_M[first:end].tolist())
@@ -188,7 +188,7 @@ class _Trie:
             base = first
         return zip(found.tolist(), counts.tolist(), strict=True)
 
-    def _needed(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
+    def _needed_ranges(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
         """Return for each order the range of numbers whose words are needed, and the range of those
         to be read themselves."""
         needed: list[tuple[int, int, int, int]] = []

@@ -212,7 +212,7 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
     weights_NB = np.full((len(buckets_NT), buckets), START)
     weights_NB[:, 0] = 0
     for _ in range(ROUNDS):
-        drawn_NB, came_NB = _expected(weights_NB, relative_NT, buckets_NT, heldout.size)
+        drawn_NB, came_NB = _expected_counts(weights_NB, relative_NT, buckets_NT, heldout.size)
         previous_NB = weights_NB
         weights_NB = (drawn_NB + 0.5) / (came_NB + 1)
         weights_NB[:, 0] = 0
@@ -226,7 +226,7 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
     return weights_NB
 
 
-def _expected(
+def _expected_counts(
     weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how many held-out words are expected to be drawn at each order and bucket, and to have

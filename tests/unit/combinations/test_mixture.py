@@ -9,7 +9,7 @@ import torch
 
 from rnnlm import arrays
 from rnnlm.combinations import mixture
-from rnnlm.combinations.mixture import Mixture, added, multiplied
+from rnnlm.combinations.mixture import Mixture, mix_linear, mix_log_linear
 from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.models import model_folder
@@ -167,8 +167,8 @@ def test_words_one_part_spells_are_unknown_to_others(tmp_path):
 
 def test_far_from_zero_nothing_is_lost():
     low = np.array([-1000.0, -2000.0])
-    assert added([low, low], [0.5, 0.5]) == pytest.approx(low)
-    assert multiplied([low, low], [0.5, 0.5]) == pytest.approx([0, -1000])
+    assert mix_linear([low, low], [0.5, 0.5]) == pytest.approx(low)
+    assert mix_log_linear([low, low], [0.5, 0.5]) == pytest.approx([0, -1000])
 
 
 @pytest.mark.parametrize(("weights", "kind", "what"), [

@@ -12,7 +12,7 @@ from rnnlm.ngram.tables import (
     find,
     find_many,
     make_keys,
-    renumbered,
+    renumber,
     split_keys,
     word_bits,
 )
@@ -155,7 +155,7 @@ def test_renumbering_words_renumbers_the_ngrams(grams, data):
         for gram, value in grams_of(levels).items()
         if set(gram) <= set(kept)
     }
-    found = renumbered(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
+    found = renumber(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
     assert grams_of(found) == expected and all(level.size == size for level in found)
 
 

@@ -177,8 +177,8 @@ def cudnns_layer(
     E, H = whole_width(x_TBE.shape[2]), whole_width(units)
     with torch.autocast(x_TBE.device.type, enabled=False):
         flat = flat_weights(weights, units, E, H, kind)
-        wide = [_widened(state_BH.to(kind), H) for state_BH in states]
-        y_TBH, *after = _run(layer, _widened(x_TBE.to(kind), E), wide, flat)
+        wide = [_pad_with_zeros(state_BH.to(kind), H) for state_BH in states]
+        y_TBH, *after = _run(layer, _pad_with_zeros(x_TBE.to(kind), E), wide, flat)
     cells = [state_1BH[0, :, :units].to(kept) for state_1BH in after[1:]]
     return y_TBH[..., :units].to(kept), *cells
 
@@ -199,7 +199,7 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     wide = []
     for each, shape in zip(given, shapes, strict=True):
         by_gate = each.to(kind).unflatten(0, (gates, units))
-        wide.append(_widened(by_gate, *shape).flatten())
+        wide.append(_pad_with_zeros(by_gate, *shape).flatten())
     parts = torch.cat(wide).split([len(each) for each in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -225,7 +225,7 @@ def _cudnn_has_bf16() -> bool:
     )
 
 
-def _widened(x: Tensor, *widths: int) -> Tensor:
+def _pad_with_zeros(x: Tensor, *widths: int) -> Tensor:
     """Put zeros behind `x`, up to `widths` in its last dimensions."""
     missing: list[int] = []
     for width, size in zip(widths[::-1], reversed(x.shape), strict=False):

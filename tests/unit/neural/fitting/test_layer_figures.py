@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_tells_the_same(steps, make):
         json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays
     )
     later = make()
-    state_module.load_state_dict(later, state_module.checked(state))
+    state_module.load_state_dict(later, state_module.current_form(state))
     assert [
         (event.step, event.layers) for event in validated([*some, *later.train(never)])
     ] == expected

@@ -23,7 +23,7 @@ def before(request):
 
 def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
     today = state_module.state_dict(make_trainer(make_data(sentences[:20], sentences[20:30])))
-    read = state_module.checked(before)
+    read = state_module.current_form(before)
     # which may be missing, as may be what validations cost
     later = {"least", "spent", "tokens", "count"}
     assert read.facts.keys() - {"metrics_bytes"} == today.facts.keys() - {"curve", "layers"}
@@ -39,13 +39,13 @@ def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
         "random",
     }
     assert "random.python" in before.arrays and "random.python" not in read.arrays
-    assert state_module.checked(read) is read
+    assert state_module.current_form(read) is read
 
 
 def test_averages_are_renamed_and_null_becomes_infinity(before):
     names = before.facts["averaged"]
     arrays = {**before.arrays, "average.1": np.ones(3)}
-    read = legacy.upgraded(
+    read = legacy.upgrade(
         TrainingState({**before.facts, "averaging": {"start": None, "count": 1}}, arrays)
     )
     assert np.array_equal(read.arrays[f"averaging.{names[1]}"], np.ones(3))
@@ -61,4 +61,4 @@ def test_averages_are_renamed_and_null_becomes_infinity(before):
 def test_one_that_lacks_something_is_damaged(before, damage):
     facts = {name: value for name, value in before.facts.items() if name != damage}
     with pytest.raises(ModelError, match="damaged, or of another run"):
-        state_module.checked(TrainingState(facts, before.arrays))
+        state_module.current_form(TrainingState(facts, before.arrays))

@@ -7,7 +7,7 @@ import pytest
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.ngram.arpa import writing
 from rnnlm.ngram.arpa.reading import read_arpa
-from rnnlm.ngram.arpa.writing import arpa_text, spelled
+from rnnlm.ngram.arpa.writing import arpa_text, spell_symbols
 from rnnlm.ngram.model import NgramModel
 from support.arpa_files import (
     GOLDEN,
@@ -147,11 +147,11 @@ def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
 
 def test_white_space_is_not_spelled_like_another_symbol():
     with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
-        assert spelled(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
+        assert spell_symbols(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
     with pytest.raises(
         OutputError, match="the symbol ' ' cannot be written.*its spellings are symbols themselves"
     ):
-        spelled(["</s>", " ", "\u2581", "<0x20>"])
+        spell_symbols(["</s>", " ", "\u2581", "<0x20>"])
 
 
 @pytest.mark.filterwarnings("ignore:.*order:rnnlm.errors.RnnlmWarning")
