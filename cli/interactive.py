@@ -124,7 +124,7 @@ def work(desk: Desk, console: "Console", read_keys: ReadKeys) -> None:
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while not desk.is_ended:
-            live.update(drawn(desk, console.width, console.height), refresh=True)
+            live.update(screen_of(desk, console.width, console.height), refresh=True)
             keys = read_keys(0)
             if keys:
                 desk.press(keys)
@@ -132,7 +132,7 @@ def work(desk: Desk, console: "Console", read_keys: ReadKeys) -> None:
                 desk.press(read_keys(None))
 
 
-def drawn(desk: Desk, width: int, height: int) -> "RenderableType":
+def screen_of(desk: Desk, width: int, height: int) -> "RenderableType":
     """Return the text, the words with their probabilities and the continuations, cut to the
     terminal's width and height."""
     from rich.table import Table

@@ -128,7 +128,7 @@ class _Plan:
 
         self.prompt = options.checked_utf8(given["prompt"], "the prompt")
         self.ban = [options.checked_utf8(word, "a word of --ban") for word in given["ban"]]
-        self.ban += _listed(given["ban_list"])
+        self.ban += _words_of(given["ban_list"])
         # Statistics of a single sample would say nothing.
         self.num = 1 if given["check"] is None else CHECKED_SAMPLES
         if given["num"] is not None:
@@ -184,7 +184,7 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
         refuse("--interactive", unfit, "it shows what may follow the text that is typed")
 
 
-def _listed(file: str | None) -> list[str]:
+def _words_of(file: str | None) -> list[str]:
     """Return the words of a file."""
     from rnnlm.text.lines import split_words
 

@@ -229,13 +229,13 @@ def _words(
             row[name] = labels[place]
             if with_probabilities:
                 probability = found.probabilities[name][place][labels[place]]
-                row[f"{name}_probability"] = _shown(probability)
+                row[f"{name}_probability"] = _probability_in_words(probability)
         # Labels of the sentence are repeated beside each word.
         for name, label in found.sentence_labels.items():
             row[name] = label
             if with_probabilities:
                 probability = found.sentence_probabilities[name].get(label, 0.0)
-                row[f"{name}_probability"] = _shown(probability)
+                row[f"{name}_probability"] = _probability_in_words(probability)
         rows.append(row)
     return rows
 
@@ -264,7 +264,7 @@ def _ranked(number: int, column: str, rank: int, probability: float, labels: str
         "sentence": str(number),
         "column": column,
         "rank": str(rank),
-        "probability": _shown(probability),
+        "probability": _probability_in_words(probability),
         "labels": labels,
     }
 
@@ -280,13 +280,13 @@ def _of_letters(
             if is_nbest:
                 row["rank"] = str(rank)
             if is_nbest or with_probabilities:
-                row["probability"] = _shown(each.probability)
+                row["probability"] = _probability_in_words(each.probability)
             row[name] = " ".join(each.labels)
             rows.append(row)
     return rows
 
 
-def _shown(probability: float) -> str:
+def _probability_in_words(probability: float) -> str:
     if probability < 10**-DIGITS:
         return f"{probability:.2g}"
     return terminal.number(probability, DIGITS)

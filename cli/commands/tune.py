@@ -74,7 +74,9 @@ def command(
         report=report,
     ):
         if isinstance(event, Trial):
-            progress.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")
+            progress.say(
+                f"perplexity {terminal.number(event.ppl)}: {_settings_in_words(event.settings)}"
+            )
 
     # The last event is the result.
     result = dataclasses.asdict(event)
@@ -89,5 +91,5 @@ def command(
     terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
 
 
-def _listed(settings: dict[str, Any]) -> str:
+def _settings_in_words(settings: dict[str, Any]) -> str:
     return " ".join(f"{name}={terminal.cell(value, 'g', 'd')}" for name, value in settings.items())

@@ -76,12 +76,12 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
     # The data: a stream of new sequences to train on, and some that are held out.
     random = np.random.default_rng([budget.seed, lag])
     random_held_out = np.random.default_rng([budget.seed, lag, 1])
-    held_out = _drawn(task, random_held_out, lag, HELD_OUT, device)
+    held_out = _draw_tensors(task, random_held_out, lag, HELD_OUT, device)
 
     figure, step = math.nan, 0
     while step < budget.steps:
         step += 1
-        loss = reader.loss(*_drawn(task, random, lag, budget.rows, device))
+        loss = reader.loss(*_draw_tensors(task, random, lag, budget.rows, device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(settings, reader)
@@ -96,7 +96,7 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
     return Trained(task_name, cell, lag, task.is_solved(figure), step, figure, parameters)
 
 
-def _drawn(
+def _draw_tensors(
     task: MemoryTask, random: np.random.Generator, lag: int, rows: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     inputs_TBI, answers_AB = task.draw(random, lag, rows)

@@ -89,7 +89,7 @@ def check(folder: Path) -> None:
     """Make sure that nobody owns the folder, before time goes into writing it. An OutputError names
     its owner."""
     if os.path.lexists(folder / OWNER):
-        with writing(folder), _opened(folder, folder / OWNER) as stream:
+        with writing(folder), _open_owner_file(folder, folder / OWNER) as stream:
             _check_free(folder, stream)
 
 
@@ -116,7 +116,7 @@ def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
 def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
     """Open and lock the file that names the owner, and write this process into it."""
     while True:
-        stream = _opened(target, path)
+        stream = _open_owner_file(target, path)
         try:
             before = _check_free(target, stream)
             is_still_there = os.fstat(stream.fileno()).st_nlink > 0
@@ -138,7 +138,7 @@ def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
     return stream
 
 
-def _opened(target: Path, path: Path) -> IO[bytes]:
+def _open_owner_file(target: Path, path: Path) -> IO[bytes]:
     if path.is_symlink():
         raise OutputError(
             f"cannot lock {target}",

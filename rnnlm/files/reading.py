@@ -228,7 +228,7 @@ class ArrivingBytes(io.BufferedIOBase):
         # Wait until enough has arrived, or no more will.
         while len(self.held) - self.at < wanted and self._extend():
             pass
-        return self._taken(min(len(self.held), self.at + wanted))
+        return self._take(min(len(self.held), self.at + wanted))
 
     def readline(self, size: int | None = -1) -> bytes:
         most = sys.maxsize if size is None or size < 0 else size
@@ -239,7 +239,7 @@ class ArrivingBytes(io.BufferedIOBase):
             if not self._extend():
                 break
             end = self.held.find(b"\n", searched) + 1
-        return self._taken(min(end or len(self.held), self.at + most))
+        return self._take(min(end or len(self.held), self.at + most))
 
     def waits(self) -> bool:
         """Return whether the next line has not arrived yet."""
@@ -256,7 +256,7 @@ class ArrivingBytes(io.BufferedIOBase):
                 return True
         return False
 
-    def _taken(self, end: int) -> bytes:
+    def _take(self, end: int) -> bytes:
         taken = bytes(self.held[self.at : end])
         self.at = end
         return taken

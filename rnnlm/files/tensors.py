@@ -73,14 +73,14 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 
 def shapes(path: Path) -> Shapes:
     """Return the dtype and shape of each array in a file, by name; only its header is read."""
-    with _opened(path) as stream:
+    with _open_for_reading(path) as stream:
         _, entries = _read_header(stream)
     return {name: (entry.dtype, tuple(entry.shape)) for name, entry in entries.items()}
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
     """Map the arrays of a file into memory, read-only."""
-    with _opened(path) as stream:
+    with _open_for_reading(path) as stream:
         header, entries = _read_header(stream)
         data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
     arrays = {}
@@ -97,7 +97,7 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
 
     The bytes are read once. One that belongs to no array, or to two of them, is an error.
     """
-    with _opened(path) as stream:
+    with _open_for_reading(path) as stream:
         header, entries = _read_header(stream)
         found = hashlib.sha256(header)
         arrays = {}
@@ -140,7 +140,7 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
+def _open_for_reading(path: Path) -> Iterator[BufferedReader]:
     try:
         with open(path, "rb") as stream:
             yield stream

@@ -208,7 +208,7 @@ def subject(
             f"{shown} adapts itself to what it reads",
             f"name the model: -m {base}",
         )
-    return Subject(shown, loading.opened(model, device), task, kind)
+    return Subject(shown, loading.load_if_named(model, device), task, kind)
 
 
 def subjects(what: str, models: Models, device: str | Device = "auto") -> list[Subject]:
@@ -229,7 +229,7 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
 Source = str | Path | Sequence[str | Path] | Text
 
 
-def opened(text: Source | None, settings: TextSettings | None = None) -> Text:
+def open_source(text: Source | None, settings: TextSettings | None = None) -> Text:
     """Return a text, given itself or by its sources."""
     if isinstance(text, Text):
         return text

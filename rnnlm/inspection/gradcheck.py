@@ -135,7 +135,7 @@ def check(
             gradient = torch.zeros_like(parameter)
         gradient_N = gradient.flatten().cpu().numpy()
         checked = []
-        for place in _drawn(gradient_N, draw, random):
+        for place in _draw_places(gradient_N, draw, random):
             made = _quotient(loss, parameter, place, step, float(gradient_N[place]))
             if not made.agrees():
                 closer = _quotient(loss, parameter, place, step / 10, made.gradient)
@@ -144,7 +144,7 @@ def check(
         yield CheckedMatrix(name, tuple(parameter.shape), tuple(checked))
 
 
-def _drawn(gradient_N: np.ndarray, draw: int, random: np.random.Generator) -> list[int]:
+def _draw_places(gradient_N: np.ndarray, draw: int, random: np.random.Generator) -> list[int]:
     """Draw different places: the largest gradient's, then others where it is not zero, then any."""
     felt = random.permutation(np.flatnonzero(gradient_N))[: (draw + 1) // 2]
     any_place = random.permutation(len(gradient_N))[: 2 * draw]

@@ -442,7 +442,7 @@ def inspect_memory(
     """
     _check(positions, window, context)
     looked_at = list(map(_with_rows, subjects("memory", models, device)))
-    read = common.opened(text, text_settings)
+    read = common.open_source(text, text_settings)
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed

@@ -230,7 +230,7 @@ def read_items(
         items = len(parts[name].labels)
         if items > most:
             drawn[name] = items
-            parts[name] = _items(_drawn(each, level, most, random), level)
+            parts[name] = _items(_draw_examples(each, level, most, random), level)
     found_column = (train.word_columns or train.text_columns)[0]
     return ProbeData(data, found_column, level, parts["train"], parts["test"], drawn)
 
@@ -284,7 +284,7 @@ def _items(examples: Sequence[Example], level: Level) -> Items:
     return Items(texts, tuple(labels), np.repeat(np.arange(len(examples)), counts))
 
 
-def _drawn(
+def _draw_examples(
     examples: Sequence[Example], level: Level, most: int, random: np.random.Generator
 ) -> list[Example]:
     """Draw sentences at random, with at most `most` items together but at least one sentence;

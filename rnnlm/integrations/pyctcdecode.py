@@ -58,7 +58,7 @@ class LanguageModel(package.AbstractLanguageModel):
         Raises:
             ModelError: there is no such model, or it is damaged.
         """
-        self.model = _opened(model)
+        self.model = _kenlm_model(model)
 
         # The known words. With them the search sees whether a partial word can still become one.
         if unigrams is None and self.model.is_closed:
@@ -166,7 +166,7 @@ class LanguageModel(package.AbstractLanguageModel):
         return place < len(self._sorted) and self._sorted[place].startswith(letters)
 
 
-def _opened(model: str | Path | AnyModel | kenlm.Model) -> kenlm.Model:
+def _kenlm_model(model: str | Path | AnyModel | kenlm.Model) -> kenlm.Model:
     if isinstance(model, kenlm.Model):
         return model
     if isinstance(model, str | Path):

@@ -98,14 +98,15 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         yield "weights", training["weights"]
     elif "imported_from" not in training:
         words, examples = training.get("train_words", 0), training.get("train_sentences", 0)
-        text = f"{listed(training.get('text', []))}; {words:,} words, {examples:,} {task.examples}"
+        names = first_names(training.get("text", []))
+        text = f"{names}; {words:,} words, {examples:,} {task.examples}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{text}, hash `{training.get('train_data', '')}`"
         for name in STARTS:
             if name in training:
                 yield name.replace("_", " "), f"`{training[name]}`"
         if "contextual" in training:
-            yield "language models beside", listed(training["contextual"])
+            yield "language models beside", first_names(training["contextual"])
         yield "validation", training.get("validation", "none")
         repeated = []
         for name, share in training.get("lines_in_train", {}).items():
@@ -156,7 +157,7 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def listed(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
     """Return the first five names, each between backticks, and how many more there are."""
     shown = ", ".join(f"`{name}`" for name in names[:5])
     if len(names) > 5:

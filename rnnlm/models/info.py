@@ -214,7 +214,7 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     counts, sample = about["counts"], about["vocabulary of"]
     yield "prepared text", about["prepared text"]
     yield "folder", about["folder"]
-    yield "text", card.listed(about["text"] or []).replace("`", "")
+    yield "text", card.first_names(about["text"] or []).replace("`", "")
     tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
     yield "tokenizer", ", ".join([tokenizer, *_changed(about["settings"], TokenizerSettings)])
     if sample:

@@ -55,10 +55,10 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
 
 def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
     """Return the model itself, or load the one of that name as :func:`load` does, each time."""
-    return cast(LanguageModel, opened(model, device))
+    return cast(LanguageModel, load_if_named(model, device))
 
 
-def opened(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
+def load_if_named(model: ScoringModel, device: str | Device = "auto") -> LanguageModel | LabelModel:
     """Return a model of any task itself, or load the one of that name."""
     if isinstance(model, (str, os.PathLike)):
         return load(model, device)
@@ -78,7 +78,7 @@ def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> Lang
     """Return the model that gives the probabilities of lines: the language model itself, or of that
     name; of an encoder-decoder its decoder, which begins each line in the state of its source."""
     registry.check_use("score", task_of(model), name_if_saved(model))
-    found = opened(model, device)
+    found = load_if_named(model, device)
     return answers_of(found).decoder or cast(LanguageModel, found)
 
 

@@ -175,7 +175,7 @@ class _Comparing(Generic[M, D, C, K]):
             models.append(ComparedByMetrics(side.name, folder, its, found))
         differences = []
         for (i, j), by in outcome.differences.items():
-            figures = _by_column(models[i].evaluation, _drawn(by))
+            figures = _by_column(models[i].evaluation, _resampled_differences(by))
             differences.append(MetricDifferences(models[i].name, models[j].name, figures))
         return MetricComparison(
             self.task.name,
@@ -196,6 +196,6 @@ def _by_column(evaluation: Evaluation, found: Mapping[Key, V]) -> dict[str, dict
     return columns
 
 
-def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, PairedDifference]:
+def _resampled_differences(found: Mapping[Key, MetricDifference]) -> dict[Key, PairedDifference]:
     """Return the differences of metrics that are counted line by line."""
     return {key: its for key, its in found.items() if isinstance(its, PairedDifference)}

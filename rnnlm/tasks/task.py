@@ -311,7 +311,7 @@ class Task(ABC, Generic[M, D, C, K]):
         named = cast("ScoringModel", model)
         if data is None:
             data = self._bundled_corpus_of(named)
-        opened = cast(M, loading.opened(named, device))
+        opened = cast(M, loading.load_if_named(named, device))
         return self.evaluate_encoded(opened, self.read(opened, data, options), options)
 
     def compare(

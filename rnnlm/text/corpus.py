@@ -249,7 +249,7 @@ class ReadSplit:
                 yield waiting.popleft(), False
 
         # The text has ended, so the border is known.
-        self.first_lines = border.found()
+        self.first_lines = border.place()
         for block in waiting:
             if self.first_lines:
                 yield from _cut(block, self.first_lines - passed)
@@ -288,7 +288,7 @@ class _Border:
 
     def earliest(self) -> int:
         """Return the first line where the border can be, however the text continues."""
-        wanted = self._wanted()
+        wanted = self._border_by_lines()
         if not self.has_documents:
             return max(0, wanted)
 
@@ -299,13 +299,15 @@ class _Border:
             return self.documents[0]
         return 0
 
-    def found(self) -> int:
+    def place(self) -> int:
         """Return the border of a text that ends here; 0 if it has a single line or document."""
         if not self.has_documents:
-            return max(0, self._wanted())
-        return min(self.documents, key=lambda start: abs(start - self._wanted()), default=0)
+            return max(0, self._border_by_lines())
+        return min(
+            self.documents, key=lambda start: abs(start - self._border_by_lines()), default=0
+        )
 
-    def _wanted(self) -> int:
+    def _border_by_lines(self) -> int:
         return self.lines - max(1, round(self.lines * self.share))
 
 

@@ -95,7 +95,7 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     unknown_to = f"{', '.join(others)} and {last}" if others else last
     which = "these" if others else "this one"
     notice(
-        f"{_listed(unseen)}: unknown to {unknown_to}. A model trained with "
+        f"{_counts_in_words(unseen)}: unknown to {unknown_to}. A model trained with "
         f"--normalise {forms} reads their plain forms; "
         f"for {which}, normalise the text first (rnnlm.normalise)"
     )
@@ -154,7 +154,7 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSe
     forms: set[str] = set()
     for character, others in _by_plain_form(marks).items():
         counts = Counter({mark: marks[mark] for mark in others if form_of(mark) in apart})
-        text = _listed(counts)
+        text = _counts_in_words(counts)
         # A space, an entity or an accent has no plain form that is worth counting.
         rarer = total = counts.total()
         if character in _PLAIN:
@@ -182,12 +182,12 @@ def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
     return by
 
 
-def _listed(counts: Counter[str]) -> str:
+def _counts_in_words(counts: Counter[str]) -> str:
     """Return the most frequent marks with how often they occur."""
     shown = []
     for mark, count in counts.most_common(MOST_SHOWN):
         times = "time" if count == 1 else "times"
-        shown.append(f"{_shown(mark)} {count:,} {times}")
+        shown.append(f"{_mark_in_words(mark)} {count:,} {times}")
     listed = ", ".join(shown)
     others = len(counts) - len(shown)
     if others:
@@ -195,7 +195,7 @@ def _listed(counts: Counter[str]) -> str:
     return listed
 
 
-def _shown(mark: str) -> str:
+def _mark_in_words(mark: str) -> str:
     form = form_of(mark)
     if form == "spaces":
         return f"U+{ord(mark):04X} ({unicodedata.name(mark, 'a control character').lower()})"

@@ -256,7 +256,7 @@ def words_of_layers(
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
     """Return a reader of lines with the layers of a network. UsageError: it has no layers of its
     own."""
-    reader = answers_of(loading.opened(model, device)).layer_reader()
+    reader = answers_of(loading.load_if_named(model, device)).layer_reader()
     if reader is None:
         name = loading.name_if_saved(model) or "this model"
         why = "n-gram models only count; mixtures and adapted models have no layers of their own"

@@ -152,7 +152,7 @@ def word_vectors(
         return model
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
-    rows = answers_of(loading.opened(model, "cpu")).word_vectors(which)
+    rows = answers_of(loading.load_if_named(model, "cpu")).word_vectors(which)
     name = _short(loading.name_if_saved(model))
     if rows is None:
         why = (

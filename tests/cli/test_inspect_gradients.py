@@ -97,8 +97,10 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
 def test_bundled_corpora_are_read_by_name(monkeypatch, here):
     monkeypatch.setattr(common, "as_text", lambda sources, settings: sources)
     assert (
-        common.opened(None) == common.opened("english") == (str(corpora.part("english", "test")),)
+        common.open_source(None)
+        == common.open_source("english")
+        == (str(corpora.part("english", "test")),)
     )
-    assert common.opened(["english", "my.txt"])[1] == "my.txt"
+    assert common.open_source(["english", "my.txt"])[1] == "my.txt"
     (here / "english").write_text("one line\n")
-    assert common.opened("english") == ("english",)
+    assert common.open_source("english") == ("english",)

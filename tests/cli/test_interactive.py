@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from rnnlm.cli.interactive import Desk, drawn, work
+from rnnlm.cli.interactive import Desk, screen_of, work
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import loading
 
@@ -23,7 +23,7 @@ def lines_of(desk: Desk, width: int = 80, height: int = 30) -> list[str]:
     console = Console(
         width=width, height=height, force_terminal=True, no_color=True, file=io.StringIO()
     )
-    console.print(drawn(desk, width, height))
+    console.print(screen_of(desk, width, height))
     return [
         line.rstrip()
         for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue()).splitlines()

@@ -17,7 +17,7 @@ from rnnlm.inspection.common import (
     Source,
     Subject,
     Table,
-    opened,
+    open_source,
     plain,
     subjects,
 )
@@ -136,7 +136,7 @@ def inspect_gradients(
     ):
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
-    source = opened(text, text_settings)
+    source = open_source(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     found = []

@@ -199,7 +199,9 @@ class LayerMixture(nn.Module):
         return F.linear(states_TBX, matrix)
 
 
-def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
+def load_contextual(
+    request: TrainingRequest, resolved: Resolved
+) -> tuple[FrozenModels | None, Resolved]:
     """Load the language models of `--contextual`, or of the run that is resumed. Return them, None
     where there are none, and the settings, which name them."""
     # A run that is resumed has them in its folder.

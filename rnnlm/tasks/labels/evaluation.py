@@ -290,7 +290,7 @@ def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int)
 Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 
-def opened(
+def read_labelled_for(
     model: TaskModel,
     data: Labelled,
     labels: Sequence[str | Path] = (),

@@ -44,7 +44,7 @@ def model_for(command: str, model: Labeller, device: str | Device = "auto") -> T
     """Return the model for a command ("tag", "classify"); load it if it is given by path or
     name."""
     registry.check_use(command, loading.task_of(model), loading.name_if_saved(model))
-    return cast(TaskModel, loading.opened(model, device))
+    return cast(TaskModel, loading.load_if_named(model, device))
 
 
 # ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of

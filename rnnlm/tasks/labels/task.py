@@ -107,7 +107,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
 
     def facts(self, codec: "Codec") -> Iterator[tuple[str, str]]:
         """Yield the labels of each column: how many, and examples."""
-        from rnnlm.models.card import listed
+        from rnnlm.models.card import first_names
 
         for column in codec.columns:
             of = "of each " + ("letter" if column.form == "sounds" else column.level)
@@ -117,10 +117,10 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
                 types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
             if types:
                 count = f"{len(types):,} type" + ("s" if types[1:] else "")
-                found = f"spans of {count} in {column.scheme}: {listed(types)}"
+                found = f"spans of {count} in {column.scheme}: {first_names(types)}"
             else:
                 what = _FORMS.get(column.form, "labels")
-                found = f"{len(column.symbols):,} {what}: {listed(list(column.symbols))}"
+                found = f"{len(column.symbols):,} {what}: {first_names(list(column.symbols))}"
             yield f"labels {column.name}", f"{of}, {found}"
 
     def described(self, codec: "Codec") -> dict[str, Any]:
@@ -172,10 +172,10 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         options: LabelOptions | None = None,
         called: str = "",
     ) -> "LabelledData":
-        from rnnlm.tasks.labels.evaluation import opened
+        from rnnlm.tasks.labels.evaluation import read_labelled_for
 
         asked = options or LabelOptions()
-        return opened(model, cast("Labelled", data), asked.labels, asked.reading, called)
+        return read_labelled_for(model, cast("Labelled", data), asked.labels, asked.reading, called)
 
     def evaluate_encoded(
         self, model: "TaskModel", data: "LabelledData", options: LabelOptions | None = None

@@ -86,7 +86,7 @@ def open_texts(
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
-    codec.beside, resolved = contextual.opened(request, resolved)
+    codec.beside, resolved = contextual.load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))

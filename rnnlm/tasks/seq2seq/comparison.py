@@ -51,7 +51,7 @@ from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.tabular import Row
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData, lines_of
-from rnnlm.tasks.seq2seq.evaluation import Pairs, opened, references_of
+from rnnlm.tasks.seq2seq.evaluation import Pairs, read_pairs_for, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import PairOptions
 
@@ -187,7 +187,7 @@ class _Comparing:
         self.data, self.options, self.lowercase = data, options, False
 
     def read(self, model: Seq2SeqModel, called: str) -> PairedData:
-        return opened(model, self.data, self.options.target, self.options.reading, called)
+        return read_pairs_for(model, self.data, self.options.target, self.options.reading, called)
 
     def comparable(self, sides: Sequence[_Side]) -> Comparable:
         if len({each.data.lines_hash for each in sides}) > 1:

@@ -293,7 +293,7 @@ def translate(
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
     """Return the model that translates; load it if it is given by path or name."""
     registry.check_use("translate", loading.task_of(model), loading.name_if_saved(model))
-    return cast(Seq2SeqModel, loading.opened(model, device))
+    return cast(Seq2SeqModel, loading.load_if_named(model, device))
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:

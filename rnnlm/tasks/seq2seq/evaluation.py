@@ -273,7 +273,7 @@ def _signatures(
 Pairs = Pathname | Sequence[Pathname] | ParallelText | PairedData
 
 
-def opened(
+def read_pairs_for(
     model: Seq2SeqModel,
     data: Pairs,
     target: Sequence[Pathname] = (),

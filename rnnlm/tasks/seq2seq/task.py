@@ -208,10 +208,10 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         options: PairOptions | None = None,
         called: str = "",
     ) -> "PairedData":
-        from rnnlm.tasks.seq2seq.evaluation import opened
+        from rnnlm.tasks.seq2seq.evaluation import read_pairs_for
 
         asked = options or PairOptions()
-        return opened(model, cast("Pairs", data), asked.target, asked.reading, called)
+        return read_pairs_for(model, cast("Pairs", data), asked.target, asked.reading, called)
 
     def evaluate_encoded(
         self, model: "Seq2SeqModel", data: "PairedData", options: PairOptions | None = None

@@ -168,7 +168,7 @@ class Collector:
                 self.parts.append(part)
                 self.tokens += len(part.ids_N)
             if is_full:
-                yield from self._closed()
+                yield from self._close_shard()
             line = stop
 
     def rest(self) -> Iterator[FullShard]:
@@ -177,7 +177,7 @@ class Collector:
         if self.kept:
             raise _other_text()
         if self.parts:
-            yield from self._closed()
+            yield from self._close_shard()
 
     def _end_of_shard(self, end_L: np.ndarray, line: int) -> tuple[int, bool]:
         """Return the line up to which those from `line` on belong to one shard, and whether they
@@ -204,7 +204,7 @@ class Collector:
             at = upto
         self.hash.update_data(data[at:last])
 
-    def _closed(self) -> Iterator[FullShard]:
+    def _close_shard(self) -> Iterator[FullShard]:
         """End the current shard. Yield it where it does not exist yet."""
         self.bytes = 0
         found = self.hash.hexdigest()

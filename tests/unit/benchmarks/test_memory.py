@@ -93,8 +93,8 @@ def test_judging_sequences_differ_from_training_sequences(monkeypatch):
         drawn.append(real(task, random, lag, rows, device))
         return drawn[-1]
 
-    real = memory._drawn
-    monkeypatch.setattr(memory, "_drawn", draw)
+    real = memory._draw_tensors
+    monkeypatch.setattr(memory, "_draw_tensors", draw)
     train("adding", "elman", 5, Budget(steps=1, rows=1000, width=4), CPU)
     assert [len(x_TBI[0]) for x_TBI, _ in drawn] == [1000, 1000] and not torch.equal(
         drawn[0][0], drawn[1][0]
