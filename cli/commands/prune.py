@@ -46,10 +46,10 @@ def _amount(text: str) -> int:
     click.option("--threshold", type=float, metavar="1e-8",
                  help="Leave out n-grams without which perplexity rises by less than that share."),
     click.option("--ngrams", type=_amount, metavar="1M",
-                 help="The same, but keep at most so many n-grams of all orders."),
+                 help="The same, but keep at most this number of n-grams of all orders."),
     click.option("--cutoffs", metavar="0,0,1",
-                 help="Leave out n-grams seen at most so often in the text of --counts, by order; "
-                      "the last repeats."),
+                 help="Leave out n-grams seen at most this many times in the text of --counts: one "
+                      "number an order, the last repeats."),
     click.option("--counts", multiple=True, metavar="TEXT",
                  help="Text to count, such as the training text; may be repeated."),
     click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),

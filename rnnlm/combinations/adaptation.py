@@ -145,7 +145,7 @@ def _report(
 
 @dataclass(frozen=True)
 class PartAdaptation:
-    """How a part adapts itself. also: what its results depend on beside model and settings."""
+    """How a part adapts itself. also: the digests of data that its results depend on."""
 
     kind: str
     settings: dict[str, Any]
@@ -165,7 +165,7 @@ def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> 
     settings of the mixture say."""
     if PART_ADAPTATIONS not in settings:
         return list(parts)
-    # They come from a file, so that they may be anything.
+    # The settings come from a file, and may be anything.
     try:
         adaptations = msgspec.convert(settings[PART_ADAPTATIONS], list[PartAdaptation | None])
     except msgspec.ValidationError as error:

@@ -91,7 +91,7 @@ def read_statistics(
         return None
     found = _statistics(path)
 
-    # They are worth nothing for other weights than those whose gradients they are.
+    # Statistics of gradients are valid for the weights that they were gathered with, and no others.
     owner = found.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
         raise ModelError(

@@ -90,15 +90,15 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
 def log_linear_weights(
     predictions: Iterable[Predicted], parts: int, report: Progress = silent
 ) -> MixtureWeights:
-    """Find the weights by Newton's method on what the parts predict at each place, gone through
-    once a step; start at equal weights."""
+    """Find the weights by Newton's method, from equal weights on. Each step goes once through the
+    predictions of the parts at all places."""
     weights_K = np.full(parts, 1 / parts)
     good_K, good_loss = weights_K, math.inf
     for step in range(1, MOST_STEPS + 1):
         loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
         report(f"Newton, step {step}: {loss:.4f} nats per token")
 
-        # Go half the way back from a step too far, perhaps beyond what numbers can hold.
+        # Halve a step that went too far: the loss rose, or is not even a number.
         if not loss <= good_loss + TOLERANCE_NATS:
             weights_K = (good_K + weights_K) / 2
             continue
@@ -106,7 +106,7 @@ def log_linear_weights(
         good_K, good_loss = weights_K, loss
         inverse_KK = np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True)
         change_K = -inverse_KK @ gradient_K
-        # What the step gains if the loss is as curved on the way as it is here.
+        # The gain of the next step, if the loss is as curved on the way as it is here.
         expected_gain = -gradient_K @ change_K / 2
         if expected_gain <= TOLERANCE_NATS:
             break
@@ -179,7 +179,7 @@ def _moments(
     return total / counted, gradient_K / counted, hessian_KK / counted
 
 
-# ---- mixing
+# ---- Mixing models called by name, and saving the mixture.
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def mix(
     _check(called, on, kind, weights, context)
     folders = [loading.base_folder(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
-        # Whether the models can be referred to, and mixed, shows before the work.
+        # Refuse models that cannot be referred to, or mixed, before the work begins.
         if not bundle:
             model_parts.referenced(output, folders)
         models = [loading.load(name, device) for name in called]

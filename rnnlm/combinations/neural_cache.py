@@ -149,7 +149,7 @@ class NeuralCache(AdaptedModel):
         return share_BT, is_filled_BT
 
     def concat_states(self, states: Sequence[NeuralCacheState]) -> NeuralCacheState:
-        # Rows that have read less get pairs without a word.
+        # Padding goes to the left, as pairs without a word: the latest pair of each row stays last.
         width = max(state.words_BR.shape[1] for state in states)
         hidden, words = [], []
         for state in states:

@@ -190,7 +190,7 @@ def draw_texts(
 ) -> Iterator[DrawnText]:
     """Draw the `num` texts to their end (`</s>`, or the limit of their start). Yield each as it
     finishes."""
-    # As many rows as all texts need, or else the most there may be.
+    # One row for each text, or as many rows as there may be.
     counts, may_refill = row_counts(model, num)
     enough = [count for count in counts if count >= num]
     rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
@@ -313,7 +313,7 @@ def _arrange_rows(
     if is_fresh_B.all():
         state = starts.state.select(start_B)
     else:
-        # Texts that begin are put after the rows of before, from where each row then comes.
+        # Append the states of the texts that begin here, then take each row from its place.
         begun = starts.state.select(start_B[is_fresh_B])
         begun_B = len(input_B) - 1 + is_fresh_B.cumsum()
         state = model.concat_states([state, begun])
@@ -395,7 +395,7 @@ def generate(
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
     """Return the prompt's tokens without a boundary at the end; words read as unknown ones are
     named in a notice. TextError: it holds a newline, `<s>` or `</s>`."""
-    # Some tokenizers begin every line with a piece of its own, which nobody asked for here.
+    # Some tokenizers give even an empty line a piece, for the space before it: drop that.
     if not prompt:
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])

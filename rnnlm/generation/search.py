@@ -355,7 +355,7 @@ def _best_texts(
             _push_text(heap, ended, settings.beam)
         total_BV[:, boundary] = -np.inf
 
-        # The best of those that do not end go on; at the last step they are texts as they are.
+        # The best beginnings that do not end go on; at the last step they count as texts.
         row_K, token_K = _likeliest_cells(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
         longer = []

@@ -18,7 +18,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, is_blank, no_text, silent, split_words, watched
 
-HELD_OUT = 10  # one line of so many
+HELD_OUT = 10  # hold out one line in ten
 LONGEST_NGRAM = 4
 QUANTILES = (0.1, 0.5, 0.9)
 

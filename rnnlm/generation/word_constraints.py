@@ -110,7 +110,7 @@ class Ban:
         return bool(self.banned)
 
     def forbidden(self, ids: Sequence[int], is_last: bool) -> list[int]:
-        """Return the ids that must not follow `ids`, beside `always`. `is_last`: nothing will come
+        """Return the ids that must not follow `ids`, besides `always`. `is_last`: nothing will come
         after."""
         run = self.words.last_run(ids)
         found = list(self._at_the_end) if is_last else []

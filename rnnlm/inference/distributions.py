@@ -38,14 +38,15 @@ def score_and_look(
     state: where a single span begins; None: in its initial state, and no state is returned.
     initial: where spans begin, as in `score_spans`.
     """
-    # A network shows its hidden vectors; of other models, all that a call predicts is in memory.
+    # The distributions of a network are computed from its hidden vectors, a few at a time. Other
+    # models return all distributions of a call, so their calls are short.
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
     network = answers_of(model).with_hidden_states
-    reader: _Hidden | _Predicting
+    reader: _HiddenReader | _PredictionReader
     if network is None:
-        reader, tokens = _Predicting(model), min(model.call_tokens, at_once)
+        reader, tokens = _PredictionReader(model), min(model.call_tokens, at_once)
     else:
-        reader, tokens = _Hidden(network, at_once), model.call_tokens
+        reader, tokens = _HiddenReader(network, at_once), model.call_tokens
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
     step = carried.step if carried else reader.step
 
@@ -72,8 +73,8 @@ def score_and_look(
     return logprob_N, seen_M, carried.state if carried else None
 
 
-class _Hidden:
-    """Reader that goes by hidden vectors, (B, T, H)."""
+class _HiddenReader:
+    """Reader of a network, which computes distributions from hidden vectors, (B, T, H)."""
 
     def __init__(self, model: HiddenStateModel, at_once: int) -> None:
         self.model = model
@@ -95,8 +96,8 @@ class _Hidden:
             yield self.model.predict_hidden(hidden_BTH[rows, times][None])[0]
 
 
-class _Predicting:
-    """Reader that goes by predictions, (B, T, V)."""
+class _PredictionReader:
+    """Reader of any model, which predicts everywhere, (B, T, V)."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model = model

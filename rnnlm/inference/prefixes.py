@@ -132,7 +132,7 @@ class CachedPrefixes:
         self, prefixes: Sequence[Prefix], tokens: Sequence[int]
     ) -> list[tuple[float, int, Prefix]]:
         """Extend each prefix; those that are not in the cache are read side by side."""
-        # Bounded in rows of state, and in cells of distributions.
+        # Limit the rows of state and the distributions that are in memory.
         at_once = min(
             LINES_AT_ONCE,
             max(1, MOST_CELLS // self.model.tokenizer.size),
@@ -249,7 +249,8 @@ def score_and_compare(
     keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
     order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
 
-    # A model that adapts itself gives the same result only in batches as large as elsewhere.
+    # The scores of a model that adapts itself depend on the size of its batches: take the size that
+    # `score_spans` takes.
     at_once = LINES_AT_ONCE
     if model.adaptation != "none":
         at_once = max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
@@ -259,7 +260,7 @@ def score_and_compare(
     for first in range(0, len(order), at_once):
         lines = order[first : first + at_once]
         trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
-        # Copied from the device once all is computed.
+        # The list lets the device compute everything before the first copy waits for it.
         for position_E, logprob_E in list(trie.read(stream)):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)

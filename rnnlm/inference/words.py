@@ -51,7 +51,7 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     if not tokenizer.rewriting:
         return spans
 
-    # Spans are of what the tokenizer read: lead them back to the line as it was.
+    # These are spans of what the tokenizer read: map them back to the line as it was.
     for index, (line, read) in enumerate(zip(lines, reads, strict=True)):
         if read != line:
             origin = tokenizer.normalise_with_offsets(line)
@@ -281,7 +281,7 @@ def shown_words(
     places = [word_spans(text) for text in texts]
     bounds = words.line_bounds.tolist()
 
-    # How many words are given: to a tokenizer of words that is asked for its own, its tokens.
+    # Count the words that are given. With split=tokens, those of a word tokenizer are its tokens.
     given = (begins - encoded.offsets[:-1]).tolist()
     if split == "tokens" and tokenizer.name == "word":
         before = given
@@ -299,8 +299,8 @@ def shown_words(
         if len(spans) != items or reads[index] != lines[index]:
             differing.append(index)
 
-    # In the others characters decide: find the written words among the tokens, or the other way
-    # round.
+    # In the other lines, compare characters: find the written words among the tokens, or with
+    # split=tokens the tokenizer's words in the text.
     starts, numbers = {}, {}
     spans_of_tokens = token_spans([lines[index] for index in differing], tokenizer)
     for index, spans_T2 in zip(differing, spans_of_tokens, strict=True):
@@ -412,7 +412,7 @@ class WordTokens:
 
         `</s>` is the boundary; the empty word is unknown where words can be unknown.
         """
-        # The special symbols, and words that a look into the vocabulary settles.
+        # The special symbols, and words for which a look into the vocabulary is enough.
         tokenizer = self._tokenizer
         if word == SENTENCE_START:
             raise TextError(
@@ -430,7 +430,7 @@ class WordTokens:
         if not word:
             return (self._unknown, False) if self.is_closed else ((), True)
 
-        # All others are encoded as in a line.
+        # Encode all other words as in a line.
         if self.is_spaced and not is_first:
             encoded = tokenizer.encode([f" {word}"])
         else:

@@ -29,8 +29,8 @@ from rnnlm.neural.network import Network
 
 
 def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the outputs of each layer, the lowest first, from states of zeros on; and what the
-    highest hands on."""
+    """Return the outputs of each layer, the lowest first, from states of zeros on; and the output
+    of the stack."""
     found = []
     for number, layer in enumerate(body.layers):
         y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
@@ -40,8 +40,8 @@ def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return a list of what a language model reads for each token and of the outputs of each layer;
-    and what the highest hands on."""
+    """Return a list of a language model's inputs and of the outputs of each layer; and the output
+    of the body."""
     x_KBE = network.input(inputs_KB)
     if isinstance(network.body, RecurrentStack):
         layers, top_KBH = of_stack(network.body, x_KBE)

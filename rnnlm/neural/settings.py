@@ -41,7 +41,7 @@ Sizes = Annotated[
     str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])
 ]
 
-# What some settings need: see rnnlm.config.needs.
+# Values of other settings that some settings need to have an effect: see rnnlm.config.needs.
 WORD_VECTORS: dict[str, Any] = {"characters": (None,), "characters_beside": (True,)}
 DROPOUTS = ("dropout_input", "dropout_output", "dropout_between", "dropout_latent")
 STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
@@ -376,7 +376,7 @@ class RecurrentSettings(InputSettings):
         return self.directions * self.widths[-1]
 
 
-# ---- settings
+# ---- The settings of each kind of neural language model.
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ def trace_stack(
         for name, layer in row:
             zeros = first_state(layer, x_TBE)
             if name.endswith(BACKWARD):
-                # It reads from the last step to the first; its trace is in the order of the text.
+                # This layer reads from the last step to the first; its trace is in the order of the
+                # text.
                 backward, _ = _read(layer, x_TBE.flip(0), zeros, ())
                 traced = LayerTrace(x_TBE, backward.steps[::-1])
             else:

@@ -362,7 +362,7 @@ class CharacterInput(nn.Module):
     def forward(self, ids_TB: Tensor) -> Tensor:
         """Read the words by their characters.
 
-        On a CPU each different word is read once, beside words of about its length. Elsewhere all
+        On a CPU each different word is read once, along with words of similar length. Elsewhere all
         are read side by side: to know how many differ, and how long they are, the host would have
         to wait for the device (and the meta device cannot tell).
         """

@@ -117,7 +117,7 @@ def fit(
             f"order {len(levels)}"
         )
 
-    # Estimate; the estimator says what it found on the way.
+    # Estimate, and report the discounts or weights that the estimator found on the way.
     counts = NgramCounts(data.tokenizer.size, tuple(levels))
     smoothing = _estimator(settings, data, counts)
     thresholds = pruning_thresholds(settings.prune, settings.order)
@@ -205,7 +205,7 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
 # What happens after one context concerns no other, so an order is worked through in blocks of
 # contexts, side by side.
 
-# of the lower order's probability; below that no word is unseen but for rounding
+# A share of the lower order's probability: if unseen words have less, it is a rounding error.
 SMALLEST_UNSEEN = 1e-9
 
 

@@ -47,7 +47,7 @@ class NgramSettings:
     prune: Annotated[
         str | list[int],
         Meta(
-            description="n-grams seen at most so often are left out: one number an order, the "
+            description="leave out n-grams seen at most this many times: one number an order, the "
             "last repeats; 0,0,1 drops single trigrams"
         ),
     ] = "0"

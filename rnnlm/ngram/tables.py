@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 
-WORTH_SORTING = 4096  # so many keys are looked up faster in order
+WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 8192  # sorted keys searched for together
 NOWHERE = -1  # the number of an n-gram that does not exist
 

@@ -110,7 +110,7 @@ class BatchSource(Part, Protocol):
 
 
 class Objective(Protocol):
-    """What is minimised, and the model that comes of it.
+    """The loss that is minimised, and the model that is trained.
 
     uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown.
     is_exact: whether the loss is on that scale; sampled losses are not.

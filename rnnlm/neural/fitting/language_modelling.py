@@ -159,7 +159,7 @@ class PerplexityValidation:
             logprob_BT, state = model.score(window.inputs_BT, window.targets_BT, state)
             scored.append((window.start_B, window.end_B, logprob_BT))
 
-        # They stay on the device until all are computed.
+        # The scores stay on the device until all are computed: a copy waits for it.
         logprob_N = np.zeros(text.tokens)
         for start_B, end_B, logprob_BT in scored:
             span_scoring.place(logprob_N, start_B, end_B, logprob_BT)
@@ -331,7 +331,8 @@ class TextStreams:
             if self.rare is not None:
                 self.reader.hide(self.rare.drawn(epoch), self.rare.unk_id)
 
-            # An epoch that was cut off is gone through from its beginning, to draw the same.
+            # If the epoch was cut off, go through it from its beginning again, so that the same
+            # random numbers are drawn.
             read = 0
             streams = StreamWindows(self.bounds, self._borders(epoch))
             window = streams.next(self._length(random))

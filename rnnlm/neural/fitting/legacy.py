@@ -33,7 +33,7 @@ def upgrade(stored: TrainingState) -> TrainingState:
         "step": validation["best_step"],
     }
 
-    # The histories of what goes by validations were a part of their own.
+    # The costs of validations that averaging and fine-tuning had seen were stored together.
     histories = before["heard"]
     averaging = before["averaging"]
     facts["averaging"] = {
@@ -43,7 +43,7 @@ def upgrade(stored: TrainingState) -> TrainingState:
     }
     facts["fine_tuning"] = {**before["fine_tuning"], "history": _history(histories["fine_tuning"])}
 
-    # Others moved, or have another name.
+    # Other parts have new names or places.
     facts["schedule"] = _numbers(before["learning_rate"])
     facts["divergence"] = _numbers(before["divergence"])
     facts["clock"] = {"seconds": before["seconds"], **before["clock"]}

@@ -113,7 +113,7 @@ def clip_gradients(
     network: nn.Module,
     norms: dict[nn.Parameter, Tensor] | None = None,
 ) -> Tensor:
-    """Clip gradients by value, then by global norm (Pascanu et al. 2013), as far as asked for.
+    """Clip gradients by value, then by global norm (Pascanu et al. 2013), if the settings say so.
 
     Return the global norm of the gradients before that. norms: as :func:`gradient_norms` gives
     them, if they are known.

@@ -172,7 +172,7 @@ class ProcessGroup(SingleProcess):
         return [each.clone() for each in found]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
-        # Ranks have a row more or less: fill them up to the same number for the way.
+        # Ranks have a row more or less: pad them to the same number for the exchange.
         most = -(-rows // self.count)
         filled = torch.nn.functional.pad(tensor.detach().cpu(), (0, 0, 0, most - tensor.shape[1]))
         parts = []

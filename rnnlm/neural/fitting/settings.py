@@ -244,7 +244,7 @@ class OptimizationSettings:
 
     @property
     def follows_validations(self) -> str:
-        """What goes by validations, and so needs validation text; "" if nothing does."""
+        """The setting that follows validations, and so needs validation text; "" if none does."""
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
         if self.schedule in ("plateau", "halving"):
@@ -259,12 +259,12 @@ class OptimizationSettings:
 
     @property
     def varies_by_layer(self) -> bool:
-        """Whether layers learn at rates of their own."""
+        """Whether layers learn at different rates."""
         return False
 
     def rate_factor(self, depth: int, epochs: float) -> float:
-        """Return what the learning rate of weights with `depth` layers above them is multiplied by
-        after so many epochs; 0: they stay as they are."""
+        """Return the factor of the learning rate of weights with `depth` layers above them,
+        `epochs` into the run; 0: they stay as they are."""
         return 1.0
 
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
@@ -354,7 +354,7 @@ class OptimizationSettings:
         )
 
 
-# ---- settings
+# ---- How language models are trained: windows of a text, unknown words, and the run itself.
 
 # Lengths of drawn windows are multiples of it: about five lengths around 70 instead of thirty.
 RECORDED_MULTIPLE = 8
@@ -487,15 +487,15 @@ class RunSettings:
         if Budget.parse(self.save_every, "save_every").epochs:
             raise SettingsError(
                 f"save_every = {self.save_every!r} is not understood",
-                "it goes by time or steps",
+                "it is a time or a number of steps",
                 "write for instance 5m or 200steps",
             )
 
 
-# ---- How much of a budget in steps, epochs or time is used, and when something is due that happens
-# every so often.
+# ---- How much of a budget in steps, epochs or time is used, and when something that happens at
+# intervals is due.
 
-MOST_COST = 0.01  # share of the time that something done every so many seconds may take
+MOST_COST = 0.01  # the largest share of the time that something at an interval in seconds may take
 
 
 class BudgetClock:
@@ -537,8 +537,8 @@ class BudgetClock:
 
 @dataclass
 class Interval:
-    """When something is due: every so many steps; or every so many seconds, and then less often if
-    it would take more than :data:`MOST_COST` of the time."""
+    """When something that happens at intervals, in steps or in seconds, is due. An interval in
+    seconds grows if it would cost more than :data:`MOST_COST` of the time."""
 
     every: Budget
     step: int = 0
@@ -554,8 +554,8 @@ class Interval:
         self.step, self.seconds = step, seconds
 
     def due(self, step: int, seconds: float, soon: bool = False) -> bool:
-        """Return whether it is time, after `step` steps, `seconds` after the start. soon: if it
-        goes by time, the first of all need not wait."""
+        """Return whether it is due after `step` steps, `seconds` after the start. soon: with an
+        interval in seconds, the first time need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
         if soon and not self.step:

@@ -299,7 +299,7 @@ class RecurrentStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # Typed by what it holds, which a list of modules does not say.
+        # The annotation names the layers, of which the type nn.ModuleList says nothing.
         self.layers = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
@@ -378,7 +378,7 @@ class BidirectionalStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        # Typed by what they hold, which a list of modules does not say.
+        # The annotations name the layers, of which the type nn.ModuleList says nothing.
         self.onwards = make_layers(settings)  # type: ignore[assignment]
         self.backwards = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()

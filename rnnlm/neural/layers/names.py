@@ -22,7 +22,7 @@ from rnnlm.neural.layers.layers import (
 
 # ---- The layers of a network by the names that people are shown.
 
-# How the names of layers end that read in one of two directions.
+# Endings of the names of layers that come in pairs, one for each direction.
 FORWARD, BACKWARD = " forward", " backward"
 
 

@@ -111,7 +111,7 @@ def lstm_step(
     i = 1 - f (Greff et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the
     order f o.
     """
-    # What each gate adds up before its activation, and its peepholes, by its letter.
+    # The sum of each gate before its activation, and its peepholes, by the gate's letter.
     names = "fgo" if coupled else "ifgo"
     sums_BG = F.linear(x_BE, U, b) + F.linear(h_BH, W)
     a = dict(zip(names, sums_BG.chunk(len(names), dim=1), strict=True))

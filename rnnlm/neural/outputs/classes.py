@@ -556,7 +556,7 @@ class PathCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         weight, bias = weight_ME.detach(), bias_M.detach()
 
-        # What is added up over the chunks.
+        # Sums over the chunks.
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features = torch.empty_like(features_NE)
         grad_weight, grad_bias = torch.zeros_like(weight_ME), torch.zeros_like(bias_M)

@@ -133,7 +133,7 @@ class MixtureCrossEntropy(torch.autograd.Function):
         share_N1 = _shares(targets_N, logprior_NK.dtype)
         index_N1 = targets_N.clamp(min=0).unsqueeze(1)
 
-        # What is added up over the chunks.
+        # Sums over the chunks.
         loss = logprior_NK.new_zeros(())
         grad_latents, grad_logprior = torch.empty_like(latents_NKE), torch.empty_like(logprior_NK)
         grad_weight, grad_bias = torch.empty_like(weight_VE), logprior_NK.new_zeros(V)

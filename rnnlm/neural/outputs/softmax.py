@@ -216,7 +216,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         index_N = targets_N.clamp(min=0)
         row_N = torch.arange(len(targets_N), device=targets_N.device)
 
-        # What is added up over the chunks. sum_V becomes the gradient of b, times n.
+        # Sums over the chunks. sum_V becomes the gradient of b, times n.
         loss = torch.zeros((), dtype=wide, device=device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=device)

@@ -451,7 +451,7 @@ def _add_order(
     order = _read_order(lines, n, promised, is_highest, vocabulary, tables)
     lines_M, contexts_M, words_M, values_M2, lost_QN = order
 
-    # What is put in below moves the numbers of the other contexts.
+    # N-grams that are put into the order below shift the numbers of the others there.
     if len(lost_QN):
         is_lost_M = contexts_M == NOWHERE
         places = tables.insert(lost_QN)

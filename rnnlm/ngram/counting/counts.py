@@ -30,8 +30,8 @@ from rnnlm.system import in_threads, processors
 # process, however it ends.
 
 POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
-SMALLEST_PART = 1 << 16  # positions that a thread of their own would not count sooner
-BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for the moment
+SMALLEST_PART = 1 << 16  # positions: for fewer, another thread saves no time
+BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # of temporary arrays
 
 
 class Workspace:
@@ -85,7 +85,7 @@ def _reserve(descriptor: int, length: int) -> None:
         os.write(descriptor, block[: length - start])
 
 
-# ---- counts
+# ---- The n-grams of a text and their counts, order by order.
 
 KEY_BITS = 64
 IN_MEMORY = Workspace()
@@ -224,7 +224,7 @@ class _Counter:
             self.workspace.release(keys_M, suffixes_M, counts_M)
         keys_M, suffixes_M, counts_M = keys_M[:end], suffixes_M[:end], counts_M[:end]
 
-        # What the order after this one needs.
+        # Keep what counting the next order needs.
         first_key = np.uint64(self.after_start) << np.uint64(word_bits(self.size))
         self.after_start = int(np.searchsorted(keys_M, first_key))
         self.numbers_T, self.contexts_T = numbers_T, self._before(numbers_T, at_start=NOWHERE)

@@ -131,9 +131,9 @@ class _Trie:
 
     def _places(self) -> list[np.ndarray]:
         """Return for each order how many n-grams are read before each: those of its own order
-        before it, the contexts it begins with and all before them, and whatever is longer and
-        begins with one before it."""
-        # From the highest order down: what is longer.
+        before it, the contexts that it begins with and all before them, and the longer n-grams that
+        begin with one before it."""
+        # Count the longer n-grams, from the highest order down.
         deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
         places = [deeper_M[:-1]]
         for n in range(len(self.levels) - 2, -1, -1):
@@ -143,7 +143,7 @@ class _Trie:
             deeper_M = deeper_M[first_M] + first_M * self.shown[n + 1]
             places.insert(0, deeper_M[:-1])
 
-        # From the unigrams up: contexts, and n-grams of the same order.
+        # Add the contexts and the n-grams of the same order, from the unigrams up.
         above_M = np.zeros(1, dtype=np.int64)
         for n, level in enumerate(self.levels):
             above_M = above_M[level.contexts_M]

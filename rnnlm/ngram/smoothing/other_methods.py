@@ -36,7 +36,7 @@ STEPS, SMALLEST_STEP = 6, 0.002
 
 
 class Additive(Estimator):
-    """k is in the report."""
+    """Additive smoothing. The report has k."""
 
     heldout = "without additive_k"
 
@@ -169,7 +169,8 @@ ROUNDS, SMALLEST_CHANGE = 500, 1e-4
 
 
 class JelinekMercer(Estimator):
-    """Weights by order are in the report, beside the smallest c(h) of their bucket."""
+    """Jelinek-Mercer smoothing. The report has the weights by order, each with the smallest c(h) of
+    its bucket."""
 
     heldout = "always"
 
@@ -274,7 +275,7 @@ SMALLEST_DISCOUNT = 1e-6  # below that, a count is not discounted but for roundi
 
 
 class Katz(Estimator):
-    """1* to 5* by order are in the report."""
+    """Katz's smoothing. The report has the discounted counts 1* to 5* by order."""
 
     joins = ("back off",)
 

@@ -165,7 +165,7 @@ class ResetAfterGRU(torch.autograd.Function):
         W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
         y_TBH = weight_hh.new_empty((T, B, H))
 
-        # What is kept for backward: h' in the type of its product, and the gates.
+        # For the backward pass: h' in the type of its product, and the gates.
         slots = T if keep else 1
         before_TBH = xU_TBG.new_empty((slots, B, H))
         gates_TBG = y_TBH.new_empty((slots, B, 4 * H))
@@ -234,7 +234,7 @@ class ResetBeforeGRU(torch.autograd.Function):
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
-        # What is kept for backward: h' and r * h' in the type of their products, and the gates.
+        # For the backward pass: h' and r * h' in the type of their products, and the gates.
         slots = T if keep else 1
         before_TBH, reset_TBH = xU_TBG.new_empty((2, slots, B, H)).unbind(0)
         gates_TBG = y_TBH.new_empty((slots, B, 3 * H))
@@ -336,7 +336,7 @@ class ScheduledLSTM(torch.autograd.Function):
         W = weight_hh.to(products).t()
         y_TBH = weight_hh.new_empty((T, B, H))
 
-        # What is kept for backward: h' in the type of its product, gates, cells and their tanh.
+        # For the backward pass: h' in the type of its product, gates, cells and their tanh.
         slots = T if keep else 1
         before_TBH = xU_TBG.new_empty((slots, B, H))
         gates_TB4H = weight_hh.new_empty((slots, B, 4 * H))

@@ -132,7 +132,7 @@ class MogrifierLSTM(torch.autograd.Function):
         b_G = bias.to(products)
         y_TBH = _steps(T, h_BH, H, h_BH)
 
-        # What is kept for backward: the rounds, what the product reads, gates, cells, their tanh.
+        # For the backward pass: the rounds, what the product reads, gates, cells, their tanh.
         slots = T if keep else 1
         by_rounds = by_round([factor.to(products) for factor in factors], rounds)
         gating = MutualGating(by_rounds, x_TBE.to(h_BH.dtype), h_BH, slots)
