@@ -279,7 +279,7 @@ class LanguageModel(Protocol[S]):
 
     @property
     def adaptation(self) -> str:
-        """How it adapts itself to what it reads, as a signature names it, or "none"."""
+        """How it adapts to what it reads, as a signature names it, or "none"."""
 
     def initial_state(self, rows: int) -> S:
         """Return the state of B = `rows` texts of which nothing is read yet; the boundary is their

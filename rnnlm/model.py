@@ -569,7 +569,7 @@ class Model(ModelHandle):
 
     @property
     def adaptation(self) -> str:
-        """How it adapts itself to what it reads, or "none"."""
+        """How it adapts to what it reads, or "none"."""
         return self.core.adaptation
 
     def concat_states(self, states: Sequence[State]) -> State:

@@ -306,7 +306,7 @@ class TrainingRun(StoringRun):
         if self._finished is None:
             raise TrainingError(
                 "the run was closed before its end",
-                hint='call train again with resume="auto" to go on',
+                hint='call train again with resume="auto" to continue',
             )
         return FinishedRun(Path(self._finished.folder), self._finished)
 

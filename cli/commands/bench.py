@@ -394,10 +394,7 @@ def translate(
     Sources are the lines of TEXT; without a model, random weights of the default sizes write a
     dozen tokens for each of some random lines of 8,000 words.
     """
-    refuse_if(
-        bool(text) != bool(model_name),
-        "a model and the lines that it is to read go together: name both, or neither.",
-    )
+    refuse_if(bool(text) != bool(model_name), "a model needs lines to read: name both, or neither.")
     refuse_if(assignments and model_name, "--set is for random weights: leave out --set or -m.")
     from rnnlm.benchmarks import training, translating
     from rnnlm.tasks.seq2seq.settings import DecodingSettings

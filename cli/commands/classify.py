@@ -64,7 +64,7 @@ def command(
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """
-    options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
+    options.refuse_if(texts and source is not None, "give either texts or --input.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
         texts and idle, f"{', '.join(idle)}: only for --input, not for texts given as arguments."

@@ -71,8 +71,8 @@ def command(
     # One result is written, and each option belongs to one kind of result.
     given = [each for each in (file, compact, vectors) if each is not None]
     refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
-    refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")
-    refuse_if(which and vectors is None, "--which goes with --vectors FILE.")
+    refuse_if((bits or test) and compact is None, "--bits and --test need --compact DIR.")
+    refuse_if(which and vectors is None, "--which needs --vectors FILE.")
     if vectors is not None:
         _write_vectors(named(model_name), vectors, which or "input", overwrite)
         return

@@ -172,7 +172,7 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
             raise click.UsageError(f"{mode} does not go with {shown}: {why}.")
 
     if given["beam"] is not None:
-        refuse("--beam", named - _OF_BEAMS, "it draws nothing, but finds the likeliest texts")
+        refuse("--beam", named - _OF_BEAMS, "it finds the likeliest texts and draws no samples")
     else:
         options.refuse_if(given["length_power"] is not None, "--length-power needs --beam.")
     if given["interactive"]:

@@ -164,8 +164,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
     """Refuse options that contradict each other."""
     split, folds, apply_to = given["split"], given["folds"], given["apply_to"]
     refuse_if(
-        bool(given["tune_on"]) == bool(weights_file),
-        "weights come from --tune LIST or from --weights FILE, one of them.",
+        bool(given["tune_on"]) == bool(weights_file), "give either --tune LIST or --weights FILE."
     )
     refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
     refuse_if(
@@ -174,13 +173,12 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
     )
     refuse_if(
         folds and (given["weights_output"] or given["each"]),
-        "--folds finds as many weights as there are folds: it goes without "
-        "--weights-output and --each.",
+        "--folds tunes weights for each fold: leave out --weights-output and --each.",
     )
     is_tuning = any(given[name] for name in ("no_words", "no_oov", "each", "weights_output"))
     refuse_if(
         weights_file and is_tuning,
-        "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output.",
+        "--weights are fixed: leave out --no-words, --no-oov, --each and --weights-output.",
     )
 
 
@@ -246,7 +244,7 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> "Weights":
     if _mapping(given) not in (TextMapping(), weights.mapping):
         raise UsageError(
             f"the options for the text differ from those of {path}",
-            "the text is treated as it was when they were tuned",
+            "the text is read as in tuning",
             "leave them out, or tune again",
         )
     return weights

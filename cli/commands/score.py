@@ -80,8 +80,8 @@ def are_pairs(
     has_source = given["source"] is not None
     refuse_if(
         sentences and not has_source,
-        f"{name} is an encoder-decoder: which source have these sentences? Name it with "
-        "--source; --input takes pairs.",
+        f"{name} is an encoder-decoder: these sentences need a source: name it with --source; "
+        "--input takes pairs.",
     )
     refuse_if(has_source and len(asked) > 1, f"{' and '.join(asked)}: the source is named twice.")
     if given["targets"]:
@@ -263,7 +263,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 def _check_input(
     sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]
 ) -> None:
-    options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
+    options.refuse_if(sentences and inputs, "give either sentences or --input.")
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
     options.refuse_if(
         sentences and idle,
@@ -348,7 +348,7 @@ def _check_options(
     )
     options.refuse_if(
         form == "parquet" and resume,
-        "--resume: a Parquet file is written when all is scored; choose csv, tsv or jsonl.",
+        "--resume: a Parquet file is written only at the end; choose csv, tsv or jsonl.",
     )
     options.refuse_if(
         given["is_long"] and form in ("table", "jsonl"),

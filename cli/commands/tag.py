@@ -124,7 +124,7 @@ def _check(
     nbest: int,
     given: dict[str, Any],
 ) -> None:
-    options.refuse_if(sentences and source is not None, "give sentences or --input, one of them.")
+    options.refuse_if(sentences and source is not None, "give either sentences or --input.")
     idle = [option for option, name in _NAMES.items() if given[name] not in (None, "auto")]
     options.refuse_if(
         sentences and idle,

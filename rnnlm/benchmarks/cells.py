@@ -231,7 +231,7 @@ def _check(question: Question) -> None:
             )
     for cell in question.cells:
         if cell not in CELLS:
-            raise UsageError(f"there is no cell {cell!r} here", hint=nearest(cell, CELLS))
+            raise UsageError(f"unknown cell {cell!r}", hint=nearest(cell, CELLS))
 
 
 def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> Result:

@@ -191,7 +191,7 @@ def bench_memory(
 def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[str, ...]:
     for name in given:
         if name not in known:
-            raise UsageError(f"there is no {what} {name!r} here", hint=nearest(name, known))
+            raise UsageError(f"unknown {what} {name!r}", hint=nearest(name, known))
     return tuple(dict.fromkeys(given)) or tuple(known)
 
 

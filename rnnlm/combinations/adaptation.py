@@ -1,4 +1,4 @@
-"""A model that adapts itself to what it reads: made around another one, with settings given, tuned,
+"""A model that adapts to what it reads: made around another one, with settings given, tuned,
 or by default."""
 
 from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +192,8 @@ def _adapt_part(part: LanguageModel, adaptation: PartAdaptation) -> LanguageMode
     made = answers_of(model).stored_adaptation
     if made is None or made["also"] != adaptation.also:  # digests of the statistics
         raise ModelError(
-            f"the gradient statistics in {folder} are not those that it was mixed with",
-            "they were gathered again",
+            f"the gradient statistics in {folder} have changed since the mixture was made",
+            "they were collected again",
             "mix the models again",
         )
     return model

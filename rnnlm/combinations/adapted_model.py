@@ -78,8 +78,8 @@ def with_gradients(model: LanguageModel) -> "NeuralLanguageModel":
 
 def _cannot_adapt(model: LanguageModel) -> UsageError:
     return UsageError(
-        f"{answers_of(model).description} cannot be adapted so",
-        "that takes a neural network, with hidden states and gradients",
+        f"{answers_of(model).description} cannot be adapted in this way",
+        "this needs a neural network, with hidden states and gradients",
         "use the cache of words, which works for every model: --adapt unigram",
     )
 

@@ -280,8 +280,7 @@ def _unpickled(
     if statistics is None or digests != {"statistics": _digest(statistics)}:
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",
-            "a model that is pickled takes those in its folder, and these have changed or "
-            "are not there",
+            "a pickle refers to those in the folder, which have changed or are missing",
             "load it with rnnlm.load_adapted, and pickle that",
         )
     return DynamicEvaluation(model, settings, statistics)

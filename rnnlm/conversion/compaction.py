@@ -25,7 +25,7 @@ def compact(
     an encoder-decoder is also evaluated as it was before.
     """
     if bits not in (16, 8):
-        raise UsageError(f"weights of {bits} bits are not written", hint="16 or 8")
+        raise UsageError(f"weights cannot be written with {bits} bits", hint="16 or 8")
     folder, output = loading.find(str(name)), Path(output)
     if output.resolve() == folder.resolve():
         raise UsageError(

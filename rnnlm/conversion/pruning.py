@@ -182,7 +182,7 @@ def _apply_limits(
     if limits.ngrams < len(model.values[0]):
         raise UsageError(
             f"{limits.ngrams:,} n-grams are too few",
-            f"unigrams are never pruned, and there are {len(model.values[0]):,}",
+            f"unigrams are never pruned, and the model has {len(model.values[0]):,}",
             "ask for more, or limit the vocabulary: --max-vocab",
         )
     return pruning.to_size(model, limits.ngrams)

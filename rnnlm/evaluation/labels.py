@@ -120,7 +120,7 @@ def accuracy_counts(
     check_lengths(gold, predicted)
     if among is not None and list(map(len, among)) != list(map(len, gold)):
         raise UsageError(
-            "`among` is not of the same words as the labels", hint="one value for each word"
+            "`among` and the labels have different words", hint="one value for each word"
         )
     right, words = [], []
     for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
@@ -165,7 +165,7 @@ def calibration_counts(
     lengths = list(map(len, gold))
     if list(map(len, probabilities)) != lengths:
         raise UsageError(
-            "there are not as many probabilities as labels",
+            "the numbers of probabilities and labels differ",
             hint="give one for each predicted label",
         )
     probability_E = np.array(list(itertools.chain(*probabilities)), dtype=np.float64)
@@ -295,8 +295,7 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
     if len(sentences) > 1:
         numbers = ", ".join(map("{:,}".format, sentences))
         raise UsageError(
-            "the columns of labels are not of the same sentences",
-            f"they are of {numbers} sentences",
+            "the label columns have different sentences", f"they have {numbers} sentences"
         )
 
     right = [True] * sentences[0]
@@ -495,7 +494,7 @@ def _check(labels: Sequence[str], parts: Sequence[tuple[str, str]], scheme: str)
             raise UsageError(
                 f"{shown(label)} is not a label of scheme {scheme}",
                 why,
-                "name the scheme that the labels are of",
+                "name the scheme of the labels",
             )
 
 
@@ -538,7 +537,7 @@ class Predictions:
         if self.multi_label and self.level == "word":
             raise UsageError(
                 "a word has one label in each column",
-                "several labels are of texts",
+                "only texts can have several labels",
                 "classification, or another column",
             )
         if (self.references is None) != (self.symbols is None):

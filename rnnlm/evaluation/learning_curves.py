@@ -246,7 +246,7 @@ def curves_figure(
 ) -> "Figure":
     """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show."""
     if by not in get_args(By):
-        raise UsageError(f"curves by {by!r} are not known", hint=nearest(by, get_args(By)))
+        raise UsageError(f"unknown axis {by!r}", hint=nearest(by, get_args(By)))
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
 
@@ -297,7 +297,7 @@ def _notice_what_is_missing(
     criteria = dict.fromkeys(curve.criterion for curve in drawn)
     if len(criteria) > 1:
         raise UsageError(
-            "the curves have no axis in common",
+            "the curves have no common axis",
             f"they are of {', '.join(criteria)}",
             "draw runs of one metric",
         )

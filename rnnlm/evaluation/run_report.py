@@ -97,7 +97,7 @@ class RunHistory:
         if stopped == "diverged" and isinstance(facts, dict) and facts.get("divergence"):
             sentence += f": {facts['divergence']}"
         if stopped == "request":
-            sentence += "; run it again with --resume to go on"
+            sentence += "; run it again with --resume to continue"
         return f"{sentence}."
 
     def best(self, criterion: str) -> str:
@@ -317,8 +317,7 @@ _STARTED = (
 # Of a model's summary: the page has them in another place
 _ELSEWHERE = ("valid", "test", "result", "signature", "use it")
 _NO_RUN = (
-    f"There is no run to report: its folder has no {METRICS}, the log of a network's training, "
-    "or an empty one."
+    f"There is no run to report: {METRICS}, the log of a network's training, is missing or empty."
 )
 
 
@@ -370,7 +369,7 @@ def _folder(run: str | Path) -> Path:
     if table.is_file():
         raise UsageError(
             f"{run} is a grid of runs",
-            "a report is of one",
+            "a report shows a single run",
             f"name one of the folders that {table} names",
         )
     if (Path(run) / METRICS).is_file():

@@ -284,8 +284,7 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
     known = get_args(BleuTokenizer)
     if settings.bleu_tokenizer not in known:
         raise UsageError(
-            f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}",
-            hint=f"one of {', '.join(known)}",
+            f"unknown BLEU tokenizer {settings.bleu_tokenizer!r}", hint=f"one of {', '.join(known)}"
         )
     try:
         # Without a warning about tokenised text

@@ -138,7 +138,7 @@ def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
     # A notebook's output has no buffer.
     if not hasattr(sys.stdout, "buffer"):
         raise OutputError(
-            "cannot write to standard output", "it takes no bytes here", "name a file"
+            "cannot write to standard output", "it does not accept bytes here", "name a file"
         )
     # Text that was printed before comes first.
     sys.stdout.flush()

@@ -38,7 +38,7 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
         raise UsageError(
             "nothing is left to draw",
             "every token has probability zero or is forbidden",
-            "forbid less, or take a smoothed model",
+            "forbid less, or use a smoothed model",
         )
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)

@@ -264,9 +264,9 @@ def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
     if tokenizer.is_reversed:
         raise UsageError(
             f"this model reads each line from its end: it cannot {task}",
-            "it says how likely a word is before the words that follow it",
+            "it gives the probability of a word given the words that follow it",
             (
-                "take a model trained without reversed=true; whole lines are scored by eval, "
-                "score and rescore"
+                "use a model trained without reversed=true; eval, score and rescore can score "
+                "whole lines with this one"
             ),
         )

@@ -418,7 +418,7 @@ class WordTokens:
             raise TextError(
                 f"{SENTENCE_START} has no probability",
                 "it is only a context",
-                "leave it out: a line begins so",
+                "leave it out: every line begins with it",
             )
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True

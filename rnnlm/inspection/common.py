@@ -204,8 +204,8 @@ def subject(
     check_applies(what, shown, task, kind)
     if adapts and what not in OF_PROBABILITIES:
         raise UsageError(
-            f"inspect {what} looks at a network itself",
-            f"{shown} adapts itself to what it reads",
+            f"inspect {what} needs a network that does not adapt",
+            f"{shown} adapts to what it reads",
             f"name the model: -m {base}",
         )
     return Subject(shown, loading.load_if_named(model, device), task, kind)

@@ -381,7 +381,7 @@ def _bundled(subject: Subject) -> Data:
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
         raise UsageError(
-            "no data to take the loss of", why, "name a file: --on FILE, text=FILE"
+            "no data to compute the loss on", why, "name a file: --on FILE, text=FILE"
         ) from None
 
 

@@ -473,7 +473,7 @@ def _with_rows(subject: Subject) -> Subject:
     if subject.model.max_rows is not None:
         raise UsageError(
             f"{subject.name} reads one text at a time",
-            "it adapts its weights as it reads, and here thousands of contexts are read apart",
+            "it adapts its weights as it reads, and this reads thousands of separate contexts",
             "inspect the model without dynamic evaluation",
         )  # fmt: skip
     return subject

@@ -583,7 +583,7 @@ class _CodedLabels:
         if len(labels) < 2:
             raise UsageError(
                 f"{data.name}: {data.column} has one label only",
-                "a probe tells several apart",
+                "a probe needs several",
                 "choose another --label-column",
             )
         train_N = np.array([labels.get(each, -1) for each in data.train.labels])

@@ -257,7 +257,7 @@ def inspect_surface(
     positive = {"steps": steps, "rate": rate, "clip": clip, "updates": updates}
     _check(weights, biases, grid, start, positive)
     if not np.isfinite([target, initial, *start]).all():
-        raise UsageError("target, initial state and start are finite numbers")
+        raise UsageError("target, initial state and start must be finite numbers")
     unit = RecurrentUnit(steps, target, initial)
     weight_G, bias_G = np.linspace(*weights, grid), np.linspace(*biases, grid)
     error_GG, by_weight_GG, by_bias_GG = unit.error_and_gradient(weight_G[None, :], bias_G[:, None])

@@ -59,14 +59,14 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
         if number is None:
             raise TextError(
                 f"{row.where}: {score!r} is not a number",
-                f"column {names[2]!r} is how alike the words are",
+                f"column {names[2]!r} must hold the similarity of the words",
                 "see --columns",
             )
         if strip_tags:
             word1, word2 = _TAG.sub("", word1), _TAG.sub("", word2)
         pairs.append(WordPair(word1, word2, number))
     if not pairs:
-        raise TextError(f"no pairs of words in {source}", "it is empty, or has a header alone")
+        raise TextError(f"no pairs of words in {source}", "it is empty, or has only a header")
     return pairs
 
 
@@ -224,7 +224,7 @@ def _cells(row: tables.Row, names: list[str]) -> list[str]:
     if missing is not None:
         raise TextError(
             f"{row.where}: nothing in column {missing!r}",
-            "the line is shorter than others, or its columns are other ones",
+            "the line is shorter than others, or has other columns",
         )
     return [str(values[name]).strip() for name in names]
 

@@ -114,8 +114,8 @@ class _Reader:
             )
         if self.cut_words:
             notice(
-                f"{self.cut_words:,} continuations go on inside a word of the context; they "
-                "were read as new words"
+                f"{self.cut_words:,} continuations begin inside a word of the context; they were "
+                "read as new words"
             )
 
 

@@ -144,7 +144,7 @@ def generation_settings(
     if unknown:
         raise UsageError(
             f"the task sets {', '.join(unknown)}",
-            "rnnlm does not know that",
+            "rnnlm does not support that",
             f"available settings: {', '.join(sorted(known))}",
         )
 

@@ -84,8 +84,7 @@ def summary(name: str) -> list[tuple[str, str]]:
     except (AttributeError, KeyError, TypeError, ValueError):
         # A run or a tool has written something of another form there.
         raise ModelError(
-            f"what {name} says of itself is damaged",
-            hint=f"rnnlm info {name} --all shows it as it is",
+            f"the description of {name} is damaged", hint=f"rnnlm info {name} --all shows it anyway"
         ) from None
 
 

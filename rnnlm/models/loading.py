@@ -141,7 +141,7 @@ def tell_unfinished(name: str | Path, manifest: Manifest) -> None:
     if not manifest.is_unfinished:
         return
     how = {
-        None: "has not ended: it was cut off, or still goes on",
+        None: "is unfinished: it was interrupted, or is still running",
         "request": "was stopped before its end",
         "diverged": "diverged",
     }
@@ -281,8 +281,8 @@ def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str)
         return
     were, them = ("was", "it") if len(names) == 1 else ("were", "them")
     notice(
-        f"this is the very text that {' and '.join(names)} {were} trained on: "
-        f"{found} found there flatter {them}; use held-out text"
+        f"{' and '.join(names)} {were} trained on this very text: {found} found on it flatter "
+        f"{them}; use held-out text"
     )
 
 

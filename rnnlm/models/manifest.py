@@ -221,7 +221,7 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     """Return the parts of the combination in `folder`, left where they are."""
     for source in sources:
         if folder.resolve() in _all_folders(source):
-            what = f"the mixture cannot replace {folder}, which it would be made of"
+            what = f"the mixture cannot replace {folder}, which is one of its parts"
             raise UsageError(
                 what, hint="choose another folder with -o, or copy its parts with --bundle"
             )

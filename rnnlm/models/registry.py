@@ -272,7 +272,7 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     return kind
 
 
-# Ways in which a model adapts itself to what it reads.
+# Ways in which a model adapts to what it reads.
 ADAPTATIONS = ("dynamic", "cache", "unigram")
 
 
@@ -334,5 +334,5 @@ def check_same_task(tasks: Mapping[str, str]) -> None:
     if len(set(tasks.values())) > 1:
         why = ", ".join(f"{name} is {task(its).singular}" for name, its in tasks.items())
         raise ComparisonError(
-            "models of different tasks do not compare", why, "name models of one task"
+            "models of different tasks cannot be compared", why, "name models of one task"
         )

@@ -24,7 +24,7 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SettingsError(f"device {name!r} is not known", hint=known) from None
+        raise SettingsError(f"unknown device {name!r}", hint=known) from None
 
     # torch accepts a device that this machine lacks, and would fail at the first tensor on it.
     unavailable = f"device {name} is not available"

@@ -560,7 +560,7 @@ class FeedForwardSettings(NetworkSettings):
 
     def _obstacle_to_tying(self) -> str:
         if self.direct_connections:
-            return "the direct connections have weights of their own"
+            return "the direct connections have separate weights"
         return super()._obstacle_to_tying()
 
 

@@ -453,9 +453,9 @@ def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenize
     if rows_VE is None:
         raise UsageError(
             "this model has no output vectors",
-            f"its output layer, {type(output).__name__}, spreads a word over several groups, whose "
-            "weights do not compare",
-            "take its input vectors, which are the default",
+            f"its output layer, {type(output).__name__}, spreads a word over several groups, "
+            "whose weights are not comparable",
+            "use its input vectors, which are the default",
         )
     note = "" if tied_VE is None else "tied: input and output vectors are the same"
     return _rows(tokenizer, rows_VE, note)

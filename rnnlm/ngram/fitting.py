@@ -113,8 +113,8 @@ def fit(
             return
     if len(levels) < settings.order:
         notice(
-            f"the longest line has {len(levels) - 1} tokens with its end: the model is of "
-            f"order {len(levels)}"
+            f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
+            f"{len(levels)}"
         )
 
     # Estimate, and report the discounts or weights that the estimator found on the way.

@@ -384,7 +384,7 @@ def from_arrays(
     if normalised not in (0, 1) or not is_cost:
         raise ModelError(
             "the weights are damaged",
-            f"they hold the facts {normalised} and {unseen}",
+            f"they have the values {normalised} and {unseen}",
             "make it again",
         )
     keys = [arrays[f"keys_{n}"] for n in range(2, order + 1)]

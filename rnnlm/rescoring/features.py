@@ -174,8 +174,8 @@ def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Non
     empty = [utt for utt, text in zip(names, texts, strict=True) if is_blank(text)]
     if empty:
         notice(
-            f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of "
-            f"utterance {empty[0]!r}: each is scored as </s> alone"
+            f"{len(empty):,} of {len(texts):,} hypotheses have no words, the first in utterance "
+            f"{empty[0]!r}: each is scored as </s> alone"
         )
 
 
@@ -185,7 +185,7 @@ def _warn_of_impossible(usable_SN: np.ndarray, exists_SN: np.ndarray) -> None:
         alone = int((~usable_SN.any(axis=1)).sum())
         notice(
             f"{impossible:,} hypotheses have probability zero under a model and are never chosen; "
-            f"{alone:,} utterances, all of whose hypotheses have, keep their 1-best"
+            f"{alone:,} utterances with no other hypotheses keep their 1-best"
         )
 
 
@@ -197,8 +197,8 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
         return
     if _unknown_share(model, list(map(str.lower, sample))) < share / 2:
         notice(
-            f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in "
-            "lower case: --lowercase"
+            f"{share:.0%} of the list's words are unknown to {name}, but far fewer in lower case: "
+            "try --lowercase"
         )
 
 

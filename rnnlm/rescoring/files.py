@@ -58,7 +58,7 @@ def read_nbest(
         raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
         raise UsageError(
-            f"{source} holds its scores itself, as {kind} does", hint="leave out --scores"
+            f"{source} already has scores, as in every {kind} list", hint="leave out --scores"
         )
     # What the list holds, and then what other files know of its utterances.
     builder = ListBuilder(source, settings)
@@ -171,8 +171,8 @@ def _read_json(builder: ListBuilder) -> None:
             builder.add_empty(str(utt), row.where)
     if rescored:
         notice(
-            f"{builder.source} was rescored before: its scores hold those of language models "
-            "already"
+            f"{builder.source} was rescored before: its scores already include those of language "
+            "models"
         )
 
 
@@ -220,7 +220,7 @@ def _with_lines(
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if found:
         notice(
-            f"{len(found):,} {what}s are of utterances that are not in the list, the first is "
+            f"{len(found):,} {what}s are for utterances that are not in the list, the first is "
             f"{next(iter(found))!r}"
         )
     return complete
@@ -415,11 +415,9 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
         if (folder / name).is_file():
             return [(1.0, folder / name, True)]
     raise TextError(
-        f"no scores lie in {folder}",
-        (
-            "a text that is neither TSV nor JSON is taken for Kaldi's, with "
-            f"{', '.join(SCORES + COSTS)} beside it"
-        ),
+        f"no scores in {folder}",
+        f"a text that is neither TSV nor JSON is read as Kaldi's, with {', '.join(SCORES + COSTS)} "
+        "next to it",
         "name them: --scores FILE; or name the format: --input-format",
     )
 

@@ -108,7 +108,7 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
     if not complete:
         raise TextError(
             "no utterance has a reference",
-            "weights are tuned on word errors",
+            "weights are tuned to lower the WER",
             "name a file of references: --ref",
         )
     if len(complete) < len(utterances):
@@ -275,8 +275,8 @@ def _warn_of_disorder(source: str, lists: list[Utterance]) -> None:
     if 2 * worst > len(lists):
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(
-            f"{source}: the first hypothesis has the lowest score in {count}: where lower is "
-            "better, --costs is needed, else not"
+            f"{source}: the first hypothesis has the lowest score in {count}: if lower scores are "
+            "better, add --costs"
         )
     elif not_best:
         notice(

@@ -266,8 +266,8 @@ def tune_and_rescore(
     warn_of_few(len(references), CROSS_VALIDATE)
     if _texts(apply_to) == _texts(tune_on):
         notice(
-            "errors are counted on the list the weights were tuned on; --apply, --split or "
-            "--folds tell what they do elsewhere"
+            "the WER is measured on the list that the weights were tuned on; --apply, --split or "
+            "--folds measure it on other utterances"
         )
 
     # A list that is both is scored once.
@@ -393,8 +393,8 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
     known = [utterance for utterance in utterances if utterance.reference is not None]
     if 0 < len(known) < len(utterances):
         notice(
-            f"{len(utterances) - len(known):,} utterances have no reference: word-error rates "
-            f"are of the other {len(known):,}"
+            f"{len(utterances) - len(known):,} utterances have no reference: the WER is over the "
+            f"other {len(known):,}"
         )
     return Rescored(tuple(utterances), _rates(known, seed) if known else None)
 

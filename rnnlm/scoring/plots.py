@@ -82,9 +82,9 @@ def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
     lines = [[each.word for each in words] for words in found.values()]
     if any(line != lines[0] for line in lines):
         raise UsageError(
-            "the words of these models cannot be drawn side by side",
-            "they are not the same words",
-            "score with split whitespace; a model that removes marks needs a plot of its own",
+            "the words of these models cannot be drawn together",
+            "their words differ",
+            "score with split whitespace; a model that removes marks needs a separate plot",
         )
     return found
 

@@ -119,10 +119,7 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
         done = [msgspec.json.decode(entry, type=Done) for entry in entries]
         size = path.stat().st_size if path.exists() else 0
     except (OSError, ValueError, msgspec.MsgspecError):
-        why = (
-            f"there is no {_journal(path).name} beside it that describes a run: it came "
-            "to its end, or never began"
-        )
+        why = f"there is no {_journal(path).name} next to it: the run is finished, or never began"
         raise OutputError(
             f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
         ) from None
@@ -135,7 +132,7 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
         raise UsageError(
             f"{path} was started with another model or other options",
             ", ".join(differing),
-            "ask for the same, or start again with --overwrite",
+            "repeat the same ones, or start again with --overwrite",
         )
 
     # Continue after the last entry that the file has room for.

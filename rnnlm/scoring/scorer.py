@@ -220,8 +220,8 @@ class _Scorer:
             self.frequencies = WordFrequencies(model.tokenizer)
         if self.frequencies and not self.frequencies.are_known:
             notice(
-                f"{name}'s tokens are not words, or it does not know how often it has seen "
-                "them: its words have no frequencies"
+                f"{name}'s tokens are not words, or it has no word counts: its words have no "
+                "frequencies"
             )
 
     def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
@@ -280,7 +280,7 @@ class _Scorer:
             )
             if self.state is not None:
                 raise UsageError(
-                    "a given text begins a line of its own",
+                    "a given text begins a new line",
                     "context is carry",
                     "use --context reset, or leave it out",
                 )
@@ -498,7 +498,7 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     if settings.context == "carry" and is_searched:
         raise UsageError(
-            "next words of a model of pieces are found for each line alone",
+            "next words of a model of pieces need single lines",
             "context is carry",
             "use --context reset",
         )

@@ -62,7 +62,7 @@ class CarriedColumns:
         for name in self._keep or ():
             if name not in names:
                 raise TextError(
-                    f"{source}: no column {name!r}", "it is to be kept", nearest(name, names)
+                    f"{source}: no column {name!r}", "--keep names it", nearest(name, names)
                 )
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
@@ -115,10 +115,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
         if its != name:
             changed.append(f"{name} is {its}")
     if changed:
-        notice(
-            "columns with the names of those of scores are renamed in the result: "
-            f"{', '.join(changed)}"
-        )
+        notice(f"columns with the name of a score are renamed in the result: {', '.join(changed)}")
     return shown
 
 
@@ -357,8 +354,8 @@ def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> I
         return _table(source, kind, settings, carried)
     if kind:
         notice(
-            f"{source} is read line by line, as no column is named; --column names the one to "
-            "read of a table"
+            f"{source} is read line by line because no column is named; to read it as a table, "
+            "name one with --column"
         )
     if settings.wants_table:
         raise TextError(
@@ -388,9 +385,7 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
         raise UsageError(
-            "columns beside the text are those of tables",
-            f"{source} is a data set",
-            "name its files",
+            "only tables have columns besides the text", f"{source} is a data set", "name its files"
         )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):

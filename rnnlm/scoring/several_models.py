@@ -85,7 +85,7 @@ def score_chunks_of_models(
     before the next one is taken, so that no more than a chunk is held. waits: whether the next
     sentence has to be waited for, before which a chunk ends."""
     if not models:
-        raise UsageError("there is no model to score with", hint="name at least one")
+        raise UsageError("no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
     branches = itertools.tee(cut(sentences, most_lines, waits), len(models))
     names = list(models) if len(models) > 1 else ["the model"]

@@ -172,8 +172,8 @@ class WordScorer:
         # Tokens of another model mean other words.
         if state._scorer is not self._prefixes:
             raise UsageError(
-                "this state is of another scorer",
-                "states of two models have nothing in common",
+                "this state belongs to another scorer",
+                "models cannot share states",
                 "begin with begin()",
             )
 

@@ -232,7 +232,7 @@ def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
             inside = f"{split_words(last)[-1]}{mark}{split_words(part)[0]}"
             raise TextError(
                 f"{where}: region mark {index} is inside a word: {inside}",
-                hint="put white space beside the mark",
+                hint="put white space around the mark",
             )
         last = part or last
 

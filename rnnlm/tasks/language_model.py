@@ -179,7 +179,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
                 f"reversed={as_text(its)}"
             )
         elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
-            why = "its tokenizer is another one"
+            why = "its tokenizer differs"
         elif differing:
             name = differing[0]
             why = f"{name} has the shape {found.get(name)} there, {wanted.get(name)} here"

@@ -113,9 +113,7 @@ def arrays_of(
         hint = f"leave --tokenizer-from out, or name {name}"
         if option == REVERSED:
             hint = "train it with --tokenizer-from the forward one"
-        raise UsageError(
-            f"{option} {name}: its weights do not fit", "its tokenizer is another one", hint
-        )
+        raise UsageError(f"{option} {name}: its weights do not fit", "its tokenizer differs", hint)
     arrays: dict[str, np.ndarray] = model.to_arrays()
     return arrays
 

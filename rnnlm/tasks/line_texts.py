@@ -101,13 +101,13 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
     counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
     if is_own_end:
         notice(
-            f"{share} of the lines held out for {text} {counts} are in the part that is trained "
-            "on, too: a text that repeats less will have worse metrics"
+            f"{share} of the lines held out for {text} {counts} are also in the part that is "
+            "trained on: metrics will be worse on a text that repeats less"
         )
     else:
         notice(
-            f"{share} of the lines of the {text} text {counts} are in the training text, "
-            "too: its metrics say less about new text"
+            f"{share} of the lines of the {text} text {counts} are also in the training text: its "
+            "metrics say less about new text"
         )
 
 
@@ -207,7 +207,7 @@ def open_texts(
         title = "validation" if name == "valid" else name
         warn_of(overlap, title, is_own_end=name == "valid" and not valid)
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
-        notice("the test text is the validation text itself: its metrics are no second opinion")
+        notice("the test text is the validation text itself: its metrics add nothing")
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 

@@ -325,7 +325,7 @@ def open_text(
         return Corpus(plain, settings, source_settings)
     if len(names) > 1:
         raise UsageError(
-            f"{prepared[0]} is a prepared text, which is read alone",
+            f"{prepared[0]} is a prepared text, which cannot be combined with other texts",
             hint="prepare all of the text into one folder",
         )
     return prepared_text.load(Path(prepared[0]))

@@ -163,11 +163,7 @@ def check_reserved(
     if not found:
         return line
     if special_symbols == "error":
-        raise TextError(
-            f"{where}: the text holds {found[0]}",
-            "line ends are marked by the program itself",
-            hint,
-        )
+        raise TextError(f"{where}: the text holds {found[0]}", "rnnlm marks line ends itself", hint)
     if special_symbols == "replace":
         return _RESERVED.sub(UNKNOWN, line)
     return _RESERVED_WITH_SPACE.sub("", line)

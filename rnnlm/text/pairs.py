@@ -411,7 +411,7 @@ def _check(
             )
     why = ""
     if targets and settings.format not in ("auto", PARALLEL):
-        why = "targets are in files of their own"
+        why = "targets are in separate files"
     if settings.format == PARALLEL and not targets:
         why = "there is no file with targets"
     if why:
@@ -427,13 +427,13 @@ def _check(
     table = next(found, None) if settings.format == "auto" else None
     if table is not None:
         raise UsageError(
-            f"{table} is a table, targets are in files of their own, line by line",
+            f"{table} is a table, but --target needs files of lines",
             hint="--input-format parallel reads each of its lines as a text",
         )
     if settings.column or settings.target_column or settings.delimiter:
         notice(
-            f"{', '.join(files)}: read line by line as text, without regard to --column, "
-            "--target-column and --delimiter"
+            f"{', '.join(files)}: read line by line as text, ignoring --column, --target-column "
+            "and --delimiter"
         )
 
 

@@ -124,7 +124,7 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
     for name in found:
         if name.startswith(HUB):
             raise UsageError(
-                f"{name}: {what} of data sets of the hub are not read",
+                f"{name}: {what} of data sets of the hub cannot be read",
                 hint="save it as Parquet or JSON-lines",
             )
     for name in found:
@@ -182,8 +182,8 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     texts = [name for name in expanded if not _has_columns(name)]
     if texts:
         notice(
-            f"{' and '.join(map(shown_name, texts))}: read line by line as text, "
-            f"without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
+            f"{' and '.join(map(shown_name, texts))}: read line by line as text, ignoring "
+            f"--column, which is for tables ({', '.join(tables.SUFFIXES)}); "
             "--delimiter reads any file as a table"
         )
 
@@ -253,7 +253,7 @@ def _check_data_folder(source: str, folder: str) -> None:
     if _has_files(folder, "shard-*.safetensors"):
         raise TextError(
             f"{source} is a prepared text",
-            "what is asked for needs the text itself, or that text alone",
+            "this needs the text itself, or only that prepared text",
             "name a text",
         )
     if not _holds_data(folder):
@@ -401,7 +401,7 @@ def warn_of_repeats(names: Sequence[str]) -> None:
     shown = "; ".join(map(_in_words, repeats[:MOST_SHOWN]))
     if len(repeats) > MOST_SHOWN:
         shown += f"; and {len(repeats) - MOST_SHOWN:,} more"
-    notice(f"the same text is given more than once, and read as often: {shown}")
+    notice(f"the same text is given more than once, and read each time: {shown}")
 
 
 def repeated(found: Iterable[str]) -> list[list[str]]:

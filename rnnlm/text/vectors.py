@@ -240,7 +240,7 @@ class _Reader:
             raise self._error(
                 number,
                 f"{found} numbers instead of {self.width}",
-                "the line is damaged, or was cut off",
+                "the line is damaged or truncated",
             )
 
     def _check_width(self, number: int, found: int) -> None:
@@ -282,8 +282,8 @@ class _Reader:
         size = len(self.ids)
         if not found:
             raise TextError(
-                f"{self.path} has a vector for none of the {size:,} words",
-                "its words are different ones, or written in another case",
+                f"{self.path} has no vector for any of the {size:,} words",
+                "its words are different, or written in another case",
                 "see --lowercase",
             )
         message = (

@@ -216,9 +216,7 @@ def _check(grid: GridRequest) -> None:
             raise UsageError(f"{twice[0]} is in the grid and in {place}", hint="leave one out")
     if grid.request.resume:
         raise UsageError(
-            "a grid needs no --resume",
-            "it goes on with what is in its folder",
-            "leave --resume out",
+            "a grid needs no --resume", "it always resumes from its folder", "leave --resume out"
         )
 
 

@@ -181,7 +181,7 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
             hint,
         )
     notice(
-        f"the run in {folder} was cut off before its first checkpoint: it starts over and "
+        f"the run in {folder} was interrupted before its first checkpoint: it starts over and "
         f"replaces the model of step {there.step:,} there"
     )
 

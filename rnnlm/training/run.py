@@ -236,9 +236,9 @@ class RunStorage:
 
     def _given_up(self, error: OutputError) -> OutputError:
         """Return the error to end with: it also says what was saved before."""
-        there = "no model of this run is there"
+        there = "the folder has no model of this run"
         if self.manifest:
-            there = f"the model there is of step {self.manifest.step:,}"
+            there = f"the folder has the model of step {self.manifest.step:,}"
         if self.stored_step:
             there += f", the last checkpoint of step {self.stored_step:,}"
         return OutputError(
@@ -433,7 +433,7 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
     if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
         figure = "no number" if exact is None else f"{exact:.4g}"
         notice(
-            f"the exact validation perplexity, of one long stream, is {figure}; in training, of "
+            f"the exact validation perplexity, on one long stream, is {figure}; in training, on "
             f"short ones, it was {ppl_in_training:.4g}. "
             "The hidden state grows with the text: read lines alone (--context reset), or train "
             "with state_reset or init_gain below 1"

@@ -145,15 +145,14 @@ class Embedder:
         self.layer = _layer(self.reader, settings)
         if settings.pooling not in (None, *_POOLINGS):
             raise UsageError(
-                f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}"
+                f"unknown pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}"
             )
         if settings.pooling and settings.words:
-            what = "words are not pooled: a pooling has nothing to do"
+            what = "words are not pooled: pooling has no effect"
             raise UsageError(what, hint="leave it out")
         if settings.pooling and self.layer in self.reader.text_layers:
             raise UsageError(
-                f"layer {self.layer} of this model has one vector a text: a pooling has nothing to "
-                "do",
+                f"layer {self.layer} of this model has one vector a text: pooling has no effect",
                 hint="leave it out, or choose another layer",
             )
         self.pooling: Pooling = settings.pooling or "last"

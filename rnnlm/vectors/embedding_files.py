@@ -81,7 +81,8 @@ def check_path(path: Path, words: bool, overwrite: bool) -> str:
         suffix = JSON_LINES
     if suffix not in SUFFIXES:
         raise UsageError(
-            f"{path} is not a file of vectors by its suffix", hint=nearest(path.suffix, SUFFIXES)
+            f"{path} does not have the suffix of a file of vectors",
+            hint=nearest(path.suffix, SUFFIXES),
         )
     check_file(path, overwrite)
     if words and suffix == NPY:

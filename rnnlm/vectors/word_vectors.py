@@ -155,10 +155,7 @@ def word_vectors(
     rows = answers_of(loading.load_if_named(model, "cpu")).word_vectors(which)
     name = _short(loading.name_if_saved(model))
     if rows is None:
-        why = (
-            "networks have them; n-grams, mixtures and models that adapt themselves have "
-            "none of their own"
-        )
+        why = "only networks have them; n-grams, mixtures and adapting models have none"
         raise UsageError(f"{name} has no word vectors", why, "name a network")
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
 

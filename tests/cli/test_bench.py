@@ -249,8 +249,8 @@ def test_trained_model_translates_first_lines_of_a_text(rnnlm, translator, here)
 
 
 @pytest.mark.parametrize("arguments, what", [
-    (["-m", "demo"], "a model and the lines that it is to read go together"),
-    (["a.txt"], "a model and the lines"),
+    (["-m", "demo"], "a model needs lines to read: name both"),
+    (["a.txt"], "a model needs lines to read"),
     (["-m", "demo", "a.txt", "--set", "layers=2"], "--set is for random weights"),
 ])  # fmt: skip
 def test_translation_needs_both_model_and_lines_or_neither(rnnlm, arguments, what):
@@ -496,7 +496,7 @@ def test_memory_json_has_task_layer_and_verdict_lines(rnnlm):
     [
         (("--lags", "5,ten"), "'5,ten' is not a list of whole numbers"),
         (("--lags", "2"), "a lag of 2 is too short"),
-        (("--cells", "lsmt"), "there is no layer 'lsmt' here"),
+        (("--cells", "lsmt"), "unknown layer 'lsmt'"),
         (("--overwrite",), "--overwrite needs --plot FILE"),
         (("--plot", "lags.txt"), "lags.txt does not have a plot suffix"),
     ],
@@ -565,7 +565,7 @@ def test_cells_run_in_own_processes_and_are_reread(rnnlm, here, models, forked):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("--cells", "lsmt"), "there is no cell 'lsmt' here"),
+        (("--cells", "lsmt"), "unknown cell 'lsmt'"),
         (("--seeds", ""), "no seeds are named"),
         (("--rates", "0.1,fast"), "'0.1,fast' is not a list of numbers"),
         (("--parameters", 5), "no width has 5 parameters"),

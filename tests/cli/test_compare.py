@@ -162,8 +162,8 @@ def test_standard_input_is_read_once_for_all_models(rnnlm, parts):
 
 def test_comparing_on_training_text_is_reported(rnnlm, parts):
     told = (
-        "note: this is the very text that kn and kn+unigram were trained on: perplexities "
-        "found there flatter them; use held-out text\n"
+        "note: kn and kn+unigram were trained on this very text: perplexities "
+        "found on it flatter them; use held-out text\n"
     )
     assert told in rnnlm("compare", "kn", "kn+unigram", "--on", "train.txt").err
 
@@ -171,7 +171,7 @@ def test_comparing_on_training_text_is_reported(rnnlm, parts):
 @pytest.mark.parametrize(("arguments", "code", "what"), [
     (["kn", "--on", "valid.txt"], 2, "a comparison needs at least two models"),
     (["kn", "lstm"], 2, "Missing option '--on'"),
-    (["kn", "kn+cache", "--on", "valid.txt"], 2, "an n-gram model cannot be adapted so"),
+    (["kn", "kn+cache", "--on", "valid.txt"], 2, "an n-gram model cannot be adapted in this way"),
     (["kn", "lstm", "--on", "valid.txt", "--train", "nowhere.txt"], 1, "no such file: nowhere.txt"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, parts, arguments, code, what):

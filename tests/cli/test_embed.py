@@ -67,7 +67,7 @@ def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
     (("-m", "{uni}", "-o", "a.npy"), b"a\n", "error: {uni} has no vectors of text"),
     (("-m", "{lstm}", "-o", "a.npy", "--layer", "2"), b"a\n", "error: there is no layer '2'"),
     (("-m", "{lstm}", "-o", "a.txt"), b"a\n",
-     "error: a.txt is not a file of vectors by its suffix"),
+     "error: a.txt does not have the suffix of a file of vectors"),
     (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n",
      "error: standard input, line 2: not UTF-8 (byte 1 is 0xff)"),
     (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n",

@@ -103,7 +103,12 @@ def test_unseen_labels_count_as_wrong_and_are_reported(rnnlm, here, tagger, clas
         and found["by_type"]["home"]["gold"] == 3
     )
     assert found["recall"] == 0 and found["accuracy"] <= 2 / 3
-    assert outcome.err.count("never saw 3 of the labels; they count as wrong: 'B-home' (3)") == 1
+    assert (
+        outcome.err.count(
+            "3 of the labels do not occur in the training data; they count as wrong: 'B-home' (3)"
+        )
+        == 1
+    )
     (here / "unseen.tsv").write_text(
         table([("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")])
     )

@@ -149,7 +149,7 @@ def test_a_run_that_was_cut_off_says_so(rnnlm):
 )
 def test_damaged_self_description_is_an_error(rnnlm, copied, damage):
     edit_config(copied, lambda config: config.update(damage))
-    checked_error(rnnlm("info", copied), 1, f"what {copied} says of itself is damaged")
+    checked_error(rnnlm("info", copied), 1, f"the description of {copied} is damaged")
     assert rnnlm("info", copied, "--all").code == 0
 
 

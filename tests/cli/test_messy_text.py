@@ -140,12 +140,12 @@ def test_column_of_a_plain_text_has_no_effect(rnnlm, texts, table):
         command = ("eval", "-m", "model", name, *COLUMN)
         shown = rnnlm(*command, stdin=table)
         assert shown.err.count("note:") == 1
-        assert "read line by line as text, without regard to --column" in shown.err
+        assert "read line by line as text, ignoring --column" in shown.err
         assert "note:" not in rnnlm(*command, "--delimiter", ";", stdin=table).err
     assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *COLUMN).err
 
     _, column = COLUMN
-    with pytest.warns(RnnlmWarning, match="without regard to --column"):
+    with pytest.warns(RnnlmWarning, match="ignoring --column"):
         list(library.prepare("table.txt", "of-table", workers=0, column=column))
 
 

@@ -57,13 +57,13 @@ def test_a_part_can_adapt_itself(rnnlm, parts):
     checked_error(
         rnnlm("mix", "kn+cache", "kn", "--on", "valid.txt"),
         2,
-        "an n-gram model cannot be adapted so",
+        "an n-gram model cannot be adapted in this way",
     )
 
 
 def test_tuning_weights_on_training_text_is_reported(rnnlm, models, parts):
     told = (
-        "note: this is the very text that kn and uni were trained on: weights found there "
+        "note: kn and uni were trained on this very text: weights found on it "
         "flatter them; use held-out text\n"
     )
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
@@ -99,7 +99,7 @@ def test_json_holds_all_of_it(rnnlm, parts):
     (["kn", "uni", "--weights", "half,half"], 2,
      "Invalid value for '--weights': 'half,half' is not understood"),
     (["kn", "uni", "--on", "valid.txt", "-o", "kn", "--overwrite"], 2,
-     "the mixture cannot replace kn, which it would be made of"),
+     "the mixture cannot replace kn, which is one of its parts"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, parts, arguments, code, what):
     before = library.load("kn").fingerprint

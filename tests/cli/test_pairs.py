@@ -181,7 +181,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
             "--overwrite"], "--overwrite needs --pairs-details FILE or --plot FILE"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
         (["--pairs", "suite.json", "--pairs-scoring", "word"],
-            "no scoring to choose"),
+            "scoring of test suites cannot be chosen"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):

@@ -156,7 +156,7 @@ def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
     )
     assert (json.loads(folds.out)["utterances"], json.loads(folds.out)["weights"]) == (60, None)
     itself = rnnlm("rescore", "--tune", "list.tsv", "-m", models.unigram, "--lowercase")
-    assert itself.code == 0 and "counted on the list the weights were tuned on" in itself.err
+    assert itself.code == 0 and "measured on the list that the weights were tuned on" in itself.err
 
 
 def test_utterance_names_with_spaces_are_refused_before_scoring(rnnlm, models, listed):

@@ -171,7 +171,7 @@ def test_accompanying_language_model_scores_the_target_alone(rnnlm, fra, models,
             ("-m", "unigram", "un chien", "--source", "a dog"),
             "--source: unigram is a language model",
         ),
-        (("-m", "fra", "un chien"), "Name it with --source"),
+        (("-m", "fra", "un chien"), "name it with --source"),
         (("-m", "fra", "--pairs", "pairs.tsv"), "--pairs compares sentences alone"),
         (
             ("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--context", "carry"),

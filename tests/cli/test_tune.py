@@ -87,7 +87,7 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
 
 def test_tuning_on_training_text_is_reported(rnnlm, models, unigram):
     told = (
-        f"note: this is the very text that {unigram} was trained on: settings found there "
+        f"note: {unigram} was trained on this very text: settings found on it "
         "flatter it; use held-out text\n"
     )
     assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err

@@ -106,7 +106,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     checked_error(
         rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"),
         2,
-        "--which goes with --vectors",
+        "--which needs --vectors",
     )
 
 

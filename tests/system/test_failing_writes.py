@@ -114,7 +114,7 @@ def test_full_disk_is_an_error_leaving_saves_whole(text, tmp_path, expected, par
 def test_disk_full_from_the_start_is_an_error(text, tmp_path):
     with (
         failing(tmp_path / "m", ("write",), FULL, "weights"),
-        pytest.raises(OutputError, match="no model of this run is there"),
+        pytest.raises(OutputError, match="the folder has no model of this run"),
     ):
         list(train(text, output=tmp_path / "m", **RUN))
     assert not (tmp_path / "m").exists()

@@ -190,7 +190,7 @@ def test_request_to_one_rank_is_followed_by_all(together, count):
         and together(count)["timed/steps"][0] > 0
     )
     assert together(count)["stopped-validation"]
-    assert f"process {count} of {count} is not that of the first one" in str(
+    assert f"process {count} of {count} differs from that of the first process" in str(
         together(count)["differing"]
     )
 

@@ -233,8 +233,8 @@ def _disagreement(
     if unknown == 1:
         tokens, without = "the unknown token", "without it"
     return (
-        f"with {tokens}, {before}; {without}, {after}: only the latter is about words "
-        "that the models know"
+        f"with {tokens}, {before}; {without}, {after}: only the latter compares words that the "
+        "models know"
     )
 
 

@@ -74,7 +74,7 @@ def draw(
     lags there are fewer lags, and a notice says so."""
     ids = np.asarray(ids[:MOST_TOKENS]).astype(np.int64)
     if len(ids) < 2:
-        raise TextError("the text is too short", "it has one token, which nothing comes before")
+        raise TextError("the text is too short", "it has only one token")
     if len(ids) <= lags:
         notice(f"the text has {len(ids):,} tokens: lags go up to {len(ids) - 1:,}, not {lags:,}")
         lags = len(ids) - 1

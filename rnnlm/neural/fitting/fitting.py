@@ -108,12 +108,12 @@ def fit_with(
         # A resumed run that ends at once says why.
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
-                "the run's budget, which counts from its start, is spent: raise it with "
-                "--budget to go on"
+                "the run has used its budget, which counts from its start: raise --budget to "
+                "continue"
             )
         elif isinstance(initial, TrainingState) and trainer.is_over:
             notice(
-                "the run ended early, as its validations found nothing better: to go on, set "
+                "the run stopped early because validations no longer improved: to continue, set "
                 "another patience"
             )
         with memory_errors(trainer.device):
@@ -291,7 +291,7 @@ def place_vectors(
     if weight_VE is None:
         raise SettingsError(
             "embeddings are for word vectors",
-            "words are read as characters alone",
+            "words are read only as characters",
             "set characters_beside=true",
         )
     if not settings.embeddings and not is_started:
@@ -307,8 +307,8 @@ def place_vectors(
     elif settings.embeddings:
         if tokenizer.name != "word":
             notice(
-                f"{settings.embeddings} has vectors of words: they have an effect on those "
-                f"{tokenizer.name} tokens alone that are words"
+                f"{settings.embeddings} has vectors of words: they affect only the "
+                f"{tokenizer.name} tokens that are words"
             )
         width = weight_VE.shape[1]
         found = read_vectors(settings.embeddings, tokenizer.symbols(), width, encoding_errors)

@@ -203,7 +203,8 @@ class ProcessGroup(SingleProcess):
         differing = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
         if differing:
             raise TrainingError(
-                f"{what} of {Rank(differing[0], self.count)} is not that of the first one",
+                f"{what} of {Rank(differing[0], self.count)} differs from that of the first "
+                "process",
                 hint="give all the same files and versions",
             )
 
@@ -247,7 +248,7 @@ class ProcessGroup(SingleProcess):
         return LostProcess(
             "another process of the run is lost",
             why,
-            "go on from its last saved state: the same again with --resume",
+            "to continue from its last saved state, run the same command again with --resume",
         )
 
     def _take_save(self) -> bool:

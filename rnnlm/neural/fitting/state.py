@@ -165,8 +165,8 @@ class _RandomStates(_OfTrainer):
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
             notice(
-                f"the run goes on in {here} instead of {state['ranks']}: dropout, and all else "
-                "that is drawn at random, will differ"
+                f"the run continues in {here} instead of {state['ranks']}: dropout and all other "
+                "random draws will differ"
             )
             torch.manual_seed(trainer.source.seed + trainer.step_count)
             ranks.seed_per_rank(trainer.source.seed, trainer.step_count)

@@ -217,7 +217,7 @@ class ModelSelection(Numbers):
         """Give notice if validations are fewer than wanted, or read a part of the text."""
         assert isinstance(self.whole, Divisible)
         assert isinstance(self.validation, Divisible)
-        of = f"so that all of them cost a tenth of training at most ({self.count:,} at most)"
+        of = f"so that together they take at most a tenth of training (at most {self.count:,})"
         if self.validation.tokens < self.whole.tokens:
             notice(
                 f"validations read {self.validation.tokens:,} of the {self.whole.tokens:,} tokens "

@@ -208,7 +208,7 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
         yield _read_fields(lines, fields, n, is_highest)
     if not lines.marker():
         raise lines.error(
-            lines.number, f"the file is cut off within the {n}-grams", "\\end\\ is missing"
+            lines.number, f"the file is truncated within the {n}-grams", "\\end\\ is missing"
         )
     if count != promised:
         raise lines.error(

@@ -129,7 +129,7 @@ def accuracy_differences(
     is_same = all(one.labels == other.labels for one, other in both)
     if len(first) != len(second) or not is_same:
         raise UsageError(
-            "the scores of two models are not of the same pairs",
+            "the two models have scores of different pairs",
             hint="score one set with both: rnnlm.score_set",
         )
     groups = _groups(both, lambda scores: scores[0].labels)
@@ -233,7 +233,8 @@ def score_set(
     scores: list[PairScore | PredictionScore] = []
     if test_set.suites and scoring:
         raise UsageError(
-            "test suites have no scoring to choose", "their predictions say what is compared"
+            "the scoring of test suites cannot be chosen",
+            "their predictions define what is compared",
         )
     for suite in test_set.suites:
         scores += score_suite(model, suite, special_symbols)

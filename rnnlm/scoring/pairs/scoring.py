@@ -192,7 +192,7 @@ def score_pairs(
             ),
         )
     if scoring not in (None, *SCORINGS):
-        raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
+        raise UsageError(f"unknown scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
     scores: list[PairScore] = []
     texts: list[str] = []
     for first in range(0, len(pairs), PAIRS_PER_CHUNK):
@@ -211,8 +211,8 @@ def score_pairs(
             ends += score.good.tokens == 1
     if ends:
         notice(
-            f"in {ends} of {partial} pairs nothing follows the part that differs: of "
-            "these the ends alone are compared"
+            f"in {ends} of {partial} pairs nothing follows the part that differs: for these, only "
+            "the ends are compared"
         )
     return scores
 

@@ -215,7 +215,7 @@ def load_contextual(
     if not folders:
         if resolved.values["context_models"]:
             raise UsageError(
-                "context_models is not set by itself",
+                "context_models cannot be set directly",
                 "the language models are missing",
                 "name them with --contextual",
             )
@@ -243,7 +243,8 @@ def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenMode
         found = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
     if found is None or found.setting != settings.context_models:
         raise ModelError(
-            "the language models that it reads are other ones", "its settings and its parts differ"
+            "its language models are not those of its settings",
+            "the settings and the stored parts differ",
         )
     return found
 
@@ -260,8 +261,8 @@ def cached(data: TaskData) -> TaskData:
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
             notice(
-                f"the states of --contextual for the {name} data are too large to keep: they "
-                "are computed again and again"
+                f"the states of --contextual for the {name} data are too large to keep: they are "
+                "computed again in each step"
             )
             break
         words = replace(words, beside=beside.kept(words, dtype))

@@ -224,7 +224,7 @@ def _check(column: LabelColumn) -> None:
     """Raise ValueError or TextError unless :func:`column_of` could have made this stored column."""
     "".join((column.name, *column.symbols)).encode()  # JSON can hold halves of characters
     if not len(set(column.symbols)) == len(column.symbols) > 0:
-        raise ValueError(f"the column {column.name!r} has no labels, or one of them twice")
+        raise ValueError(f"the column {column.name!r} has no labels, or a duplicate")
 
     # Form and schemes go with the level.
     is_text, has_spans = column.level == TEXT, column.scheme != schemes.NONE
@@ -266,7 +266,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
             why = str(error)
         raise ModelError(f"{FILE} is damaged", why) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
-        raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
+        raise ModelError(f"{FILE} is damaged", "it has no columns, or a duplicate")
     details.pop("columns")
     return Codec(tokenizer, columns, details)
 

@@ -83,8 +83,8 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         if len(counted) > MOST_NAMED:
             shown += f" and {len(counted) - MOST_NAMED:,} more"
         notice(
-            f"{name}: training never saw {unseen.total():,} of the labels; they count as "
-            f"wrong: {shown}"
+            f"{name}: {unseen.total():,} of the labels do not occur in the training data; they "
+            f"count as wrong: {shown}"
         )
 
 

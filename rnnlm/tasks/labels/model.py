@@ -216,7 +216,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             raise UsageError(
                 "this model has no output vectors",
                 "it predicts labels, not words",
-                "take its input vectors, which are the default",
+                "use its input vectors, which are the default",
             )
         return input_rows(self.network.encoder.input, self.codec.tokenizer)
 

@@ -22,7 +22,7 @@ def with_labels(
     """
     if len(train.word_columns) != 1:
         raise TextError(
-            f"{len(train.word_columns)} columns of labels are to be aligned",
+            f"{len(train.word_columns)} columns of labels cannot be aligned at once",
             hint="name one with --label-column",
         )
     learned = align(_pairs(train), progress=progress)

@@ -123,7 +123,7 @@ def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
             raise UsageError(
                 f"tag: sentences[{place}] has {len(sentence.split()):,} words",
                 why,
-                "split it: give each word by itself",
+                "split it: give each word separately",
             )
 
 

@@ -160,7 +160,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
                 names = ", ".join(each.name for each in model.codec.columns)
                 learned.append(f"{name} has learned {names}")
             raise ComparisonError(
-                "models of different labels do not compare",
+                "models of different labels cannot be compared",
                 ", ".join(learned),
                 "name models that have learned the same columns",
             )

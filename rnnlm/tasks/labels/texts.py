@@ -139,7 +139,7 @@ def _parts(
     name = names["train"][0]
     if len(names["train"]) > 1:
         raise UsageError(
-            f"{name} is a bundled corpus, which is trained on alone",
+            f"{name} is a bundled corpus, which cannot be combined with other texts",
             hint=f"rnnlm train {name} --task {kind.task}",
         )
     if kind.task not in corpus.tasks:

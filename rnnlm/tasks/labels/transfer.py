@@ -92,7 +92,7 @@ def weights(
     if other is not None:
         if not isinstance(shape, RecurrentTaskSettings) or not shape.bidirectional:
             hint = "set bidirectional=true, with --model lstm"
-            raise UsageError(f"{REVERSED} {other}: no layer here reads backwards", hint=hint)
+            raise UsageError(f"{REVERSED} {other}: this network has no backward layers", hint=hint)
         check_same_layers(request.init_from, other)
         backward_arrays = arrays_of(other, REVERSED, tokenizer, is_reversed=True)
         found |= taken.arrays(backward_arrays, 1, found)

@@ -398,9 +398,11 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if isinstance(codec, PairCodec):
         return PairCodec(codec.source, None if codec.is_shared else codec.target, details)
     if not is_shared:
-        why = "it has one tokenizer, and each side is to have its own"
+        why = "it has one tokenizer, and each side needs its own"
         raise SettingsError(
-            f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true"
+            f"--tokenizer-from {name} has a tokenizer for one side only",
+            why,
+            "set shared_vocabulary=true",
         )
     # A tagger's codec holds labels, too.
     return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)

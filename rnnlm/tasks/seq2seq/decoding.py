@@ -142,8 +142,8 @@ class Translator:
     def __post_init__(self) -> None:
         if self.sampling is not None and (self.settings.beam or self.settings.nbest > 1):
             raise UsageError(
-                "samples do not go with a beam, nor with nbest",
-                "they are drawn, not searched for",
+                "samples cannot be combined with a beam or nbest",
+                "they are drawn at random",
                 "leave one of them out",
             )
         looks_back = self.settings.attention or self.settings.copy_unknown

@@ -72,7 +72,7 @@ def open_pairs(
     if len(target) % len(paths):
         why = f"there are {len(paths)} of sources and {len(target)} of targets"
         raise UsageError(
-            "the files do not go together",
+            "the numbers of source and target files do not match",
             why,
             "name one target for each source, or as many again for more references",
         )

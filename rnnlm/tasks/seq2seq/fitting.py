@@ -194,7 +194,7 @@ def _encoder(
     if backward is not None:
         if not shape.bidirectional:
             raise UsageError(
-                f"{REVERSED} {backward}: no layer here reads backwards",
+                f"{REVERSED} {backward}: this network has no backward layers",
                 hint="set bidirectional=true",
             )
         check_same_layers(name, backward, ENCODER)

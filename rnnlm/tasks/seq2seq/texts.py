@@ -126,7 +126,7 @@ def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
         raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(
-            f"{name} is a bundled corpus, which is trained on alone",
+            f"{name} is a bundled corpus, which cannot be combined with other texts",
             hint=f"rnnlm train {name} --task seq2seq",
         )
 

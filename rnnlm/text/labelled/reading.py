@@ -58,7 +58,7 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
         )
     why = ""
     if labels and settings.format not in ("auto", "parallel"):
-        why = "labels are in files of their own"
+        why = "labels are in separate files"
     if settings.format == "parallel" and not labels:
         why = "there is no file with labels"
     if why:

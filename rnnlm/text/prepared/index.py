@@ -110,7 +110,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
-            f"the text in {folder} is not prepared to its end",
+            f"the text in {folder} is not completely prepared",
             "preparation was interrupted",
             "continue with rnnlm prepare ... --resume",
         )

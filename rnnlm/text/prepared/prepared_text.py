@@ -237,7 +237,7 @@ class PreparedText:
         """
         raise TextError(
             f"{self.folder} is a prepared text",
-            "it holds token ids; what is asked for needs the text itself",
+            "it holds token ids; this needs the text itself",
             "name the text",
         )
 
@@ -283,7 +283,7 @@ class PreparedText:
             )
         if tokenizer.spells:
             raise UsageError(
-                f"{self.folder} does not keep how unknown words are spelled",
+                f"{self.folder} does not store the spelling of unknown words",
                 "this model reads characters",
                 "give the text itself",
             )

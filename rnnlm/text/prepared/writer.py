@@ -65,7 +65,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
             hint="choose another folder with -o, or replace it with --overwrite",
         )
     raise OutputError(
-        f"{folder} holds a text that is prepared in part",
+        f"{folder} holds a partly prepared text",
         hint="continue with --resume, or start again with --overwrite",
     )
 
@@ -102,7 +102,7 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
         key = min(differing)
         there, asked = _text(index.request.get(key)), _text(request.get(key))
         raise UsageError(
-            f"--resume continues what was begun in {folder}, and nothing else",
+            f"--resume cannot continue another preparation in {folder}",
             f"{key} is {there} there, {asked} was asked for",
             "start again with --overwrite",
         )

@@ -192,7 +192,7 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
     size = _processor(model.getvalue()).get_piece_size()
     if size < settings.vocab_size:
         notice(
-            f"the text yields {size} pieces only: the vocabulary is {size} instead of "
+            f"the text has only {size} pieces: the vocabulary is {size} instead of "
             f"{settings.vocab_size}"
         )
     return model.getvalue()

@@ -105,7 +105,7 @@ class Vocabulary:
 def _check_lines(data: bytes) -> None:
     """Make sure that each line has one tab, and the last line its end."""
     if not data.endswith(b"\n") and data:
-        raise ValueError("the last line is cut off")
+        raise ValueError("the last line is truncated")
 
     # Tabs and line ends must take turns.
     bytes_N = np.frombuffer(data, dtype=np.uint8)

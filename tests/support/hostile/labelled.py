@@ -56,7 +56,7 @@ ROWS += [
           {"m": copy("classifier")}),
     usage("tag: no model", "tag go", "which model?"),
     usage("tag: a sentence and a file", "tag -m {tagger} go --input f",
-          "give sentences or --input"),
+          "give either sentences or --input"),
     usage("tag: over its input", "tag -m {tagger} --input f -o f --overwrite", "f is also an input",
           {"f": b"go"}),
     usage("tag: a small beam", "tag -m {tagger} go --nbest 3 --beam 2",

@@ -141,7 +141,7 @@ VECTORS = {
     "NaN": (b"the 1 2 3 4 5 6 7 nan\n", "v.txt, line 1: 'nan' is not a finite number"),
     "1e400": (b"the 1 2 3 4 5 6 7 1e400\n", "v.txt, line 1: '1e400' is not a finite number"),
     "1e39": (b"the 1 2 3 4 5 6 7 1e39\n", "v.txt, line 1: '1e39' is not a finite number"),
-    "other words": (b"zorp 1 2 3 4 5 6 7 8\n", "v.txt has a vector for none of the"),
+    "other words": (b"zorp 1 2 3 4 5 6 7 8\n", "v.txt has no vector for any of the"),
     "invalid UTF-8": (b"\xff 1 2 3 4 5 6 7 8\n", "v.txt, line 1, byte 1: not UTF-8"),
     "terminal escapes": (
         b"the 1 2 3 4 5 6 7 \x1b[31m8\n",

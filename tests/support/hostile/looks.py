@@ -57,7 +57,7 @@ ROWS = [
     usage("embed: a layer that is not there",
           "embed -m {lstm} --input {text} --output v.npy --layer 9", "there is no layer '9'", {}),
     usage("embed: a file of no known kind", "embed -m {lstm} --input {text} --output v.xyz",
-          "v.xyz is not a file of vectors", {}),
+          "v.xyz does not have the suffix of a file of vectors", {}),
     Bad("embed: not UTF-8", "embed -m {lstm} --input bad.txt --output v.npy",
         "bad.txt, line 1: not UTF-8 (byte 1 is 0xff)", {"bad.txt": b"\xff\n"}),
     usage("export: vectors of n-grams", "export -m {ngram} --vectors v.txt",

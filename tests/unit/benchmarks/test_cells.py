@@ -186,7 +186,7 @@ def test_what_the_folder_has_is_not_trained_again(trained, tmp_path):
 def test_empty_lists_and_unknown_cells_are_refused(name, tmp_path):
     with pytest.raises(UsageError, match=f"no {name} are named"):
         list(compare(Question(**{**vars(QUESTION), name: ()}), tmp_path))
-    with pytest.raises(UsageError, match="there is no cell 'gruu' here"):
+    with pytest.raises(UsageError, match="unknown cell 'gruu'"):
         list(compare(Question(cells=("gruu",)), tmp_path))
 
 

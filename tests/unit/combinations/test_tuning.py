@@ -242,7 +242,7 @@ def test_models_without_hidden_states_are_refused_by_name(name, words, kind):
         else {}
     )
     with pytest.raises(
-        UsageError, match=f"^{words} cannot be adapted so; that takes a neural network"
+        UsageError, match=f"^{words} cannot be adapted in this way; this needs a neural network"
     ):
         adaptation.adapt(fit(name, **parts), kind)
 

@@ -150,5 +150,5 @@ def test_label_model_curve_shows_its_selection_metric(run):
     assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
     [axes] = curves_figure([curve]).axes
     assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"
-    with pytest.raises(UsageError, match="no axis in common"):
+    with pytest.raises(UsageError, match="no common axis"):
         curves_figure([curve, learning_curve(run("b", STARTED, validated(10, 80.0)))])

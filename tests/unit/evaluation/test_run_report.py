@@ -339,7 +339,7 @@ def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
     with pytest.raises(ModelError, match="no model at nowhere"):
         render("nowhere")
     (tmp_path / "grid.tsv").write_text("run\tfolder\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="is a grid of runs; a report is of one"):
+    with pytest.raises(UsageError, match="is a grid of runs; a report shows a single run"):
         render(tmp_path)
     with pytest.raises(ModelError, match="damaged"):
         render(log(STARTED, validated(1, 90.0), {"event": "rolledback"}, name="damaged"))

@@ -75,8 +75,8 @@ def test_a_users_model_gives_the_same_numbers(ask, names, trigrams, lstm):
         (lambda model: rnnlm.word_vectors(model), "this model has no word vectors"),
         (lambda model: rnnlm.embed(model, ["the cat"]), "this model has no vectors of text"),
         (lambda model: rnnlm.export_arpa(model, Path("a.arpa")), "this model has no ARPA form"),
-        (lambda model: rnnlm.adapt(model, "cache"), "this model cannot be adapted so"),
-        (lambda model: rnnlm.adapt(model, "dynamic"), "this model cannot be adapted so"),
+        (lambda model: rnnlm.adapt(model, "cache"), "this model cannot be adapted in this way"),
+        (lambda model: rnnlm.adapt(model, "dynamic"), "this model cannot be adapted in this way"),
         (lambda model: [*rnnlm.audit(model)], "this model has no folder"),
         (lambda model: rnnlm.tag(model, ["the cat"]), "this model is a language model"),
     ],
@@ -90,7 +90,7 @@ def test_a_users_hidden_states_are_used(lstm):
     theirs = UsersModel(lstm, [*PROTOCOL, *OF_HIDDEN_STATES])
     cached = [rnnlm.evaluate(rnnlm.adapt(each, "cache"), TEXT).ppl_token for each in (theirs, lstm)]
     assert cached[0] == pytest.approx(cached[1], rel=1e-5)
-    with pytest.raises(rnnlm.RnnlmError, match="this model cannot be adapted so"):
+    with pytest.raises(rnnlm.RnnlmError, match="this model cannot be adapted in this way"):
         rnnlm.adapt(theirs, "dynamic")
 
 
@@ -109,7 +109,7 @@ def test_what_a_users_model_offers_is_taken(trigrams):
     theirs = Offering(trigrams, PROTOCOL)
     rnnlm.scorer(theirs)
     assert theirs.calls == 1 and answers_of(theirs).contexts(1, np.random.default_rng(0))[1]
-    with pytest.raises(rnnlm.RnnlmError, match="a table cannot be adapted so"):
+    with pytest.raises(rnnlm.RnnlmError, match="a table cannot be adapted in this way"):
         rnnlm.adapt(theirs, "cache")
 
 

@@ -99,7 +99,7 @@ def test_the_picture_holds_the_surface_and_both_paths():
         ({"grid": 1}, "a grid of 1 lines cannot be drawn"),
         ({"rate": 0.0}, "rate = 0 is not a positive number"),
         ({"updates": -1}, "updates = -1 is not a positive number"),
-        ({"start": (math.inf, 0.0)}, "are finite numbers"),
+        ({"start": (math.inf, 0.0)}, "must be finite numbers"),
         ({"start": (1e10, -5e9), "initial": 0.0}, "is too far away"),
     ],
 )

@@ -165,7 +165,7 @@ def test_unknown_words_are_told():
 )
 def test_continuation_inside_a_word_is_read_as_words(context, continuation):
     model = fit("ngram", order=3)
-    with pytest.warns(RnnlmWarning, match="1 continuations go on inside a word"):
+    with pytest.warns(RnnlmWarning, match="1 continuations begin inside a word"):
         (cut,) = score_continuations(model, [(context, continuation)])
     (apart,) = score_continuations(model, [(context, " " + continuation)])
     assert cut == apart

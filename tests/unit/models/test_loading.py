@@ -53,13 +53,13 @@ def test_missing_model_error_lists_the_available_ones(tmp_path, monkeypatch):
         loading.find("./checkpoints")
     with pytest.raises(
         ModelError,
-        match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'",
+        match=r"no model at mine\+cach; mine cannot adapt by 'cach'; did you mean 'cache'",
     ):
         loading.load("mine+cach")
     with pytest.raises(
         ModelError,
-        match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name "
-        r"mine alone here",
+        match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; use "
+        r"mine alone",
     ):
         loading.find("mine+cache")  # as `rnnlm export` looks for its model
 

@@ -219,7 +219,7 @@ def test_bundle_can_be_mixed_in_place(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     before = score(tmp_path / "mix")
     with pytest.raises(
-        UsageError, match="the mixture cannot replace .*mix, which it would be made of"
+        UsageError, match="the mixture cannot replace .*mix, which is one of its parts"
     ):
         mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]])
     assert score(tmp_path / "mix") == before

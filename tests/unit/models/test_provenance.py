@@ -40,13 +40,12 @@ def said(lines_hash, folders) -> list[str]:
 def test_models_and_mixtures_trained_on_text_are_named(folders):
     (notice,) = said("b", folders)
     assert notice == (
-        "this is the very text that other and both were trained on: weights found there "
+        "other and both were trained on this very text: weights found on it "
         "flatter them; use held-out text"
     )
     (notice,) = said("a", {"one": folders["one"], "other": folders["other"]})
     assert notice == (
-        "this is the very text that one was trained on: weights found there flatter it; use "
-        "held-out text"
+        "one was trained on this very text: weights found on it flatter it; use held-out text"
     )
 
 

@@ -275,7 +275,7 @@ def test_a_new_irnn_sums_its_non_negative_inputs():
      "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
     ("lstm", {"dropout_latent": 0.1, "output_layer": "class"},
      "set output_layer=mos, or dropout_latent=0.0"),
-    ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
+    ("ffnn", {"tied": True, "direct_connections": True}, "have separate weights"),
     ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(model, settings, what):

@@ -110,7 +110,7 @@ def test_words_may_contain_spaces_or_be_numbers(tmp_path):
         "1984": [1, 2, 3],
         "7": [4, 5, 6],
     }
-    with pytest.raises(TextError, match="has a vector for none of the 6 words.*another case"):
+    with pytest.raises(TextError, match="has no vector for any of the 6 words.*another case"):
         read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
 
 

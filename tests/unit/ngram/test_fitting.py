@@ -181,7 +181,7 @@ def test_events_tell_the_steps_and_their_results():
 
 def test_an_order_beyond_the_longest_line_is_lowered():
     with pytest.warns(
-        RnnlmWarning, match="longest line has 3 tokens with its end: the model is of order 4"
+        RnnlmWarning, match="longest line has 3 tokens with its end: the model has order 4"
     ):
         *counted, _, fitted = list(
             fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"]))

@@ -117,7 +117,7 @@ def test_costs_are_negated_and_score_files_add_up(here):
     ] == [-1, -2, -3]
     write(here / "a", TSV.replace("\t-", "\t"))
     assert seen(read_nbest("a", ListSettings(costs=True))) == EXPECTED
-    with pytest.raises(UsageError, match="itself"):
+    with pytest.raises(UsageError, match="already has scores"):
         read_nbest("a", score_files=["ac_cost"])
 
 
@@ -253,7 +253,7 @@ def test_folders_and_files_without_lists_are_errors(here):
         with pytest.raises(TextError, match=source):
             read_nbest(source)
     write(here / "t" / "text", "u1-1 a\n")
-    with pytest.raises(TextError, match="no scores lie in .*t"):
+    with pytest.raises(TextError, match="no scores in .*t"):
         read_nbest("t")
     (here / "junk").write_bytes(b"\x80\x81\x00\xff\n" * 10)
     with pytest.raises(TextError, match="junk, line 1, byte 1: not UTF-8"):
@@ -289,7 +289,7 @@ def test_references_must_not_contradict_the_list(here):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
     with pytest.warns(
         RnnlmWarning,
-        match="1 references are of utterances that are not in the list, the first is 'u5'",
+        match="1 references are for utterances that are not in the list, the first is 'u5'",
     ):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
 

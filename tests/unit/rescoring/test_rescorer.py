@@ -106,7 +106,7 @@ def test_rates_are_those_of_jiwer_over_all_utterances(likes):
         said("u4", None, "a"),
     ]
     with pytest.warns(
-        RnnlmWarning, match="1 utterances have no reference: word-error rates are of the other 3"
+        RnnlmWarning, match="1 utterances have no reference: the WER is over the other 3"
     ):
         rates = rescore(lists, {"m": likes}, Weights({"lm:m": 0.0}, {"m": "1a"})).rates
     for rate, texts in (
@@ -345,7 +345,7 @@ def test_python_lists_are_checked_like_files(make, error, message):
 
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough = misheard(499), misheard(500)
-    advice = ": cross-validation (--folds 5) tells what such weights do on other utterances"
+    advice = ": cross-validation (--folds 5) measures them on other utterances"
     assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
     assert told(
         lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)
@@ -364,8 +364,8 @@ def test_a_weights_file_reports_few_tuning_utterances(tmp_path):
 
 def test_counting_errors_on_the_tuning_list_is_reported(likes):
     same = (
-        "errors are counted on the list the weights were tuned on; --apply, --split or "
-        "--folds tell what they do elsewhere"
+        "the WER is measured on the list that the weights were tuned on; --apply, --split or "
+        "--folds measure it on other utterances"
     )
     dev = misheard(500)
     assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]

@@ -108,10 +108,7 @@ def test_input_columns_keep_types_and_never_replace_ours(tmp_path):
             dict.fromkeys(["item", "input_input_word", "input_word"]),
         ]
     assert [str(each.message) for each in told] == [
-        (
-            "columns with the names of those of scores are renamed in the result: word is "
-            "input_input_word"
-        ),
+        ("columns with the name of a score are renamed in the result: word is input_input_word"),
         f"{path}, line 2 has columns that the first row does not have; they are left out: more",
     ]
     assert read(path, keep=()) == [{}, {}]

@@ -160,7 +160,7 @@ def test_marks_unknown_to_several_models_are_told_once(two):
 
 
 def test_wrong_requests_are_told(two):
-    with pytest.raises(UsageError, match="there is no model"):
+    with pytest.raises(UsageError, match="no model to score with"):
         score_models([], ["a"])
     with pytest.raises(TextError, match="sentence 2"):
         list(score_models({"halves": halves_model()}, ["a", "a\nb"]))

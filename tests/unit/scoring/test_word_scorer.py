@@ -142,9 +142,9 @@ def test_what_is_not_one_word_is_an_error(word):
 
 def test_foreign_states_and_stateless_words_are_errors():
     one, other = rnnlm.scorer(fit("unigram")), rnnlm.scorer(fit("unigram"))
-    with pytest.raises(UsageError, match="this state is of another scorer"):
+    with pytest.raises(UsageError, match="this state belongs to another scorer"):
         one.extend(other.begin(), "the")
-    with pytest.raises(UsageError, match="this state is of another scorer"):
+    with pytest.raises(UsageError, match="this state belongs to another scorer"):
         one.next(other.begin())
     with pytest.raises(UsageError, match="2 states and 1 words"):
         one.extend_all([one.begin()] * 2, ["the"])

@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):
     language_model(tmp_path / "window", model="ffnn", hidden_size=4, layers=None)
     with pytest.raises(UsageError, match="no recurrent layers"):
         trained(tmp_path, "new", names=("window",))
-    with pytest.raises(UsageError, match="context_models is not set by itself"):
+    with pytest.raises(UsageError, match="context_models cannot be set directly"):
         trained(tmp_path, "new", names=(), context_models="0123456789ab:3")
     with pytest.raises(UsageError, match='contextual= needs task="tagging" or classification'):
         list(train(tmp_path / "train.conll", contextual="f"))

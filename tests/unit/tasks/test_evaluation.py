@@ -92,7 +92,7 @@ def test_words_with_too_many_sounds_count_as_wrong(speller):
 def test_labels_that_no_column_has_are_named_once(speller):
     with pytest.warns(
         RnnlmWarning,
-        match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' "
+        match=r"memory: 3 of the labels do not occur in the training data; they count as wrong: 'IY' "
         r"\(2\), 'ZH' \(1\)",
     ):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")

@@ -94,7 +94,7 @@ def noted(request: Request) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
         plan(request)
-    told = ("training text", "trained on", "second opinion")
+    told = ("training text", "trained on", "add nothing")
     return [str(each.message) for each in caught if any(part in str(each.message) for part in told)]
 
 
@@ -120,19 +120,16 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
     ]
     assert told("a", valid=("few",), test=("some",)) == [
         (
-            "30% of the lines of the test text (3 of 10, short ones left out) are in the training "
-            "text, too: its metrics say less about new text"
+            "30% of the lines of the test text (3 of 10, short ones left out) are also in the "
+            "training text: its metrics say less about new text"
         )
     ]
     assert told("a", valid=("few",), test=("few",)) == [
-        "the test text is the validation text itself: its metrics are no second opinion"
+        "the test text is the validation text itself: its metrics add nothing"
     ]
-    held_out = (
-        "100% of the lines held out for validation (20 of 20, short ones left out) are in "
-        "the part that is trained on, too: "
-    )
+    held_out = "100% of the lines held out for validation (20 of 20, short ones left out) are also in the part that is trained on: "
     assert told("twice", flags={"holdout": 0.25}) == [
-        held_out + "a text that repeats less will have worse metrics"
+        held_out + "metrics will be worse on a text that repeats less"
     ]
     assert told("a", flags={"holdout": 0.25}) == []
 

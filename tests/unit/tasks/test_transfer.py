@@ -158,9 +158,9 @@ REFUSED = {
     "another size": ({"flags": {"hidden_size": 9}}, "hidden_size = 9"),
     "another kind": ({"model": "gru"}, "not gru"),
     "one direction": ({"flags": {"bidirectional": False}, "init_from_reversed": "r"},
-                      "reads backwards"),
+                      "no backward layers"),
     "the wrong direction": ({"init_from_reversed": "f"}, "reads lines from their beginning"),
-    "another tokenizer": ({"init_from_reversed": "other"}, "tokenizer is another one"),
+    "another tokenizer": ({"init_from_reversed": "other"}, "tokenizer differs"),
     "other layers": ({"init_from_reversed": "small"}, "widths is"),
 }  # fmt: skip
 

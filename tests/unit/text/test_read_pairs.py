@@ -294,23 +294,21 @@ def test_bad_utf8_is_replaced_on_request(read):
 def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
     with pytest.raises(
         UsageError,
-        match="pairs of data sets of the hub are not read; save it as Parquet or JSON-lines",
+        match="pairs of data sets of the hub cannot be read; save it as Parquet or JSON-lines",
     ):
         read_pairs(["hf:owner/name"])
     with pytest.raises(TextError, match=r"is a directory; name its files: .*/\*.tsv"):
         read_pairs([tmp_path])
     with pytest.raises(UsageError, match="format parallel: there is no file with targets"):
         read(TSV, format="parallel")
-    with pytest.raises(UsageError, match="format csv: targets are in files of their own"):
+    with pytest.raises(UsageError, match="format csv: targets are in separate files"):
         read("a", "b", format="csv")
     with pytest.raises(UsageError, match="x.tsv is a table.*--input-format parallel"):
         read("a\tb\n", "1\n", name="x.tsv")
     assert sides(read("a\tb\n", "1\n", name="x.tsv", format="parallel")) == [("a\tb", ("1",))]
     with pytest.raises(UsageError, match="x.jsonl has no delimiter"):
         read(JSON_LINES, name="x.jsonl", delimiter=";")
-    with pytest.warns(
-        RnnlmWarning, match="data.txt: read line by line as text, without regard to --column"
-    ):
+    with pytest.warns(RnnlmWarning, match="data.txt: read line by line as text, ignoring --column"):
         assert sides(read("a\n", "1\n", **NAMED)) == [("a", ("1",))]
 
 

@@ -12,7 +12,7 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
 from rnnlm.text.prepared.preparation import Request, resolve_request
 
-TOLD = "the same text is given more than once, and read as often: "
+TOLD = "the same text is given more than once, and read each time: "
 
 
 @pytest.fixture

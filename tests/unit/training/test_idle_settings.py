@@ -141,7 +141,7 @@ def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):
     flags = {**SMALL, "budget": "1steps", "embeddings": "vectors.txt", "tokenizer": "char"}
     with pytest.warns(
         RnnlmWarning,
-        match=r"vectors.txt has vectors of words: .* on those char tokens alone that are words",
+        match=r"vectors.txt has vectors of words: .* only the char tokens that are words",
     ):
         list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "m"))))
 

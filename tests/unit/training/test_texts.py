@@ -176,7 +176,7 @@ def test_holdout_of_huge_texts_is_bounded_by_default(tmp_path, texts, monkeypatc
     ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"),
     ({"lowercase": True}, "lowercase = False"),
     ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"),
-    ({"recipe": "char-cnn-lstm"}, "spelled"), ({"tokenizer_from": "demo"}, "another tokenizer"),
+    ({"recipe": "char-cnn-lstm"}, "spelling of unknown words"), ({"tokenizer_from": "demo"}, "another tokenizer"),
 ], ids=lambda given: next(iter(given)) if isinstance(given, dict) else None)  # fmt: skip
 def test_contradictions_to_a_prepared_text_are_refused(tmp_path, texts, given, match):
     with pytest.raises(UsageError, match=match):
@@ -184,7 +184,7 @@ def test_contradictions_to_a_prepared_text_are_refused(tmp_path, texts, given, m
 
 
 def test_a_prepared_text_refuses_other_texts_and_tokenizers(tmp_path, texts):
-    with pytest.raises(UsageError, match="read alone"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         list(rnnlm.train([texts / "text-skip", texts / "text.txt"], output=tmp_path / "model"))
     with pytest.raises(UsageError, match="another tokenizer"):
         list(

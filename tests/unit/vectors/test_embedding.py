@@ -175,7 +175,7 @@ def test_a_classifiers_features_are_of_texts_or_words(name):
     assert highest.shape == (2, {"lstm": 16}.get(name, 8)) and not np.allclose(*highest)
     with pytest.raises(UsageError, match="one vector a text"):
         rnnlm.embed(model, ["fly me"], words=True, layer="features")
-    with pytest.raises(UsageError, match="a pooling has nothing to do"):
+    with pytest.raises(UsageError, match="pooling has no effect"):
         rnnlm.embed(model, ["fly me"], pooling="max", layer="features")
 
 

@@ -121,7 +121,7 @@ def test_words_read_as_characters_have_composed_vectors():
 def test_output_layers_without_word_rows_are_refused(layer):
     more = {"cutoffs": "4"} if layer == "adaptive" else {}
     model = tiny_models.fit("lstm", output_layer=layer, tied=False, **more)
-    with pytest.raises(UsageError, match=r"no output vectors.*take its input vectors"):
+    with pytest.raises(UsageError, match=r"no output vectors.*use its input vectors"):
         rnnlm.word_vectors(model, "output")
     assert rnnlm.word_vectors(model).width == 8
 

@@ -245,7 +245,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     assert max(found.p, found.no_oov.p) < 0.001
     assert found.disagreement == (
         "with the 20 unknown tokens, q is better than p; without them, p is better than q: "
-        "only the latter is about words that the models know"
+        "only the latter compares words that the models know"
     )
 
 

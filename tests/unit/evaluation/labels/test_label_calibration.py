@@ -29,5 +29,5 @@ def test_perfectly_calibrated_labels_have_no_error():
 def test_what_is_no_probability_is_an_error(probability):
     with pytest.raises(UsageError, match="not between 0 and 1"):
         ece([[1]], [[probability]])
-    with pytest.raises(UsageError, match="not as many probabilities"):
+    with pytest.raises(UsageError, match="numbers of probabilities and labels differ"):
         ece([[1]], [[0.5, 0.5]])

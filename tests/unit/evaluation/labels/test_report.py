@@ -96,7 +96,7 @@ def test_joint_exact_match_requires_slots_and_intent_right():
     assert math.isclose(measures(SLOTS)["exact_match"].value, 1 / 2)
     swapped = Predictions("text", INTENT.gold[::-1], INTENT.predicted)
     assert joint_exact_match([SLOTS, swapped]).value == 0
-    with pytest.raises(UsageError, match="not of the same sentences"):
+    with pytest.raises(UsageError, match="columns have different sentences"):
         joint_exact_match([SLOTS, TOPICS])
     with pytest.raises(UsageError, match="needs a column"):
         joint_exact_match([])

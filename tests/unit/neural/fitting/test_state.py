@@ -184,7 +184,7 @@ def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentence
     state = cut_after(make(make_trainer, data, {}), 3).state
     facts = {name: value for name, value in state.facts.items() if name != damage}
     arrays = {name: array for name, array in state.arrays.items() if not name.startswith(damage)}
-    with pytest.raises(ModelError, match="damaged, or of another run"):
+    with pytest.raises(ModelError, match="damaged, or belongs to another run"):
         state_module.load_state_dict(make(make_trainer, data, {}), TrainingState(facts, arrays))
 
 

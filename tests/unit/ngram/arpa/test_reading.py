@@ -142,7 +142,7 @@ DAMAGED = {  # more in support/hostile/arpa.py
     "something else in the header": (("ngram 2=3", "ngram 2=three"), 3, "not understood"),
     "a section left out": (("\\2-grams:\n", ""), 13, "more 1-grams than the 5 that"),
     "cut off before a section": (("\\3-grams:\n-0.05\t<s> a b\n\n\\end\\\n", ""), 17,
-                                 "the file is cut off within the 2-grams"),
+                                 "the file is truncated within the 2-grams"),
     "cut off within a line": (("b\n\n\\end\\\n", ""), 19, "not a 3-gram"),
     "a NaN weight": (("\t0.05", "\tNaN"), 14, "not a backoff weight"),
     "infinity": (("-0.1\ta b", "inf\ta b"), 15, "a positive log-probability"),

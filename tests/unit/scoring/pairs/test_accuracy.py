@@ -96,5 +96,5 @@ def test_model_differences_use_pairs_both_models_scored():
     assert x.p == pytest.approx(2 * (1 + 7) / 2**7)
     assert (y.pairs, y.difference, y.low, y.high, y.p) == (0, None, None, None, None)
     assert (both.by, both.pairs, both.difference) == ("all", 9, x.difference)
-    with pytest.raises(UsageError, match="not of the same pairs"):
+    with pytest.raises(UsageError, match="scores of different pairs"):
         accuracy_differences(first, second[1:])

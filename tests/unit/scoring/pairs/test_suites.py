@@ -227,7 +227,7 @@ def test_what_is_no_suite_is_an_error(value, message):
 
 
 def test_a_suite_has_no_scoring_to_choose():
-    with pytest.raises(UsageError, match="no scoring to choose"):
+    with pytest.raises(UsageError, match="scoring of test suites cannot be chosen"):
         score_set(
             fit("unigram"),
             TestSet("suites", suites=(suite_of(SUITE, "suite.json", "suite"),)),

@@ -180,7 +180,7 @@ def test_what_cannot_be_is_told(model):
     with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 lines"):
         DecodingSettings(beam=2, nbest=3)
     for settings in (DecodingSettings(beam=2), DecodingSettings(nbest=2)):
-        with pytest.raises(UsageError, match="samples do not go with a beam"):
+        with pytest.raises(UsageError, match="samples cannot be combined with a beam"):
             rnnlm.translate(model, LINES, settings=settings, sampling=SamplingSettings())
     with pytest.raises(UsageError, match="demo is a language model"):
         rnnlm.translate("demo", LINES)

@@ -103,7 +103,7 @@ def test_models_of_other_pairs_or_tasks_are_refused(models, translator, tagger):
         rnnlm.compare(models[:1], parallel_text(ROWS))
     with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare(models, parallel_text(ROWS), train="none")
-    with pytest.warns(rnnlm.RnnlmWarning, match="very text that a and b were trained on"):
+    with pytest.warns(rnnlm.RnnlmWarning, match="a and b were trained on this very text"):
         rnnlm.compare(
             [translator.folder] * 2, translator.train, names=["a", "b"], decode=False, settings=FEW
         )

@@ -215,7 +215,7 @@ def test_defaults_of_every_kind_learn_to_translate(name, tmp_path):
 ONE = [("fly", "vole")]
 
 
-@pytest.mark.filterwarnings("ignore:the vocabulary is left with")
+@pytest.mark.filterwarnings("ignore:the vocabulary has only")
 @pytest.mark.parametrize(
     "settings", [{}, {"attention": None}, {"input_feeding": True, "own_words": 0.5}], ids=str
 )

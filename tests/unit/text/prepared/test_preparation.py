@@ -121,9 +121,9 @@ def test_interrupted_work_resumes_to_the_same_bytes(
     folder = tmp_path / "prepared"
     assert (folder / storing.JOURNAL).is_file() and not (folder / storing.INDEX).exists()
     assert len(list(folder.glob("shard-*.safetensors"))) == shards
-    with pytest.raises(ModelError, match="not prepared to its end"):
+    with pytest.raises(ModelError, match="not completely prepared"):
         prepared_text.load(folder)
-    with pytest.raises(OutputError, match="in part"):
+    with pytest.raises(OutputError, match="partly prepared"):
         prepared(**settings)
     if shards == 3:
         shard = folder / "shard-00001.safetensors"
