@@ -229,7 +229,7 @@ class DynamicEvaluation(AdaptedModel):
         if statistics is None:
             raise UsageError(
                 "rule rms needs gradient statistics",
-                "none were gathered for this model",
+                "none were collected for this model",
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )
         self.digests = {"statistics": _digest(statistics)}

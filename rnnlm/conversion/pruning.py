@@ -137,7 +137,7 @@ def _check(limits: Limits, count_text: Text | None) -> None:
         )
     if limits.cutoffs is not None and count_text is None:
         raise UsageError(
-            "cut-offs need a text to count", "a model holds no counts", "give --counts TEXT"
+            "cut-offs need a text to count", "a model stores no counts", "give --counts TEXT"
         )
     if limits.cutoffs is None and count_text is not None:
         raise UsageError(

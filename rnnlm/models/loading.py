@@ -220,10 +220,10 @@ def _not_found(name: str) -> ModelError:
     if base and any(map(model_folder.is_model, _places(base))):
         if kind in registry.ADAPTATIONS:
             why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
-            return ModelError(f"no model at {name}", why, f"name {base} alone here")
+            return ModelError(f"no model at {name}", why, f"use {base} alone")
         return ModelError(
             f"no model at {name}",
-            f"{base} does not adapt itself by {kind!r}",
+            f"{base} cannot adapt by {kind!r}",
             nearest(kind, registry.ADAPTATIONS),
         )
 

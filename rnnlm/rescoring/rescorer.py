@@ -101,7 +101,7 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 # ---- Weights tuned and applied.
 
 # The end of the message that weights are uncertain.
-CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
+CROSS_VALIDATE = ": cross-validation (--folds 5) measures them on other utterances"
 Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
 

@@ -258,7 +258,7 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
     reader = answers_of(loading.load_if_named(model, device)).layer_reader()
     if reader is None:
         name = loading.name_if_saved(model) or "this model"
-        why = "n-gram models only count; mixtures and adapted models have no layers of their own"
+        why = "n-gram models, mixtures and adapted models have no layers"
         raise UsageError(
             f"{name} has no vectors of text",
             why,

@@ -31,8 +31,8 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
     has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()
     if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
-            f"the vocabulary has only {BOUNDARY} and {UNKNOWN} (min_count = {settings.min_count:,}): "
-            f"everything else in the text is {UNKNOWN} to the model"
+            f"the vocabulary has only {BOUNDARY} and {UNKNOWN} "
+            f"(min_count = {settings.min_count:,}): everything else in the text is {UNKNOWN} to the model"
         )
     return tokenizer
 

@@ -114,7 +114,7 @@ def test_model_can_be_replaced_by_its_pruned_self(big, tmp_path):
 BAD = {
     "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000),
     "threshold -1.0": Limits(threshold=-1.0),
-    "threshold nan": Limits(threshold=float("nan")), "cut-offs and a text": Limits(cutoffs="0,0,1"),
+    "threshold nan": Limits(threshold=float("nan")), "cut-offs need": Limits(cutoffs="0,0,1"),
     "order 0": Limits(max_order=0),
     "vocabulary of 2": Limits(max_vocab=2), "10 n-grams are too few": Limits(ngrams=10),
 }  # fmt: skip
