@@ -201,4 +201,4 @@ def _number(stored: object) -> object:
 
 
 def _damage_error(why: str) -> ModelError:
-    return ModelError("what --resume needs is damaged, or of another run", why)
+    return ModelError("the state for --resume is damaged, or belongs to another run", why)

@@ -193,7 +193,7 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
         raise lines.error(
             lines.number + 1,
             f"no {wanted.decode()} here",
-            start_of_line(marker) if marker else "the file is cut off",
+            start_of_line(marker) if marker else "the file is truncated",
         )
 
     # Count along, so that a file that promises too little is refused before all of it is read.
@@ -513,7 +513,7 @@ def _end(lines: ArpaLines) -> None:
     """Read `\\end\\`; refuse anything after it."""
     found = lines.marker()
     if found != b"\\end\\":
-        why = start_of_line(found) if found else "the file is cut off"
+        why = start_of_line(found) if found else "the file is truncated"
         raise lines.error(lines.number + 1, "no \\end\\ here", why)
     lines.next()
     for line in iter(lines.next, None):

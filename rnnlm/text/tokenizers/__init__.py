@@ -32,7 +32,8 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
     if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
         notice(
             f"the vocabulary has only {BOUNDARY} and {UNKNOWN} "
-            f"(min_count = {settings.min_count:,}): everything else in the text is {UNKNOWN} to the model"
+            f"(min_count = {settings.min_count:,}): "
+            f"everything else in the text is {UNKNOWN} to the model"
         )
     return tokenizer
 

@@ -60,5 +60,5 @@ def test_averages_are_renamed_and_null_becomes_infinity(before):
 @pytest.mark.parametrize("damage", ["heard", "learning_rate", "validation", "tokens"])
 def test_one_that_lacks_something_is_damaged(before, damage):
     facts = {name: value for name, value in before.facts.items() if name != damage}
-    with pytest.raises(ModelError, match="damaged, or of another run"):
+    with pytest.raises(ModelError, match="damaged, or belongs to another run"):
         state_module.current_form(TrainingState(facts, before.arrays))

@@ -196,7 +196,7 @@ def test_other_row_counts_pass_but_invalid_ones_fail():
         == 6
     )
     for rows in (0, -2, 1.5, True, "6", [6]):
-        with pytest.raises(ModelError, match="damaged, or of another run"):
+        with pytest.raises(ModelError, match="damaged, or belongs to another run"):
             state_module.current_form(TrainingState({"source": {"rows": rows}}, {}))
 
 
