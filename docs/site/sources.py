@@ -492,7 +492,4 @@ def page_text(page: str, text: str) -> str:
         text = _TO_NO_PAGE.sub(r"\1", text)
     for other, path in AT_THE_ROOT.items():
         text = text.replace(f"](../{path}", f"]({other}.md")
-    # Sphinx warns of a pattern without pages.
-    if not any((DOCS / "notebooks").glob("*.ipynb")):
-        text = text.replace("\nnotebooks/*\n", "\n")
     return text
