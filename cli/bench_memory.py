@@ -72,7 +72,7 @@ def memory(
     rnnlm bench memory --lags 10,30,90 --plot lags.svg
 
     One layer of each kind learns synthetic tasks under the same budget, lag after lag, until it
-    fails: copy (three letters, again after so many steps), adding (two marked numbers), parity (of
+    fails: copy (three letters, again after the lag), adding (two marked numbers), parity (of
     all bits), order (of two letters; Hochreiter & Schmidhuber 1997, Le et al. 2015). Solved is an
     accuracy of 99 %, or a mean squared error below 0.01, on 1,000 new sequences. A lag that is
     solved ends early. The budget counts steps, not time.

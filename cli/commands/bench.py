@@ -370,7 +370,7 @@ def _bench_scoring(
     metavar="NAME=VALUE",
     help="A setting of the random weights; may be repeated.",
 )
-@number_option("--lines", default=256, help="The first so many lines of TEXT.")
+@number_option("--lines", default=256, help="The number of lines of TEXT, the first ones.")
 @click.option(
     "--beam",
     type=click.IntRange(1, 1 << 16),

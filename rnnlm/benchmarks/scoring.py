@@ -46,7 +46,7 @@ class MixSpeed:
 
 
 def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) -> Iterator[MixSpeed]:
-    """Yield the speed of each mix over about so many tokens, after a round to warm up."""
+    """Yield the speed of each mix over about `tokens` tokens, after a round to warm up."""
     words: list[str] = []
     for block in text.blocks():
         for line in block.lines:
@@ -157,8 +157,8 @@ class Latency:
 def bench_latency(
     load: Callable[[], LanguageModel], text: Text, tokens: int, rounds: int
 ) -> Iterator[Latency]:
-    """Time loading and the first sentence, so many rounds after one to warm up; then the first
-    lines of `text`, of about so many tokens, one sentence a call, and word by word."""
+    """Time loading and the first sentence, in `rounds` rounds after one to warm up; then the first
+    lines of `text`, about `tokens` tokens, one sentence a call, and word by word."""
     lines = _lines_of_words(text)
     first = next(lines, None)
     if first is None:

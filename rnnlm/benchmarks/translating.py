@@ -46,7 +46,7 @@ class WritingSpeed:
 
 
 def first_lines(text: Text, count: int) -> list[str]:
-    """Return the first lines of a text that have words, at most so many."""
+    """Return the first lines of a text that have words, `count` at most."""
     found = list(itertools.islice(_lines_with_words(text), count))
     if not found:
         raise no_text(text.sources)
@@ -77,8 +77,8 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
 def bench_translating(
     model: Seq2SeqModel, lines: Sequence[str], beam: int, rounds: int, max_length: float
 ) -> Iterator[WritingSpeed]:
-    """Time so many rounds, after one to warm up, of writing all lines greedily; then lines of about
-    ten words one at a time, by beam search. max_length: of :class:`DecodingSettings`."""
+    """Time writing all lines greedily, then lines of about ten words one at a time by beam search,
+    each in `rounds` rounds after one to warm up. max_length: of :class:`DecodingSettings`."""
     greedily = Translator(model, DecodingSettings(max_length=max_length))
     searching = Translator(model, DecodingSettings(beam=beam, max_length=max_length))
     yield _speed(greedily, [lines], rounds)
@@ -87,7 +87,7 @@ def bench_translating(
 
 
 def _speed(translator: Translator, calls: Sequence[Sequence[str]], rounds: int) -> WritingSpeed:
-    """Measure the speed of so many calls in each round, each call with some lines."""
+    """Measure the speed of `calls`, each with some lines, over the rounds."""
     for lines in calls:  # warm up
         _timed(translator, lines)
     speeds, milliseconds = [], []

@@ -188,7 +188,7 @@ def _fits(entry: _Entry, file_bytes: int, data_bytes: int) -> bool:
 
 # ---- An array in several parts, such as files mapped into memory. Only what is asked for is read.
 
-HELD_ITEMS = 1 << 22  # so many are read before the pages of mapped parts may leave memory
+HELD_ITEMS = 1 << 22  # items read before the pages of mapped parts may leave memory
 
 
 class ChunkedArray:

@@ -51,7 +51,7 @@ class _Stored:
 
 
 def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
-    """Save `state` beside the model in `folder`, and keep so many of the last checkpoints. Those of
+    """Save `state` beside the model in `folder`, and keep the last `keep` checkpoints. Those of
     later steps are deleted: they are of a branch that was given up. If it cannot be written,
     earlier ones stay whole."""
     # The facts hold the hash of the arrays, and the names that of the facts.

@@ -132,7 +132,7 @@ def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
     factor of its place, modulo 2^64."""
     start = 0
     while start < text.sentences:
-        # Whole lines, as many as have so many tokens, but one at least.
+        # Take whole lines up to TOKENS_AT_ONCE tokens, but at least one.
         offsets = np.asarray(text.line_offsets[start : start + LINES_AT_ONCE + 1])
         end = int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right"))
         offsets = offsets[: max(2, end)]

@@ -176,8 +176,8 @@ class SpanBatch:
     end_B: np.ndarray
 
     def windows(self, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (start_B, end_B) of consecutive windows of at most so many `cells`, rows times
-        tokens (but one token a row at least).
+        """Yield (start_B, end_B) of consecutive windows of at most `cells` cells, rows times tokens
+        (but at least one token a row).
 
         Rows that have come to their end are left out, so that windows have ever fewer rows: the
         first ones of those before.
@@ -242,8 +242,8 @@ LONGEST_WHOLE = 1 << 15  # tokens of a line that is read as a whole: up to a gig
 
 
 def check_lengths(lengths_N: np.ndarray | Sequence[int], first: int | None = None) -> None:
-    """Make sure that lines of so many tokens can be read as wholes. A TextError names one that is
-    too long. first: the number of the first line, where lines have numbers."""
+    """Make sure that lines of these lengths, in tokens, can be read as wholes. A TextError names
+    one that is too long. first: the number of the first line, where lines have numbers."""
     too_long = np.flatnonzero(np.asarray(lengths_N) > LONGEST_WHOLE)
     if len(too_long):
         which = "a line" if first is None else f"line {first + too_long[0]}"

@@ -58,7 +58,7 @@ class Block:
     document_starts: list[int]
 
     def cut(self, lines: int) -> tuple["Block", "Block"]:
-        """Return the first so many lines as a block, and the others."""
+        """Return the first `lines` lines as a block, and the others."""
         first = [start for start in self.document_starts if start < lines]
         others = [start - lines for start in self.document_starts[len(first) :]]
         return Block(self.lines[:lines], first), Block(self.lines[lines:], others)

@@ -203,7 +203,8 @@ def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iter
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
-    """Yield the records, so many at a time, or as many as fill a block of text."""
+    """Yield the records in lists that end at a number of records or at the size of a block of
+    text."""
     chunk: list[str] = []
     characters = 0
     for record in records:

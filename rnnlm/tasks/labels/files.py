@@ -280,7 +280,7 @@ def labelled_rows(
 ) -> Iterator[Row]:
     """Yield the row of a text with its label and the label's probability for each of the model's
     columns `names`. A column of the row that has that name stays, and "predicted_" comes before the
-    name of the new one. top: so many rows, one for each of the most probable labels."""
+    name of the new one. top: the number of rows, one for each of the most probable labels."""
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {}
         for name in names:

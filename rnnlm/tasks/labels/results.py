@@ -107,8 +107,8 @@ class ClassifiedText:
         return next(iter(self.labels.values()), None)
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """Return what `rnnlm classify --json` prints of it. top: so many of the most probable
-        labels alone."""
+        """Return what `rnnlm classify --json` prints of it. top: the number of labels, the most
+        probable ones; None: all."""
         probabilities = {}
         for name, each in self.probabilities.items():
             probabilities[name] = dict(islice(each.items(), top))

@@ -377,7 +377,7 @@ class TaskFittingSettings(OptimizationSettings):
         )
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
-        """Return the weight of the loss of each of so many columns."""
+        """Return the weight of the loss of each column. columns: their number."""
         if self.loss_weights is None:
             return (1.0,) * columns
         weights = tuple(map(float, self.loss_weights.split(",")))

@@ -332,7 +332,7 @@ class DecodingSettings(Checked):
     max_length: Annotated[
         LengthFactor,
         Meta(
-            description="a line has at most so many times the tokens of its source, </s> "
+            description="longest line: this factor times the tokens of its source, </s> "
             f"counted, and {LONGER} more"
         ),
     ] = 2.0
@@ -367,8 +367,8 @@ class DecodingSettings(Checked):
         return BEAM_LENGTH_POWER if self.width > 1 else 0.0
 
     def limit(self, source_tokens: int) -> int:
-        """Return how many tokens a line may have whose source has so many, `</s>` counted in
-        both."""
+        """Return the most tokens that a line may have, by the tokens of its source; `</s>` counts
+        in both."""
         return int(self.max_length * source_tokens) + LONGER
 
 

@@ -57,7 +57,7 @@ class Layout:
     source: str
     has_tabs: bool = False
     count: int = 0
-    line: int = 0  # the line that has so many columns
+    line: int = 0  # the first line, which has `count` columns
 
     def cells(self, number: int, line: str) -> list[str]:
         """Return the cells of a line, which must be as many as in the first one."""

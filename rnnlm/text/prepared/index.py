@@ -235,7 +235,7 @@ class EncodedLines:
         return {name: getattr(self, f"{name}_L") for name in COUNTS}
 
     def cut(self, lines: int) -> tuple["EncodedLines", "EncodedLines"]:
-        """Return the first so many lines, and the others."""
+        """Return the first `lines` lines, and the others."""
         return self._between(0, lines), self._between(lines, len(self))
 
     def _between(self, start: int, stop: int) -> "EncodedLines":
@@ -323,8 +323,8 @@ def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
 def check(
     arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]
 ) -> None:
-    """Make sure that `arrays` can be those of a shard with so many lines and tokens. Nothing but
-    their types and lengths is read."""
+    """Make sure that `arrays` can be those of a shard with these numbers of lines and tokens. Only
+    their types and lengths are read."""
     # The other arrays follow from these where they are left out.
     missing = {"ids", "oov", "tokens", "bytes"} - arrays.keys()
     if missing:

@@ -336,7 +336,8 @@ def _how(job: Job) -> str:
 
 
 def _executor(job: Job, workers: int) -> AbstractContextManager[Executor]:
-    """Return the executor of the request, which stays open; else one of so many processes."""
+    """Return the executor of the request, which stays open; else a new one with `workers`
+    processes."""
     if job.request.executor is not None:
         return nullcontext(job.request.executor)
     return Processes(workers) if workers else Inline()
