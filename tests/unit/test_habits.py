@@ -14,7 +14,7 @@ import pytest
 import rnnlm
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("rnnlm", "cli", "tests", "corpora", "checkpoints")
+FOLDERS = ("rnnlm", "cli", "tests", "corpora", "checkpoints", "docs/conf.py", "docs/site")
 
 
 def run(tool: str, *arguments: str) -> str:
