@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given, with_article
-from rnnlm.interface import Array
+from rnnlm.interface import Array, ModelHandle
 
 T = TypeVar("T")
 
@@ -38,14 +38,17 @@ def items_of(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -
 
 
 def _iterable(values: Iterable[T], what: str) -> Iterable[T]:
-    is_one = isinstance(values, (str, bytes, bytearray, os.PathLike))
-    is_table = isinstance(values, Mapping) or hasattr(values, "columns")
-    if is_one or is_table or not isinstance(values, Iterable):
-        raise ArgumentTypeError(
-            f"{what} must be a list, not {given(values)}",
-            hint="put it in a list, even if it is the only one" if is_one else "",
-        )
-    return values
+    is_one = isinstance(values, (str, bytes, bytearray, os.PathLike, ModelHandle))
+    is_table = hasattr(values, "columns")
+    if not (is_one or is_table or isinstance(values, Mapping)) and isinstance(values, Iterable):
+        return values
+
+    hint = ""
+    if is_one:
+        hint = "put it in a list, even if it is the only one"
+    elif is_table:
+        hint = 'give one of its columns: table["NAME"]'
+    raise ArgumentTypeError(f"{what} must be a list, not {given(values)}", hint=hint)
 
 
 def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: str) -> Iterator[T]:

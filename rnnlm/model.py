@@ -9,12 +9,14 @@ Each method is one of the functions of the library, which take models and names 
 for work on many models or files.
 """
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import ArgumentTypeError, UsageError, nearest
 from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, answers_of, core_of
 from rnnlm.models import loading, registry
 from rnnlm.tabular import RecordList, html_table
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from rnnlm.vectors.settings import Pooling
     from rnnlm.vectors.word_vectors import WordVectors
 
+M = TypeVar("M")
+
 # The command that each method stands for, where not all models have it.
 METHODS = {
     "score_sentences": "score", "logprob_nats": "score", "surprisal_bits": "score",
@@ -71,6 +75,31 @@ def load(name: str | Path = loading.SHIPPED, device: str | Device = "auto") -> "
     return Model(loading.load(name, device))
 
 
+def _with_checked_keywords(cls: type[M]) -> type[M]:
+    """Let the methods of a class suggest the nearest keyword where one is wrong."""
+    for name, method in list(vars(cls).items()):
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(cls, name, _checking(method))
+    return cls
+
+
+def _checking(method: FunctionType) -> Callable[..., object]:
+    code = method.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]  # without self
+
+    @functools.wraps(method)
+    def checked(*arguments: object, **keywords: object) -> object:
+        for name in keywords:
+            if name not in known:
+                raise ArgumentTypeError(
+                    f"{method.__name__}() has no keyword {name}=", hint=nearest(name, known)
+                )
+        return method(*arguments, **keywords)
+
+    return checked
+
+
+@_with_checked_keywords
 class Model(ModelHandle):
     """A model, and what one does with it.
 
@@ -187,8 +216,17 @@ class Model(ModelHandle):
         try:
             return getattr(self.core, name)
         except AttributeError:
-            hint = nearest(name, [each for each in dir(self) if not each.startswith("_")])
-            raise AttributeError(f"this model has no {name!r}: {hint}") from None
+            raise AttributeError(f"this model has no {name!r}: {self._hint(name)}") from None
+
+    def _hint(self, name: str) -> str:
+        """Return what to write instead of a name that models do not have."""
+        import rnnlm
+
+        if name in ("perplexity", "ppl", "ppl_token"):
+            return "model.evaluate(text).ppl_token is its perplexity"
+        if name.islower() and name in dir(rnnlm):
+            return f"rnnlm.{name} is a function, which takes models"
+        return nearest(name, [each for each in dir(self) if not each.startswith("_")])
 
     # ---- What models of every task do.
 

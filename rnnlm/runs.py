@@ -384,7 +384,7 @@ _MEASURED = ("step", "validated")
 _LEFT_OUT = ("event", "layers", "improved", "is_exact")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class History(Records):
     """What a run measured while it trained: a row for each report of the training loss, and for
     each validation."""
@@ -403,6 +403,9 @@ class History(Records):
             measured = "train" if event["event"] == "step" else "valid"
             rows.append({"measured": measured} | {name: event.get(name) for name in names})
         return rows
+
+    def __repr__(self) -> str:
+        return f"<history of {self.folder}: {len(self.to_rows()):,} rows>"
 
 
 # ---- Messages as Python says them.

@@ -11,9 +11,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, cast, overload
 
-from rnnlm.errors import number, require_package, visible
+from rnnlm.errors import UsageError, number, require_package, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -35,37 +35,55 @@ class Records(ABC):
     def to_rows(self) -> list[Row]:
         """Return one dictionary for each observation, all with the same keys."""
 
-    def to_columns(self) -> dict[str, list[Cell]]:
-        """Return the values of each column, by its name."""
-        return columns_of(self.to_rows())
+    def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
+        """Return the values of each column, by its name.
 
-    def to_pandas(self) -> "pandas.DataFrame":
+        table: which one, if there are several, as for :meth:`to_rows`.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        return columns_of(self._rows_of(table))
+
+    def to_pandas(self, table: int | str | None = None) -> "pandas.DataFrame":
         """Return a pandas.DataFrame.
 
+        table: which one, if there are several, as for :meth:`to_rows`.
+
         Raises:
-            UsageError: pandas is not installed.
+            UsageError: pandas is not installed; there is no such table.
         """
         pandas = require_package("pandas", "tables", "data frames")
-        return pandas.DataFrame(self.to_columns())
+        return pandas.DataFrame(self.to_columns(table))
 
-    def to_polars(self) -> "polars.DataFrame":
+    def to_polars(self, table: int | str | None = None) -> "polars.DataFrame":
         """Return a polars.DataFrame.
 
+        table: which one, if there are several, as for :meth:`to_rows`.
+
         Raises:
-            UsageError: polars is not installed.
+            UsageError: polars is not installed; there is no such table.
         """
         polars = require_package("polars", "tables", "Polars' data frames")
-        return polars.DataFrame(self.to_columns(), strict=False)
+        return polars.DataFrame(self.to_columns(table), strict=False)
 
-    def to_arrow(self) -> "pyarrow.Table":
+    def to_arrow(self, table: int | str | None = None) -> "pyarrow.Table":
         """Return a pyarrow.Table.
 
+        table: which one, if there are several, as for :meth:`to_rows`.
+
         Raises:
-            UsageError: pyarrow is not installed.
+            UsageError: pyarrow is not installed; there is no such table.
         """
         pyarrow = require_package("pyarrow", "tables", "Arrow's tables")
-        columns = {name: _of_one_type(cells) for name, cells in self.to_columns().items()}
+        columns = {name: _of_one_type(cells) for name, cells in self.to_columns(table).items()}
         return pyarrow.table(columns)
+
+    def _rows_of(self, table: int | str | None) -> list[Row]:
+        """Return the rows of a table. Results that have several tables override this."""
+        if table is not None:
+            raise UsageError(f"there is no table {table!r}", "there is one table", "leave it out")
+        return self.to_rows()
 
     def _repr_html_(self) -> str:
         """Return the first rows as HTML, for a notebook."""
@@ -77,7 +95,22 @@ class Records(ABC):
 
 
 class RecordList(list[T], Records):
-    """A list of results that is a table, too: a row for each, of what single values it holds."""
+    """A list of results that is a table, too: a row for each, of what single values it holds. A
+    slice of it is one as well."""
+
+    @overload
+    def __getitem__(self, place: SupportsIndex, /) -> T: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> Self: ...
+
+    def __getitem__(self, place: SupportsIndex | slice, /) -> T | Self:
+        if not isinstance(place, slice):
+            return super().__getitem__(place)
+        # The slice of a list of a subclass has what that knows besides its items.
+        part = type(self)(super().__getitem__(place))
+        vars(part).update(vars(self))
+        return part
 
     def to_rows(self) -> list[Row]:
         """Return the single values of each item by name; lists and objects are left out."""

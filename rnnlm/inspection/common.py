@@ -116,6 +116,9 @@ class Inspection(Records):
         """
         return self.table(table).to_rows()
 
+    def _rows_of(self, table: int | str | None) -> list[Row]:
+        return self.to_rows(0 if table is None else table)
+
     def table(self, which: int | str) -> Table:
         """Return a table by its number, from 0, or by its title.
 

@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rnnlm import tabular
 from rnnlm.errors import UsageError
@@ -379,19 +379,23 @@ class SentenceScores(tabular.RecordList[SentenceScore]):
     def to_rows(self, by: By | None = None) -> list[tabular.Row]:
         """Return a row for each sentence, token, word or region, as :func:`rnnlm.score_rows`.
 
-        by: None: the smallest of these that all were scored with, words before tokens.
+        by: None: words, regions, tokens, the first of these that all were scored with; else
+            sentences.
 
         Raises:
             UsageError: a sentence was scored without what the rows are of.
         """
         return list(score_rows(self, by or self._usual_rows()))
 
+    def _rows_of(self, table: int | str | None) -> list[tabular.Row]:
+        return self.to_rows(None if table is None else cast(By, str(table)))
+
     def _usual_rows(self) -> By:
         scored = [score for score in self if score.is_read and score.words]
-        if scored and all(score.region_scores for score in scored):
-            return "region"
         if scored and all(score.word_scores for score in scored):
             return "word"
+        if scored and all(score.region_scores for score in scored):
+            return "region"
         if scored and all(score.token_scores for score in scored):
             return "token"
         return "sentence"

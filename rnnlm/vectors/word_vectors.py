@@ -51,8 +51,14 @@ class WordVectors(Records):
             rows.append({"word": word} | dict(zip(names, vector, strict=True)))
         return rows
 
-    def to_columns(self) -> dict[str, list[Cell]]:
-        """Return the words, and each number of their vectors, by the name of its column."""
+    def to_columns(self, table: int | str | None = None) -> dict[str, list[Cell]]:
+        """Return the words, and each number of their vectors, by the name of its column.
+
+        Raises:
+            UsageError: a `table` is named; there is one alone.
+        """
+        if table is not None:
+            return super().to_columns(table)
         columns: dict[str, list[Cell]] = {"word": list(self.words)}
         for name, numbers_V in zip(self._columns, self.matrix_VE.T, strict=True):
             columns[name] = numbers_V.tolist()

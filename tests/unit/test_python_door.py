@@ -1,5 +1,6 @@
 """The door for Python: runs that are waited for, models as objects, texts in memory, tables."""
 
+import inspect
 import json
 import sys
 
@@ -315,3 +316,59 @@ def test_html_is_escaped():
 )
 def test_headings_become_names_of_columns(heading, name):
     assert tabular.identifier(heading) == name
+
+
+# ---- what tripped new users
+
+
+def test_any_table_becomes_a_data_frame(done):
+    scores = done.model.score_sentences(["line | 1", "the | text"], regions="|", with_words=True)
+    assert list(scores.to_pandas()["word"])[:2] == ["line", "1"]
+    assert list(scores.to_pandas("region")["text"]) == ["line", "1", "the", "text"]
+    assert scores.to_arrow("sentence").num_rows == 2
+    assert list(scores.to_columns("sentence")["text"]) == ["line 1", "the text"]
+    with pytest.raises(UsageError, match="there is one table"):
+        done.history.to_pandas("train")
+
+
+def test_a_slice_of_a_table_is_one(done):
+    scores = done.model.score_sentences(["line 1", "the text"], with_words=True)
+    part = scores[1:]
+    assert type(part) is type(scores) and part.signature == scores.signature
+    assert list(part.to_pandas()["word"]) == ["the", "text", "</s>"]
+    assert done.model.generate(num=3, max_tokens=2)[:2].to_rows()[1]["number"] == 1
+
+
+@pytest.mark.parametrize(
+    "said, hint",
+    [
+        (lambda model: model.generate("line", n=2), "generate.. has no keyword n=.*num"),
+        (lambda model: model.generate("line", max_length=2), "did you mean 'max_tokens'"),
+        (lambda model: model.score_sentences(["a"], region="|"), "did you mean 'regions'"),
+        (lambda model: model.score_sentences(pandas.DataFrame({"a": ["b"]})), 'table."NAME"'),
+        (lambda model: rnnlm.inspect_memory(model), "put it in a list"),
+        (lambda model: rnnlm.fit(model="LSTM", progress=None), "did you mean 'lstm'"),
+    ],
+)
+def test_wrong_guesses_are_put_right(done, said, hint):
+    with pytest.raises(UsageError, match=hint):
+        said(done.model)
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("perplexity", "evaluate.text..ppl_token"),
+        ("rescore", "rnnlm.rescore is a function"),
+        ("inspect_analogy", "rnnlm.inspect_analogy is a function"),
+        ("surprisal", "did you mean 'surprisal_bits'"),
+    ],
+)
+def test_names_of_functions_are_said(done, name, hint):
+    with pytest.raises(AttributeError, match=hint):
+        getattr(done.model, name)
+
+
+def test_methods_keep_their_signatures(done):
+    assert "temperature: float = 1.0" in str(inspect.signature(rnnlm.Model.generate))
+    assert repr(done.history).endswith(f"m: {len(done.history.to_rows())} rows>")

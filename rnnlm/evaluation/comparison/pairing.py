@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 
 from rnnlm.errors import ComparisonError, UsageError, nearest
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
@@ -192,6 +192,10 @@ class ModelComparison(Records):
                     row = metric.to_row(model.found.get((column, name)))
                     rows.append({"model": model.name} | row)
         return rows
+
+    def _rows_of(self, table: int | str | None) -> list[Row]:
+        which = "differences" if table is None else str(table)
+        return self.to_rows(cast(Literal["differences", "metrics"], which))
 
     @abstractmethod
     def difference_rows(self) -> list[Row]:
