@@ -230,7 +230,7 @@ def _flowing(lines: Iterable[str]) -> str:
 
 def _subjects_in(text: str, known: set[str] | None) -> tuple[str, dict[str, str]]:
     """Split a paragraph into what comes before the first "name: ", and the explanations by name."""
-    starts = []
+    starts: list[re.Match[str]] = []
     for match in _SUBJECT.finditer(text):
         # Where names are not known, a list is one from its beginning.
         is_first = match.start() == 0 if known is None else known.issuperset(match[1].split(", "))
