@@ -177,10 +177,10 @@ def adapt_parts(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> 
             "the stored settings are damaged",
             f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models",
         )
-    found = []
+    adapted_parts = []
     for part, adaptation in zip(parts, adaptations, strict=True):
-        found.append(_adapt_part(part, adaptation) if adaptation else part)
-    return found
+        adapted_parts.append(_adapt_part(part, adaptation) if adaptation else part)
+    return adapted_parts
 
 
 def _adapt_part(part: LanguageModel, adaptation: PartAdaptation) -> LanguageModel:

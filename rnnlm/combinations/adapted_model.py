@@ -62,18 +62,18 @@ class AdaptedModel(Answers):
 
 def with_hidden_states(model: LanguageModel) -> HiddenStateModel:
     """Return `model` itself if it has hidden states; refuse it otherwise."""
-    found = answers_of(model).with_hidden_states
-    if found is None:
+    network = answers_of(model).with_hidden_states
+    if network is None:
         raise _cannot_adapt(model)
-    return found
+    return network
 
 
 def with_gradients(model: LanguageModel) -> "NeuralLanguageModel":
     """Return `model` itself if gradients can change its weights; refuse it otherwise."""
-    found = answers_of(model).with_gradients
-    if found is None:
+    network = answers_of(model).with_gradients
+    if network is None:
         raise _cannot_adapt(model)
-    return found
+    return network
 
 
 def _cannot_adapt(model: LanguageModel) -> UsageError:

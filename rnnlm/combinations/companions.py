@@ -89,52 +89,52 @@ def read_statistics(
     path = folder / STATISTICS
     if not path.exists():
         return None
-    found = _statistics(path)
+    statistics = _statistics(path)
 
     # Statistics of gradients are valid for the weights that they were gathered with, and no others.
-    owner = found.pop(_OWNER, _as_array("")).tobytes()
+    owner = statistics.pop(_OWNER, _as_array("")).tobytes()
     if owner != (fingerprint or "").encode():
         raise ModelError(
             f"the gradient statistics in {path} belong to other weights",
             "the model was trained again after they were gathered",
             _AGAIN,
         )
-    is_whole = {name: array.shape for name, array in found.items()} == weights
-    if not is_whole or not all(_are_squares(array) for array in found.values()):
+    is_whole = {name: array.shape for name, array in statistics.items()} == weights
+    if not is_whole or not all(_are_squares(array) for array in statistics.values()):
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "there must be one number, zero or more, for each weight",
             _AGAIN,
         )
-    return found
+    return statistics
 
 
 def check(folder: Path) -> list[str]:
     """Check the files in `folder` that are kept for adapting its model; return their names."""
-    found = [settings_path(folder, kind).name for kind in KINDS if read_tuned(folder, kind)]
+    names = [settings_path(folder, kind).name for kind in KINDS if read_tuned(folder, kind)]
     if (folder / STATISTICS).exists():
         _statistics(folder / STATISTICS)
-        found.append(STATISTICS)
-    return found
+        names.append(STATISTICS)
+    return names
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of the file but their hash, and check that; files of earlier versions have
     none."""
     try:
-        found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
+        by_name = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
         raise ModelError(
             f"the gradient statistics in {path} are damaged", error.why, _AGAIN
         ) from None
-    recorded = found.pop(_HASH, None)
-    if recorded is not None and recorded.tobytes() != _hash(found).encode():
+    recorded = by_name.pop(_HASH, None)
+    if recorded is not None and recorded.tobytes() != _hash(by_name).encode():
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "their SHA-256 is not the one recorded",
             _AGAIN,
         )
-    return found
+    return by_name
 
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:

@@ -212,9 +212,9 @@ class DynamicEvaluation(AdaptedModel):
     def _update_weights(self, weights: Sequence[Tensor], loss: Tensor) -> None:
         """Take the weights a step down the loss, and a share of the way back to the start."""
         starts = self.start_P.split([weight.numel() for weight in weights])
-        found = gradients(loss, weights)
+        weight_gradients = gradients(loss, weights)
         for weight, start, gradient, rate, decay in zip(
-            weights, starts, found, self.rates, self.decays, strict=True
+            weights, starts, weight_gradients, self.rates, self.decays, strict=True
         ):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
@@ -262,10 +262,10 @@ def _digest(statistics: Statistics) -> str:
 def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | None:
     """Read the gradient statistics of `model` in its folder; return None if there are none."""
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
-    found = companions.read_statistics(folder, shapes, model.fingerprint)
-    if found is None:
+    by_name = companions.read_statistics(folder, shapes, model.fingerprint)
+    if by_name is None:
         return None
-    return {name: torch.from_numpy(array) for name, array in found.items()}
+    return {name: torch.from_numpy(array) for name, array in by_name.items()}
 
 
 def _unpickled(
@@ -328,5 +328,7 @@ def gather_statistics(
 
 def gradients(loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     """Compute the gradients of `loss`, zero for weights that it does not depend on."""
-    found = torch.autograd.grad(loss, weights, materialize_grads=True)
-    return [gradient.to_dense() if gradient.is_sparse else gradient for gradient in found]
+    dense = []
+    for gradient in torch.autograd.grad(loss, weights, materialize_grads=True):
+        dense.append(gradient.to_dense() if gradient.is_sparse else gradient)
+    return dense

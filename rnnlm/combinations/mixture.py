@@ -69,10 +69,10 @@ class MixtureState:
         return MixtureState(tuple(part.select(rows) for part in self.parts))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        found: dict[str, np.ndarray] = {}
+        all_arrays: dict[str, np.ndarray] = {}
         for number, part in enumerate(self.parts, start=1):
-            found |= array_types.with_prefix(_prefix(number), part.to_arrays())
-        return found
+            all_arrays |= array_types.with_prefix(_prefix(number), part.to_arrays())
+        return all_arrays
 
 
 @keeps(LanguageModel)

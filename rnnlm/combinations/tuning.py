@@ -234,8 +234,8 @@ def _save_statistics(
     from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
     assert model.fingerprint is not None  # as it lies in a folder
-    found = gather_statistics(model, ids, segment_tokens, report)
-    statistics = {name: arrays.as_numpy(square) for name, square in found.items()}
+    squares = gather_statistics(model, ids, segment_tokens, report)
+    statistics = {name: arrays.as_numpy(square) for name, square in squares.items()}
     companions.save_statistics(folder, statistics, model.fingerprint)
 
 

@@ -38,12 +38,12 @@ def next_words(
         begun = begun.lower()
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
-    [found] = search.at_places(ids, [len(ids)], begun)
+    [words] = search.at_places(ids, [len(ids)], begun)
     unk_id = model.tokenizer.unk_id
     if unk_id is not None:
         unknown = search.symbols[unk_id]
-        found = (each for each in found if unknown not in each.word)
-    return RecordList(islice(found, count))
+        words = (each for each in words if unknown not in each.word)
+    return RecordList(islice(words, count))
 
 
 def with_word(model: LanguageModel, text: str, word: str) -> str:
@@ -59,9 +59,9 @@ def continuations(
     becomes the likeliest that begins so, if there is one."""
     _, begun = _split(model, text)
     if begun and model.tokenizer.starts_word_V.all():
-        found = next_words(model, text, 1)
-        if found:
-            text = with_word(model, text, found[0].word)
+        likeliest_word = next_words(model, text, 1)
+        if likeliest_word:
+            text = with_word(model, text, likeliest_word[0].word)
     return [sample.text for sample in generate(model, prompt=text, num=num, settings=settings)]
 
 

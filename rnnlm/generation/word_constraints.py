@@ -25,8 +25,8 @@ LOOK_BACK = 256  # tokens, for the beginning of a word
 
 
 def _last_run(text: bytes) -> bytes:
-    found = _LAST_RUN.search(text)
-    return found[0] if found else b""
+    match = _LAST_RUN.search(text)
+    return match[0] if match else b""
 
 
 class WordMatcher:
@@ -113,20 +113,20 @@ class Ban:
         """Return the ids that must not follow `ids`, besides `always`. `is_last`: nothing will come
         after."""
         run = self.words.last_run(ids)
-        found = list(self._at_the_end) if is_last else []
+        forbidden_ids = list(self._at_the_end) if is_last else []
         for word in self.banned:
             if word.startswith(run):
                 rest = word[len(run) :]
-                found += self._ending.get(rest, [])
+                forbidden_ids += self._ending.get(rest, [])
                 if is_last:
-                    found += self._continuing.get(rest, [])
-        return found
+                    forbidden_ids += self._continuing.get(rest, [])
+        return forbidden_ids
 
     def check_prompt(self, ids: Sequence[int]) -> None:
         """Refuse a prompt that holds a banned word."""
-        found = self.words.found(ids)
+        words = self.words.found(ids)
         always = {*self.always.tolist()} - {self.tokenizer.unk_id}
-        if self.banned & found or always & found:
+        if self.banned & words or always & words:
             raise UsageError(
                 "the prompt holds a banned word",
                 "every sample begins with the prompt",

@@ -124,11 +124,11 @@ def line_words(
     for number, spans_T2 in zip(others, spans_of_tokens, strict=True):
         tokens_of_lines[number] = _tokens_of(spans[number], spans_T2)
 
-    found = []
+    all_words = []
     for words_W, spans_W, tokens_W2 in zip(words, spans, tokens_of_lines, strict=True):
         assert tokens_W2 is not None
-        found.append(LineWords(tuple(words_W), tuple(spans_W), tokens_W2))
-    return tuple(found)
+        all_words.append(LineWords(tuple(words_W), tuple(spans_W), tokens_W2))
+    return tuple(all_words)
 
 
 def _one_each(words: int) -> np.ndarray:

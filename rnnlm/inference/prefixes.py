@@ -150,11 +150,11 @@ class CachedPrefixes:
         known: dict[tuple[int, ...], tuple[np.ndarray, State]] = {}
         new: dict[tuple[int, ...], Prefix] = {}
         for prefix in prefixes:
-            found = self._lookup(prefix)
-            if found is None:
+            entry = self._lookup(prefix)
+            if entry is None:
                 new[prefix.token_ids] = prefix
             else:
-                known[prefix.token_ids] = found
+                known[prefix.token_ids] = entry
         if new:
             state = self.model.concat_states([prefix.before for prefix in new.values()])
             last_B = np.array([token_ids[-1] for token_ids in new])
@@ -192,9 +192,9 @@ class CachedPrefixes:
         return list(zip(logprob_N.tolist(), length_N.tolist(), strict=True))
 
     def distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
-        found = self._lookup(prefix)
-        if found is not None:
-            return found
+        entry = self._lookup(prefix)
+        if entry is not None:
+            return entry
         [logprob_V], after = predict(self.model, np.array([prefix.token_ids[-1]]), prefix.before)
         return self._keep(prefix, logprob_V, after)
 

@@ -183,12 +183,12 @@ class NeuralLanguageModel(PickledByOrigin):
         ids_T = self.tokenizer.encode([line]).ids
         inputs_1T = self.ids(np.concatenate(([boundary_id], ids_T[:-1]))[np.newaxis])
         with self.reading():
-            found = self.network.trace(inputs_1T.t(), self.network.initial_state(1))
+            trace = self.network.trace(inputs_1T.t(), self.network.initial_state(1))
 
         # The tokens that were read, not those that were predicted.
         surfaces = self.tokenizer.surfaces([line])[0]
         tokens = (self.tokenizer.symbols()[boundary_id], *surfaces[:-1])
-        named = zip(named_layers(self.network), found.layers, strict=True)
+        named = zip(named_layers(self.network), trace.layers, strict=True)
         return LineTrace(tokens, tuple(NamedLayer(name, layer) for name, layer in named))
 
     @contextlib.contextmanager

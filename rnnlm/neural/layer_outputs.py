@@ -31,12 +31,12 @@ from rnnlm.neural.network import Network
 def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]:
     """Return the outputs of each layer, the lowest first, from states of zeros on; and the output
     of the stack."""
-    found = []
+    outputs = []
     for number, layer in enumerate(body.layers):
         y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
         x_TBE = body.connect(number, x_TBE, y_TBH)
-        found.append(y_TBH)
-    return found, x_TBE
+        outputs.append(y_TBH)
+    return outputs, x_TBE
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -100,13 +100,13 @@ class NetworkLayers:
         places_N = None
         if self.is_reversed:
             places_N = mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(device))
-        found = []
+        outputs = []
         for values_KBH in self._read(inputs_KB, layers):
             if places_N is not None:
                 values_KBH = torch.cat([values_KBH[:1], mirror(values_KBH[1:], places_N)])
             part = Part(values_KBH, self.is_reversed, last_B)
-            found.append(LayerOutputs((part,), begins_B, ends_B))
-        return found
+            outputs.append(LayerOutputs((part,), begins_B, ends_B))
+        return outputs
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Return the values of each of `layers`, (K, B, .), in the order of reading."""

@@ -37,9 +37,9 @@ def spectral_radius(weight_HH: Tensor) -> float:
     if not np.isfinite(matrix_HH).all():
         return math.nan
     if len(matrix_HH) > EXACT_WIDTH:
-        found = _largest(matrix_HH)
-        if found is not None:
-            return found
+        radius = _largest(matrix_HH)
+        if radius is not None:
+            return radius
     return float(np.abs(np.linalg.eigvals(matrix_HH)).max())
 
 
@@ -51,7 +51,7 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
         return 0.0
     start_H = np.random.default_rng(0).normal(size=len(matrix_HH))
     try:
-        found = eigs(
+        eigenvalues = eigs(
             matrix_HH,
             k=2,
             which="LM",
@@ -63,7 +63,7 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
         )
     except ArpackError:
         return None
-    return float(np.abs(found).max())
+    return float(np.abs(eigenvalues).max())
 
 
 # ---- Recurrent weights as square matrices, one for each gate.
@@ -104,29 +104,29 @@ def recurrent_matrices(network: LayeredNetwork) -> list[RecurrentMatrix]:
     that is fed back. It depends on the state; at h = 0 it follows from the output layer's biases
     alone. qrnn, ffnn, bag, cnn: none.
     """
-    found = []
+    matrices = []
     for layer_name, layer in named_layers(network).items():
         steepest = _steepest(layer)
         if isinstance(layer, JordanLayer):
             values = _through_output(network, layer_name)
-            found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, values, steepest=steepest))
+            matrices.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, values, steepest=steepest))
         if isinstance(layer, MogrifierLayer):
-            found += _mogrifier_matrices(layer_name, layer)
+            matrices += _mogrifier_matrices(layer_name, layer)
         for name, block in recurrent_blocks(layer).items():
-            found.append(RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest))
-    return found
+            matrices.append(RecurrentMatrix(layer_name, name, _float64(block), steepest=steepest))
+    return matrices
 
 
 def _mogrifier_matrices(layer_name: str, layer: MogrifierLayer) -> list[RecurrentMatrix]:
     """Return the matrix of each round; of low rank, the product of its two factors."""
-    found = []
+    matrices = []
     for number, factors in enumerate(layer.factors_by_round(), start=1):
         product = factors[0]
         if len(factors) == 2:
             product = factors[1].double() @ factors[0].double()
         values = _float64(product)
-        found.append(RecurrentMatrix(layer_name, f"round {number}", values, is_state_map=False))
-    return found
+        matrices.append(RecurrentMatrix(layer_name, f"round {number}", values, is_state_map=False))
+    return matrices
 
 
 def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:

@@ -45,10 +45,10 @@ class LayerTrace:
     @property
     def gates(self) -> dict[str, Tensor]:
         """The gates by name, (T, B, H)."""
-        found = {}
+        by_name = {}
         for name in self.steps[0].gates:
-            found[name] = torch.stack([step.gates[name] for step in self.steps])
-        return found
+            by_name[name] = torch.stack([step.gates[name] for step in self.steps])
+        return by_name
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def trace_stack(
 ) -> tuple[NamedLayer, ...]:
     """Record how recurrent layers read whole rows of T steps, without padding, from states of zeros
     on. where: what the names begin with."""
-    found: list[NamedLayer] = []
+    traces: list[NamedLayer] = []
     for number, row in enumerate(rows_of(body)):
         given = []
         for name, layer in row:
@@ -116,10 +116,10 @@ def trace_stack(
                 traced = LayerTrace(x_TBE, backward.steps[::-1])
             else:
                 traced, _ = _read(layer, x_TBE, zeros, ())
-            found.append(NamedLayer(where + name, traced))
+            traces.append(NamedLayer(where + name, traced))
             given.append(traced.hidden_TBH)
         x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
-    return tuple(found)
+    return tuple(traces)
 
 
 def _read(layer: Layer, x_TBE: Tensor, state: State, feedback: tuple) -> tuple[LayerTrace, State]:

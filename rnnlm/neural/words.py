@@ -392,12 +392,12 @@ MOST_TOKENS = 10_000_000  # of a longer text, its beginning is counted
 NOTHING = 1e-6  # what rounding leaves of a vector of zeros, which a token without neighbours has
 
 
-def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
+def load_vectors(weight_VE: Tensor, vectors: FoundVectors) -> None:
     """Write the vectors into their rows, narrower ones into the first columns; leave the rest as it
     is."""
     with torch.no_grad():
-        ids_K = torch.from_numpy(found.ids_K).to(weight_VE.device)
-        values_KE = torch.from_numpy(found.values_KE).to(weight_VE)
+        ids_K = torch.from_numpy(vectors.ids_K).to(weight_VE.device)
+        values_KE = torch.from_numpy(vectors.values_KE).to(weight_VE)
         weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE)
 
 

@@ -25,9 +25,9 @@ TOLERANCE = 1e-5  # of a probability of 1, in fp32
 
 def check_tables(model: "NgramModel") -> None:
     """Make sure that the tables are sound."""
-    for found in disorders(model):
+    for disorder in disorders(model):
         raise ModelError(
-            "the tables of the model are damaged", found, "make it again; rnnlm doctor says more"
+            "the tables of the model are damaged", disorder, "make it again; rnnlm doctor says more"
         )
 
 

@@ -147,24 +147,24 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Works
     system.return_freed()
     allowed = system.parse_size(settings.memory)
     tokens = len(ids)
-    held = system.held_bytes()
+    used = system.held_bytes()
     if isinstance(ids, ChunkedArray):  # it is still on disk; counting looks at all of it
-        held += tokens * ids.dtype.itemsize
+        used += tokens * ids.dtype.itemsize
     counting = BYTES_PER_TOKEN * tokens
     least = counting + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
-    if allowed < held + least:
+    if allowed < used + least:
         why = (
-            f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} "
+            f"the program and the text hold {used / 1e6:,.0f} MB, to count {tokens:,} "
             f"tokens takes {least / 1e6:,.0f} MB more at least"
         )
         raise SettingsError(
             f"memory = {settings.memory} is too little",
             why,
-            f"give {(held + least) / 1e6 + 1:.0f}M or more",
+            f"give {(used + least) / 1e6 + 1:.0f}M or more",
         )
     _check_temporary_folder()
     threads = settings.threads or processors()
-    buffers = allowed - held - counting
+    buffers = allowed - used - counting
     return Workspace(buffers // BUFFERS // threads, threads)
 
 
@@ -449,10 +449,10 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         numbers_T = np.full(len(ids_T), NOWHERE)
         keys_T = make_keys(before_T[known], ids_T[known], counts.size)
         numbers_T[known] = find_many(level.keys_M, keys_T)
-        found = np.flatnonzero(numbers_T != NOWHERE)
+        seen = np.flatnonzero(numbers_T != NOWHERE)
         # A context that does not end a line is followed by a word wherever it occurs.
         contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]
-        ngrams_NT[n - 1, found] = level.counts_M[numbers_T[found]]
+        ngrams_NT[n - 1, seen] = level.counts_M[numbers_T[seen]]
 
     # The tokens of a line before a token, and <s>, are all that its contexts reach back to.
     places_T = np.arange(len(ids_T))

@@ -299,15 +299,15 @@ class NgramModel(PickledByOrigin):
         """Return the numbers of the n-grams made of contexts and words; a context that is nowhere
         or outside stays so."""
         keys = make_keys(np.maximum(contexts, 0).ravel(), words.ravel(), self.size)
-        found = find_many(self.keys[n - 2], keys).astype(self._index).reshape(contexts.shape)
-        return np.where(contexts < 0, contexts, found)
+        numbers = find_many(self.keys[n - 2], keys).astype(self._index).reshape(contexts.shape)
+        return np.where(contexts < 0, contexts, numbers)
 
     def _values(self, n: int, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log p(w|h) and log backoff of n-grams (the highest order has none); 0 where there
         is no n-gram."""
-        found = np.take(self.values[n - 1], np.maximum(numbers, 0), axis=0)
-        found[numbers < 0] = 0
-        return found[..., 0], found[..., -1]
+        values = np.take(self.values[n - 1], np.maximum(numbers, 0), axis=0)
+        values[numbers < 0] = 0
+        return values[..., 0], values[..., -1]
 
     def _followers(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the n-grams after each context: rows and numbers, side by side."""
@@ -357,8 +357,8 @@ def array_shapes(
         ngrams = tokenizer.size + 1
         if n > 1:
             # What is stored may have any name and shape: the loader compares it with these.
-            _, found = stored.get(f"values_{n}", ("", ()))
-            ngrams = found[0] if found else ngrams
+            _, shape = stored.get(f"values_{n}", ("", ()))
+            ngrams = shape[0] if shape else ngrams
         if not ngrams:
             raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         shapes[f"values_{n}"] = ("F32", (ngrams, 2 if n < order else 1))

@@ -215,13 +215,13 @@ class _Stack:
             at = np.flatnonzero(lengths_M == length)
             contexts = numbers_M[at]
             keys = make_keys(contexts, level.words_M[at], self.size)
-            found = find_many(self.levels[length].keys_M, keys)
+            found_numbers = find_many(self.levels[length].keys_M, keys)
 
             # Where the n-gram is in the model, it gives the probability and is the link.
-            is_there = found != NOWHERE
+            is_there = found_numbers != NOWHERE
             there, contexts = at[is_there], contexts[~is_there]
-            lengths_M[there], numbers_M[there] = length + 1, found[is_there]
-            logprob_M[there] += self.levels[length].logprob_M[found[is_there]]
+            lengths_M[there], numbers_M[there] = length + 1, found_numbers[is_there]
+            logprob_M[there] += self.levels[length].logprob_M[found_numbers[is_there]]
 
             # Elsewhere its context is given up, and a shorter one takes its place.
             if len(contexts):

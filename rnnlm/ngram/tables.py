@@ -107,10 +107,10 @@ def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     at_once = 1 << spare
     if len(wanted_Q) < WORTH_SORTING or at_once < WORTH_SORTING:
         return find(keys_M, wanted_Q)
-    found = []
+    numbers = []
     for start in range(0, len(wanted_Q), at_once):
-        found.append(_find_sorting(keys_M, np.uint64(spare), wanted_Q[start : start + at_once]))
-    return np.concatenate(found)
+        numbers.append(_find_sorting(keys_M, np.uint64(spare), wanted_Q[start : start + at_once]))
+    return np.concatenate(numbers)
 
 
 def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) -> np.ndarray:

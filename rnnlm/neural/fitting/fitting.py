@@ -311,6 +311,6 @@ def place_vectors(
                 f"{tokenizer.name} tokens that are words"
             )
         width = weight_VE.shape[1]
-        found = read_vectors(settings.embeddings, tokenizer.symbols(), width, encoding_errors)
-        load_vectors(weight_VE, found)
+        vectors = read_vectors(settings.embeddings, tokenizer.symbols(), width, encoding_errors)
+        load_vectors(weight_VE, vectors)
     weight_VE.requires_grad_(not settings.freeze_embeddings)

@@ -217,8 +217,8 @@ class RareWords:
 
         is_rare_V = counts_V == 1
         is_rare_V[tokenizer.boundary_id] = False
-        found = [start + np.flatnonzero(is_rare_V[ids_n]) for start, ids_n in _blocks(text.ids)]
-        return cls(np.concatenate(found), tokenizer.unk_id, chance, seed)
+        positions = [start + np.flatnonzero(is_rare_V[ids_n]) for start, ids_n in _blocks(text.ids)]
+        return cls(np.concatenate(positions), tokenizer.unk_id, chance, seed)
 
     def drawn(self, epoch: int) -> np.ndarray:
         """Draw the positions that are read as `<unk>` in that epoch, ascending."""

@@ -243,12 +243,12 @@ class LayerStatistics:
         weights; a look that it cuts off stays due.
         """
         norms = self.gradient_norms() or [None] * len(self.layers)
-        found: dict[str, dict[str, Any]] = {}
+        statistics: dict[str, dict[str, Any]] = {}
         for name, norm in zip(self.layers, norms, strict=True):
-            found[name] = {"gradient_norm": norm}
+            statistics[name] = {"gradient_norm": norm}
         seconds = self.clock.elapsed()
         if not self.looks.due(step, seconds):
-            return found
+            return statistics
 
         # Several processes share a clock that advances only when they synchronize, so time the look
         # with our own.
@@ -258,11 +258,11 @@ class LayerStatistics:
             radii: dict[str, float | None] = {}
             for block, weight_HH in recurrent_blocks(layer).items():
                 if stop():
-                    return found
+                    return statistics
                 radii[block] = _number(spectral_radius(weight_HH))
-            found[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
+            statistics[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
         self.looks.done(step, seconds, seconds + time.perf_counter() - began)
-        return found
+        return statistics
 
     def gradient_norms(self) -> list[float | None]:
         """Return the norm of each layer's gradient in the last step; [] before the first one. Waits
@@ -271,7 +271,7 @@ class LayerStatistics:
             return self.stored
 
         # One copy to the host for all layers; a frozen layer has no gradient.
-        found: list[float | None] = [None] * len(self.layers)
+        all_norms: list[float | None] = [None] * len(self.layers)
         places, norms = [], []
         for place, layer in enumerate(self.layers.values()):
             own = [self.norms[weight] for weight in layer.parameters() if weight in self.norms]
@@ -280,8 +280,8 @@ class LayerStatistics:
                 norms.append(torch.linalg.vector_norm(torch.stack(own)))
         if norms:
             for place, norm in zip(places, torch.stack(norms).tolist(), strict=True):
-                found[place] = _number(norm)
-        return found
+                all_norms[place] = _number(norm)
+        return all_norms
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -304,12 +304,12 @@ class LayerStatistics:
             return {}
         with watch_units(self.layers) as seen:
             self.validation.read_some()
-        found = {}
+        mean_shares = {}
         for name, shares in seen.items():
             if shares:
                 units = sum(share * steps for share, steps in shares)
-                found[name] = _number(units / sum(steps for _, steps in shares))
-        return found
+                mean_shares[name] = _number(units / sum(steps for _, steps in shares))
+        return mean_shares
 
 
 @contextlib.contextmanager

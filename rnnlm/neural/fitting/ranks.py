@@ -156,20 +156,20 @@ class ProcessGroup(SingleProcess):
         self.next_step = step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
 
     def synchronize(self) -> None:
-        found = self._gather_floats(time.perf_counter(), self.stop(), self.save())
-        self.clock = found[0][0]
-        self.wants_stop |= any(stop for _, stop, _ in found)
-        self.wants_save |= any(save for _, _, save in found)
+        signals = self._gather_floats(time.perf_counter(), self.stop(), self.save())
+        self.clock = signals[0][0]
+        self.wants_stop |= any(stop for _, stop, _ in signals)
+        self.wants_save |= any(save for _, _, save in signals)
 
     def totals(self, *values: float) -> list[float]:
         return [sum(each) for each in zip(*self._gather_floats(*values), strict=True)]
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         own = tensor.detach().cpu().contiguous()
-        found = [torch.empty_like(own) for _ in range(self.count)]
-        self.lent.update(weakref.ref(each, self.lent.discard) for each in (own, *found))
-        distributed.all_gather(found, own)
-        return [each.clone() for each in found]
+        gathered = [torch.empty_like(own) for _ in range(self.count)]
+        self.lent.update(weakref.ref(each, self.lent.discard) for each in (own, *gathered))
+        distributed.all_gather(gathered, own)
+        return [each.clone() for each in gathered]
 
     def gather_rows(self, tensor: Tensor, rows: int) -> Tensor:
         # Ranks have a row more or less: pad them to the same number for the exchange.
@@ -199,8 +199,10 @@ class ProcessGroup(SingleProcess):
             torch.manual_seed(seed_of((*seed, self.rank_info.rank)))
 
     def check_same(self, what: str, digest: bytes) -> None:
-        found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
-        differing = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
+        digests = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
+        differing = [
+            rank for rank, other in enumerate(digests) if not torch.equal(other, digests[0])
+        ]
         if differing:
             raise TrainingError(
                 f"{what} of {Rank(differing[0], self.count)} differs from that of the first "
@@ -237,13 +239,13 @@ class ProcessGroup(SingleProcess):
 
     def _lost_process(self, error: BaseException) -> LostProcess | None:
         """Return the error to raise if torch says by `error` that another rank is gone."""
-        said = str(error).partition("\n")[0]
+        message = str(error).partition("\n")[0]
         is_torchs = isinstance(error, distributed.DistError)
-        is_torchs = is_torchs or any(words in said.lower() for words in LOST)
+        is_torchs = is_torchs or any(words in message.lower() for words in LOST)
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
-        why = f"{self.rank_info}: {said[-200:]}"
-        if "imed out" in said:
+        why = f"{self.rank_info}: {message[-200:]}"
+        if "imed out" in message:
             why = f"{self.rank_info} had no answer within {self.timeout}"
         return LostProcess(
             "another process of the run is lost",

@@ -112,12 +112,12 @@ class _Moments(_OfTrainer):
     """What the optimizer remembers of each weight, by the weight's number."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        found = {}
+        tensors = {}
         for number, moments in self.trainer.optimizer.state_dict()["state"].items():
             for name, value in moments.items():
                 if isinstance(value, Tensor):
-                    found[f"{number}.{name}"] = value
-        return found
+                    tensors[f"{number}.{name}"] = value
+        return tensors
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
@@ -132,11 +132,11 @@ class _Carried(_OfTrainer):
     """What the last batch left to the next one, of the rows of all ranks."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        found = {}
+        tensors = {}
         for number, tensor in enumerate(self.trainer.carry):
             rows = self.trainer.source.rows
-            found[str(number)] = self.trainer.ranks.gather_rows(tensor, rows)
-        return found
+            tensors[str(number)] = self.trainer.ranks.gather_rows(tensor, rows)
+        return tensors
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for number, tensor in enumerate(self.trainer.carry):
@@ -152,11 +152,11 @@ class _RandomStates(_OfTrainer):
         states = {"cpu": torch.get_rng_state()}
         if device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(device)
-        found: dict[str, Any] = {"ranks": ranks.count}
+        all_states: dict[str, Any] = {"ranks": ranks.count}
         for kind, state in states.items():
             for rank, gathered in enumerate(ranks.gather(state)):
-                found[_of_rank(kind, rank)] = gathered
-        return found
+                all_states[_of_rank(kind, rank)] = gathered
+        return all_states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the states, unless there are now more ranks, or fewer: then seed the generators.

@@ -49,19 +49,19 @@ def named_layers(network: LayeredNetwork) -> dict[str, Layer]:
     1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last comes the
     "label feedback" of taggers that have it. Bags of words and filters have no layers.
     """
-    found = {}
+    by_name = {}
     for prefix, body in network.bodies().items():
         for row in rows_of(body):
             for name, layer in row:
-                found[prefix + name] = layer
+                by_name[prefix + name] = layer
 
     # Of several columns of labels each may have feedback of its own.
     if len(network.feedback_layers) == 1:
-        found["label feedback"] = network.feedback_layers[0]
+        by_name["label feedback"] = network.feedback_layers[0]
     else:
         for number, layer in enumerate(network.feedback_layers, start=1):
-            found[f"label feedback {number}"] = layer
-    return found
+            by_name[f"label feedback {number}"] = layer
+    return by_name
 
 
 def rows_of(body: nn.Module) -> Iterator[list[tuple[str, Layer]]]:

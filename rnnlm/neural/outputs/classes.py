@@ -486,12 +486,12 @@ class HierarchicalSoftmax(OutputLayer):
             self.bias.copy_((children_M2[:, 0] / children_M2[:, 1]).log())
 
     def prepare(self) -> None:
-        found = paths(self.parent_M)
-        self.inner_VD = found.inner_VD
-        self.sign_VD = found.sign_VD
-        self.sign_M = found.sign_M
-        self.order_M = found.order_M
-        self.levels = found.levels
+        tree_paths = paths(self.parent_M)
+        self.inner_VD = tree_paths.inner_VD
+        self.sign_VD = tree_paths.sign_VD
+        self.sign_M = tree_paths.sign_M
+        self.order_M = tree_paths.order_M
+        self.levels = tree_paths.levels
 
     def matrices(self) -> list[nn.Parameter]:
         return [self.weight]

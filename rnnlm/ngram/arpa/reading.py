@@ -380,19 +380,19 @@ def _header(lines: ArpaLines) -> list[int]:
     promised: list[int] = []
     while lines.marker() is None:
         line = lines.next() or b""
-        found = _COUNT.fullmatch(line)
-        if line and not found:
+        match = _COUNT.fullmatch(line)
+        if line and not match:
             raise lines.error(
                 lines.number,
                 "not understood",
                 start_of_line(line),
                 "\\data\\ is followed by lines such as: ngram 1=5000",
             )
-        if found:
-            if int(found[1]) != len(promised) + 1:
+        if match:
+            if int(match[1]) != len(promised) + 1:
                 what = f"the count of {len(promised) + 1}-grams is missing"
                 raise lines.error(lines.number, what)
-            promised.append(int(found[2]))
+            promised.append(int(match[2]))
     has_unigrams = bool(promised and promised[0])
     if not has_unigrams or len(promised) > HIGHEST_ORDER:
         what = f"a model of order {len(promised)}" if has_unigrams else "there are no unigrams"
@@ -511,9 +511,9 @@ def _read_order(
 
 def _end(lines: ArpaLines) -> None:
     """Read `\\end\\`; refuse anything after it."""
-    found = lines.marker()
-    if found != b"\\end\\":
-        why = start_of_line(found) if found else "the file is truncated"
+    marker = lines.marker()
+    if marker != b"\\end\\":
+        why = start_of_line(marker) if marker else "the file is truncated"
         raise lines.error(lines.number + 1, "no \\end\\ here", why)
     lines.next()
     for line in iter(lines.next, None):

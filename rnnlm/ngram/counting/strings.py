@@ -170,7 +170,8 @@ class _Trie:
         """Return the n-grams from place `start` on, before place `stop`."""
         texts: list[str] = []
         base = 0
-        found, counts = np.empty(stop - start, dtype=object), np.empty(stop - start, dtype=np.int64)
+        ngrams = np.empty(stop - start, dtype=object)
+        counts = np.empty(stop - start, dtype=np.int64)
         for n, (first, end, own, own_end) in enumerate(self._needed_ranges(start, stop)):
             # Spell the n-grams of this order, from those of the order below.
             level = self.levels[n]
@@ -183,10 +184,10 @@ class _Trie:
 
             # Put those that are read into their places.
             places = self.places[n][own:own_end] - start
-            found[places] = texts[own - first : own_end - first]
+            ngrams[places] = texts[own - first : own_end - first]
             counts[places] = level.counts_M[own:own_end]
             base = first
-        return zip(found.tolist(), counts.tolist(), strict=True)
+        return zip(ngrams.tolist(), counts.tolist(), strict=True)
 
     def _needed_ranges(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
         """Return for each order the range of numbers whose words are needed, and the range of those

@@ -148,9 +148,9 @@ def check_join(settings: NgramSettings) -> None:
     """Make sure that the estimator mixes in or backs off to the lower order as the settings say."""
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:
-        asked = str(settings.interpolate).lower()
+        wanted = str(settings.interpolate).lower()
         raise SettingsError(
-            f"interpolate = {asked} is not possible with smoothing {settings.smoothing}",
+            f"interpolate = {wanted} is not possible with smoothing {settings.smoothing}",
             f"it has one form: {joins[0]}",
         )
 

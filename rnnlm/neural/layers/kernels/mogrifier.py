@@ -100,11 +100,11 @@ class MutualGating:
 
     def weight_gradients(self) -> list[Tensor]:
         """Return the gradients of all factors, each a product over all steps at once."""
-        found = []
+        gradients = []
         for of_round, read_in_round in zip(self.d, self.read, strict=True):
             for d_TBO, read_TBI in zip(of_round, read_in_round, strict=True):
-                found.append(torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)))
-        return found
+                gradients.append(torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)))
+        return gradients
 
 
 class MogrifierLSTM(torch.autograd.Function):
