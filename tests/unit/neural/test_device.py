@@ -309,7 +309,7 @@ def step_functions():
 FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device gradient_norms clip_gradients features loss connect
 _even_rows __call__ warm_up record replay
 set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
-_widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
+_pad_with_zeros forward backward draw _groups_by_class _tails _paths window_loss by_doubling step_backward _gates
 read vectors is_word mirror _last _best
 losses log_partition log_likelihood is_word batch_tensors label_tensors
 encode decode look read_step_by_step _with_own_words make_loop pair_tensors scores_backward"""
@@ -317,7 +317,7 @@ encode decode look read_step_by_step _with_own_words make_loop pair_tensors scor
 
 def test_the_step_is_followed_into_all_it_calls():
     functions = step_functions()
-    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_sound", "fitted"} & set(
+    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_sound", "end_event"} & set(
         functions
     )
     assert len(functions["loss"]) >= 6  # the network's and each output layer's
