@@ -59,8 +59,8 @@ def command(
     rnnlm classify -m intents "fly me to oslo" --top 3
 
     Each text comes with its label and the probability of that label; rows of a table keep their
-    other columns. Lines of text become TSV, and so does Parquet; any other table stays what it is,
-    unless the suffix of -o says otherwise. A text without words has no label.
+    other columns. Lines of text become TSV, and so does Parquet; any other table keeps its
+    format, unless the suffix of -o says otherwise. A text without words has no label.
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """

@@ -13,7 +13,7 @@ from ..options import json_option
 def command(as_json: bool) -> None:
     """List the bundled corpora: tasks, licences, files.
 
-    Words are those of the texts: of tables and CoNLL-U, labels, ids and tags do not count.
+    Words are counted in the texts alone: labels, ids and tags do not count.
     """
     import rnnlm.corpora as corpora
 

@@ -39,7 +39,7 @@ def command(
     rnnlm doctor my-model --sample 1000
 
     The probabilities of all tokens must sum to one after any context, those of labels at any word;
-    and labels, or what is written, must be the same whatever else is read beside a sentence. Exit
+    and labels or translations must not depend on the other sentences in a batch. Exit
     code 0 when all is well, 1 otherwise.
     """
     from rnnlm.evaluation.soundness import audit

@@ -70,7 +70,7 @@ _OF_TYPING = {"interactive", "prompt"}
     click.option("--interactive", is_flag=True,
                  help="Type, and see the likeliest next words and continuations."),
     click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
-                 help="Show statistics of samples beside those of TEXT (none: the bundled "
+                 help="Compare statistics of samples with those of TEXT (none: the bundled "
                       "corpus)."),
 )  # fmt: skip
 @options.section(

@@ -30,14 +30,14 @@ def command(
     tokenizer_from: str | None,
     overwrite: bool,
 ) -> None:
-    """Make a model of an ARPA file, as KenLM and SRILM write it.
+    """Make a model from an ARPA file, as written by KenLM and SRILM.
 
     \b
     rnnlm import my.arpa.gz -o my-model
     rnnlm eval -m my-model TEXT
 
     The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are
-    taken as they are; whether they sum to one is not known, so results are marked.
+    kept; they may not sum to one, so results are marked.
     """
     refuse_if(
         tokenizer_from and (lowercase or split_punctuation),

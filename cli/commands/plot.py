@@ -48,7 +48,7 @@ def command(
 
     A point is the validation perplexity per token after some steps, as training measured it, or,
     for other tasks, the metric that chooses the model. A run has 20 points or more, evenly over its
-    budget (rnnlm train --set min_validations=N), unless that is some seconds. Points between the
+    budget (rnnlm train --set min_validations=N), unless it takes only seconds. Points between the
     ends of epochs do not choose the model that is kept: their column `chooses` is false. An n-gram
     model has no curve, and is drawn as a level line.
     """

@@ -80,13 +80,13 @@ def command(
     rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 
-    The n-grams that remain keep their probability; backoff weights are recomputed, so that a model
-    that summed to one still does. Unigrams remain, and so does whatever a longer n-gram begins
-    with. The unigram probability of words that leave the vocabulary goes to <unk>. Several limits
-    apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a model; to
-    cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy
-    pruning than other estimators do, as its lower orders are not made to tell how frequent a
-    history is (Chelba et al. 2010).
+    The n-grams that remain keep their probability; backoff weights are recomputed, so that a
+    model that summed to one still does. Unigrams remain, and so do the beginnings of longer
+    n-grams. The unigram probability of words that leave the vocabulary goes to <unk>. Several
+    limits apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a
+    model; to cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by
+    entropy pruning than other estimators do, as its lower orders are not made to tell how
+    frequent a history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
     name = named(model_name)

@@ -8,13 +8,13 @@ from .. import terminal
 from ..options import json_option
 
 LEGEND = (
-    "Perplexities are of PTB (the Penn Treebank as prepared by Mikolov), validation",
+    "Perplexities are for PTB (the Penn Treebank as prepared by Mikolov), validation",
     "text unless marked: test, its test text; WT2, validation text of WikiText-2;",
-    "demo, of the bundled corpus. Bits per character (bpc), accuracy (%), F1 of",
-    "spans, WER (words wrong in %) and BLEU are of the data that the recipe names.",
-    "*: with other settings than the recipe's; …: of a run shorter than the recipe's",
-    "off by: our result beside the published one; ~: that is of the test text alone",
-    "time to our result on two CPU cores (/1: on one); ~: estimated, of a whole run",
+    "demo, the bundled corpus. Bits per character (bpc), accuracy (%), F1 of",
+    "spans, WER (words wrong in %) and BLEU are for the data that the recipe names.",
+    "*: with other settings than the recipe's; …: a run shorter than the recipe's",
+    "off by: difference from the published result; ~: estimated from a test result",
+    "time to our result on two CPU cores (/1: on one); ~: estimated for a whole run",
     "rnnlm recipes NAME shows settings, sources and commands",
 )
 GPU_LEGEND = "GPU: tokens per second of training there, or the time of a whole run"

@@ -45,8 +45,8 @@ list_options = section(
     click.option("--sources", multiple=True, metavar="FILE",
                  help="Sources of translations, `utt words...` a line; may be repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
-                 help="Scores of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
-                      "several add up."),
+                 help="Scores of Kaldi lists: a file of `utt-N number`, next to the list or a "
+                      "path; several add up."),
     options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
 )  # fmt: skip
 mapping_options = section(
@@ -114,18 +114,18 @@ tuning_options = section(
 def command(
     names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
-    """Reorder n-best lists with language models. Word errors are counted before and after.
+    """Reorder n-best lists with language models. The WER is given before and after.
 
     \b
     rnnlm rescore --tune dev.tsv --apply test.tsv -m kn --weights-output w.json
     rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
     rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
 
-    A hypothesis scores its first-pass score + weights * (log-probability under each model in nats,
-    number of words, number of words unknown to each model). The weights are those of the fewest
-    word errors, by exact line search (Och 2003), the middle of the interval; those of models are
-    never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
-    hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances.
+    A hypothesis scores its first-pass score + weights * (log-probability under each model in
+    nats, number of words, number of words unknown to each model). The weights minimise the WER,
+    by exact line search (Och 2003), which takes the middle of the best interval; those of models
+    are never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the
+    first hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances.
 
     \b
     tsv     utt TAB rank TAB score TAB text; a reference has rank REF, no score,

@@ -86,7 +86,7 @@ def command(
     rnnlm tag -m slots "fly me to oslo at noon" --nbest 3
     rnnlm tag -m sounds speech
 
-    Raw text is split into words as the training data of the model are: a tagger trained on CoNLL-U
+    Raw text is split into words like the model's training data: a tagger trained on CoNLL-U
     splits multiword forms (don't) and marks as its treebank does, any other splits at white space
     and splits marks off. The other formats hold words already; their comments and other columns are
     kept. A model of letters and sounds takes words, or the letters of one word with spaces between

@@ -35,7 +35,7 @@ def command(
     settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Choose on held-out text how a model adapts itself.
+    """Choose the settings of adaptation on held-out text.
 
     \b
     rnnlm tune -m demo --adapt cache --on valid.txt
@@ -45,9 +45,9 @@ def command(
 
     The settings that are found are saved in the model's folder.
 
-    Settings given by --set are kept; the others go up and down while perplexity falls. --on is read
-    as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides gradients
-    by their root mean square on training text, which --statistics gathers and saves.
+    Settings given by --set are kept; the others are varied as long as perplexity falls. --on is
+    read as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides
+    gradients by their root mean square on training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
     if not kind:

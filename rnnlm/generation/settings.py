@@ -42,7 +42,7 @@ class SamplingSettings(Checked):
     seed: Annotated[Natural, Meta(description="the same seed and number give the same sample")] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
     running: Annotated[
-        bool, Meta(description="running text instead of sentences: it goes on over line ends")
+        bool, Meta(description="continuous text across line ends, instead of single sentences")
     ] = False
 
 

@@ -66,7 +66,7 @@ class InputSettings:
     characters_beside: Annotated[
         bool,
         Meta(
-            description="characters beside word vectors, not instead of them",
+            description="characters in addition to word vectors, not instead of them",
             extra=belongs_to("characters", "cnn", "lstm"),
         ),
     ] = False

@@ -61,7 +61,7 @@ class NgramSettings:
     additive_k: Annotated[
         Positive | None,
         Meta(
-            description="of additive: what is added to every count (1 is Laplace); none: tuned on "
+            description="additive: the number added to every count (1 is Laplace); none: tuned on "
             "held-out text"
         ),
     ] = None

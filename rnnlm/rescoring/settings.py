@@ -20,7 +20,9 @@ class ListSettings(Checked):
     where references are needed, those without."""
 
     # One of FORMATS
-    format: Annotated[str | None, Meta(description="format of the lists; none: by content")] = None
+    format: Annotated[
+        str | None, Meta(description="format of the lists; none: inferred from the content")
+    ] = None
     costs: Annotated[bool, Meta(description="scores are costs: the lower, the better")] = False
     skip_incomplete: Annotated[
         bool,
@@ -57,8 +59,8 @@ class TextMapping(Checked):
     normalise_wer: Annotated[
         bool,
         Meta(
-            description="errors are counted on texts as --lowercase and --remove-punctuation "
-            "change them"
+            description="compute the WER on texts as --lowercase and --remove-punctuation change "
+            "them"
         ),
     ] = False
 

@@ -35,8 +35,8 @@ class SentenceSettings(Checked):
     id_column: Annotated[
         str | None,
         Meta(
-            description="column of a table that names its rows; none: id, if there; else their "
-            "number"
+            description="column of a table that names its rows; none: id if there is one, else "
+            "their number"
         ),
     ] = None
     given_column: Annotated[

@@ -52,7 +52,7 @@ class ParallelSettings:
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the sources")] = None
     target_column: Annotated[
-        str | None, Meta(description="column of what is to be written; --column is what is read")
+        str | None, Meta(description="column of the targets; --column is that of the sources")
     ] = None
     skip_empty: Annotated[
         bool, Meta(description="pairs whose source or target is empty are left out")
@@ -257,7 +257,7 @@ USUAL = (
     ("prompt", "response"),
 )
 _SENTENCE_ENDS = tuple(".!?…。！？")
-_OPTIONS = "name them with --column and --target-column, by number where there is no header"
+_OPTIONS = "name them with --column and --target-column, by number if there is no header"
 
 Columns = tuple[str, str]  # of the sources, of the targets
 

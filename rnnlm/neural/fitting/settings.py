@@ -451,19 +451,22 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
-            description="how often what --resume needs is stored: 5m, 200steps; by time, less "
-            "often if that would take more than 1 % of it",
+            description="how often the state for --resume is saved: 5m, 200steps; by time, less "
+            "often if saving would take more than 1 % of it",
             extra=needs(resumable=ANY),
         ),
     ] = "5m"
     keep_checkpoints: Annotated[
         Count,
-        Meta(description="how many of the latest of these are kept", extra=needs(resumable=ANY)),
+        Meta(
+            description="how many of the latest of these states are kept",
+            extra=needs(resumable=ANY),
+        ),
     ] = 2
     resumable: Annotated[
         bool,
         Meta(
-            description="keep what --resume needs in the model's folder; about four times the "
+            description="keep the state for --resume in the model's folder; about four times the "
             "model's size"
         ),
     ] = True

@@ -44,7 +44,7 @@ class TaskSettings(InputSettings):
         Width, Meta(description="width of the hidden layers, in each direction")
     ] = 200
     characters_beside: Annotated[
-        bool, Meta(description="characters beside word vectors, not instead of them")
+        bool, Meta(description="characters in addition to word vectors, not instead of them")
     ] = True
     character_size: Annotated[Width, Meta(description="width of the character vectors")] = 25
     character_filters: Annotated[
@@ -87,7 +87,8 @@ class TaskSettings(InputSettings):
     context_models: Annotated[
         ContextModels | None,
         Meta(
-            description="language models read beside the words, and the widths of their layers; "
+            description="language models read in addition to the words, and the widths of their "
+            "layers; "
             "set by --contextual"
         ),
     ] = None
@@ -135,8 +136,8 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     bidirectional: Annotated[
         bool,
         Meta(
-            description="a second layer beside each one reads the words from the last to the "
-            "first; false: forward only"
+            description="each layer has a second one that reads the words backwards; false: "
+            "forward only"
         ),
     ] = True
     sentence_pooling: Annotated[
@@ -354,7 +355,7 @@ class TaskFittingSettings(OptimizationSettings):
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
         Meta(
             description="validation metric that chooses the best weights; auto: F1 of spans, word "
-            "errors of sounds, else accuracy"
+            "error rate of sounds, else accuracy"
         ),
     ] = "auto"
 

@@ -58,8 +58,7 @@ class Seq2SeqSettings(RecurrentSettings):
     bidirectional: Annotated[
         bool,
         Meta(
-            description="a second layer beside each one of the encoder reads the source from the "
-            "last token to the first"
+            description="each layer of the encoder has a second one that reads the source backwards"
         ),
     ] = True
     decoder_model: Annotated[
@@ -92,7 +91,7 @@ class Seq2SeqSettings(RecurrentSettings):
     input_feeding: Annotated[
         bool,
         Meta(
-            description="the decoder reads its last attentional vector beside each word (Luong et "
+            description="the decoder reads its last attentional vector with each word (Luong et "
             "al. 2015)"
         ),
     ] = False
