@@ -139,7 +139,7 @@ NUMBERS = {
     "bench, setting": ("bench train --set layers=nan", "setting layers = 'nan' is not valid"),
     "recipes: a path": ("recipes ../../../etc/passwd", "unknown recipe '../../../etc/passwd'"),
     "corpora: too much": ("corpora english", "Got unexpected extra argument"),
-    "device": ("eval -m {lstm} {valid} --device gpu0", "device 'gpu0' is not known"),
+    "device": ("eval -m {lstm} {valid} --device gpu0", "unknown device 'gpu0'"),
     "a command that is none": ("trian", "no such command 'trian'"),
     "an option that is none": ("eval --nope", "No such option"),
     "a command with terminal escapes": (

@@ -188,8 +188,8 @@ def test_verdict_names_longest_lag_layers_of_each_task():
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        ({"tasks": ["adding", "ading"]}, "there is no task 'ading' here"),
-        ({"cells": ["qrnn"]}, "there is no layer 'qrnn' here"),
+        ({"tasks": ["adding", "ading"]}, "unknown task 'ading'"),
+        ({"cells": ["qrnn"]}, "unknown layer 'qrnn'"),
         ({"lags": [10, 4]}, "a lag of 4 is too short"),
     ],
 )

@@ -187,7 +187,7 @@ def test_unavailable_bleu_tokenizer_is_an_error_with_advice(monkeypatch):
     with pytest.raises(UsageError, match="ja-mecab is not installed") as failure:
         figures_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")
     assert "sacrebleu[ja]" in failure.value.hint
-    with pytest.raises(UsageError, match="no BLEU tokenizer 'mecab'"):
+    with pytest.raises(UsageError, match="unknown BLEU tokenizer 'mecab'"):
         figures_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
     assert figures_of(
         ["猫がいました"], [["猫がいました"]], bleu_tokenizer="char"
