@@ -73,9 +73,12 @@ def data_of(
     task: "AnyTask", names: tuple[str, ...], given: Mapping[str, Any]
 ) -> "tuple[str, ...] | Text":
     """Return the data with these names: lines opened as a text, others as names, which the task
-    reads as it read the training data."""
+    reads as it read the training data. The name of a bundled corpus means its test split."""
     if not task.reads_lines:
         return names
+    import rnnlm.corpora as corpora
+
+    names = corpora.sources(names, "test", corpora.of_plain_text())
     return options.corpus_of(names, options.text_flags(dict(given)))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import rnnlm
 from rnnlm.checks import items_of, several
+from rnnlm.cli.main import run
 from rnnlm.errors import ArgumentTypeError
 from support.annotations import annotations_of
 from support.tiny_models import LINES, fit, save
@@ -262,5 +263,6 @@ def test_bundled_corpus_model_defaults_to_the_test_part(folder, monkeypatch, tmp
     assert rnnlm.evaluate("bundled", "english").signature == rnnlm.evaluate("bundled").signature
     compared = rnnlm.compare([rnnlm.load("bundled"), folder / "trigrams"], "english")
     assert [each.name for each in compared.models] == ["bundled", "trigrams"]
+    assert run(["eval", "-m", "bundled", "english"]) == 0
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on"):
         rnnlm.load("bundled").adapt("unigram").evaluate()
