@@ -64,6 +64,19 @@ def _checked_items(values: Iterable[T], kind: type[T] | tuple[type, ...], what: 
         yield value
 
 
+def check_no_dataset(value: object, what: str) -> None:
+    """Check that `value`, which is a text, is no data set or data frame itself.
+
+    Raises:
+        ArgumentTypeError: it is.
+    """
+    if hasattr(value, "column_names") or hasattr(value, "columns"):
+        raise ArgumentTypeError(
+            f"{what} must be a path or a rnnlm.Corpus, not {given(value)}",
+            hint="write rnnlm.Corpus.from_dataset(data)",
+        )
+
+
 def check_class(value: object, kind: type, what: str) -> None:
     """Check that `value` is of a class. what: what it is, in the message.
 

@@ -35,6 +35,19 @@ RENAMED = {"output": "output_layer"}
 # beside a setting's description: the default that it came with, where that has changed since
 FORMER_DEFAULT = "former_default"
 
+# What other tools call a setting, and what to write here
+_ELSEWHERE = {
+    "epochs": "write budget=3epochs",
+    "num_epochs": "write budget=3epochs",
+    "steps": "write budget=500steps",
+    "max_steps": "write budget=500steps",
+    "lr": "did you mean 'learning_rate'?",
+    "batch_size": "did you mean 'streams' or 'batch_rows'?",
+}
+
+# Settings of text that look like numbers
+_EXAMPLES = {"budget": 'write, for instance, "500steps", "3epochs" or "10m"'}
+
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -138,9 +151,8 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                raise SettingsError(
-                    f"unknown setting {name!r} in {layer.origin}", hint=nearest(name, kinds)
-                )
+                hint = _ELSEWHERE.get(name) or nearest(name, kinds)
+                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
     return Resolved(_in_one_spelling(values, classes), origins, classes)
@@ -212,7 +224,7 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         raise SettingsError(
             f"setting {name} = {shown(value)} is not valid",
             f"{needed} is needed",
-            _hint(value, schemas),
+            _EXAMPLES.get(name) or _hint(value, schemas),
         ) from None
     if isinstance(converted, float) and not math.isfinite(converted):
         raise SettingsError(

@@ -204,11 +204,12 @@ def fit(
 
 def _asked(**keywords: Any) -> dict[str, Any]:
     """Return the keywords that ask for something: the others are left at their usual values."""
-    return {
-        name: value
-        for name, value in keywords.items()
-        if value is not None and value is not False and value != ()
-    }
+    asked = {}
+    for name, value in keywords.items():
+        is_empty = isinstance(value, tuple) and not value
+        if value is not None and value is not False and not is_empty:
+            asked[name] = value
+    return asked
 
 
 def _run_of(
@@ -344,6 +345,11 @@ class FinishedRun:
 
         return load(self.folder)
 
+    def __fspath__(self) -> str:
+        """Return the folder, so that functions take the run where they take the name of a model or
+        of a run."""
+        return str(self.folder)
+
     @cached_property
     def evaluations(self) -> "Mapping[str, Evaluation]":
         """The exact evaluations at the end, by text: "valid", "test"."""
@@ -406,6 +412,10 @@ class History(Records):
 
     def __repr__(self) -> str:
         return f"<history of {self.folder}: {len(self.to_rows()):,} rows>"
+
+    def __fspath__(self) -> str:
+        """Return the folder of the run, for :func:`rnnlm.plot_curves`."""
+        return str(self.folder)
 
 
 # ---- Messages as Python says them.

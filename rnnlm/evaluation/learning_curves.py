@@ -4,6 +4,7 @@ plot several together."""
 import dataclasses
 import itertools
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,14 +121,15 @@ class LearningCurve(Records):
         return shown
 
 
-def learning_curve(run: str | Path) -> LearningCurve:
+def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
     """Return the curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. The
     run may still go on, or have diverged.
 
     Raises:
         ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
     """
-    folder = Path(run) if (Path(run) / METRICS).is_file() else loading.find(str(run))
+    run = os.fspath(run)
+    folder = Path(run) if (Path(run) / METRICS).is_file() else loading.find(run)
     events = read_events(folder)
     started = next((event for event in events if event.get("event") == "started"), None)
     if started is None:
@@ -142,7 +144,7 @@ def learning_curve(run: str | Path) -> LearningCurve:
     except (KeyError, TypeError, ValueError, OverflowError):  # what another tool wrote there
         raise ModelError(f"the {METRICS} in {folder} is damaged") from None
     return LearningCurve(
-        str(run), str(folder), str(started.get("model")), tuple(points), tuple(training), criterion
+        run, str(folder), str(started.get("model")), tuple(points), tuple(training), criterion
     )
 
 
@@ -206,15 +208,15 @@ def runs_of(name: str | Path) -> list[str | Path]:
 
 
 def plot_curves(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | os.PathLike[str]],
     path: str | Path | None = None,
     *,
     by: By = "steps",
     training: bool = False,
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Return a matplotlib figure of the learning curves of `runs`: folders of runs or of grids, or
-    names of models. :func:`rnnlm.learning_curve` gives the numbers.
+    """Return a matplotlib figure of the learning curves of `runs`: finished runs, their histories,
+    folders of runs or of grids, or names of models. :func:`rnnlm.learning_curve` gives the numbers.
 
     Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; for models of
     other tasks the metric that their best weights are chosen by. A model of counts is a level line.
@@ -231,7 +233,7 @@ def plot_curves(
         raise UsageError("there is nothing to draw", "no run is named")
     curves: list[LearningCurve] = []
     for name in several(runs, "runs"):
-        curves += map(learning_curve, runs_of(name))
+        curves += map(learning_curve, runs_of(os.fspath(name)))
     figure = curves_figure(curves, by, training, axes)
     if path is not None:
         plotting.save(figure, Path(path))

@@ -5,9 +5,9 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
-from rnnlm.errors import UsageError, number, visible
+from rnnlm.errors import UsageError, nearest, number, visible
 from rnnlm.evaluation.resampling import Interval, Resampled, Resampling
 from rnnlm.tabular import Records, Row, cell, html_table, text_table
 
@@ -280,11 +280,30 @@ class Evaluation(Records):
         return ", ".join(parts)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
-        """Return the metric of that name and column; None where it does not apply."""
+        """Return the metric of that name and column; None where it does not apply. The column of
+        labels may be left out where there is only one."""
+        columns = self.column_names
+        if not column and len(columns) == 1:
+            column = columns[0]
         for each in self.metrics:
             if (each.column, each.name) == (column, name):
                 return each
         return None
+
+    # Type checkers shall not take this for a promise.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            names = dict.fromkeys(each.name for each in self.metrics)
+            if name in names:
+                hint = f"write evaluation.metric({name!r}).value"
+            elif name in ("perplexity", "ppl") and "ppl_token" in names:
+                hint = "did you mean 'ppl_token'?"
+            else:
+                hint = nearest(name, names)
+            raise AttributeError(f"this evaluation has no {name!r}: {hint}")
 
     # ---- As a table, and as people read it.
 

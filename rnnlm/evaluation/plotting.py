@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.errors import UsageError, nearest, visible
+from rnnlm.errors import ArgumentTypeError, UsageError, given, nearest, visible
 from rnnlm.files.outputs import check_file, save_file
 
 if TYPE_CHECKING:
@@ -97,6 +97,13 @@ def new_panels(
 
 def _into(axes: "Axes", labels: Sequence[tuple[str, str, str]]) -> "tuple[Figure, list[Axes]]":
     """Label axes that a caller gave, and return them with their figure."""
+    from matplotlib.axes import Axes
+
+    if not isinstance(axes, Axes):
+        raise ArgumentTypeError(
+            f"axes must be axes of matplotlib, not {given(axes)}",
+            hint="to write a file, call savefig(path) of the figure",
+        )
     if len(labels) != 1:
         raise UsageError(
             f"this picture has {len(labels)} panels", "axes= holds one", "leave axes= out"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm import arrays
+from rnnlm.checks import check_class
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.generation.sampling import draw, penalise
 from rnnlm.generation.settings import SamplingSettings
@@ -396,6 +397,7 @@ def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
     """Return the prompt's tokens without a boundary at the end; words read as unknown ones are
     named in a notice. TextError: it holds a newline, `<s>` or `</s>`."""
     # Some tokenizers give even an empty line a piece, for the space before it: drop that.
+    check_class(prompt, str, "the prompt")
     if not prompt:
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])

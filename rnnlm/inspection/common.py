@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
-from rnnlm.checks import several
+from rnnlm.checks import check_class, several
 from rnnlm.errors import TextError, UsageError, nearest, visible
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
@@ -245,6 +245,7 @@ def open_source(text: Source | None, settings: TextSettings | None = None) -> Te
 
 def checked_sentence(sentence: str) -> str:
     """Refuse a sentence without words, or with `<s>` or `</s>`; return it as a look reads it."""
+    check_class(sentence, str, "the sentence")
     if not sentence.split():
         raise TextError("the sentence has no words", "it is empty")
     return check_reserved(

@@ -45,7 +45,7 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     """
     if not isinstance(name, (str, os.PathLike)):
         raise ArgumentTypeError(f"load: the name must be a str or a path, not {given(name)}")
-    base, kind = without_adaptation(str(name))
+    base, kind = without_adaptation(os.fspath(name))
     if kind:
         return load_adapted(base, kind, device=device)
     model, manifest = model_folder.load(find(base), device)
@@ -108,12 +108,18 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
 
 
 def models_by_name(
-    models: Mapping[str, ScoringModel] | Sequence[str | Path],
+    models: Mapping[str, ScoringModel] | Sequence[ScoringModel],
 ) -> dict[str, LanguageModel]:
     """Return the models that score lines, by name; load those that are given by name. models: by
-    the names to use, or a list of names to load."""
+    the names to use, or a list of models and names to load."""
     if not isinstance(models, Mapping):
-        models = {str(name): name for name in several(models, "models")}
+        called: dict[str, ScoringModel] = {}
+        for place, model in enumerate(several(models, "models"), start=1):
+            name = name_if_saved(model) or f"model {place}"
+            # The last part of a loaded model's folder is enough where no other one has it.
+            short = name if isinstance(model, (str, os.PathLike)) else Path(name).name
+            called[name if short in called else short] = model
+        models = called
     return {name: scoring_model_of(model) for name, model in models.items()}
 
 
@@ -165,7 +171,7 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
 
 def base_folder(name: str | Path) -> Path:
     """Return the folder of the model called NAME, also of NAME+KIND."""
-    base, _ = without_adaptation(str(name))
+    base, _ = without_adaptation(os.fspath(name))
     return find(base)
 
 

@@ -8,10 +8,10 @@ weight of a language model is never negative.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
+from rnnlm.checks import check_class
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
@@ -101,8 +101,10 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
 # ---- Weights tuned and applied.
 
 # The end of the message that weights are uncertain.
-CROSS_VALIDATE = ": cross-validation (--folds 5) measures them on other utterances"
-Models = Mapping[str, ScoringModel] | Sequence[str | Path]
+CROSS_VALIDATE = (
+    ": cross-validation (--folds 5, rnnlm.cross_validate) measures them on other utterances"
+)
+Models = Mapping[str, ScoringModel] | Sequence[ScoringModel]
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,20 @@ class Rates:
     gain: Gain
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rescored(Records):
     """A list rescored. rates: None where no reference is known."""
 
     utterances: tuple[RescoredUtterance, ...] = field(repr=False)
     rates: Rates | None
+
+    def __repr__(self) -> str:
+        size = f"{len(self.utterances):,} utterances"
+        if self.rates is None:
+            return f"<Rescored: {size}>"
+        first, now, oracle = self.rates.first.wer, self.rates.rescored.wer, self.rates.oracle.wer
+        rates = f"WER {first:.2%}, rescored {now:.2%}, oracle {oracle:.2%}"
+        return f"<Rescored: {size}, {rates}, p {self.rates.gain.p_value:.4f}>"
 
     def to_rows(self) -> list[Row]:
         """Return a row for each hypothesis, the best of each utterance first: its place now and its
@@ -208,8 +218,8 @@ def tune_weights(
 ) -> Weights:  # fmt: skip
     """Return the weights with the fewest word errors on `utterances`.
 
-    models: models, or names to load them by, as a mapping from the names to use; or a list of names
-    to load. report: called with how far scoring is. A notice warns of fewer than FEW_UTTERANCES
+    models: models, or names to load them by, as a mapping from the names to use; or a list of
+    them. report: called with how far scoring is. A notice warns of fewer than FEW_UTTERANCES
     utterances.
 
     Raises:
@@ -217,9 +227,9 @@ def tune_weights(
             there are no utterances, or no models.
         ModelError: there is no such model, or a model's scores are not numbers.
     """
+    models = models_by_name(models)
     utterances = with_references(utterances, settings.skip_incomplete)
     warn_of_few(len(utterances), CROSS_VALIDATE)
-    models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
     return _tuned(table, models, settings)
 
@@ -239,6 +249,7 @@ def rescore(
         ModelError: the weights were tuned for other models, or no tuning made them. TextError,
             UsageError: as :func:`tune_weights`.
     """
+    check_class(weights, Weights, "weights")
     opened = matched(weights, models_by_name(models))
     table = feature_table(utterances, opened, weights.mapping, report)
     without_feature = sorted(weights.weights.keys() - set(table.names))

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from rnnlm.checks import items_of
+from rnnlm.checks import items_of, several
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, Signature, check_context, signature_of
 from rnnlm.events import never
@@ -99,7 +99,7 @@ def score_sentences(
     settings = ScoringSettings(
         with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context,
         special_symbols, unscorable, split,
-        tuple(measures), regions is not None,
+        tuple(several(measures, "measures")), regions is not None,
     )  # fmt: skip
     texts, model = list(items_of(sentences, str, "sentences")), scoring_model_of(model)
     # Refuse sources that the model would not read, rather than ignore them.

@@ -19,7 +19,7 @@ from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
 from rnnlm.inference.words import WordFinder, WordTokens
 from rnnlm.interface import BOUNDARY, LanguageModel
-from rnnlm.models.loading import language_model_of
+from rnnlm.models.loading import language_model_of, name_if_saved
 from rnnlm.text.lines import split_words
 
 
@@ -50,6 +50,9 @@ class WordScorer:
         self._prefixes = prefix_scorer(model)
         self._tokens = WordTokens(model.tokenizer)
         self._search = WordSearch(self._prefixes.model, WordFinder(model.tokenizer))
+
+    def __repr__(self) -> str:
+        return f"<scorer of {name_if_saved(self.model) or 'a model'}, word by word>"
 
     def __reduce__(self) -> tuple[object, ...]:
         return WordScorer, (self.model,)

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-from rnnlm.checks import several
+from rnnlm.checks import check_no_dataset, several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import ModelComparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
@@ -46,6 +46,7 @@ def evaluate(
         UsageError: an option does not go with the model. TextError: a text cannot be read or is
             empty. ModelError: there is no such model, or it is damaged.
     """
+    check_no_dataset(text, "text")
     task = registry.task(loading.task_of(model))
     kinds = {each.name: each.options for each in registry.all_tasks()}
     return task.evaluate(model, text, _options("evaluate", task, kinds, options))
@@ -77,6 +78,7 @@ def compare(
                 is not available.
     """
     models = several(models, "models")
+    check_no_dataset(text, "text")
     # Models of different tasks are refused where they are compared.
     task = registry.task(registry.LANGUAGE_MODEL)
     for model in models:

@@ -74,6 +74,13 @@ def _rows_of(
         return
     if not isinstance(dataset, Iterable) or isinstance(dataset, (str, bytes)):
         raise ArgumentTypeError(f"a data set is needed, not {given(dataset)}")
+    # Its keys would be read as lines.
+    if isinstance(dataset, Mapping):
+        raise ArgumentTypeError(
+            f"a data set is needed, not {given(dataset)}",
+            f"it has {', '.join(map(str, list(dataset)[:10]))}",
+            'choose a split, such as dataset["train"], or make a data frame of columns',
+        )
     rows = iter(dataset)
     first = next(rows, None)
     if first is None:
@@ -122,7 +129,8 @@ def _usual_names(there: Sequence[str]) -> dict[str, str]:
     raise TextError(
         "the data set has no column `text`",
         f"it has {', '.join(map(str, there))}",
-        'name one: Corpus.from_dataset(dataset, "NAME")',
+        'name one: Corpus.from_dataset(dataset, "NAME"); for labels or pairs several: '
+        'columns=["NAME", "NAME"]',
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rnnlm.checks import items_of
+from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
@@ -336,7 +336,8 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
     flags = {**known.pop("flags", {}), **request}
 
     for name in _SEVERAL:
-        known[name] = _paths(known.get(name) or (), name)
+        paths = known.get(name)
+        known[name] = () if paths is None else _paths(paths, name)
     for name in ("output", "config"):
         if known.get(name) is not None:
             known[name] = Path(known[name])
@@ -347,4 +348,5 @@ def _paths(given: Paths, what: str) -> tuple[str, ...]:
     """Return one path or several as strings."""
     if isinstance(given, (str, os.PathLike)):
         return (os.fspath(given),)
+    check_no_dataset(given, what)
     return tuple(os.fspath(path) for path in items_of(given, (str, os.PathLike), what))

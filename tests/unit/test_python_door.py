@@ -13,6 +13,7 @@ from rnnlm import runs, tabular
 from rnnlm.errors import ArgumentTypeError, RnnlmError, SettingsError, TextError, UsageError
 from support.small_runs import SMALL
 
+DATASET = datasets.Dataset.from_dict({"text": ["a"]})
 LINES = [f"line {number % 7} of the text" for number in range(60)]
 GRU = {**SMALL, "model": "gru", "threads": 1, "budget": "6steps", "validate_every_steps": 2}
 
@@ -372,3 +373,58 @@ def test_names_of_functions_are_said(done, name, hint):
 def test_methods_keep_their_signatures(done):
     assert "temperature: float = 1.0" in str(inspect.signature(rnnlm.Model.generate))
     assert repr(done.history).endswith(f"m: {len(done.history.to_rows())} rows>")
+
+
+def test_a_run_is_taken_for_its_folder(done):
+    assert rnnlm.learning_curve(done).points == rnnlm.learning_curve(done.folder).points
+    assert rnnlm.learning_curve(done.history).name == str(done.folder)
+    assert rnnlm.plot_curves([done, done.history]).axes
+    assert rnnlm.load(done).name == "m"
+
+
+@pytest.mark.parametrize(
+    "wrong, hint",
+    [
+        ({"train": [{"text": "a"}]}, "choose a split"),
+        ([{"tokens": ["a"], "tags": ["b"]}], "columns="),
+    ],
+)
+def test_data_sets_without_text_say_what_to_name(wrong, hint):
+    with pytest.raises(RnnlmError, match=hint):
+        rnnlm.Corpus.from_dataset(wrong)
+
+
+@pytest.mark.parametrize("data", [pandas.DataFrame({"text": ["a"]}), DATASET], ids=["df", "hf"])
+def test_data_sets_are_no_paths(done, data):
+    for use in (rnnlm.fit, done.model.evaluate, lambda text: rnnlm.fit(LINES[:1], valid=text)):
+        with pytest.raises(ArgumentTypeError, match="rnnlm.Corpus.from_dataset"):
+            use(data)
+
+
+@pytest.mark.parametrize(
+    "setting, hint",
+    [({"epochs": 3}, "budget="), ({"lr": 0.1}, "learning_rate"), ({"budget": 30}, "500steps")],
+)
+def test_settings_of_other_tools_are_translated(tmp_path, setting, hint):
+    with pytest.raises(SettingsError, match=hint):
+        rnnlm.fit(rnnlm.Corpus.from_lines(LINES), output=tmp_path / "m", **setting)
+
+
+def test_arguments_of_another_type_are_refused(done):
+    model = done.model
+    for use in (
+        lambda: model.generate(["line"]),
+        lambda: model.inspect_gates(["line"]),
+        lambda: model.score_sentences(["line"], with_words=True, measures="entropy"),
+        lambda: rnnlm.plot_curves([done], axes="curves.svg"),
+        lambda: rnnlm.rescore([], [model], {"m": 0.5}),
+    ):
+        with pytest.raises(ArgumentTypeError, match=" not a "):
+            use()
+
+
+def test_metrics_are_found_by_name(done):
+    assert done.evaluation.metric("ppl_token").value == done.evaluation.ppl_token
+    with pytest.raises(AttributeError, match="did you mean 'ppl_token'"):
+        done.evaluation.perplexity
+    assert "word by word" in repr(done.model.scorer())

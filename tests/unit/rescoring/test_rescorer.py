@@ -345,7 +345,9 @@ def test_python_lists_are_checked_like_files(make, error, message):
 
 def test_few_tuning_utterances_are_reported_once_with_advice(likes):
     few, enough = misheard(499), misheard(500)
-    advice = ": cross-validation (--folds 5) measures them on other utterances"
+    advice = (
+        ": cross-validation (--folds 5, rnnlm.cross_validate) measures them on other utterances"
+    )
     assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
     assert told(
         lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)
