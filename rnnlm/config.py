@@ -42,7 +42,7 @@ _ELSEWHERE = {
     "steps": "write budget=500steps",
     "max_steps": "write budget=500steps",
     "lr": "did you mean 'learning_rate'?",
-    "batch_size": "did you mean 'streams' or 'batch_rows'?",
+    "batch_size": "did you mean 'batch_rows'?",
 }
 
 # Settings of text that look like numbers

@@ -403,7 +403,12 @@ def test_data_sets_are_no_paths(done, data):
 
 @pytest.mark.parametrize(
     "setting, hint",
-    [({"epochs": 3}, "budget="), ({"lr": 0.1}, "learning_rate"), ({"budget": 30}, "500steps")],
+    [
+        ({"epochs": 3}, "budget="),
+        ({"lr": 0.1}, "learning_rate"),
+        ({"batch_size": 8}, "batch_rows"),
+        ({"budget": 30}, "500steps"),
+    ],
 )
 def test_settings_of_other_tools_are_translated(tmp_path, setting, hint):
     with pytest.raises(SettingsError, match=hint):
