@@ -330,7 +330,14 @@ class Evaluation(Records):
             note = f" ({self.count_notes[name]})" if name in self.count_notes else ""
             rows.append([name, *(cell(its.get(name)) + note for its in counts)])
         for name in dict.fromkeys(each.name for each in self.brief):
-            rows.append([name, *(_with_note(self.metric(name, column)) for column in columns)])
+            cells = []
+            for column in columns:
+                metric = self.metric(name, column)
+                written = "-" if metric is None else metric.shown(4)
+                if metric is not None and metric.note:
+                    written += f" ({metric.note})"
+                cells.append(written)
+            rows.append([name, *cells])
 
         # Facts hold for all columns together.
         for name, value in self.facts.items():
@@ -371,15 +378,6 @@ class Evaluation(Records):
         table = self.overview()
         signatures = [f"{of} {its}".strip() for of, its in self.signatures.items()]
         return html_table("", table.columns, table.rows, "; ".join(signatures))
-
-
-def _with_note(metric: Metric | None) -> str:
-    if metric is None:
-        return "-"
-    written = metric.shown(4)
-    if metric.note:
-        written += f" ({metric.note})"
-    return written
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -507,7 +507,7 @@ def summary(
         closed_vocabulary=closed,
         normalised=model.normalised,
         context=context,
-        signature=str(sign(model, encoded, context)),
+        signature=str(signature_of(model, encoded.lines_hash, context, encoded.blank_lines)),
         seconds=time.perf_counter() - began,
         lines=LineSums.of(encoded, logprob_N) if keeps_lines else None,
     )

@@ -347,16 +347,13 @@ def _saturation(layer: LayerActivity) -> str:
     if not saturated:
         return "nothing in it is saturated"
     shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
+    name = most.gate
+    if name in ("input", "forget", "output", "reset", "update"):
+        name = f"{name} gate"
     return (
-        f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative "
+        f"its {name} is saturated most often ({shares}), with a mean derivative "
         f"of {most.derivative_mean:.2g}"
     )
-
-
-def _called(gate: str) -> str:
-    if gate in ("input", "forget", "output", "reset", "update"):
-        return f"{gate} gate"
-    return gate
 
 
 # ---- Heat maps of units over the tokens of a line: hidden state, cell and gates of each layer,

@@ -71,7 +71,7 @@ def language_model_of(
     """Return a language model itself, or load the one of that name; refuse models of other
     tasks."""
     registry.check_is_language_model(task_of(model), name_if_saved(model))
-    return model_of(model, device)
+    return cast(LanguageModel, load_if_named(model, device))
 
 
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:

@@ -116,7 +116,8 @@ def test_busy_processors_are_told_before_training(rnnlm, models, here, monkeypat
     monkeypatch.setattr("rnnlm.system.load", lambda: 9.5)
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     monkeypatch.setattr("rnnlm.neural.fitting.fitting.LONG_RUN_SECONDS", 1e9)
-    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made")
+    on_the_cpu = ("--device", "cpu")  # others do not share the processors
+    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, *on_the_cpu, "-o", "made")
     assert "--threads 1 may be faster" in shown.err
 
 

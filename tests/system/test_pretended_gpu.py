@@ -49,7 +49,7 @@ PARTS = {
     "tasks": Part("-m 'not gpu' tests/unit/tasks", 600),
     "adaptation": Part("-m 'not gpu' tests/unit/combinations", 200),
     "generation": Part("-m 'not gpu' tests/unit/generation", 220),
-    "inspection": Part("-m 'not gpu' tests/unit/inspection", 330),
+    "inspection": Part("-m 'not gpu' tests/unit/inspection", 325),
 }
 
 # Tests that cannot hold on the pretended device, by the reason.
