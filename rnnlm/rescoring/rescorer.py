@@ -249,8 +249,9 @@ def rescore(
         ModelError: the weights were tuned for other models, or no tuning made them. TextError,
             UsageError: as :func:`tune_weights`.
     """
+    named = models_by_name(models)
     check_class(weights, Weights, "weights")
-    opened = matched(weights, models_by_name(models))
+    opened = matched(weights, named)
     table = feature_table(utterances, opened, weights.mapping, report)
     without_feature = sorted(weights.weights.keys() - set(table.names))
     if without_feature:
