@@ -309,23 +309,23 @@ def inspect_gates(
     [found] = subjects("gates", (model,), device)
     line = found.model.trace_line(sentence)
     layers = named_layers(found.model.network)
+
+    # Refuse units that a layer does not have.
     for traced in line.layers:
-        _check_units(units, layers[traced.name].width, traced.name)
+        width = layers[traced.name].width
+        wrong = [unit for unit in units if not 0 <= unit < width]
+        if wrong:
+            raise UsageError(
+                f"there is no unit {wrong[0]} in {traced.name}",
+                f"it has {width} units",
+                f"name units from 0 to {width - 1}",
+            )
+
     activities = []
     for traced in line.layers:
         activities.append(activity_of(traced, layers[traced.name], units, unit_count))
     tokens = tuple(line.tokens)
     return GatesInspection(found.name, found.task, found.kind, tokens, tuple(activities))
-
-
-def _check_units(units: Sequence[int], width: int, name: str) -> None:
-    wrong = [unit for unit in units if not 0 <= unit < width]
-    if wrong:
-        raise UsageError(
-            f"there is no unit {wrong[0]} in {name}",
-            f"it has {width} units",
-            f"name units from 0 to {width - 1}",
-        )
 
 
 def _saturation(layer: LayerActivity) -> str:
