@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared.encoder import SHARD_BYTES
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def test_the_outcome_as_json(rnnlm, text):
 def test_interrupted_preparation_stops_soon_and_can_resume(
     start, spawn, here, corpus_lines, number, code
 ):
-    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 300, encoding="utf-8")
+    # Text of two shards: the signal comes while the second one is in the making.
+    text = "\n".join(corpus_lines) + "\n"
+    (here / "text.txt").write_text(text * (2 * SHARD_BYTES // len(text)), encoding="utf-8")
     process = start(
         "prepare",
         "text.txt",
