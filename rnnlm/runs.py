@@ -220,11 +220,11 @@ def _run_of(
     from rnnlm.training.request import request_of
     from rnnlm.training.run import run
 
+    # The file of a text in memory lasts as long as somebody holds the text: the plan does.
+    held = (text, dict(keywords))
     asked = request_of(text, keywords)
-    held = (text, dict(keywords))  # texts in memory last as long as somebody holds them
 
-    def planned() -> "Plan":
-        assert held
+    def planned(held: object = held) -> "Plan":
         with planning_together():
             return plan(asked)
 
@@ -282,9 +282,7 @@ class TrainingRun(StoringRun):
         """
         from rnnlm.model import load
 
-        if self.folder is None:
-            raise UsageError("the run has not started", hint="iterate over it, or call wait()")
-        return load(self.folder)
+        return load(self._started_folder())
 
     @property
     def history(self) -> "History":
@@ -293,9 +291,12 @@ class TrainingRun(StoringRun):
         Raises:
             UsageError: the run has not started.
         """
+        return History(self._started_folder())
+
+    def _started_folder(self) -> Path:
         if self.folder is None:
             raise UsageError("the run has not started", hint="iterate over it, or call wait()")
-        return History(self.folder)
+        return self.folder
 
     @property
     def evaluation(self) -> "Evaluation | None":
@@ -372,12 +373,11 @@ class FinishedRun:
         return f"<{self._summary()}>"
 
     def _repr_html_(self) -> str:
-        metrics = [
-            (f"{text}: {metric.label}", metric.with_unit())
-            for text, evaluation in self.evaluations.items()
-            for metric in evaluation.mains
-        ]
-        return html_table(self._summary(), (), [("folder", self.folder), *metrics])
+        facts: list[tuple[str, object]] = [("folder", self.folder)]
+        for text, evaluation in self.evaluations.items():
+            for metric in evaluation.mains:
+                facts.append((f"{text}: {metric.label}", metric.with_unit()))
+        return html_table(self._summary(), (), facts)
 
     def _summary(self) -> str:
         # Counting is one step.
@@ -403,7 +403,14 @@ class History(Records):
         from rnnlm.models.metrics_log import read_events
 
         events = [each for each in read_events(self.folder) if each.get("event") in _MEASURED]
-        names = dict.fromkeys(name for event in events for name in event if name not in _LEFT_OUT)
+
+        # All rows have the columns of both kinds of events, in the order in which they come.
+        names: dict[str, None] = {}
+        for event in events:
+            names |= dict.fromkeys(event)
+        for name in _LEFT_OUT:
+            names.pop(name, None)
+
         rows: list[Row] = []
         for event in events:
             measured = "train" if event["event"] == "step" else "valid"

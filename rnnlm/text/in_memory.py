@@ -18,28 +18,30 @@ _LINE_ENDS = ("\n", "\r")
 
 def write_lines(lines: Iterable[str]) -> Path:
     """Write lines to a new temporary file, one by one. Return its path."""
-    path = _new_file("lines.txt")
-    try:
-        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as stream:
-            for number, line in enumerate(items_of(lines, str, "lines")):
-                if any(end in line for end in _LINE_ENDS):
-                    raise TextError(
-                        f"lines[{number}] holds a line end", hint="split it: text.splitlines()"
-                    )
-                stream.write(line + "\n")
-    except BaseException:
-        remove(path)
-        raise
-    return path
+    return _write("lines.txt", _checked(items_of(lines, str, "lines")))
+
+
+def _checked(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; refuse one that is several."""
+    for number, line in enumerate(lines):
+        if any(end in line for end in _LINE_ENDS):
+            raise TextError(f"lines[{number}] holds a line end", hint="split it: text.splitlines()")
+        yield line
 
 
 def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -> Path:
     """Write columns of a data set as JSON-lines to a new temporary file. Return its path."""
     rows = _with_names_of_classes(dataset, _rows_of(dataset, column, columns))
-    path = _new_file("dataset.jsonl")
+    return _write("dataset.jsonl", map(json.dumps, rows))
+
+
+def _write(name: str, lines: Iterable[str]) -> Path:
+    """Write lines to a new file of that name as they come; leave nothing where they end in an
+    error. Return its path."""
+    path = Path(tempfile.mkdtemp(prefix="rnnlm-")) / name
     try:
-        with open(path, "w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(json.dumps(row) + "\n" for row in rows)
+        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as stream:
+            stream.writelines(line + "\n" for line in lines)
     except BaseException:
         remove(path)
         raise
@@ -49,10 +51,6 @@ def write_dataset(dataset: object, column: str | None, columns: Sequence[str]) -
 def remove(path: Path) -> None:
     """Remove a file that was written here, and its folder."""
     shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def _new_file(name: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix="rnnlm-")) / name
 
 
 def _rows_of(
