@@ -13,6 +13,7 @@ from rnnlm.errors import UsageError
 from .. import terminal
 from ..bench_cells import cells
 from ..bench_memory import memory
+from ..bench_scale import scale
 from ..options import (
     device_option,
     json_option,
@@ -37,6 +38,7 @@ def command() -> None:
 
 command.add_command(cells)
 command.add_command(memory)
+command.add_command(scale)
 
 
 @command.command()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import torch
 
-from rnnlm.benchmarks.growth import run_rnnlm
+from rnnlm.benchmarks.processes import run_rnnlm
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError, RnnlmError, UsageError, nearest
 from rnnlm.files import lock

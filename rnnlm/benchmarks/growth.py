@@ -5,23 +5,21 @@ For a network, one setting at a time grows; for n-grams, the text.
 
 import json
 import math
-import os
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from rnnlm.benchmarks.processes import UNKNOWN_SPELLED, Kenlm, Process, run_rnnlm
 from rnnlm.errors import RnnlmError, UsageError, notice
 from rnnlm.interface import UNKNOWN
 from rnnlm.models import model_folder
-from rnnlm.system import peak_bytes, python
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import no_text
 from rnnlm.training.request import Request, resolve_request
@@ -122,54 +120,6 @@ def _write_text(path: Path, vocabulary: int) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-# ---- Commands that a benchmark runs in separate processes, so that time and memory are theirs
-# alone. One that fails raises RnnlmError.
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process that succeeded."""
-
-    seconds: float
-    peak_bytes: int
-    out: str
-
-
-def run_rnnlm(command: str, *arguments: str) -> Process:
-    """Run one of rnnlm's commands in a separate process."""
-    return run(f"rnnlm {command}", python("-m", "rnnlm", command, *arguments))
-
-
-def run(name: str, command: list[str]) -> Process:
-    """Run a command in a separate process."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        # Wait by wait4, which tells the memory of this process alone.
-        began = time.perf_counter()
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
-            try:
-                _, status, usage = os.wait4(process.pid, 0)
-            except BaseException:
-                process.kill()
-                raise
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - began
-        if process.returncode:
-            raise RnnlmError(f"{name} failed", _last_words(_content(err)))
-        return Process(seconds, peak_bytes(usage), _content(out))
-
-
-def _content(stream: IO[bytes]) -> str:
-    stream.seek(0)
-    return stream.read().decode("utf-8", "replace")
-
-
-def _last_words(messages: str) -> str:
-    """Return the error message of a failed program, or else its last line."""
-    lines = [line for line in messages.splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it said nothing"])[-1]
-
-
 def exponent(size: float, value: float, before: tuple[float, float] | None) -> float | None:
     """Return the power of the size with which a value grew; None if there is no size and value
     `before` to compare with."""
@@ -186,7 +136,6 @@ def exponent(size: float, value: float, before: tuple[float, float] | None) -> f
 # speed drifts; single numbers do not.
 
 PARTS = (16, 4, 1)  # a sixteenth of the text, a quarter, all of it
-UNKNOWN_SPELLED = "UNK"  # lmplz refuses a literal <unk>
 LMPLZ_MEMORY = "400M"
 SORTED_KEYS = 1 << 22
 SORTS = 5
@@ -320,11 +269,9 @@ def _lmplz_seconds(path: Path, work: Path, order: int) -> float | None:
     lmplz, build_binary = shutil.which("lmplz"), shutil.which("build_binary")
     if not lmplz or not build_binary:
         return None
-    arpa, binary = str(work / "lmplz.arpa"), str(work / "lmplz.binary")
-    options = ["-o", str(order), "-S", LMPLZ_MEMORY, "-T", str(work), "--discount_fallback"]
     try:
-        counted = run("lmplz", [lmplz, *options, "--text", str(path), "--arpa", arpa])
-        return counted.seconds + run("build_binary", [build_binary, arpa, binary]).seconds
+        done = Kenlm(lmplz, build_binary).train(path, order, LMPLZ_MEMORY, work)
+        return sum(each.seconds for each in done)
     except RnnlmError as error:
         notice(f"no comparison with lmplz: {error}")
         return None

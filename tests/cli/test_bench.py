@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from rnnlm.benchmarks import growth, textbook, training
+from rnnlm.benchmarks import growth, processes, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 from support.forked import Forked
@@ -287,7 +287,7 @@ def few_keys(monkeypatch):
 def forked(monkeypatch, few_keys):
     """Have the measured commands start at once."""
     starts = types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(growth, "subprocess", starts)
+    monkeypatch.setattr(processes, "subprocess", starts)
 
 
 def test_ngram_growth_is_shown_size_by_size(
@@ -357,6 +357,96 @@ def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, f
     assert [line for line in ended.err.splitlines() if "lmplz" in line] == [
         "note: no comparison with lmplz: lmplz failed; out of luck"
     ]
+
+
+@pytest.fixture
+def kenlm(tmp_path_factory):
+    """Return options that name two programs, which note how they are called."""
+    folder = tmp_path_factory.mktemp("kenlm")
+    takes_files = 'while [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"'
+    fake(folder, "lmplz", f'echo "$@" >> {folder}/calls\nsleep 0.1\n{takes_files}')
+    fake(folder, "build_binary", '[ "$(cat "$1")" = arpa ] && echo binary > "$2"')
+    return "--lmplz", folder / "lmplz", "--build-binary", folder / "build_binary"
+
+
+def test_scale_measures_limits_and_sizes_beside_lmplz(rnnlm, models, here, kenlm, forked):
+    asked = (
+        "--order",
+        2,
+        "--rounds",
+        1,
+        "--memory",
+        "none,2G",
+        "--lmplz-memory",
+        "3G",
+        "--sizes",
+        "5k,20k",
+        *kenlm,
+    )
+    shown = rnnlm("bench", "scale", models.text, *asked, "--json")
+    result = json.loads(shown.out)
+    rows = result["measurements"]
+    assert [(row["text_bytes"] // 4900, row["memory"]) for row in rows] == [
+        (1, None), (1, "2G"), (4, None), (4, "2G")
+    ]  # fmt: skip
+    for row in rows:
+        ours, theirs = row["ours"], row["kenlm"]
+        assert ours["private_bytes"] > 1 << 20 and ours["model_bytes"] > 1 << 10
+        assert theirs["seconds"] > 0.1 and (theirs["model_bytes"], theirs["arpa_bytes"]) == (7, 5)
+        assert row["ratio"] == pytest.approx(ours["seconds"] / theirs["seconds"])
+        if row["memory"]:
+            limited, free = ours["seconds"], rows[rows.index(row) - 1]["ours"]["seconds"]
+            assert row["ratio_to_unlimited"] == pytest.approx(limited / free)
+    assert [growth["memory"] for growth in result["growth"]] == [None, "2G"]
+
+    # lmplz has the same memory, or its own where ours has no limit.
+    calls = (kenlm[1].parent / "calls").read_text().splitlines()
+    assert [call.split()[:4] for call in calls] == [
+        ["-o", "2", "-S", "3000000000b"], ["-o", "2", "-S", "2000000000b"]
+    ] * 2  # fmt: skip
+    assert len([line for line in shown.err.splitlines() if " MB, memory " in line]) == 4
+    assert list(here.iterdir()) == []
+
+
+def test_scale_shows_a_row_for_each_limit(rnnlm, models, forked):
+    limits = ("--memory", "2G,none", "--sizes", "5k,10k")
+    shown = rnnlm("bench", "scale", models.text, "--order", 2, "--rounds", 1, *limits)
+    columns, *rows, slope, _ = [line.split("\t") for line in shown.out.splitlines()]
+    assert columns == ["text MB", "memory", "seconds", "private MB", "mapped MB", "temporary MB",
+                       "model MB", "over unlimited"]  # fmt: skip
+    assert [row[1] for row in rows] == ["2G", "none"] * 2
+    assert slope[0].startswith("memory 2G: time grows by the power rnnlm ")
+
+
+def test_scale_goes_on_after_a_program_that_fails(rnnlm, models, kenlm, forked):
+    fake(kenlm[1].parent, "lmplz", "echo no space >&2\nexit 1")
+    asked = ("--order", 2, "--rounds", 2, "--memory", "1k,none", *kenlm)
+    ended = rnnlm("bench", "scale", models.text, *asked, "--json")
+    rows = json.loads(ended.out)["measurements"]
+    assert [row["ours"] is None for row in rows] == [True, False]
+    assert [row["ratio_to_unlimited"] for row in rows] == [None, None]
+    assert [row["kenlm"] for row in rows] == [None, None]
+    notes = [
+        line.partition(" MB of text, ")[2] for line in ended.err.splitlines() if "note" in line
+    ]
+    assert notes[1] == "memory 1k: lmplz failed; no space"
+    assert notes[0].startswith("memory 1k: rnnlm train failed; ")
+    assert len(notes) == 3  # neither is tried again
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--lmplz", "lmplz"), "lmplz and build_binary belong together: name both, or neither."),
+        (("--memory", "much"), "memory = 'much' is not understood"),
+        (("--sizes", "1 mile"), "sizes = '1 mile' is not understood"),
+        (("--temp", "nowhere"), "--temp: there is no folder nowhere."),
+        (("--memory", ","), "--memory names no limit: name some, or none."),
+    ],
+)
+def test_scale_refuses_what_it_cannot_measure(rnnlm, models, arguments, message):
+    ended = rnnlm("bench", "scale", models.text, *arguments)
+    assert (ended.code, ended.errors[0]) == (2, f"error: {message}")
 
 
 def test_a_text_without_words_is_an_error(rnnlm, here):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.benchmarks.growth import run_rnnlm
+from rnnlm.benchmarks.processes import run_rnnlm
 from rnnlm.cli import processes
 from rnnlm.text.prepared.workers import Processes
 
