@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
+from support.random_texts import SEEDS, random_text
 from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 
 ESTIMATORS = {
@@ -93,6 +94,21 @@ def test_probabilities_are_those_of_the_formulas(name, case):
         assert [model.p(word, context) for word in words] == pytest.approx(
             expected, rel=2e-5, abs=0
         ), context
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_lines_in_any_order_make_the_same_model(name, seeds):
+    for seed in seeds:
+        text = random_text(seed)
+        heldout = text.sentences[-5:]
+        moved = [sentence for shard in text.shards(17) for sentence in shard]
+        prune = [0, 0, 1, 1, 2, 2][: text.order] if seed % 2 else []
+        one, _ = model_and_formula(name, (text.sentences, text.size, text.order, prune, heldout))
+        other, _ = model_and_formula(name, (moved, text.size, text.order, prune, heldout))
+        assert one.grams == other.grams, seed
+        assert one.logprob == pytest.approx(other.logprob, rel=0, abs=1e-6), seed
+        assert one.logbackoff == pytest.approx(other.logbackoff, rel=0, abs=1e-6), seed
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
