@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Self
+from typing import Any, AnyStr, Generic, Self
 
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
-from rnnlm.interface import Encoded, Tokenizer, keeps
+from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import encoding, normalisation
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 
@@ -50,21 +50,70 @@ class Vocabulary:
         Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are
         added to the count of the special symbol `<unk>` where there is one.
         """
-        frequent = []
-        for symbol, count in counts.items():
-            if count >= min_count and symbol not in specials:
-                frequent.append((symbol, count))
-        frequent.sort(key=lambda item: (-item[1], item[0]))
-        if max_size is not None:
-            frequent = frequent[: max(0, max_size - len(specials))]
+        symbols = sorted(counts.keys() - specials.keys())
+        counts_S = np.array([counts[symbol] for symbol in symbols], dtype=np.int64)
+        totals = dict(specials)
+        if UNKNOWN in totals:
+            totals[UNKNOWN] += sum(counts[symbol] for symbol in specials)
+        return cls.from_sorted([(symbols, counts_S)], totals, min_count, max_size)
+
+    @classmethod
+    def from_sorted(
+        cls,
+        parts: Iterable[tuple[list[AnyStr], np.ndarray]],
+        specials: dict[str, int],
+        min_count: int = 1,
+        max_size: int | None = None,
+        room: int | None = None,
+    ) -> "Vocabulary":
+        """Return the same of symbols (in UTF-8 or not) in ascending order, with their counts. They
+        come part by part; no more of them are in memory than are needed.
+
+        room: bytes of memory that a tokenizer with these symbols may take; None: any. Special
+        symbols are not among them.
+
+        Raises:
+            SettingsError: the tokenizer would take more memory.
+        """
+        most = None if max_size is None else max(0, max_size - len(specials))
+        best = _Symbols[AnyStr]([], [_NO_COUNTS])
+        occurrences = 0
+        # How many symbols occur so often; the last number is of all that are more frequent.
+        symbols_by_count = np.zeros(1 << 10, dtype=np.int64)
+        for symbols, counts_S in parts:
+            occurrences += int(counts_S.sum())
+            is_frequent_S = counts_S >= min_count
+            counts_S = counts_S[is_frequent_S]
+            symbols_by_count += np.bincount(
+                np.minimum(counts_S, len(symbols_by_count) - 1), minlength=len(symbols_by_count)
+            )
+            frequent = list(itertools.compress(symbols, is_frequent_S))
+            best.symbols += frequent
+            best.counts.append(counts_S)
+            if room is not None:
+                best.bytes += tokenizer_bytes(frequent)
+                best.drop_rare(most, room)
+
+        # Symbols are in ascending order, which a stable sort keeps where counts are equal.
+        counts_S = np.concatenate(best.counts)
+        order = np.argsort(-counts_S, kind="stable")[:most]
+        if room is not None:
+            wanted = int(symbols_by_count.sum())
+            wanted = wanted if most is None else min(wanted, most)
+            fitting = best.fitting(order, room)
+            if fitting < wanted:
+                raise _no_room(wanted, fitting, symbols_by_count, len(specials), room)
 
         # Whatever is left out is unknown.
-        totals = dict(specials)
-        if "<unk>" in totals:
-            totals["<unk>"] += sum(counts.values()) - sum(count for _, count in frequent)
-        entries = [*totals.items(), *frequent]
-        symbols = tuple(symbol for symbol, _ in entries)
-        return cls(symbols, np.array([count for _, count in entries], dtype=np.int64))
+        totals: dict[str, int] = dict(specials)
+        if UNKNOWN in totals:
+            totals[UNKNOWN] += occurrences - int(counts_S[order].sum())
+        found = map(best.symbols.__getitem__, order.tolist())
+        texts: list[str] = []
+        for symbol in found:
+            texts.append(symbol if isinstance(symbol, str) else symbol.decode("utf-8"))
+        counts_V = np.concatenate([list(totals.values()), counts_S[order]]).astype(np.int64)
+        return cls((*totals, *texts), counts_V)
 
     def to_bytes(self) -> bytes:
         """Return one line per symbol: count (`?` where it is not known), tab, symbol (backslash,
@@ -132,6 +181,73 @@ def _unescape(symbol: str) -> str:
         else:
             raise ValueError(f"unknown escape in {symbol[:40]!r}")
     return "".join(plain)
+
+
+# ---- The most frequent symbols, where memory is limited.
+
+_NO_COUNTS = np.zeros(0, dtype=np.int64)
+# What a word of n bytes takes in a tokenizer: as a symbol, in its dictionary of ids, and in its
+# file (measured: 300 to 370 bytes, at the moment when the file is written)
+SYMBOL_BYTES, LETTER_BYTES = 300, 6
+MOST_WAITING = 1 << 20  # bytes that symbols may take beside twice as many as fit
+
+
+def tokenizer_bytes(symbols: Sequence[str | bytes]) -> int:
+    """Return how much memory a tokenizer with these symbols takes."""
+    return SYMBOL_BYTES * len(symbols) + LETTER_BYTES * sum(map(len, symbols))
+
+
+@dataclass
+class _Symbols(Generic[AnyStr]):
+    """Symbols in ascending order; their counts, joined; what a tokenizer with them takes."""
+
+    symbols: list[AnyStr]
+    counts: list[np.ndarray]
+    bytes: int = 0
+
+    def drop_rare(self, most: int | None, room: int) -> None:
+        """Drop all but the `most` frequent that fit, if many others are here. Each takes a quarter
+        of what it takes in a tokenizer."""
+        if self.bytes <= 2 * room + MOST_WAITING:
+            return
+        counts_S = np.concatenate(self.counts)
+        order = np.argsort(-counts_S, kind="stable")[:most]
+        kept = np.sort(order[: self.fitting(order, room)])
+        self.symbols = list(map(self.symbols.__getitem__, kept.tolist()))
+        self.counts = [counts_S[kept]]
+        self.bytes = tokenizer_bytes(self.symbols)
+
+    def fitting(self, order: np.ndarray, room: int) -> int:
+        """Return how many of the symbols fit, in that order."""
+        lengths = map(len, self.symbols)
+        length_S = np.fromiter(lengths, dtype=np.int64, count=len(self.symbols))
+        ends = np.cumsum(SYMBOL_BYTES + LETTER_BYTES * length_S[order])
+        return int(np.searchsorted(ends, room, side="right"))
+
+
+def _no_room(
+    wanted: int, fitting: int, symbols_by_count: np.ndarray, specials: int, room: int
+) -> SettingsError:
+    hints = []
+    # The largest vocabulary that fits, in three digits, which are easier to read and to type
+    largest = fitting + specials
+    unit = 10 ** max(0, len(str(largest)) - 3)
+    largest = largest // unit * unit
+    if largest > specials:
+        hints.append(f"--max-vocab {largest}")
+
+    # The least count that leaves few enough symbols, but some
+    up_to_count = np.cumsum(symbols_by_count)
+    left = up_to_count[-1] - up_to_count[:-1]  # left[c]: those that occur more often than c
+    enough = np.flatnonzero(left <= fitting)
+    if len(enough) and left[enough[0]]:
+        hints.append(f"--min-count {enough[0] + 1}")
+    hints.append("more memory")
+    return SettingsError(
+        f"the vocabulary of {wanted:,} words does not fit in memory",
+        f"{room / 1e6:,.0f} MB hold {fitting:,}",
+        f"use {' or '.join(hints)}",
+    )
 
 
 # ---- base

@@ -9,12 +9,16 @@ import functools
 import itertools
 import re
 import string
+import sys
 import threading
 import unicodedata
 import weakref
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +31,9 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
+
+if TYPE_CHECKING:
+    from rnnlm.text.tokenizers.word_runs import Counted, Runs
 
 # ---- Words outside a vocabulary, numbered as they are met, for models that read words by their
 # characters.
@@ -67,13 +74,124 @@ def unseen_words(fingerprint: str) -> UnseenWords:
         return _by_vocabulary.setdefault(fingerprint, UnseenWords())
 
 
-# ---- word
-
 _LINE_END = b"\xfd"
-_RESERVED = (b"<s>", b"</s>")
+# Words that have places of their own in the vocabulary. <S> in lower-cased text becomes a reserved
+# symbol: it counts as an unknown word.
+_SPECIALS = {
+    _LINE_END: BOUNDARY,
+    UNKNOWN.encode(): UNKNOWN,
+    b"<s>": UNKNOWN,
+    BOUNDARY.encode(): UNKNOWN,
+}
 _TO_SPACE = bytes.maketrans(b"\t\r\0", b"   ")
 _SPACE = ord(" ")
 _APOSTROPHES = "'\u2019"
+
+
+# ---- The words of a text, counted exactly in bounded memory.
+
+# What the table takes for a word of n bytes, beside the dictionary: n + WORD_BYTES
+WORD_BYTES = 33 + 15 + 32 + 8  # an object of bytes, rounded up; its number; its count
+# What the dictionary takes, in sizes of itself: the former one while it grows, and sorted lists
+TABLES = 3
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """How much memory a new vocabulary may take: `counting` while words are counted, `vocabulary`
+    when it is made. Runs of counted words are written in `folder`."""
+
+    counting: int
+    vocabulary: int
+    folder: Path
+
+
+class WordCounts:
+    """Words, numbered as they are first met, and how often each occurs.
+
+    They are counted in a table. When it takes as much memory as it may, its words go to disk in
+    ascending order, a run, and the table is empty again; in the end all runs are merged. Without a
+    limit no run is written, and the table is all there is to merge. Runs go with this object, or
+    with the process, however that ends.
+
+    The numbers hold until a run is written.
+    """
+
+    def __init__(self, limit: MemoryLimit | None = None) -> None:
+        self.limit = limit
+        self.specials = {BOUNDARY: 0, UNKNOWN: 0}  # how often they occurred, once taken
+        self._runs: Runs | None = None
+        self._numbers: defaultdict[bytes, int] = defaultdict(itertools.count().__next__)
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._text_bytes = 0  # of the words in the table
+
+    def add(self, words: Sequence[bytes], counts_W: np.ndarray) -> np.ndarray:
+        """Count different `words`, each as often as `counts_W` says. Return their numbers,
+        int32."""
+        before = len(self._numbers)
+        numbers = map(self._numbers.__getitem__, words)
+        number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
+        size = len(self._numbers)
+        if size > len(self._counts):
+            grown = np.zeros(max(size, 2 * len(self._counts)), dtype=np.int64)
+            grown[:before] = self._counts[:before]
+            self._counts = grown
+        self._counts[number_W] += counts_W
+
+        # Make room for the next words.
+        if self.limit:
+            self._text_bytes += sum(map(len, itertools.compress(words, number_W >= before)))
+            if self._held_bytes() > self.limit.counting:
+                self._spill(self.limit.folder)
+        return number_W
+
+    def _held_bytes(self) -> int:
+        """Return how much memory the table takes, at most."""
+        words = len(self._numbers) * WORD_BYTES + self._text_bytes
+        return words + TABLES * sys.getsizeof(self._numbers)
+
+    def _spill(self, folder: Path) -> None:
+        from rnnlm.text.tokenizers.word_runs import Runs
+
+        if self._runs is None:
+            self._runs = Runs(folder)
+        self._runs.add(self._taken())
+
+    def _taken(self) -> "Counted":
+        """Empty the table. Return its words in ascending order, but the special ones, and their
+        counts."""
+        for word, special in _SPECIALS.items():
+            number = self._numbers.pop(word, None)
+            if number is not None:
+                self.specials[special] += int(self._counts[number])
+        words = sorted(self._numbers)
+        numbers = map(self._numbers.__getitem__, words)
+        number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
+        counts_W = self._counts[number_W]
+        self._numbers = defaultdict(itertools.count().__next__)
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._text_bytes = 0
+        return words, counts_W
+
+    def vocabulary(self, min_count: int = 1, max_size: int | None = None) -> Vocabulary:
+        """Return the vocabulary of `</s>`, `<unk>`, and the words by descending count, ties by
+        spelling; afterwards nothing is counted any more.
+
+        Words that are rarer than `min_count`, or beyond `max_size` symbols in all, count for
+        `<unk>`.
+
+        Raises:
+            SettingsError: it takes more memory than it may.
+        """
+        parts: Iterable[Counted] = [self._taken()]
+        if self._runs:
+            self._runs.add(*parts)
+            parts = self._runs.merged()
+        room = self.limit.vocabulary if self.limit else None
+        return Vocabulary.from_sorted(parts, self.specials, min_count, max_size, room)
+
+
+# ---- word
 
 
 @keeps(Tokenizer)
@@ -90,27 +208,22 @@ class WordTokenizer(VocabularyTokenizer):
         self._ids[_LINE_END] = self._ids.pop(BOUNDARY.encode())
 
     @classmethod
-    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "WordTokenizer":
-        """Return the tokenizer whose vocabulary comes from these lines, block after block."""
-        counts: Counter[bytes] = Counter()
+    def train(
+        cls,
+        settings: TokenizerSettings,
+        blocks: Iterable[Sequence[str]],
+        limit: MemoryLimit | None = None,
+    ) -> "WordTokenizer":
+        """Return the tokenizer whose vocabulary comes from these lines, block after block.
+
+        Raises:
+            SettingsError: it takes more memory than `limit` says.
+        """
+        counts = WordCounts(limit)
         for lines in blocks:
             words, numbers = _split(lines, settings)
-            for word, count in zip(words, np.bincount(numbers).tolist(), strict=True):
-                counts[word] += count
-
-        # <S> in lower-cased text becomes a reserved symbol: it counts as an unknown word.
-        for reserved in _RESERVED:
-            counts[UNKNOWN.encode()] += counts.pop(reserved, 0)
-
-        # The special symbols have their own places in the vocabulary.
-        line_ends = counts.pop(_LINE_END, 0)
-        literal = counts.pop(UNKNOWN.encode(), 0)
-        specials = {BOUNDARY: line_ends, UNKNOWN: literal}
-        decoded = Counter({word.decode("utf-8"): count for word, count in counts.items()})
-        vocabulary = Vocabulary.from_counts(
-            decoded, specials, settings.min_count, settings.max_vocab
-        )
-        return cls(settings, vocabulary)
+            counts.add(words, np.bincount(numbers, minlength=len(words)))
+        return cls(settings, counts.vocabulary(settings.min_count, settings.max_vocab))
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "WordTokenizer":
