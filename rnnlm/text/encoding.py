@@ -12,7 +12,7 @@ import numpy as np
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
-from rnnlm.text.lines import WORD_SPACE, Block, TextSettings, no_text, split_words
+from rnnlm.text.lines import WORD_SPACE, Block, Lines, TextSettings, as_bytes, no_text, split_words
 from rnnlm.text.marks import count_marks
 
 # One thread reads, and cannot keep more than these busy. Each holds a block in memory.
@@ -206,16 +206,6 @@ def _shifted(parts: Sequence[np.ndarray], by: Sequence[int]) -> np.ndarray:
     return found
 
 
-def as_bytes(lines: Iterable[str]) -> bytes:
-    """Return the lines in UTF-8, each with its newline."""
-    return "\n".join([*lines, ""]).encode("utf-8")
-
-
-def line_ends(data: bytes) -> np.ndarray:
-    """Return where each line of `data` ends."""
-    return np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE) + 1
-
-
 def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText:
     """Return the lines of `block`, whose bytes are `data`, as ids."""
     lines = tokenizer.normalise(block.lines)
@@ -232,7 +222,7 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
         words_L = words_between_newlines(data)
 
     # Characters and bytes are those of the text, whatever the tokenizer makes of it.
-    end_L = line_ends(data)
+    end_L = block.lines.ends if isinstance(block.lines, Lines) else Lines(data).ends
     bytes_L = np.diff(end_L, prepend=0)
     characters_L = bytes_L
     if not data.isascii():

@@ -6,12 +6,15 @@ sentence without words, or a border between documents. The words `<s>` and `</s>
 dropped or replaced; `<unk>` is an ordinary symbol.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
-from typing import Annotated, Literal
+from typing import Annotated, Literal, overload
 
+import numpy as np
 from msgspec import Meta
 
 from rnnlm.config import Checked
@@ -23,6 +26,8 @@ from rnnlm.text.sources import SourceSettings
 
 WORD_SPACE = " \t\r\0"
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
+_BLANK_LINE = re.compile(rb"\n[ \t\r\0]*\n")
+_BLANK_BEGINNING = re.compile(rb"[ \t\r\0]*\n")
 _RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
 _RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
 
@@ -46,6 +51,56 @@ class TextSettings(Checked):
     ] = "error"
 
 
+@dataclass(eq=False)
+class Lines(Sequence[str]):
+    """Lines as one piece of UTF-8, each with its newline. They are made into strings only for those
+    who ask for one: reading and counting are faster on bytes."""
+
+    data: bytes
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Where each line ends, its newline included."""
+        return np.flatnonzero(np.frombuffer(self.data, dtype=np.uint8) == ord("\n")) + 1
+
+    @cached_property
+    def _strings(self) -> list[str]:
+        return self.data.decode("utf-8").split("\n")[:-1]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Lines": ...
+
+    def __getitem__(self, place: int | slice) -> "str | Lines":
+        if not isinstance(place, slice):
+            return self._strings[place]
+        start, stop, step = place.indices(len(self))
+        if step != 1:
+            return Lines(as_bytes(self._strings[place]))
+        before, last = (int(self.ends[line - 1]) if line else 0 for line in (start, stop))
+        return Lines(self.data[before:last])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._strings)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._strings == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def as_bytes(lines: Iterable[str]) -> bytes:
+    """Return the lines in UTF-8, each with its newline."""
+    if isinstance(lines, Lines):
+        return lines.data
+    return "\n".join([*lines, ""]).encode("utf-8")
+
+
 @dataclass(frozen=True)
 class Block:
     """Consecutive lines, without blank ones unless they are kept.
@@ -54,7 +109,7 @@ class Block:
     separate documents).
     """
 
-    lines: list[str]
+    lines: Sequence[str]
     document_starts: list[int]
 
     def cut(self, lines: int) -> tuple["Block", "Block"]:
@@ -95,10 +150,51 @@ def read_blocks(
 ) -> Iterator[Block]:
     """Yield the lines of one source, a megabyte or so at a time."""
     starts_document = True
-    for first_line, lines in numbered_lines(source, settings.encoding_errors, source_settings):
-        block, starts_document = to_block(source, first_line, lines, settings, starts_document)
+    next_line = 1
+    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
+        if whole is None:
+            raise too_long(source, next_line)
+        block, starts_document = read_block(source, next_line, whole, settings, starts_document)
+        # A last line without an end is not counted, but nothing follows it.
+        next_line += whole.count(b"\n") if isinstance(whole, bytes) else line_count(whole)
         if block.lines:
             yield block
+
+
+def read_block(
+    source: str,
+    first_line: int,
+    whole: bytes | list[str],
+    settings: TextSettings,
+    starts_document: bool,
+) -> tuple[Block, bool]:
+    """Return the block of one of the :func:`whole_lines` of `source`, from its line `first_line`
+    on, and whether the next line begins a document. starts_document: whether the first one does."""
+    if not isinstance(whole, bytes):
+        lines = lines_of(whole, source, first_line, settings.encoding_errors)
+        return to_block(source, first_line, lines, settings, starts_document)
+    data = whole
+    if first_line == 1:
+        data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    if not data.endswith(b"\n"):
+        data += b"\n"
+
+    # Lines that are blank, hold `<s>` or `</s>`, or are not UTF-8 are looked at one by one; others
+    # stay as they are.
+    is_plain = b"<s>" not in data and b"</s>" not in data
+    is_plain = is_plain and not _BLANK_BEGINNING.match(data) and not _BLANK_LINE.search(data)
+    if is_plain and not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            is_plain = False
+    if not is_plain:
+        lines = lines_of(whole, source, first_line, settings.encoding_errors)
+        return to_block(source, first_line, lines, settings, starts_document)
+    starts_document = starts_document and settings.blank_lines == "documents"
+    return Block(Lines(data), [0] if starts_document else []), False
 
 
 def to_block(

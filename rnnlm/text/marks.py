@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
-from rnnlm.text.lines import Block
+from rnnlm.text.lines import Block, Lines, as_bytes
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 
 if TYPE_CHECKING:
@@ -33,13 +33,22 @@ _CHARACTERS = {
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
 # How texts write the plain form of a mark. A hyphen inside a word is no dash.
-_PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}
+_PLAIN = {"'": (b"'",), '"': (b'"',), "-": (b" - ", b"--")}
 
 
 def count_marks(lines: Iterable[str]) -> Counter[str]:
     """Return how often each mark occurs in `lines`."""
     # Most lines are plain ASCII, which is cheap to check: search only the others.
-    text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
+    if isinstance(lines, Lines):
+        bytes_N = np.frombuffer(lines.data, dtype=np.uint8)
+        places = np.flatnonzero((bytes_N >= 0x80) | (bytes_N == ord("&")))
+        others = np.unique(np.searchsorted(lines.ends, places, side="right"))
+        starts = np.append(0, lines.ends)[others].tolist()
+        stops = lines.ends[others].tolist()
+        found = [lines.data[start:stop] for start, stop in zip(starts, stops, strict=True)]
+        text = b"".join(found).decode("utf-8")
+    else:
+        text = "\n".join([line for line in lines if not line.isascii() or "&" in line])
     counts = Counter(_MARKS.findall(text))
     if _ACCENT.search(text):
         counts.update(_accented(text))
@@ -135,10 +144,10 @@ def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Itera
     plain: Counter[str] = Counter()
     for block in blocks:
         yield block
-        text = "\n".join(block.lines)
+        data = as_bytes(block.lines)
         marks.update(count_marks(block.lines))
         for character, ways in _PLAIN.items():
-            plain[character] += sum(map(text.count, ways))
+            plain[character] += sum(map(data.count, ways))
     _tell_mixed(marks, plain, settings)
 
 

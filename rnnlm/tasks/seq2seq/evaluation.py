@@ -40,8 +40,8 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import GREEDY, DecodingSettings
-from rnnlm.text.encoding import EncodedText, as_bytes, encode_block, joined
-from rnnlm.text.lines import Block
+from rnnlm.text.encoding import EncodedText, encode_block, joined
+from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 

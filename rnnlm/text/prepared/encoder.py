@@ -17,8 +17,8 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
-from rnnlm.text.encoding import LinesHash, as_bytes, encode_block, line_ends
-from rnnlm.text.lines import Block, TextSettings, lines_of, to_block
+from rnnlm.text.encoding import LinesHash, encode_block
+from rnnlm.text.lines import Block, Lines, TextSettings, as_bytes, read_block
 from rnnlm.text.prepared.index import JOURNAL, EncodedLines, Shard, joined, read_index
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.prepared_text import load_tokenizer
@@ -102,15 +102,14 @@ def encoded_piece(
             "oov_words_L": encoded.oov_words_L,
             "characters_L": encoded.characters_L,
         }
-    bytes_L = np.diff(line_ends(data), prepend=0).astype(np.int32)
+    bytes_L = np.diff(Lines(data).ends, prepend=0).astype(np.int32)
     document_lines = np.array(block.document_starts, dtype=np.int32)
     return EncodedPiece(data, bytes_L, document_lines, ends_blank, arrays)
 
 
 def block_of(piece: Piece, settings: TextSettings) -> tuple[Block, bool]:
     """Return the lines of `piece`, and whether it ends in blank ones that separate documents."""
-    lines = lines_of(piece.whole, piece.source, piece.first_line, settings.encoding_errors)
-    return to_block(piece.source, piece.first_line, lines, settings, piece.is_first)
+    return read_block(piece.source, piece.first_line, piece.whole, settings, piece.is_first)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import encoding, normalisation
+from rnnlm.text.lines import Lines
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 
 # ---- The symbols of a tokenizer in the order of their ids, with their training counts, and the
@@ -444,6 +445,8 @@ def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str
 
 def check_lines(lines: Sequence[str]) -> None:
     """Check that a tokenizer was given several lines, each a str."""
+    if isinstance(lines, Lines):
+        return
     if isinstance(lines, (str, bytes)) or not hasattr(lines, "__len__"):
         raise ArgumentTypeError(
             f"a tokenizer's lines must be a list of str, not {given(lines)}",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.text.lines import Lines
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
     Vocabulary,
@@ -321,23 +322,21 @@ class SpellingWordTokenizer(WordTokenizer):
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
     """Return the different words of `lines`, and the number among them of each word. The line-end
     byte follows each line, as a word."""
+    import pyarrow
+
     lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
-    # The whole block at once: Python's string functions are faster than a loop over lines.
-    text = "\n".join(lines) + "\n"
-    if settings.lowercase:
-        text = text.lower()
-    if settings.split_punctuation:
-        text = split_punctuation(text)
-    data = text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ")
-    return _numbered(data.translate(_TO_SPACE))
-
-
-def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
-    """Return the different words of `data`, which ends in a space, and the number of each word
-    among them."""
-    import pyarrow
+    # The whole block at once: functions of bytes and strings are faster than a loop over lines.
+    data = lines.data if isinstance(lines, Lines) else ("\n".join(lines) + "\n").encode("utf-8")
+    if settings.lowercase or settings.split_punctuation:
+        text = data.decode("utf-8")
+        if settings.lowercase:
+            text = text.lower()
+        if settings.split_punctuation:
+            text = split_punctuation(text)
+        data = text.encode("utf-8")
+    data = data.replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE)
 
     # Drop spaces after a space, or at the start: then each word ends in one space.
     bytes_N = np.frombuffer(data, dtype=np.uint8)
@@ -356,9 +355,10 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
     array = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers)
     words = array.dictionary_encode()
 
-    # to_numpy() would import pandas
+    # to_numpy() would import pandas; no word but for its end holds a space
     numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))
-    return [word[:-1] for word in words.dictionary.to_pylist()], numbers
+    different = words.dictionary.buffers()[2].to_pybytes()
+    return different.split(b" ")[: len(words.dictionary)], numbers
 
 
 def split_punctuation(text: str) -> str:

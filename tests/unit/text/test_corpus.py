@@ -1,3 +1,4 @@
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -6,7 +7,19 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
 from rnnlm.text.corpus import Corpus, TextInMemory
-from rnnlm.text.lines import Block, TextSettings, check_reserved, numbered_lines, split_words
+from rnnlm.text.lines import (
+    Block,
+    Lines,
+    TextSettings,
+    as_bytes,
+    check_reserved,
+    numbered_lines,
+    read_block,
+    split_words,
+    to_block,
+)
+from rnnlm.text.lines import lines_of as lines_of_whole
+from rnnlm.text.marks import count_marks
 from support.tiny_models import make_tokenizer
 
 EUROS, LONG = "\u20ac" * 500_001, b"x" * 99 + b"\n"
@@ -53,6 +66,35 @@ def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk
     if chunk and len(texts[0]) < 100:
         monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
     assert lines_of(corpus(*texts)) == lines
+
+
+pieces = st.sampled_from([b"a", b"b c", b"<s>", b"\xc3\xa9", b"\xff", b" ", b"\t", b"\r", b"\0"])
+pieces |= st.sampled_from([b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf"])
+
+
+@given(st.lists(pieces, max_size=20), st.sampled_from(["skip", "keep", "documents"]), st.booleans())
+def test_plain_lines_are_read_like_all_others(pieces, blank_lines, is_first):
+    settings = TextSettings("replace", blank_lines, "replace")
+    whole, first_line = b"".join(pieces), 1 if is_first else 7
+    one_by_one = list(lines_of_whole(whole, "text", first_line, "replace"))
+    expected = to_block("text", first_line, one_by_one, settings, is_first)
+
+    # Each line that is there before is counted, too.
+    block, starts_document = read_block("text", first_line, whole, settings, is_first)
+    assert block == expected[0]
+    if block.lines:
+        assert starts_document == expected[1]
+    assert as_bytes(block.lines) == as_bytes(list(block.lines))
+    assert count_marks(block.lines) == count_marks(list(block.lines))
+
+
+def test_lines_in_one_piece_are_a_sequence():
+    lines = ["a", "", "b \u00e9 c", "d"]
+    piece = Lines(as_bytes(lines))
+    assert len(piece) == 4 and piece[2] == lines[2] and piece[-1] == "d" and piece == lines
+    for start, stop, step in itertools.product((None, 0, 1, 3, -2), (None, 0, 2, 4, 9), (None, 2)):
+        cut = piece[start:stop:step]
+        assert isinstance(cut, Lines) and list(cut) == lines[start:stop:step]
 
 
 def test_words_are_split_on_four_ascii_characters_alone():
