@@ -1,5 +1,6 @@
 """`rnnlm bench scale`: n-gram training on large texts under memory limits, beside KenLM."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,8 @@ def scale(
         bool(lmplz) != bool(build_binary),
         "lmplz and build_binary belong together: name both, or neither.",
     )
+    for program in (lmplz, build_binary):
+        refuse_if(program and not shutil.which(program), f"there is no program {program}.")
     refuse_if(not limits, "--memory names no limit: name some, or none.")
     asked_limits = [None if limit == UNLIMITED else limit for limit in limits]
     for size in (*filter(None, asked_limits), lmplz_memory):

@@ -89,7 +89,8 @@ def _resident_kilobytes(pid: int) -> dict[str, int]:
 
 def bytes_on_disk(folder: Path, pids: Iterable[int] = ()) -> int:
     """Return the space that files of this folder take: those that it lists, and those that were
-    deleted, or never had a name, and that one of the processes still has open."""
+    deleted, or never had a name, and that one of the processes still has open. (One that is mapped
+    stays open in Python; another program may close it, and it is not seen then.)"""
     blocks: dict[tuple[int, int], int] = {}  # by file: two names or processes may share one
     for path in _files(folder):
         _note_blocks(path, blocks)

@@ -438,6 +438,7 @@ def test_scale_goes_on_after_a_program_that_fails(rnnlm, models, kenlm, forked):
     "arguments, message",
     [
         (("--lmplz", "lmplz"), "lmplz and build_binary belong together: name both, or neither."),
+        (("--lmplz", "ls", "--build-binary", "no/where"), "there is no program no/where."),
         (("--memory", "much"), "memory = 'much' is not understood"),
         (("--sizes", "1 mile"), "sizes = '1 mile' is not understood"),
         (("--temp", "nowhere"), "--temp: there is no folder nowhere."),
