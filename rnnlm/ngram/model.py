@@ -154,28 +154,56 @@ class NgramModel(PickledByOrigin):
 
     def _score(
         self, inputs_BL: np.ndarray, targets_BT: np.ndarray
-    ) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Return log-probabilities of the targets, and number and cost of the contexts at the last
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return log-probabilities of the targets, and the numbers of the contexts at the last
         input, by length."""
         is_padding_BT = targets_BT == PADDING
         words_BT = np.where(is_padding_BT, self.tokenizer.boundary_id, targets_BT)
+        fresh = self.order - 1  # the inputs before it are those of the state
 
         # Mostly the target is the next input, whose n-grams the walk finds. Others are looked up.
-        is_next_BT = words_BT == self._next(inputs_BL)[:, self.order - 1 :]
-        odd = np.nonzero(~is_padding_BT & ~is_next_BT)
-        logprob_BT = self.values[0][:, 0].astype(np.float64)[words_BT]
-        last = []
-        for n, (contexts_BT, cost_BT, found_BT, longer_BT) in enumerate(
-            self._walk(inputs_BL), start=2
-        ):
-            shorter = logprob_BT[odd]
-            logprob_BT = np.where(found_BT, longer_BT, logprob_BT + cost_BT)
-            numbers = self._find(n, contexts_BT[odd], words_BT[odd])
-            longer, _ = self._values(n, numbers)
-            logprob_BT[odd] = np.where(numbers >= 0, longer, shorter + cost_BT[odd])
-            last.append((contexts_BT[:, -1], cost_BT[:, -1]))
+        next_BL = np.concatenate([inputs_BL[:, 1:], words_BT[:, -1:]], axis=1)
+        odd = np.nonzero((words_BT != next_BL[:, fresh:]) & ~is_padding_BT)
+        contexts, numbers = [], []
+        for n, (contexts_BL, numbers_BL) in enumerate(self._walk(inputs_BL, next_BL), start=2):
+            contexts_BT = contexts_BL[:, fresh:]
+            numbers_BT = numbers_BL[:, fresh:]
+            if len(odd[0]):
+                numbers_BT = numbers_BT.copy()
+                numbers_BT[odd] = self._find(n, contexts_BT[odd], words_BT[odd])
+            contexts.append(contexts_BT)
+            numbers.append(numbers_BT)
+
+        logprob_BT = self._logprob(words_BT, contexts, numbers)
         logprob_BT[is_padding_BT] = 0.0
-        return logprob_BT, last
+        return logprob_BT, [contexts_BT[:, -1] for contexts_BT in contexts]
+
+    def _logprob(
+        self, words_BT: np.ndarray, contexts: list[np.ndarray], numbers: list[np.ndarray]
+    ) -> np.ndarray:
+        """Return the log-probabilities of words, float64. contexts, numbers: for n = 2 to N, those
+        of the n-grams that end in the words."""
+        logprob_T = np.zeros(words_BT.size)
+        # From the longest n-grams down, so that only the values that count are read: those of the
+        # longest n-gram that is found, and of the contexts that are given up for it.
+        left_R = np.arange(words_BT.size)
+        for n in range(self.order, 1, -1):
+            numbers_R = numbers[n - 2].ravel()[left_R]
+            is_found_R = numbers_R >= 0
+            found = np.flatnonzero(is_found_R)
+            logprob_T[left_R[found]] += self.values[n - 1][:, 0][numbers_R[found]]
+            left_R = left_R[np.flatnonzero(~is_found_R)]
+            logprob_T[left_R] += self._cost(n - 1, contexts[n - 2].ravel()[left_R])
+        logprob_T[left_R] += self.values[0][:, 0][words_BT.ravel()[left_R]]
+        return logprob_T.reshape(words_BT.shape)
+
+    def _cost(self, length: int, contexts: np.ndarray) -> np.ndarray:
+        """Return what giving up contexts of that length costs (nats, float32)."""
+        cost = self.values[length - 1][:, -1][np.maximum(contexts, 0)]
+        cost[contexts < 0] = 0
+        if self.unseen_context_logprob:
+            cost[contexts == NOWHERE] = self.unseen_context_logprob
+        return cost
 
     @property
     def with_ngrams(self) -> "NgramModel":
@@ -202,26 +230,28 @@ class NgramModel(PickledByOrigin):
         if not np.size(inputs_BT):
             return np.zeros((*np.shape(inputs_BT), self.size), dtype=np.float32), state
         inputs_BL = self._with_state(inputs_BT, None, state)
-        flat, last = [], []
+        next_BL = np.concatenate([inputs_BL[:, 1:], inputs_BL[:, :1]], axis=1)  # nothing is last
+        contexts, last = [], []
         with naming_damage():
-            for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL):
-                flat.append((contexts_BT.ravel(), cost_BT.ravel()))
-                last.append((contexts_BT[:, -1], cost_BT[:, -1]))
-            logprob_RV = self._predict(flat, np.size(inputs_BT))
+            for contexts_BL, _ in self._walk(inputs_BL, next_BL):
+                contexts_BT = contexts_BL[:, self.order - 1 :]
+                contexts.append(contexts_BT.ravel())
+                last.append(contexts_BT[:, -1])
+            logprob_RV = self._predict(contexts, np.size(inputs_BT))
         logprob_BTV = logprob_RV.reshape(*np.shape(inputs_BT), self.size)
         return logprob_BTV, self._state(inputs_BL, last)
 
-    def _predict(self, read: list[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
-        """Return log-probabilities of all words, (R, V), after contexts given by number and cost,
-        by length."""
+    def _predict(self, contexts: list[np.ndarray], rows: int) -> np.ndarray:
+        """Return log-probabilities of all words, (R, V), after contexts given by number, by
+        length."""
         # longer_NR[n - 1]: what giving up the contexts of n words and more costs.
         longer_NR = [np.zeros(rows)]
-        for _, cost_R in reversed(read):
-            longer_NR.insert(0, longer_NR[0] + cost_R)
+        for length in range(len(contexts), 0, -1):
+            longer_NR.insert(0, longer_NR[0] + self._cost(length, contexts[length - 1]))
         logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
 
         # From the bigrams up, n-grams overwrite what backing off would give their words.
-        for n, (contexts_R, _) in enumerate(read, start=2):
+        for n, contexts_R in enumerate(contexts, start=2):
             rows_M, numbers_M = self._followers(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
             logprob_M = self.values[n - 1][:, 0][numbers_M]
@@ -250,64 +280,41 @@ class NgramModel(PickledByOrigin):
         known_BT = known_BT.astype(state.inputs_BN.dtype)
         return np.concatenate([state.inputs_BN, known_BT], axis=1)
 
-    def _next(self, inputs_BL: np.ndarray) -> np.ndarray:
-        """Return the input after each, PADDING after the last."""
-        end_B1 = np.full((len(inputs_BL), 1), PADDING, dtype=inputs_BL.dtype)
-        return np.concatenate([inputs_BL[:, 1:], end_B1], axis=1)
-
     def _walk(
-        self, inputs_BL: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield for n = 2 to N, at each input after those of the state, (B, T): the number of the
-        context of length n - 1 that ends there, what giving it up costs, whether the n-gram made of
-        it and the next input is in the model, and its log-probability."""
+        self, inputs_BL: np.ndarray, next_BL: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield for n = 2 to N, at each input: the number of the context of length n - 1 that ends
+        there, and the number of the n-gram made of it and the word after the input."""
         if self.order == 1:
             return
         starts_BL = inputs_BL == self.tokenizer.boundary_id
-        words_BL = np.maximum(self._next(inputs_BL), 0)
+        words_BL = np.maximum(next_BL, 0)
         contexts_BL = np.where(inputs_BL == PADDING, OUTSIDE, inputs_BL)
-        contexts_BL = np.where(starts_BL, self.size, contexts_BL)
-        backoff_BL = self._values(1, contexts_BL)[1]
-        fresh = self.order - 1  # the inputs before it are those of the state
+        contexts_BL[starts_BL] = self.size
         for n in range(2, self.order + 1):
-            cost_BL = backoff_BL
-            if self.unseen_context_logprob:
-                cost_BL = np.where(contexts_BL == NOWHERE, self.unseen_context_logprob, backoff_BL)
             numbers_BL = self._find(n, contexts_BL, words_BL)
-            longer_BL, backoff_BL = self._values(n, numbers_BL)
-            yield (
-                contexts_BL[:, fresh:],
-                cost_BL[:, fresh:],
-                numbers_BL[:, fresh:] >= 0,
-                longer_BL[:, fresh:],
-            )
-            # The n-gram that ends at the next input is its context of length n.
-            contexts_BL = self._shift(numbers_BL, starts_BL)
-            backoff_BL = self._shift(backoff_BL, starts_BL)
+            yield contexts_BL, numbers_BL
+            if n < self.order:
+                contexts_BL = self._contexts_after(numbers_BL, starts_BL)
 
-    def _shift(self, array_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
-        """Return what was found at an input, one input further; at the first input of a line there
-        is no longer context."""
-        outside = OUTSIDE if array_BL.dtype.kind == "i" else 0
-        moved_BL = np.empty_like(array_BL)
-        moved_BL[:, 1:] = array_BL[:, :-1]
-        moved_BL[:, :1] = outside
-        moved_BL[starts_BL] = outside
-        return moved_BL
+    def _contexts_after(self, numbers_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
+        """Return the contexts at each input: the n-grams that ended there, found one input before.
+        At the first input of a line there is no longer context than `<s>`."""
+        contexts_BL = np.empty_like(numbers_BL)
+        contexts_BL[:, 1:] = numbers_BL[:, :-1]
+        contexts_BL[:, :1] = OUTSIDE
+        contexts_BL[starts_BL] = OUTSIDE
+        return contexts_BL
 
     def _find(self, n: int, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Return the numbers of the n-grams made of contexts and words; a context that is nowhere
         or outside stays so."""
-        keys = make_keys(np.maximum(contexts, 0).ravel(), words.ravel(), self.size)
-        numbers = find_many(self.keys[n - 2], keys).astype(self._index).reshape(contexts.shape)
-        return np.where(contexts < 0, contexts, numbers)
-
-    def _values(self, n: int, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return log p(w|h) and log backoff of n-grams (the highest order has none); 0 where there
-        is no n-gram."""
-        values = np.take(self.values[n - 1], np.maximum(numbers, 0), axis=0)
-        values[numbers < 0] = 0
-        return values[..., 0], values[..., -1]
+        numbers = np.minimum(contexts, NOWHERE)
+        # In a text that the model has not seen, few long contexts are known.
+        known_K = np.flatnonzero(contexts >= 0)
+        keys_K = make_keys(contexts.ravel()[known_K], words.ravel()[known_K], self.size)
+        numbers.reshape(-1)[known_K] = find_many(self.keys[n - 2], keys_K)
+        return numbers
 
     def _followers(self, n: int, contexts_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the n-grams after each context: rows and numbers, side by side."""
@@ -325,17 +332,16 @@ class NgramModel(PickledByOrigin):
         first = np.searchsorted(keys, starts << bits)
         return first, np.searchsorted(keys, (starts + np.uint64(1)) << bits)
 
-    def _state(
-        self, inputs_BL: np.ndarray, last: list[tuple[np.ndarray, np.ndarray]]
-    ) -> NgramState:
-        """Return the state after the inputs. `last`: numbers and costs of the contexts that end
-        there, by length.
+    def _state(self, inputs_BL: np.ndarray, last: list[np.ndarray]) -> NgramState:
+        """Return the state after the inputs. `last`: numbers of the contexts that end there, by
+        length.
 
         What lies before the longest context that changes anything is dropped: one that something
         follows, or that costs something to give up.
         """
         kept_B = np.zeros(len(inputs_BL), dtype=np.int64)
-        for length, (contexts_B, cost_B) in enumerate(last, start=1):
+        for length, contexts_B in enumerate(last, start=1):
+            cost_B = self._cost(length, contexts_B)
             first_B, after_B = self._range(length + 1, np.maximum(contexts_B, 0))
             is_followed_B = (contexts_B >= 0) & (after_B > first_B)
             kept_B[(cost_B != 0) | is_followed_B] = length

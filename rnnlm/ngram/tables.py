@@ -16,7 +16,7 @@ import numpy as np
 from rnnlm.errors import ModelError
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
-SEARCH_BLOCK = 8192  # sorted keys searched for together
+SEARCH_BLOCK = 4096  # sorted keys searched for together
 NOWHERE = -1  # the number of an n-gram that does not exist
 
 
@@ -94,55 +94,56 @@ def renumber(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) ->
     return result
 
 
-def find(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """Return the number of each wanted key among the sorted `keys_M`, NOWHERE where it is not."""
-    return _if_there(keys_M, wanted_Q, np.searchsorted(keys_M, wanted_Q))
+def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray:
+    """Return the number of each wanted key among the sorted `keys_M`, NOWHERE where it is not.
+    start: the number of the first of `keys_M`."""
+    places_Q = np.searchsorted(keys_M, wanted_Q)
+    if not len(keys_M):
+        return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
+    is_there_Q = np.take(keys_M, places_Q, mode="clip") == wanted_Q
+    return np.where(is_there_Q, places_Q + start, NOWHERE)
 
 
 def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """Return what :func:`find` returns, for many keys in any order: they are looked up in sorted
-    order, their positions carried in the spare bits."""
-    position_bits = max(0, len(wanted_Q) - 1).bit_length()
-    spare = min(64 - int(wanted_Q.max(initial=1)).bit_length(), position_bits)
-    at_once = 1 << spare
-    if len(wanted_Q) < WORTH_SORTING or at_once < WORTH_SORTING:
+    """Return what :func:`find` returns, for many keys in any order: each different one is looked up
+    once, in sorted order."""
+    if len(wanted_Q) < WORTH_SORTING:
         return find(keys_M, wanted_Q)
-    numbers = []
-    for start in range(0, len(wanted_Q), at_once):
-        numbers.append(_find_sorting(keys_M, np.uint64(spare), wanted_Q[start : start + at_once]))
-    return np.concatenate(numbers)
-
-
-def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) -> np.ndarray:
-    packed_Q = wanted_Q << spare
-    packed_Q |= np.arange(len(packed_Q), dtype=np.uint64)
-    packed_Q.sort()
-    positions_Q = (packed_Q & ((np.uint64(1) << spare) - np.uint64(1))).view(np.int64)
-    packed_Q >>= spare
-    numbers_Q = np.empty(len(packed_Q), dtype=np.int64)
-    numbers_Q[positions_Q] = _if_there(keys_M, packed_Q, _search_sorted(keys_M, packed_Q))
+    sorted_Q, positions_Q = _sort_with_positions(wanted_Q)
+    is_first_Q = np.append(True, sorted_Q[1:] != sorted_Q[:-1])
+    numbers_D = _find_sorted(keys_M, sorted_Q[is_first_Q])  # D: the different ones
+    numbers_Q = np.empty(len(wanted_Q), dtype=np.int64)
+    numbers_Q[positions_Q] = np.take(numbers_D, np.cumsum(is_first_Q) - 1)
     return numbers_Q
 
 
-def _search_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """Run numpy.searchsorted on keys that are sorted themselves: a block of them lies within a few
-    pages of `keys_M`."""
+def _sort_with_positions(wanted_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys in ascending order, and where each of them was."""
+    # Sorting numbers is several times faster than sorting positions by number, so positions travel
+    # in the spare bits of the keys, if there are enough of them.
+    position_bits = (len(wanted_Q) - 1).bit_length()
+    if int(wanted_Q.max()).bit_length() + position_bits > 64:
+        positions_Q = np.argsort(wanted_Q)
+        return wanted_Q[positions_Q], positions_Q
+    shift = np.uint64(position_bits)
+    packed_Q = wanted_Q << shift
+    packed_Q |= np.arange(len(packed_Q), dtype=np.uint64)
+    packed_Q.sort()
+    low_bits_Q = packed_Q & ((np.uint64(1) << shift) - np.uint64(1))
+    packed_Q >>= shift
+    return packed_Q, low_bits_Q.view(np.int64)
+
+
+def _find_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
+    """Run :func:`find` on keys that are sorted themselves: a block of them lies within a few pages
+    of `keys_M`."""
     first = np.searchsorted(keys_M, wanted_Q[::SEARCH_BLOCK]).tolist()
-    places_Q = np.empty(len(wanted_Q), dtype=np.int64)
+    numbers_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):
         here = slice(block * SEARCH_BLOCK, (block + 1) * SEARCH_BLOCK)
-        places_Q[here] = np.searchsorted(keys_M[low:high], wanted_Q[here])
-        places_Q[here] += low
-    return places_Q
-
-
-def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) -> np.ndarray:
-    """Return the places where the wanted keys are, NOWHERE for others."""
-    if not len(keys_M):
-        return np.full(len(wanted_Q), NOWHERE, dtype=np.int64)
-    places_Q[places_Q == len(keys_M)] = 0
-    places_Q[keys_M[places_Q] != wanted_Q] = NOWHERE
-    return places_Q
+        # The key at `high` is that of the first one wanted in the next block.
+        numbers_Q[here] = find(keys_M[low:high], wanted_Q[here], low)
+    return numbers_Q
 
 
 @contextlib.contextmanager
