@@ -25,6 +25,7 @@ _PUBLIC = {
     "ComparisonSettings": "rnnlm.evaluation.comparison.settings",
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
+    "Counting": "rnnlm.events",
     "DecodingSettings": "rnnlm.tasks.seq2seq.settings",
     "EmbeddedLines": "rnnlm.vectors.embedding",
     "EmbeddingSettings": "rnnlm.vectors.settings",

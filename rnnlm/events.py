@@ -70,6 +70,18 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Counting:
+    """How far a long count of n-grams is. share: of this phase, from 0 to 1; seconds_left: until it
+    ends, None while nothing can be said."""
+
+    kind: ClassVar = "counting"
+    phase: str
+    share: float
+    seconds: float  # since training began
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
 class Counted:
     """The n-grams of one order are counted."""
 
@@ -267,6 +279,7 @@ class Finished:
 
 Event = (
     Started
+    | Counting
     | Counted
     | Estimated
     | Step

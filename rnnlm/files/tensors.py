@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -258,6 +258,27 @@ class ChunkedArray:
                 "see rnnlm doctor",
             )
 
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Yield the chunks, one after the other."""
+        for number in range(len(self.starts) - 1):
+            yield self.chunk(number)
+
+    def searchsorted(self, value: Any, side: Literal["left", "right"] = "left") -> int:
+        """Return where `value` belongs among the items, which ascend, as numpy's function of that
+        name does. Few items are read."""
+        # Find the last chunk that begins before it; chunks hold one item at least.
+        low, high = 0, len(self.starts) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.chunk(middle)[:1].searchsorted(value, side):
+                low = middle + 1
+            else:
+                high = middle
+        if not low:
+            return 0
+        number = low - 1
+        return int(self.starts[number] + self.chunk(number).searchsorted(value, side))
+
     def until(self, stop: int) -> "ChunkedArray":
         """Return the items before `stop`."""
         starts = self.starts[self.starts < stop]
@@ -281,7 +302,8 @@ class ChunkedArray:
         self._touched.add(number)
         self._held += items
         if self._held > HELD_ITEMS:
-            for each in self._touched:
-                drop_pages(self.chunk(each))
-            self._touched.clear()
+            # Other threads may read here, too.
+            touched, self._touched = self._touched, set()
             self._held = 0
+            for each in touched:
+                drop_pages(self.chunk(each))

@@ -60,9 +60,13 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     """Open a file of a new name, which is fsynced and takes the place of `path` at the end of the
-    context. An error leaves what was there."""
+    context. An error leaves what was there.
+
+    is_lasting: False for what can be made again and whose hash is recorded elsewhere: it need not
+    survive a power cut, so nobody waits for the disk.
+    """
     new = unfinished_path(path)
     # "x": never what is there already, nor through a link
     stream = open(new, "xb")  # noqa: SIM115
@@ -70,14 +74,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_lasting:
+                os.fsync(stream.fileno())
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):
             new.unlink()
         raise
     # The new name must survive a power cut, too.
-    _sync_folder(path.parent)
+    if is_lasting:
+        _sync_folder(path.parent)
 
 
 def short_name(path: Path) -> str:

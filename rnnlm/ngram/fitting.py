@@ -1,20 +1,40 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
+import contextlib
+import dataclasses
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rnnlm import system
 from rnnlm.config import Resolved
-from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.events import PERPLEXITY, Counted, Estimated, Event, Fitted, Started, Validated, never
+from rnnlm.errors import OutputError, SettingsError, UsageError, notice
+from rnnlm.events import (
+    PERPLEXITY,
+    Counted,
+    Counting,
+    Estimated,
+    Event,
+    Fitted,
+    Started,
+    Validated,
+    never,
+)
+from rnnlm.files import lock
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.checks import stream_perplexity
-from rnnlm.ngram.counting.counts import IN_MEMORY, Level, NgramCounts, Workspace, count
+from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.exchange import SuffixExchange
+from rnnlm.ngram.counting.levels import Block, Level, NgramCounts
+from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import (
@@ -26,12 +46,9 @@ from rnnlm.ngram.smoothing import (
     estimator,
 )
 from rnnlm.ngram.smoothing.kneser_ney import last_read
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
-from rnnlm.system import in_threads, processors
+from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys, split_keys
+from rnnlm.system import in_threads
 from rnnlm.text.encoding import TrainingData, known_ids
-
-BYTES_PER_TOKEN = 28  # what is held of each position of the text while counting
-SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN, BUFFERS = 50_000_000, 400, 2
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -102,87 +119,196 @@ def fit(
     valid_tokens = valid.tokens if valid else 0
     yield Started("ngram", None, data.tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
 
-    # Count, order by order.
-    workspace = _workspace(settings, data.train.ids)
-    levels: list[Level] = []
-    for level in _levels(settings, data, workspace):
-        levels.append(level)
-        yield Counted(len(levels), len(level), time.perf_counter() - began)
-        if stop():
-            yield Fitted(0, 0, 0, time.perf_counter() - began, "request", None)
-            return
-    if len(levels) < settings.order:
-        notice(
-            f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
-            f"{len(levels)}"
+    with _room_for(settings, data) as room:
+        # Count, order by order.
+        levels: list[Level] = []
+        timer = _Timer(began)
+        for found in _levels(settings, data, room):
+            if isinstance(found, Progress):
+                yield timer.event(found)
+            else:
+                levels.append(found)
+                yield Counted(len(levels), len(found), time.perf_counter() - began)
+            if stop():
+                yield Fitted(0, 0, 0, time.perf_counter() - began, "request", None)
+                return
+        if len(levels) < settings.order:
+            notice(
+                f"the longest line has {len(levels) - 1} tokens with its end: the model has order "
+                f"{len(levels)}"
+            )
+
+        # Estimate, and report the discounts or weights that the estimator found on the way.
+        counts = NgramCounts(data.tokenizer.size, tuple(levels))
+        smoothing = _estimator(settings, data, counts)
+        thresholds = pruning_thresholds(settings.prune, settings.order)
+        estimated = []
+        for level in estimate(counts, smoothing, thresholds, room.workspace):
+            estimated.append(level)
+            if room.store is not None:
+                share = sum(map(len, estimated)) / sum(map(len, levels))
+                yield timer.event(Progress("estimating", share))
+        model = NgramModel.from_levels(
+            estimated, data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
         )
+        ngrams = [len(values) for values in model.values]
+        facts = {"ngrams": ngrams, **smoothing.report()}
+        size = sum(array.nbytes for array in model.to_arrays().values())
+        seconds = time.perf_counter() - began
+        yield Estimated(tuple(ngrams), smoothing.report(), size, system.peak_bytes(), seconds)
 
-    # Estimate, and report the discounts or weights that the estimator found on the way.
-    counts = NgramCounts(data.tokenizer.size, tuple(levels))
-    smoothing = _estimator(settings, data, counts)
-    thresholds = pruning_thresholds(settings.prune, settings.order)
-    estimated = list(estimate(counts, smoothing, thresholds, workspace))
-    model = NgramModel.from_levels(
-        estimated, data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
-    )
-    ngrams = [len(values) for values in model.values]
-    facts = {"ngrams": ngrams, **smoothing.report()}
-    size = sum(array.nbytes for array in model.to_arrays().values())
-    seconds = time.perf_counter() - began
-    yield Estimated(tuple(ngrams), smoothing.report(), size, system.peak_bytes(), seconds)
-
-    # Validate; there is one model only, so it is the best.
-    ppl = stream_perplexity(model, valid.ids) if valid else None
-    if ppl is not None:
-        yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, time.perf_counter() - began, model)
+        # Validate; there is one model only, so it is the best.
+        ppl = stream_perplexity(model, valid.ids) if valid else None
+        if ppl is not None:
+            seconds = time.perf_counter() - began
+            yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, seconds, model)
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
-def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Workspace:
-    """Return a workspace as large as the memory in the settings allows; refuse too little."""
+class _Timer:
+    """Says how long a phase will take from how far it is."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.phase = ""
+        self.phase_began = began
+
+    def event(self, progress: Progress) -> Counting:
+        now = time.perf_counter()
+        if progress.phase != self.phase:
+            self.phase, self.phase_began = progress.phase, now
+        left = None
+        if progress.share > 0:
+            left = (now - self.phase_began) * (1 - progress.share) / progress.share
+        return Counting(progress.phase, progress.share, now - self.began, left)
+
+
+# ---- Where the work has its room: in memory, or, with a limit, in a folder.
+
+LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
+BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
+
+
+@dataclass(frozen=True)
+class _Room:
+    """A workspace, and the folder where what is finished is kept; None: all is in memory."""
+
+    workspace: Workspace
+    store: Store | None = None
+
+
+@contextlib.contextmanager
+def _room_for(settings: NgramSettings, data: TrainingData) -> Iterator[_Room]:
+    """Provide room for counting and estimating in as much memory as the settings allow. What was
+    finished in a folder that the user named is kept if the work fails."""
     if settings.memory is None:
-        return Workspace(threads=settings.threads)
-
-    # What is in memory already, and what counting takes for each token.
-    system.return_freed()
-    allowed = system.parse_size(settings.memory)
-    tokens = len(ids)
-    used = system.held_bytes()
-    if isinstance(ids, ChunkedArray):  # it is still on disk; counting looks at all of it
-        used += tokens * ids.dtype.itemsize
-    counting = BYTES_PER_TOKEN * tokens
-    least = counting + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
-    if allowed < used + least:
-        why = (
-            f"the program and the text hold {used / 1e6:,.0f} MB, to count {tokens:,} "
-            f"tokens takes {least / 1e6:,.0f} MB more at least"
-        )
-        raise SettingsError(
-            f"memory = {settings.memory} is too little",
-            why,
-            f"give {(used + least) / 1e6 + 1:.0f}M or more",
-        )
-    _check_temporary_folder()
-    threads = settings.threads or processors()
-    buffers = allowed - used - counting
-    return Workspace(buffers // BUFFERS // threads, threads)
+        yield _Room(Workspace(threads=settings.threads))
+        return
+    memory = _memory_for_arrays(settings.memory, data.tokenizer.size)
+    if settings.temp is None:
+        with _vanishing_folder() as folder:
+            yield _Room(Workspace(memory, settings.threads, folder), Store(folder))
+        return
+    folder = Path(settings.temp)
+    with lock.held(folder, "counting"):
+        store = Store(folder)
+        yield _Room(Workspace(memory, settings.threads, folder), store)
+        store.delete()
+        plans.delete(folder)
 
 
-def _check_temporary_folder() -> None:
+@contextlib.contextmanager
+def _vanishing_folder() -> Iterator[Path]:
+    """Provide a folder where the system has temporary files, which is deleted however the work
+    ends."""
     wanted = os.environ.get("TMPDIR")
     if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
         notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="rnnlm-")
+    except OSError as error:
+        raise OutputError(
+            f"no room for temporary files in {tempfile.gettempdir()}",
+            error.strerror or str(error),
+            "free some space there, or name another folder with --temp",
+        ) from None
+    with folder as name:
+        yield Path(name)
 
 
-def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -> Iterator[Level]:
-    """Count, order by order."""
-    tokenizer, watch = data.tokenizer, 0
-    ids_T = known_ids(data.train.ids, tokenizer)
-    if settings.discounts == "lmplz":
-        watch = last_read(
-            ids_T, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
+def _memory_for_arrays(memory: str, size: int) -> int:
+    """Return how many bytes the arrays of the work may take; refuse too little."""
+    # What is in memory already, such as the vocabulary.
+    system.return_freed()
+    allowed = system.parse_size(memory)
+    used = system.private_bytes()
+    least = used + LEAST_BYTES + BYTES_PER_WORD * size
+    if allowed < least:
+        raise SettingsError(
+            f"memory = {memory} is too little",
+            f"the program holds {used / 1e6:,.0f} MB with its vocabulary of {size:,} words, and "
+            f"counting takes {(least - used) / 1e6:,.0f} MB more at least",
+            f"give {least / 1e6 + 1:.0f}M or more",
         )
-    return count(ids_T, tokenizer.boundary_id, tokenizer.size, settings.order, watch, workspace)
+    return allowed - used
+
+
+def _levels(settings: NgramSettings, data: TrainingData, room: _Room) -> Iterator[Progress | Level]:
+    """Count, order by order."""
+    tokenizer, ids = data.tokenizer, data.train.ids
+    shape = (tokenizer.boundary_id, tokenizer.size, settings.order)
+    if room.store is None:
+        ids_T = known_ids(ids, tokenizer)
+        watch = _watched_position(settings, data, ids_T, [(0, len(ids_T))])
+        yield from count(ids_T, *shape, watch, room.workspace)
+        return
+    if not isinstance(ids, ChunkedArray):
+        ids = known_ids(ids, tokenizer)
+    plan = _plan(settings, data, ids, room)
+    shards = [(shard.start, shard.stop) for shard in plan.shards]
+    watch = _watched_position(settings, data, ids, shards)
+    yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watch)
+
+
+def _watched_position(
+    settings: NgramSettings,
+    data: TrainingData,
+    ids: np.ndarray | ChunkedArray,
+    shards: list[tuple[int, int]],
+) -> int:
+    if settings.discounts != "lmplz":
+        return NOWHERE
+    tokenizer = data.tokenizer
+    return last_read(
+        ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
+    )
+
+
+def _plan(
+    settings: NgramSettings, data: TrainingData, ids: np.ndarray | ChunkedArray, room: _Room
+) -> plans.Plan:
+    """Return the plan in the folder, which another run has left there, or a new one."""
+    assert room.store is not None
+    folder = room.store.folder
+    identity = {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in ("threads", "memory", "temp")
+    }
+    identity["vocabulary"] = data.tokenizer.fingerprint
+    plan = plans.read(folder)
+    if plan is not None:
+        plans.check(plan, folder, ids, identity)
+        room.store.resume()
+        notice(f"the count in {folder} goes on")
+    else:
+        boundary, order = data.tokenizer.boundary_id, settings.order
+        plan = plans.make(ids, boundary, order, identity, room.workspace)
+        needed = plan.bytes_counting()
+        plans.check_room(folder, needed)
+        plans.write(folder, plan)
+    room.store.needed = plan.bytes_counting()
+    return plan
 
 
 def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts) -> Estimator:
@@ -221,54 +347,37 @@ def estimate(
     A level is yielded when the next one is known: its backoff weights come from there.
     """
     # Below the unigrams lies the uniform distribution, after the empty context.
+    nothing = np.zeros(counts.size + 1, dtype=np.int32)
+    suffixes = SuffixExchange(nothing, [(0, len(nothing))], 1, workspace)
     uniform_M = np.full(1, 1 / counts.size)
-    values_MK = np.zeros((1, 2), dtype=np.float32)
-    below = _EstimatedOrder(np.zeros(1, np.uint64), uniform_M, None, values_MK)
+    below = _EstimatedOrder(nothing[:1], uniform_M, None, np.zeros((1, 2), dtype=np.float32))
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
-        order = _estimate_order(_OrderJob(n, counts, smoothing, threshold, below, workspace))
+        longer = counts.suffixes(n + 1, workspace) if n < counts.order else None
+        job = _OrderJob(n, counts, smoothing, threshold, below, suffixes, longer, workspace)
+        order = _estimate_order(job)
         if n > 1:
             yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
         below = order
+        if longer is not None:
+            suffixes = longer
     yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
 
 
-class _EstimatedOrder:
-    """An order worked through: keys and values of the n-grams kept; all probabilities again in full
-    precision; which n-grams of those counted were kept (None: all), and their new numbers."""
-
-    def __init__(
-        self,
-        keys_M: np.ndarray,
-        prob_M: np.ndarray,
-        kept_M: np.ndarray | None,
-        values_MK: np.ndarray,
-    ) -> None:
-        self.keys_M = keys_M
-        self.prob_M = prob_M
-        self.values_MK = values_MK
-        self.kept_M = kept_M
-        self.numbers_M = None if kept_M is None else np.cumsum(kept_M) - 1
-
-    def renumber(self, numbers_M: np.ndarray) -> np.ndarray:
-        if self.numbers_M is None:
-            return numbers_M
-        return self.numbers_M[numbers_M]
-
-
 @dataclass(frozen=True)
-class _ContextBlock:
-    """The n-grams numbered `start` to `end` of an order, which follow the contexts `first` to
-    `last` (both without the end)."""
+class _EstimatedOrder:
+    """An order worked through: keys and values of the n-grams kept; probabilities of all that were
+    counted, in full precision (of those not kept: of any value); which were kept (None: all)."""
 
-    first: int
-    last: int
-    start: int
-    end: int
+    keys_M: np.ndarray
+    prob_M: np.ndarray
+    kept_M: np.ndarray | None
+    values_MK: np.ndarray
 
 
 class _OrderJob:
-    """All that is needed to work through order n."""
+    """All that is needed to work through order n. suffixes, longer: the exchanges with the order
+    below and with the one above."""
 
     def __init__(
         self,
@@ -277,6 +386,8 @@ class _OrderJob:
         smoothing: Estimator,
         threshold: int,
         below: _EstimatedOrder,
+        suffixes: SuffixExchange,
+        longer: SuffixExchange | None,
         workspace: Workspace,
     ) -> None:
         self.n = n
@@ -285,108 +396,150 @@ class _OrderJob:
         self.below = below
         self.workspace = workspace
         self.level = counts.levels[n - 1]
-        self.contexts = len(counts.levels[n - 2]) if n > 1 else 1
-        self.counts_M = counts.raw(n) if smoothing.counts == "raw" else counts.adjusted(n)
-        self.kept_M = None
-        self.kept = len(self.level)
-        if threshold:
-            self.kept_M = self.level.counts_M > threshold
-            self.kept = int(np.count_nonzero(self.kept_M))
+        self.blocks = counts.blocks(n, workspace)
+        self.raw_M = self.counts_M = counts.raw(n)
+        if smoothing.counts == "adjusted":
+            self.counts_M = counts.adjusted(n, longer)
+        self.lower_of_block = suffixes.values(below.prob_M)
         self.is_highest = n == counts.order
-
-    def blocks(self) -> Iterator[_ContextBlock]:
-        """Yield all contexts, in blocks of about as many n-grams as are to be handled at a time."""
-        bits, keys_M = word_bits(self.size), self.level.keys_M
-        first = start = 0
-        while first < self.contexts:
-            # End the block where a context does, but take one context at least.
-            end = min(start + self.workspace.ngrams, len(keys_M))
-            last = self.contexts
-            if end < len(keys_M):
-                last = max(first + 1, int(keys_M[end] >> np.uint64(bits)))
-            end = len(keys_M)
-            if last < self.contexts:
-                end = int(np.searchsorted(keys_M, np.uint64(last << bits)))
-            yield _ContextBlock(first, last, start, end)
-            first, start = last, end
+        self.kept_M = None
+        if threshold:
+            self.kept_M = workspace.empty(len(self.level), np.bool_)
+            for block in self.blocks:
+                here = slice(block.start, block.end)
+                np.greater(self.level.counts_M[here], threshold, out=self.kept_M[here])
 
     def tally(self) -> CountsOfCounts:
-        tally_C = np.zeros(int(self.counts_M.max()) + 1, dtype=np.int64)
-        for start in range(0, len(self.counts_M), self.workspace.ngrams):
-            part = np.bincount(self.counts_M[start : start + self.workspace.ngrams])
-            tally_C[: len(part)] += part
-        counts_R = np.flatnonzero(tally_C[1:]) + 1
-        return CountsOfCounts(counts_R, tally_C[counts_R])
+        """Return how often each count occurs."""
+        found = [np.zeros((2, 0), dtype=np.int64)]
+        for block in self.blocks:
+            counts, tally = np.unique(self.counts_M[block.start : block.end], return_counts=True)
+            found.append(np.stack([counts, tally]))
+
+        # The same count may occur in several blocks.
+        counts_N, tally_N = np.concatenate(found, axis=1)
+        counts_R, place_N = np.unique(counts_N, return_inverse=True)
+        tally_R = np.bincount(place_N, tally_N, minlength=len(counts_R)).astype(np.int64)
+        is_seen_R = counts_R > 0
+        return CountsOfCounts(counts_R[is_seen_R], tally_R[is_seen_R], self._watched())
+
+    def _watched(self) -> tuple[int, int] | None:
+        """Return the count of the n-gram that was watched, and its raw count."""
+        number = self.level.watched
+        if number == NOWHERE:
+            return None
+        here = slice(number, number + 1)
+        return int(self.counts_M[here][0]), int(self.raw_M[here][0])
+
+    def new_starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the new numbers of the first n-gram and of the first context of each block, and at
+        the end, those of all that are kept."""
+        ngrams, contexts = [0], [0]
+        for block in self.blocks:
+            kept_contexts = _kept_between(self.below.kept_M, block.first, block.last)
+            contexts.append(contexts[-1] + kept_contexts)
+            ngrams.append(ngrams[-1] + _kept_between(self.kept_M, block.start, block.end))
+        return np.array(ngrams), np.array(contexts)
+
+
+def _kept_between(kept_M: np.ndarray | None, start: int, end: int) -> int:
+    if kept_M is None:
+        return end - start
+    return int(np.count_nonzero(kept_M[start:end]))
 
 
 def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
     """Work through one order, block by block, and set the backoff weights of the order below."""
     job.smoothing.begin_order(job.n, job.tally())
     below, workspace = job.below, job.workspace
+    starts, context_starts = job.new_starts()
+    kept = int(starts[-1])
     # Where nothing is pruned, the keys are those of the counts.
     is_whole = job.kept_M is None and below.kept_M is None
-    keys_M = job.level.keys_M if is_whole else workspace.empty(job.kept, np.uint64)
-    prob_M = workspace.empty(job.kept, np.float64)
-    values_MK = workspace.empty((job.kept, 1 if job.is_highest else 2), np.float32)
+    if is_whole and isinstance(job.level.keys_M, np.ndarray):
+        keys_M = job.level.keys_M
+    else:
+        keys_M = workspace.empty(kept, np.uint64)
+    prob_M = workspace.empty(len(job.level), np.float64)
+    values_MK = workspace.empty((kept, 1 if job.is_highest else 2), np.float32)
 
-    # Blocks come in order: their n-grams and contexts follow those of the block before.
-    context = end = 0
-    for keys, prob, backoff in in_threads(
-        lambda block: _estimate_block(job, block), job.blocks(), workspace.threads
-    ):
-        start, end = end, end + len(prob)
-        prob_M[start:end] = prob
-        values_MK[start:end] = 0
-        values_MK[start:end, 0] = _log(prob)
-        if not is_whole:
-            keys_M[start:end] = keys
-        below.values_MK[context : context + len(backoff), 1] = _log(backoff)
-        context += len(backoff)
-        workspace.release(
-            job.level.keys_M,
-            job.level.suffixes_M,
-            job.level.counts_M,
-            keys_M,
-            prob_M,
-            values_MK,
-            below.values_MK,
-        )
+    def estimate_block(number: int) -> None:
+        # No block writes where another one does.
+        block = job.blocks[number]
+        here = slice(starts[number], starts[number + 1])
+        contexts = slice(context_starts[number], context_starts[number + 1])
+        found = _estimate_block(job, number)
+        prob_M[block.start : block.end] = found.prob
+        kept_prob = found.prob if found.kept is None else found.prob[found.kept]
+        values_MK[here] = 0
+        values_MK[here, 0] = _log(kept_prob)
+        below.values_MK[contexts, 1] = _log(found.backoff)
+        if is_whole and keys_M is not job.level.keys_M:
+            keys_M[here] = job.level.keys_M[here]
+        elif not is_whole:
+            new_contexts = _renumbered(below.kept_M, block, context_starts[number], found.contexts)
+            keys_M[here] = make_keys(new_contexts, found.words, job.size)
+        workspace.release(keys_M, prob_M, values_MK, below.values_MK)
+
+    for _ in in_threads(estimate_block, range(len(job.blocks)), workspace.threads):
+        pass
     return _EstimatedOrder(keys_M, prob_M, job.kept_M, values_MK)
 
 
-def _estimate_block(
-    job: _OrderJob, block: _ContextBlock
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return keys and probabilities of the n-grams kept, and the backoff weights of the contexts
-    kept."""
-    below, here = job.below, slice(block.start, block.end)
+def _renumbered(
+    kept_M: np.ndarray | None, block: Block, start: int, contexts_M: np.ndarray
+) -> np.ndarray:
+    """Return the new numbers of the contexts of a block, which begin with `start`."""
+    if kept_M is None:
+        return contexts_M + block.first
+    return (np.cumsum(kept_M[block.first : block.last]) - 1 + start)[contexts_M]
+
+
+@dataclass(frozen=True)
+class _EstimatedBlock:
+    """prob: of all n-grams of a block. kept: which of them are kept; None: all. contexts (less the
+    block's first), words: of those kept. backoff: weights of the contexts kept."""
+
+    prob: np.ndarray
+    kept: np.ndarray | None
+    contexts: np.ndarray
+    words: np.ndarray
+    backoff: np.ndarray
+
+
+def _estimate_block(job: _OrderJob, number: int) -> _EstimatedBlock:
+    """Estimate the n-grams of a block."""
+    block, below = job.blocks[number], job.below
+    here = slice(block.start, block.end)
     contexts_M, words_M = split_keys(job.level.keys_M[here], job.size)
-    suffixes_M = job.level.suffixes_M[here]
-    of_M = contexts_M - block.first
+    contexts_M -= block.first
     contexts = block.last - block.first
-    seen = OrderCounts(job.n, job.counts_M[here], of_M, contexts, block.first)
+    seen = OrderCounts(job.n, job.counts_M[here], contexts_M, contexts, block.first)
     shares = job.smoothing.shares(seen)
     share_M, left_H = shares.seen_M, shares.left_H
+    lower_M = job.lower_of_block(number)
 
     # Pruned n-grams leave their share to the lower order.
+    kept_M = None
     if job.kept_M is not None:
         kept_M = job.kept_M[here]
         if job.smoothing.join != "fixed weight":
-            left_H = left_H + np.bincount(of_M[~kept_M], share_M[~kept_M], minlength=contexts)
-        share_M, of_M, suffixes_M = share_M[kept_M], of_M[kept_M], suffixes_M[kept_M]
+            left_H = left_H + np.bincount(contexts_M[~kept_M], share_M[~kept_M], minlength=contexts)
+        share_M, lower_M = share_M[kept_M], lower_M[kept_M]
         contexts_M, words_M = contexts_M[kept_M], words_M[kept_M]
 
-    lower_M = below.prob_M[below.renumber(suffixes_M)]
-    prob_M, backoff_H = _join(job.smoothing, share_M, left_H, of_M, lower_M)
+    prob_M, backoff_H = _join(job.smoothing, share_M, left_H, contexts_M, lower_M)
     if job.n == 1:
         prob_M[job.size] = 1.0  # <s> is given; by custom its log-probability is 0
+    if kept_M is not None:
+        all_prob_M = np.zeros(len(kept_M))
+        all_prob_M[kept_M] = prob_M
+        prob_M = all_prob_M
 
-    # Contexts that were pruned have no weight, and the others new numbers.
+    # Contexts that were pruned have no weight.
     if below.kept_M is not None:
         backoff_H = backoff_H[below.kept_M[block.first : block.last]]
-    if job.kept_M is None and below.kept_M is None:
-        return None, prob_M, backoff_H
-    return make_keys(below.renumber(contexts_M), words_M, job.size), prob_M, backoff_H
+    return _EstimatedBlock(prob_M, kept_M, contexts_M, words_M, backoff_H)
 
 
 def _join(
@@ -439,7 +592,7 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
     ngrams_NT = np.zeros((counts.order, len(ids_T)), dtype=np.int64)
     contexts_NT = np.zeros_like(ngrams_NT)
     numbers_T = ids_T.astype(np.int64)
-    counts_M = counts.raw(1)
+    counts_M = np.asarray(counts.raw(1))
     ngrams_NT[0], contexts_NT[0] = counts_M[ids_T], counts_M.sum()
     # Each n-gram found is the context of the next token's (n + 1)-gram.
     for n, level in enumerate(counts.levels[1:], start=2):
@@ -448,11 +601,11 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         known = np.flatnonzero(before_T != NOWHERE)
         numbers_T = np.full(len(ids_T), NOWHERE)
         keys_T = make_keys(before_T[known], ids_T[known], counts.size)
-        numbers_T[known] = find_many(level.keys_M, keys_T)
+        numbers_T[known] = level.find(keys_T)
         seen = np.flatnonzero(numbers_T != NOWHERE)
         # A context that does not end a line is followed by a word wherever it occurs.
-        contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]
-        ngrams_NT[n - 1, seen] = level.counts_M[numbers_T[seen]]
+        contexts_NT[n - 1, known] = counts.levels[n - 2].counts_of(before_T[known])
+        ngrams_NT[n - 1, seen] = level.counts_of(numbers_T[seen])
 
     # The tokens of a line before a token, and <s>, are all that its contexts reach back to.
     places_T = np.arange(len(ids_T))

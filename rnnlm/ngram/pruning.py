@@ -16,7 +16,7 @@ import numpy as np
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.checks import check_tables
-from rnnlm.ngram.counting.counts import Level
+from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
 
@@ -297,8 +297,8 @@ def _occurrences(
             yield np.zeros(len(level), dtype=np.int64)
             continue
         at = np.flatnonzero(contexts_M != NOWHERE)
-        numbers_M[at] = find(counted.keys_M, make_keys(contexts_M[at], level.words_M[at], size))
-        yield np.where(numbers_M == NOWHERE, 0, counted.counts_M[numbers_M])
+        numbers_M[at] = counted.find(make_keys(contexts_M[at], level.words_M[at], size))
+        yield np.where(numbers_M == NOWHERE, 0, np.asarray(counted.counts_M)[numbers_M])
 
 
 def _backoff_masses(

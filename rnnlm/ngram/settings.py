@@ -88,7 +88,14 @@ class NgramSettings:
     memory: Annotated[
         str | None,
         Meta(
-            description="most memory that counting may take, such as 500M or 2G; none: as much as "
-            "it needs"
+            description="most memory that the work may take, such as 500M or 2G; the rest is on "
+            "disk; none: as much as it needs"
+        ),
+    ] = None
+    temp: Annotated[
+        str | None,
+        Meta(
+            description="folder for what does not fit in memory; an interrupted count goes on from "
+            "there; none: temporary files of the system"
         ),
     ] = None

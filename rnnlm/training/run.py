@@ -20,6 +20,7 @@ from rnnlm.events import (
     Checkpoint,
     CheckpointSaved,
     Counted,
+    Counting,
     Estimated,
     Evaluating,
     Event,
@@ -92,7 +93,7 @@ class RunStorage:
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write the model or state of `event`, and what is due for a retry. Yield an event for each
         thing written."""
-        if isinstance(event, Counted | Estimated | Evaluating):
+        if isinstance(event, Counting | Counted | Estimated | Evaluating):
             return
 
         # A better model replaces one that still waits to be saved.

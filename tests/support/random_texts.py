@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from reference.ngram_levels import PlainLevel
-from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.counting.levels import NgramCounts
 
 SEEDS = [
     pytest.param(range(10), id="ten"),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.ngram.counting.counts import NgramCounts, count
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.levels import NgramCounts
 from rnnlm.ngram.fitting import estimate, heldout_counts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import estimator

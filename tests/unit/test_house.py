@@ -326,7 +326,7 @@ LOOK_FOR_ATTRIBUTES = {
     "rnnlm/text/in_memory.py": "data frames and arrays that a user gives",
     "rnnlm/interface.py": "the one place that completes a user's model",
     "rnnlm/neural/device.py": "the processor, as torch knows it",
-    "rnnlm/ngram/counting/counts.py": "the operating system",
+    "rnnlm/ngram/counting/workspace.py": "the operating system",
     "rnnlm/scoring/pairs/accuracy.py": "labels of pairs",
     "rnnlm/system.py": "the operating system, and errors of others",
     "rnnlm/text/prepared/workers.py": "the operating system",

@@ -241,9 +241,9 @@ def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
     tokenizer = units.tokenizer
     size, boundary_id = tokenizer.size, tokenizer.boundary_id
     levels = list(count(known_ids(train.ids, tokenizer), boundary_id, size, ORDER_SEEN))
-    longer = [level.keys_M for level in levels[1:]]
+    longer = [np.asarray(level.keys_M) for level in levels[1:]]
     matched_U = longest_matches(units.ids_U, longer, size, boundary_id)
-    is_seen_V = levels[0].counts_M[:size] > 0
+    is_seen_V = np.asarray(levels[0].counts_M)[:size] > 0
     return _by_match(units, matched_U, len(levels), is_seen_V)
 
 

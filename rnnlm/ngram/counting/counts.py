@@ -1,157 +1,23 @@
-"""Counting n-grams: a text of token ids becomes a trie of counts, order by order.
+"""Counting n-grams: a text of token ids becomes a trie of counts, order by order
+(:mod:`rnnlm.ngram.counting.levels`).
 
-An n-gram is numbered within its order; its number and the next word make the key of a longer one:
-key = number of the first n-1 words << bits of a word | last word. Keys of an order are sorted, so
-n-grams run by context, then by word, and one 64-bit sort of (key, position) an order finds them
-all. `<s>` is the word V: it begins n-grams, is context only, and as the largest word puts
-everything that begins with it at the end of its order.
-
-Sorting goes by ranges of contexts, one after the other or side by side, so the memory it takes can
-be bounded.
+One 64-bit sort of (context, word, position) an order finds its n-grams. An n-gram that occurs once
+needs none: the only longer one that begins with it ends at the position behind it. So ever fewer
+positions are sorted from order to order. Sorting goes by ranges of contexts, side by side.
 """
 
-import math
-import mmap
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from rnnlm.arrays import drop_pages
-from rnnlm.errors import OutputError
-from rnnlm.ngram.tables import NOWHERE, split_keys, word_bits
-from rnnlm.system import in_threads, processors
-
-# ---- Room for large arrays: in memory, or, where memory is limited, in files that vanish with the
-# process, however it ends.
-
-POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
-SMALLEST_PART = 1 << 16  # positions: for fewer, another thread saves no time
-BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # of temporary arrays
-
-
-class Workspace:
-    """Where large arrays go, and how much is handled at a time.
-
-    buffer_bytes: None, or how much memory there is for what one thread handles at the moment; all
-    else goes to files then. threads: how many parts are handled side by side; None: one for each
-    processor. positions, ngrams: how many are to be handled at a time.
-    """
-
-    def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
-        self.threads = threads or processors()
-        self.in_files = buffer_bytes is not None
-        if buffer_bytes is None:
-            positions, ngrams = POSITIONS // self.threads, NGRAMS // self.threads
-        else:
-            positions = buffer_bytes // BYTES_PER_POSITION
-            ngrams = buffer_bytes // BYTES_PER_NGRAM
-        self.positions = max(1, positions)
-        self.ngrams = max(1, ngrams)
-
-    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """Return an array of any content. Parts of it that are not written take no memory."""
-        length = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
-        if not self.in_files or not length:
-            return np.empty(shape, dtype)
-        try:
-            with tempfile.TemporaryFile() as file:
-                _reserve(file.fileno(), length)
-                return np.frombuffer(mmap.mmap(file.fileno(), length), dtype).reshape(shape)
-        except OSError as error:
-            raise OutputError(
-                f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
-                error.strerror or str(error),
-                "free some space there, name another folder in TMPDIR, or leave out --memory",
-            ) from None
-
-    def release(self, *arrays: np.ndarray) -> None:
-        """Let go of the memory of arrays that are not needed for a while; their content is kept."""
-        for array in arrays:
-            drop_pages(array)
-
-
-def _reserve(descriptor: int, length: int) -> None:
-    """Take the space on disk now: writing to a mapped file on a full disk would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, length)
-        return
-    block = bytes(1 << 20)
-    for start in range(0, length, len(block)):
-        os.write(descriptor, block[: length - start])
-
-
-# ---- The n-grams of a text and their counts, order by order.
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
+from rnnlm.ngram.tables import NOWHERE, word_bits
+from rnnlm.system import in_threads
 
 KEY_BITS = 64
-IN_MEMORY = Workspace()
-
-
-@dataclass(frozen=True)
-class Level:
-    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.ngram.tables`; the key of a
-    unigram is its word).
-
-    suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram
-    occurs. From `after_start` on, n-grams begin with `<s>`. watched: number of the n-gram that ends
-    at the position that :func:`count` was asked to watch.
-    """
-
-    size: int  # V
-    keys_M: np.ndarray
-    suffixes_M: np.ndarray
-    counts_M: np.ndarray
-    after_start: int
-    watched: int = NOWHERE
-
-    def __len__(self) -> int:
-        return len(self.keys_M)
-
-    @cached_property
-    def contexts_M(self) -> np.ndarray:
-        """Number of the first n-1 words in the order below."""
-        return split_keys(self.keys_M, self.size)[0].astype(self.suffixes_M.dtype)
-
-    @cached_property
-    def words_M(self) -> np.ndarray:
-        return split_keys(self.keys_M, self.size)[1].astype(self.suffixes_M.dtype)
-
-
-@dataclass(frozen=True)
-class NgramCounts:
-    """levels[n - 1] holds order n. The unigrams are all V words, seen or not, and `<s>` (word V) as
-    the last."""
-
-    size: int
-    levels: tuple[Level, ...]
-
-    @property
-    def order(self) -> int:
-        return len(self.levels)
-
-    def adjusted(self, n: int) -> np.ndarray:
-        """Return raw counts at the highest order and after `<s>`; elsewhere the number of different
-        words to the left; 0 for `<s>` (Heafield et al. 2013, section 2)."""
-        level = self.levels[n - 1]
-        if n == self.order:
-            return self.raw(n)
-        left_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level))
-        adjusted_M = left_M.astype(level.counts_M.dtype)
-        adjusted_M[level.after_start :] = level.counts_M[level.after_start :]
-        if n == 1:
-            adjusted_M[self.size] = 0
-        return adjusted_M
-
-    def raw(self, n: int) -> np.ndarray:
-        """Return counts as they are; 0 for `<s>`, which is never predicted."""
-        counts_M = self.levels[n - 1].counts_M
-        if n == 1:
-            counts_M = np.append(counts_M[:-1], 0)
-        return counts_M
+SMALLEST_PART = 1 << 16  # positions: for fewer, another thread saves no time
 
 
 def count(
@@ -159,7 +25,7 @@ def count(
     boundary_id: int,
     size: int,
     order: int,
-    watch: int = 0,
+    watch: int = NOWHERE,
     workspace: Workspace = IN_MEMORY,
 ) -> Iterator[Level]:
     """Yield the levels of orders 1 to `order` of a text whose lines end in `boundary_id`.
@@ -167,128 +33,246 @@ def count(
     There are fewer where no line is that long. What is found then is the same: an n-gram that fills
     the longest line begins with `<s>`, so its count is raw anyway.
 
-    watch: a position of the text; the numbers of the n-grams that end there are kept.
+    watch: a position of the text, or NOWHERE; the numbers of the n-grams that end there are kept.
     """
     counter = _Counter(ids_T, boundary_id, size, watch, workspace)
     for n in range(1, order + 1):
-        level = counter.unigrams() if n == 1 else counter.longer()
+        level = counter.next_order(n)
         if not len(level):
             return
         yield level
 
 
 class _Counter:
-    """What is known of each position of the text: the number of the (n-1)-gram that ends there and
-    of the one before it."""
+    """What counting the next order takes: of each position of the text, the number of the n-gram
+    that ends there; of each n-gram, how often it occurs and one position where it ends; and all
+    positions where an n-gram ends that occurs several times, by ascending number."""
 
     def __init__(
         self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace
     ) -> None:
         self.ids_T = ids_T
         self.size = size
+        self.bits = np.uint64(word_bits(size))
         self.index = np.int32 if len(ids_T) < 2**31 - 1 else np.int64
         self.watch = watch
         self.workspace = workspace
-        self.is_first_T = np.empty(len(ids_T), dtype=bool)  # first of its sentence
+        # Nothing goes on beyond the last position, so there a line begins, too.
+        self.is_first_T = np.empty(len(ids_T) + 1, dtype=bool)
         self.is_first_T[:1] = True
-        np.equal(ids_T[:-1], boundary_id, out=self.is_first_T[1:])
+        np.equal(ids_T, boundary_id, out=self.is_first_T[1:])
+        self.is_first_T[-1] = True
+
+    def next_order(self, n: int) -> Level:
+        if n == 1:
+            return self.unigrams()
+        return self.bigrams() if n == 2 else self.longer()
 
     def unigrams(self) -> Level:
         """Count the words, all of V and `<s>`."""
         counts_M = np.bincount(self.ids_T, minlength=self.size + 1)
-        counts_M[self.size] = np.count_nonzero(self.is_first_T)
+        counts_M[self.size] = np.count_nonzero(self.is_first_T[:-1])
         self.numbers_T = self.ids_T.astype(self.index)
-        self.contexts_T = self._before(self.numbers_T, at_start=self.size)
-        self.context_counts = counts_M
+        self.counts_M = counts_M
         self.after_start = self.size
         keys_M = np.arange(self.size + 1, dtype=np.uint64)
         suffixes_M = np.zeros(self.size + 1, self.index)
-        watched = int(self.numbers_T[self.watch])
-        return Level(self.size, keys_M, suffixes_M, counts_M, self.size, watched)
+        return self._level(keys_M, suffixes_M, counts_M)
+
+    def bigrams(self) -> Level:
+        """Count the pairs of words. All positions are sorted: each ends a pair, which begins with
+        the word before or with `<s>`."""
+        contexts_T = np.empty_like(self.numbers_T)
+        contexts_T[1:] = self.numbers_T[:-1]
+        contexts_T[self.is_first_T[:-1]] = self.size
+
+        def part(start: int, stop: int) -> _Part:
+            at = np.flatnonzero((contexts_T >= start) & (contexts_T < stop)).astype(self.index)
+            nothing = np.zeros(0, np.intp)
+            return self._part(start, stop, nothing, nothing, contexts_T[at] - self.index(start), at)
+
+        ends_H = np.cumsum(self.counts_M, dtype=np.int64)
+        return self._longer(part, ends_H)
 
     def longer(self) -> Level:
-        """Count the next order."""
-        # There are no more different n-grams than positions where one ends.
-        positions = int(np.count_nonzero(self.contexts_T != NOWHERE))
-        keys_M = self.workspace.empty(positions, np.uint64)
-        suffixes_M = self.workspace.empty(positions, self.index)
-        counts_M = self.workspace.empty(positions, self.index)
+        """Count the next order.
+
+        A context that occurs once is followed by one word, at the position after it: nothing is to
+        be sorted there.
+        """
+        is_repeated_H = self.counts_M > 1
+        ends_H = np.cumsum(np.where(is_repeated_H, self.counts_M, 0), dtype=np.int64)
+
+        def part(start: int, stop: int) -> _Part:
+            # Contexts that occur once, and the positions after them, unless their line is over.
+            once = np.flatnonzero(~is_repeated_H[start:stop])
+            next_once = self.positions_M[start:stop].take(once).astype(np.intp) + 1
+            goes_on = ~self.is_first_T.take(next_once)
+            once, next_once = once[goes_on], next_once[goes_on]
+
+            # Contexts that occur several times: all of their positions lie side by side.
+            several = np.flatnonzero(is_repeated_H[start:stop]).astype(self.index)
+            first = int(ends_H[start - 1]) if start else 0
+            at: np.ndarray = self.repeated_R[first : int(ends_H[stop - 1])] + 1
+            contexts = np.repeat(several, self.counts_M[start:stop][several])
+            goes_on = ~self.is_first_T[at]
+            return self._part(start, stop, once, next_once, contexts[goes_on], at[goes_on])
+
+        return self._longer(part, ends_H)
+
+    def _longer(self, part: "Callable[[int, int], _Part]", ends_H: np.ndarray) -> Level:
+        """Count the next order in parts. ends_H: how many positions are to be sorted up to the end
+        of each context."""
+        ranges = self._ranges(ends_H)
+        parts = list(in_threads(lambda contexts: part(*contexts), ranges, self.workspace.threads))
+        starts = np.cumsum([0, *(len(each.keys) for each in parts)])
+        keys_M = np.empty(starts[-1], np.uint64)
+        suffixes_M = np.empty(starts[-1], self.index)
+        counts_M = np.empty(starts[-1], self.index)
+        positions_M = np.empty(starts[-1], self.index)
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
-        end = 0
-        for keys, suffixes, counts, at, numbers in in_threads(
-            self._part, self._parts(), self.workspace.threads
-        ):
-            numbers_T[at] = numbers + self.index(end)
-            start, end = end, end + len(keys)
-            keys_M[start:end], suffixes_M[start:end], counts_M[start:end] = keys, suffixes, counts
-            self.workspace.release(keys_M, suffixes_M, counts_M)
-        keys_M, suffixes_M, counts_M = keys_M[:end], suffixes_M[:end], counts_M[:end]
+
+        # Put the parts together, whose n-grams have their final numbers now.
+        def place(number: int) -> np.ndarray:
+            each = parts[number]
+            here = slice(starts[number], starts[number + 1])
+            keys_M[here], suffixes_M[here] = each.keys, each.suffixes
+            counts_M[here], positions_M[here] = each.counts, each.positions
+            numbers_T[each.once] = each.numbers_once + self.index(starts[number])
+            numbers_T[each.at] = each.numbers_at + self.index(starts[number])
+            return each.at[each.is_repeated]
+
+        numbers = range(len(parts))
+        repeated = list(in_threads(place, numbers, self.workspace.threads))
+        self.repeated_R: np.ndarray = (
+            np.concatenate(repeated) if repeated else np.zeros(0, self.index)
+        )
 
         # Keep what counting the next order needs.
-        first_key = np.uint64(self.after_start) << np.uint64(word_bits(self.size))
+        first_key = np.uint64(self.after_start) << self.bits
         self.after_start = int(np.searchsorted(keys_M, first_key))
-        self.numbers_T, self.contexts_T = numbers_T, self._before(numbers_T, at_start=NOWHERE)
-        self.context_counts = counts_M
-        watched = int(numbers_T[self.watch])
+        self.numbers_T, self.counts_M, self.positions_M = numbers_T, counts_M, positions_M
+        return self._level(keys_M, suffixes_M, counts_M)
+
+    def _level(self, keys_M: np.ndarray, suffixes_M: np.ndarray, counts_M: np.ndarray) -> Level:
+        watched = NOWHERE
+        if self.watch != NOWHERE:
+            watched = int(self.numbers_T[self.watch])
         return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, watched)
 
-    def _before(self, numbers_T: np.ndarray, at_start: int) -> np.ndarray:
-        """Return the number at the position before, and `at_start` where a sentence starts."""
-        before_T = np.empty_like(numbers_T)
-        before_T[1:] = numbers_T[:-1]
-        before_T[self.is_first_T] = at_start
-        return before_T
-
-    def _parts(self) -> list[tuple[int, int]]:
-        """Return ranges of contexts, each of few enough positions to be sorted at a time with (key,
-        position) in 64 bits."""
-        ends_H = np.cumsum(self.context_counts, dtype=np.int64)
+    def _ranges(self, ends_H: np.ndarray) -> list[tuple[int, int]]:
+        """Return ranges of contexts, each of few enough positions to be sorted at a time with
+        (context, word, position) in 64 bits."""
         share = int(ends_H[-1]) // self.workspace.threads + 1
         most = min(self.workspace.positions, max(share, SMALLEST_PART))
-        parts, start = [], 0
+        most_contexts = max(len(ends_H) // self.workspace.threads + 1, SMALLEST_PART)
+        ranges, start = [], 0
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0
             stop = max(start + 1, int(np.searchsorted(ends_H, before + most, side="right")))
+            stop = min(stop, start + most_contexts)
             bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
             while bits > KEY_BITS:
                 stop = start + max(1, (stop - start) >> (bits - KEY_BITS))
                 bits = self._bits(start, stop, int(ends_H[stop - 1]) - before)
-            parts.append((start, stop))
+            ranges.append((start, stop))
             start = stop
-        self.workspace.release(self.context_counts)
-        return parts
+        return ranges
 
     def _bits(self, start: int, stop: int, positions: int) -> int:
         context_bits = (stop - start - 1).bit_length()
         position_bits = max(0, positions - 1).bit_length()
-        return context_bits + word_bits(self.size) + position_bits
+        return context_bits + int(self.bits) + position_bits
 
-    def _part(self, contexts: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        """Count the n-grams after a range of contexts. Return their keys, suffixes and counts, and
-        their positions and numbers there."""
-        start, stop = contexts
-        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop))
-        at = at.astype(self.index)
+    def _part(
+        self,
+        start: int,
+        stop: int,
+        once: np.ndarray,
+        next_once: np.ndarray,
+        contexts: np.ndarray,
+        at: np.ndarray,
+    ) -> "_Part":
+        """Count the n-grams after the contexts from `start` on.
 
-        # Sort (context, word, position), packed into 64 bits each.
-        word = np.uint64(word_bits(self.size))
-        position = np.uint64(max(0, len(at) - 1).bit_length())
-        keys = (self.contexts_T[at] - self.index(start)).astype(np.uint64)
-        keys <<= word
-        keys |= self.ids_T[at].astype(np.uint64)
-        keys <<= position
-        keys |= np.arange(len(at), dtype=np.uint64)
-        keys.sort()
-        position_mask = (np.uint64(1) << position) - np.uint64(1)
-        at = at[(keys & position_mask).astype(self.index)]
-        keys >>= position
-
+        once: the contexts, less `start`, that one position follows, next_once. contexts: those of
+        the positions `at`, less `start`, which are to be sorted.
+        """
+        keys, at = self._sorted(contexts, at)
         # Equal keys lie side by side now: the first of each is the n-gram.
         is_new = np.empty(len(keys), dtype=bool)
         is_new[:1] = True
         np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
         first = np.flatnonzero(is_new)
-        counts = np.diff(first, append=len(keys)).astype(self.index)
-        keys = keys[first] + (np.uint64(start) << word)
-        numbers: np.ndarray = np.cumsum(is_new, dtype=self.index) - 1
-        return keys, self.numbers_T[at[first]], counts, at, numbers
+        keys = keys[first]
+        times: np.ndarray = np.diff(first, append=len(at))
+        counts = times.astype(self.index)
+
+        # Merge both kinds by context: no context is of both.
+        followers_H = np.bincount((keys >> self.bits).view(np.int64), minlength=stop - start)
+        before_H = np.cumsum(followers_H) - followers_H
+        numbers_once = before_H[once] + np.arange(len(once))
+        is_once = np.zeros(len(once) + len(keys), dtype=bool)
+        is_once[numbers_once] = True
+        numbers_sorted = np.flatnonzero(~is_once).astype(self.index)
+        once_keys = once.view(np.uint64) << self.bits
+        once_keys |= self.ids_T.take(next_once).astype(np.uint64)
+        first_at = at[first].astype(np.intp)
+        merged = _Part(
+            keys=_merged(is_once, once_keys, keys),
+            suffixes=_merged(
+                is_once, self.numbers_T.take(next_once), self.numbers_T.take(first_at)
+            ),
+            counts=_merged(is_once, np.ones(len(once), self.index), counts),
+            positions=_merged(is_once, next_once.astype(self.index), at[first]),
+            once=next_once,
+            numbers_once=numbers_once,
+            at=at,
+            numbers_at=np.repeat(numbers_sorted, times),
+            is_repeated=np.repeat(times > 1, times),
+        )
+        merged.keys[:] += np.uint64(start) << self.bits
+        return merged
+
+    def _sorted(self, contexts: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return keys, context << bits of a word | word, in order, and their positions."""
+        # (context, word, place in `at`) are packed into 64 bits each.
+        place = np.uint64(max(0, len(at) - 1).bit_length())
+        keys = contexts.astype(np.uint64)
+        keys <<= self.bits
+        keys |= self.ids_T[at].astype(np.uint64)
+        keys <<= place
+        keys |= np.arange(len(at), dtype=np.uint64)
+        keys.sort()
+        place_mask = (np.uint64(1) << place) - np.uint64(1)
+        at = at[(keys & place_mask).astype(self.index)]
+        keys >>= place
+        return keys, at
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The n-grams after some contexts, in order: keys, suffixes, counts, one position of each.
+
+    once, at: the positions where one ends: those after a context that occurs once, and the others,
+    by n-gram. numbers_once, numbers_at: the n-gram that ends there, numbered within the part.
+    is_repeated: whether it occurs several times.
+    """
+
+    keys: np.ndarray
+    suffixes: np.ndarray
+    counts: np.ndarray
+    positions: np.ndarray
+    once: np.ndarray
+    numbers_once: np.ndarray
+    at: np.ndarray
+    numbers_at: np.ndarray
+    is_repeated: np.ndarray
+
+
+def _merged(is_once: np.ndarray, once: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return both arrays as one, in the order that `is_once` says."""
+    merged = np.empty(len(is_once), others.dtype)
+    merged[is_once] = once
+    merged[~is_once] = others
+    return merged

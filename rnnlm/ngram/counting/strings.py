@@ -22,7 +22,8 @@ from rnnlm.errors import TextError
 from rnnlm.files import tables
 from rnnlm.files.outputs import save_file
 from rnnlm.interface import SENTENCE_START, Tokenizer
-from rnnlm.ngram.counting.counts import Level, count
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.levels import Level
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
@@ -110,12 +111,13 @@ class _Kept:
 def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept, np.ndarray]:
     """Return the n-grams that occur often enough, and the new number of each; no n-gram occurs more
     often than its context."""
-    kept_M = level.counts_M >= max(1, min_count)
+    counts_M = np.asarray(level.counts_M)
+    kept_M = counts_M >= max(1, min_count)
     index = level.contexts_M.dtype
     kept = _Kept(
         level.words_M[kept_M],
         renumbered_M[level.contexts_M[kept_M]].astype(index, copy=False),
-        level.counts_M[kept_M],
+        counts_M[kept_M],
     )
     return kept, np.cumsum(kept_M, dtype=index) - index.type(1)
 

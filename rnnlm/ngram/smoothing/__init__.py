@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rnnlm.errors import SettingsError
-from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.counting.levels import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 
 ESTIMATORS = {
@@ -41,10 +41,12 @@ Join = Literal["interpolate", "back off", "fixed weight"]
 @dataclass(frozen=True)
 class CountsOfCounts:
     """How often each count occurs among all n-grams of one order: `tally_R` n-grams have the count
-    `counts_R`, ascending, above 0."""
+    `counts_R`, ascending, above 0. watched: the count of the n-gram that was watched in counting,
+    and its raw count; None: there is none."""
 
     counts_R: np.ndarray
     tally_R: np.ndarray
+    watched: tuple[int, int] | None = None
 
     def first(self, largest: int) -> np.ndarray:
         """Return t_0 (always 0) to t_largest."""

@@ -1,13 +1,13 @@
 """Discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a part of
 itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.ngram.counting.counts import NgramCounts
-from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
-from rnnlm.ngram.tables import NOWHERE
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
 
 # ---- Absolute discounting (Ney, Essen & Kneser 1994; Chen & Goodman 1999, section 2.6): every
 # count gives up the same amount D.
@@ -102,17 +102,11 @@ class ModifiedKneserNey(Estimator):
     counts = "adjusted"
     joins = ("interpolate", "back off")
 
-    def __init__(
-        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
-    ) -> None:
-        super().__init__(settings, counts, heldout)
-        self.all_counts = counts
-
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         t = tally.first(4)
         like_lmplz = self.settings.discounts == "lmplz"
         if like_lmplz:
-            t = with_end_of_text(t, self.all_counts, order)
+            t = with_end_of_text(t, tally.watched)
         least = 0.0 if like_lmplz else SMALLEST
         self.discounts = discounts_of(t, order, least)
         reported = [round(value, 6) for value in self.discounts[1:].tolist()]
@@ -157,49 +151,74 @@ def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.n
 UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
 
 
-def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.ndarray:
-    """Change the counts of counts `tally` of `order` to what lmplz has. The n-grams that end at
-    :func:`last_read` are those that :func:`rnnlm.ngram.counting.counts.count` watched."""
-    number = counts.levels[order - 1].watched
-    if number == NOWHERE:
+def with_end_of_text(tally: np.ndarray, watched: tuple[int, int] | None) -> np.ndarray:
+    """Change the counts of counts `tally` of an order to what lmplz has. watched: the adjusted and
+    the raw count of the n-gram that ends at :func:`last_read`, which counting watched."""
+    if watched is None:
         return tally
     tally = tally.copy()
-    for count, change in ((counts.adjusted(order)[number], -1), (counts.raw(order)[number], 1)):
+    for count, change in zip(watched, (-1, 1), strict=True):
         if count < len(tally):
             tally[count] += change
     return tally
 
 
 def last_read(
-    ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int, order: int
+    ids: np.ndarray | ChunkedArray,
+    shards: Sequence[tuple[int, int]],
+    boundary_id: int,
+    unk_id: int | None,
+    size: int,
+    order: int,
 ) -> int:
-    """Return the position in the text where the n-gram ends that lmplz reads last."""
-    lmplz_V = _lmplz_numbers(ids_T, boundary_id, unk_id, size)
+    """Return the position in the text where the n-gram ends that lmplz reads last.
+
+    shards: ranges of whole lines, to be looked at one by one.
+    """
+    # Each word's first position, from the last shard to the first.
+    first_V = np.full(size, len(ids))
+    for start, stop in reversed(shards):
+        ids_T = np.asarray(ids[start:stop])
+        first_V[ids_T[::-1]] = np.arange(start, stop)[::-1]
+    lmplz_V = _lmplz_numbers(first_V, boundary_id, unk_id)
+
+    # Of n-grams that are the same, the first one counts.
+    greatest: tuple[list[int], int] = ([], 0)
+    for start, stop in shards:
+        words, place = _greatest(np.asarray(ids[start:stop]), lmplz_V, boundary_id, order)
+        if words > greatest[0]:
+            greatest = words, start + place
+    return greatest[1]
+
+
+def _greatest(
+    ids_T: np.ndarray, lmplz_V: np.ndarray, boundary_id: int, order: int
+) -> tuple[list[int], int]:
+    """Return lmplz's numbers of the words, from the last to the first, of the n-gram that it reads
+    last in some lines, and the place where it ends."""
     last_T = lmplz_V[ids_T]
     positions = np.flatnonzero(last_T == last_T.max())
     ends = np.flatnonzero(ids_T == boundary_id)
     sentence_starts = np.concatenate(([0], ends + 1))
     starts = sentence_starts[np.searchsorted(ends, positions)]
+    found = [int(last_T[positions[0]])]
     # Of the n-grams that are equal so far, those with the largest word further back come last.
     for back in range(1, order):
         inside = positions - back >= starts
         words = np.where(inside, lmplz_V[ids_T[np.maximum(positions - back, 0)]], START)
         keep = words == words.max()
         positions, starts = positions[keep], starts[keep]
-    return int(positions[0])
+        found.append(int(words.max()))
+    return found, int(positions[0])
 
 
-def _lmplz_numbers(
-    ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int
-) -> np.ndarray:
-    """Return lmplz's number of each word of V."""
-    # Written from the end, so that of several positions the first one stays.
-    first_V = np.full(size, len(ids_T))
-    first_V[ids_T[::-1]] = np.arange(len(ids_T))[::-1]
+def _lmplz_numbers(first_V: np.ndarray, boundary_id: int, unk_id: int | None) -> np.ndarray:
+    """Return lmplz's number of each word of V, given where each occurs first."""
     special = [boundary_id] if unk_id is None else [unk_id, boundary_id]
     first_V[special] = -1
-    numbers_V = np.empty(size, dtype=np.int64)
-    numbers_V[np.argsort(first_V, kind="stable")] = np.arange(size) - len(special) + FIRST_WORD
+    numbers_V = np.empty(len(first_V), dtype=np.int64)
+    by_first = np.argsort(first_V, kind="stable")
+    numbers_V[by_first] = np.arange(len(first_V)) - len(special) + FIRST_WORD
     numbers_V[boundary_id] = END
     if unk_id is not None:
         numbers_V[unk_id] = UNKNOWN

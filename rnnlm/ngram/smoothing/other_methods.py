@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.counting.levels import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.ngram.smoothing.kneser_ney import discount_of
-from rnnlm.ngram.tables import word_bits
 
 # ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1): k V imagined events
 # after every context.
@@ -51,7 +50,7 @@ class Additive(Estimator):
             k = best_k(heldout, self.is_uniform)
         self.estimated["k"] = k
         self.added = k * counts.size
-        self.first_at_start_N = _first_at_start(counts)
+        self.first_at_start_N = counts.first_at_start()
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.per_context(seen.counts_M)
@@ -65,16 +64,6 @@ class Additive(Estimator):
             share_M = np.where(is_at_start_H[seen.contexts_M], share_M, 0.0)
             left_H = np.where(is_at_start_H, left_H, 1.0)
         return Shares(share_M, left_H)
-
-
-def _first_at_start(counts: NgramCounts) -> list[int]:
-    """Return for each order the number of the first context that begins with <s>: they come
-    last."""
-    first = [1, counts.size]  # unigrams have one context, which is empty; <s> is the last word
-    bits = word_bits(counts.size)
-    for level in counts.levels[1:-1]:
-        first.append(int(np.searchsorted(level.keys_M, np.uint64(first[-1] << bits))))
-    return first[: counts.order]
 
 
 def best_k(heldout: HeldoutCounts, is_uniform: bool) -> float:
@@ -178,7 +167,7 @@ class JelinekMercer(Estimator):
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts
     ) -> None:
         super().__init__(settings, counts, heldout)
-        buckets = int(bucket(counts.raw(1).sum())) + 1
+        buckets = int(bucket(np.array(counts.tokens))) + 1
         self.weights_NB = fitted_weights(heldout, buckets)
 
     def shares(self, seen: OrderCounts) -> Shares:

@@ -205,9 +205,9 @@ def test_a_stop_while_counting_ends_without_a_model(orders):
 def little_memory(tmp_path, monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take.
     Return the folder that temporary files go to."""
-    monkeypatch.setattr(system, "held_bytes", lambda: 0)
-    monkeypatch.setattr(fitting, "BYTES_PER_TOKEN", 0)
-    monkeypatch.setattr(fitting, "SMALLEST_BUFFERS", 0)
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
+    monkeypatch.setattr(fitting, "LEAST_BYTES", 0)
+    monkeypatch.setattr(fitting, "BYTES_PER_WORD", 0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
     return tmp_path
@@ -250,11 +250,11 @@ def test_the_thread_count_does_not_change_the_model(little_memory, memory, monke
 
 
 def test_too_little_memory_names_the_amount_needed(monkeypatch):
-    monkeypatch.setattr(system, "held_bytes", lambda: 1_300_000_000)
+    monkeypatch.setattr(system, "private_bytes", lambda: 1_300_000_000)
     data = data_of()
     with pytest.raises(SettingsError, match="memory = 1.3G is too little") as raised:
         events_of(data, memory="1.3G")
-    assert f"{data.train.tokens:,} tokens" in raised.value.why
+    assert f"{data.tokenizer.size:,} words" in raised.value.why
     enough = re.fullmatch(r"give (\S+) or more", raised.value.hint)[1]
     *_, fitted = events_of(data, memory=enough)
     assert fitted.model.order == 5
@@ -293,5 +293,5 @@ def test_inapplicable_discounts_are_reported():
 
 def test_a_full_disk_is_an_error_leaving_nothing(little_memory, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(little_memory / "gone"))
-    with pytest.raises(OutputError, match="no room for .* of temporary files in .*gone"):
+    with pytest.raises(OutputError, match="no room for temporary files in .*gone"):
         events_of(data_of(), memory="9k")

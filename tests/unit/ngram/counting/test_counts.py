@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
-from rnnlm.ngram.counting.counts import NgramCounts, Workspace
+from rnnlm.ngram.counting.levels import NgramCounts
+from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of
 
@@ -19,7 +20,7 @@ SIZE = 8  # word 7 never occurs
 
 def small_workspace(positions: int) -> Workspace:
     """Make a workspace that handles so few positions at a time, and keeps arrays in files."""
-    workspace = Workspace(buffer_bytes=10**9)
+    workspace = Workspace(memory=10**9)
     workspace.positions = positions
     return workspace
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.ngram.counting import counts as workspace_module
-from rnnlm.ngram.counting.counts import Workspace
+from rnnlm.ngram.counting import workspace as workspace_module
+from rnnlm.ngram.counting.workspace import Workspace
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_arrays_in_files_keep_contents_and_leave_nothing(folder, monkeypatch, sh
     if reserve == "writing":
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     chance = np.random.default_rng(0)
-    room = Workspace(buffer_bytes=1000)
+    room = Workspace(memory=1000)
     arrays = [room.empty(shape, kind) for kind in (np.uint64, np.float32, np.int32)]
     written = [chance.integers(0, 1000, size=shape).astype(array.dtype) for array in arrays]
     for array, values in zip(arrays, written, strict=True):
@@ -46,7 +46,7 @@ def test_arrays_in_files_keep_contents_and_leave_nothing(folder, monkeypatch, sh
 
 
 def test_released_arrays_keep_their_content(folder):
-    room = Workspace(buffer_bytes=1)
+    room = Workspace(memory=1)
     array = room.empty((1 << 16, 2), np.float64)
     array[:] = 1.5
     in_memory = np.arange(10)
@@ -59,7 +59,7 @@ def test_released_arrays_keep_their_content(folder):
 
 
 def test_an_array_outlives_its_workspace(folder):
-    array = Workspace(buffer_bytes=1).empty(1 << 16, np.int64)
+    array = Workspace(memory=1).empty(1 << 16, np.int64)
     array[:] = np.arange(1 << 16)
     part = array[10:20]
     del array
@@ -72,13 +72,20 @@ def test_without_a_limit_arrays_are_in_memory(folder, monkeypatch):
     room = Workspace()
     assert not room.in_files and not is_in_a_file(room.empty((3, 4), np.float32))
     # nothing needs no file
-    assert Workspace(buffer_bytes=5).empty((0, 2), np.float32).shape == (0, 2)
+    assert Workspace(memory=5).empty((0, 2), np.float32).shape == (0, 2)
 
 
-def test_the_buffer_determines_how_much_is_handled():
-    assert Workspace(buffer_bytes=10**6).positions == 10**6 // workspace_module.BYTES_PER_POSITION
-    assert Workspace(buffer_bytes=10**6).ngrams == 10**6 // workspace_module.BYTES_PER_NGRAM
-    assert (Workspace(buffer_bytes=0).positions, Workspace(buffer_bytes=0).ngrams) == (1, 1)
+def test_the_memory_determines_how_much_is_handled():
+    room = Workspace(memory=10**6, threads=2)
+    assert room.shard == 10**6 // workspace_module.BYTES_PER_POSITION
+    assert room.positions == room.shard // 8
+    assert room.entries == 10**6 // workspace_module.BYTES_PER_ENTRY // 2
+    # half of it is for values of the order below while another order is estimated
+    assert room.ngrams == 5 * 10**5 // workspace_module.BYTES_PER_NGRAM // 2
+    assert room.lookups == 5 * 10**5 // workspace_module.BYTES_PER_LOOKUP
+    none = Workspace(memory=0)
+    handled = (none.shard, none.positions, none.entries, none.ngrams, none.lookups)
+    assert handled == (1, 1, 1, 1, 1)
     four = Workspace(threads=4)
     assert (four.positions, four.ngrams) == (
         workspace_module.POSITIONS // 4,
@@ -97,7 +104,7 @@ def test_a_full_disk_error_names_the_folder(folder, monkeypatch, full):
         monkeypatch.delattr(os, "posix_fallocate")
         monkeypatch.setattr(os, "write", no_space)
     with pytest.raises(OutputError) as raised:
-        Workspace(buffer_bytes=1).empty(10**7, np.float64)
+        Workspace(memory=1).empty(10**7, np.float64)
     assert raised.value.what == f"no room for 80 MB of temporary files in {folder}"
-    assert raised.value.why == "No space left on device" and "TMPDIR" in raised.value.hint
+    assert raised.value.why == "No space left on device" and "--temp" in raised.value.hint
     assert list(folder.iterdir()) == []

@@ -1,0 +1,95 @@
+"""Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
+order. All that is finished lies in a folder, from which an interrupted count goes on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.merging import Merging
+from rnnlm.ngram.counting.plan import Plan
+from rnnlm.ngram.counting.store import Store, read_level, remove_level, write_level
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import NOWHERE
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a phase of the work is. share: of the phase, from 0 to 1."""
+
+    phase: str
+    share: float
+
+
+def count_by_shards(
+    ids: np.ndarray | ChunkedArray,
+    boundary_id: int,
+    size: int,
+    order: int,
+    plan: Plan,
+    store: Store,
+    workspace: Workspace,
+    watch: int = NOWHERE,
+) -> Iterator[Progress | Level]:
+    """Yield how far the work is, and the levels of orders 1 to `order`, as
+    :func:`rnnlm.ngram.counting.counts.count` does.
+
+    watch: a position of the text, or NOWHERE.
+    """
+    for number, shard in enumerate(plan.shards):
+        yield Progress("counting", number / len(plan.shards))
+        if _prefix(number) in store:
+            continue
+        ids_T = np.asarray(ids[shard.start : shard.stop])
+        is_watched = shard.start <= watch < shard.stop
+        watched = watch - shard.start if is_watched else NOWHERE
+        for n, level in enumerate(count(ids_T, boundary_id, size, order, watched, workspace), 1):
+            write_level(store, _prefix(number), n, level)
+        store.note(_prefix(number), {})
+    yield Progress("counting", 1.0)
+
+    # A single shard is the whole already.
+    sources = _Shards(len(plan.shards), store)
+    if len(plan.shards) == 1:
+        for n in range(1, order + 1):
+            whole = read_level(store, _prefix(0), n)
+            if whole is None:
+                return
+            yield whole
+        return
+
+    merging = Merging(sources, order, store, workspace)
+    yield merging.unigrams()
+    for n in range(2, order + 1):
+        steps = merging.longer(n)
+        while True:
+            try:
+                yield Progress(f"merging order {n}", next(steps))
+            except StopIteration as finished:
+                merged: Level = finished.value
+                break
+        if not len(merged):
+            return
+        yield merged
+
+
+class _Shards:
+    """The shards of a text, as they are merged."""
+
+    def __init__(self, shards: int, store: Store) -> None:
+        self.shards = shards
+        self.store = store
+
+    def of_order(self, n: int) -> list[Level | None]:
+        return [read_level(self.store, _prefix(shard), n) for shard in range(self.shards)]
+
+    def forget(self, n: int) -> None:
+        for shard in range(self.shards):
+            remove_level(self.store, _prefix(shard), n)
+
+
+def _prefix(shard: int) -> str:
+    return f"shard-{shard:05d}-"

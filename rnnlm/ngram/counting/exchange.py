@@ -1,0 +1,154 @@
+"""Values that travel between two orders: from an n-gram to the longer ones that end in it, and
+back.
+
+An n-gram (w1, ..., wn) knows the number of its suffix (w2, ..., wn) in the order below. Up goes how
+many n-grams end in each suffix (continuation counts), down what belongs to the suffix (its
+probability). Numbers of suffixes come in no order, so an order below that does not fit in memory is
+cut into buckets: the suffixes are written out by bucket, each bucket is worked through by itself,
+and what was found is read back in the order of the n-grams, as that order is kept within a bucket.
+"""
+
+import mmap
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import IO
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.system import in_threads
+
+AT_ONCE = 1 << 20  # suffixes of a bucket that are handled at a time
+
+
+class SuffixExchange:
+    """The suffixes of an order, ready to be looked up in the order below.
+
+    blocks: ranges of n-grams, from the first to the last, whose values are asked for together.
+    below: how many n-grams the order below has.
+    """
+
+    def __init__(
+        self,
+        suffixes_M: np.ndarray | ChunkedArray,
+        blocks: Sequence[tuple[int, int]],
+        below: int,
+        workspace: Workspace,
+    ) -> None:
+        self.suffixes_M = suffixes_M
+        self.blocks = blocks
+        self.below = below
+        self.workspace = workspace
+        # A bucket holds a power of two of n-grams, so that its number is a shift away.
+        self.shift = min(below, workspace.lookups).bit_length() - 1
+        if below <= workspace.lookups:
+            self.shift = below.bit_length()
+        self.buckets = (max(1, below) - 1 >> self.shift) + 1
+        if self.buckets > 1:
+            self._write_buckets()
+
+    def _write_buckets(self) -> None:
+        """Write the suffixes, as places within their buckets, to one file a bucket."""
+        files = [self._file() for _ in range(self.buckets)]
+        lengths = np.zeros((len(self.blocks) + 1, self.buckets), dtype=np.int64)
+        sorted_blocks = in_threads(self._sorted_places, self.blocks, self.workspace.threads)
+        for number, (places, lengths_B) in enumerate(sorted_blocks, start=1):
+            lengths[number] = lengths_B
+            with self.workspace.explaining(places.nbytes):
+                start = 0
+                for file, length in zip(files, lengths_B.tolist(), strict=True):
+                    file.write(places[start : start + length].data)
+                    start += length
+        # ends[i, b]: how many places bucket b has of the first i blocks
+        self.ends = np.cumsum(lengths, axis=0)
+        self.places = [self._mapped(file, np.uint32) for file in files]
+
+    def _sorted_places(self, block: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of the suffixes of a block, bucket after bucket, and the number of them
+        in each."""
+        suffixes = self.suffixes_M[slice(*block)]
+        by_bucket, lengths_B = self._by_bucket(suffixes)
+        places = suffixes[by_bucket]
+        places &= suffixes.dtype.type((1 << self.shift) - 1)
+        return places.astype(np.uint32), lengths_B
+
+    def _by_bucket(self, suffixes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the order that puts suffixes together by bucket, and the number of them in
+        each."""
+        # Small integers are sorted by their digits, in linear time.
+        kind = np.uint8 if self.buckets <= 1 << 8 else np.uint16
+        buckets = (suffixes >> self.shift).astype(kind)
+        lengths_B = np.bincount(buckets, minlength=self.buckets)
+        return np.argsort(buckets, kind="stable"), lengths_B
+
+    def tally(self, dtype: DTypeLike) -> np.ndarray:
+        """Return how many n-grams end in each n-gram of the order below."""
+        if self.buckets == 1:
+            return self._tally_in_memory(dtype)
+        found_M = self.workspace.empty(self.below, dtype)
+        for bucket, places in enumerate(self.places):
+            first = bucket << self.shift
+            width = min(1 << self.shift, self.below - first)
+            total = np.zeros(width, dtype)
+            for start in range(0, len(places), 1 << self.shift):
+                part = places[start : start + (1 << self.shift)]
+                total += np.bincount(part, minlength=width).astype(dtype)
+            found_M[first : first + width] = total
+            self.workspace.release(places, found_M)
+        return found_M
+
+    def _tally_in_memory(self, dtype: DTypeLike) -> np.ndarray:
+        total = np.zeros(self.below, dtype)
+
+        def tally(block: tuple[int, int]) -> np.ndarray:
+            return np.bincount(self.suffixes_M[slice(*block)], minlength=self.below)
+
+        # Each thread has a tally of its own, which takes as much memory as the order below.
+        threads = 1 if self.workspace.in_files else self.workspace.threads
+        for tally_M in in_threads(tally, self.blocks, threads):
+            total += tally_M.astype(dtype)
+        return total
+
+    def values(self, values_M: np.ndarray | ChunkedArray) -> Callable[[int], np.ndarray]:
+        """Return a function that returns, for the block of a number, the values that `values_M` has
+        for the suffixes of its n-grams."""
+        if self.buckets == 1:
+            held_M = np.asarray(values_M)
+            return lambda number: held_M[self.suffixes_M[slice(*self.blocks[number])]]
+
+        # Look up bucket after bucket.
+        found = []
+        for bucket, places in enumerate(self.places):
+            first = bucket << self.shift
+            held = np.array(values_M[first : first + (1 << self.shift)])
+            file = self._file()
+            for start in range(0, len(places), AT_ONCE):
+                taken = held[places[start : start + AT_ONCE]]
+                with self.workspace.explaining(taken.nbytes):
+                    file.write(taken.data)
+            found.append(self._mapped(file, values_M.dtype))
+            self.workspace.release(places, values_M)
+
+        def of_block(number: int) -> np.ndarray:
+            by_bucket, _ = self._by_bucket(self.suffixes_M[slice(*self.blocks[number])])
+            ranges = zip(found, self.ends[number], self.ends[number + 1], strict=True)
+            values = np.empty(len(by_bucket), values_M.dtype)
+            values[by_bucket] = np.concatenate([array[start:end] for array, start, end in ranges])
+            self.workspace.release(*found)
+            return values
+
+        return of_block
+
+    def _file(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=self.workspace.folder)
+
+    def _mapped(self, file: IO[bytes], dtype: DTypeLike) -> np.ndarray:
+        """Return the content of a file as an array; the file vanishes with it."""
+        with file:
+            file.flush()
+            length = file.tell()
+            if not length:
+                return np.zeros(0, dtype)
+            return np.frombuffer(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ), dtype)

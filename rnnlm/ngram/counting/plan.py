@@ -1,0 +1,200 @@
+"""The plan of a count that does not fit in memory: which shards its text is cut into, what they
+hold, and how much disk the work will take. It is written once, so that an interrupted count goes on
+with it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.files.reading import read_json
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.files.writing import replace_file, writing
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.system import in_threads
+
+PLAN = "plan.json"
+PLAN_VERSION = 1
+LARGEST_PLAN = 64 << 20
+
+# What the work holds on disk of each n-gram, in bytes.
+STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
+SAMPLED = 1 << 18  # different n-grams of an order whose number is estimated within half a percent
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive lines of a text that are counted together. start, stop: their tokens. ngrams: an
+    estimate for each order, from the bigrams up."""
+
+    start: int
+    stop: int
+    sha256: str
+    ngrams: list[int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is counted, and how. identity: what must be the same for the count to go on: text,
+    vocabulary, settings. ngrams: an estimate for all shards together, as in a shard."""
+
+    identity: dict[str, Any]
+    shards: list[Shard]
+    ngrams: list[int]
+    format_version: int = PLAN_VERSION
+
+    def bytes_counting(self) -> int:
+        """Return how much disk counting and merging will take at most, in bytes."""
+        shards = np.array([shard.ngrams for shard in self.shards]).sum(axis=0)
+        if len(self.shards) == 1:
+            return int(shards.sum()) * STORED
+        merged = np.array(self.ngrams)
+        most = 0
+        for n in range(len(merged)):
+            # Shards of this order and longer ones, merged orders up to this one, what the shards'
+            # n-grams are called in the order below, and of this order their suffixes.
+            held = shards[n:].sum() * STORED + merged[: n + 1].sum() * STORED
+            below = shards[n - 1] if n else 0
+            most = max(most, int(held + (below + 2 * shards[n]) * STORED_NUMBER))
+        return most
+
+
+def make(
+    ids: np.ndarray | ChunkedArray,
+    boundary_id: int,
+    order: int,
+    identity: Mapping[str, Any],
+    workspace: Workspace,
+) -> Plan:
+    """Return the plan for a text whose lines end in `boundary_id`. The text is read once."""
+    bounds = list(_bounds(ids, boundary_id, workspace.shard))
+    # So few n-grams are looked at that there are some SAMPLED different ones in the end.
+    rate = max(0, (len(ids) // SAMPLED).bit_length() - 1)
+    sampled: list[set[int]] = [set() for _ in range(order - 1)]
+    shards = []
+
+    def look(bound: tuple[int, int]) -> tuple[str, list[np.ndarray]]:
+        ids_T = np.asarray(ids[slice(*bound)])
+        sha256 = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
+        return sha256, list(_sampled_ngrams(ids_T, boundary_id, order, rate))
+
+    for bound, (sha256, found) in zip(
+        bounds, in_threads(look, bounds, workspace.threads), strict=True
+    ):
+        for all_of_order, hashes in zip(sampled, found, strict=True):
+            all_of_order.update(hashes.tolist())
+        shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes in found]))
+    return Plan(dict(identity), shards, [len(hashes) << rate for hashes in sampled])
+
+
+def _bounds(
+    ids: np.ndarray | ChunkedArray, boundary_id: int, most: int
+) -> Iterator[tuple[int, int]]:
+    """Yield ranges of whole lines of about `most` tokens."""
+    start = 0
+    while start < len(ids):
+        stop = min(start + most, len(ids))
+        # The last line may go on beyond: take it whole.
+        step = 1 << 12
+        while stop < len(ids):
+            ends = np.flatnonzero(np.asarray(ids[stop - 1 : stop - 1 + step]) == boundary_id)
+            if len(ends):
+                stop += int(ends[0])
+                break
+            stop = min(stop + step, len(ids))
+        yield start, stop
+        start = stop
+
+
+def _sampled_ngrams(
+    ids_T: np.ndarray, boundary_id: int, order: int, rate: int
+) -> Iterator[np.ndarray]:
+    """Yield for each order from 2 on the hashes of different n-grams whose hashes end in `rate`
+    zeros: one of 2 ** rate (Gibbons 2001, distinct sampling)."""
+    is_first_T = np.append(True, ids_T[:-1] == boundary_id)
+    words_T = ids_T.astype(np.uint64) + np.uint64(1)
+    before_T = np.append(np.uint64(0), words_T[:-1])
+    before_T[is_first_T] = 0
+    reaches_T = np.ones(len(ids_T), dtype=bool)
+    mask = np.uint64((1 << rate) - 1)
+    for _ in range(2, order + 1):
+        hashes_T = _mixed(before_T * np.uint64(0x9E3779B97F4A7C15) + words_T)
+        yield np.unique(hashes_T[((hashes_T & mask) == 0) & reaches_T])
+        # No longer n-gram reaches back beyond the beginning of a line.
+        before_T = np.append(np.uint64(0), hashes_T[:-1])
+        reaches_T = np.append(False, reaches_T[:-1]) & ~is_first_T
+
+
+def _mixed(hashes_T: np.ndarray) -> np.ndarray:
+    """Return numbers each bit of which depends on all bits of the given ones (Steele et al. 2014,
+    SplitMix64)."""
+    hashes_T ^= hashes_T >> np.uint64(30)
+    hashes_T *= np.uint64(0xBF58476D1CE4E5B9)
+    hashes_T ^= hashes_T >> np.uint64(27)
+    hashes_T *= np.uint64(0x94D049BB133111EB)
+    hashes_T ^= hashes_T >> np.uint64(31)
+    return hashes_T
+
+
+def write(folder: Path, plan: Plan) -> None:
+    with writing(folder):
+        data = json.dumps(msgspec.to_builtins(plan), indent=1, allow_nan=False).encode()
+        replace_file(folder / PLAN, data + b"\n")
+
+
+def read(folder: Path) -> Plan | None:
+    """Return the plan of an interrupted count in `folder`; None where there is none."""
+    path = folder / PLAN
+    if not path.is_file():
+        return None
+    what = f"the plan in {folder} is damaged"
+    return read_json(path, Plan, ModelError, what, newest=(what, PLAN_VERSION), limit=LARGEST_PLAN)
+
+
+def delete(folder: Path) -> None:
+    (folder / PLAN).unlink(missing_ok=True)
+
+
+def check(
+    plan: Plan, folder: Path, ids: np.ndarray | ChunkedArray, identity: Mapping[str, Any]
+) -> None:
+    """Make sure that a plan belongs to this text and these settings; say what differs."""
+    for name in sorted(plan.identity.keys() | identity.keys()):
+        there, here = plan.identity.get(name), identity.get(name)
+        if there != here:
+            raise _other(folder, f"{name} is {there} there, {here} here")
+    stops = [shard.stop for shard in plan.shards]
+    if not stops or stops[-1] != len(ids):
+        raise _other(folder, "the text has another length")
+    for number, shard in enumerate(plan.shards):
+        ids_T = np.ascontiguousarray(ids[shard.start : shard.stop], np.int32)
+        if hashlib.sha256(ids_T.data).hexdigest() != shard.sha256:
+            raise _other(folder, f"the text differs, in part {number + 1} of {len(stops)}")
+
+
+def _other(folder: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{folder} holds a count of another text or with other settings",
+        why,
+        "name another folder with --temp, or delete that one",
+    )
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Make sure that `needed` bytes are free on the disk of `folder`."""
+    with writing(folder):
+        free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{folder} has too little room",
+            f"the work takes about {needed / 1e9:,.1f} GB of temporary files, and "
+            f"{free / 1e9:,.1f} GB are free",
+            "free some space, or name another folder with --temp",
+        )

@@ -1,0 +1,211 @@
+"""The finished pieces of a long count in a folder: each is a file of arrays, which a journal names
+with its length and hash.
+
+A piece is written under a new name, then renamed, then named in the journal, a line each. After a
+kill, the pieces that the journal names and that are whole count; a power cut may have taken some.
+
+A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NUMBER, and a note of
+what they have in common, PREFIXorder-N.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import DTypeLike
+
+from rnnlm.errors import ModelError, OutputError
+from rnnlm.files import tensors, writing
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.text.encoding import smallest
+
+JOURNAL = "finished.jsonl"
+MOST_OPEN = 1024  # pieces; each one that is mapped keeps a file open
+Facts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file of arrays; of 0 bytes: only the facts, without a file. facts: numbers that belong to
+    it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    facts: Facts = field(default_factory=dict)
+
+
+class Store:
+    """The pieces in a folder, by name. needed: how many bytes the whole work is expected to
+    take."""
+
+    def __init__(self, folder: Path, needed: int = 0) -> None:
+        self.folder = folder
+        self.needed = needed
+        self.pieces: dict[str, Piece] = {}
+        self.mapped = functools.lru_cache(MOST_OPEN)(self._mapped)
+
+    def resume(self) -> None:
+        """Take up the pieces that are in the folder and whole."""
+        for piece in _read_journal(self.folder / JOURNAL):
+            if not piece.bytes or writing.sha256(self._path(piece.name)) == piece.sha256:
+                self.pieces[piece.name] = piece
+        with self._explaining():
+            writing.replace_file(self.folder / JOURNAL, map(_line, self.pieces.values()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.pieces
+
+    def facts(self, name: str) -> Facts:
+        return self.pieces[name].facts
+
+    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> Piece:
+        """Write a piece. It counts once it was handed to :meth:`finish`."""
+        size = 0
+        hashed = hashlib.sha256()
+        with self._explaining(), writing.replacing(self._path(name), is_lasting=False) as stream:
+            for data in tensors.chunks(arrays):
+                stream.write(data)
+                hashed.update(data)
+                size += len(data)
+        return Piece(name, size, hashed.hexdigest(), facts)
+
+    def finish(self, piece: Piece) -> None:
+        """Name a piece in the journal."""
+        with self._explaining(), open(self.folder / JOURNAL, "ab") as stream:
+            stream.write(_line(piece))
+        self.pieces[piece.name] = piece
+
+    def note(self, name: str, facts: Facts) -> None:
+        """Keep facts under a name, without arrays."""
+        self.finish(Piece(name, 0, "", facts))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete pieces that are not needed any more."""
+        for name in names:
+            self.pieces.pop(name, None)
+            self._path(name).unlink(missing_ok=True)
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the pieces that begin with `prefix`, in order."""
+        return sorted(name for name in self.pieces if name.startswith(prefix))
+
+    def column(
+        self,
+        names: Iterable[str],
+        column: str,
+        dtype: DTypeLike,
+        part: Callable[[str, np.ndarray], np.ndarray] = lambda name, array: array,
+    ) -> ChunkedArray:
+        """Return one array of several pieces, joined. part: returns what of it is meant, for the
+        name of the piece and its array."""
+        lengths, chunks = [], []
+        for name in names:
+            length = len(part(name, self.mapped(name)[column]))
+            # Whoever searches a column looks at the first item of each chunk.
+            if length:
+                lengths.append(length)
+                chunks.append(name)
+
+        def chunk(number: int) -> np.ndarray:
+            return part(chunks[number], self.mapped(chunks[number])[column])
+
+        return ChunkedArray(np.cumsum([0, *lengths]), chunk, dtype)
+
+    def _mapped(self, name: str) -> dict[str, np.ndarray]:
+        try:
+            return tensors.mapped(self._path(name))
+        except ModelError as error:
+            why = f"{self._path(name).name}: {error.why}"
+            raise ModelError(f"the counts in {self.folder} are damaged", why) from None
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Turn an error of writing into one that names the folder and both ways out."""
+        try:
+            yield
+        except OSError as error:
+            missing = self.needed - sum(piece.bytes for piece in self.pieces.values())
+            free = f"free {max(missing, 0) / 1e9:,.1f} GB" if missing > 0 else "free some space"
+            raise OutputError(
+                f"cannot write to {self.folder}",
+                error.strerror or str(error),
+                f"{free} there and go on with --resume, or delete the folder",
+            ) from None
+
+    def delete(self) -> None:
+        """Delete all pieces and the journal."""
+        self.mapped.cache_clear()
+        self.remove(list(self.pieces))
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+
+
+def _line(piece: Piece) -> bytes:
+    return msgspec.json.encode(piece) + b"\n"
+
+
+def _read_journal(path: Path) -> Iterator[Piece]:
+    """Yield the pieces that the journal names; its last line may have been cut off."""
+    if not path.is_file():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            yield msgspec.json.decode(line, type=Piece)
+        except msgspec.DecodeError:
+            return
+
+
+# ---- Tries of counts.
+
+
+def write_level(store: Store, prefix: str, n: int, level: Level) -> None:
+    """Write an order as one piece."""
+    columns = {
+        "keys": np.asarray(level.keys_M),
+        "suffixes": np.asarray(level.suffixes_M),
+        "counts": smallest(np.asarray(level.counts_M)),
+    }
+    store.finish(store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)}))
+    note_level(store, prefix, n, level)
+
+
+def note_level(store: Store, prefix: str, n: int, level: Level) -> None:
+    """Note that all pieces of an order are there."""
+    facts = {
+        "size": level.size,
+        "after_start": level.after_start,
+        "watched": level.watched,
+        "suffix_bytes": np.dtype(level.suffixes_M.dtype).itemsize,
+        "count_bytes": np.dtype(level.counts_M.dtype).itemsize,
+    }
+    store.note(f"{prefix}order-{n}", facts)
+
+
+def read_level(store: Store, prefix: str, n: int) -> Level | None:
+    """Return an order, mapped; None where it was not finished, or there is none."""
+    if f"{prefix}order-{n}" not in store:
+        return None
+    facts = store.facts(f"{prefix}order-{n}")
+    names = store.names(f"{prefix}order-{n}-")
+    return Level(
+        facts["size"],
+        store.column(names, "keys", np.uint64),
+        store.column(names, "suffixes", f"i{facts['suffix_bytes']}"),
+        store.column(names, "counts", f"i{facts['count_bytes']}"),
+        facts["after_start"],
+        facts["watched"],
+    )
+
+
+def remove_level(store: Store, prefix: str, n: int) -> None:
+    """Delete the pieces of an order that is not needed any more; the note stays."""
+    store.remove(store.names(f"{prefix}order-{n}-"))

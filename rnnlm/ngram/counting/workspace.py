@@ -1,0 +1,99 @@
+"""Room for large arrays: in memory, or, where memory is limited, in files that vanish with the
+process, however it ends; and how much is handled at a time."""
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from rnnlm.arrays import drop_pages
+from rnnlm.errors import OutputError
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.system import processors
+
+POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
+ROOM = 1 << 40  # bytes: as good as unlimited
+
+# How much memory work takes for each thing that it handles, temporary arrays included.
+BYTES_PER_POSITION = 110  # counting a shard: of each position of its text
+BYTES_PER_ENTRY = 110  # merging: of each n-gram of a shard
+BYTES_PER_NGRAM = 200  # estimating
+BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
+
+
+class Workspace:
+    """Where large arrays go, and how much is handled at a time.
+
+    memory: None, or how many bytes all arrays may take that are handled at the moment; all else
+    goes to files in `folder` then (None: where the system has temporary files). threads: how many
+    parts are handled side by side; None: one for each processor.
+
+    shard: positions of a text that are counted together. positions, entries, ngrams: how many of
+    them a thread handles at a time. lookups: n-grams of the order below whose values are held.
+    """
+
+    def __init__(
+        self, memory: int | None = None, threads: int | None = None, folder: Path | None = None
+    ) -> None:
+        self.threads = threads or processors()
+        self.folder = folder
+        self.in_files = memory is not None
+        self.positions = POSITIONS // self.threads
+        self.ngrams = NGRAMS // self.threads
+        self.shard = self.entries = self.lookups = ROOM
+        if memory is not None:
+            self.shard = max(1, memory // BYTES_PER_POSITION)
+            self.positions = max(1, self.shard // (4 * self.threads))
+            self.entries = max(1, memory // BYTES_PER_ENTRY // self.threads)
+            # While an order is estimated, half of the memory holds values of the one below.
+            self.ngrams = max(1, memory // 2 // BYTES_PER_NGRAM // self.threads)
+            self.lookups = max(1, memory // 2 // BYTES_PER_LOOKUP)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """Return an array of any content. Parts of it that are not written take no memory."""
+        length = math.prod(np.atleast_1d(shape).tolist()) * np.dtype(dtype).itemsize
+        if not self.in_files or not length:
+            return np.empty(shape, dtype)
+        with self.explaining(length), tempfile.TemporaryFile(dir=self.folder) as file:
+            _reserve(file.fileno(), length)
+            return np.frombuffer(mmap.mmap(file.fileno(), length), dtype).reshape(shape)
+
+    @contextmanager
+    def explaining(self, length: int) -> Iterator[None]:
+        """Turn an error of writing `length` bytes of temporary files into one that says what was
+        full and what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"no room for {length / 1e6:,.0f} MB of temporary files in "
+                f"{self.folder or tempfile.gettempdir()}",
+                error.strerror or str(error),
+                "free some space there, or name another folder with --temp",
+            ) from None
+
+    def release(self, *arrays: np.ndarray | ChunkedArray) -> None:
+        """Let go of the memory of arrays that are not needed for a while; their content is kept.
+        Chunked arrays do so by themselves."""
+        for array in arrays:
+            if isinstance(array, np.ndarray):
+                drop_pages(array)
+
+
+def _reserve(descriptor: int, length: int) -> None:
+    """Take the space on disk now: writing to a mapped file on a full disk would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, length)
+        return
+    block = bytes(1 << 20)
+    for start in range(0, length, len(block)):
+        os.write(descriptor, block[: length - start])
+
+
+IN_MEMORY = Workspace()

@@ -1,0 +1,150 @@
+"""Counting by shards in a folder: the same trie for any text, any cut and any memory, and after any
+interruption."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reference.ngram_levels import levels_of
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting.beyond_memory import count_by_shards
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import NOWHERE
+from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
+from support.tiny_ngrams import END, ids_of
+
+MEMORY = (1, 500, 3000, 10**5, 10**8)
+IDENTITY = {"order": 3}
+
+
+def workspace(folder: Path, memory: int, shard: int) -> Workspace:
+    """Make a workspace that counts so many positions together."""
+    room = Workspace(memory, threads=2, folder=folder)
+    room.shard = shard
+    return room
+
+
+def levels_by_shards(
+    text: RandomText, folder: Path, number: int, memory: int, watch: int = NOWHERE
+) -> list[Level]:
+    ids_T = ids_of(text.sentences)
+    room = workspace(folder, memory, shard=-(-len(ids_T) // number))
+    plan = plans.read(folder) or plans.make(ids_T, END, text.order, IDENTITY, room)
+    plans.write(folder, plan)
+    store = Store(folder)
+    store.resume()
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, store, room, watch)
+    return [step for step in steps if isinstance(step, Level)]
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("number", SHARDS)
+def test_shards_make_the_levels_of_the_whole(seeds, number, tmp_path):
+    for seed in seeds:
+        text = random_text(seed)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        found = levels_by_shards(text, folder, number, MEMORY[seed % len(MEMORY)])
+        assert_levels(found, levels_of(text.sentences, text.size, text.order), text.size)
+
+
+@pytest.mark.parametrize("number", SHARDS)
+def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
+    for seed in range(5):
+        text = random_text(seed)
+        ids_T = ids_of(text.sentences)
+        watch = random.Random(seed).randrange(len(ids_T))
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        found = levels_by_shards(text, folder, number, 3000, watch)
+        expected = count(ids_T, END, text.size, text.order, watch)
+        assert [level.watched for level in found] == [level.watched for level in expected]
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_count_goes_on_where_it_was(seed, tmp_path, monkeypatch):
+    text = random_text(seed)
+    expected = levels_of(text.sentences, text.size, text.order)
+    finish = Store.finish
+    chance = random.Random(seed)
+    finished = []
+
+    def die_now_and_then(store, piece):
+        if chance.random() < 0.1:
+            raise Killed
+        finish(store, piece)
+        finished.append(piece.name)
+
+    # Each time it goes on, in another amount of memory.
+    monkeypatch.setattr(Store, "finish", die_now_and_then)
+    for attempt in range(1000):
+        try:
+            found = levels_by_shards(text, tmp_path, 3, MEMORY[attempt % len(MEMORY)])
+        except Killed:
+            continue
+        break
+    assert attempt > 2
+    assert_levels(found, expected, text.size)
+    # The highest order's pieces are made once each: none is begun again.
+    counted = [name for name in finished if name.startswith("shard-00000-order-1-")]
+    assert len(counted) <= attempt + 1
+
+
+def test_a_damaged_piece_is_made_again(tmp_path):
+    text = random_text(3)
+    levels_by_shards(text, tmp_path, 3, 3000)
+    pieces = sorted(tmp_path.glob("merged-order-*.safetensors"))
+    pieces[-1].write_bytes(b"damaged")
+    store = Store(tmp_path)
+    store.resume()
+    assert pieces[-1].stem not in store and pieces[0].stem in store
+
+
+def test_another_text_or_setting_is_refused(tmp_path):
+    text = random_text(1)
+    ids_T = ids_of(text.sentences)
+    room = workspace(tmp_path, 3000, shard=50)
+    plan = plans.make(ids_T, END, 3, IDENTITY, room)
+    plans.check(plan, tmp_path, ids_T, IDENTITY)
+    with pytest.raises(UsageError, match="holds a count of another text") as raised:
+        plans.check(plan, tmp_path, ids_T, {"order": 4})
+    assert raised.value.why == "order is 3 there, 4 here"
+    changed_T = ids_T.copy()
+    changed_T[-2] = 1 - min(1, int(changed_T[-2]))
+    with pytest.raises(UsageError, match="holds a count of another text") as raised:
+        plans.check(plan, tmp_path, changed_T, IDENTITY)
+    assert "the text differs" in raised.value.why
+    with pytest.raises(UsageError) as raised:
+        plans.check(plan, tmp_path, ids_T[:-1], IDENTITY)
+    assert raised.value.why == "the text has another length"
+
+
+def test_too_little_disk_is_said_before_the_work(tmp_path):
+    with pytest.raises(OutputError, match="has too little room") as raised:
+        plans.check_room(tmp_path, 10**18)
+    assert "1,000,000,000.0 GB of temporary files" in raised.value.why
+
+
+def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
+    chance = np.random.default_rng(1)
+    ids_T = np.minimum(chance.zipf(1.3, 600_000), 5000)
+    ids_T[::17] = END
+    ids_T[-1] = END
+    room = workspace(tmp_path, 10**8, shard=100_000)
+    plan = plans.make(ids_T, END, 4, IDENTITY, room)
+    found = [len(level) for level in count(ids_T, END, 5001, 4)]
+    assert plan.ngrams == pytest.approx(found[1:], rel=0.02)
+    assert len(plan.shards) == 6
+    for shard in plan.shards[::3]:
+        levels = count(ids_T[shard.start : shard.stop], END, 5001, 4)
+        assert shard.ngrams == pytest.approx([len(level) for level in levels][1:], rel=0.05)
