@@ -31,7 +31,7 @@ MAPPING = "rnnlm.rescoring.settings:TextMapping"
 RESCORING = "rnnlm.rescoring.settings:RescoreSettings"
 LEARNING = "rnnlm.vectors.settings:LearningSettings"
 EMBEDDING = "rnnlm.vectors.settings:EmbeddingSettings"
-DECODING = "rnnlm.tasks.seq2seq.settings:DecodingSettings"
+DECODING = "rnnlm.tasks.seq2seq.options:DecodingSettings"
 
 
 class SettingOption:

@@ -11,7 +11,7 @@ from . import options, terminal
 from .options import refuse_given
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.task import AnyTask
     from rnnlm.text.corpus import Text
 
@@ -113,7 +113,7 @@ def _reading(task: "AnyTask", given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decoding(given: Mapping[str, Any]) -> "DecodingSettings":
     """Make the settings with which an encoder-decoder decodes its sources."""
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     names = _SAID_BY["decoding"]
     said = [name for name in names if given[name] is not None]

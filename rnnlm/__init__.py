@@ -26,7 +26,7 @@ _PUBLIC = {
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "Counting": "rnnlm.events",
-    "DecodingSettings": "rnnlm.tasks.seq2seq.settings",
+    "DecodingSettings": "rnnlm.tasks.seq2seq.options",
     "EmbeddedLines": "rnnlm.vectors.embedding",
     "EmbeddingSettings": "rnnlm.vectors.settings",
     "Estimated": "rnnlm.events",
@@ -267,10 +267,10 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.tasks.labels.tagging import classify as classify
     from rnnlm.tasks.labels.tagging import tag as tag
     from rnnlm.tasks.seq2seq.decoding import translate as translate
+    from rnnlm.tasks.seq2seq.options import DecodingSettings as DecodingSettings
     from rnnlm.tasks.seq2seq.results import Attention as Attention
     from rnnlm.tasks.seq2seq.results import TranslatedLine as TranslatedLine
     from rnnlm.tasks.seq2seq.results import Translation as Translation
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings as DecodingSettings
     from rnnlm.text.corpus import Corpus as Corpus
     from rnnlm.text.lines import TextSettings as TextSettings
     from rnnlm.text.normalisation import normalise as normalise

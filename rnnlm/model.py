@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from rnnlm.scoring.settings import Measure
     from rnnlm.scoring.word_scorer import WordScorer
     from rnnlm.tasks.labels.results import ClassifiedTexts, TaggedSentences
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLines
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
     from rnnlm.tasks.task import Given
     from rnnlm.text.lines import Progress, TextSettings
     from rnnlm.vectors.settings import Pooling
@@ -497,7 +497,7 @@ class Model(ModelHandle):
             As :func:`rnnlm.translate`.
         """
         from rnnlm.tasks.seq2seq.decoding import translate
-        from rnnlm.tasks.seq2seq.settings import DecodingSettings
+        from rnnlm.tasks.seq2seq.options import DecodingSettings
 
         self._check("translate")
         chosen = settings or DecodingSettings(

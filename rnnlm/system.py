@@ -18,7 +18,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +33,7 @@ from rnnlm.errors import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from resource import struct_rusage
 
     from torch.distributed import Store
@@ -45,7 +45,7 @@ START_SECONDS = 600  # within which all processes must have started
 POLL_SECONDS = 0.05
 FAREWELL_SECONDS = 10.0
 PREPARED_SHAPES = "128"
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _UNITS = {
     "": 1,
     "k": 10**3,
@@ -114,6 +114,9 @@ def in_threads(
     if len(first_ones) < 2:
         yield from map(function, parts)
         return
+
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[Result]] = deque()
         for part in parts:
@@ -177,12 +180,13 @@ def return_freed() -> None:
 def keep_freed() -> None:
     """Keep freed arrays in the process. Large ones would go back to the system, and whoever makes
     the same ones again and again would wait for their pages each time. Peak memory is unchanged.
+    Threads share one arena: those that glibc makes for them give pages back in any case.
 
     oneDNN, torch's kernels on a CPU, also keeps what it has prepared for each shape: by default for
     1,024 shapes, a gigabyte or two where batches of lines have any shape; here for fewer.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)
-    _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1})
+    _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_ARENA_MAX: 1})
 
 
 def _set_malloc(options: dict[int, int]) -> None:

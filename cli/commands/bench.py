@@ -399,7 +399,7 @@ def translate(
     refuse_if(bool(text) != bool(model_name), "a model needs lines to read: name both, or neither.")
     refuse_if(assignments and model_name, "--set is for random weights: leave out --set or -m.")
     from rnnlm.benchmarks import training, translating
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     device, lines, as_json = given.pop("device"), given.pop("lines"), given.pop("as_json")
     if model_name:

@@ -60,6 +60,7 @@ def command(
     """
     from rnnlm.models import registry
     from rnnlm.models.loading import task_of
+    from rnnlm.system import keep_freed
 
     from .. import metrics
 
@@ -79,6 +80,7 @@ def command(
     options.check_plot(plot, overwrite and plot is not None)
     options.check_output(output, overwrite and output is not None, None)
 
+    keep_freed()  # each part of a text takes the memory of the one before
     data = task_options.data_of(task, text, given)
     asked = task_options.options_of(task, given)
     model = options.load_model(name, device, given["kind"], given["settings"])

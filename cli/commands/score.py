@@ -235,6 +235,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
 
+    from rnnlm.system import keep_freed
+
+    keep_freed()  # each part of the sentences takes the memory of the one before
     models = options.load_models(model_names, device)
     given["are_pairs"] = are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.settings import SamplingSettings
     from rnnlm.tasks.seq2seq.data import PairCodec
     from rnnlm.tasks.seq2seq.decoding import Translator
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
     from rnnlm.tasks.seq2seq.results import TranslatedLine
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # Each of these asks for samples
@@ -225,7 +225,7 @@ def _check_outputs(
 def _settings(given: dict[str, Any]) -> "tuple[DecodingSettings, SamplingSettings | None]":
     """Return the settings of the search, and those of samples, or None if there are to be none."""
     from rnnlm.generation.settings import SamplingSettings
-    from rnnlm.tasks.seq2seq.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.options import DecodingSettings
 
     sampling = None
     if _asked(given):

@@ -20,7 +20,7 @@ import numpy as np
 from rnnlm.benchmarks.training import plan_pairs
 from rnnlm.tasks.seq2seq.decoding import BATCH_LINES, Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import is_blank, no_text
 

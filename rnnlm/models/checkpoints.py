@@ -11,18 +11,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnlm.config import renamed
 from rnnlm.errors import ModelError, OutputError, UsageError, notice
-from rnnlm.events import TrainingState
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.manifest import is_model
+
+if TYPE_CHECKING:
+    from rnnlm.events import TrainingState
 
 FOLDER = "training"  # in a model's folder
 FORMAT_VERSION = 2
@@ -50,7 +52,7 @@ class _Stored:
     format_version: int = field(default=FORMAT_VERSION)
 
 
-def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
+def save(folder: Path, state: "TrainingState", run: Run, keep: int = 1) -> None:
     """Save `state` beside the model in `folder`, and keep the last `keep` checkpoints. Those of
     later steps are deleted: they are of a branch that was given up. If it cannot be written,
     earlier ones stay whole."""
@@ -105,8 +107,10 @@ def load_run(folder: Path) -> Run:
     return stored.run
 
 
-def load(folder: Path) -> TrainingState:
+def load(folder: Path) -> "TrainingState":
     """Load the newest checkpoint of `folder` that is whole. A notice names one that is not."""
+    from rnnlm.events import TrainingState
+
     for path, stored in _readable(folder, report=True):
         file = path.with_suffix(".safetensors")
         if safe_files.sha256(file) == stored.sha256:

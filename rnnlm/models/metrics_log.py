@@ -5,10 +5,12 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rnnlm.events import Event, Step, Validated
 from rnnlm.files.writing import open_appending
+
+if TYPE_CHECKING:
+    from rnnlm.events import Event
 
 METRICS = "metrics.jsonl"
 # A Step is noted after so long, or after this share of the budget: a short run has points, too.
@@ -32,8 +34,10 @@ class MetricsLog:
         self.last_step, self.last_progress = -STEP_LOG_SECONDS, 0.0
         self.largest_norm = 0.0
 
-    def add(self, event: Event) -> None:
+    def add(self, event: "Event") -> None:
         """Note `event`."""
+        from rnnlm.events import Step  # a model is loaded without it
+
         if isinstance(event, Step):
             # NaN, which RolledBack reports, is never larger.
             self.largest_norm = max(self.largest_norm, event.gradient_norm_max)
@@ -148,8 +152,10 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
         return "", math.inf
 
 
-def _plain(event: Event) -> dict[str, Any]:
+def _plain(event: "Event") -> dict[str, Any]:
     """Return the fields that JSON can hold: no model, no state of training."""
+    from rnnlm.events import Validated
+
     if isinstance(event, Validated):
         found = event.record()
     else:

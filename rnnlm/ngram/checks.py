@@ -67,7 +67,7 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
 
 
 def contexts(
-    model: "NgramModel", most: int, generator: np.random.Generator
+    model: "NgramModel", most: int, generator: "np.random.Generator"
 ) -> tuple[list[np.ndarray], bool]:
     """Draw at most `most` contexts of an n-gram model. Return their ids by length, (S, T), and
     whether they are all there are.

@@ -212,7 +212,9 @@ class NgramModel(PickledByOrigin):
     def check_tables(self) -> tuple[str, str]:
         return checks.examine(self)
 
-    def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+    def contexts(
+        self, most: int, generator: "np.random.Generator"
+    ) -> tuple[list[np.ndarray], bool]:
         return checks.contexts(self, most, generator)
 
     def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:

@@ -86,7 +86,7 @@ class DrawnLineBorders:
         line_offsets: np.ndarray | ChunkedArray,
         start_B: np.ndarray,
         share: float,
-        random: np.random.Generator,
+        random: "np.random.Generator",  # evaluation does not import numpy.random
     ) -> None:
         self.line_offsets = line_offsets
         self.parts = max(0.0, 2 * share - 1), min(1.0, 2 * share)

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import Annotated, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Literal, overload
 
-import numpy as np
 from msgspec import Meta
 
 from rnnlm.config import Checked
@@ -23,6 +22,9 @@ from rnnlm.files.reading import LONGEST_LINE, decode, opened, text_lines, too_lo
 from rnnlm.interface import UNKNOWN
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WORD_SPACE = " \t\r\0"
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
@@ -59,8 +61,10 @@ class Lines(Sequence[str]):
     data: bytes
 
     @cached_property
-    def ends(self) -> np.ndarray:
+    def ends(self) -> "np.ndarray":
         """Where each line ends, its newline included."""
+        import numpy as np  # options are made of these settings, and help needs none
+
         return np.flatnonzero(np.frombuffer(self.data, dtype=np.uint8) == ord("\n")) + 1
 
     @cached_property

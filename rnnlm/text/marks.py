@@ -42,7 +42,8 @@ def count_marks(lines: Iterable[str]) -> Counter[str]:
     if isinstance(lines, Lines):
         bytes_N = np.frombuffer(lines.data, dtype=np.uint8)
         places = np.flatnonzero((bytes_N >= 0x80) | (bytes_N == ord("&")))
-        others = np.unique(np.searchsorted(lines.ends, places, side="right"))
+        line_of_place = np.searchsorted(lines.ends, places, side="right")
+        others = line_of_place[np.diff(line_of_place, prepend=-1) > 0]
         starts = np.append(0, lines.ends)[others].tolist()
         stops = lines.ends[others].tolist()
         found = [lines.data[start:stop] for start, stop in zip(starts, stops, strict=True)]

@@ -14,7 +14,7 @@ import rnnlm as library
 from rnnlm.cli.commands import translate
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_seq2seq import tiny_model, varied_model
 
 LINES = ["the cat sat", "dog", "a dog sat on the mat", "the the cat on mat a dog"]

@@ -21,7 +21,8 @@ from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.tasks.seq2seq.fitting import TargetLoss
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings, Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from support import tiny_pairs
 from support.devices import MODELS_DEVICE
 from support.tiny_pairs import TRAIN, VALID, fit, save

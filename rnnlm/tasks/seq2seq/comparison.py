@@ -53,7 +53,7 @@ from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData, lines_of
 from rnnlm.tasks.seq2seq.evaluation import Pairs, read_pairs_for, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import PairOptions
+from rnnlm.tasks.seq2seq.options import PairOptions
 
 
 class ComparedTranslator(ComparedModel[PairEvaluation]):

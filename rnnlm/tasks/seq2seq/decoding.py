@@ -22,8 +22,8 @@ from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_f
 from rnnlm.tasks.labels.tagging import Labeller, windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.tasks.seq2seq.results import Attention, TranslatedLine, TranslatedLines, Translation
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
 from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column

@@ -39,7 +39,7 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, encode_pairs, lines_of
 from rnnlm.tasks.seq2seq.decoding import Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import GREEDY, DecodingSettings
+from rnnlm.tasks.seq2seq.options import GREEDY, DecodingSettings
 from rnnlm.text.encoding import EncodedText, encode_block, joined
 from rnnlm.text.lines import Block, as_bytes
 from rnnlm.text.marks import count_marks, tell_unseen

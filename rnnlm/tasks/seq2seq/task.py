@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
-from rnnlm.tasks.seq2seq.settings import PairOptions
+from rnnlm.tasks.seq2seq.options import PairOptions
 from rnnlm.tasks.task import RECURRENT, Given, Task, looks_at_networks
 from rnnlm.text.pairs import ParallelSettings
 

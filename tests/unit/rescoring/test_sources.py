@@ -14,7 +14,7 @@ from rnnlm.rescoring.rescorer import rescore, tune_weights
 from rnnlm.rescoring.settings import ListSettings, RescoreSettings, TextMapping
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.tasks.seq2seq.decoding import Translator
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_models import fit
 from support.tiny_seq2seq import tiny_model
 

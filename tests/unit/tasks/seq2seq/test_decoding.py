@@ -14,7 +14,7 @@ from rnnlm.tasks.seq2seq import decoding as translators
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from rnnlm.text.pairs import ParallelText
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model

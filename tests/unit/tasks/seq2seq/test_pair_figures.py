@@ -12,7 +12,7 @@ from rnnlm.evaluation.translation import Translations, TranslationSettings, meas
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, encode_pairs
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text

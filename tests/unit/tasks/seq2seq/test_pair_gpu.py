@@ -8,7 +8,7 @@ from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.tasks.seq2seq.model import from_arrays
-from rnnlm.tasks.seq2seq.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.options import DecodingSettings
 from support.devices import ON_EACH_DEVICE, no_waits
 from support.networks import as_stored
 from support.tiny_pairs import VALID, fit, trainer_of

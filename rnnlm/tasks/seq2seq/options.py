@@ -1,0 +1,112 @@
+"""How pairs are read, and how their sources are decoded: lines are searched for, and something is
+returned of them.
+
+Commands of other tasks have options for these settings, too, and start without those of networks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from rnnlm.config import Checked, Count
+from rnnlm.errors import UsageError
+from rnnlm.generation.settings import LengthPower
+
+BeamWidth = Annotated[int, Meta(ge=1, le=1 << 16)]
+LengthFactor = Annotated[float, Meta(gt=0, le=1_000_000)]
+BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has only one line to rank
+LONGER = 10  # tokens that a line may have beyond its factor of the source's
+
+
+@dataclass(frozen=True)
+class DecodingSettings(Checked):
+    """What is searched for and returned. Properties resolve settings that are None.
+
+    Raises:
+        UsageError: the beam is narrower than `nbest`.
+    """
+
+    beam: Annotated[
+        BeamWidth | None,
+        Meta(description="lines kept at each step, 1 is greedy search; none: as many as nbest"),
+    ] = None
+    length_power: Annotated[
+        LengthPower | None,
+        Meta(
+            description="lines are ranked by log p / ((5 + tokens) / 6)^A (Wu et al. 2016), "
+            "so 0 favours short ones; none: 1, for greedy search 0"
+        ),
+    ] = None
+    nbest: Annotated[
+        Count, Meta(description="the N best lines for each source, with their log-probabilities")
+    ] = 1
+    max_length: Annotated[
+        LengthFactor,
+        Meta(
+            description="longest line: this factor times the tokens of its source, </s> "
+            f"counted, and {LONGER} more"
+        ),
+    ] = 2.0
+    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    copy_unknown: Annotated[
+        bool,
+        Meta(
+            description="where <unk> is chosen, write the word of the source that attention "
+            "points at"
+        ),
+    ] = False
+    attention: Annotated[bool, Meta(description="what each token of a line looked at")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beam is not None and self.beam < self.nbest:
+            raise UsageError(
+                f"a beam of {self.beam} holds fewer than {self.nbest} lines",
+                hint=f"set the beam to {self.nbest} or more",
+            )
+
+    @property
+    def width(self) -> int:
+        """The width of the beam."""
+        return self.beam or self.nbest
+
+    @property
+    def power(self) -> float:
+        """The length power in use."""
+        if self.length_power is not None:
+            return self.length_power
+        return BEAM_LENGTH_POWER if self.width > 1 else 0.0
+
+    def limit(self, source_tokens: int) -> int:
+        """Return the most tokens that a line may have, by the tokens of its source; `</s>` counts
+        in both."""
+        return int(self.max_length * source_tokens) + LONGER
+
+
+GREEDY = DecodingSettings()
+
+
+@dataclass(frozen=True)
+class PairOptions(Checked):
+    """How pairs are read, and their sources decoded.
+
+    target: for each file one with its targets, where these are in separate files; as many again for
+    each further reference. decode: whether sources are decoded (None: yes); else perplexity is all
+    that is measured. decoding: how; None: greedily. reading: settings of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that differ from those of the training data.
+    """
+
+    target: Sequence[str | Path] = ()
+    decode: bool | None = None
+    decoding: DecodingSettings | None = None
+    reading: Mapping[str, Any] | None = None
+
+    @property
+    def search(self) -> DecodingSettings | None:
+        """How sources are decoded; None: not at all."""
+        if self.decode is False:
+            return None
+        return self.decoding or GREEDY
