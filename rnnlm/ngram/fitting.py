@@ -1,19 +1,15 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
-import contextlib
 import dataclasses
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from rnnlm import system
 from rnnlm.config import Resolved
-from rnnlm.errors import OutputError, SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import (
     PERPLEXITY,
     Counted,
@@ -25,15 +21,11 @@ from rnnlm.events import (
     Validated,
     never,
 )
-from rnnlm.files import lock
-from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.checks import stream_perplexity
-from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards
-from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.beyond_memory import Progress
 from rnnlm.ngram.counting.exchange import SuffixExchange
 from rnnlm.ngram.counting.levels import Block, Level, NgramCounts
-from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.room import Ids, Room, count_in, room_for
 from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
@@ -119,7 +111,8 @@ def fit(
     valid_tokens = valid.tokens if valid else 0
     yield Started("ngram", None, data.tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
 
-    with _room_for(settings, data) as room:
+    size = data.tokenizer.size
+    with room_for(settings.memory, settings.temp, settings.threads, size) as room:
         # Count, order by order.
         levels: list[Level] = []
         timer = _Timer(began)
@@ -183,132 +176,23 @@ class _Timer:
         return Counting(progress.phase, progress.share, now - self.began, left)
 
 
-# ---- Where the work has its room: in memory, or, with a limit, in a folder.
-
-LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
-BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
-
-
-@dataclass(frozen=True)
-class _Room:
-    """A workspace, and the folder where what is finished is kept; None: all is in memory."""
-
-    workspace: Workspace
-    store: Store | None = None
-
-
-@contextlib.contextmanager
-def _room_for(settings: NgramSettings, data: TrainingData) -> Iterator[_Room]:
-    """Provide room for counting and estimating in as much memory as the settings allow. What was
-    finished in a folder that the user named is kept if the work fails."""
-    if settings.memory is None:
-        yield _Room(Workspace(threads=settings.threads))
-        return
-    memory = _memory_for_arrays(settings.memory, data.tokenizer.size)
-    if settings.temp is None:
-        with _vanishing_folder() as folder:
-            yield _Room(Workspace(memory, settings.threads, folder), Store(folder))
-        return
-    folder = Path(settings.temp)
-    with lock.held(folder, "counting"):
-        store = Store(folder)
-        yield _Room(Workspace(memory, settings.threads, folder), store)
-        store.delete()
-        plans.delete(folder)
-
-
-@contextlib.contextmanager
-def _vanishing_folder() -> Iterator[Path]:
-    """Provide a folder where the system has temporary files, which is deleted however the work
-    ends."""
-    wanted = os.environ.get("TMPDIR")
-    if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
-        notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="rnnlm-")
-    except OSError as error:
-        raise OutputError(
-            f"no room for temporary files in {tempfile.gettempdir()}",
-            error.strerror or str(error),
-            "free some space there, or name another folder with --temp",
-        ) from None
-    with folder as name:
-        yield Path(name)
-
-
-def _memory_for_arrays(memory: str, size: int) -> int:
-    """Return how many bytes the arrays of the work may take; refuse too little."""
-    # What is in memory already, such as the vocabulary.
-    system.return_freed()
-    allowed = system.parse_size(memory)
-    used = system.private_bytes()
-    least = used + LEAST_BYTES + BYTES_PER_WORD * size
-    if allowed < least:
-        raise SettingsError(
-            f"memory = {memory} is too little",
-            f"the program holds {used / 1e6:,.0f} MB with its vocabulary of {size:,} words, and "
-            f"counting takes {(least - used) / 1e6:,.0f} MB more at least",
-            f"give {least / 1e6 + 1:.0f}M or more",
-        )
-    return allowed - used
-
-
-def _levels(settings: NgramSettings, data: TrainingData, room: _Room) -> Iterator[Progress | Level]:
+def _levels(settings: NgramSettings, data: TrainingData, room: Room) -> Iterator[Progress | Level]:
     """Count, order by order."""
-    tokenizer, ids = data.tokenizer, data.train.ids
-    shape = (tokenizer.boundary_id, tokenizer.size, settings.order)
-    if room.store is None:
-        ids_T = known_ids(ids, tokenizer)
-        watch = _watched_position(settings, data, ids_T, [(0, len(ids_T))])
-        yield from count(ids_T, *shape, watch, room.workspace)
-        return
-    if not isinstance(ids, ChunkedArray):
-        ids = known_ids(ids, tokenizer)
-    plan = _plan(settings, data, ids, room)
-    shards = [(shard.start, shard.stop) for shard in plan.shards]
-    watch = _watched_position(settings, data, ids, shards)
-    yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watch)
-
-
-def _watched_position(
-    settings: NgramSettings,
-    data: TrainingData,
-    ids: np.ndarray | ChunkedArray,
-    shards: list[tuple[int, int]],
-) -> int:
-    if settings.discounts != "lmplz":
-        return NOWHERE
     tokenizer = data.tokenizer
-    return last_read(
-        ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
-    )
-
-
-def _plan(
-    settings: NgramSettings, data: TrainingData, ids: np.ndarray | ChunkedArray, room: _Room
-) -> plans.Plan:
-    """Return the plan in the folder, which another run has left there, or a new one."""
-    assert room.store is not None
-    folder = room.store.folder
     identity = {
         name: value
         for name, value in dataclasses.asdict(settings).items()
         if name not in ("threads", "memory", "temp")
     }
-    identity["vocabulary"] = data.tokenizer.fingerprint
-    plan = plans.read(folder)
-    if plan is not None:
-        plans.check(plan, folder, ids, identity)
-        room.store.resume()
-        notice(f"the count in {folder} goes on")
-    else:
-        boundary, order = data.tokenizer.boundary_id, settings.order
-        plan = plans.make(ids, boundary, order, identity, room.workspace)
-        needed = plan.bytes_counting()
-        plans.check_room(folder, needed)
-        plans.write(folder, plan)
-    room.store.needed = plan.bytes_counting()
-    return plan
+
+    def watch(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
+        if settings.discounts != "lmplz":
+            return NOWHERE
+        return last_read(
+            ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
+        )
+
+    return count_in(room, data.train.ids, tokenizer, settings.order, identity, watch)
 
 
 def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts) -> Estimator:

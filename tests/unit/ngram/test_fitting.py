@@ -12,8 +12,7 @@ from rnnlm import system
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, UsageError
 from rnnlm.events import Counted, Estimated, Fitted, Started, Validated
 from rnnlm.models import registry
-from rnnlm.ngram import fitting
-from rnnlm.ngram.counting import counts
+from rnnlm.ngram.counting import counts, room
 from rnnlm.ngram.fitting import check, fit, pruning_thresholds
 from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
@@ -206,8 +205,8 @@ def little_memory(tmp_path, monkeypatch):
     """Make a limit leave its whole size for buffers, whatever this process and the text take.
     Return the folder that temporary files go to."""
     monkeypatch.setattr(system, "private_bytes", lambda: 0)
-    monkeypatch.setattr(fitting, "LEAST_BYTES", 0)
-    monkeypatch.setattr(fitting, "BYTES_PER_WORD", 0)
+    monkeypatch.setattr(room, "LEAST_BYTES", 0)
+    monkeypatch.setattr(room, "BYTES_PER_WORD", 0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)  # told anew
     return tmp_path

@@ -1,0 +1,150 @@
+"""Where a text is counted: in memory, or, with a limit, in a folder, by shards."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnlm import system
+from rnnlm.errors import OutputError, SettingsError, notice
+from rnnlm.files import lock
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.interface import Tokenizer
+from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import NOWHERE
+from rnnlm.text.encoding import IntArray, known_ids
+
+LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
+BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
+
+Ids = np.ndarray | ChunkedArray
+# Returns the position to watch in a text that is counted by the given ranges of positions.
+Watch = Callable[[Ids, Sequence[tuple[int, int]]], int]
+
+
+@dataclass(frozen=True)
+class Room:
+    """A workspace, and the folder where what is finished is kept; None: all is in memory."""
+
+    workspace: Workspace
+    store: Store | None = None
+
+
+@contextlib.contextmanager
+def room_for(
+    memory: str | None, temp: str | None, threads: int | None, size: int
+) -> Iterator[Room]:
+    """Provide room for counting and estimating in as much `memory` as is allowed, with a vocabulary
+    of that size. What was finished in a folder that the user named is kept if the work fails."""
+    if memory is None:
+        yield Room(Workspace(threads=threads))
+        return
+    allowed = _memory_for_arrays(memory, size)
+    if temp is None:
+        with _vanishing_folder() as folder:
+            yield Room(Workspace(allowed, threads, folder), Store(folder))
+        return
+    folder = Path(temp)
+    with lock.held(folder, "counting"):
+        store = Store(folder)
+        yield Room(Workspace(allowed, threads, folder), store)
+        store.delete()
+        plans.delete(folder)
+
+
+@contextlib.contextmanager
+def _vanishing_folder() -> Iterator[Path]:
+    """Provide a folder where the system has temporary files, which is deleted however the work
+    ends."""
+    wanted = os.environ.get("TMPDIR")
+    if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
+        notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="rnnlm-")
+    except OSError as error:
+        raise OutputError(
+            f"no room for temporary files in {tempfile.gettempdir()}",
+            error.strerror or str(error),
+            "free some space there, or name another folder with --temp",
+        ) from None
+    with folder as name:
+        yield Path(name)
+
+
+def _memory_for_arrays(memory: str, size: int) -> int:
+    """Return how many bytes the arrays of the work may take; refuse too little."""
+    # What is in memory already, such as the vocabulary.
+    system.return_freed()
+    allowed = system.parse_size(memory)
+    used = system.private_bytes()
+    least = used + LEAST_BYTES + BYTES_PER_WORD * size
+    if allowed < least:
+        raise SettingsError(
+            f"memory = {memory} is too little",
+            f"the program holds {used / 1e6:,.0f} MB with its vocabulary of {size:,} words, and "
+            f"counting takes {(least - used) / 1e6:,.0f} MB more at least",
+            f"give {least / 1e6 + 1:.0f}M or more",
+        )
+    return allowed - used
+
+
+def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
+    """Watch no position."""
+    return NOWHERE
+
+
+def count_in(
+    room: Room,
+    ids: IntArray,
+    tokenizer: Tokenizer,
+    order: int,
+    identity: Mapping[str, Any],
+    watch: Watch = watch_nothing,
+) -> Iterator[Progress | Level]:
+    """Count a text, order by order. identity: what must be the same for an interrupted count to go
+    on, beside text and vocabulary."""
+    shape = (tokenizer.boundary_id, tokenizer.size, order)
+    if room.store is None:
+        ids_T = known_ids(ids, tokenizer)
+        yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), room.workspace)
+        return
+    if not isinstance(ids, ChunkedArray):
+        ids = known_ids(ids, tokenizer)
+    identity = {**identity, "vocabulary": tokenizer.fingerprint}
+    plan = _plan(ids, tokenizer.boundary_id, order, identity, room.store, room.workspace)
+    shards = [(shard.start, shard.stop) for shard in plan.shards]
+    watched = watch(ids, shards)
+    yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watched)
+
+
+def _plan(
+    ids: Ids,
+    boundary_id: int,
+    order: int,
+    identity: Mapping[str, Any],
+    store: Store,
+    workspace: Workspace,
+) -> plans.Plan:
+    """Return the plan in the folder, which another run has left there, or a new one."""
+    folder = store.folder
+    plan = plans.read(folder)
+    if plan is not None:
+        plans.check(plan, folder, ids, identity)
+        store.resume()
+        notice(f"the count in {folder} goes on")
+    else:
+        plan = plans.make(ids, boundary_id, order, identity, workspace)
+        plans.check_room(folder, plan.bytes_counting())
+        plans.write(folder, plan)
+    store.needed = plan.bytes_counting()
+    return plan
