@@ -22,7 +22,7 @@ from ..options import (
 from .train import tokenizer_options
 
 if TYPE_CHECKING:
-    from rnnlm.text.prepared.preparation import Encoding
+    from rnnlm.text.prepared.preparation import Counting, Encoding
 
 
 @click.command(cls=Command)
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     click.option(
         "--sample",
         metavar="SIZE",
-        help="Amount of text to make the vocabulary from.  [default: 32M; sentencepiece: 10M]",
+        help="Amount of text to make the vocabulary from; all: every word counts.  "
+        "[default: 32M; sentencepiece: 10M]",
     ),
 )
 @section("Output", json_option)
@@ -70,11 +71,12 @@ def command(as_json: bool, **given: Any) -> None:
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
     The vocabulary is made from a sample of TEXT: stretches at even distances, or the start of what
-    can only be read from there (compressed files, tables, data sets, -). The bytes in DIR do not
+    can only be read from there (compressed files, tables, data sets, -). --sample all reads TEXT
+    twice instead, and knows each of its words. The bytes in DIR do not
     depend on the number of workers. An interrupted run keeps what is done: --resume continues it.
     """
     from rnnlm.config import parse_assignments
-    from rnnlm.text.prepared.preparation import Encoding, Request, run
+    from rnnlm.text.prepared.preparation import Counting, Encoding, Request, run
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])
@@ -92,7 +94,7 @@ def command(as_json: bool, **given: Any) -> None:
             line = _announcement(event)
             if line:
                 announce(line)
-            elif isinstance(event, Encoding):
+            elif isinstance(event, (Counting, Encoding)):
                 advance(event)
 
     # The last event says what was made.
@@ -120,7 +122,7 @@ def _resuming_explained(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Encoding], None]]]":
+def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Counting | Encoding], None]]]":
     """Provide two functions, to show a line and to show the progress: a bar on a terminal, plain
     lines now and then elsewhere."""
     from rich.console import Console
@@ -142,7 +144,7 @@ def _display() -> "Iterator[tuple[Callable[[str], None], Callable[[Encoding], No
         def announce(line: str) -> None:
             bar.console.print(terminal.visible(line), markup=False, highlight=False)
 
-        def advance(event: "Encoding") -> None:
+        def advance(event: "Counting | Encoding") -> None:
             # Without a known size, the bar only shows that something happens.
             total = 1.0 if event.share is not None else None
             bar.update(task, description=_how_far(event), total=total, completed=event.share or 0)
@@ -173,14 +175,20 @@ def _announcement(event: object) -> str | None:
     return None
 
 
-def _how_far(event: "Encoding") -> str:
-    parts = [
-        f"{_megabytes(event.text_bytes)} of text",
-        "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
-        f"{event.bytes_per_second / 1e6:,.1f} MB/s",
-    ]
+def _how_far(event: "Counting | Encoding") -> str:
+    from rnnlm.text.prepared.preparation import Encoding
+
+    parts = []
     if event.share is not None:
-        parts.insert(0, f"{event.share:.0%}")
+        parts.append(f"{event.share:.0%}")
+    if isinstance(event, Encoding):
+        parts += [
+            f"{_megabytes(event.text_bytes)} of text",
+            "reading again what is done" if event.is_skipping else f"{event.tokens:,} tokens",
+            f"{event.bytes_per_second / 1e6:,.1f} MB/s",
+        ]
+    else:
+        parts.append("counting words")
     if event.seconds_left is not None:
         parts.append(f"{terminal.duration(event.seconds_left)} left")
     return ", ".join(parts)

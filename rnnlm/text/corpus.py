@@ -238,7 +238,7 @@ class ReadSplit:
     def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
         """Yield the same while looking for the place where the second part begins."""
         # Lines that may belong to either part wait.
-        border = _Border(self.share, self.text.settings.blank_lines == "documents")
+        border = Border(self.share, self.text.settings.blank_lines == "documents")
         waiting: deque[Block] = deque()
         passed = 0  # lines that wait no more
         for block in blocks:
@@ -268,7 +268,7 @@ def _cut(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
         yield block, first_lines <= 0
 
 
-class _Border:
+class Border:
     """The place where the last `share` of a text begins: a line, or the document that begins
     nearest to it."""
 

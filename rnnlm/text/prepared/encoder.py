@@ -48,15 +48,19 @@ class EncodedPiece:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Encodes pieces with the tokenizer in `folder`, which each worker reads once."""
+    """Encodes pieces with the tokenizer in `folder`, which each worker reads once, or with one in
+    the memory of this process."""
 
     settings: TextSettings
     folder: Path
     fingerprint: str  # of the tokenizer
+    tokenizer: Tokenizer | None = None
 
     def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
         """Return the lines of `piece`, encoded."""
-        tokenizer = _tokenizer(self.folder, self.fingerprint) if with_ids else None
+        tokenizer = self.tokenizer if with_ids else None
+        if with_ids and tokenizer is None:
+            tokenizer = _tokenizer(self.folder, self.fingerprint)
         return encoded_piece(piece, self.settings, tokenizer)
 
     def encode_all(
@@ -121,11 +125,14 @@ class FullShard:
 
 
 class Collector:
-    """Takes encoded pieces in order and makes shards of them. kept: the shards that exist
-    already."""
+    """Takes encoded pieces in order and makes shards of them. kept: the shards that exist already.
+    shard_bytes: of text in a new one; None: SHARD_BYTES."""
 
-    def __init__(self, kept: Sequence[Shard], has_documents: bool) -> None:
+    def __init__(
+        self, kept: Sequence[Shard], has_documents: bool, shard_bytes: int | None = None
+    ) -> None:
         self.kept = deque(kept)
+        self.shard_bytes = shard_bytes or SHARD_BYTES
         self.has_documents = has_documents
         self.hash = LinesHash()
         self.parts: list[EncodedLines] = []
@@ -181,7 +188,7 @@ class Collector:
     def _end_of_shard(self, end_L: np.ndarray, line: int) -> tuple[int, bool]:
         """Return the line up to which those from `line` on belong to one shard, and whether they
         fill it."""
-        most = self.kept[0].counts.bytes if self.kept else SHARD_BYTES
+        most = self.kept[0].counts.bytes if self.kept else self.shard_bytes
         before = int(end_L[line - 1]) if line else 0
         stop = int(np.searchsorted(end_L, before + most - self.bytes)) + 1
         return min(stop, len(end_L)), stop <= len(end_L)

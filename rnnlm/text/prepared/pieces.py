@@ -70,16 +70,21 @@ def size_of(name: str) -> int | None:
 
 
 def pieces(
-    names: Sequence[str], settings: SourceSettings, errors: str, position: Position
+    names: Sequence[str],
+    settings: SourceSettings,
+    errors: str,
+    position: Position,
+    piece_bytes: int | None = None,
 ) -> Iterator[Piece]:
-    """Yield all pieces of these sources, in order. Raise TextError where one cannot be read."""
+    """Yield all pieces of these sources, in order, each of about `piece_bytes` (None: PIECE_BYTES).
+    Raise TextError where one cannot be read."""
     for name, size in zip(names, position.sizes, strict=True):
         before = position.read
         next_line = 1
         for whole in whole_lines(_chunks(name, settings, errors, position)):
             if whole is None:
                 raise too_long(name, next_line)
-            for part in _cut(whole):
+            for part in _cut(whole, piece_bytes or PIECE_BYTES):
                 yield Piece(shown(name), next_line, next_line == 1, part)
                 next_line += line_count(part)
         # Tables report no bytes while they are read, so the end of a file counts all of them.
@@ -96,15 +101,15 @@ def _chunks(
     return iter(lambda: sys.stdin.buffer.read(CHUNK_BYTES), b"")
 
 
-def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
-    """Yield the same in parts of about :data:`PIECE_BYTES`: they fit a processor's caches, and many
+def _cut(whole: bytes | list[str], piece_bytes: int) -> Iterator[bytes | list[str]]:
+    """Yield the same in parts of about `piece_bytes`: they fit a processor's caches, and many
     workers' memory."""
     if isinstance(whole, list):
-        yield from _cut_records(whole)
+        yield from _cut_records(whole, piece_bytes)
         return
     start = 0
-    while len(whole) - start > PIECE_BYTES:
-        end = whole.find(b"\n", start + PIECE_BYTES) + 1
+    while len(whole) - start > piece_bytes:
+        end = whole.find(b"\n", start + piece_bytes) + 1
         if not end:
             break
         yield whole[start:end]
@@ -113,10 +118,10 @@ def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
         yield whole[start:]
 
 
-def _cut_records(records: list[str]) -> Iterator[list[str]]:
+def _cut_records(records: list[str], piece_bytes: int) -> Iterator[list[str]]:
     start = characters = 0
     for number, record in enumerate(records, start=1):
         characters += len(record)
-        if characters >= PIECE_BYTES or number == len(records):
+        if characters >= piece_bytes or number == len(records):
             yield records[start:number]
             start, characters = number, 0

@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,14 +16,17 @@ from rnnlm.checks import several
 from rnnlm.config import Layer, Resolved, SettingValue, resolve, warn_of_idle
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.files import lock
+from rnnlm.files.reading import STANDARD_INPUT
 from rnnlm.interface import Tokenizer
 from rnnlm.system import processors
 from rnnlm.text import sources
+from rnnlm.text.corpus import Border
+from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import TextSettings, no_text
-from rnnlm.text.prepared.encoder import SHARD_BYTES, Collector, Encoder, FullShard
+from rnnlm.text.prepared.encoder import SHARD_BYTES, Collector, Encoder, FullShard, block_of
 from rnnlm.text.prepared.index import Index, Sample
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
-from rnnlm.text.prepared.prepared_text import tokenizer_files
+from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
 from rnnlm.text.prepared.tokenizer_sample import (
     FileSample,
     TokenizerFiles,
@@ -36,11 +39,13 @@ from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 
 # ---- A request to `prepare`, with every setting resolved.
 
 SAMPLES = {"sentencepiece": "10M"}  # it takes about thirty times the memory of its text
 SAMPLE = "32M"
+ALL = "all"
 MOST_WORKERS = 1024
 
 
@@ -49,10 +54,11 @@ class Request:
     """What a person asks for.
 
     shared_tokenizer: encodes the text; None: one is made from a sample. tokenizer_name: its origin,
-    for the record. sample: bytes of text that the vocabulary is made from, such as 32M. workers:
-    processes that encode; None: one for each processor, 0: no other process. executor: does the
-    work instead, about two pieces at a time for each of `workers`; its workers must see the files
-    of the text and the folder `output` under the same names.
+    for the record. sample: bytes of text that the vocabulary is made from, such as 32M, or "all",
+    which reads the text twice. workers: processes that encode; None: one for each processor, 0: no
+    other process. executor: does the work instead, about two pieces at a time for each of
+    `workers`; its workers must see the files of the text and the folder `output` under the same
+    names.
     """
 
     text: tuple[str, ...]
@@ -70,15 +76,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request with every setting resolved."""
+    """A request with every setting resolved.
+
+    sample_bytes: None: the vocabulary is made from all of the text, but for the last share of it
+    that is `held_out`. bounds: None: memory is not limited.
+    """
 
     request: Request
     names: list[str]
     text: TextSettings
     source: SourceSettings
     tokenizer_settings: TokenizerSettings
-    sample_bytes: int
+    sample_bytes: int | None
     workers: int
+    held_out: float = 0.0
+    bounds: "Bounds | None" = None
 
     def identity(self) -> dict[str, Any]:
         """Return what must be the same for the work to be resumed."""
@@ -86,7 +98,8 @@ class Job:
         if shared is not None:
             made: dict[str, Any] = {"tokenizer_from": shared.fingerprint}
         else:
-            made = {**as_stored(asdict(self.tokenizer_settings)), "sample": self.sample_bytes}
+            sample = ALL if self.sample_bytes is None or self.bounds else self.sample_bytes
+            made = {**as_stored(asdict(self.tokenizer_settings)), "sample": sample}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
         return {
             "text": self.names,
@@ -94,7 +107,8 @@ class Job:
             **asdict(self.source),
             **asdict(self.text),
             **made,
-            "shard_bytes": SHARD_BYTES,
+            "held_out": self.held_out,
+            "shard_bytes": SMALL_SHARD_BYTES if self.bounds else SHARD_BYTES,
         }
 
 
@@ -129,13 +143,16 @@ def resolve_request(request: Request) -> Job:
     sample = request.sample
     if sample is None:
         sample = SAMPLES.get(settings.tokenizer, SAMPLE)
+    is_all = sample == ALL
+    if is_all:
+        _check_read_again(names)
     return Job(
         request,
         names,
         resolved.make(TextSettings),
         source,
         settings,
-        sample_bytes=system.parse_size(sample, "sample"),
+        sample_bytes=None if is_all else system.parse_size(sample, "sample"),
         workers=processors() if request.workers is None else request.workers,
     )
 
@@ -152,6 +169,16 @@ def _check_request(request: Request) -> None:
         raise SettingsError(
             f"workers = {request.workers} is not valid",
             f"a natural number up to {MOST_WORKERS} is needed",
+        )
+
+
+def _check_read_again(names: Sequence[str]) -> None:
+    """Make sure that the text can be read twice."""
+    for name in filter(is_read_once, names):
+        raise UsageError(
+            f"{'standard input' if name == STANDARD_INPUT else name} can be read once",
+            "a vocabulary of all of the text takes two readings",
+            "write the text to a file first",
         )
 
 
@@ -175,6 +202,7 @@ def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolve
 # ---- The work itself.
 
 AHEAD = 2  # pieces in work for each worker: one is encoded, one waits
+PROGRESS_SECONDS = 0.5  # between two events
 
 
 @dataclass(frozen=True)
@@ -184,6 +212,16 @@ class Sampling:
 
     how: str
     bytes: int  # asked for
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How far the words of all of the text are counted; share: None where its length is not known
+    beforehand."""
+
+    share: float | None
+    seconds: float
+    seconds_left: float | None
 
 
 @dataclass(frozen=True)
@@ -230,7 +268,7 @@ class Prepared:
     seconds: float
 
 
-Event = Sampling | Sampled | Encoding | Prepared
+Event = Sampling | Counting | Sampled | Encoding | Prepared
 Steps = Generator[Event, None, Index]  # events, and in the end the index
 
 
@@ -280,8 +318,12 @@ def prepare(
 
 def run(request: Request) -> Iterator[Event]:
     """Prepare a text as :func:`prepare` does, which makes the request."""
+    yield from _run(resolve_request(request))
+
+
+def _run(job: Job) -> Iterator[Event]:
     began = time.perf_counter()
-    job = resolve_request(request)
+    request = job.request
     with lock.held(request.output, "preparation"):
         check_output(request.output, request.resume, request.overwrite)
         try:
@@ -289,6 +331,83 @@ def run(request: Request) -> Iterator[Event]:
         except BrokenExecutor as error:
             raise RnnlmError("a worker process died", str(error), HINT) from None
     yield _prepared(request.output, index, began)
+
+
+# ---- All of a text in bounded memory.
+
+LEAST_MEMORY = 300_000_000
+# What is held of libraries, of the piece that a thread reads, and of shards that are filled and
+# written (measured)
+LIBRARY_BYTES, THREAD_BYTES, SHARDS_BYTES = 70_000_000, 30_000_000, 50_000_000
+SMALL_SHARD_BYTES, SMALL_PIECE_BYTES = 8 << 20, 1 << 20
+MEMORY_OF_SENTENCEPIECE = 40  # times that of its text
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much memory and how many threads the work may take; all is done in one process."""
+
+    threads: int
+    limit: MemoryLimit
+
+
+def bounds_of(memory: int, folder: Path) -> Bounds:
+    """Return what fits in so many bytes of private memory, beside what this process holds now.
+    Raise SettingsError where that is too little."""
+    if memory < LEAST_MEMORY:
+        raise SettingsError(
+            f"memory = {memory / 1e6:,.0f}M is too little",
+            hint=f"at least {LEAST_MEMORY / 1e6:.0f}M are needed",
+        )
+    free = memory - max(LIBRARY_BYTES, system.private_bytes())
+    threads = max(1, min(processors(), MOST_THREADS, free // (3 * THREAD_BYTES)))
+    # Words are counted before there are shards.
+    counting = max(0, free - threads * THREAD_BYTES)
+    return Bounds(threads, MemoryLimit(counting, max(0, counting - SHARDS_BYTES), folder, threads))
+
+
+def prepare_exactly(
+    names: Sequence[str],
+    folder: Path,
+    *,
+    tokenizer: Tokenizer | TokenizerSettings,
+    text_settings: TextSettings,
+    source_settings: SourceSettings,
+    memory: int,
+    held_out: float = 0.0,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Iterator[Event]:
+    """Prepare a text as :func:`prepare` does, but in two passes and in `memory` bytes of private
+    memory: all words are counted, then all lines encoded. The vocabulary is that of training on
+    the text itself.
+
+    tokenizer: one that exists, or the settings of the one to make; sentencepiece is made from a
+    sample. held_out: share of the lines, at the end, whose words are not counted; they are encoded
+    like the others.
+
+    Raises:
+        SettingsError: the memory is too little for anything, or for this vocabulary.
+    """
+    bounds = bounds_of(memory, folder)
+    system.return_freed()
+    shared = None if isinstance(tokenizer, TokenizerSettings) else tokenizer
+    settings = tokenizer if isinstance(tokenizer, TokenizerSettings) else TokenizerSettings()
+    request = Request(
+        tuple(names), folder, shared_tokenizer=shared, resume=resume, overwrite=overwrite
+    )
+    sample_bytes = None
+    if settings.tokenizer in SAMPLES:
+        most = bounds.limit.vocabulary // MEMORY_OF_SENTENCEPIECE
+        sample_bytes = min(most, system.parse_size(SAMPLES[settings.tokenizer]))
+    expanded = sources.expand(tuple(names))
+    _check_read_again(expanded)
+    yield from _run(
+        Job(
+            request, expanded, text_settings, source_settings, settings, sample_bytes,
+            bounds.threads, held_out, bounds,
+        )
+    )  # fmt: skip
 
 
 def _finish(job: Job, began: float) -> Steps:
@@ -300,7 +419,7 @@ def _finish(job: Job, began: float) -> Steps:
 
     # The tokenizer first; a text that can be read only once gives its sample on the way.
     position = Position(job.names)
-    every = pieces(job.names, job.source, job.text.encoding_errors, position)
+    every = _pieces(job, position)
     if index is None:
         sample: Iterable[Piece] = ()
         if job.request.shared_tokenizer is None:
@@ -314,13 +433,21 @@ def _finish(job: Job, began: float) -> Steps:
     return index
 
 
+def _pieces(job: Job, position: Position) -> Iterator[Piece]:
+    size = SMALL_PIECE_BYTES if job.bounds else None
+    return pieces(job.names, job.source, job.text.encoding_errors, position, size)
+
+
 def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
     """Return the pieces that the vocabulary is made from, and all pieces."""
+    if job.sample_bytes is None:
+        return (), every
     if not any(map(is_read_once, job.names)):
         sample = FileSample(job.names, job.source, job.text, _how(job), job.sample_bytes)
         return sample, every
 
     # Of a text that can be read only once, the sample is kept in memory to be encoded later.
+    assert job.sample_bytes is not None
     held = []
     size = 0
     for piece in every:
@@ -332,6 +459,8 @@ def _sample_of(job: Job, every: Iterator[Piece]) -> tuple[Iterable[Piece], Itera
 
 
 def _how(job: Job) -> str:
+    if job.sample_bytes is None:
+        return ALL
     return way_of(job.names, job.source, job.sample_bytes)
 
 
@@ -340,6 +469,8 @@ def _executor(job: Job, workers: int) -> AbstractContextManager[Executor]:
     processes."""
     if job.request.executor is not None:
         return nullcontext(job.request.executor)
+    if job.bounds:
+        return ThreadPoolExecutor(job.bounds.threads)
     return Processes(workers) if workers else Inline()
 
 
@@ -351,11 +482,14 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
         tokenizer = TokenizerFiles.of(shared)
     else:
         how = _how(job)
-        yield Sampling(how, job.sample_bytes)
-        text = lenient(job.text) if how == "even" else job.text
-        # A process of its own makes it, whose memory is free again afterwards.
-        with _executor(job, min(1, job.workers)) as executor:
-            tokenizer = executor.submit(learn, sample, text, job.tokenizer_settings).result()
+        yield Sampling(how, job.sample_bytes or Position(job.names).total or 0)
+        if job.sample_bytes is None:
+            tokenizer = yield from _learn_all(job)
+        else:
+            text = lenient(job.text) if how == "even" else job.text
+            # A process of its own makes it, whose memory is free again afterwards.
+            with _executor(job, min(1, job.workers)) as executor:
+                tokenizer = executor.submit(learn, sample, text, job.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
 
@@ -366,17 +500,64 @@ def _begin(job: Job, sample: Iterable[Piece], began: float) -> Steps:
     return index
 
 
+def _learn_all(job: Job) -> Generator[Event, None, TokenizerFiles]:
+    """Make the tokenizer from all of the text, but for what is held out, in a thread of this
+    process. Return it; yield how far reading is."""
+    position = Position(job.names)
+    readings = 2 if job.held_out else 1
+    began = time.perf_counter()
+    is_wanted = True
+
+    def read() -> Iterator[Piece]:
+        for piece in _pieces(job, position):
+            if not is_wanted:
+                return
+            yield piece
+
+    def made() -> TokenizerFiles:
+        lines = None
+        if job.held_out:
+            # The border is known once all lines are counted.
+            border = Border(job.held_out, job.text.blank_lines == "documents")
+            for piece in read():
+                border.read(block_of(piece, job.text)[0])
+                border.earliest()
+            lines = border.place() or None
+        limit = job.bounds.limit if job.bounds else None
+        return learn(read(), job.text, job.tokenizer_settings, limit, lines)
+
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(made)
+        try:
+            while not wait([future], PROGRESS_SECONDS).done:
+                share = None
+                if position.total:
+                    share = min(1.0, position.read / position.total / readings)
+                seconds = time.perf_counter() - began
+                yield Counting(share, seconds, seconds * (1 - share) / share if share else None)
+        finally:
+            is_wanted = False
+        return future.result()
+
+
 def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) -> Steps:
     """Encode and write what is missing. Return the index with all shards."""
     folder = job.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
-    collector = Collector(index.shards, job.text.blank_lines == "documents")
-    encoder = Encoder(job.text, folder.absolute(), index.tokenizer_fingerprint)
+    shard_bytes = SMALL_SHARD_BYTES if job.bounds else None
+    collector = Collector(index.shards, job.text.blank_lines == "documents", shard_bytes)
+    # Where memory is limited, all threads have one tokenizer.
+    tokenizer = None
+    if job.bounds:
+        tokenizer = job.request.shared_tokenizer or load_tokenizer(folder, index)
+    encoder = Encoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
     progress = _Progress(position)
     with _executor(job, job.workers) as executor, ThreadPoolExecutor(1) as writer:
         # A shard is written while the next one is filled.
         writing: Future[Index] = writer.submit(lambda: index)
         ahead = max(1, AHEAD * job.workers)
+        if job.bounds:
+            ahead = job.bounds.threads + 1
         for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
             # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
             if encoded.arrays is None and not collector.passes_over(encoded):

@@ -15,12 +15,13 @@ from typing import Any
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.lines import Block, TextSettings
+from rnnlm.text.lines import Block, TextSettings, as_bytes
 from rnnlm.text.marks import watch_forms
 from rnnlm.text.prepared.encoder import block_of
 from rnnlm.text.prepared.pieces import Piece, Position, pieces, shown
 from rnnlm.text.sources import SourceSettings, is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 
 STRETCHES = 64
 LONGEST_LINE = 1 << 20  # bytes searched for the line end that a stretch begins after
@@ -140,22 +141,35 @@ class TokenizerFiles:
 
 
 def learn(
-    sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettings
+    sample: Iterable[Piece],
+    text: TextSettings,
+    settings: TokenizerSettings,
+    limit: MemoryLimit | None = None,
+    lines: int | None = None,
 ) -> TokenizerFiles:
-    """Make the tokenizer that `settings` describe from a sample."""
+    """Make the tokenizer that `settings` describe from a sample, or from its first `lines` alone,
+    within a limit."""
     bytes_read = 0
 
     def blocks() -> Iterator[Block]:
         nonlocal bytes_read
+        left = lines
         for piece in sample:
-            bytes_read += len(piece)
             block, _ = block_of(piece, text)
+            bytes_read += len(piece)
+            if left is not None:
+                if left < len(block.lines):
+                    block, rest = block.cut(left)
+                    bytes_read -= len(as_bytes(rest.lines))
+                left -= len(block.lines)
             if block.lines:
                 yield block
+            if left == 0:
+                return
 
     # Warnings in a worker reach nobody, so they are handed back.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RnnlmWarning)
-        tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings))
+        tokenizer = tokenizers.train(settings, watch_forms(blocks(), settings), limit)
     notices = [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
     return TokenizerFiles.of(tokenizer, notices, bytes_read)

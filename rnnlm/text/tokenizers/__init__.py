@@ -13,6 +13,7 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings
 if TYPE_CHECKING:
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
+    from rnnlm.text.tokenizers.vocabulary import MemoryLimit
     from rnnlm.text.tokenizers.word import WordTokenizer
 
     AnyTokenizer: TypeAlias = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["TokenizerSettings", "load", "train"]
 
 
-def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
+def train(
+    settings: TokenizerSettings, blocks: Iterable[Block], limit: "MemoryLimit | None" = None
+) -> Tokenizer:
     """Return the tokenizer that `settings` ask for, with its vocabulary from the text `blocks`
-    alone. A notice tells of one without any word."""
+    alone. A notice tells of one without any word. limit: what words may take; characters take
+    little, and sentencepiece a multiple of its text."""
     settings.check_limits()
     lines = (block.lines for block in blocks)
-    tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, lines)
+    if limit and settings.tokenizer == "word":
+        tokenizer: Tokenizer = _word().train(settings, lines, limit)
+    else:
+        tokenizer = _class(settings.tokenizer).train(settings, lines)
 
     # A model can be trained on a text without known words, but few people want that.
     has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()

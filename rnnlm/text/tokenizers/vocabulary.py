@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any, AnyStr, Generic, Self
 
 import numpy as np
@@ -187,6 +188,20 @@ def _unescape(symbol: str) -> str:
 # ---- The most frequent symbols, where memory is limited.
 
 _NO_COUNTS = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """What a new vocabulary of words may take: bytes of memory while words are `counting`, and when
+    the `vocabulary` is made; threads. Words that do not fit while they are counted are written in
+    `folder`."""
+
+    counting: int
+    vocabulary: int
+    folder: Path
+    threads: int = 1
+
+
 # What a word of n bytes takes in a tokenizer: as a symbol, in its dictionary of ids, and in its
 # file (measured: 300 to 370 bytes, at the moment when the file is written)
 SYMBOL_BYTES, LETTER_BYTES = 300, 6

@@ -9,13 +9,11 @@ import functools
 import itertools
 import re
 import string
-import sys
 import threading
 import unicodedata
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.system import in_threads, processors
+from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import Lines
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
+    MemoryLimit,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,
@@ -91,20 +92,10 @@ _APOSTROPHES = "'\u2019"
 
 # ---- The words of a text, counted exactly in bounded memory.
 
-# What the table takes for a word of n bytes, beside the dictionary: n + WORD_BYTES
-WORD_BYTES = 33 + 15 + 32 + 8  # an object of bytes, rounded up; its number; its count
-# What the dictionary takes, in sizes of itself: the former one while it grows, and sorted lists
-TABLES = 3
-
-
-@dataclass(frozen=True)
-class MemoryLimit:
-    """How much memory a new vocabulary may take: `counting` while words are counted, `vocabulary`
-    when it is made. Runs of counted words are written in `folder`."""
-
-    counting: int
-    vocabulary: int
-    folder: Path
+# What the table takes for a word of n bytes: n + WORD_BYTES. An object of bytes, rounded up; the
+# number of the word; its count; its place in the dictionary, with the former one while that grows,
+# and in sorted lists
+WORD_BYTES = 33 + 15 + 32 + 16 + 100
 
 
 class WordCounts:
@@ -129,6 +120,12 @@ class WordCounts:
     def add(self, words: Sequence[bytes], counts_W: np.ndarray) -> np.ndarray:
         """Count different `words`, each as often as `counts_W` says. Return their numbers,
         int32."""
+        # Make room where all of them may be new.
+        if self.limit:
+            text_bytes = sum(map(len, words))
+            held_bytes = self._held_bytes(len(words), text_bytes)
+            if self._numbers and held_bytes > self.limit.counting:
+                self._spill(self.limit.folder)
         before = len(self._numbers)
         numbers = map(self._numbers.__getitem__, words)
         number_W = np.fromiter(numbers, dtype=np.int32, count=len(words))
@@ -138,18 +135,14 @@ class WordCounts:
             grown[:before] = self._counts[:before]
             self._counts = grown
         self._counts[number_W] += counts_W
-
-        # Make room for the next words.
         if self.limit:
             self._text_bytes += sum(map(len, itertools.compress(words, number_W >= before)))
-            if self._held_bytes() > self.limit.counting:
-                self._spill(self.limit.folder)
         return number_W
 
-    def _held_bytes(self) -> int:
-        """Return how much memory the table takes, at most."""
-        words = len(self._numbers) * WORD_BYTES + self._text_bytes
-        return words + TABLES * sys.getsizeof(self._numbers)
+    def _held_bytes(self, new_words: int, text_bytes: int) -> int:
+        """Return how much memory the table takes, at most, with so many more words."""
+        words = len(self._numbers) + new_words
+        return words * WORD_BYTES + self._text_bytes + text_bytes
 
     def _spill(self, folder: Path) -> None:
         from rnnlm.text.tokenizers.word_runs import Runs
@@ -221,8 +214,9 @@ class WordTokenizer(VocabularyTokenizer):
             SettingsError: it takes more memory than `limit` says.
         """
         counts = WordCounts(limit)
-        for lines in blocks:
-            words, numbers = _split(lines, settings)
+        threads = limit.threads if limit else min(processors(), MOST_THREADS)
+        split = functools.partial(_split, settings=settings)
+        for words, numbers in in_threads(split, blocks, threads):
             counts.add(words, np.bincount(numbers, minlength=len(words)))
         return cls(settings, counts.vocabulary(settings.min_count, settings.max_vocab))
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rnnlm.errors import OutputError, SettingsError
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers import vocabulary, word_runs
-from rnnlm.text.tokenizers.word import MemoryLimit, WordCounts, WordTokenizer
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.text.tokenizers.word import WordCounts, WordTokenizer
 
 PLENTY = 1 << 30
 
@@ -80,7 +81,7 @@ def test_a_large_vocabulary_names_limits_that_fit(tmp_path):
 def test_unwritable_counts_name_the_folder(tmp_path, monkeypatch):
     limit = MemoryLimit(1, PLENTY, tmp_path / "missing")
     with pytest.raises(OutputError, match=f"cannot write to {re.escape(str(limit.folder))}"):
-        counted([["a", "b"]], limit)
+        counted([["a"], ["b"]], limit)
 
     class Full(tempfile.SpooledTemporaryFile):
         def write(self, data):
@@ -88,7 +89,7 @@ def test_unwritable_counts_name_the_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(OutputError, match="No space left on device; make space, or choose"):
-        counted([["a", "b"]], MemoryLimit(1, PLENTY, tmp_path))
+        counted([["a"], ["b"]], MemoryLimit(1, PLENTY, tmp_path))
     assert os.listdir(tmp_path) == []
 
 
@@ -96,7 +97,8 @@ MANY_WORDS = """
 import re, sys, threading, time
 from pathlib import Path
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.text.tokenizers.word import MemoryLimit, WordTokenizer
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.text.tokenizers.word import WordTokenizer
 
 words, most, counting, folder = *map(int, sys.argv[1:4]), Path(sys.argv[4])
 

@@ -1,0 +1,201 @@
+"""A text prepared in two passes and bounded memory: its vocabulary is that of all of the text."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm import system
+from rnnlm.errors import SettingsError, UsageError
+from rnnlm.text import tokenizers
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.prepared import preparation, prepared_text
+from rnnlm.text.prepared.preparation import (
+    Bounds,
+    Counting,
+    Encoding,
+    Prepared,
+    Sampled,
+    Sampling,
+    prepare_exactly,
+)
+from rnnlm.text.sources import SourceSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+
+
+@pytest.fixture
+def exactly(tmp_path, text, small_shards, monkeypatch):
+    """Return a function that prepares `text` within limits that a few thousand bytes exceed, and
+    returns the prepared text."""
+    monkeypatch.setattr(system, "return_freed", lambda: None)
+    monkeypatch.setattr(preparation, "SMALL_PIECE_BYTES", 3_000)
+    monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 20_000)
+    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", 0.0)
+    events = []
+
+    def prepare(blank_lines="skip", source=text, threads=2, **given):
+        folder = tmp_path / "prepared"
+        limit = MemoryLimit(20_000, 10_000_000, folder, threads)
+        monkeypatch.setattr(preparation, "bounds_of", lambda *_: Bounds(threads, limit))
+        own = {
+            name: given.pop(name) for name in ("held_out", "resume", "tokenizer") if name in given
+        }
+        events[:] = prepare_exactly(
+            [str(source)],
+            folder,
+            text_settings=TextSettings(blank_lines=blank_lines),
+            source_settings=SourceSettings(),
+            memory=300_000_000,
+            **{"tokenizer": TokenizerSettings(**given), **own},
+        )
+        return prepared_text.load(folder)
+
+    prepare.events = events
+    return prepare
+
+
+CASES = [
+    {}, {"min_count": 2, "lowercase": True}, {"split_punctuation": True, "max_vocab": 500},
+    {"tokenizer_kind": "char", "max_vocab": 30}, {"blank_lines": "documents"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.2])
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_an_exact_vocabulary_is_that_of_training(exactly, text, settings, held_out):
+    settings = dict(settings)
+    blank_lines = settings.pop("blank_lines", "skip")
+    made = TokenizerSettings(tokenizer=settings.pop("tokenizer_kind", "word"), **settings)
+    found = exactly(blank_lines, held_out=held_out, tokenizer=made)
+    assert len(found.index.shards) > 2 and found.index.sample.how == "all"
+
+    corpus = Corpus((str(text),), TextSettings(blank_lines=blank_lines))
+    split = corpus.split(held_out)
+    wanted = tokenizers.train(made, split.blocks())
+    assert found.tokenizer.fingerprint == wanted.fingerprint
+    assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
+    for one, other in zip(found.split(held_out).encode(wanted), split.encode(wanted), strict=True):
+        if other is None:
+            assert one is None
+        else:
+            assert np.array_equal(np.asarray(one.ids), other.ids)
+            assert np.array_equal(np.asarray(one.oov), other.oov)
+
+
+def test_events_report_both_passes(exactly):
+    exactly()
+    kinds = [type(event) for event in exactly.events]
+    assert list(dict.fromkeys(kinds)) == [Sampling, Counting, Sampled, Encoding, Prepared]
+    counted = [event.share for event in exactly.events if isinstance(event, Counting)]
+    assert counted == sorted(counted) and 0 <= counted[0] and counted[-1] <= 1
+
+
+def test_exact_work_resumes_with_other_memory(exactly, monkeypatch, tmp_path):
+    unbroken = exactly().index
+    for path in (tmp_path / "prepared").iterdir():
+        path.unlink()
+    add = preparation.add_shard
+
+    def cut_off(folder, index, shard):
+        if len(index.shards) == 2:
+            raise KeyboardInterrupt
+        return add(folder, index, shard)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(preparation, "add_shard", cut_off)
+        exactly()
+    assert exactly(threads=1, resume=True).index == unbroken
+    assert not any(isinstance(event, Counting) for event in exactly.events)
+    with pytest.raises(UsageError, match="held_out is"):
+        exactly(held_out=0.1, resume=True)
+
+
+def test_a_given_tokenizer_encodes_in_one_pass(exactly, text):
+    given = tokenizers.train(TokenizerSettings(max_vocab=90), Corpus((str(text),)).blocks())
+    found = exactly(tokenizer=given)
+    assert found.tokenizer.fingerprint == given.fingerprint
+    assert not any(isinstance(event, Counting) for event in exactly.events)
+    assert np.array_equal(found.encode(given).ids, Corpus((str(text),)).encode(given).ids)
+
+
+def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, monkeypatch):
+    prepared("exact", sample="all")
+    exact = prepared_text.load(tmp_path / "exact")
+    wanted = tokenizers.train(TokenizerSettings(), Corpus((str(text),)).blocks())
+    assert exact.tokenizer.fingerprint == wanted.fingerprint and exact.index.counts.oov_tokens == 0
+    assert exact.index.sample.how == "all"
+    assert exact.index.sample.bytes == text.stat().st_size
+
+    # Standard input cannot be read twice.
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    with pytest.raises(UsageError, match="standard input can be read once; .* two readings"):
+        prepared("piped", source="-", sample="all")
+
+
+def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypatch):
+    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(preparation, "pieces", lambda *given: iter(lambda: endless, None))
+    endless = preparation.Piece("text", 1, True, b"the same\n")
+    events = rnnlm.prepare(text, tmp_path / "prepared", sample="all")
+    assert isinstance(next(events), Sampling) and isinstance(next(events), Counting)
+    events.close()
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_too_little_memory_is_refused(tmp_path, text):
+    with pytest.raises(SettingsError, match="memory = 200M is too little; at least 300M"):
+        preparation.bounds_of(200_000_000, tmp_path)
+    assert preparation.bounds_of(300_000_000, tmp_path).threads >= 1
+
+
+WITHIN = """
+import sys, threading
+from pathlib import Path
+from rnnlm import system
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.prepared.preparation import prepare_exactly
+from rnnlm.text.sources import SourceSettings
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+text, folder, words, memory = *sys.argv[1:3], *map(int, sys.argv[3:])
+with open(text, "w") as stream:
+    for start in range(0, words, 20):
+        line = (f"{number * 7919 % words:x}" for number in range(start, start + 20))
+        stream.write(" ".join(line) + "\\n")
+
+peak, is_done = 0, threading.Event()
+
+def watch():
+    global peak
+    while not is_done.wait(0.02):
+        peak = max(peak, system.private_bytes())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+settings = TokenizerSettings(max_vocab=words // 100)
+for event in prepare_exactly(
+    [text], Path(folder), tokenizer=settings, text_settings=TextSettings(),
+    source_settings=SourceSettings(), memory=memory,
+):
+    pass
+is_done.set()
+watcher.join()
+print(peak, event.vocabulary_size, event.oov_words)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("words", [20_000_000])
+def test_a_text_of_many_words_keeps_within_memory(tmp_path, words):
+    arguments = [str(tmp_path / "text"), str(tmp_path / "prepared"), str(words), "300000000"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHIN, *arguments], capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr
+    peak, size, unknown = map(int, done.stdout.split())
+    assert peak < 300_000_000 and size == words // 100 and unknown == words - size + 2
