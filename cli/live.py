@@ -112,6 +112,11 @@ class CountingDisplay:
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
             self.progress.say(started_line(event))
+        elif isinstance(event, events.Counting):
+            left = ""
+            if event.seconds_left is not None:
+                left = f", {terminal.duration(event.seconds_left)} left"
+            self.progress(f"{event.phase}: {event.share:.0%}{left}")
         elif isinstance(event, events.Counted):
             self.progress.say(
                 f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s"

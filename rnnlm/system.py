@@ -172,13 +172,16 @@ def peak_bytes(usage: "struct_rusage | None" = None) -> int:
 
 
 def return_freed() -> None:
-    """Have freed arrays go back to the system at once, so that memory held is memory used (glibc;
-    elsewhere nothing happens). Arrow would keep its own."""
+    """Give what is freed back to the system, and from now on at once, so that memory held is memory
+    used (glibc; elsewhere nothing happens). Arrow would keep its own."""
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if "pyarrow" in sys.modules:
         pyarrow = sys.modules["pyarrow"]
+        pyarrow.default_memory_pool().release_unused()
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     _set_malloc({_M_MMAP_THRESHOLD: 1 << 20})
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed() -> None:

@@ -150,6 +150,7 @@ ngram_options = section(
     options_of(NGRAMS, "prune", metavar="0,0,1"),
     options_of(NGRAMS, "discounts"),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
+    options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
 )
 run_options = section(
     "Run",

@@ -45,6 +45,8 @@ class Kind:
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
     cell: str | None = None  # settings of the cells of recurrent layers
+    # Function(resolved) that deletes what a run has left outside of its folder to go on from.
+    cleaning: str | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -90,6 +92,11 @@ class Kind:
     def fit(self, *arguments: Any) -> Any:
         """Train a model; return the events of the run."""
         return resolve_name(f"{self.fitting}:fit")(*arguments)
+
+    def clean_up(self, resolved: Any) -> None:
+        """Delete what a run has left outside of its folder, now that its model is saved."""
+        if self.cleaning is not None:
+            resolve_name(self.cleaning)(resolved)
 
     @property
     def all_settings(self) -> tuple[type, ...]:
@@ -156,6 +163,7 @@ _LANGUAGE_MODELS = (
         loading="rnnlm.ngram.model",
         holds_out=False,
         mapped=True,
+        cleaning="rnnlm.ngram.fitting:clean_up",
     ),
     Kind(
         name="mixture",

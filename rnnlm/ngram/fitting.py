@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.ngram.checks import stream_perplexity
+from rnnlm.ngram.counting import room as rooms
 from rnnlm.ngram.counting.beyond_memory import Progress
 from rnnlm.ngram.counting.exchange import SuffixExchange
 from rnnlm.ngram.counting.levels import Block, Level, NgramCounts
@@ -174,6 +176,13 @@ class _Timer:
         if progress.share > 0:
             left = (now - self.phase_began) * (1 - progress.share) / progress.share
         return Counting(progress.phase, progress.share, now - self.began, left)
+
+
+def clean_up(resolved: Resolved) -> None:
+    """Delete what counting has left in the folder that the settings name: its model is saved."""
+    temp = resolved.make(NgramSettings).temp
+    if temp is not None:
+        rooms.clean_up(Path(temp))
 
 
 def _levels(settings: NgramSettings, data: TrainingData, room: Room) -> Iterator[Progress | Level]:

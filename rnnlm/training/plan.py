@@ -94,6 +94,8 @@ def plan(
     """
     # Decide whether a run is resumed, and which; it has its own recipe and tokenizer.
     _check_resume_options(request)
+    if request.resume and not resolve_request(replace(request, resume=False)).kind.trains_in_steps:
+        request = _counting_anew(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:
         request = replace(request, output=_folder_to_resume(request))
@@ -207,6 +209,17 @@ def _resume_or_start(request: Request) -> Request:
     if not checkpoints.exists(request.output):
         return replace(request, resume=False)
     return _without_starts(replace(request, resume=True))
+
+
+def _counting_anew(request: Request) -> Request:
+    """Return the request as one that begins: a kind that is made of counts has no checkpoints, and
+    what is counted is found again in the folder for it."""
+    if not resolve_request(replace(request, resume=False)).resolved.values.get("temp"):
+        raise UsageError(
+            "--resume finds nothing: counts are kept in the folder of --temp alone",
+            hint="add --temp DIR, the same as before, or leave --resume out",
+        )
+    return replace(request, resume=False)
 
 
 def _without_starts(request: Request) -> Request:

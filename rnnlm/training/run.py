@@ -161,8 +161,9 @@ class RunStorage:
             yield from self._write(state)
             self.save_signal.retry_at = None
         except OutputError as error:
-            # Training changes the weights in place: keep the ones that are still to be saved.
-            if self.waiting and not self.waiting.is_copy:
+            # Steps change the weights in place: keep the ones that are still to be saved.
+            changes = self.plan.kind.trains_in_steps
+            if self.waiting and not self.waiting.is_copy and changes:
                 copied = _copied(self.waiting.model)
                 self.waiting = replace(self.waiting, model=copied, is_copy=True)
             self.save_signal.retry_at = time.monotonic() + RETRY_SECONDS
@@ -363,6 +364,7 @@ def _work(
 
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
+    plan.kind.clean_up(plan.resolved)
     seconds = time.perf_counter() - began
     yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 

@@ -48,6 +48,7 @@ def count_by_shards(
         watched = watch - shard.start if is_watched else NOWHERE
         for n, level in enumerate(count(ids_T, boundary_id, size, order, watched, workspace), 1):
             write_level(store, _prefix(number), n, level)
+            del level  # before the next order is counted
         store.note(_prefix(number), {})
     yield Progress("counting", 1.0)
 

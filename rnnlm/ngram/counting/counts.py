@@ -86,13 +86,22 @@ class _Counter:
         contexts_T[1:] = self.numbers_T[:-1]
         contexts_T[self.is_first_T[:-1]] = self.size
 
-        def part(start: int, stop: int) -> _Part:
-            at = np.flatnonzero((contexts_T >= start) & (contexts_T < stop)).astype(self.index)
+        # Put the positions of each range of contexts together: small numbers are sorted fast.
+        ranges = self._ranges(np.cumsum(self.counts_M, dtype=np.int64))
+        lengths = [stop - start for start, stop in ranges]
+        range_V = np.repeat(np.arange(len(ranges)), lengths)
+        range_T = range_V.astype(np.min_scalar_type(len(ranges)))[contexts_T]
+        by_range = np.argsort(range_T, kind="stable")
+        ends = np.cumsum(np.bincount(range_T, minlength=len(ranges)))
+
+        def part(number: int) -> _Part:
+            start, stop = ranges[number]
+            first = ends[number - 1] if number else 0
+            at = by_range[first : ends[number]].astype(self.index)
             nothing = np.zeros(0, np.intp)
             return self._part(start, stop, nothing, nothing, contexts_T[at] - self.index(start), at)
 
-        ends_H = np.cumsum(self.counts_M, dtype=np.int64)
-        return self._longer(part, ends_H)
+        return self._longer(part, len(ranges))
 
     def longer(self) -> Level:
         """Count the next order.
@@ -102,9 +111,11 @@ class _Counter:
         """
         is_repeated_H = self.counts_M > 1
         ends_H = np.cumsum(np.where(is_repeated_H, self.counts_M, 0), dtype=np.int64)
+        ranges = self._ranges(ends_H)
 
-        def part(start: int, stop: int) -> _Part:
+        def part(number: int) -> _Part:
             # Contexts that occur once, and the positions after them, unless their line is over.
+            start, stop = ranges[number]
             once = np.flatnonzero(~is_repeated_H[start:stop])
             next_once = self.positions_M[start:stop].take(once).astype(np.intp) + 1
             goes_on = ~self.is_first_T.take(next_once)
@@ -118,23 +129,25 @@ class _Counter:
             goes_on = ~self.is_first_T[at]
             return self._part(start, stop, once, next_once, contexts[goes_on], at[goes_on])
 
-        return self._longer(part, ends_H)
+        return self._longer(part, len(ranges))
 
-    def _longer(self, part: "Callable[[int, int], _Part]", ends_H: np.ndarray) -> Level:
-        """Count the next order in parts. ends_H: how many positions are to be sorted up to the end
-        of each context."""
-        ranges = self._ranges(ends_H)
-        parts = list(in_threads(lambda contexts: part(*contexts), ranges, self.workspace.threads))
-        starts = np.cumsum([0, *(len(each.keys) for each in parts)])
+    def _longer(self, part: "Callable[[int], _Part]", count: int) -> Level:
+        """Count the next order in so many parts, each of a range of contexts."""
+        parts = dict(enumerate(in_threads(part, range(count), self.workspace.threads)))
+        starts = np.cumsum([0, *(len(each.keys) for each in parts.values())])
         keys_M = np.empty(starts[-1], np.uint64)
         suffixes_M = np.empty(starts[-1], self.index)
         counts_M = np.empty(starts[-1], self.index)
         positions_M = np.empty(starts[-1], self.index)
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
 
-        # Put the parts together, whose n-grams have their final numbers now.
+        # What is known of the order before is not needed any more.
+        self.counts_M, self.numbers_T, self.positions_M = counts_M, numbers_T, positions_M
+        self.repeated_R = numbers_T[:0]
+
+        # Put the parts together, whose n-grams have their final numbers now, and let go of each.
         def place(number: int) -> np.ndarray:
-            each = parts[number]
+            each = parts.pop(number)
             here = slice(starts[number], starts[number + 1])
             keys_M[here], suffixes_M[here] = each.keys, each.suffixes
             counts_M[here], positions_M[here] = each.counts, each.positions
@@ -142,8 +155,7 @@ class _Counter:
             numbers_T[each.at] = each.numbers_at + self.index(starts[number])
             return each.at[each.is_repeated]
 
-        numbers = range(len(parts))
-        repeated = list(in_threads(place, numbers, self.workspace.threads))
+        repeated = list(in_threads(place, list(parts), self.workspace.threads))
         self.repeated_R: np.ndarray = (
             np.concatenate(repeated) if repeated else np.zeros(0, self.index)
         )
@@ -151,7 +163,6 @@ class _Counter:
         # Keep what counting the next order needs.
         first_key = np.uint64(self.after_start) << self.bits
         self.after_start = int(np.searchsorted(keys_M, first_key))
-        self.numbers_T, self.counts_M, self.positions_M = numbers_T, counts_M, positions_M
         return self._level(keys_M, suffixes_M, counts_M)
 
     def _level(self, keys_M: np.ndarray, suffixes_M: np.ndarray, counts_M: np.ndarray) -> Level:
@@ -162,10 +173,12 @@ class _Counter:
 
     def _ranges(self, ends_H: np.ndarray) -> list[tuple[int, int]]:
         """Return ranges of contexts, each of few enough positions to be sorted at a time with
-        (context, word, position) in 64 bits."""
+        (context, word, position) in 64 bits. ends_H: how many positions are to be sorted up to the
+        end of each context."""
         share = int(ends_H[-1]) // self.workspace.threads + 1
         most = min(self.workspace.positions, max(share, SMALLEST_PART))
-        most_contexts = max(len(ends_H) // self.workspace.threads + 1, SMALLEST_PART)
+        share_of_contexts = len(ends_H) // self.workspace.threads + 1
+        most_contexts = min(self.workspace.positions, max(share_of_contexts, SMALLEST_PART))
         ranges, start = [], 0
         while start < len(ends_H):
             before = int(ends_H[start - 1]) if start else 0
@@ -225,8 +238,8 @@ class _Counter:
             ),
             counts=_merged(is_once, np.ones(len(once), self.index), counts),
             positions=_merged(is_once, next_once.astype(self.index), at[first]),
-            once=next_once,
-            numbers_once=numbers_once,
+            once=next_once.astype(self.index),
+            numbers_once=numbers_once.astype(self.index),
             at=at,
             numbers_at=np.repeat(numbers_sorted, times),
             is_repeated=np.repeat(times > 1, times),

@@ -24,9 +24,14 @@ PLAN = "plan.json"
 PLAN_VERSION = 1
 LARGEST_PLAN = 64 << 20
 
+# Odd numbers without a pattern, for hashes, and what stands for <s>.
+FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
+LINE_START = np.uint64(1 << 60)
+AT_ONCE = 1 << 14
+
 # What the work holds on disk of each n-gram, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
-SAMPLED = 1 << 18  # different n-grams of an order whose number is estimated within half a percent
+SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,18 @@ def make(
     bounds = list(_bounds(ids, boundary_id, workspace.shard))
     # So few n-grams are looked at that there are some SAMPLED different ones in the end.
     rate = max(0, (len(ids) // SAMPLED).bit_length() - 1)
-    sampled: list[set[int]] = [set() for _ in range(order - 1)]
+    sampled = [np.zeros(0, np.uint64) for _ in range(order - 1)]
     shards = []
 
     def look(bound: tuple[int, int]) -> tuple[str, list[np.ndarray]]:
         ids_T = np.asarray(ids[slice(*bound)])
         sha256 = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
-        return sha256, list(_sampled_ngrams(ids_T, boundary_id, order, rate))
+        return sha256, _sampled_ngrams(ids_T, boundary_id, order, rate)
 
     for bound, (sha256, found) in zip(
         bounds, in_threads(look, bounds, workspace.threads), strict=True
     ):
-        for all_of_order, hashes in zip(sampled, found, strict=True):
-            all_of_order.update(hashes.tolist())
+        sampled = [np.union1d(*both) for both in zip(sampled, found, strict=True)]
         shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes in found]))
     return Plan(dict(identity), shards, [len(hashes) << rate for hashes in sampled])
 
@@ -113,34 +117,37 @@ def _bounds(
         start = stop
 
 
-def _sampled_ngrams(
-    ids_T: np.ndarray, boundary_id: int, order: int, rate: int
-) -> Iterator[np.ndarray]:
-    """Yield for each order from 2 on the hashes of different n-grams whose hashes end in `rate`
-    zeros: one of 2 ** rate (Gibbons 2001, distinct sampling)."""
-    is_first_T = np.append(True, ids_T[:-1] == boundary_id)
-    words_T = ids_T.astype(np.uint64) + np.uint64(1)
-    before_T = np.append(np.uint64(0), words_T[:-1])
-    before_T[is_first_T] = 0
-    reaches_T = np.ones(len(ids_T), dtype=bool)
-    mask = np.uint64((1 << rate) - 1)
+def _sampled_ngrams(ids_T: np.ndarray, boundary_id: int, order: int, rate: int) -> list[np.ndarray]:
+    """Return for each order from 2 on the hashes of different n-grams, of those whose hashes begin
+    with `rate` zeros: one of 2 ** rate (Gibbons 2001, distinct sampling)."""
+    found: list[list[np.ndarray]] = [[] for _ in range(order - 1)]
+    largest = np.uint64((1 << 64 - rate) - 1)
+    # Few positions at a time, which stay in a processor's cache, after those they reach back to.
+    for start in range(0, len(ids_T), AT_ONCE):
+        first = max(0, start - order)
+        before = ids_T[first - 1] if first else boundary_id
+        ids = np.append(before, ids_T[first : start + AT_ONCE]).astype(np.uint64)
+        for of_order, hashes in zip(found, _hashes(ids, boundary_id, order), strict=True):
+            new = hashes[start - first :]
+            of_order.append(new[(new <= largest) & (new != 0)])
+    return [np.unique(np.concatenate(of_order)) for of_order in found]
+
+
+def _hashes(ids: np.ndarray, boundary_id: int, order: int) -> Iterator[np.ndarray]:
+    """Yield for each order from 2 on a hash of the n-gram that ends at each token but the first; 0
+    where it would reach back beyond the beginning of a line."""
+    words = ids + np.uint64(1)
+    is_first = ids[:-1] == boundary_id
+    before = np.where(is_first, LINE_START, words[:-1])
     for _ in range(2, order + 1):
-        hashes_T = _mixed(before_T * np.uint64(0x9E3779B97F4A7C15) + words_T)
-        yield np.unique(hashes_T[((hashes_T & mask) == 0) & reaches_T])
-        # No longer n-gram reaches back beyond the beginning of a line.
-        before_T = np.append(np.uint64(0), hashes_T[:-1])
-        reaches_T = np.append(False, reaches_T[:-1]) & ~is_first_T
-
-
-def _mixed(hashes_T: np.ndarray) -> np.ndarray:
-    """Return numbers each bit of which depends on all bits of the given ones (Steele et al. 2014,
-    SplitMix64)."""
-    hashes_T ^= hashes_T >> np.uint64(30)
-    hashes_T *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes_T ^= hashes_T >> np.uint64(27)
-    hashes_T *= np.uint64(0x94D049BB133111EB)
-    hashes_T ^= hashes_T >> np.uint64(31)
-    return hashes_T
+        # Multiplying moves bits up, shifting moves them down.
+        hashes = (before * FACTORS[0] + words[1:]) * FACTORS[1]
+        hashes ^= hashes >> np.uint64(32)
+        hashes *= FACTORS[2]
+        hashes[before == 0] = 0
+        yield hashes
+        before = np.append(np.uint64(0), hashes[:-1])
+        before[is_first] = 0
 
 
 def write(folder: Path, plan: Plan) -> None:

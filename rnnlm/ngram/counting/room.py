@@ -45,7 +45,7 @@ def room_for(
     memory: str | None, temp: str | None, threads: int | None, size: int
 ) -> Iterator[Room]:
     """Provide room for counting and estimating in as much `memory` as is allowed, with a vocabulary
-    of that size. What was finished in a folder that the user named is kept if the work fails."""
+    of that size. What is finished in a folder that the user named stays until :func:`clean_up`."""
     if memory is None:
         yield Room(Workspace(threads=threads))
         return
@@ -56,10 +56,16 @@ def room_for(
         return
     folder = Path(temp)
     with lock.held(folder, "counting"):
-        store = Store(folder)
-        yield Room(Workspace(allowed, threads, folder), store)
-        store.delete()
+        yield Room(Workspace(allowed, threads, folder), Store(folder))
+
+
+def clean_up(folder: Path) -> None:
+    """Delete what a count has left in the folder that the user named: its result is saved."""
+    with lock.held(folder, "cleaning up"):
         plans.delete(folder)
+        Store(folder).delete()
+    with contextlib.suppress(OSError):  # other files may be there
+        folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NU
 what they have in common, PREFIXorder-N.
 """
 
-import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ from rnnlm.ngram.counting.levels import Level
 from rnnlm.text.encoding import smallest
 
 JOURNAL = "finished.jsonl"
+OURS = re.compile(r"(shard|merged|numbers)-[-\w]+\.safetensors")
 MOST_OPEN = 1024  # pieces; each one that is mapped keeps a file open
 Facts = dict[str, int]
 
@@ -49,7 +50,7 @@ class Store:
         self.folder = folder
         self.needed = needed
         self.pieces: dict[str, Piece] = {}
-        self.mapped = functools.lru_cache(MOST_OPEN)(self._mapped)
+        self._open: dict[str, dict[str, np.ndarray]] = {}
 
     def resume(self) -> None:
         """Take up the pieces that are in the folder and whole."""
@@ -90,6 +91,7 @@ class Store:
         """Delete pieces that are not needed any more."""
         for name in names:
             self.pieces.pop(name, None)
+            self._open.pop(name, None)
             self._path(name).unlink(missing_ok=True)
 
     def names(self, prefix: str) -> list[str]:
@@ -118,12 +120,22 @@ class Store:
 
         return ChunkedArray(np.cumsum([0, *lengths]), chunk, dtype)
 
-    def _mapped(self, name: str) -> dict[str, np.ndarray]:
+    def mapped(self, name: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a piece, mapped into memory."""
+        found = self._open.get(name)
+        if found is not None:
+            return found
         try:
-            return tensors.mapped(self._path(name))
+            found = tensors.mapped(self._path(name))
         except ModelError as error:
             why = f"{self._path(name).name}: {error.why}"
             raise ModelError(f"the counts in {self.folder} are damaged", why) from None
+
+        # The first one goes where too many are open; other threads may be about to do the same.
+        if len(self._open) >= MOST_OPEN:
+            self._open.pop(next(iter(list(self._open))), None)
+        self._open[name] = found
+        return found
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
@@ -143,9 +155,13 @@ class Store:
             ) from None
 
     def delete(self) -> None:
-        """Delete all pieces and the journal."""
-        self.mapped.cache_clear()
-        self.remove(list(self.pieces))
+        """Delete all pieces, finished or not, and the journal, if there is one."""
+        self._open.clear()
+        if not (self.folder / JOURNAL).is_file():
+            return
+        for path in self.folder.iterdir():
+            if OURS.fullmatch(writing.whole_name(path.name)):
+                path.unlink(missing_ok=True)
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
 

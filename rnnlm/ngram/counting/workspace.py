@@ -17,11 +17,12 @@ from rnnlm.errors import OutputError
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.system import processors
 
-POSITIONS, NGRAMS = 1 << 25, 1 << 22  # handled at a time by all threads where memory is not limited
+# Handled at a time by all threads where memory is not limited: fewer fit better into caches
+POSITIONS, NGRAMS = 1 << 21, 1 << 22
 ROOM = 1 << 40  # bytes: as good as unlimited
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
-BYTES_PER_POSITION = 110  # counting a shard: of each position of its text
+BYTES_PER_POSITION = 62  # counting a shard: of each position of its text
 BYTES_PER_ENTRY = 110  # merging: of each n-gram of a shard
 BYTES_PER_NGRAM = 200  # estimating
 BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
@@ -49,7 +50,7 @@ class Workspace:
         self.shard = self.entries = self.lookups = ROOM
         if memory is not None:
             self.shard = max(1, memory // BYTES_PER_POSITION)
-            self.positions = max(1, self.shard // (4 * self.threads))
+            self.positions = max(1, self.shard // (16 * self.threads))
             self.entries = max(1, memory // BYTES_PER_ENTRY // self.threads)
             # While an order is estimated, half of the memory holds values of the one below.
             self.ngrams = max(1, memory // 2 // BYTES_PER_NGRAM // self.threads)

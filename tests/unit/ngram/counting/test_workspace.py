@@ -78,7 +78,7 @@ def test_without_a_limit_arrays_are_in_memory(folder, monkeypatch):
 def test_the_memory_determines_how_much_is_handled():
     room = Workspace(memory=10**6, threads=2)
     assert room.shard == 10**6 // workspace_module.BYTES_PER_POSITION
-    assert room.positions == room.shard // 8
+    assert room.positions == room.shard // 32
     assert room.entries == 10**6 // workspace_module.BYTES_PER_ENTRY // 2
     # half of it is for values of the order below while another order is estimated
     assert room.ngrams == 5 * 10**5 // workspace_module.BYTES_PER_NGRAM // 2
