@@ -23,6 +23,8 @@ from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
 from rnnlm.text.encoding import IntArray, known_ids
+from rnnlm.text.prepared import writer
+from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
@@ -64,6 +66,11 @@ def clean_up(folder: Path) -> None:
     with lock.held(folder, "cleaning up"):
         plans.delete(folder)
         Store(folder).delete()
+        for text in folder.glob(f"{PREPARED_TEXT}-*"):
+            if is_prepared(text):
+                writer.remove(text)
+                with contextlib.suppress(OSError):
+                    text.rmdir()
     with contextlib.suppress(OSError):  # other files may be there
         folder.rmdir()
 

@@ -20,6 +20,7 @@ from rnnlm.text.encoding import smallest
 
 FORMAT_VERSION = 1
 INDEX, JOURNAL = "index.json", "unfinished.json"
+PREPARED_TEXT = "text"  # how a folder begins that is made for one run, among its temporary files
 LARGEST_INDEX = 64 << 20
 SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 OURS = re.compile(rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json")
