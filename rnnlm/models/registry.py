@@ -94,9 +94,9 @@ class Kind:
         return resolve_name(f"{self.fitting}:fit")(*arguments)
 
     def clean_up(self, resolved: Any) -> None:
-        """Delete what a run has left outside of its folder, now that its model is saved."""
-        if self.cleaning is not None:
-            resolve_name(self.cleaning)(resolved)
+        """Delete what a run has left outside of its folder, now that its model is saved; only for
+        kinds that leave anything."""
+        resolve_name(f"{self.cleaning}")(resolved)
 
     @property
     def all_settings(self) -> tuple[type, ...]:

@@ -364,7 +364,8 @@ def _work(
 
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
-    plan.kind.clean_up(plan.resolved)
+    if plan.kind.cleaning is not None:
+        plan.kind.clean_up(plan.resolved)
     seconds = time.perf_counter() - began
     yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 

@@ -156,9 +156,7 @@ class _Counter:
             return each.at[each.is_repeated]
 
         repeated = list(in_threads(place, list(parts), self.workspace.threads))
-        self.repeated_R: np.ndarray = (
-            np.concatenate(repeated) if repeated else np.zeros(0, self.index)
-        )
+        self.repeated_R = np.concatenate([self.repeated_R, *repeated])
 
         # Keep what counting the next order needs.
         first_key = np.uint64(self.after_start) << self.bits
