@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -90,6 +91,19 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+_thread = threading.local()
+
+
+def free_processors() -> int:
+    """Return how many processors the current thread may use: a single one in a thread of
+    :func:`in_threads`, where other threads use the others."""
+    return 1 if hasattr(_thread, "is_of_several") else processors()
+
+
+def _note_several() -> None:
+    _thread.is_of_several = True
+
+
 def load() -> float:
     """Return how many processors all programs kept busy in the last minute; 0 where the system does
     not say."""
@@ -100,12 +114,12 @@ def in_threads(
     function: Callable[[Part], Result], parts: Iterable[Part], threads: int | None = None
 ) -> Iterator[Result]:
     """Yield the result of `function` for each part, in their order, from so many threads (None: as
-    many as there are processors).
+    many as there are free processors).
 
     No more parts than that are in work, or finished and waiting to be taken. A single part needs
     no thread.
     """
-    threads = threads or processors()
+    threads = threads or free_processors()
 
     # Draw two parts, if two may be in work, to see whether there is more than one.
     parts = iter(parts)
@@ -117,7 +131,7 @@ def in_threads(
 
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=_note_several) as pool:
         waiting: deque[Future[Result]] = deque()
         for part in parts:
             if len(waiting) == threads:

@@ -8,7 +8,7 @@ reported). context "reset": each line alone. With documents, the state is reset 
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -35,9 +35,10 @@ from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import read_manifest
+from rnnlm.system import in_threads, processors
 from rnnlm.text.corpus import Text, open_text
-from rnnlm.text.encoding import EncodedText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.encoding import MOST_THREADS, EncodedText, LinesHash, as_bytes, encode_block, joined
+from rnnlm.text.lines import Block, Progress, TextSettings, no_text, silent
 from rnnlm.text.marks import tell_unseen
 
 # ---- The signature: one line that says on what and how a number was measured, and so which numbers
@@ -383,15 +384,59 @@ def evaluate(
     check_context(context)
     text = bundled_test(model) if text is None else text
     model = language_model_of(model)
-    if isinstance(text, EncodedText):
-        encoded = text
+    if not isinstance(text, EncodedText):
+        text = as_text(text, text_settings)
+    if isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
+        encoded, logprob_N = _in_parts(model, text, progress)
     else:
-        encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
+        encoded = text if isinstance(text, EncodedText) else text.encode(model.tokenizer, progress)
+        spans = spans_of(encoded, context)
+        logprob_N = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
+    if text is not encoded:
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
-    logprob_N = span_scoring.score_spans(
-        model, encoded.ids, spans_of(encoded, context), report=progress
-    )
     return summary(model, logprob_N, encoded, context, began, keeps_lines)
+
+
+def _in_parts(
+    model: LanguageModel, text: Text, progress: Progress
+) -> tuple[EncodedText, np.ndarray]:
+    """Encode a text and score it with a model that forgets at boundaries, in threads that do both,
+    each with some of the lines. Return it, and the log-probability (nats) of each token."""
+
+    def read(block: Block) -> tuple[Block, bytes, EncodedText, np.ndarray]:
+        data = as_bytes(block.lines)
+        encoded = encode_block(block, data, model.tokenizer)
+        spans = span_scoring.whole_text(encoded.ids)
+        return block, data, encoded, span_scoring.score_spans(model, encoded.ids, spans)
+
+    # With a thread more than processors, none of them waits for the next block. Unseen words of a
+    # tokenizer that spells are numbered in the order of reading.
+    threads = 1 if model.tokenizer.spells else min(processors() + 1, MOST_THREADS)
+    lines_hash = LinesHash()
+    parts, scores = [], []
+    tokens = 0
+    for block, data, encoded, logprob_N in in_threads(read, _parts_of(text.blocks()), threads):
+        lines_hash.update_block(block, data)
+        parts.append(encoded)
+        scores.append(logprob_N)
+        tokens += encoded.tokens
+        progress(f"{tokens:,} tokens scored")
+    if not parts:
+        raise no_text(text.sources)
+    whole = joined(parts, lines_hash.hexdigest(), text.settings.blank_lines)
+    return whole, np.concatenate(scores)
+
+
+def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks, the first ones in parts, so that a short text has work for all threads. In
+    whole blocks n-grams are looked up faster: those sought one after the other are neighbours."""
+    for number, block in enumerate(blocks):
+        parts = max(1, MOST_THREADS >> number)
+        for left in range(parts, 1, -1):
+            part, block = block.cut(len(block.lines) // left)
+            if part.lines:
+                yield part
+        yield block
 
 
 def bundled_test(model: LanguageModel | str | Path) -> Path:

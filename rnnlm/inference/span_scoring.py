@@ -101,6 +101,11 @@ def place(
     logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: object
 ) -> None:
     """Write each row's scores to their positions in `logprob_N`."""
+    # One row is a slice, which is faster than placing tokens one by one.
+    if len(start_B) == 1:
+        start, end = int(start_B[0]), int(end_B[0])
+        logprob_N[start:end] = arrays.as_numpy(logprob_BT)[0, : end - start]
+        return
     position_BT, inside_BT = positions(start_B, end_B)
     logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
 

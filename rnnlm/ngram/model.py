@@ -32,7 +32,7 @@ from rnnlm.ngram.tables import (
     split_keys,
     word_bits,
 )
-from rnnlm.system import in_threads, processors
+from rnnlm.system import free_processors, in_threads
 from rnnlm.text.encoding import known_ids
 
 SMALLEST_PIECE = 1 << 15  # tokens worth a thread of their own
@@ -141,7 +141,7 @@ class NgramModel(PickledByOrigin):
 
         # Cut the text into pieces for the processors; each reads the N - 1 inputs before it again.
         rows, tokens = targets_BT.shape
-        length = max(-(-tokens // processors()), SMALLEST_PIECE // max(1, rows), 1)
+        length = max(-(-tokens // free_processors()), SMALLEST_PIECE // max(1, rows), 1)
         pieces = []
         for start in range(0, tokens, length):
             end = start + length

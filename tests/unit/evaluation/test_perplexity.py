@@ -177,6 +177,28 @@ def test_what_is_not_normalised_is_marked(text):
     assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
 
 
+@pytest.mark.parametrize("blank_lines", ["skip", "keep", "documents"])
+@pytest.mark.parametrize("chunk", [9, 40, 1 << 20])
+@pytest.mark.parametrize("context", ["carry", "reset"])
+def test_ngrams_score_parts_as_they_score_the_whole(text, monkeypatch, blank_lines, chunk, context):
+    lines = ["the cat sat", "a dog", "", "the bird sat on the cat", "ein Vogel", "", "a cat"] * 3
+    model = fit("ngram", ["the cat sat on the mat", "a dog sat", "the bird sat"] * 2)
+    path = text("\n".join(lines) + "\n")
+    settings = TextSettings(blank_lines=blank_lines)
+    whole = Corpus((path,), settings).encode(model.tokenizer)
+    said = []
+    monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+    found = evaluate(
+        model, path, context=context, text_settings=settings, progress=said.append, keeps_lines=True
+    )
+    expected = evaluate(model, whole, context=context, keeps_lines=True)
+    assert nonzero_none(found) | {"seconds": 0} == nonzero_none(expected) | {"seconds": 0}
+    for name in ("logprob_S", "tokens_S", "oov_S", "characters_S"):
+        assert (getattr(found.lines, name) == getattr(expected.lines, name)).all()
+    assert said[-1] == f"{expected.tokens:,} tokens scored"
+    assert len(said) > 1
+
+
 def test_an_unknown_context_is_refused(text):
     with pytest.raises(UsageError, match="rest"):
         evaluate(fit("unigram"), text("a\n"), context="rest")

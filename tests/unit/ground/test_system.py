@@ -32,6 +32,14 @@ def test_results_come_in_the_order_of_the_parts(number):
     assert list(in_threads(slow_at_first, [3], number)) == [9]
 
 
+def test_threads_leave_processors_to_each_other():
+    before = system.free_processors()
+    assert before == system.processors()
+    assert list(in_threads(lambda _: system.free_processors(), range(4), 2)) == [1] * 4
+    assert list(in_threads(lambda _: system.free_processors(), [0], 2)) == [before]
+    assert system.free_processors() == before
+
+
 def test_as_many_parts_as_threads_run_at_once():
     meeting = threading.Barrier(3, timeout=WAIT)  # breaks unless three come
     assert sorted(in_threads(lambda part: meeting.wait() >= 0 and part, range(6), 3)) == list(

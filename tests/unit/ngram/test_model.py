@@ -99,7 +99,7 @@ def cut_anyhow(chance: np.random.Generator, patch: pytest.MonkeyPatch) -> None:
     """Use small pieces, several threads and sorted look-ups for tiny texts, too."""
     number = int(chance.choice([1, 2, 5]))
     for module in (model_module, system):
-        patch.setattr(module, "processors", lambda: number)
+        patch.setattr(module, "free_processors", lambda: number)
     patch.setattr(model_module, "SMALLEST_PIECE", int(chance.choice([1, 4, 1 << 15])))
     patch.setattr(levels_module, "WORTH_SORTING", int(chance.choice([1, 4, 1 << 12])))
     patch.setattr(levels_module, "SEARCH_BLOCK", int(chance.choice([1, 3, 1 << 13])))
