@@ -427,15 +427,17 @@ def _in_parts(
     return whole, np.concatenate(scores)
 
 
+LINES_OF_PART = 500  # worth a thread of their own
+
+
 def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yield the blocks, the first ones in parts, so that a short text has work for all threads. In
     whole blocks n-grams are looked up faster: those sought one after the other are neighbours."""
     for number, block in enumerate(blocks):
-        parts = max(1, MOST_THREADS >> number)
+        parts = min(MOST_THREADS >> number, len(block.lines) // LINES_OF_PART)
         for left in range(parts, 1, -1):
             part, block = block.cut(len(block.lines) // left)
-            if part.lines:
-                yield part
+            yield part
         yield block
 
 

@@ -9,7 +9,6 @@ import rnnlm.corpora as corpora
 from rnnlm.config import as_text
 from rnnlm.errors import SettingsError, UsageError
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
-from rnnlm.recipes import recipe as recipes
 from rnnlm.tasks.request import Data, TrainingRequest
 from rnnlm.tasks.task import (
     RECURRENT,
@@ -110,6 +109,8 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:
         """Return the recipe that is called like the model, or the default one."""
+        from rnnlm.recipes import recipe as recipes
+
         if model is None:
             return DEFAULT_RECIPE if has_text else DEMO_RECIPE
         return model if model in recipes.names() else None

@@ -288,9 +288,12 @@ class Task(ABC, Generic[M, D, C, K]):
     offers: ClassVar[frozenset[str]] = frozenset()
     # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})
-    # The metrics by which models compare, which are counted line by line.
-    compared: ClassVar[tuple[str, ...]] = ()
     example_file: ClassVar[str] = "test.txt"  # that data could be in
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The metrics by which models compare, which are counted line by line."""
+        return ()
 
     @property
     def reads_lines(self) -> bool:

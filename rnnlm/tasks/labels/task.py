@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from rnnlm.config import Checked
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.label_evaluation import METRICS
 from rnnlm.tasks.request import Data, Texts, TrainingRequest
 from rnnlm.tasks.task import RECURRENT, Given, Task, looks_at_networks
 from rnnlm.text.labelled.example import LabelledSettings
@@ -147,8 +146,13 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
     options = LabelOptions
     reading = (LabelledSettings,)
     offers = frozenset({"confusions"})
-    compared = METRICS
     example_file = "test.conllu"
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        from rnnlm.evaluation.label_evaluation import METRICS
+
+        return METRICS
 
     def check_alike(self, models: "Mapping[str, TaskModel]") -> None:
         columns = set()

@@ -188,6 +188,7 @@ def test_ngrams_score_parts_as_they_score_the_whole(text, monkeypatch, blank_lin
     whole = Corpus((path,), settings).encode(model.tokenizer)
     said = []
     monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("rnnlm.evaluation.perplexity.LINES_OF_PART", 2)
     found = evaluate(
         model, path, context=context, text_settings=settings, progress=said.append, keeps_lines=True
     )
