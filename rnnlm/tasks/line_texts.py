@@ -1,34 +1,27 @@
 """Read the lines of a training run: encode them, or open a prepared text, with lines held out for
 validation and the tokenizer."""
 
-import tempfile
-import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm import system
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.files import writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.models.card import MUCH_OVERLAP
 from rnnlm.tasks.request import Texts, TrainingRequest
-from rnnlm.text import sources, tokenizers
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, HoldoutSettings, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.index import PREPARED_TEXT
-from rnnlm.text.prepared.prepared_text import PreparedText
+from rnnlm.text.on_disk import on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -181,8 +174,10 @@ def open_texts(
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
-    if resolved.values.get("memory") and isinstance(text, Corpus):
-        text = _on_disk(text, tokenizer, resolved, share, progress)
+    memory = resolved.values.get("memory")
+    if memory and isinstance(text, Corpus):
+        made_with = tokenizer or resolved.make(TokenizerSettings)
+        text = on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
         tokenizer = text.tokenizer
     split = text.split(share, is_share_asked(resolved))
     if tokenizer is None:
@@ -243,54 +238,6 @@ def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
 
 def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
-
-
-def _on_disk(
-    text: Corpus,
-    tokenizer: Tokenizer | None,
-    resolved: Resolved,
-    held_out: float,
-    progress: Progress,
-) -> PreparedText:
-    """Return a text prepared in a folder, as the memory in the settings is not to hold it."""
-    from rnnlm.text.prepared.preparation import Counting, Encoding, prepare_exactly
-
-    # The folder for what does not fit keeps it until the run is over, so that an interrupted run
-    # finds it again; without one it vanishes with the text.
-    names = sources.expand(text.sources)
-    vanishing = None
-    temp = resolved.values["temp"]
-    if temp is None:
-        vanishing = tempfile.TemporaryDirectory(prefix="rnnlm-")
-        folder = Path(vanishing.name) / PREPARED_TEXT
-    else:
-        folder = Path(temp) / f"{PREPARED_TEXT}-{_content_hash(names)}"
-    for event in prepare_exactly(
-        text.sources,
-        folder,
-        tokenizer=tokenizer or resolved.make(TokenizerSettings),
-        text_settings=text.settings,
-        source_settings=text.source_settings,
-        memory=system.parse_size(resolved.values["memory"]),
-        held_out=held_out,
-        resume=True,
-    ):
-        if isinstance(event, Counting | Encoding) and event.share is not None:
-            work = "words counted" if isinstance(event, Counting) else "text encoded"
-            left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
-            progress(f"{work}: {event.share:.0%}{left}")
-    prepared = prepared_text.load(folder)
-    if vanishing is not None:
-        weakref.finalize(prepared.shards, vanishing.cleanup)
-    return prepared
-
-
-def _content_hash(names: Sequence[str]) -> str:
-    """Return a hash of the files of a text, as they are, and of the names of other sources."""
-    parts = []
-    for name in names:
-        parts.append((writing.sha256(Path(name)) or name).encode("utf-8", "backslashreplace"))
-    return writing.digest(parts)[:12]
 
 
 def _with_prepared(

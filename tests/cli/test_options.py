@@ -62,7 +62,7 @@ def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monke
         (["train"], "--input-format"),
         (["rescore"], "--input-format"),
         (["inspect", "probe"], "--input-format"),
-        (["count"], None),
+        (["prune"], None),
     ],
 )
 def test_formats_are_of_input_or_output(rnnlm, command, instead):

@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.merging import Merging
+from rnnlm.ngram.counting.merging import Merging, Sources
 from rnnlm.ngram.counting.plan import Plan
 from rnnlm.ngram.counting.store import Store, read_level, remove_level, write_level
 from rnnlm.ngram.counting.workspace import Workspace
@@ -62,6 +62,14 @@ def count_by_shards(
             yield whole
         return
 
+    yield from merge(sources, order, store, workspace)
+
+
+def merge(
+    sources: Sources, order: int, store: Store, workspace: Workspace
+) -> Iterator[Progress | Level]:
+    """Yield how far merging is, and the merged levels of orders 1 to `order`; fewer where there are
+    no n-grams that long."""
     merging = Merging(sources, order, store, workspace)
     yield merging.unigrams()
     for n in range(2, order + 1):

@@ -9,7 +9,7 @@ The arrays of an order are numpy's, or chunks in files (:class:`rnnlm.files.tens
 whoever reads one of unknown size reads slices of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -173,7 +173,7 @@ class NgramCounts:
         return [1, *(level.after_start for level in self.levels[:-1])]
 
 
-def joined(counts: Sequence[Level]) -> Iterator[Level]:
+def joined(counts: Iterable[Level]) -> Iterator[Level]:
     """Yield the levels with all arrays in memory."""
     for level in counts:
         yield Level(

@@ -185,25 +185,34 @@ def _read_journal(path: Path) -> Iterator[Piece]:
 
 def write_level(store: Store, prefix: str, n: int, level: Level) -> None:
     """Write an order as one piece."""
-    columns = {
-        "keys": np.asarray(level.keys_M),
-        "suffixes": np.asarray(level.suffixes_M),
-        "counts": smallest(np.asarray(level.counts_M)),
-    }
+    columns = columns_of(level, 0, len(level))
     store.finish(store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)}))
     note_level(store, prefix, n, level)
 
 
+def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Return the arrays of a piece that holds some n-grams of an order."""
+    return {
+        "keys": np.asarray(level.keys_M[start:stop]),
+        "suffixes": np.asarray(level.suffixes_M[start:stop]),
+        "counts": smallest(np.asarray(level.counts_M[start:stop])),
+    }
+
+
 def note_level(store: Store, prefix: str, n: int, level: Level) -> None:
     """Note that all pieces of an order are there."""
-    facts = {
+    store.note(f"{prefix}order-{n}", facts_of(level))
+
+
+def facts_of(level: Level) -> Facts:
+    """Return what the pieces of an order have in common."""
+    return {
         "size": level.size,
         "after_start": level.after_start,
         "watched": level.watched,
         "suffix_bytes": np.dtype(level.suffixes_M.dtype).itemsize,
         "count_bytes": np.dtype(level.counts_M.dtype).itemsize,
     }
-    store.note(f"{prefix}order-{n}", facts)
 
 
 def read_level(store: Store, prefix: str, n: int) -> Level | None:

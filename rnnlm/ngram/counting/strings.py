@@ -23,7 +23,8 @@ from rnnlm.files import tables
 from rnnlm.files.outputs import save_file
 from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.ngram.counting.counts import count
-from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.levels import Level, joined
+from rnnlm.ngram.tables import make_keys
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
@@ -56,18 +57,62 @@ def count_text(
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     ids_T = known_ids(text.encode(tokenizer, report).ids, tokenizer)
     names, number_V = _in_byte_order(tokenizer)
-    start_rank = bisect(names, SENTENCE_START)
-    names.append(SENTENCE_START)
-
-    levels: list[_Kept] = []
-    renumbered_M = np.zeros(1, dtype=np.int64)
     boundary = int(number_V[tokenizer.boundary_id])
-    for level in count(number_V[ids_T], boundary, tokenizer.size, order):
-        report(f"order {len(levels) + 1}: {len(level):,} n-grams")
+    levels = count(number_V[ids_T], boundary, tokenizer.size, order)
+    yield from _rows(levels, names, order, highest_only, min_count, report)
+
+
+def rows_of(
+    levels: Iterable[Level],
+    tokenizer: Tokenizer,
+    order: int,
+    *,
+    highest_only: bool = False,
+    min_count: int = 1,
+    report: Progress = silent,
+) -> Iterator[NgramCount]:
+    """Yield what :func:`count_text` yields, from the levels of a text up to `order`."""
+    names, number_V = _in_byte_order(tokenizer)
+    reordered = _reordered(levels, number_V)
+    yield from _rows(reordered, names, order, highest_only, min_count, report)
+
+
+def _reordered(levels: Iterable[Level], number_V: np.ndarray) -> Iterator[Level]:
+    """Yield the levels where word w is number_V[w]."""
+    number_of = np.append(number_V, len(number_V))  # <s> stays the last
+    numbers_M = np.zeros(1, dtype=np.int64)  # what contexts and suffixes are called now
+    for level in joined(levels):
+        contexts_M = numbers_M[level.contexts_M]
+        keys_M = make_keys(contexts_M, number_of[level.words_M], level.size)
+        by_key = np.argsort(keys_M)
+        suffixes_M, counts_M = np.asarray(level.suffixes_M), np.asarray(level.counts_M)
+        renumbered_M = numbers_M[suffixes_M].astype(suffixes_M.dtype)
+        yield Level(
+            level.size, keys_M[by_key], renumbered_M[by_key], counts_M[by_key], level.after_start
+        )
+        numbers_M = np.empty(len(level), dtype=np.int64)
+        numbers_M[by_key] = np.arange(len(level))
+
+
+def _rows(
+    levels: Iterable[Level],
+    names: list[str],
+    order: int,
+    highest_only: bool,
+    min_count: int,
+    report: Progress,
+) -> Iterator[NgramCount]:
+    """Yield the n-grams of a text whose words are numbered as they are sorted in `names`."""
+    start_rank = bisect(names, SENTENCE_START)
+    names = [*names, SENTENCE_START]
+    kept_levels: list[_Kept] = []
+    renumbered_M = np.zeros(1, dtype=np.int64)
+    for level in levels:
+        report(f"order {len(kept_levels) + 1}: {len(level):,} n-grams")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
-        levels.append(kept)
-    shown = [n == order or not highest_only for n in range(1, len(levels) + 1)]
-    trie = _Trie(names, levels, shown)
+        kept_levels.append(kept)
+    shown = [n == order or not highest_only for n in range(1, len(kept_levels) + 1)]
+    trie = _Trie(names, kept_levels, shown)
     for start, stop in trie.blocks(start_rank):
         yield from trie.read(start, stop)
 
@@ -230,7 +275,15 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCoun
     """Yield the sums over files of counts, in byte order, in a few megabytes of memory a file. A
     notice names files that are the same."""
     warn_of_repeats(files)
-    merged = heapq.merge(*map(_read_counts, sources.expand(tuple(files))))
+    found = sources.expand(tuple(files))
+    for file in found:
+        if tables.kind_of(file) == tables.PARQUET:
+            raise TextError(
+                f"{file} is a Parquet file",
+                "other programs read these; folders of counts and files of text are added up",
+                "name the folder that it was made from",
+            )
+    merged = heapq.merge(*map(_read_counts, found))
     for ngram, same in itertools.groupby(merged, itemgetter(0)):
         total = sum(count for _, count in same)
         if total >= min_count:

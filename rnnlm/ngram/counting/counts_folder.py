@@ -1,0 +1,374 @@
+"""Counts of n-grams in a folder, to be printed, merged, and estimated from.
+
+counts.json says what was counted, and names the pieces of each order and the files of the tokenizer
+with their lengths and hashes. All of them are written under new names, then counts.json is
+replaced, then the files of earlier counts are deleted: a reader sees the old counts or the new.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import ModelError, OutputError, SettingsError, UsageError
+from rnnlm.files import lock, tensors, writing
+from rnnlm.files.reading import read_json, read_small
+from rnnlm.files.writing import FileEntry, replace_file
+from rnnlm.interface import Tokenizer
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
+from rnnlm.ngram.tables import word_bits
+from rnnlm.system import in_threads, processors
+from rnnlm.text import tokenizers
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import TextSettings
+
+COUNTS = "counts.json"
+FORMAT_VERSION = 1
+PIECE_NGRAMS = 1 << 22
+LARGEST_INDEX = 64 << 20
+LARGEST_VOCABULARY = 4 << 30
+OURS = re.compile(r"counts-[0-9a-f]{8}-[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is counted. lines, words and tokens as a model reads them; new_words: those that the
+    vocabulary lacks. text_settings: how lines are read."""
+
+    text_settings: dict[str, Any]
+    lines: int
+    words: int
+    tokens: int
+    new_words: int
+
+    @classmethod
+    def of(cls, text: EncodedText, settings: TextSettings) -> "Source":
+        """Return the facts of a text that was encoded."""
+        stored = dataclasses.asdict(settings)
+        return cls(stored, text.sentences, text.words, text.tokens, text.oov_words)
+
+    def with_other(self, other: "Source") -> "Source":
+        """Return the facts of both texts as one."""
+        sums = {}
+        for name in ("lines", "words", "tokens", "new_words"):
+            sums[name] = getattr(self, name) + getattr(other, name)
+        return Source(self.text_settings, **sums)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of counts.json.
+
+    order: of the longest n-grams that were counted; there are none where no line is that long.
+    all_orders, raw_counts: whether the folder holds all n-grams of all orders up to that, and how
+    often each occurs in the text. prefix: before the names of all files. pieces: as in
+    :class:`rnnlm.ngram.counting.store.Store`.
+    """
+
+    order: int
+    source: Source
+    vocabulary_size: int
+    tokenizer: dict[str, Any]
+    tokenizer_fingerprint: str
+    tokenizer_files: dict[str, FileEntry]
+    prefix: str
+    pieces: list[Piece] = field(default_factory=list)
+    all_orders: bool = True
+    raw_counts: bool = True
+    format_version: int = FORMAT_VERSION
+
+
+def is_counts(name: str | Path) -> bool:
+    """Return whether `name` is a folder of counts."""
+    return os.path.isfile(os.path.join(name, COUNTS))
+
+
+# ---- Reading.
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counts in a folder; their arrays are mapped when they are asked for."""
+
+    folder: Path
+    index: Index
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the text."""
+        index, files = self.index, {}
+        for name, entry in index.tokenizer_files.items():
+            path = _file(self.folder, name, entry.bytes)
+            files[entry.role] = read_small(path, LARGEST_VOCABULARY)
+            if writing.digest([files[entry.role]]) != entry.sha256:
+                raise _damaged(self.folder, f"{name} has changed since it was written")
+        try:
+            tokenizer = tokenizers.load(index.tokenizer, files)
+        except (ModelError, SettingsError) as error:
+            why = ": ".join(filter(None, (error.what, error.why)))
+            raise _damaged(self.folder, why) from None
+        recorded = (index.tokenizer_fingerprint, index.vocabulary_size)
+        if (tokenizer.fingerprint, tokenizer.size) != recorded:
+            raise _damaged(self.folder, "its tokenizer is not the one it was made with")
+        return tokenizer
+
+    @cached_property
+    def _store(self) -> Store:
+        store = Store(self.folder)
+        for piece in self.index.pieces:
+            store.pieces[piece.name] = piece
+        return store
+
+    def level(self, n: int) -> Level | None:
+        """Return an order; None where there are no n-grams that long."""
+        return read_level(self._store, self.index.prefix, n)
+
+    def levels(self, order: int | None = None) -> list[Level]:
+        """Return the orders up to `order`; None: all."""
+        found = []
+        for n in range(1, (order or self.index.order) + 1):
+            level = self.level(n)
+            if level is None:
+                break
+            found.append(level)
+        return found
+
+    @property
+    def hash(self) -> str:
+        """A name for these counts, of 12 hexadecimal digits."""
+        hashes = [piece.sha256.encode() for piece in self.index.pieces]
+        return writing.digest([self.index.tokenizer_fingerprint.encode(), *hashes])[:12]
+
+    def check(self) -> None:
+        """Read all of it, and make sure that nothing has changed since it was written."""
+        if not self.levels():
+            raise _damaged(self.folder, "it has no n-grams")
+        names = [piece.name for piece in self.index.pieces if piece.bytes]
+        numbers = [(n, name) for n, name in self._numbered(names)]
+        for _ in in_threads(lambda each: self._check_piece(*each), numbers, processors()):
+            pass
+
+    def _numbered(self, names: list[str]) -> Iterator[tuple[int, str]]:
+        """Yield the names with the order that each belongs to."""
+        for n in range(1, len(self.levels()) + 1):
+            prefix = f"{self.index.prefix}order-{n}-"
+            yield from ((n, name) for name in names if name.startswith(prefix))
+
+    def _check_piece(self, n: int, name: str) -> None:
+        piece = self._store.pieces[name]
+        path = _file(self.folder, f"{name}.safetensors", piece.bytes)
+        if writing.sha256(path) != piece.sha256:
+            raise _damaged(self.folder, f"{path.name} has changed since it was written")
+        # The hash is as named: what is left is that somebody made up both.
+        arrays = self._store.mapped(name)
+        below = self.level(n - 1)
+        contexts = 1 if below is None else len(below)
+        if not _is_sound(arrays, piece, self.index.vocabulary_size, contexts):
+            raise _damaged(self.folder, f"{path.name} does not hold what {COUNTS} says")
+
+
+def _is_sound(arrays: Mapping[str, np.ndarray], piece: Piece, size: int, contexts: int) -> bool:
+    """Return whether a piece holds n-grams that follow one of so many contexts."""
+    length = piece.facts.get("ngrams")
+    types = {name: (array.dtype.kind, array.shape) for name, array in arrays.items()}
+    if types.get("keys") != ("u", (length,)) or arrays["keys"].itemsize != 8:
+        return False
+    if types.get("suffixes") != ("i", (length,)) or types.get("counts") != ("u", (length,)):
+        return False
+    if not length:
+        return True
+    keys_M, suffixes_M = arrays["keys"], arrays["suffixes"]
+    bits = word_bits(size)
+    words_M = keys_M & np.uint64((1 << bits) - 1)
+    return bool(
+        (keys_M[1:] > keys_M[:-1]).all()
+        and int(keys_M[-1]) >> bits < contexts
+        and words_M.max() <= size
+        and 0 <= suffixes_M.min() <= suffixes_M.max() < contexts
+    )
+
+
+def load(folder: str | Path) -> Counts:
+    """Return the counts in `folder`. Only counts.json is read."""
+    folder = Path(folder)
+    if not is_counts(folder):
+        hint = f"make them with rnnlm count TEXT -o {folder}"
+        raise ModelError(f"no counts in {folder}", f"there is no {COUNTS}", hint)
+    index = read_json(
+        folder / COUNTS,
+        Index,
+        ModelError,
+        f"the counts in {folder} are damaged",
+        newest=(f"the folder {folder}", FORMAT_VERSION),
+        limit=LARGEST_INDEX,
+    )
+    # No name may lead out of the folder.
+    names = [*index.tokenizer_files, *(piece.name for piece in index.pieces)]
+    strange = [name for name in names if not OURS.fullmatch(name)]
+    if strange:
+        raise _damaged(folder, f"{COUNTS}: unexpected file name: {strange[0]!r}")
+    keys = set(facts_of(_NO_LEVEL))
+    for piece in index.pieces:
+        wanted = {"ngrams"} if piece.bytes else keys
+        numbers = piece.facts.values()
+        if piece.facts.keys() != wanted or min(numbers) < -1:
+            raise _damaged(folder, f"{COUNTS}: {piece.name} is not described")
+    return Counts(folder, index)
+
+
+_NO_LEVEL = Level(1, np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32), 0)
+
+
+def _file(folder: Path, name: str, size: int) -> Path:
+    """Return the path of a file that counts.json names, if it is a plain file of that length."""
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise _damaged(folder, f"{name} is missing, or is not a regular file")
+    found = path.stat().st_size
+    if found != size:
+        raise _damaged(folder, f"{name} has {found} bytes instead of {size}")
+    return path
+
+
+def _damaged(folder: Path, why: str) -> ModelError:
+    return ModelError(
+        f"the counts in {folder} are damaged", why, "copy the folder again, or count again"
+    )
+
+
+def check_alike(several: Sequence[Counts]) -> None:
+    """Make sure that counts can be added up: of one vocabulary, order, and way of reading."""
+    first = several[0]
+    for other in several[1:]:
+        if other.index.tokenizer_fingerprint != first.index.tokenizer_fingerprint:
+            raise _unlike(
+                first, other, "vocabularies", lambda each: each.index.tokenizer_fingerprint,
+                f"count the text again with --tokenizer-from {first.folder}",
+            )  # fmt: skip
+        if other.index.order != first.index.order:
+            raise _unlike(
+                first, other, "orders", lambda each: each.index.order,
+                f"count both with --order {max(first.index.order, other.index.order)}",
+            )  # fmt: skip
+        if other.index.source.text_settings != first.index.source.text_settings:
+            raise _unlike(
+                first, other, "settings of reading", lambda each: each.index.source.text_settings,
+                "count both in the same way",
+            )  # fmt: skip
+
+
+def _unlike(first: Counts, other: Counts, what: str, value: Any, hint: str) -> UsageError:
+    return UsageError(
+        f"{first.folder} and {other.folder} have different {what}",
+        f"{value(first)} and {value(other)}",
+        hint,
+    )
+
+
+# ---- Writing.
+
+
+@contextlib.contextmanager
+def owned(folder: Path, overwrite: bool) -> Iterator[None]:
+    """Lock `folder`, into which counts can be written, for this context."""
+    with lock.held(folder, "counting"):
+        check_output(folder, overwrite)
+        yield
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Make sure that counts can be written to `folder`, before time goes into it."""
+    with writing.writing(folder):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputError(f"cannot write counts to {folder}", "it is a file")
+        if is_counts(folder) and not overwrite:
+            raise OutputError(
+                f"{folder} already holds counts",
+                hint="choose another folder with -o, or replace them with --overwrite",
+            )
+        # A folder with other files is probably meant for something else.
+        names = sorted(os.listdir(folder)) if folder.exists() else []
+        others = [name for name in names if not _is_ours(name)]
+        if others and not is_counts(folder):
+            raise OutputError(
+                f"{folder} is not empty and holds no counts",
+                f"it has {others[0]}",
+                "choose another folder with -o",
+            )
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+
+
+def _is_ours(name: str) -> bool:
+    name = writing.whole_name(name)
+    return name in (lock.OWNER, COUNTS) or bool(OURS.fullmatch(name))
+
+
+def save(
+    folder: Path, levels: Iterable[Level], order: int, source: Source, tokenizer: Tokenizer
+) -> Counts:
+    """Write counts of n-grams up to `order` into `folder`, which the caller owns, level by level.
+    What was there stays whole until all is written."""
+    prefix = f"counts-{secrets.token_hex(4)}-"
+    pieces: list[Piece] = []
+    files: dict[str, FileEntry] = {}
+    try:
+        with writing.writing(folder):
+            for n, level in enumerate(levels, start=1):
+                pieces += _write_level(folder, f"{prefix}order-{n}", level)
+            for role, data in tokenizer.to_files().items():
+                name = f"{prefix}{role}"
+                replace_file(folder / name, data)
+                files[name] = FileEntry(role, len(data), writing.digest([data]))
+            index = Index(
+                order,
+                source,
+                tokenizer.size,
+                tokenizer.to_settings(),
+                tokenizer.fingerprint,
+                files,
+                prefix,
+                pieces,
+            )
+            content = json.dumps(msgspec.to_builtins(index), indent=1, allow_nan=False)
+            replace_file(folder / COUNTS, content.encode() + b"\n")
+    except BaseException:
+        _remove(folder, lambda name: name.startswith(prefix))
+        raise
+    # The files of earlier counts, and of writers that were killed.
+    _remove(folder, lambda name: bool(OURS.fullmatch(name)) and not name.startswith(prefix))
+    return Counts(folder, index)
+
+
+def _write_level(folder: Path, name: str, level: Level) -> Iterator[Piece]:
+    """Write an order, in pieces. Yield these, and a note of what they have in common."""
+    for number, start in enumerate(range(0, len(level), PIECE_NGRAMS)):
+        columns = columns_of(level, start, start + PIECE_NGRAMS)
+        data = list(tensors.chunks(columns))
+        piece = f"{name}-{number:06d}"
+        replace_file(folder / f"{piece}.safetensors", data)
+        facts = {"ngrams": len(columns["keys"])}
+        yield Piece(piece, sum(map(len, data)), writing.digest(data), facts)
+    yield Piece(name, 0, "", facts_of(level))
+
+
+def _remove(folder: Path, is_meant: Any) -> None:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if is_meant(writing.whole_name(name)):
+                (folder / name).unlink(missing_ok=True)

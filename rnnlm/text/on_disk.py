@@ -1,0 +1,68 @@
+"""A text that memory is not to hold: prepared in a folder for one run."""
+
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnlm import system
+from rnnlm.files import writing
+from rnnlm.interface import Tokenizer
+from rnnlm.text import sources
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import Progress
+from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared.index import PREPARED_TEXT
+from rnnlm.text.prepared.prepared_text import PreparedText
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+
+def on_disk(
+    text: Corpus,
+    tokenizer: Tokenizer | TokenizerSettings,
+    memory: str,
+    temp: str | None,
+    held_out: float,
+    progress: Progress,
+) -> PreparedText:
+    """Return a text prepared in a folder, in as much `memory` as is allowed.
+
+    temp: the folder for what does not fit. It keeps the text until the run is over, so that an
+    interrupted run finds it again. None: the text vanishes with what is returned. held_out: the
+    share of the lines whose words are not counted.
+    """
+    from rnnlm.text.prepared.preparation import Counting, Encoding, prepare_exactly
+
+    names = sources.expand(text.sources)
+    vanishing = None
+    if temp is None:
+        vanishing = tempfile.TemporaryDirectory(prefix="rnnlm-")
+        folder = Path(vanishing.name) / PREPARED_TEXT
+    else:
+        folder = Path(temp) / f"{PREPARED_TEXT}-{_content_hash(names)}"
+    for event in prepare_exactly(
+        text.sources,
+        folder,
+        tokenizer=tokenizer,
+        text_settings=text.settings,
+        source_settings=text.source_settings,
+        memory=system.parse_size(memory),
+        held_out=held_out,
+        resume=True,
+    ):
+        if isinstance(event, Counting | Encoding) and event.share is not None:
+            work = "words counted" if isinstance(event, Counting) else "text encoded"
+            left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
+            progress(f"{work}: {event.share:.0%}{left}")
+    prepared = prepared_text.load(folder)
+    if vanishing is not None:
+        weakref.finalize(prepared.shards, vanishing.cleanup)
+    return prepared
+
+
+def _content_hash(names: Sequence[str]) -> str:
+    """Return a hash of the files of a text, as they are, and of the names of other sources."""
+    parts = []
+    for name in names:
+        parts.append((writing.sha256(Path(name)) or name).encode("utf-8", "backslashreplace"))
+    return writing.digest(parts)[:12]

@@ -1,0 +1,249 @@
+"""Counts in folders: what was counted comes back, sums are those of the whole, damage is said."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.ngram.counting import counts_folder, parquet, strings
+from rnnlm.ngram.counting.counted import of_folders, of_text
+from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.counts_folder import Counts
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import TextSettings
+from support.random_texts import SEEDS, SHARDS, random_text
+from support.tiny_models import make_tokenizer
+
+KEEP = TextSettings(blank_lines="keep")
+
+
+def saved(folder: Path, lines, tokenizer, order=3, settings=KEEP, memory=None) -> Counts:
+    """Count lines into a folder."""
+    folder.mkdir(exist_ok=True)
+    text = Corpus.from_lines(lines, settings)
+    with of_text(text, tokenizer, order, memory) as counted:
+        return counts_folder.save(folder, counted.levels, order, counted.source, tokenizer)
+
+
+def assert_same(found, expected) -> None:
+    """Check that levels have the same arrays."""
+    found, expected = list(found), list(expected)
+    assert len(found) == len(expected)
+    for level, other in zip(found, expected, strict=True):
+        assert (level.size, level.after_start) == (other.size, other.after_start)
+        for name in ("keys_M", "suffixes_M", "counts_M"):
+            array, wanted = np.asarray(getattr(level, name)), np.asarray(getattr(other, name))
+            assert array.tolist() == wanted.tolist(), name
+
+
+def levels_of_lines(lines, tokenizer, order):
+    encoded = Corpus.from_lines(lines, KEEP).encode(tokenizer)
+    return count(encoded.ids, tokenizer.boundary_id, tokenizer.size, order)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("number", SHARDS)
+def test_merged_counts_equal_counts_of_the_whole(seeds, number, tmp_path, monkeypatch):
+    monkeypatch.setattr(counts_folder, "PIECE_NGRAMS", 50)
+    for seed in seeds:
+        text = random_text(seed)
+        tokenizer = make_tokenizer(text.lines())
+        # The shards come in any order.
+        names = []
+        for place, sentences in enumerate(text.shards(number)):
+            lines = [" ".join(f"w{word}" for word in sentence) for sentence in sentences]
+            names.append(str(tmp_path / f"{seed}-{place}"))
+            saved(Path(names[-1]), lines, tokenizer, text.order)
+        expected = list(levels_of_lines(text.lines(), tokenizer, text.order))
+        with of_folders(names) as counted:
+            folder = tmp_path / f"{seed}-all"
+            folder.mkdir()
+            merged = counts_folder.save(
+                folder, counted.levels, counted.order, counted.source, counted.tokenizer
+            )
+        merged.check()
+        assert_same(merged.levels(), expected)
+        assert merged.index.source.tokens == np.asarray(expected[0].counts_M)[:-1].sum()
+        assert merged.index.source.lines == len(text.sentences)
+        assert counts_folder.load(folder).tokenizer.symbols() == tokenizer.symbols()
+
+
+def test_a_memory_limit_does_not_change_counts(tmp_path):
+    lines = [f"w{i % 7} w{i % 5} w{i % 3}" for i in range(200)]
+    tokenizer = make_tokenizer(lines)
+    found = saved(tmp_path / "limited", lines, tokenizer, memory="4G")
+    assert_same(found.levels(), levels_of_lines(lines, tokenizer, 3))
+
+
+def test_lower_orders_can_be_taken_alone(tmp_path):
+    lines = ["a b a c", "a b"]
+    tokenizer = make_tokenizer(lines)
+    saved(tmp_path / "a", lines, tokenizer, order=4)
+    with of_folders([str(tmp_path / "a")], 2) as counted:
+        assert_same(counted.levels, levels_of_lines(lines, tokenizer, 2))
+    higher = of_folders([str(tmp_path / "a")], 5)
+    with pytest.raises(UsageError, match="order = 5 is more than there is"):
+        higher.__enter__()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_are_those_of_the_text(seed, tmp_path):
+    text = random_text(seed)
+    tokenizer = make_tokenizer(text.lines())
+    counts = saved(tmp_path / "a", text.lines(), tokenizer, text.order)
+    chance = random.Random(seed)
+    options = {"highest_only": chance.random() < 0.3, "min_count": chance.choice([1, 1, 2])}
+    corpus = Corpus.from_lines(text.lines(), KEEP)
+    expected = list(strings.count_text(corpus, tokenizer, text.order, **options))
+    found = strings.rows_of(counts.levels(), tokenizer, text.order, **options)
+    assert list(found) == expected
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_parquet_holds_the_same_ngrams(ids, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "ROWS", 7)
+    text = random_text(5)
+    tokenizer = make_tokenizer(text.lines())
+    corpus = Corpus.from_lines(text.lines(), KEEP)
+    folder = tmp_path / "p"
+    with of_text(corpus, tokenizer, text.order) as counted:
+        parquet.save(folder, counted.levels, tokenizer, text.order, ids=ids, min_count=2)
+
+    names = [*tokenizer.symbols(), "<s>"]  # so that names[-1] is <s>
+    found = {}
+    for path in folder.glob("order-*.parquet"):
+        table = pyarrow.parquet.read_table(path)
+        kinds = ["list<element: int32>" if ids else "list<element: string>", "int64"]
+        assert [str(kind) for kind in table.schema.types] == kinds
+        for words, times in zip(table[0].to_pylist(), table[1].to_pylist(), strict=True):
+            assert path.name == f"order-{len(words)}.parquet"
+            found[" ".join(names[word] for word in words) if ids else " ".join(words)] = times
+    assert found == dict(strings.count_text(corpus, tokenizer, text.order, min_count=2))
+    assert "<s>" in found
+
+
+def test_parquet_of_fewer_orders_replaces_all(tmp_path):
+    tokenizer = make_tokenizer(["a b a"])
+    folder = tmp_path / "p"
+    for order, overwrite in ((3, False), (2, True)):
+        with of_text(Corpus.from_lines(["a b a"]), tokenizer, order) as counted:
+            parquet.save(folder, counted.levels, tokenizer, order, overwrite=overwrite)
+    assert sorted(path.name for path in folder.glob("[!.]*")) == [
+        "order-1.parquet",
+        "order-2.parquet",
+    ]
+    with pytest.raises(OutputError, match="already holds order-1.parquet"):
+        parquet.check_output(folder, overwrite=False)
+
+
+def test_counts_that_differ_are_not_added(tmp_path):
+    lines = ["a b", "b a"]
+    tokenizer = make_tokenizer(lines)
+    saved(tmp_path / "a", lines, tokenizer)
+    others = {
+        "vocabularies": saved(tmp_path / "b", ["a c"], make_tokenizer(["a c"])),
+        "orders": saved(tmp_path / "c", lines, tokenizer, order=2),
+        "settings of reading": saved(tmp_path / "d", lines, tokenizer, settings=TextSettings()),
+    }
+    for what, other in others.items():
+        added = of_folders([str(tmp_path / "a"), str(other.folder)])
+        with pytest.raises(UsageError, match=f"have different {what}"):
+            added.__enter__()
+
+
+def damage_a_byte(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("what", ["piece", "short", "missing", "tokenizer", "json", "name", "none"])
+def test_damage_is_an_error_that_names_the_folder(what, tmp_path):
+    folder = tmp_path / "a"
+    saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    piece = min(folder.glob("*order-2*"))
+    index = folder / counts_folder.COUNTS
+    if what == "piece":
+        damage_a_byte(piece, -1)
+    elif what == "short":
+        piece.write_bytes(piece.read_bytes()[:-1])
+    elif what == "missing":
+        piece.unlink()
+    elif what == "tokenizer":
+        damage_a_byte(next(folder.glob("*vocab.txt")), 0)
+    elif what == "json":
+        index.write_bytes(index.read_bytes()[:-20])
+    elif what == "name":
+        index.write_text(index.read_text().replace(piece.stem, f"../{piece.stem}"))
+    else:
+        content = json.loads(index.read_text())
+        content["pieces"] = []
+        index.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="the counts in .*a are damaged"):
+        counts = counts_folder.load(folder)
+        counts.check()
+        assert counts.tokenizer
+
+
+def test_invented_pieces_are_found_out(tmp_path):
+    folder = tmp_path / "a"
+    counts = saved(folder, ["a b", "b a"], make_tokenizer(["a b", "b a"]))
+    # A suffix that there is none of, with a hash that is right.
+    [piece] = [each for each in counts.index.pieces if each.name.endswith("order-2-000000")]
+    path = folder / f"{piece.name}.safetensors"
+    data = bytearray(path.read_bytes())
+    suffixes = np.asarray(counts.level(2).suffixes_M)
+    at = bytes(data).index(suffixes.tobytes())
+    data[at : at + 4] = (1000).to_bytes(4, "little")
+    path.write_bytes(data)
+    index = folder / counts_folder.COUNTS
+    digest = counts_folder.writing.digest([bytes(data)])
+    index.write_text(index.read_text().replace(piece.sha256, digest))
+    with pytest.raises(ModelError, match="are damaged") as raised:
+        counts_folder.load(folder).check()
+    assert "does not hold what counts.json says" in raised.value.why
+
+
+def test_newer_formats_are_refused(tmp_path):
+    saved(tmp_path / "a", ["a b"], make_tokenizer(["a b"]))
+    index = tmp_path / "a" / counts_folder.COUNTS
+    text = index.read_text().replace('"format_version": 1', '"format_version": 2')
+    index.write_text(text)
+    with pytest.raises(ModelError, match="has format 2"):
+        counts_folder.load(tmp_path / "a")
+
+
+def test_failed_writing_leaves_the_counts_before(tmp_path):
+    tokenizer = make_tokenizer(["a b", "b a"])
+    before = saved(tmp_path / "a", ["a b"], tokenizer)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+
+    def broken():
+        yield from before.levels(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        counts_folder.save(tmp_path / "a", broken(), 3, before.index.source, tokenizer)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
+    counts_folder.load(tmp_path / "a").check()
+
+
+def test_leftovers_of_killed_writers_are_deleted(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    left = folder / "counts-0123abcd-order-1-000000.safetensors.0123456789abcdef.new"
+    left.write_bytes(b"cut off")
+    counts_folder.check_output(folder, overwrite=False)
+    saved(folder, ["a b"], make_tokenizer(["a b"]))
+    assert not left.exists()
+    with pytest.raises(OutputError, match="already holds counts"):
+        counts_folder.check_output(folder, overwrite=False)
+    counts_folder.check_output(folder, overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="is not empty and holds no counts"):
+        counts_folder.check_output(tmp_path / "other", overwrite=True)
