@@ -180,12 +180,19 @@ def open_texts(
         text = on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
         tokenizer = text.tokenizer
     split = text.split(share, is_share_asked(resolved))
-    if tokenizer is None:
-        tokenizer = _new_tokenizer(resolved, split, text, progress)
-    if resolved.values.get("characters"):
-        tokenizer = tokenizer.spelling()
 
-    train, held_out = split.encode(tokenizer, progress)
+    # Words are numbered while the text is encoded; others need two readings.
+    settings = resolved.make(TokenizerSettings)
+    spells = bool(resolved.values.get("characters"))
+    reader = None if tokenizer or spells else tokenizers.reader(settings)
+    if reader:
+        tokenizer, train, held_out = split.encode_once(reader, progress)
+        tokenizers.tell_empty(tokenizer, settings)
+    else:
+        tokenizer = tokenizer or _new_tokenizer(settings, split, text, progress)
+        tokenizer = tokenizer.spelling() if spells else tokenizer
+        train, held_out = split.encode(tokenizer, progress)
+
     valid_is = "none"
     if valid:
         held_out = valid.encode(tokenizer)
@@ -288,9 +295,10 @@ def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin
     return resolved.with_found(origin, stored)
 
 
-def _new_tokenizer(resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
+def _new_tokenizer(
+    settings: TokenizerSettings, split: Split, text: Text, progress: Progress
+) -> Tokenizer:
     """Make a tokenizer from the training text."""
-    settings = resolved.make(TokenizerSettings)
     blocks = watch_forms(watched(split.blocks(), progress), settings)
     try:
         return tokenizers.train(settings, blocks)

@@ -21,7 +21,7 @@ from rnnlm.config import Probability, needs
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import in_memory, sources
-from rnnlm.text.encoding import EncodedText, encode_parts
+from rnnlm.text.encoding import EncodedText, WordReader, encode_once, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
@@ -79,6 +79,13 @@ class Split(Protocol):
 
         The ids of the first part may stay on disk.
         """
+        ...
+
+    def encode_once(
+        self, reader: WordReader, progress: Progress = silent
+    ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
+        """Return the same, and before it the tokenizer, which is made of the first part while the
+        text is read."""
         ...
 
     @property
@@ -220,6 +227,12 @@ class ReadSplit:
     ) -> tuple[EncodedText, EncodedText | None]:
         parts = self._parts(watched(self.text.blocks(), progress))
         return encode_parts(self.text, parts, tokenizer)
+
+    def encode_once(
+        self, reader: WordReader, progress: Progress = silent
+    ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
+        parts = self._parts(watched(self.text.blocks(), progress))
+        return encode_once(self.text, parts, reader)
 
     def _parts(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
         """Yield the blocks, each of one part alone, and whether it is held out."""

@@ -13,7 +13,8 @@ from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
 from rnnlm.text.lines import WORD_SPACE, Block, Lines, TextSettings, as_bytes, no_text, split_words
-from rnnlm.text.marks import count_marks
+from rnnlm.text.marks import count_marks, count_plain, tell_mixed
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # One thread reads, and cannot keep more than these busy. Each holds a block in memory.
 MOST_THREADS = 4
@@ -154,6 +155,89 @@ def encode_parts(
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(encoded_block)
 
+    return _joined_parts(text, encoded, hashes)
+
+
+class WordReader(Protocol):
+    """A word tokenizer that is made while a text is read once. Each word is a token."""
+
+    settings: TokenizerSettings
+
+    def split(self, lines: Sequence[str]) -> tuple[list[bytes], np.ndarray]:
+        """Return the different words of `lines`, and the number among them of each word; threads
+        may ask at the same time."""
+        ...
+
+    def numbered(
+        self, words: list[bytes], numbers: np.ndarray, is_counted: bool, lines: Sequence[str]
+    ) -> Encoded:
+        """Count the words, if they are to be in the vocabulary. Return the lines as provisional
+        ids."""
+        ...
+
+    def finish(self) -> tuple[Tokenizer, np.ndarray]:
+        """Return the tokenizer, and its id for each provisional one; -1: an unknown word."""
+        ...
+
+
+def encode_once(
+    text: ReadText, parts: Iterable[tuple[Block, bool]], reader: WordReader
+) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
+    """Make a tokenizer of the parts for training while all are read, and return it with what
+    :func:`encode_parts` returns. Each word is a token.
+
+    Words have provisional ids, by the order in which they are met, until all are counted.
+    """
+
+    def read(
+        part: tuple[Block, bool],
+    ) -> tuple[Block, bool, bytes, tuple[list[bytes], np.ndarray], dict[str, int]]:
+        block, is_held_out = part
+        data = as_bytes(block.lines)
+        return block, is_held_out, data, reader.split(block.lines), count_plain(data)
+
+    encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    hashes = LinesHash(), LinesHash()
+    plain: Counter[str] = Counter()
+    threads = min(processors(), MOST_THREADS)
+    for block, is_held_out, data, split, plain_of_block in in_threads(read, parts, threads):
+        provisional = reader.numbered(*split, not is_held_out, block.lines)
+        words_L = np.diff(provisional.offsets) - 1
+        counted = counted_block(block, data, provisional, words_L, np.zeros_like(words_L))
+        hashes[is_held_out].update_block(block, data)
+        encoded[is_held_out].append(counted)
+        if not is_held_out:
+            plain.update(plain_of_block)
+    if not encoded[0]:
+        raise no_text(text.sources)
+    marks: Counter[str] = Counter()
+    for counted in encoded[0]:
+        marks.update(counted.marks)
+    tell_mixed(marks, plain, reader.settings)
+
+    # All words are counted: replace their ids, block by block.
+    tokenizer, id_of = reader.finish()
+    for blocks in encoded:
+        for number, counted in enumerate(blocks):
+            ids = id_of[counted.ids]
+            oov = np.flatnonzero(ids < 0)
+            ids[oov] = tokenizer.unk_id
+            line_of_oov = np.searchsorted(counted.line_offsets, oov, side="right") - 1
+            oov_words_L = np.bincount(line_of_oov, minlength=counted.sentences)
+            blocks[number] = replace(
+                counted,
+                ids=ids.astype(compact_type(tokenizer), copy=False),
+                oov=oov,
+                oov_words_L=smallest(oov_words_L),
+            )
+    return tokenizer, *_joined_parts(text, encoded, hashes)
+
+
+def _joined_parts(
+    text: ReadText,
+    encoded: tuple[list[EncodedText], list[EncodedText]],
+    hashes: tuple[LinesHash, LinesHash],
+) -> tuple[EncodedText, EncodedText | None]:
     blank_lines = text.settings.blank_lines
     train_blocks, held_out_blocks = encoded
     if not train_blocks:
@@ -210,7 +294,6 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
     """Return the lines of `block`, whose bytes are `data`, as ids."""
     lines = tokenizer.normalise(block.lines)
     encoded = tokenizer.encode(lines)
-    documents = np.append(encoded.offsets[block.document_starts], len(encoded.ids))
 
     # Count the words. A word tokenizer has done so: each word of a line is one of its tokens.
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
@@ -220,7 +303,16 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
         words_L = words_between_newlines(as_bytes(lines))
     else:
         words_L = words_between_newlines(data)
+    oov_words_L = _oov_words(lines, words_L, encoded, tokenizer)
+    encoded = replace(encoded, ids=encoded.ids.astype(compact_type(tokenizer)))
+    return counted_block(block, data, encoded, words_L, oov_words_L)
 
+
+def counted_block(
+    block: Block, data: bytes, encoded: Encoded, words_L: np.ndarray, oov_words_L: np.ndarray
+) -> EncodedText:
+    """Return the lines of `block`, whose bytes are `data`, with all that is counted about them."""
+    documents = np.append(encoded.offsets[block.document_starts], len(encoded.ids))
     # Characters and bytes are those of the text, whatever the tokenizer makes of it.
     end_L = block.lines.ends if isinstance(block.lines, Lines) else Lines(data).ends
     bytes_L = np.diff(end_L, prepend=0)
@@ -228,12 +320,12 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
     if not data.isascii():
         characters_L = bytes_L - _continuing_bytes(data, end_L)
     return EncodedText(
-        ids=encoded.ids.astype(compact_type(tokenizer)),
+        ids=encoded.ids,
         line_offsets=encoded.offsets,
         document_offsets=documents.astype(np.int64),
         oov=encoded.oov,
         words_L=smallest(words_L),
-        oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
+        oov_words_L=smallest(oov_words_L),
         characters_L=smallest(characters_L),
         bytes_L=smallest(bytes_L),
         marks=count_marks(block.lines),

@@ -145,15 +145,21 @@ def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Itera
     plain: Counter[str] = Counter()
     for block in blocks:
         yield block
-        data = as_bytes(block.lines)
         marks.update(count_marks(block.lines))
-        for character, ways in _PLAIN.items():
-            plain[character] += sum(map(data.count, ways))
-    _tell_mixed(marks, plain, settings)
+        plain.update(count_plain(as_bytes(block.lines)))
+    tell_mixed(marks, plain, settings)
 
 
-def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSettings") -> None:
-    """Send a notice of characters that a text writes in two forms, if there are any."""
+def count_plain(data: bytes) -> dict[str, int]:
+    """Return how often lines hold the plain form of a mark, by its character."""
+    return {character: sum(map(data.count, ways)) for character, ways in _PLAIN.items()}
+
+
+def tell_mixed(
+    marks: Mapping[str, int], plain: Mapping[str, int], settings: "TokenizerSettings"
+) -> None:
+    """Send a notice of characters that a training text writes in two forms, if there are any.
+    marks, plain: what :func:`count_marks` and :func:`count_plain` found in it."""
     # The forms that the tokenizer's settings leave as they are: it would learn both.
     apart = {"dashes", "entities", "nfc", "quotes", "spaces"}
     apart.difference_update((settings.normalise or "").split(","))

@@ -389,6 +389,11 @@ class PreparedSplit:
             return first.mapped(tokenizer), None
         return first.mapped(tokenizer), held_out.encode(tokenizer)
 
+    def encode_once(
+        self, reader: object, progress: Progress = silent
+    ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
+        return self.text.tokenizer, *self.encode(self.text.tokenizer)
+
 
 # ---- The description of a prepared text for `rnnlm info`, and its check for `rnnlm doctor`.
 

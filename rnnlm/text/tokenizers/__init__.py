@@ -11,6 +11,7 @@ from rnnlm.text.lines import Block
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
+    from rnnlm.text.encoding import WordReader
     from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
     from rnnlm.text.tokenizers.vocabulary import MemoryLimit
@@ -33,7 +34,25 @@ def train(
         tokenizer: Tokenizer = _word().train(settings, lines, limit)
     else:
         tokenizer = _class(settings.tokenizer).train(settings, lines)
+    tell_empty(tokenizer, settings)
+    return tokenizer
 
+
+def reader(settings: TokenizerSettings) -> "WordReader | None":
+    """Return what makes the tokenizer while the text is encoded, in one reading; None where it must
+    be there before."""
+    is_plain = settings == TokenizerSettings(
+        min_count=settings.min_count, max_vocab=settings.max_vocab
+    )
+    if not is_plain:
+        return None
+    from rnnlm.text.tokenizers.word import ReadingWords
+
+    return ReadingWords(settings)
+
+
+def tell_empty(tokenizer: Tokenizer, settings: TokenizerSettings) -> None:
+    """Send a notice of a vocabulary without any word."""
     # A model can be trained on a text without known words, but few people want that.
     has_text = tokenizer.counts_V is not None and tokenizer.counts_V.any()
     if has_text and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
@@ -42,7 +61,6 @@ def train(
             f"(min_count = {settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"
         )
-    return tokenizer
 
 
 def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, AnyStr, Generic, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -53,23 +53,24 @@ class Vocabulary:
         added to the count of the special symbol `<unk>` where there is one.
         """
         symbols = sorted(counts.keys() - specials.keys())
+        in_utf8 = [symbol.encode("utf-8", "surrogatepass") for symbol in symbols]
         counts_S = np.array([counts[symbol] for symbol in symbols], dtype=np.int64)
         totals = dict(specials)
         if UNKNOWN in totals:
             totals[UNKNOWN] += sum(counts[symbol] for symbol in specials)
-        return cls.from_sorted([(symbols, counts_S)], totals, min_count, max_size)
+        return cls.from_sorted([(in_utf8, counts_S)], totals, min_count, max_size)
 
     @classmethod
     def from_sorted(
         cls,
-        parts: Iterable[tuple[list[AnyStr], np.ndarray]],
+        parts: Iterable[tuple[list[bytes], np.ndarray]],
         specials: dict[str, int],
         min_count: int = 1,
         max_size: int | None = None,
         room: int | None = None,
     ) -> "Vocabulary":
-        """Return the same of symbols (in UTF-8 or not) in ascending order, with their counts. They
-        come part by part; no more of them are in memory than are needed.
+        """Return the same of symbols in ascending order, with their counts. They come part by part;
+        no more of them are in memory than are needed.
 
         room: bytes of memory that a tokenizer with these symbols may take; None: any. Special
         symbols are not among them.
@@ -78,7 +79,7 @@ class Vocabulary:
             SettingsError: the tokenizer would take more memory.
         """
         most = None if max_size is None else max(0, max_size - len(specials))
-        best = _Symbols[AnyStr]([], [_NO_COUNTS])
+        best = _Symbols([], [_NO_COUNTS])
         occurrences = 0
         # How many symbols occur so often; the last number is of all that are more frequent.
         symbols_by_count = np.zeros(1 << 10, dtype=np.int64)
@@ -110,10 +111,11 @@ class Vocabulary:
         totals: dict[str, int] = dict(specials)
         if UNKNOWN in totals:
             totals[UNKNOWN] += occurrences - int(counts_S[order].sum())
-        found = map(best.symbols.__getitem__, order.tolist())
-        texts: list[str] = []
-        for symbol in found:
-            texts.append(symbol if isinstance(symbol, str) else symbol.decode("utf-8"))
+        found = list(map(best.symbols.__getitem__, order.tolist()))
+        # All at once is faster, if no symbol holds a newline.
+        texts = b"\n".join(found).decode("utf-8", "surrogatepass").split("\n")
+        if len(texts) != len(found):
+            texts = [symbol.decode("utf-8", "surrogatepass") for symbol in found]
         counts_V = np.concatenate([list(totals.values()), counts_S[order]]).astype(np.int64)
         return cls((*totals, *texts), counts_V)
 
@@ -208,16 +210,16 @@ SYMBOL_BYTES, LETTER_BYTES = 300, 6
 MOST_WAITING = 1 << 20  # bytes that symbols may take beside twice as many as fit
 
 
-def tokenizer_bytes(symbols: Sequence[str | bytes]) -> int:
+def tokenizer_bytes(symbols: Sequence[bytes]) -> int:
     """Return how much memory a tokenizer with these symbols takes."""
     return SYMBOL_BYTES * len(symbols) + LETTER_BYTES * sum(map(len, symbols))
 
 
 @dataclass
-class _Symbols(Generic[AnyStr]):
+class _Symbols:
     """Symbols in ascending order; their counts, joined; what a tokenizer with them takes."""
 
-    symbols: list[AnyStr]
+    symbols: list[bytes]
     counts: list[np.ndarray]
     bytes: int = 0
 

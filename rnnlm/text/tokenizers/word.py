@@ -139,6 +139,10 @@ class WordCounts:
             self._text_bytes += sum(map(len, itertools.compress(words, number_W >= before)))
         return number_W
 
+    def words(self) -> list[bytes]:
+        """Return the words by their numbers."""
+        return list(self._numbers)
+
     def _held_bytes(self, new_words: int, text_bytes: int) -> int:
         """Return how much memory the table takes, at most, with so many more words."""
         words = len(self._numbers) + new_words
@@ -198,7 +202,11 @@ class WordTokenizer(VocabularyTokenizer):
 
     def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
         super().__init__(settings, vocabulary)
-        self._ids = {symbol.encode("utf-8"): id for id, symbol in enumerate(vocabulary.symbols)}
+        # All at once is faster, if no symbol holds a newline.
+        words = "\n".join(vocabulary.symbols).encode("utf-8").split(b"\n")
+        if len(words) != len(vocabulary.symbols):
+            words = [symbol.encode("utf-8") for symbol in vocabulary.symbols]
+        self._ids = dict(zip(words, range(len(words)), strict=True))
         self._ids[_LINE_END] = self._ids.pop(BOUNDARY.encode())
 
     @classmethod
@@ -241,11 +249,16 @@ class WordTokenizer(VocabularyTokenizer):
     def _encode(self, lines: Sequence[str]) -> Encoded:
         words, numbers = _split(lines, self.settings)
         # W: the different words of these lines
-        ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))
+        ids_W = self.ids_of(words)
         is_unseen_W = ids_W < 0
         ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
         oov = np.flatnonzero(is_unseen_W[numbers])
         return cut_into_lines(ids_W[numbers], oov, self.boundary_id, lines)
+
+    def ids_of(self, words: Sequence[bytes]) -> np.ndarray:
+        """Return the ids of words, int32; -1 for those that are not in the vocabulary."""
+        ids = map(self._ids.get, words, repeat(-1))
+        return np.fromiter(ids, dtype=np.int32, count=len(words))
 
     def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
         return self.unk_id
@@ -274,6 +287,32 @@ class WordTokenizer(VocabularyTokenizer):
     def spelling(self) -> "SpellingWordTokenizer":
         unseen = unseen_words(self.in_direction(False).fingerprint)
         return SpellingWordTokenizer(self.settings, self.vocabulary, unseen)
+
+
+class ReadingWords:
+    """A word tokenizer that is made while its text is encoded, see
+    :class:`rnnlm.text.encoding.WordReader`."""
+
+    def __init__(self, settings: TokenizerSettings) -> None:
+        self.settings = settings
+        self.counts = WordCounts()
+
+    def split(self, lines: Sequence[str]) -> tuple[list[bytes], np.ndarray]:
+        return _split(lines, self.settings)
+
+    def numbered(
+        self, words: list[bytes], numbers: np.ndarray, is_counted: bool, lines: Sequence[str]
+    ) -> Encoded:
+        counts_W = np.bincount(numbers, minlength=len(words))
+        number_W = self.counts.add(words, counts_W if is_counted else np.zeros_like(counts_W))
+        line_end = number_W[words.index(_LINE_END)]
+        return cut_into_lines(number_W[numbers], np.zeros(0, dtype=np.int64), line_end, lines)
+
+    def finish(self) -> tuple[WordTokenizer, np.ndarray]:
+        words = self.counts.words()
+        vocabulary = self.counts.vocabulary(self.settings.min_count, self.settings.max_vocab)
+        tokenizer = WordTokenizer(self.settings, vocabulary)
+        return tokenizer, tokenizer.ids_of(words)
 
 
 class SpellingWordTokenizer(WordTokenizer):

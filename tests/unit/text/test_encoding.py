@@ -1,11 +1,17 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnlm.errors import TextError
+from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import known_ids, words_between_newlines
 from rnnlm.text.lines import TextSettings, split_words
+from rnnlm.text.marks import watch_forms
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 
@@ -53,6 +59,60 @@ def test_blocks_are_joined(tmp_path, monkeypatch):
     parts = corpus.encode(tokenizer)
     for name, value in vars(whole).items():
         assert np.array_equal(value, getattr(parts, name)), name
+
+
+lines = st.lists(st.sampled_from(["a", "b", "\u00e9 a", "c\td  ", "<unk>", "", "d--e \u2019 f's"]))
+
+
+@given(
+    lines, st.sampled_from([{}, {"min_count": 2}, {"max_vocab": 4}]), st.sampled_from([0.0, 0.3]),
+    st.sampled_from(["skip", "keep", "documents"]), st.sampled_from([3, 1 << 20]),
+)  # fmt: skip
+def test_one_reading_gives_what_two_give(tmp_path_factory, lines, limits, share, blank, chunk):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    corpus = Corpus((str(path),), TextSettings(blank_lines=blank))
+    settings = TokenizerSettings(**limits)
+
+    def twice():
+        split = corpus.split(share)
+        tokenizer = tokenizers.train(settings, watch_forms(split.blocks(), settings))
+        return tokenizer, *split.encode(tokenizer)
+
+    def once():
+        found = corpus.split(share).encode_once(tokenizers.reader(settings))
+        tokenizers.tell_empty(found[0], settings)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rnnlm.text.sources.CHUNK_BYTES", chunk)
+        found, wanted = outcome(once), outcome(twice)
+    assert found == wanted
+
+
+def outcome(read):
+    """Return what `read` returns as plain values with their types, or its error, and what it warns
+    of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            tokenizer, *parts = read()
+        except TextError as error:
+            return str(error)
+    found = [tokenizer.symbols(), tokenizer.counts_V.tolist(), tokenizer.fingerprint]
+    for part in filter(None, parts):
+        for value in vars(part).values():
+            found.append((value.dtype, value.tolist()) if hasattr(value, "dtype") else value)
+    return found, [str(each.message) for each in caught]
+
+
+def test_only_plain_words_are_read_once():
+    assert tokenizers.reader(TokenizerSettings(min_count=3, max_vocab=10)) is not None
+    for setting in (
+        {"lowercase": True}, {"split_punctuation": True}, {"reversed": True},
+        {"normalise": "quotes"}, {"remove_punctuation": True}, {"tokenizer": "char"},
+    ):  # fmt: skip
+        assert tokenizers.reader(TokenizerSettings(**setting)) is None
 
 
 def test_the_hash_covers_lines_rather_than_files(tmp_path):
