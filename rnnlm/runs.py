@@ -42,6 +42,7 @@ def train(
     config: str | Path | None = None,
     tokenizer_from: str | Path | None = None,
     init_from: str | Path | None = None,
+    counts: str | Path | None = None,
     task: str | None = None,
     labels: Texts = (),
     valid_labels: Texts = (),
@@ -77,6 +78,8 @@ def train(
         resume: go on with the run in `output`; "auto": if there is one.
         config: a TOML file of settings.
         tokenizer_from, init_from: a model whose tokenizer or weights the run begins with.
+        counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
+            model.
         task: "language-model" (the usual one), "tagging", "classification" or "seq2seq".
         labels, valid_labels, test_labels: for each text a file with its labels, where they are in
             files of their own.
@@ -111,6 +114,7 @@ def train(
         config=config,
         tokenizer_from=tokenizer_from,
         init_from=init_from,
+        counts=counts,
         task=task,
         labels=labels,
         valid_labels=valid_labels,
@@ -145,6 +149,7 @@ def fit(
     config: str | Path | None = None,
     tokenizer_from: str | Path | None = None,
     init_from: str | Path | None = None,
+    counts: str | Path | None = None,
     task: str | None = None,
     labels: Texts = (),
     valid_labels: Texts = (),
@@ -187,6 +192,7 @@ def fit(
         config=config,
         tokenizer_from=tokenizer_from,
         init_from=init_from,
+        counts=counts,
         task=task,
         labels=labels,
         valid_labels=valid_labels,

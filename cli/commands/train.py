@@ -214,6 +214,11 @@ class _Command(Command):
     click.option(
         "--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."
     ),
+    click.option(
+        "--counts",
+        metavar="DIR",
+        help="In place of TEXT, with --model ngram: counts that rnnlm count wrote.",
+    ),
     text_options,
 )
 @task_options

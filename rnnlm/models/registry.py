@@ -47,6 +47,9 @@ class Kind:
     cell: str | None = None  # settings of the cells of recurrent layers
     # Function(resolved) that deletes what a run has left outside of its folder to go on from.
     cleaning: str | None = None
+    # Function(folder, resolved) that opens counts in place of a text. Return them
+    # (rnnlm.tasks.request.CountedData), and the settings with those that they bring.
+    counted: str | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -92,6 +95,20 @@ class Kind:
     def fit(self, *arguments: Any) -> Any:
         """Train a model; return the events of the run."""
         return resolve_name(f"{self.fitting}:fit")(*arguments)
+
+    def open_counts(self, folder: str, resolved: Any) -> Any:
+        """Open the counts in `folder`, which a model is estimated from.
+
+        Raises:
+            UsageError: this kind is not made of counts.
+        """
+        if self.counted is None:
+            raise UsageError(
+                f"--counts is not for models of kind {self.name}",
+                "they need the text itself",
+                "add --model ngram",
+            )
+        return resolve_name(self.counted)(folder, resolved)
 
     def clean_up(self, resolved: Any) -> None:
         """Delete what a run has left outside of its folder, now that its model is saved; only for
@@ -164,6 +181,7 @@ _LANGUAGE_MODELS = (
         holds_out=False,
         mapped=True,
         cleaning="rnnlm.ngram.fitting:clean_up",
+        counted="rnnlm.ngram.fitting:open_counts",
     ),
     Kind(
         name="mixture",

@@ -23,10 +23,12 @@ from rnnlm.events import (
     never,
 )
 from rnnlm.ngram.checks import stream_perplexity
+from rnnlm.ngram.counting import counts_folder
 from rnnlm.ngram.counting import room as rooms
 from rnnlm.ngram.counting.beyond_memory import Progress
+from rnnlm.ngram.counting.counted import CountedData, within
 from rnnlm.ngram.counting.exchange import SuffixExchange
-from rnnlm.ngram.counting.levels import Block, Level, NgramCounts
+from rnnlm.ngram.counting.levels import Block, Level, NgramCounts, joined
 from rnnlm.ngram.counting.room import Ids, Room, count_in, room_for
 from rnnlm.ngram.counting.workspace import IN_MEMORY, Workspace
 from rnnlm.ngram.model import NgramModel
@@ -95,9 +97,33 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     return tuple(thresholds + repeated)
 
 
+def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]:
+    """Open the counts in `folder`. Return them, and the settings with their order unless another
+    one was asked for, which may be lower."""
+    counts = counts_folder.load(folder)
+    if not (counts.index.all_orders and counts.index.raw_counts):
+        raise UsageError(
+            f"a model cannot be estimated from {folder}",
+            "it does not hold the raw counts of all orders",
+            "count the text again",
+        )
+    counts.check()
+    if resolved.values["discounts"] == "lmplz":
+        raise UsageError(
+            "discounts = lmplz does not go with --counts",
+            "it needs the order of the lines, which counts do not hold",
+            "leave discounts out, or train on the text itself",
+        )
+    asked = resolved.values["order"] if resolved.is_asked("order") else None
+    order = within(counts, asked)
+    if asked is None:
+        resolved = resolved.with_found(f"folder of counts {folder}", {"order": order})
+    return CountedData(counts), resolved
+
+
 def fit(
     resolved: Resolved,
-    data: TrainingData,
+    data: TrainingData | CountedData,
     stop: Callable[[], bool] = never,
     initial: dict[str, np.ndarray] | None = None,
     save: Callable[[], bool] = never,
@@ -185,8 +211,13 @@ def clean_up(resolved: Resolved) -> None:
         rooms.clean_up(Path(temp))
 
 
-def _levels(settings: NgramSettings, data: TrainingData, room: Room) -> Iterator[Progress | Level]:
-    """Count, order by order."""
+def _levels(
+    settings: NgramSettings, data: TrainingData | CountedData, room: Room
+) -> Iterator[Progress | Level]:
+    """Count, order by order, unless that is done already."""
+    if isinstance(data, CountedData):
+        levels = data.counts.levels(settings.order)
+        return joined(levels) if room.store is None else iter(levels)
     tokenizer = data.tokenizer
     identity = {
         name: value
@@ -204,7 +235,9 @@ def _levels(settings: NgramSettings, data: TrainingData, room: Room) -> Iterator
     return count_in(room, data.train.ids, tokenizer, settings.order, identity, watch)
 
 
-def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts) -> Estimator:
+def _estimator(
+    settings: NgramSettings, data: TrainingData | CountedData, counts: NgramCounts
+) -> Estimator:
     kind = estimator(settings.smoothing)
     heldout = None
     if kind.heldout != "never" and data.valid is not None:

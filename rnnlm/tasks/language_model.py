@@ -104,7 +104,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
     # ---- What a request to train may ask for.
 
     usual_corpus = "english"
-    request_fields = frozenset({"init_from"})
+    request_fields = frozenset({"init_from", "counts"})
     why_no_field = "a language model reads text in one direction, and nothing beside it"
 
     def usual_recipe(self, model: str | None, has_text: bool) -> str | None:

@@ -4,6 +4,7 @@ validation and the tokenizer."""
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,10 +161,16 @@ def open_texts(
 ) -> Texts:
     """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
     its settings. A notice says if much of what is evaluated on is in the training text."""
+    if request.counts is not None:
+        return _of_counts(request.counts, request, resolved, kind)
+
     # The texts, and what is held out of the training text if there is none for validation.
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
-        resolved = _with_prepared(text, text.tokenizer, request, resolved)
+        prepared = Path(text.sources[0])
+        resolved = _with_read(
+            prepared, "prepared", text.settings, text.tokenizer, request, resolved
+        )
     valid_names = request.valid or _bundled(request, "valid")
     test_names = request.test or _bundled(request, "test")
     valid = _open(valid_names, resolved) if valid_names else None
@@ -247,24 +254,60 @@ def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
-def _with_prepared(
-    text: Text, tokenizer: Tokenizer, request: TrainingRequest, resolved: Resolved
+def _of_counts(
+    folder: str, request: TrainingRequest, resolved: Resolved, kind: registry.Kind
+) -> Texts:
+    """Open counts in place of the training text, and read the texts beside it as theirs was."""
+    if is_share_asked(resolved) and resolved.values["holdout"]:
+        raise UsageError(
+            f"nothing can be held out of the counts in {folder}",
+            "they hold no lines",
+            "name a validation text with --valid, and leave holdout out",
+        )
+    counts, resolved = kind.open_counts(folder, resolved)
+    tokenizer = counts.tokenizer
+    resolved = _with_read(
+        counts.folder, "counted", counts.text_settings, tokenizer, request, resolved
+    )
+    encoded: dict[str, EncodedText] = {}
+    for name, names in (("valid", request.valid), ("test", request.test)):
+        if names:
+            encoded[name] = _open(names, resolved).encode(tokenizer)
+    marks: Counter[str] = Counter()
+    for text in encoded.values():
+        marks += Counter(text.marks)
+    tell_unseen(marks, {"the model": tokenizer})
+    valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
+    data = counts.with_valid(encoded.get("valid"))
+    return Texts(resolved, data, valid_is, encoded.get("test"))
+
+
+def _with_read(
+    folder: Path,
+    how: str,
+    settings: TextSettings,
+    tokenizer: Tokenizer,
+    request: TrainingRequest,
+    resolved: Resolved,
 ) -> Resolved:
-    """Return the settings with those by which a prepared text was made."""
+    """Return the settings with those by which a text was prepared, or counted, into a folder."""
     # Nothing else may be asked for: another tokenizer, another way to read, another direction.
-    folder = text.sources[0]
+    what, command = {
+        "prepared": ("a prepared text", "prepare"),
+        "counted": ("a folder of counts", "count"),
+    }[how]
     if request.tokenizer_from:
         given = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
         if given.fingerprint != tokenizer.fingerprint:
             option = "--resume" if request.resume else "--tokenizer-from"
             raise UsageError(
-                f"{option} brings another tokenizer than {folder} is prepared with",
-                hint=f"prepare the text with --tokenizer-from {request.tokenizer_from}",
+                f"{option} brings another tokenizer than {folder} is {how} with",
+                hint=f"{command} the text with --tokenizer-from {request.tokenizer_from}",
             )
     for field in fields(SourceSettings):
         if resolved.is_asked(field.name):
             raise UsageError(
-                f"{folder} is a prepared text: {field.name} has no effect",
+                f"{folder} is {what}: {field.name} has no effect",
                 "it says how a text is read",
                 "leave it out",
             )
@@ -274,13 +317,14 @@ def _with_prepared(
         raise UsageError(
             f"{folder} holds the tokens of each line from the {first} to the {last}",
             f"reversed = {as_text(asked)} was asked for",
-            f"prepare the text again with --set reversed={as_text(asked)}",
+            f"{command} the text again with --set reversed={as_text(asked)}",
         )
 
     stored = dict(tokenizer.to_settings())
     for field in fields(TextSettings):
-        stored[field.name] = getattr(text.settings, field.name)
-    return _with_stored(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
+        stored[field.name] = getattr(settings, field.name)
+    origin = f"{what.removeprefix('a ')} {folder}"
+    return _with_stored(stored, resolved, f"{folder} is {how} with", origin)
 
 
 def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> Resolved:

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rnnlm.config import Resolved
+from rnnlm.interface import Tokenizer
 
 if TYPE_CHECKING:
     from rnnlm.tasks.line_texts import Overlap
+    from rnnlm.text.encoding import EncodedText
+    from rnnlm.text.lines import TextSettings
 
 
 class TrainingRequest(Protocol):
@@ -26,6 +29,10 @@ class TrainingRequest(Protocol):
     @property
     def test(self) -> tuple[str, ...]:
         """Test data."""
+
+    @property
+    def counts(self) -> str | None:
+        """A folder of n-gram counts, in place of the training data."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,6 +132,29 @@ class Data(Protocol):
     @property
     def valid(self) -> CountedText | None:
         """The text that chooses the best weights."""
+        ...
+
+
+class CountedData(Protocol):
+    """Counts in place of a training text, and how their text was read."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the text."""
+        ...
+
+    @property
+    def text_settings(self) -> "TextSettings":
+        """How its lines were read."""
+        ...
+
+    def with_valid(self, valid: "EncodedText | None") -> Data:
+        """Return the data that a model is fitted to."""
         ...
 
 

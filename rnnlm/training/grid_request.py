@@ -183,7 +183,9 @@ def folder_name(name: str) -> str:
 def usual_folder(request: Request) -> Path:
     """Return ./checkpoints/NAME-grid, named after the text."""
     first = CORPUS
-    if request.text:
+    if request.counts is not None:
+        first = Path(request.counts).name
+    elif request.text:
         first = Path(request.text[0]).name.partition(".")[0]
     name = re.sub(r"[^\w-]+", "-", first).strip("-") or "text"
     return Path("checkpoints") / f"{name}-grid"

@@ -108,7 +108,7 @@ def plan(
     recipe, kind, resolved = resolve_request(request)
     task = registry.task(kind.task)
     valid = ", ".join(request.valid)
-    if not valid and not request.text:
+    if not valid and request.takes_bundled:
         valid = "the bundled one"
     warn_of_idle(
         resolved,
@@ -117,7 +117,7 @@ def plan(
         valid=valid or None,
     )
     _warn_of_replaced_start(resolved, request)
-    has_valid = bool(request.valid or not request.text or held_out_share(kind, resolved))
+    has_valid = bool(request.valid or request.takes_bundled or held_out_share(kind, resolved))
     kind.check(resolved, has_valid=has_valid)
 
     # Without -o, an unfinished run in the default folder is resumed; it has to be this one.

@@ -29,6 +29,7 @@ class Request:
     text: tuple[str, ...] = ()  # none: the bundled corpus
     valid: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    counts: str | None = None  # a folder of n-gram counts, in place of the text
     recipe: str | None = None
     model: str | None = None
     config: Path | None = None
@@ -59,6 +60,11 @@ class Request:
     test_target: tuple[str, ...] = ()
     init_encoder_from: str | None = None
     init_decoder_from: str | None = None
+
+    @property
+    def takes_bundled(self) -> bool:
+        """Whether it names nothing to train on, so that the bundled corpus is taken."""
+        return not self.text and self.counts is None
 
 
 class Settled(NamedTuple):
@@ -141,7 +147,14 @@ def _notice_former_defaults(resolved: Resolved) -> None:
 
 
 def _check_recipe_and_model(request: Request) -> None:
-    """Refuse a recipe together with a model of another kind than the recipe makes."""
+    """Refuse a recipe together with a model of another kind than the recipe makes, and counts
+    together with the text that they stand for."""
+    if request.text and request.counts is not None:
+        raise UsageError(
+            "--counts and a text cannot be combined",
+            "the model is made of one or the other",
+            "leave one of them out, or add counts up with rnnlm count --merge",
+        )
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
@@ -177,7 +190,7 @@ def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
     if request.recipe:
         return request.recipe
     task = registry.task(_topmost(chosen, "task") or registry.LANGUAGE_MODEL)
-    return task.usual_recipe(model, bool(request.text))
+    return task.usual_recipe(model, not request.takes_bundled)
 
 
 def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
@@ -338,6 +351,8 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
     for name in _SEVERAL:
         paths = known.get(name)
         known[name] = () if paths is None else _paths(paths, name)
+    if known.get("counts") is not None:
+        known["counts"] = os.fspath(known["counts"])
     for name in ("output", "config"):
         if known.get(name) is not None:
             known[name] = Path(known[name])

@@ -449,9 +449,12 @@ def _texts(plan: Plan) -> dict[str, Any]:
     train, valid = plan.data.train, plan.data.valid
     usual = registry.task(plan.kind.task).usual_corpus
     shares = {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()}
+    named = list(plan.request.text)
+    if plan.request.counts is not None:
+        named = [plan.request.counts]
     facts: dict[str, Any] = {
         "recipe": plan.recipe,
-        "text": list(plan.request.text) or [corpora.named(usual)],
+        "text": named or [corpora.named(usual)],
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": valid.lines_hash if valid else None,

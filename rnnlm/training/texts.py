@@ -42,7 +42,8 @@ class SharedTexts:
 def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
     """Return a text that is the same for runs that read and encode their texts in the same way."""
     task = registry.task(kind.task)
-    parts: list[object] = [kind.task, request.text, request.valid, request.test]
+    parts: list[object] = [kind.task, request.text, request.counts, request.valid]
+    parts += [request.test]
     parts += [request.labels, request.valid_labels, request.test_labels]
     parts += [request.target, request.valid_target, request.test_target]
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnlm.errors import UsageError, notice
@@ -18,7 +18,8 @@ from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.room import clean_up, count_in, room_for
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
-from rnnlm.text.lines import Progress, silent, watched
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -33,6 +34,56 @@ class Counted:
     order: int
     source: Source
     tokenizer: Tokenizer
+
+
+@dataclass(frozen=True)
+class CountedText:
+    """A text of which there are only counts."""
+
+    counts: Counts
+
+    @property
+    def lines_hash(self) -> str:
+        return self.counts.hash
+
+    @property
+    def tokens(self) -> int:
+        return self.counts.index.source.tokens
+
+    @property
+    def words(self) -> int:
+        return self.counts.index.source.words
+
+    @property
+    def sentences(self) -> int:
+        return self.counts.index.source.lines
+
+
+@dataclass(frozen=True)
+class CountedData:
+    """Counts in place of a training text, with a text for validation."""
+
+    counts: Counts
+    valid: EncodedText | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.counts.folder
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.counts.tokenizer
+
+    @property
+    def text_settings(self) -> TextSettings:
+        return self.counts.text_settings
+
+    @property
+    def train(self) -> CountedText:
+        return CountedText(self.counts)
+
+    def with_valid(self, valid: EncodedText | None) -> "CountedData":
+        return replace(self, valid=valid)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, OutputError, SettingsError, UsageError
 from rnnlm.files import lock, tensors, writing
 from rnnlm.files.reading import read_json, read_small
@@ -123,6 +124,11 @@ class Counts:
         if (tokenizer.fingerprint, tokenizer.size) != recorded:
             raise _damaged(self.folder, "its tokenizer is not the one it was made with")
         return tokenizer
+
+    @property
+    def text_settings(self) -> TextSettings:
+        """How the lines of the text were read."""
+        return from_stored(TextSettings, self.index.source.text_settings)
 
     @cached_property
     def _store(self) -> Store:
