@@ -386,12 +386,15 @@ def evaluate(
     model = language_model_of(model)
     if not isinstance(text, EncodedText):
         text = as_text(text, text_settings)
+
+    # Where lines do not depend on each other, and are not encoded yet, threads can do both at once.
     if isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
         encoded, logprob_N = _in_parts(model, text, progress)
     else:
         encoded = text if isinstance(text, EncodedText) else text.encode(model.tokenizer, progress)
         spans = spans_of(encoded, context)
         logprob_N = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
+
     if text is not encoded:
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
     return summary(model, logprob_N, encoded, context, began, keeps_lines)
@@ -415,6 +418,7 @@ def _in_parts(
     lines_hash = LinesHash()
     parts, scores = [], []
     tokens = 0
+
     for block, data, encoded, logprob_N in in_threads(read, _parts_of(text.blocks()), threads):
         lines_hash.update_block(block, data)
         parts.append(encoded)
@@ -427,7 +431,7 @@ def _in_parts(
     return whole, np.concatenate(scores)
 
 
-LINES_OF_PART = 500  # worth a thread of their own
+LINES_OF_PART = 500  # so many are worth a thread of their own
 
 
 def _parts_of(blocks: Iterable[Block]) -> Iterator[Block]:
