@@ -336,10 +336,11 @@ def _run(job: Job) -> Iterator[Event]:
 # ---- All of a text in bounded memory.
 
 LEAST_MEMORY = 300_000_000
-# What is held of libraries, of the piece that a thread reads, and of shards that are filled and
-# written (measured)
-LIBRARY_BYTES, THREAD_BYTES, SHARDS_BYTES = 70_000_000, 30_000_000, 50_000_000
-SMALL_SHARD_BYTES, SMALL_PIECE_BYTES = 8 << 20, 1 << 20
+# What is held of libraries, and of shards that are filled and written (measured)
+LIBRARY_BYTES, SHARDS_BYTES = 70_000_000, 50_000_000
+THREAD_SHARE = 30  # what a thread holds of a piece of different words, times its bytes (measured)
+SMALL_SHARD_BYTES = 8 << 20
+SMALLEST_PIECE, LARGEST_PIECE = 1 << 20, 1 << 22
 MEMORY_OF_SENTENCEPIECE = 40  # times that of its text
 
 
@@ -348,6 +349,7 @@ class Bounds:
     """How much memory and how many threads the work may take; all is done in one process."""
 
     threads: int
+    piece_bytes: int
     limit: MemoryLimit
 
 
@@ -360,10 +362,16 @@ def bounds_of(memory: int, folder: Path) -> Bounds:
             hint=f"at least {LEAST_MEMORY / 1e6:.0f}M are needed",
         )
     free = memory - max(LIBRARY_BYTES, system.private_bytes())
-    threads = max(1, min(processors(), MOST_THREADS, free // (3 * THREAD_BYTES)))
+    # Words that come again within a piece are counted fastest.
+    piece_bytes = min(max(SMALLEST_PIECE, memory // 300), LARGEST_PIECE)
+    thread_bytes = THREAD_SHARE * piece_bytes
+    threads = max(1, min(processors(), MOST_THREADS, free // (3 * thread_bytes)))
     # Words are counted before there are shards.
-    counting = max(0, free - threads * THREAD_BYTES)
-    return Bounds(threads, MemoryLimit(counting, max(0, counting - SHARDS_BYTES), folder, threads))
+    counting = max(0, free - threads * thread_bytes)
+    # While lines are encoded, a tokenizer takes two thirds of what it takes when it is made.
+    vocabulary = min(free, 3 * max(0, counting - SHARDS_BYTES) // 2)
+    limit = MemoryLimit(counting, vocabulary, folder, threads)
+    return Bounds(threads, piece_bytes, limit)
 
 
 def prepare_exactly(
@@ -434,7 +442,7 @@ def _finish(job: Job, began: float) -> Steps:
 
 
 def _pieces(job: Job, position: Position) -> Iterator[Piece]:
-    size = SMALL_PIECE_BYTES if job.bounds else None
+    size = job.bounds.piece_bytes if job.bounds else None
     return pieces(job.names, job.source, job.text.encoding_errors, position, size)
 
 

@@ -25,9 +25,10 @@ from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 # ---- The symbols of a tokenizer in the order of their ids, with their training counts, and the
 # file `vocab.txt` that holds them.
 
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_ESCAPED = re.compile(r"[\\\t\n\r\0]")
 _NOT_KNOWN = "?"  # written for each count where none is known
-_UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
+_UNESCAPES = {escaped[1]: chr(plain) for plain, escaped in _ESCAPES.items()}
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,13 @@ class Vocabulary:
         tab, CR, LF and NUL escaped)."""
         counts: Iterable[object] = repeat(_NOT_KNOWN, len(self.symbols))
         if self.counts_V is not None:
-            counts = self.counts_V
+            counts = self.counts_V.tolist()
         lines = []
         for symbol, count in zip(self.symbols, counts, strict=True):
-            lines.append(f"{count}\t{_escape(symbol)}\n")
+            # Few symbols hold what is escaped.
+            if _ESCAPED.search(symbol):
+                symbol = symbol.translate(_ESCAPES)
+            lines.append(f"{count}\t{symbol}\n")
         return "".join(lines).encode("utf-8")
 
     @classmethod
@@ -167,10 +171,6 @@ def _check_lines(data: bytes) -> None:
     if len(tabs) != len(ends) or (tabs > ends).any() or (tabs[1:] < ends[:-1]).any():
         odd = next(line for line in data.split(b"\n") if line.count(b"\t") != 1)
         raise ValueError(f"no tab, or several, in {odd[:40].decode('utf-8', 'replace')!r}")
-
-
-def _escape(symbol: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in symbol)
 
 
 def _unescape(symbol: str) -> str:

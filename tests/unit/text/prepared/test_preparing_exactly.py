@@ -33,7 +33,6 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
     """Return a function that prepares `text` within limits that a few thousand bytes exceed, and
     returns the prepared text."""
     monkeypatch.setattr(system, "return_freed", lambda: None)
-    monkeypatch.setattr(preparation, "SMALL_PIECE_BYTES", 3_000)
     monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 20_000)
     monkeypatch.setattr(preparation, "PROGRESS_SECONDS", 0.0)
     events = []
@@ -41,7 +40,7 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
     def prepare(blank_lines="skip", source=text, threads=2, **given):
         folder = tmp_path / "prepared"
         limit = MemoryLimit(20_000, 10_000_000, folder, threads)
-        monkeypatch.setattr(preparation, "bounds_of", lambda *_: Bounds(threads, limit))
+        monkeypatch.setattr(preparation, "bounds_of", lambda *_: Bounds(threads, 3_000, limit))
         own = {
             name: given.pop(name) for name in ("held_out", "resume", "tokenizer") if name in given
         }
