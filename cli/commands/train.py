@@ -442,6 +442,7 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
         "valid_tokens": plan.data.valid.tokens if plan.data.valid else 0,
         "validation": plan.valid_is,
         "output": str(plan.output),
+        **plan.kind.foresee(plan.resolved, plan.data),
     }
     if as_json:
         settings = {}

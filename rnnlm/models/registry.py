@@ -50,6 +50,8 @@ class Kind:
     # Function(folder, resolved) that opens counts in place of a text. Return them
     # (rnnlm.tasks.request.CountedData), and the settings with those that they bring.
     counted: str | None = None
+    # Function(resolved, data) that returns sizes, by name, that only the texts tell.
+    foresight: str | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -114,6 +116,13 @@ class Kind:
         """Delete what a run has left outside of its folder, now that its model is saved; only for
         kinds that leave anything."""
         resolve_name(f"{self.cleaning}")(resolved)
+
+    def foresee(self, resolved: Any, data: Any) -> dict[str, int]:
+        """Return what can be said of the sizes of the work, by name, before it is done."""
+        if self.foresight is None:
+            return {}
+        found: dict[str, int] = resolve_name(self.foresight)(resolved, data)
+        return found
 
     @property
     def all_settings(self) -> tuple[type, ...]:
@@ -182,6 +191,7 @@ _LANGUAGE_MODELS = (
         mapped=True,
         cleaning="rnnlm.ngram.fitting:clean_up",
         counted="rnnlm.ngram.fitting:open_counts",
+        foresight="rnnlm.ngram.fitting:foresee",
     ),
     Kind(
         name="mixture",

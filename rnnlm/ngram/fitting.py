@@ -22,8 +22,10 @@ from rnnlm.events import (
     Validated,
     never,
 )
+from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.counting import counts_folder
+from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting import room as rooms
 from rnnlm.ngram.counting.beyond_memory import Progress
 from rnnlm.ngram.counting.counted import CountedData, within
@@ -232,7 +234,30 @@ def _levels(
             ids, shards, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
         )
 
-    return count_in(room, data.train.ids, tokenizer, settings.order, identity, watch)
+    thresholds = pruning_thresholds(settings.prune, settings.order)
+    ids, order = data.train.ids, settings.order
+    return count_in(room, ids, tokenizer, order, identity, watch, thresholds)
+
+
+def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, int]:
+    """Return how much disk the work will take for a while, and the model, in bytes."""
+    settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
+    allowed = None
+    if settings.memory is not None:
+        allowed = system.parse_size(settings.memory) - system.private_bytes()
+    workspace = Workspace(allowed, settings.threads)
+    thresholds = pruning_thresholds(settings.prune, settings.order)
+    if isinstance(data, CountedData):
+        plan = plans.of_counts(list(data.counts.levels(settings.order)), thresholds)
+    else:
+        ids: Ids = data.train.ids
+        if not isinstance(ids, ChunkedArray):
+            ids = known_ids(ids, tokenizer)
+        plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)
+    temporary = 0
+    if settings.memory is not None:
+        temporary = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
+    return {"temporary_bytes": temporary, "model_bytes": plan.bytes_of_model(tokenizer.size)}
 
 
 def _estimator(
@@ -386,7 +411,8 @@ def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
         keys_M = job.level.keys_M
     else:
         keys_M = workspace.empty(kept, np.uint64)
-    prob_M = workspace.empty(len(job.level), np.float64)
+    # Nothing is looked up in the highest order.
+    prob_M = workspace.empty(0 if job.is_highest else len(job.level), np.float64)
     values_MK = workspace.empty((kept, 1 if job.is_highest else 2), np.float32)
 
     def estimate_block(number: int) -> None:
@@ -395,7 +421,8 @@ def _estimate_order(job: _OrderJob) -> _EstimatedOrder:
         here = slice(starts[number], starts[number + 1])
         contexts = slice(context_starts[number], context_starts[number + 1])
         found = _estimate_block(job, number)
-        prob_M[block.start : block.end] = found.prob
+        if not job.is_highest:
+            prob_M[block.start : block.end] = found.prob
         kept_prob = found.prob if found.kept is None else found.prob[found.kept]
         values_MK[here] = 0
         values_MK[here, 0] = _log(kept_prob)

@@ -94,8 +94,8 @@ def plan(
     """
     # Decide whether a run is resumed, and which; it has its own recipe and tokenizer.
     _check_resume_options(request)
-    if request.resume and not resolve_request(replace(request, resume=False)).kind.trains_in_steps:
-        request = _counting_anew(request)
+    if request.resume is True:
+        request = _counting_again(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:
         request = replace(request, output=_folder_to_resume(request))
@@ -211,15 +211,21 @@ def _resume_or_start(request: Request) -> Request:
     return _without_starts(replace(request, resume=True))
 
 
-def _counting_anew(request: Request) -> Request:
-    """Return the request as one that begins: a kind that is made of counts has no checkpoints, and
-    what is counted is found again in the folder for it."""
-    if not resolve_request(replace(request, resume=False)).resolved.values.get("temp"):
+def _counting_again(request: Request) -> Request:
+    """Return a request to resume as one that begins, if its kind of model has no checkpoints: it
+    finds what is done in the folder for its temporary files."""
+    beginning = replace(request, resume=False)
+    settled = resolve_request(beginning)
+    if settled.kind.trains_in_steps:
+        return request
+    if not settled.resolved.values.get("temp"):
         raise UsageError(
-            "--resume finds nothing: counts are kept in the folder of --temp alone",
-            hint="add --temp DIR, the same as before, or leave --resume out",
+            "there is nothing to resume",
+            f"a model of kind {settled.kind.name} has no checkpoints: what is counted is kept only "
+            "in a folder that is named for it",
+            "add --temp DIR, the same as before; else leave --resume out",
         )
-    return replace(request, resume=False)
+    return beginning
 
 
 def _without_starts(request: Request) -> Request:

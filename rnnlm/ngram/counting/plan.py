@@ -5,7 +5,7 @@ with it."""
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.files.reading import read_json
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.files.writing import replace_file, writing
+from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.system import in_threads
 
@@ -31,6 +32,7 @@ AT_ONCE = 1 << 14
 
 # What the work holds on disk of each n-gram, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
+KEY, VALUES, PROBABILITY = 8, 8, 8  # of the model; in full precision
 SAMPLED = 1 << 16  # different n-grams of an order, to estimate their number within a percent
 
 
@@ -47,16 +49,22 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is counted, and how. identity: what must be the same for the count to go on: text,
-    vocabulary, settings. ngrams: an estimate for all shards together, as in a shard."""
+    """What is counted, and how.
+
+    identity: what must be the same for the count to go on: text, vocabulary, settings. ngrams: an
+    estimate for all shards together, as in a shard; kept: of these, what pruning leaves.
+    """
 
     identity: dict[str, Any]
     shards: list[Shard]
     ngrams: list[int]
+    kept: list[int]
     format_version: int = PLAN_VERSION
 
     def bytes_counting(self) -> int:
         """Return how much disk counting and merging will take at most, in bytes."""
+        if not self.shards:
+            return 0
         shards = np.array([shard.ngrams for shard in self.shards]).sum(axis=0)
         if len(self.shards) == 1:
             return int(shards.sum()) * STORED
@@ -70,6 +78,31 @@ class Plan:
             most = max(most, int(held + (below + 2 * shards[n]) * STORED_NUMBER))
         return most
 
+    def bytes_estimating(self, lookups: int) -> int:
+        """Return how much disk estimating will take at most, in bytes, with the counts, and with a
+        model that is not saved yet. lookups: as in a :class:`Workspace`."""
+        ngrams, kept = [0, *self.ngrams], [0, *self.kept]
+        stored = sum(ngrams) * STORED
+        most = 0
+        for n, of_order in enumerate(ngrams):
+            is_highest = n == len(ngrams) - 1
+            model = sum(kept[: n + 1]) * (KEY + VALUES) - is_highest * kept[n] * VALUES // 2
+            # Probabilities of this order and the one below, and what travels between orders.
+            below = ngrams[n - 1] if n else 0
+            held = below * PROBABILITY
+            if below > lookups:
+                held += of_order * (STORED_NUMBER + PROBABILITY)
+            if not is_highest:
+                held += of_order * (PROBABILITY + STORED_NUMBER)
+                held += ngrams[n + 1] * STORED_NUMBER * (of_order > lookups)
+            most = max(most, stored + model + held)
+        return most
+
+    def bytes_of_model(self, size: int) -> int:
+        """Return how much disk the model will take, in bytes, with a vocabulary of `size` words."""
+        highest = self.kept[-1] if self.kept else size
+        return (size + sum(self.kept)) * (KEY + VALUES) - highest * VALUES // 2
+
 
 def make(
     ids: np.ndarray | ChunkedArray,
@@ -77,15 +110,19 @@ def make(
     order: int,
     identity: Mapping[str, Any],
     workspace: Workspace,
+    thresholds: Sequence[int] = (),
 ) -> Plan:
-    """Return the plan for a text whose lines end in `boundary_id`. The text is read once."""
+    """Return the plan for a text whose lines end in `boundary_id`. The text is read once.
+
+    thresholds: n-grams of order n that occur at most `thresholds[n - 1]` times will be left out.
+    """
     bounds = list(_bounds(ids, boundary_id, workspace.shard))
     # So few n-grams are looked at that there are some SAMPLED different ones in the end.
     rate = max(0, (len(ids) // SAMPLED).bit_length() - 1)
-    sampled = [np.zeros(0, np.uint64) for _ in range(order - 1)]
+    sampled = [(np.zeros(0, np.uint64), np.zeros(0, np.int64)) for _ in range(order - 1)]
     shards = []
 
-    def look(bound: tuple[int, int]) -> tuple[str, list[np.ndarray]]:
+    def look(bound: tuple[int, int]) -> tuple[str, list[Sampled]]:
         ids_T = np.asarray(ids[slice(*bound)])
         sha256 = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
         return sha256, _sampled_ngrams(ids_T, boundary_id, order, rate)
@@ -93,9 +130,24 @@ def make(
     for bound, (sha256, found) in zip(
         bounds, in_threads(look, bounds, workspace.threads), strict=True
     ):
-        sampled = [np.union1d(*both) for both in zip(sampled, found, strict=True)]
-        shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes in found]))
-    return Plan(dict(identity), shards, [len(hashes) << rate for hashes in sampled])
+        sampled = [_added(*both) for both in zip(sampled, found, strict=True)]
+        shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes, _ in found]))
+    kept = []
+    for n, (_, counts) in enumerate(sampled, start=2):
+        threshold = thresholds[n - 1] if n <= len(thresholds) else 0
+        kept.append(int(np.count_nonzero(counts > threshold)) << rate)
+    return Plan(dict(identity), shards, [len(hashes) << rate for hashes, _ in sampled], kept)
+
+
+def of_counts(levels: Sequence[Level], thresholds: Sequence[int]) -> Plan:
+    """Return the plan for counts that are there already."""
+    kept = []
+    for n, level in enumerate(levels[1:], start=2):
+        threshold = thresholds[n - 1] if n <= len(thresholds) else 0
+        few = range(0, len(level), AT_ONCE)
+        parts = (level.counts_M[start : start + AT_ONCE] for start in few)
+        kept.append(sum(int(np.count_nonzero(counts > threshold)) for counts in parts))
+    return Plan({}, [], [len(level) for level in levels[1:]], kept)
 
 
 def _bounds(
@@ -117,9 +169,19 @@ def _bounds(
         start = stop
 
 
-def _sampled_ngrams(ids_T: np.ndarray, boundary_id: int, order: int, rate: int) -> list[np.ndarray]:
-    """Return for each order from 2 on the hashes of different n-grams, of those whose hashes begin
-    with `rate` zeros: one of 2 ** rate (Gibbons 2001, distinct sampling)."""
+Sampled = tuple[np.ndarray, np.ndarray]  # hashes of different n-grams, and how often each occurs
+
+
+def _added(some: Sampled, others: Sampled) -> Sampled:
+    """Return the n-grams of both, with their counts in both."""
+    hashes, place = np.unique(np.append(some[0], others[0]), return_inverse=True)
+    counts = np.bincount(place, np.append(some[1], others[1]), minlength=len(hashes))
+    return hashes, counts.astype(np.int64)
+
+
+def _sampled_ngrams(ids_T: np.ndarray, boundary_id: int, order: int, rate: int) -> list[Sampled]:
+    """Return for each order from 2 on the n-grams whose hashes begin with `rate` zeros, which are
+    one of 2 ** rate (Gibbons 2001, distinct sampling)."""
     found: list[list[np.ndarray]] = [[] for _ in range(order - 1)]
     largest = np.uint64((1 << 64 - rate) - 1)
     # Few positions at a time, which stay in a processor's cache, after those they reach back to.
@@ -130,7 +192,7 @@ def _sampled_ngrams(ids_T: np.ndarray, boundary_id: int, order: int, rate: int) 
         for of_order, hashes in zip(found, _hashes(ids, boundary_id, order), strict=True):
             new = hashes[start - first :]
             of_order.append(new[(new <= largest) & (new != 0)])
-    return [np.unique(np.concatenate(of_order)) for of_order in found]
+    return [np.unique(np.concatenate(of_order), return_counts=True) for of_order in found]
 
 
 def _hashes(ids: np.ndarray, boundary_id: int, order: int) -> Iterator[np.ndarray]:

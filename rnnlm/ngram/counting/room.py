@@ -123,9 +123,10 @@ def count_in(
     order: int,
     identity: Mapping[str, Any],
     watch: Watch = watch_nothing,
+    thresholds: Sequence[int] | None = None,
 ) -> Iterator[Progress | Level]:
     """Count a text, order by order. identity: what must be the same for an interrupted count to go
-    on, beside text and vocabulary."""
+    on, beside text and vocabulary. thresholds: of the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     if room.store is None:
         ids_T = known_ids(ids, tokenizer)
@@ -134,7 +135,7 @@ def count_in(
     if not isinstance(ids, ChunkedArray):
         ids = known_ids(ids, tokenizer)
     identity = {**identity, "vocabulary": tokenizer.fingerprint}
-    plan = _plan(ids, tokenizer.boundary_id, order, identity, room.store, room.workspace)
+    plan = _plan(ids, tokenizer, order, identity, room, thresholds)
     shards = [(shard.start, shard.stop) for shard in plan.shards]
     watched = watch(ids, shards)
     yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watched)
@@ -142,22 +143,30 @@ def count_in(
 
 def _plan(
     ids: Ids,
-    boundary_id: int,
+    tokenizer: Tokenizer,
     order: int,
     identity: Mapping[str, Any],
-    store: Store,
-    workspace: Workspace,
+    room: Room,
+    thresholds: Sequence[int] | None,
 ) -> plans.Plan:
     """Return the plan in the folder, which another run has left there, or a new one."""
-    folder = store.folder
-    plan = plans.read(folder)
-    if plan is not None:
-        plans.check(plan, folder, ids, identity)
-        store.resume()
-        notice(f"the count in {folder} goes on")
+    store, workspace = room.store, room.workspace
+    assert store is not None
+    plan = plans.read(store.folder)
+    is_new = plan is None
+    if plan is None:
+        boundary_id = tokenizer.boundary_id
+        plan = plans.make(ids, boundary_id, order, identity, workspace, thresholds or ())
     else:
-        plan = plans.make(ids, boundary_id, order, identity, workspace)
-        plans.check_room(folder, plan.bytes_counting())
-        plans.write(folder, plan)
+        plans.check(plan, store.folder, ids, identity)
+        store.resume()
+        notice(f"the count in {store.folder} goes on")
+
+    # Say it before the work if the disk is too small for it.
     store.needed = plan.bytes_counting()
+    if thresholds is not None:
+        store.needed = max(store.needed, plan.bytes_estimating(workspace.lookups))
+    if is_new:
+        plans.check_room(store.folder, store.needed)
+        plans.write(store.folder, plan)
     return plan

@@ -141,9 +141,11 @@ def test_the_plan_foresees_the_number_of_ngrams(tmp_path):
     ids_T[::17] = END
     ids_T[-1] = END
     room = workspace(tmp_path, 10**8, shard=100_000)
-    plan = plans.make(ids_T, END, 4, IDENTITY, room)
-    found = [len(level) for level in count(ids_T, END, 5001, 4)]
-    assert plan.ngrams == pytest.approx(found[1:], rel=0.02)
+    plan = plans.make(ids_T, END, 4, IDENTITY, room, thresholds=(0, 0, 1, 1))
+    levels = list(count(ids_T, END, 5001, 4))
+    assert plan.ngrams == pytest.approx([len(level) for level in levels][1:], rel=0.02)
+    kept = [len(levels[1]), *(np.count_nonzero(level.counts_M > 1) for level in levels[2:])]
+    assert plan.kept == pytest.approx(kept, rel=0.02)
     assert len(plan.shards) == 6
     for shard in plan.shards[::3]:
         levels = count(ids_T[shard.start : shard.stop], END, 5001, 4)
