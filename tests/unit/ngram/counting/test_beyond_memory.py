@@ -19,7 +19,7 @@ from rnnlm.ngram.tables import NOWHERE
 from support.random_texts import SEEDS, SHARDS, RandomText, assert_levels, random_text
 from support.tiny_ngrams import END, ids_of
 
-MEMORY = (1, 500, 3000, 10**5, 10**8)
+MEMORY = (1000, 3000, 10**4, 10**5, 10**8)
 IDENTITY = {"order": 3}
 
 
@@ -56,7 +56,7 @@ def test_shards_make_the_levels_of_the_whole(seeds, number, tmp_path):
 
 @pytest.mark.parametrize("number", SHARDS)
 def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
-    for seed in range(5):
+    for seed in range(3):
         text = random_text(seed)
         ids_T = ids_of(text.sentences)
         watch = random.Random(seed).randrange(len(ids_T))
