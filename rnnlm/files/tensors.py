@@ -263,7 +263,7 @@ class ChunkedArray:
         for number in range(len(self.starts) - 1):
             yield self.chunk(number)
 
-    def searchsorted(self, value: Any, side: Literal["left", "right"] = "left") -> int:
+    def searchsorted(self, value: int | np.integer, side: Literal["left", "right"] = "left") -> int:
         """Return where `value` belongs among the items, which ascend, as numpy's function of that
         name does. Few items are read."""
         # Find the last chunk that begins before it; chunks hold one item at least.

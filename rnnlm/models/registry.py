@@ -112,12 +112,12 @@ class Kind:
             )
         return resolve_name(self.counted)(folder, resolved)
 
-    def clean_up(self, resolved: Any) -> None:
+    def clean_up(self, resolved: object) -> None:
         """Delete what a run has left outside of its folder, now that its model is saved; only for
         kinds that leave anything."""
         resolve_name(f"{self.cleaning}")(resolved)
 
-    def foresee(self, resolved: Any, data: Any) -> dict[str, int]:
+    def foresee(self, resolved: object, data: object) -> dict[str, int]:
         """Return what can be said of the sizes of the work, by name, before it is done."""
         if self.foresight is None:
             return {}
