@@ -48,6 +48,11 @@ tokenizer_options = section(
         metavar="DIR",
         help="The vocabulary of other counts, a model or a prepared text; other words are <unk>.",
     ),
+    click.option(
+        "--extend",
+        is_flag=True,
+        help="With --tokenizer-from: add the other words to the vocabulary, after its own.",
+    ),
 )
 
 
@@ -180,7 +185,9 @@ def command(
                 found.levels, found.tokenizer, found.order, **shown, report=progress
             )
             _put_rows(rows, output, progress)
-    if given["tokenizer_from"]:
+    if given["extend"]:
+        terminal.say(f"the vocabulary has {found.tokenizer.size:,} symbols now")
+    elif given["tokenizer_from"]:
         words, new = found.source.words, found.source.new_words
         terminal.say(
             f"{new / max(words, 1):.2%} of the words are not in the vocabulary of "
@@ -228,6 +235,7 @@ def _check_input(
         )
         refuse_if(merge and form != TSV, f"--format {form}: {text[0]} is not a folder of counts.")
         refuse_if(is_limited and form == TSV, "--memory and --temp need a folder: add -o DIR.")
+        refuse_if(given["temp"] and not given["memory"], "--temp needs --memory.")
         return
 
     first = f"{folders[0]} is a folder of counts"
@@ -271,7 +279,8 @@ def _counted(
     if folders:
         return counted.of_folders(folders, given["order"], memory, temp, progress)
     order = given["order"] or DEFAULT_ORDER
-    return counted.of_text(*_text_and_tokenizer(text, given), order, memory, temp, progress)
+    extend = given["extend"]
+    return counted.of_text(*_text_and_tokenizer(text, given), order, memory, temp, progress, extend)
 
 
 def _text_and_tokenizer(
@@ -287,6 +296,7 @@ def _tokenizer(given: dict[str, Any]) -> "Tokenizer | TokenizerSettings":
     """Return the tokenizer of another model or counts, or the settings of the one that the options
     describe."""
     model, shared = given.pop("model_name"), given.pop("tokenizer_from")
+    refuse_if(given.pop("extend") and not shared, "--extend needs --tokenizer-from.")
     flags = {option: value for option, value in given.items() if value}
     refuse_if(model and shared, "-m and --tokenizer-from both bring a tokenizer: give one of them.")
     if not model and not shared:

@@ -37,6 +37,17 @@ def test_the_share_of_unknown_words_is_printed(rnnlm, counts):
     assert "a <unk> </s>\t1\n" in rnnlm("count", "again").out
 
 
+def test_extended_counts_merge_and_train(rnnlm, counts):
+    asked = ("count", "b.txt", "-o", "more", "--tokenizer-from", "a", "--extend")
+    assert rnnlm(*asked).err == "the vocabulary has 6 symbols now\n"
+    assert rnnlm("count", "--merge", "a", "more", "-o", "both").code == 0
+    assert rnnlm("count", "both").out == rnnlm("count", "a.txt", "b.txt").out
+    trained = rnnlm("train", "--counts", "both", "--model", "ngram", "-o", "model")
+    assert trained.code == 0, trained.err
+    [first, *_] = checked_error(rnnlm("count", "b.txt", "--extend"), 2, "")
+    assert "--extend needs --tokenizer-from" in first
+
+
 def test_folders_are_merged_in_any_order(rnnlm, counts, here):
     assert rnnlm("count", "--merge", "a", "b", "-o", "both", "--memory", "2G").code == 0
     whole = rnnlm("count", "a.txt", "b.txt", "--tokenizer-from", "a").out
@@ -69,6 +80,16 @@ def test_a_memory_limit_counts_the_same(rnnlm, counts):
     assert not list((counts / "work").iterdir())
 
 
+def test_prepared_texts_bring_their_tokenizer(rnnlm, counts):
+    assert rnnlm("prepare", "a.txt", "-o", "ready").code == 0
+    assert rnnlm("count", "ready", "-o", "of-ready").code == 0
+    assert rnnlm("count", "of-ready").out == rnnlm("count", "a").out
+    assert rnnlm("count", "ready", "-o", "again", "--tokenizer-from", "of-ready").code == 0
+    for options in (["--lowercase"], ["--tokenizer-from", "of-ready", "--extend"]):
+        ended = rnnlm("count", "ready", "-o", "x", *options)
+        checked_error(ended, 2, "ready is prepared with another tokenizer")
+
+
 def test_a_name_with_a_suffix_is_a_file(rnnlm, counts):
     assert rnnlm("count", "a.txt", "-o", "a.counts").code == 0
     assert (counts / "a.counts").read_text() == rnnlm("count", "a").out
@@ -89,6 +110,7 @@ def test_counts_are_replaced_only_where_asked(rnnlm, counts):
     (["a", "--memory", "1G"], "--memory and --temp have no effect"),
     (["a", "--lowercase"], "options for reading and tokenizing text have no effect"),
     (["a.txt", "--memory", "1G"], "--memory and --temp need a folder"),
+    (["a.txt", "-o", "x", "--temp", "t"], "--temp needs --memory"),
     (["a.txt", "-o", "x", "--min-count", "2"], "a folder holds all counts"),
     (["a.txt", "--format", "parquet"], "--format parquet needs -o DIR"),
     (["a.txt", "--ids"], "--ids needs --format parquet"),
@@ -114,7 +136,8 @@ def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     (["a", "p"], 1, "no counts in p"),
 ])  # fmt: skip
 def test_what_cannot_be_added_is_an_error(rnnlm, counts, arguments, code, what):
-    rnnlm("count", "b.txt", "-o", "other")
+    (counts / "c.txt").write_text("z z a\n")
+    rnnlm("count", "c.txt", "-o", "other")
     rnnlm("count", "b.txt", "-o", "short", "--order", "2", "--tokenizer-from", "a")
     rnnlm("count", "b.txt", "-o", "damaged", "--tokenizer-from", "a")
     rnnlm("count", "a", "-o", "p", "--format", "parquet")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from rnnlm.errors import UsageError, notice
 from rnnlm.files.writing import writing
 from rnnlm.interface import Tokenizer
@@ -16,6 +18,15 @@ from rnnlm.ngram.counting.beyond_memory import merge
 from rnnlm.ngram.counting.counts_folder import Counts, Source
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.room import clean_up, count_in, room_for
+from rnnlm.ngram.counting.store import (
+    Store,
+    columns_of,
+    note_level,
+    read_level,
+    remove_level,
+    write_level,
+)
+from rnnlm.ngram.tables import make_keys, split_keys
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText
@@ -94,12 +105,17 @@ def of_text(
     memory: str | None = None,
     temp: str | None = None,
     report: Progress = silent,
+    extend: bool = False,
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
     does not fit, from where an interrupted count goes on; it is cleaned up in the end.
 
-    tokenizer: an existing one, or settings to make one from the text.
+    tokenizer: an existing one, or settings to make one from the text. extend: words that it lacks
+    get ids after its own.
     """
+    _check_prepared(text, tokenizer, extend)
+    if extend and not isinstance(tokenizer, TokenizerSettings):
+        tokenizer = tokenizers.extend(tokenizer, watched(text.blocks(), report))
     if memory is not None and isinstance(text, Corpus):
         text = on_disk(text, tokenizer, memory, temp, 0.0, report)
     tokenizer = text.tokenizer or tokenizer
@@ -112,6 +128,22 @@ def of_text(
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
         clean_up(Path(temp))
+
+
+def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings, extend: bool) -> None:
+    """Make sure that no other tokenizer is asked for than that of a prepared text."""
+    own = text.tokenizer
+    if own is None or (tokenizer == TokenizerSettings() and not extend):
+        return
+    is_same = not isinstance(tokenizer, TokenizerSettings) and (
+        tokenizer.fingerprint == own.fingerprint
+    )
+    if extend or not is_same:
+        raise UsageError(
+            f"{text.sources[0]} is prepared with another tokenizer",
+            "its words have their ids already",
+            "leave options for the tokenizer out, or count the text itself",
+        )
 
 
 @contextlib.contextmanager
@@ -139,11 +171,13 @@ def of_folders(
     if len(several) == 1:
         yield Counted(iter(first.levels(order)), order, source, first.tokenizer)
         return
-    size = first.index.vocabulary_size
+    longest = counts_folder.with_longest_vocabulary(several)
+    size = longest.index.vocabulary_size
     with _folder_in(temp) as folder, room_for(memory or MERGING_MEMORY, folder, None, size) as room:
         assert room.store is not None
-        steps = merge(_Folders(several), order, room.store, room.workspace)
-        yield Counted(_reported(steps, report), order, source, first.tokenizer)
+        sources = _Folders(several, size, room.store)
+        steps = merge(sources, order, room.store, room.workspace)
+        yield Counted(_reported(steps, report), order, source, longest.tokenizer)
 
 
 @contextlib.contextmanager
@@ -172,16 +206,56 @@ def within(counts: Counts, order: int | None) -> int:
 
 
 class _Folders:
-    """Counts in folders, as they are merged."""
+    """Counts in folders, as they are merged. Those of a shorter vocabulary are rewritten, in
+    `store`, with the keys of a vocabulary of `size` words, which begins with theirs."""
 
-    def __init__(self, several: Sequence[Counts]) -> None:
+    def __init__(self, several: Sequence[Counts], size: int, store: Store) -> None:
         self.several = several
+        self.size = size
+        self.store = store
 
     def of_order(self, n: int) -> list[Level | None]:
-        return [each.level(n) for each in self.several]
+        return [self._level(number, n) for number in range(len(self.several))]
+
+    def _level(self, number: int, n: int) -> Level | None:
+        level, prefix = self.several[number].level(n), _prefix(number)
+        if level is None or level.size == self.size:
+            return level
+        if f"{prefix}order-{n}" not in self.store:
+            _write_extended(self.store, prefix, n, level, self.size)
+        return read_level(self.store, prefix, n)
 
     def forget(self, n: int) -> None:
-        """Keep all of them: they are the user's."""
+        """Let go of what was rewritten; the folders are the user's."""
+        for number in range(len(self.several)):
+            remove_level(self.store, _prefix(number), n)
+
+
+def _prefix(number: int) -> str:
+    return f"extended-{number:05d}-"
+
+
+def _write_extended(store: Store, prefix: str, n: int, level: Level, size: int) -> None:
+    """Write an order as it is with `size` words, more than it has. `<s>` stays the last unigram, so
+    n-grams keep their order."""
+    if n == 1:
+        counts_M = np.zeros(size + 1, level.counts_M.dtype)
+        counts_M[: level.size] = level.counts_M[: level.size]
+        counts_M[size:] = level.counts_M[level.size :]
+        keys_M = np.arange(size + 1, dtype=np.uint64)
+        suffixes_M = np.zeros(size + 1, level.suffixes_M.dtype)
+        write_level(store, prefix, 1, Level(size, keys_M, suffixes_M, counts_M, size))
+        return
+
+    for number, start in enumerate(range(0, len(level), counts_folder.PIECE_NGRAMS)):
+        columns = columns_of(level, start, start + counts_folder.PIECE_NGRAMS)
+        contexts_M, words_M = split_keys(columns["keys"], level.size)
+        if n == 2:
+            contexts_M[contexts_M == level.size] = size
+        columns["keys"] = make_keys(contexts_M, words_M, size)
+        name, facts = f"{prefix}order-{n}-{number:06d}", {"ngrams": len(words_M)}
+        store.finish(store.write(name, columns, facts))
+    note_level(store, prefix, n, replace(level, size=size))
 
 
 def _reported(steps: Iterable[Phase | Level], report: Progress) -> Iterator[Level]:

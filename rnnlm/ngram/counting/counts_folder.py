@@ -255,14 +255,16 @@ def _damaged(folder: Path, why: str) -> ModelError:
 
 
 def check_alike(several: Sequence[Counts]) -> None:
-    """Make sure that counts can be added up: of one vocabulary, order, and way of reading."""
-    first = several[0]
-    for other in several[1:]:
-        if other.index.tokenizer_fingerprint != first.index.tokenizer_fingerprint:
+    """Make sure that counts can be added up: of one order and way of reading, and of one
+    vocabulary, or of vocabularies that begin with the shorter ones."""
+    first, longest = several[0], with_longest_vocabulary(several)
+    for other in several:
+        if not _is_extended(other, longest):
             raise _unlike(
-                first, other, "vocabularies", lambda each: each.index.tokenizer_fingerprint,
-                f"count the text again with --tokenizer-from {first.folder}",
+                longest, other, "vocabularies", lambda each: each.index.tokenizer_fingerprint,
+                f"count the text again with --tokenizer-from {longest.folder}",
             )  # fmt: skip
+    for other in several[1:]:
         if other.index.order != first.index.order:
             raise _unlike(
                 first, other, "orders", lambda each: each.index.order,
@@ -273,6 +275,26 @@ def check_alike(several: Sequence[Counts]) -> None:
                 first, other, "settings of reading", lambda each: each.index.source.text_settings,
                 "count both in the same way",
             )  # fmt: skip
+
+
+def with_longest_vocabulary(several: Sequence[Counts]) -> Counts:
+    """Return the counts whose vocabulary can extend those of the others."""
+    return max(several, key=lambda each: each.index.vocabulary_size)
+
+
+def _is_extended(counts: Counts, longest: Counts) -> bool:
+    """Return whether the vocabulary of `longest` is that of `counts`, or begins with it."""
+    if counts.index.tokenizer_fingerprint == longest.index.tokenizer_fingerprint:
+        return True
+    limits = {"min_count", "max_vocab"}  # they have had their effect
+    settings = []
+    for each in (counts, longest):
+        stored = each.index.tokenizer.items()
+        settings.append({name: value for name, value in stored if name not in limits})
+    if settings[0] != settings[1] or counts.tokenizer.name not in ("word", "char"):
+        return False
+    symbols = counts.tokenizer.symbols()
+    return longest.tokenizer.symbols()[: len(symbols)] == symbols
 
 
 def _unlike(first: Counts, other: Counts, what: str, value: Any, hint: str) -> UsageError:

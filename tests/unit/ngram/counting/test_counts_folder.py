@@ -1,5 +1,6 @@
 """Counts in folders: what was counted comes back, sums are those of the whole, damage is said."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -70,6 +71,53 @@ def test_merged_counts_equal_counts_of_the_whole(seeds, number, tmp_path, monkey
         assert merged.index.source.tokens == np.asarray(expected[0].counts_M)[:-1].sum()
         assert merged.index.source.lines == len(text.sentences)
         assert counts_folder.load(folder).tokenizer.symbols() == tokenizer.symbols()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_extended_vocabularies_merge_with_shorter_ones(seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(counts_folder, "PIECE_NGRAMS", 40)
+    lines = random_text(seed).lines()
+    cuts = [0, len(lines) // 10 + 1, len(lines) // 2 + 1, len(lines)]
+    days = [lines[start:end] for start, end in itertools.pairwise(cuts) if start < end]
+    names = [str(tmp_path / str(day)) for day in range(len(days))]
+    tokenizer = make_tokenizer(days[0])
+    for name, day in zip(names, days, strict=True):
+        Path(name).mkdir()
+        with of_text(Corpus.from_lines(day, KEEP), tokenizer, 4, extend=True) as counted:
+            assert counted.source.new_words == 0
+            symbols = tokenizer.symbols()
+            tokenizer = counted.tokenizer
+            assert tokenizer.symbols()[: len(symbols)] == symbols
+            counts_folder.save(Path(name), counted.levels, 4, counted.source, tokenizer)
+    assert {*make_tokenizer(lines).symbols()} == {*tokenizer.symbols()}
+    assert len(symbols) == tokenizer.size or tokenizer.counts_V is None
+
+    random.Random(seed).shuffle(names)
+    with of_folders(names) as counted:
+        assert counted.tokenizer.fingerprint == tokenizer.fingerprint
+        assert_same(counted.levels, levels_of_lines(lines, tokenizer, 4))
+
+
+def test_new_words_follow_by_descending_count(tmp_path):
+    tokenizer = make_tokenizer(["b a b"])
+    with of_text(Corpus.from_lines(["z a d e e d c d"]), tokenizer, 2, extend=True) as counted:
+        assert counted.tokenizer.symbols() == ["</s>", "<unk>", "b", "a", "d", "e", "c", "z"]
+        assert counted.tokenizer.counts_V is None
+
+
+def test_vocabularies_extended_apart_are_not_merged(tmp_path):
+    names = []
+    for word in "cd":
+        names.append(str(tmp_path / word))
+        Path(names[-1]).mkdir()
+        text = Corpus.from_lines([f"a {word}"])
+        with of_text(text, make_tokenizer(["a"]), 2, extend=True) as counted:
+            counts_folder.save(
+                Path(names[-1]), counted.levels, 2, counted.source, counted.tokenizer
+            )
+    added = of_folders(names)
+    with pytest.raises(UsageError, match="have different vocabularies"):
+        added.__enter__()
 
 
 def test_a_memory_limit_does_not_change_counts(tmp_path):
