@@ -163,16 +163,13 @@ class WordReader(Protocol):
 
     settings: TokenizerSettings
 
-    def split(self, lines: Sequence[str]) -> tuple[list[bytes], np.ndarray]:
-        """Return the different words of `lines`, and the number among them of each word; threads
-        may ask at the same time."""
+    def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
+        """Return the different words of `lines`, and the lines with the number among them of each
+        word as its id; threads may ask at the same time."""
         ...
 
-    def numbered(
-        self, words: list[bytes], numbers: np.ndarray, is_counted: bool, lines: Sequence[str]
-    ) -> Encoded:
-        """Count the words, if they are to be in the vocabulary. Return the lines as provisional
-        ids."""
+    def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
+        """Count words, each as often as `counts_W` says. Return their provisional ids."""
         ...
 
     def finish(self) -> tuple[Tokenizer, np.ndarray]:
@@ -191,23 +188,31 @@ def encode_once(
 
     def read(
         part: tuple[Block, bool],
-    ) -> tuple[Block, bool, bytes, tuple[list[bytes], np.ndarray], dict[str, int]]:
+    ) -> tuple[Block, bool, bytes, list[bytes], EncodedText, dict[str, int]]:
         block, is_held_out = part
         data = as_bytes(block.lines)
-        return block, is_held_out, data, reader.split(block.lines), count_plain(data)
+        words, numbered = reader.split(block.lines)
+        words_L = np.diff(numbered.offsets) - 1
+        counted = counted_block(block, data, numbered, words_L, np.zeros_like(words_L))
+        return block, is_held_out, data, words, counted, count_plain(data)
 
     encoded: tuple[list[EncodedText], list[EncodedText]] = [], []
+    provisional: tuple[list[np.ndarray], list[np.ndarray]] = [], []  # ids of each block's words
     hashes = LinesHash(), LinesHash()
     plain: Counter[str] = Counter()
     threads = min(processors(), MOST_THREADS)
-    for block, is_held_out, data, split, plain_of_block in in_threads(read, parts, threads):
-        provisional = reader.numbered(*split, not is_held_out, block.lines)
-        words_L = np.diff(provisional.offsets) - 1
-        counted = counted_block(block, data, provisional, words_L, np.zeros_like(words_L))
+    for block, is_held_out, data, words, counted, plain_of_block in in_threads(
+        read, parts, threads
+    ):
+        counts_W = np.bincount(counted.ids, minlength=len(words))
+        # What is held out is not in the vocabulary.
+        if is_held_out:
+            counts_W[:] = 0
+        else:
+            plain.update(plain_of_block)
+        provisional[is_held_out].append(reader.add(words, counts_W))
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(counted)
-        if not is_held_out:
-            plain.update(plain_of_block)
     if not encoded[0]:
         raise no_text(text.sources)
     marks: Counter[str] = Counter()
@@ -217,9 +222,9 @@ def encode_once(
 
     # All words are counted: replace their ids, block by block.
     tokenizer, id_of = reader.finish()
-    for blocks in encoded:
+    for blocks, words_of in zip(encoded, provisional, strict=True):
         for number, counted in enumerate(blocks):
-            ids = id_of[counted.ids]
+            ids = id_of[words_of[number]][counted.ids]
             oov = np.flatnonzero(ids < 0)
             ids[oov] = tokenizer.unk_id
             line_of_oov = np.searchsorted(counted.line_offsets, oov, side="right") - 1

@@ -297,16 +297,14 @@ class ReadingWords:
         self.settings = settings
         self.counts = WordCounts()
 
-    def split(self, lines: Sequence[str]) -> tuple[list[bytes], np.ndarray]:
-        return _split(lines, self.settings)
+    def split(self, lines: Sequence[str]) -> tuple[list[bytes], Encoded]:
+        words, numbers = _split(lines, self.settings)
+        numbers = numbers.copy()  # Arrow's memory is larger
+        none = np.zeros(0, dtype=np.int64)
+        return words, cut_into_lines(numbers, none, words.index(_LINE_END), lines)
 
-    def numbered(
-        self, words: list[bytes], numbers: np.ndarray, is_counted: bool, lines: Sequence[str]
-    ) -> Encoded:
-        counts_W = np.bincount(numbers, minlength=len(words))
-        number_W = self.counts.add(words, counts_W if is_counted else np.zeros_like(counts_W))
-        line_end = number_W[words.index(_LINE_END)]
-        return cut_into_lines(number_W[numbers], np.zeros(0, dtype=np.int64), line_end, lines)
+    def add(self, words: list[bytes], counts_W: np.ndarray) -> np.ndarray:
+        return self.counts.add(words, counts_W)
 
     def finish(self) -> tuple[WordTokenizer, np.ndarray]:
         words = self.counts.words()
