@@ -35,6 +35,7 @@ from rnnlm.text.on_disk import on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 MERGING_MEMORY = "1G"  # unless another limit is given
+WAY_ON = "run the same command again"  # after a full disk
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def of_text(
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = Source.of(encoded, text.settings)
     with room_for(memory, temp, None, tokenizer.size) as room:
+        if room.store is not None:
+            room.store.way_on = WAY_ON
         steps = count_in(room, encoded.ids, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
@@ -175,6 +178,7 @@ def of_folders(
     size = longest.index.vocabulary_size
     with _folder_in(temp) as folder, room_for(memory or MERGING_MEMORY, folder, None, size) as room:
         assert room.store is not None
+        room.store.way_on = WAY_ON
         sources = _Folders(several, size, room.store)
         steps = merge(sources, order, room.store, room.workspace)
         yield Counted(_reported(steps, report), order, source, longest.tokenizer)

@@ -43,12 +43,13 @@ class Piece:
 
 
 class Store:
-    """The pieces in a folder, by name. needed: how many bytes the whole work is expected to
-    take."""
+    """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
+    way_on: how interrupted work goes on, in an error that a full disk causes."""
 
     def __init__(self, folder: Path, needed: int = 0) -> None:
         self.folder = folder
         self.needed = needed
+        self.way_on = "go on with --resume"
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}
 
@@ -151,7 +152,7 @@ class Store:
             raise OutputError(
                 f"cannot write to {self.folder}",
                 error.strerror or str(error),
-                f"{free} there and go on with --resume, or delete the folder",
+                f"{free} there and {self.way_on}, or delete the folder",
             ) from None
 
     def delete(self) -> None:

@@ -1,5 +1,6 @@
 """Counts in folders: what was counted comes back, sums are those of the whole, damage is said."""
 
+import errno
 import itertools
 import json
 import random
@@ -9,11 +10,12 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from rnnlm.errors import ModelError, OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.ngram.counting import counts_folder, parquet, strings
 from rnnlm.ngram.counting.counted import of_folders, of_text
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.counts_folder import Counts
+from rnnlm.ngram.counting.store import Store
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.random_texts import SEEDS, SHARDS, random_text
@@ -125,6 +127,36 @@ def test_a_memory_limit_does_not_change_counts(tmp_path):
     tokenizer = make_tokenizer(lines)
     found = saved(tmp_path / "limited", lines, tokenizer, memory="4G")
     assert_same(found.levels(), levels_of_lines(lines, tokenizer, 3))
+
+
+def test_interrupted_counts_go_on_from_temp(tmp_path, monkeypatch):
+    lines = [f"w{i % 7} w{i % 5} w{i % 3}" for i in range(200)]
+    tokenizer = make_tokenizer(lines)
+    temp = tmp_path / "temp"
+    text = Corpus.from_lines(lines, KEEP)
+    write = Store.write
+    written = []
+
+    def on_a_full_disk(store, name, arrays, facts):
+        if len(written) == 2:
+            raise_full(store)
+        written.append(name)
+        return write(store, name, arrays, facts)
+
+    def raise_full(store):
+        with store._explaining():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Store, "write", on_a_full_disk)
+    with pytest.raises(OutputError, match="cannot write to .*temp") as raised:  # noqa: SIM117
+        with of_text(text, tokenizer, 3, "4G", str(temp)) as counted:
+            list(counted.levels)
+    assert "run the same command again, or delete the folder" in raised.value.hint
+    monkeypatch.setattr(Store, "write", write)
+    with pytest.warns(RnnlmWarning, match="the count in .*temp goes on"):  # noqa: SIM117
+        with of_text(text, tokenizer, 3, "4G", str(temp)) as counted:
+            assert_same(counted.levels, levels_of_lines(lines, tokenizer, 3))
+    assert not temp.exists()
 
 
 def test_lower_orders_can_be_taken_alone(tmp_path):
