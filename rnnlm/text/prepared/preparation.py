@@ -356,12 +356,15 @@ class Bounds:
 def bounds_of(memory: int, folder: Path) -> Bounds:
     """Return what fits in so many bytes of private memory, beside what this process holds now.
     Raise SettingsError where that is too little."""
-    if memory < LEAST_MEMORY:
+    held = max(LIBRARY_BYTES, system.private_bytes())
+    least = max(LEAST_MEMORY, held + SHARDS_BYTES + 2 * THREAD_SHARE * SMALLEST_PIECE)
+    if memory < least:
         raise SettingsError(
             f"memory = {memory / 1e6:,.0f}M is too little",
-            hint=f"at least {LEAST_MEMORY / 1e6:.0f}M are needed",
+            f"the program itself holds {held / 1e6:,.0f} MB",
+            f"at least {least / 1e6:.0f}M are needed",
         )
-    free = memory - max(LIBRARY_BYTES, system.private_bytes())
+    free = memory - held
     # Words that come again within a piece are counted fastest.
     piece_bytes = min(max(SMALLEST_PIECE, memory // 300), LARGEST_PIECE)
     thread_bytes = THREAD_SHARE * piece_bytes

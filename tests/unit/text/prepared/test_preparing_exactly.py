@@ -1,6 +1,7 @@
 """A text prepared in two passes and bounded memory: its vocabulary is that of all of the text."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -146,10 +147,18 @@ def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypat
     assert not (tmp_path / "prepared").exists()
 
 
-def test_too_little_memory_is_refused(tmp_path, text):
-    with pytest.raises(SettingsError, match="memory = 200M is too little; at least 300M"):
+def test_too_little_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(system, "private_bytes", lambda: 60_000_000)
+    with pytest.raises(SettingsError, match="memory = 200M is too little") as raised:
         preparation.bounds_of(200_000_000, tmp_path)
+    assert raised.value.hint == "at least 300M are needed"
     assert preparation.bounds_of(300_000_000, tmp_path).threads >= 1
+    # A program that has loaded much needs more.
+    monkeypatch.setattr(system, "private_bytes", lambda: 400_000_000)
+    with pytest.raises(SettingsError, match="the program itself holds 400 MB") as raised:
+        preparation.bounds_of(450_000_000, tmp_path)
+    least = int(re.search(r"at least (\d+)M", raised.value.hint)[1]) + 1
+    assert preparation.bounds_of(least * 10**6, tmp_path).threads >= 1
 
 
 WITHIN = """
