@@ -257,6 +257,11 @@ def _check_data_folder(source: str, folder: str) -> None:
             "this needs the text itself, or only that prepared text",
             "name a text",
         )
+    if _has_files(folder, "counts-*-order-*.safetensors"):
+        raise TextError(
+            f"{source} is a folder of counts, not a text",
+            hint=f"train with --counts {source}, or print them with rnnlm count {source}",
+        )
     if not _holds_data(folder):
         raise TextError(
             f"{source} is a directory", "it holds no data set", f"name its files: '{folder}/*.txt'"

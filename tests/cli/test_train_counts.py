@@ -96,4 +96,5 @@ def test_other_kinds_of_models_need_the_text(rnnlm, counts):
     for model in ("lstm", "unigram"):
         ended = rnnlm("train", "--counts", "both", "--model", model, "-o", "m")
         checked_error(ended, 2, f"--counts is not for models of kind {model}")
+    checked_error(rnnlm("train", "both", "-o", "m"), 1, "both is a folder of counts, not a text")
     checked_error(rnnlm("train", "--counts", "no", "--model", "ngram"), 1, "no counts in no")
