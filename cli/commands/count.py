@@ -144,7 +144,7 @@ def command(
     are_files = merge and not folders
     if output == Path("-"):
         output = None
-    form = _checked_form(form, output, given, ids)
+    form = _checked_form(form, output, given, ids, are_files)
     _check_input(text, folders, merge, form, given)
 
     # What is written is checked before time goes into it.
@@ -195,10 +195,13 @@ def command(
         )
 
 
-def _checked_form(form: str | None, output: Path | None, given: dict[str, Any], ids: bool) -> str:
-    """Return how counts are written; refuse what does not go with it."""
+def _checked_form(
+    form: str | None, output: Path | None, given: dict[str, Any], ids: bool, are_files: bool
+) -> str:
+    """Return how counts are written; refuse what does not go with it. are_files: files of counts
+    are added up, which makes another one."""
     if form is None:
-        form = FOLDER if output and _names_folder(output) else TSV
+        form = FOLDER if output and _names_folder(output) and not are_files else TSV
         refuse_if(
             output and output.suffix == ".parquet",
             f"{output}: Parquet files are written to a folder, one an order: "
@@ -248,8 +251,11 @@ def _check_input(
 
 
 def _names_folder(output: Path) -> bool:
-    """Return whether `output` is a folder, or may become one."""
-    return output.is_dir() or (not output.exists() and not output.suffix)
+    """Return whether `output` is a folder of counts, or by its name may become one."""
+    from rnnlm.ngram.counting import counts_folder
+
+    is_file = output.exists() and not output.is_dir()
+    return counts_folder.is_counts(output) or (not output.suffix and not is_file)
 
 
 def _put_rows(counts: Any, output: Path | None, progress: terminal.Progress) -> None:

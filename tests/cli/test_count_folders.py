@@ -118,7 +118,7 @@ def test_counts_are_replaced_only_where_asked(rnnlm, counts):
     (["a.txt", "-m", "demo", "--tokenizer-from", "a"], "both bring a tokenizer"),
     (["a.txt", "--lowercase", "--tokenizer-from", "a"], "brings its own tokenizer"),
     (["--merge", "a", "b.tsv"], "cannot be combined with b.tsv"),
-    (["--merge", "b.tsv", "-o", "x"], "b.tsv is not a folder of counts"),
+    (["--merge", "b.tsv", "--format", "folder", "-o", "x"], "b.tsv is not a folder of counts"),
 ])  # fmt: skip
 def test_what_cannot_be_combined_is_wrong_usage(rnnlm, counts, arguments, what):
     (counts / "b.tsv").write_text("a\t1\n")

@@ -203,7 +203,7 @@ ROWS += [
     Bad("counts: missing", MERGE, "no such file: c.txt"),
     Bad("counts: a bomb", "count --merge c.gz -o out", "c.gz, line 1: longer than",
         {"c.gz": gzip.compress(b"a" * (1 << 20)) * 160}),
-    Bad("counts: a table", "count --merge c.parquet -o out", "cannot read c.parquet",
+    Bad("counts: a table", "count --merge c.parquet -o out", "c.parquet is a Parquet file",
         {"c.parquet": b"x"}),
     Bad("vectors: missing", EMBED, "cannot read v.txt"),
     Bad("vectors: a line without end", EMBED.replace("v.txt", "v.gz"), "v.gz, line 1: longer than",
