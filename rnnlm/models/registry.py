@@ -45,7 +45,7 @@ class Kind:
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
     cell: str | None = None  # settings of the cells of recurrent layers
-    # Function(resolved) that deletes what a run has left outside of its folder to go on from.
+    # Function(resolved, data) that deletes what a run has left outside of its folder to go on from.
     cleaning: str | None = None
     # Function(folder, resolved) that opens counts in place of a text. Return them
     # (rnnlm.tasks.request.CountedData), and the settings with those that they bring.
@@ -112,10 +112,10 @@ class Kind:
             )
         return resolve_name(self.counted)(folder, resolved)
 
-    def clean_up(self, resolved: object) -> None:
+    def clean_up(self, resolved: object, data: object) -> None:
         """Delete what a run has left outside of its folder, now that its model is saved; only for
         kinds that leave anything."""
-        resolve_name(f"{self.cleaning}")(resolved)
+        resolve_name(f"{self.cleaning}")(resolved, data)
 
     def foresee(self, resolved: object, data: object) -> dict[str, int]:
         """Return what can be said of the sizes of the work, by name, before it is done."""

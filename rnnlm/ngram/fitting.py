@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -206,11 +207,20 @@ class _Timer:
         return Counting(progress.phase, progress.share, now - self.began, left)
 
 
-def clean_up(resolved: Resolved) -> None:
+def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
     """Delete what counting has left in the folder that the settings name: its model is saved."""
-    temp = resolved.make(NgramSettings).temp
-    if temp is not None:
-        rooms.clean_up(Path(temp))
+    settings = resolved.make(NgramSettings)
+    if settings.temp is not None:
+        identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
+        rooms.clean_up(Path(settings.temp), identity)
+
+
+def _counted_by(settings: NgramSettings) -> dict[str, Any]:
+    """Return the settings that must be the same for an interrupted count to go on."""
+    values = dataclasses.asdict(settings)
+    for name in ("threads", "memory", "temp"):
+        del values[name]
+    return values
 
 
 def _levels(
@@ -221,11 +231,7 @@ def _levels(
         levels = data.counts.levels(settings.order)
         return joined(levels) if room.store is None else iter(levels)
     tokenizer = data.tokenizer
-    identity = {
-        name: value
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in ("threads", "memory", "temp")
-    }
+    identity = _counted_by(settings)
 
     def watch(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
         if settings.discounts != "lmplz":

@@ -279,6 +279,9 @@ def run(
     if plan.finished:
         is_done = not is_first or (not _unevaluated(plan, plan.finished) and log.is_complete)
         if is_done:
+            # The run may have been cut off after its model was saved.
+            if plan.kind.cleaning is not None:
+                plan.kind.clean_up(plan.resolved, plan.data)
             yield _finished(plan.output, plan.finished)
             return
     if not is_first:
@@ -365,7 +368,7 @@ def _work(
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
     if plan.kind.cleaning is not None:
-        plan.kind.clean_up(plan.resolved)
+        plan.kind.clean_up(plan.resolved, plan.data)
     seconds = time.perf_counter() - began
     yield Finished(str(plan.output), event.step, event.steps, seconds, event.stopped, results)
 
@@ -384,6 +387,8 @@ def _end(
     manifest = storage.save_results(
         finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]}
     )
+    if plan.kind.cleaning is not None:
+        plan.kind.clean_up(plan.resolved, plan.data)
     yield _finished(plan.output, manifest)
 
 

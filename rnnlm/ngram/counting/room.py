@@ -61,16 +61,25 @@ def room_for(
         yield Room(Workspace(allowed, threads, folder), Store(folder))
 
 
-def clean_up(folder: Path) -> None:
-    """Delete what a count has left in the folder that the user named: its result is saved."""
+def clean_up(folder: Path, identity: Mapping[str, Any] | None = None) -> None:
+    """Delete what a count has left in the folder that the user named: its result is saved.
+
+    identity: of the count, as :func:`count_in` has it; another one that is there is left alone.
+    """
+    if not folder.is_dir():
+        return
     with lock.held(folder, "cleaning up"):
-        plans.delete(folder)
+        plan = plans.read(folder)
+        if plan is not None and identity is not None and plan.identity != identity:
+            return
+        # The plan goes last: without it nobody would know whose the rest is.
         Store(folder).delete()
         for text in folder.glob(f"{PREPARED_TEXT}-*"):
             if is_prepared(text):
                 writer.remove(text)
                 with contextlib.suppress(OSError):
                     text.rmdir()
+        plans.delete(folder)
     with contextlib.suppress(OSError):  # other files may be there
         folder.rmdir()
 
@@ -134,11 +143,16 @@ def count_in(
         return
     if not isinstance(ids, ChunkedArray):
         ids = known_ids(ids, tokenizer)
-    identity = {**identity, "vocabulary": tokenizer.fingerprint}
+    identity = identity_of(identity, tokenizer)
     plan = _plan(ids, tokenizer, order, identity, room, thresholds)
     shards = [(shard.start, shard.stop) for shard in plan.shards]
     watched = watch(ids, shards)
     yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watched)
+
+
+def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what must be the same for a count to go on, beside its text."""
+    return {**settings, "vocabulary": tokenizer.fingerprint}
 
 
 def _plan(

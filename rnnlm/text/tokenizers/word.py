@@ -76,6 +76,7 @@ def unseen_words(fingerprint: str) -> UnseenWords:
         return _by_vocabulary.setdefault(fingerprint, UnseenWords())
 
 
+LEAST_FOR_ARROW = 1 << 16  # bytes
 _LINE_END = b"\xfd"
 # Words that have places of their own in the vocabulary. <S> in lower-cased text becomes a reserved
 # symbol: it counts as an unknown word.
@@ -353,8 +354,6 @@ class SpellingWordTokenizer(WordTokenizer):
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
     """Return the different words of `lines`, and the number among them of each word. The line-end
     byte follows each line, as a word."""
-    import pyarrow
-
     lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
@@ -368,6 +367,13 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
             text = split_punctuation(text)
         data = text.encode("utf-8")
     data = data.replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE)
+
+    # Numbering the words of a short text takes less time than importing Arrow does.
+    if len(data) < LEAST_FOR_ARROW:
+        number_of: dict[bytes, int] = {}
+        found = [number_of.setdefault(word, len(number_of)) for word in data.split(b" ") if word]
+        return list(number_of), np.array(found, dtype=np.int32)
+    import pyarrow
 
     # Drop spaces after a space, or at the start: then each word ends in one space.
     bytes_N = np.frombuffer(data, dtype=np.uint8)
