@@ -185,15 +185,19 @@ def peak_bytes(usage: "struct_rusage | None" = None) -> int:
     return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
 
 
-def return_freed() -> None:
+def return_freed(kept_bytes: int = 1 << 20) -> None:
     """Give what is freed back to the system, and from now on at once, so that memory held is memory
-    used (glibc; elsewhere nothing happens). Arrow would keep its own."""
+    used (glibc; elsewhere nothing happens). Arrow would keep its own.
+
+    kept_bytes: smaller arrays stay in the process when they are freed: new pages for each take
+    time.
+    """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if "pyarrow" in sys.modules:
         pyarrow = sys.modules["pyarrow"]
         pyarrow.default_memory_pool().release_unused()
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-    _set_malloc({_M_MMAP_THRESHOLD: 1 << 20})
+    _set_malloc({_M_MMAP_THRESHOLD: kept_bytes})
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -22,7 +22,7 @@ from rnnlm.text.corpus import Corpus, HoldoutSettings, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
-from rnnlm.text.on_disk import on_disk
+from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
@@ -182,7 +182,7 @@ def open_texts(
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
     memory = resolved.values.get("memory")
-    if memory and isinstance(text, Corpus):
+    if memory and isinstance(text, Corpus) and not fits(text, memory):
         made_with = tokenizer or resolved.make(TokenizerSettings)
         text = on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
         tokenizer = text.tokenizer

@@ -13,8 +13,24 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import PREPARED_TEXT
+from rnnlm.text.prepared.pieces import size_of
 from rnnlm.text.prepared.prepared_text import PreparedText
+from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+TIMES_ITS_SIZE = 8  # what a text takes while it is read and encoded in memory, at most (measured)
+
+
+def fits(text: Corpus, memory: str) -> bool:
+    """Return whether a text can be read and encoded in so much memory; False where its size is not
+    known."""
+    sizes = []
+    for name in sources.expand(text.sources):
+        if not is_plain(name, text.source_settings):
+            return False
+        sizes.append(size_of(name))
+    known = [size for size in sizes if size is not None]
+    return len(known) == len(sizes) and TIMES_ITS_SIZE * sum(known) <= system.parse_size(memory)
 
 
 def on_disk(

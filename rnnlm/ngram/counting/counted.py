@@ -31,7 +31,7 @@ from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
-from rnnlm.text.on_disk import on_disk
+from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 MERGING_MEMORY = "1G"  # unless another limit is given
@@ -117,7 +117,7 @@ def of_text(
     _check_prepared(text, tokenizer, extend)
     if extend and not isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.extend(tokenizer, watched(text.blocks(), report))
-    if memory is not None and isinstance(text, Corpus):
+    if memory is not None and isinstance(text, Corpus) and not fits(text, memory):
         text = on_disk(text, tokenizer, memory, temp, 0.0, report)
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):

@@ -27,6 +27,8 @@ from rnnlm.text.prepared import writer
 from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
+# Bytes of arrays that stay in the process when they are freed
+SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
 BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
 
 Ids = np.ndarray | ChunkedArray
@@ -106,8 +108,8 @@ def _vanishing_folder() -> Iterator[Path]:
 def _memory_for_arrays(memory: str, size: int) -> int:
     """Return how many bytes the arrays of the work may take; refuse too little."""
     # What is in memory already, such as the vocabulary.
-    system.return_freed()
     allowed = system.parse_size(memory)
+    system.return_freed(min(max(SMALLEST_KEPT, allowed // 256), LARGEST_KEPT))
     used = system.private_bytes()
     least = used + LEAST_BYTES + BYTES_PER_WORD * size
     if allowed < least:
