@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Positive, needs
+from rnnlm.config import ANY, Count, Positive, needs
 
 SmoothingName = Literal[
     "mkn", "kn", "witten-bell", "absolute", "additive", "jelinek-mercer", "katz", "stupid", "mle"
@@ -96,6 +96,7 @@ class NgramSettings:
         str | None,
         Meta(
             description="folder for what does not fit in memory; an interrupted count goes on from "
-            "there; none: temporary files of the system"
+            "there; none: temporary files of the system",
+            extra=needs(memory=ANY),
         ),
     ] = None
