@@ -120,8 +120,7 @@ class Merging:
             return int(span.ends.sum()), numbers, ngrams
 
         for merged, *pieces in in_threads(merge_range, job.ranges(starts), self.workspace.threads):
-            for piece in pieces:
-                self.store.finish(piece)
+            self.store.finish(*pieces)
             yield merged / entries
 
         # Join the pieces.

@@ -28,6 +28,7 @@ from rnnlm.text.encoding import smallest
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"(shard|merged|numbers)-[-\w]+\.safetensors")
 MOST_OPEN = 1024  # pieces; each one that is mapped keeps a file open
+REMOVED = -1  # bytes of a piece that was deleted, in the journal
 Facts = dict[str, int]
 
 
@@ -56,8 +57,16 @@ class Store:
     def resume(self) -> None:
         """Take up the pieces that are in the folder and whole."""
         for piece in _read_journal(self.folder / JOURNAL):
-            if not piece.bytes or writing.sha256(self._path(piece.name)) == piece.sha256:
-                self.pieces[piece.name] = piece
+            self.pieces[piece.name] = piece
+        for piece in list(self.pieces.values()):
+            if piece.bytes == REMOVED:
+                del self.pieces[piece.name]
+            elif piece.bytes and writing.sha256(self._path(piece.name)) != piece.sha256:
+                raise ModelError(
+                    f"the counts in {self.folder} are damaged",
+                    f"{self._path(piece.name).name} is missing, or not as it was written",
+                    "delete the folder and begin again",
+                )
         with self._explaining():
             writing.replace_file(self.folder / JOURNAL, map(_line, self.pieces.values()))
 
@@ -78,11 +87,15 @@ class Store:
                 size += len(data)
         return Piece(name, size, hashed.hexdigest(), facts)
 
-    def finish(self, piece: Piece) -> None:
-        """Name a piece in the journal."""
+    def finish(self, *pieces: Piece) -> None:
+        """Name pieces in the journal, all at once: a kill leaves all of them or none."""
+        self._note(pieces)
+        for piece in pieces:
+            self.pieces[piece.name] = piece
+
+    def _note(self, pieces: Iterable[Piece]) -> None:
         with self._explaining(), open(self.folder / JOURNAL, "ab") as stream:
-            stream.write(_line(piece))
-        self.pieces[piece.name] = piece
+            stream.write(b"".join(map(_line, pieces)))
 
     def note(self, name: str, facts: Facts) -> None:
         """Keep facts under a name, without arrays."""
@@ -90,6 +103,9 @@ class Store:
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete pieces that are not needed any more."""
+        names = list(names)
+        # The journal first: what it names must be there.
+        self._note(Piece(name, REMOVED, "") for name in names)
         for name in names:
             self.pieces.pop(name, None)
             self._open.pop(name, None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reference.ngram_levels import levels_of
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting.beyond_memory import count_by_shards
 from rnnlm.ngram.counting.counts import count
@@ -79,11 +79,11 @@ def test_an_interrupted_count_goes_on_where_it_was(seed, tmp_path, monkeypatch):
     chance = random.Random(seed)
     finished = []
 
-    def die_now_and_then(store, piece):
+    def die_now_and_then(store, *pieces):
         if chance.random() < 0.1:
             raise Killed
-        finish(store, piece)
-        finished.append(piece.name)
+        finish(store, *pieces)
+        finished.extend(piece.name for piece in pieces)
 
     # Each time it goes on, in another amount of memory.
     monkeypatch.setattr(Store, "finish", die_now_and_then)
@@ -100,14 +100,20 @@ def test_an_interrupted_count_goes_on_where_it_was(seed, tmp_path, monkeypatch):
     assert len(counted) <= attempt + 1
 
 
-def test_a_damaged_piece_is_made_again(tmp_path):
-    text = random_text(3)
-    levels_by_shards(text, tmp_path, 3, 3000)
-    pieces = sorted(tmp_path.glob("merged-order-*.safetensors"))
-    pieces[-1].write_bytes(b"damaged")
-    store = Store(tmp_path)
-    store.resume()
-    assert pieces[-1].stem not in store and pieces[0].stem in store
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_a_damaged_piece_is_a_clear_error(tmp_path, damage):
+    levels_by_shards(random_text(3), tmp_path, 3, 3000)
+    piece = min(tmp_path.glob("merged-order-*.safetensors"))
+    # Pieces that were deleted on the way are not missed.
+    Store(tmp_path).resume()
+    if damage == "changed":
+        piece.write_bytes(b"damaged")
+    else:
+        piece.unlink()
+    with pytest.raises(ModelError, match="the counts in .* are damaged") as raised:
+        Store(tmp_path).resume()
+    assert raised.value.why == f"{piece.name} is missing, or not as it was written"
+    assert raised.value.hint == "delete the folder and begin again"
 
 
 def test_another_text_or_setting_is_refused(tmp_path):
