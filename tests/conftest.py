@@ -116,3 +116,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 os.getloadavg = lambda: (0.0, 0.0, 0.0)  # what else this machine does, no test may see
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _little_is_held():
+    """Count a worker, which holds torch and what earlier tests have left, as a new process where
+    memory is limited. What a real process holds is tested in real ones."""
+    from rnnlm import system
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "private_bytes", lambda: 60_000_000)
+        yield

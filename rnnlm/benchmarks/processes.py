@@ -22,6 +22,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.system import peak_bytes, python
 
 SAMPLE_SECONDS = 0.1
+FIRST_SECONDS = 0.005  # the first samples are close together: a process may soon be over
 BLOCK = 512  # bytes; the unit of st_blocks, whatever the file system's own blocks are
 
 # ---- What a tree of processes holds at a moment.
@@ -149,6 +150,7 @@ class Watch:
         self._thread.join()
 
     def _sample_until_over(self) -> None:
+        seconds = FIRST_SECONDS
         while True:
             now = held_by(process_tree(self.pid), self.temporary)
             self.peak = Held(
@@ -156,8 +158,9 @@ class Watch:
                 max(now.mapped, self.peak.mapped),
                 max(now.temporary, self.peak.temporary),
             )
-            if self._is_over.wait(SAMPLE_SECONDS):
+            if self._is_over.wait(seconds):
                 return
+            seconds = min(2 * seconds, SAMPLE_SECONDS)
 
 
 # ---- Commands. One that fails raises RnnlmError.
