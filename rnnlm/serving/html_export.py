@@ -1,0 +1,141 @@
+"""A model as one HTML file that needs no server: the page of `rnnlm serve`, with the model packed
+in it and computed by the browser.
+
+Weights of a network are those of its compact form with 8 bits; an n-gram model is packed as it is.
+Arrays (a file of the safetensors format) and vocabulary are in base64, so that nothing of a model
+is read as HTML or as a script.
+"""
+
+import base64
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+from rnnlm.files import tensors
+from rnnlm.inference.distributions import predict
+from rnnlm.interface import LanguageModel, Tokenizer, answers_of
+from rnnlm.models import loading, model_folder
+from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
+
+if TYPE_CHECKING:
+    from rnnlm.ngram.model import NgramModel
+
+LARGEST = 20_000_000  # bytes of a model in a page, before base64
+TOKENIZERS = ("word", "char", "byte")  # that the page has, too
+BITS = 8
+# What a network's settings say of its forward pass; texts and training stay out of the page.
+SHAPING = (
+    "model", "layers", "connections", "output_layer", "activation", "reset_gate", "update_gate",
+    "peepholes", "coupled_gates", "mogrifier_rounds", "convolution_words", "pooling", "feedback",
+    "context_words", "direct_connections",
+)  # fmt: skip
+
+
+def packed(name: str | Path) -> dict[str, Any]:
+    """Return the model called `name` in JSON's types, as `page/engine_local.js` reads it.
+
+    UsageError: the page cannot compute with such a model, or it is too large.
+    """
+    folder = loading.find(str(name))
+    loading.language_model_of(str(folder))
+    model, manifest = model_folder.load(folder, "cpu")
+    _check_tokenizer(str(name), model.tokenizer)
+
+    # The arrays, and the settings that say what to do with them.
+    network = answers_of(model).with_gradients
+    ngrams = answers_of(model).with_ngrams
+    shape: dict[str, Any]
+    if network is not None:
+        shape = {"network": _network_settings(str(name), network.network.settings)}
+        arrays = model_folder.compacted(network.to_arrays(), BITS)
+    elif ngrams is not None:
+        unseen = ngrams.unseen_context_logprob
+        shape = {"ngrams": {"order": ngrams.order, "unseen_context_logprob": unseen}}
+        arrays = ngram_arrays(ngrams)
+    elif manifest.kind.is_counted:
+        shape = {"ngrams": {"order": 1, "unseen_context_logprob": 0.0}}
+        arrays = word_arrays(model)
+    else:
+        raise UsageError(
+            f"{name} cannot be a page",
+            f"it is a {manifest.model} of other models",
+            "export its parts one by one, or show it with rnnlm serve",
+        )
+    data = b"".join(tensors.chunks(arrays))
+    vocabulary = model.tokenizer.to_files()[VOCABULARY_FILE]
+    _check_size(str(name), len(data) + len(vocabulary))
+    return {
+        **shape,
+        "tokenizer": model.tokenizer.to_settings(),
+        "vocabulary": base64.b64encode(vocabulary).decode(),
+        "arrays": base64.b64encode(data).decode(),
+    }
+
+
+def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
+    """Refuse a model whose texts the page would not read exactly as Python does."""
+    why = ""
+    if tokenizer.name not in TOKENIZERS:
+        why = f"its tokenizer is {tokenizer.name}, and the page has {', '.join(TOKENIZERS)}"
+    elif tokenizer.rewriting:
+        why = f"its texts are rewritten first ({tokenizer.rewriting}), which the page cannot do"
+    elif tokenizer.is_reversed:
+        why = "it reads lines from their end"
+    if why:
+        raise UsageError(f"{name} cannot be a page", why, "rnnlm serve shows it")
+
+
+def _network_settings(name: str, settings: Any) -> dict[str, Any]:
+    """Return what the forward pass of a network depends on."""
+    if settings.characters:
+        raise UsageError(
+            f"{name} cannot be a page",
+            "it reads words by their characters, which the page cannot do",
+            "rnnlm serve shows it",
+        )
+    known = dataclasses.asdict(settings)
+    known |= known.pop("cell", None) or {}
+    shaping = {setting: known[setting] for setting in SHAPING if setting in known}
+    return {**shaping, "is_tied": settings.is_tied}
+
+
+def ngram_arrays(model: "NgramModel") -> dict[str, np.ndarray]:
+    """Return the tables of an n-gram model as the page searches them.
+
+    For each order n: logprob_n; cost_n of giving up the n-gram as a context, but for the highest
+    order; and above the first the last words of the n-grams, words_n, of which those that follow
+    context c run from first_n[c] to first_n[c + 1].
+    """
+    arrays = {}
+    contexts = 0
+    for n, level in enumerate(model.levels(), start=1):
+        arrays[f"logprob_{n}"] = level.logprob_M
+        if n < model.order:
+            arrays[f"cost_{n}"] = level.logbackoff_M
+        if n > 1:
+            narrow = np.uint16 if model.size < 1 << 16 else np.uint32
+            arrays[f"words_{n}"] = level.words_M.astype(narrow)
+            counts = np.bincount(level.contexts_M, minlength=contexts)
+            arrays[f"first_{n}"] = np.append(0, np.cumsum(counts)).astype(np.uint32)
+        contexts = len(level)
+    return arrays
+
+
+def word_arrays(model: LanguageModel) -> dict[str, np.ndarray]:
+    """Return the tables of a model that predicts the same words everywhere, one of unigrams."""
+    boundary_B = np.array([model.tokenizer.boundary_id])
+    [logprob_V], _ = predict(model, boundary_B, model.initial_state(1))
+    return {"logprob_1": np.ascontiguousarray(logprob_V)}
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > LARGEST:
+        raise UsageError(
+            f"{name} is too large for a page",
+            f"it would take {size / 1e6:,.1f} MB, and a page takes {LARGEST / 1e6:,.0f} MB",
+            "rnnlm prune makes n-gram models smaller; train a network with fewer words or units; "
+            "or show it with rnnlm serve",
+        )

@@ -1,0 +1,83 @@
+"""Models packed for a page: what is refused, and what is in it."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from rnnlm.conversion.compaction import compact
+from rnnlm.errors import UsageError
+from rnnlm.models import loading
+from rnnlm.serving import html_export
+from support import tiny_models
+
+
+def saved(folder, kind, **settings):
+    tiny_models.save(folder, tiny_models.fit(kind, **settings), kind, **settings)
+    return folder
+
+
+def test_weights_are_those_of_the_compact_file(tmp_path):
+    folder = saved(tmp_path / "m", "lstm")
+    compact(str(folder), tmp_path / "small", bits=8)
+    (weights,) = (tmp_path / "small").glob("weights-*")
+    packed = html_export.packed(folder)
+    assert base64.b64decode(packed["arrays"]) == weights.read_bytes()
+    vocabulary = base64.b64decode(packed["vocabulary"])
+    assert vocabulary == (tmp_path / "small" / "vocab.txt").read_bytes()
+
+
+def test_page_knows_nothing_of_training(tmp_path):
+    packed = html_export.packed(saved(tmp_path / "m", "lstm"))
+    assert "budget" not in json.dumps(packed)
+    assert str(tmp_path) not in json.dumps(packed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "why"),
+    [
+        ("lstm", {"characters": "cnn", "tied": None}, "reads words by their characters"),
+        ("lstm", {"reversed": True}, "reads lines from their end"),
+        ("ngram", {"normalise": "quotes"}, "rewritten first"),
+        ("ngram", {"remove_punctuation": True}, "rewritten first"),
+        ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280}, "tokenizer is sentencepiece"),
+    ],
+)
+def test_what_the_page_cannot_compute_is_refused(tmp_path, kind, settings, why):
+    folder = saved(tmp_path / "m", kind, **settings)
+    with pytest.raises(UsageError) as error:
+        html_export.packed(folder)
+    assert why in error.value.why
+    assert "rnnlm serve" in error.value.hint
+
+
+def test_mixture_is_refused_with_a_way_out(tmp_path):
+    parts = [("unigram", {}), ("ngram", {"order": 2})]
+    settings = {"parts": parts, "weights": [0.5, 0.5]}
+    tiny_models.save(tmp_path / "m", tiny_models.fit("mixture", **settings), "mixture", **settings)
+    with pytest.raises(UsageError, match="a mixture of other models"):
+        html_export.packed(tmp_path / "m")
+
+
+def test_model_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    folder = saved(tmp_path / "m", "ngram")
+    size = len(base64.b64decode(html_export.packed(folder)["arrays"]))
+    monkeypatch.setattr(html_export, "LARGEST", size)
+    with pytest.raises(UsageError) as error:
+        html_export.packed(folder)
+    assert "too large for a page" in error.value.what
+    assert "rnnlm prune" in error.value.hint
+
+
+def test_tables_hold_each_n_gram_under_its_context(tmp_path):
+    model = loading.load(saved(tmp_path / "m", "ngram", order=3), "cpu")
+    arrays = html_export.ngram_arrays(model)
+    for n, level in enumerate(model.levels(), start=1):
+        assert len(arrays[f"logprob_{n}"]) == len(level)
+        if n > 1:
+            first = arrays[f"first_{n}"]
+            for context in range(len(first) - 1):
+                inside = slice(first[context], first[context + 1])
+                assert (level.contexts_M[inside] == context).all()
+                assert (np.diff(arrays[f"words_{n}"][inside].astype(int)) > 0).all()
