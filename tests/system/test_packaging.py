@@ -18,7 +18,10 @@ INSTALLED_AS = {
     "checkpoints": "rnnlm/checkpoints",
 }
 # besides .py
-DATA = {".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".json", ".safetensors"}
+DATA = {
+    ".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".css", ".js", ".json",
+    ".safetensors",
+}  # fmt: skip
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository"
