@@ -241,8 +241,7 @@ def _levels(
         )
 
     thresholds = pruning_thresholds(settings.prune, settings.order)
-    ids, order = data.train.ids, settings.order
-    return count_in(room, ids, tokenizer, order, identity, watch, thresholds)
+    return count_in(room, data.train, tokenizer, settings.order, identity, watch, thresholds)
 
 
 def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, int]:

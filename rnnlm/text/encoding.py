@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -56,6 +56,10 @@ class LinesHash:
 IntArray = Any  # one-dimensional integers: np.ndarray, or ChunkedArray, which has its methods
 
 
+def kept() -> None:
+    """Delete nothing."""
+
+
 @dataclass(frozen=True)
 class EncodedText:
     """A text, or consecutive lines of one, as ids, with all that is counted about each line.
@@ -66,7 +70,8 @@ class EncodedText:
     tokens. words_L: the words of each line once it is normalised, split on white space;
     oov_words_L: those that hold an unknown token. characters_L and bytes_L count one for the end of
     each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
-    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text.
+    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. let_go: deletes what was
+    written of the text for this run alone, when nothing of it is needed any more.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -82,6 +87,7 @@ class EncodedText:
     lines_hash: str = ""
     blank_lines: str = "skip"
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
+    let_go: Callable[[], None] = field(default=kept, repr=False, compare=False)
 
     @property
     def tokens(self) -> int:
@@ -271,7 +277,9 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
     marks: Counter[str] = Counter()
     for part in parts:
         marks.update(part.marks)
-    counts = {name: np.concatenate([getattr(part, name) for part in parts]) for name in LINE_COUNTS}
+    counts: dict[str, Any] = {}
+    for name in LINE_COUNTS:
+        counts[name] = np.concatenate([getattr(part, name) for part in parts])
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
         line_offsets=line_offsets,

@@ -1,8 +1,10 @@
 """A text that memory is not to hold: prepared in a folder for one run."""
 
+import functools
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rnnlm import system
@@ -11,7 +13,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import Progress
-from rnnlm.text.prepared import prepared_text
+from rnnlm.text.prepared import prepared_text, writer
 from rnnlm.text.prepared.index import PREPARED_TEXT
 from rnnlm.text.prepared.pieces import size_of
 from rnnlm.text.prepared.prepared_text import PreparedText
@@ -43,9 +45,9 @@ def on_disk(
 ) -> PreparedText:
     """Return a text prepared in a folder, in as much `memory` as is allowed.
 
-    temp: the folder for what does not fit. It keeps the text until the run is over, so that an
-    interrupted run finds it again. None: the text vanishes with what is returned. held_out: the
-    share of the lines whose words are not counted.
+    temp: the folder for what does not fit. It keeps the text until that is let go of, so that an
+    interrupted run finds it again. None: the text vanishes with what is returned, at the latest.
+    held_out: the share of the lines whose words are not counted.
     """
     from rnnlm.text.prepared.preparation import Counting, Encoding, prepare_exactly
 
@@ -71,9 +73,15 @@ def on_disk(
             left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
             progress(f"{work}: {event.share:.0%}{left}")
     prepared = prepared_text.load(folder)
+    delete: Callable[[], object] = functools.partial(writer.remove_all, folder)
     if vanishing is not None:
-        weakref.finalize(prepared.shards, vanishing.cleanup)
-    return prepared
+        delete = weakref.finalize(prepared.shards, vanishing.cleanup)
+
+    def let_go() -> None:
+        prepared.shards.close()
+        delete()
+
+    return replace(prepared, let_go=let_go)
 
 
 def _content_hash(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
 order. All that is finished lies in a folder, from which an interrupted count goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from rnnlm.ngram.counting.plan import Plan
 from rnnlm.ngram.counting.store import Store, read_level, remove_level, write_level
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
+from rnnlm.text.encoding import kept
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ def count_by_shards(
     store: Store,
     workspace: Workspace,
     watch: int = NOWHERE,
+    done: Callable[[], None] = kept,
 ) -> Iterator[Progress | Level]:
     """Yield how far the work is, and the levels of orders 1 to `order`, as
     :func:`rnnlm.ngram.counting.counts.count` does.
 
-    watch: a position of the text, or NOWHERE.
+    watch: a position of the text, or NOWHERE. done: called when the text is not needed any more.
     """
     for number, shard in enumerate(plan.shards):
         yield Progress("counting", number / len(plan.shards))
@@ -51,6 +53,7 @@ def count_by_shards(
             del level  # before the next order is counted
         store.note(_prefix(number), {})
     yield Progress("counting", 1.0)
+    done()
 
     # A single shard is the whole already.
     sources = _Shards(len(plan.shards), store)

@@ -127,7 +127,7 @@ def of_text(
     with room_for(memory, temp, None, tokenizer.size) as room:
         if room.store is not None:
             room.store.way_on = WAY_ON
-        steps = count_in(room, encoded.ids, tokenizer, order, {"order": order})
+        steps = count_in(room, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
         clean_up(Path(temp))

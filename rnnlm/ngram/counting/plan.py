@@ -28,7 +28,7 @@ LARGEST_PLAN = 64 << 20
 # Odd numbers without a pattern, for hashes, and what stands for <s>.
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 LINE_START = np.uint64(1 << 60)
-AT_ONCE = 1 << 14
+AT_ONCE = 1 << 16
 
 # What the work holds on disk of each n-gram, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order

@@ -22,7 +22,7 @@ from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
-from rnnlm.text.encoding import IntArray, known_ids
+from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.prepared import writer
 from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
 
@@ -78,9 +78,7 @@ def clean_up(folder: Path, identity: Mapping[str, Any] | None = None) -> None:
         Store(folder).delete()
         for text in folder.glob(f"{PREPARED_TEXT}-*"):
             if is_prepared(text):
-                writer.remove(text)
-                with contextlib.suppress(OSError):
-                    text.rmdir()
+                writer.remove_all(text)
         plans.delete(folder)
     with contextlib.suppress(OSError):  # other files may be there
         folder.rmdir()
@@ -129,16 +127,18 @@ def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:
 
 def count_in(
     room: Room,
-    ids: IntArray,
+    text: EncodedText,
     tokenizer: Tokenizer,
     order: int,
     identity: Mapping[str, Any],
     watch: Watch = watch_nothing,
     thresholds: Sequence[int] | None = None,
 ) -> Iterator[Progress | Level]:
-    """Count a text, order by order. identity: what must be the same for an interrupted count to go
-    on, beside text and vocabulary. thresholds: of the model that will be estimated, if one will."""
+    """Count a text, order by order, and let go of it once its shards are counted. identity: what
+    must be the same for an interrupted count to go on, beside text and vocabulary. thresholds: of
+    the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
+    ids = text.ids
     if room.store is None:
         ids_T = known_ids(ids, tokenizer)
         yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), room.workspace)
@@ -149,7 +149,9 @@ def count_in(
     plan = _plan(ids, tokenizer, order, identity, room, thresholds)
     shards = [(shard.start, shard.stop) for shard in plan.shards]
     watched = watch(ids, shards)
-    yield from count_by_shards(ids, *shape, plan, room.store, room.workspace, watched)
+    yield from count_by_shards(
+        ids, *shape, plan, room.store, room.workspace, watched, done=text.let_go
+    )
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from rnnlm.errors import OutputError
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.system import processors
 
-# Handled at a time by all threads where memory is not limited: fewer fit better into caches
-POSITIONS, NGRAMS = 1 << 21, 1 << 22
+# Handled at a time by all threads, at most: fewer fit better into caches, and arrays of n-grams are
+# small enough to stay in the process when they are freed
+POSITIONS, NGRAMS = 1 << 21, 1 << 17
 ROOM = 1 << 40  # bytes: as good as unlimited
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
@@ -52,9 +53,10 @@ class Workspace:
             self.shard = max(1, memory // BYTES_PER_POSITION)
             self.positions = max(1, self.shard // (16 * self.threads))
             self.entries = max(1, memory // BYTES_PER_ENTRY // self.threads)
-            # While an order is estimated, half of the memory holds values of the one below.
-            self.ngrams = max(1, memory // 2 // BYTES_PER_NGRAM // self.threads)
-            self.lookups = max(1, memory // 2 // BYTES_PER_LOOKUP)
+            # While an order is estimated, what its n-grams leave holds values of the one below.
+            estimating = min(memory // 2, self.ngrams * self.threads * BYTES_PER_NGRAM)
+            self.ngrams = max(1, estimating // BYTES_PER_NGRAM // self.threads)
+            self.lookups = max(1, (memory - estimating) // BYTES_PER_LOOKUP)
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         """Return an array of any content. Parts of it that are not written take no memory."""

@@ -3,7 +3,7 @@ it."""
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IntArray, compact_type
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IntArray, compact_type, kept
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
     JOURNAL,
@@ -93,6 +93,10 @@ class Shards:
         self.line_starts = np.cumsum([0, *(each.lines for each in counts)])
         self.oov_starts = np.cumsum([0, *(each.oov_tokens for each in counts)])
         self.arrays = functools.lru_cache(MOST_OPEN)(self._arrays)
+
+    def close(self) -> None:
+        """Keep no shard mapped."""
+        self.arrays.cache_clear()
 
     def check(self) -> None:
         """Map each shard once; :meth:`_arrays` checks its header."""
@@ -215,7 +219,8 @@ class Shards:
 
 @dataclass(frozen=True)
 class PreparedText:
-    """The lines from `start` to `stop` of the prepared text in `folder`."""
+    """The lines from `start` to `stop` of the prepared text in `folder`. let_go: as in an
+    :class:`EncodedText`."""
 
     folder: Path
     index: Index
@@ -224,6 +229,7 @@ class PreparedText:
     shards: Shards
     start: int
     stop: int
+    let_go: Callable[[], None] = kept
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -319,6 +325,7 @@ class PreparedText:
             **counts,
             lines_hash=self._lines_hash(),
             blank_lines=self.settings.blank_lines,
+            let_go=self.let_go,
         )
 
     def in_two(

@@ -85,6 +85,13 @@ def remove(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
+def remove_all(folder: Path) -> None:
+    """Delete what we wrote there, and the folder unless other files are in it."""
+    remove(folder)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     """Return what the work can resume from, finished or not, without shards that are not whole;
     None where there is nothing. Raise UsageError where it belongs to another request."""

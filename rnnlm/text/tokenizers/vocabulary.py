@@ -146,10 +146,16 @@ class Vocabulary:
             # Counts and symbols take turns, which is faster to split than line by line.
             fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
             counts = fields[::2] if data else []
-            symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in fields[1::2]]
+            symbols = fields[1::2]
+            if b"\\" in data:
+                symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in symbols]
             counts_V = None
-            if set(counts) != {_NOT_KNOWN}:
-                counts_V = np.array(list(map(int, counts)), dtype=np.int64)
+            different = set(counts)
+            if different != {_NOT_KNOWN}:
+                # Most symbols are rare, so few counts differ.
+                value_of = {count: int(count) for count in different}
+                values = map(value_of.__getitem__, counts)
+                counts_V = np.fromiter(values, dtype=np.int64, count=len(counts))
         except (ValueError, OverflowError) as error:
             raise ModelError("the vocabulary is damaged", str(error)) from None
         if len(set(symbols)) != len(symbols):

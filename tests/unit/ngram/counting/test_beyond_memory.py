@@ -67,6 +67,23 @@ def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
         assert [level.watched for level in found] == [level.watched for level in expected]
 
 
+def test_counted_shards_need_no_text(tmp_path):
+    text = random_text(3)
+    ids_T = ids_of(text.sentences)
+    room = workspace(tmp_path, 3000, shard=-(-len(ids_T) // 3))
+    plan = plans.make(ids_T, END, text.order, IDENTITY, room)
+    expected = levels_of(text.sentences, text.size, text.order)
+
+    def let_go():
+        ids_T.fill(END)
+
+    steps = count_by_shards(
+        ids_T, END, text.size, text.order, plan, Store(tmp_path), room, done=let_go
+    )
+    assert_levels([step for step in steps if isinstance(step, Level)], expected, text.size)
+    assert (ids_T == END).all()
+
+
 class Killed(Exception):
     """The process ends here."""
 

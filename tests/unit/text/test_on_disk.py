@@ -1,0 +1,50 @@
+"""A text that memory is not to hold is in a folder as long as it is needed."""
+
+import numpy as np
+import pytest
+
+from rnnlm import system
+from rnnlm.text.corpus import Corpus
+from rnnlm.text.lines import silent
+from rnnlm.text.on_disk import fits, on_disk
+from rnnlm.text.prepared import preparation
+from rnnlm.text.tokenizer_settings import TokenizerSettings
+
+LINES = ["the old dog sleeps", "a dog barked", "the old cat sleeps"] * 50
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    """Write a text, and let any memory be enough."""
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
+    monkeypatch.setattr(preparation, "LEAST_MEMORY", 0)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(line + "\n" for line in LINES))
+    return Corpus((str(path),))
+
+
+def test_an_eighth_of_the_memory_holds_a_text(corpus):
+    size = sum(len(line) + 1 for line in LINES)
+    assert fits(corpus, f"{8 * size}") and not fits(corpus, f"{8 * size - 1}")
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_text_vanishes_once_let_go(corpus, tmp_path, monkeypatch, is_named):
+    # Temporary files go to one folder, whether the user has named it or the system.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    temp = str(tmp_path / "temp") if is_named else None
+    text = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
+    train, held_out = text.split(0.2).encode(text.tokenizer)
+    assert len(list((tmp_path / "temp").iterdir())) == 1
+    ids_T = np.asarray(train.ids)
+
+    train.let_go()
+    assert list((tmp_path / "temp").iterdir()) == []
+    # What was read into memory stays.
+    assert (train.tokens, held_out.sentences) == (len(ids_T), 30)
+    assert len(np.asarray(held_out.ids)) == held_out.tokens
+
+    # An interrupted run makes it again.
+    again = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
+    assert np.array_equal(np.asarray(again.split(0.2).encode(again.tokenizer)[0].ids), ids_T)
