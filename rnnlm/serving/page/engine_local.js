@@ -186,6 +186,12 @@ const makeLocalEngine = (() => {
     return largest + Math.log(total);
   }
 
+  function logAdd(a, b) {
+    const largest = Math.max(a, b);
+    if (largest === -Infinity) return largest;
+    return largest + Math.log1p(Math.exp(-Math.abs(a - b)));
+  }
+
   function logSoftmax(x) {
     const total = logSum(x);
     return applied((a) => a - total, x);
@@ -367,9 +373,11 @@ const makeLocalEngine = (() => {
     predict(features) {
       const logPrior = logSoftmax(this.P.times(features));
       const latents = parts(applied(Math.tanh, this.L.times(features, this.l)), this.P.rows);
-      const joint = latents.map((latent, k) => applied((a) => a + logPrior[k], super.predict(latent)));
-      const total = new Float64Array(this.b.length);
-      for (let id = 0; id < total.length; id++) total[id] = logSum(joint.map((each) => each[id]));
+      let total = null;
+      latents.forEach((latent, k) => {
+        const joint = applied((a) => a + logPrior[k], super.predict(latent));
+        total = total ? combined(logAdd, total, joint) : joint;
+      });
       return total;
     }
   }
@@ -576,7 +584,7 @@ const makeLocalEngine = (() => {
       }
       this.hasGates = ["gru", "lstm", "qrnn"].includes(settings.model);
       this.hasOrders = false;
-      this.stateBytes = 8 * 4 * numbersIn(this.body.start()); // with gates and features
+      this.stateBytes = 8 * (numbersIn(this.body.start()) + this.embedding.columns);
     }
 
     start() {
@@ -998,9 +1006,10 @@ const makeLocalEngine = (() => {
 
   const pause = () => new Promise((resume) => setTimeout(resume, 0));
 
+  // The beginning of a line: the model's state, and the beginnings that are one token longer.
   class Beginning {
-    constructor(model, state) {
-      this.model = model;
+    constructor(reader, state) {
+      this.reader = reader;
       this.state = state;
       this.after = new Map();
       this.known = null;
@@ -1008,7 +1017,7 @@ const makeLocalEngine = (() => {
 
     // log p of all next tokens
     get logprob() {
-      this.known ??= this.model.predict(this.state);
+      this.known ??= this.reader.predict(this);
       return this.known;
     }
   }
@@ -1018,25 +1027,38 @@ const makeLocalEngine = (() => {
       this.model = model;
       this.boundary = tokenizer.boundary;
       this.most = Math.max(64, Math.floor(KEPT_BYTES / (8 * tokenizer.size + model.stateBytes)));
-      this.forget();
       this.turnBegan = 0;
+      this.forget();
     }
 
     // `</s>` is the first input of every line.
     forget() {
-      this.root = new Beginning(this.model, this.model.read(this.model.start(), this.boundary));
-      this.kept = 1;
+      this.predicted = [];
+      this.kept = 0;
+      this.root = this.begin(this.model.start(), this.boundary);
+    }
+
+    begin(state, id) {
+      const { gates, ...after } = this.model.read(state, id);
+      this.kept++;
+      return new Beginning(this, after);
     }
 
     // Return the beginning that is one token longer.
     next(beginning, id) {
       let found = beginning.after.get(id);
       if (!found) {
-        found = new Beginning(this.model, this.model.read(beginning.state, id));
+        found = this.begin(beginning.state, id);
         beginning.after.set(id, found);
-        this.kept++;
       }
       return found;
+    }
+
+    // Compute a distribution. Those of long ago are forgotten, and computed again where needed.
+    predict(beginning) {
+      this.predicted.push(beginning);
+      if (this.predicted.length > this.most) this.predicted.shift().known = null;
+      return this.model.predict(beginning.state);
     }
 
     // Return the beginnings before each of the tokens, and the one after the last.
@@ -1401,8 +1423,13 @@ const makeLocalEngine = (() => {
     // Return what the gates of each layer do at each token that is read, `</s>` the first.
     async gates(text) {
       const { ids, surface } = this.tokenizer.encode(checked(text));
-      const beginnings = await this.reader.through(ids.slice(0, -1));
-      const traced = beginnings.map(({ state }) => state.gates);
+      const traced = [];
+      let state = this.model.start();
+      for (const id of [this.tokenizer.boundary, ...ids.slice(0, -1)]) {
+        await this.reader.breathe();
+        state = this.model.read(state, id);
+        traced.push(state.gates);
+      }
       const layers = traced[0].map((gates, number) => ({
         layer: number + 1,
         gates: Object.keys(gates).map((gate) => {

@@ -89,10 +89,8 @@ def check_equal(found, expected, where=""):
         assert len(found) == len(expected), where
         for at, pair in enumerate(zip(found, expected, strict=True)):
             check_equal(*pair, f"{where}[{at}]")
-    elif isinstance(expected, float) and not expected.is_integer():
-        assert found == pytest.approx(expected, rel=NATS, abs=NATS), where
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, abs=NATS), where
+        assert found == pytest.approx(expected, rel=NATS, abs=NATS / 10), where
     else:
         assert found == expected, where
 
