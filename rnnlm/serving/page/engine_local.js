@@ -1278,6 +1278,7 @@ const makeLocalEngine = (() => {
   // ---- The engine.
 
   const FIRST_UNITS = 32;
+  const MOST_TOKENS = 2000; // of a line: ten seconds of the shipped model
   const MOST_TRIED_A_WORD = 100;
   const ROUNDING_NATS = 1e-5;
 
@@ -1296,6 +1297,17 @@ const makeLocalEngine = (() => {
       this.search = new WordSearch(this.reader, this.tokenizer);
     }
 
+    // Return the tokens of a line that a page reads in time.
+    encode(line) {
+      const encoded = this.tokenizer.encode(line);
+      if (encoded.ids.length > MOST_TOKENS) {
+        const count = encoded.ids.length.toLocaleString("en");
+        const why = `it has ${count} tokens, and a page reads ${MOST_TOKENS.toLocaleString("en")}`;
+        throw new EngineError("the text is too long", why, "rnnlm score reads texts of any length");
+      }
+      return encoded;
+    }
+
     // Return a record of the sentence as `rnnlm score --json --words --tokens` does.
     async score(text, { given = "", alternatives = 0 } = {}) {
       const { tokenizer } = this;
@@ -1303,7 +1315,7 @@ const makeLocalEngine = (() => {
       if (isBlank(text)) text = "";
       const before = isBlank(given) ? "" : checked(given).replace(SPACE_AT_END, "");
       const line = [before, text].filter(Boolean).join(" ");
-      const { ids, surface, isUnknown } = tokenizer.encode(line);
+      const { ids, surface, isUnknown } = this.encode(line);
       const begin = before ? this.givenTokens(before, ids) : 0;
       const beginnings = await this.reader.through(ids.slice(0, -1));
       const logprob = [];
@@ -1397,7 +1409,7 @@ const makeLocalEngine = (() => {
       let [before, begun] = this.split(text);
       begun = tokenizer.lowered(begun);
       before = before.replace(SPACE_AT_END, "");
-      const ids = before ? tokenizer.encode(before).ids.slice(0, -1) : [];
+      const ids = before ? this.encode(before).ids.slice(0, -1) : [];
       const beginnings = await this.reader.through(ids);
       const last = beginnings[beginnings.length - 1];
       if (!tokenizer.tokensAreWords) {
@@ -1422,7 +1434,7 @@ const makeLocalEngine = (() => {
 
     // Return what the gates of each layer do at each token that is read, `</s>` the first.
     async gates(text) {
-      const { ids, surface } = this.tokenizer.encode(checked(text));
+      const { ids, surface } = this.encode(checked(text));
       const traced = [];
       let state = this.model.start();
       for (const id of [this.tokenizer.boundary, ...ids.slice(0, -1)]) {
@@ -1444,7 +1456,7 @@ const makeLocalEngine = (() => {
 
     // Return the order at which each token was found, and the contexts given up on the way.
     async orders(text) {
-      const { ids, surface } = this.tokenizer.encode(checked(text));
+      const { ids, surface } = this.encode(checked(text));
       const beginnings = await this.reader.through(ids.slice(0, -1));
       const read = ["<s>", ...ids.map((id) => this.tokenizer.symbols[id])];
       const words = surface.map((word, at) => {
@@ -1468,7 +1480,7 @@ const makeLocalEngine = (() => {
       const { prompt = "", seed = 1, max_tokens: most = 100 } = settings;
       const { temperature = 1, top_p: topP = 1, top_k: topK = null } = settings;
       const random = randomNumbers(seed);
-      const start = prompt ? tokenizer.encode(checked(prompt)).ids.slice(0, -1) : [];
+      const start = prompt ? this.encode(checked(prompt)).ids.slice(0, -1) : [];
       let beginning = (await this.reader.through(start)).pop();
       const drawn = [];
       let total = 0;

@@ -22,6 +22,7 @@ NATS = 1e-3
 MORE_LINES = (
     *tiny_models.LINES,
     "Mr. Smith doesn't know \"the 'old' cat\", (does he)?",
+    "</script> \u2028 <img onerror=x> </title> a-->b",
     "caf\u00e9 \u0130stanbul \u03a3\u03a3 \u201cso\u201d \u2026 x\u2014y it's 'tis dogs' 5\u20ac a\u0301b",
 )
 TEXTS = (
@@ -241,6 +242,12 @@ def test_texts_that_cannot_be_read_are_errors(tmp_path):
         "a line holds a newline", "the text holds </s>", "the text holds <s>",
         "the text is not Unicode",
     ]  # fmt: skip
+
+
+def test_line_beyond_the_limit_is_refused(tmp_path):
+    packed, _ = made(tmp_path / "m", "ngram", order=2)
+    [[error]] = pages.answers([(packed, [["score", "tiny", "the " * 2000, {}]])])
+    assert error["error"][0] == "the text is too long" and "2,001 tokens" in error["error"][1]
 
 
 def test_shipped_model_has_its_own_figures():
