@@ -21,6 +21,7 @@ from rnnlm.models import loading, model_folder
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
 
 if TYPE_CHECKING:
+    from rnnlm.neural.settings import NetworkSettings
     from rnnlm.ngram.model import NgramModel
 
 LARGEST = 20_000_000  # bytes of a model in a page, before base64
@@ -31,6 +32,7 @@ SHAPING = (
     "model", "layers", "connections", "output_layer", "activation", "reset_gate", "update_gate",
     "peepholes", "coupled_gates", "mogrifier_rounds", "convolution_words", "pooling", "feedback",
     "context_words", "direct_connections",
+    "characters", "character_filters", "character_highways", "character_overhang",
 )  # fmt: skip
 
 
@@ -49,7 +51,7 @@ def packed(name: str | Path) -> dict[str, Any]:
     ngrams = answers_of(model).with_ngrams
     shape: dict[str, Any]
     if network is not None:
-        shape = {"network": _network_settings(str(name), network.network.settings)}
+        shape = {"network": _network_settings(network.network.settings)}
         arrays = model_folder.compacted(network.to_arrays(), BITS)
     elif ngrams is not None:
         unseen = ngrams.unseen_context_logprob
@@ -88,14 +90,8 @@ def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
         raise UsageError(f"{name} cannot be a page", why, "rnnlm serve shows it")
 
 
-def _network_settings(name: str, settings: Any) -> dict[str, Any]:
+def _network_settings(settings: "NetworkSettings") -> dict[str, Any]:
     """Return what the forward pass of a network depends on."""
-    if settings.characters:
-        raise UsageError(
-            f"{name} cannot be a page",
-            "it reads words by their characters, which the page cannot do",
-            "rnnlm serve shows it",
-        )
     known = dataclasses.asdict(settings)
     known |= known.pop("cell", None) or {}
     shaping = {setting: known[setting] for setting in SHAPING if setting in known}

@@ -163,6 +163,16 @@ const makeLocalEngine = (() => {
     return y;
   }
 
+  // Return the first numbers of all vectors, then the second ones, and so on.
+  function interleaved(vectors) {
+    const count = vectors.length;
+    const y = new Float64Array(count * vectors[0].length);
+    vectors.forEach((x, number) => {
+      for (let at = 0; at < x.length; at++) y[at * count + number] = x[at];
+    });
+    return y;
+  }
+
   // Count the numbers in vectors, in lists of them, and so on.
   function numbersIn(vectors) {
     if (!Array.isArray(vectors)) return vectors.length;
@@ -268,7 +278,7 @@ const makeLocalEngine = (() => {
       this.b = weights.vector(`${prefix}.bias_ih`);
       this.names = settings.coupled_gates ? "fgo" : "ifgo";
       this.width = this.U.rows / this.names.length;
-      this.p = {};
+      this.p = {}; // peepholes by gate
       const peepholes = weights.vector(`${prefix}.peepholes`);
       if (peepholes) {
         const seeing = this.names.replace("g", "");
@@ -347,6 +357,122 @@ const makeLocalEngine = (() => {
   }
 
   const CELLS = { rnn: ElmanLayer, gru: GruLayer, lstm: LstmLayer, qrnn: QuasiRecurrentLayer };
+
+  // ---- What a network makes of the characters of a word (rnnlm/neural/words.py): the best places
+  // of filters, or an LSTM from both ends.
+
+  const [BEGIN, END, UNKNOWN_CHARACTER, BOUNDARY_SYMBOL, UNKNOWN_SYMBOL, FIRST_CHARACTER] = [0, 1, 2, 3, 4, 5];
+  const LONGEST_WORD = 65; // characters, with the marks of its beginning and its end
+  const MOST_VECTORS = 10000; // of words, that are kept
+
+  class CharacterInput {
+    constructor(settings, weights, tokenizer) {
+      this.tokenizer = tokenizer;
+      const prefix = "input.characters.reader";
+      this.vectors = weights.matrix(`${prefix}.vectors.weight`);
+      const Reader = settings.characters === "cnn" ? CharacterFilters : CharacterLstm;
+      this.reader = new Reader(settings, weights, prefix, this.vectors.columns);
+      this.known = new Map();
+
+      // The characters of the vocabulary's words, in the order of Unicode.
+      const special = [tokenizer.boundary, tokenizer.unknown];
+      const words = tokenizer.symbols.filter((_, id) => !special.includes(id));
+      const points = new Set(words.flatMap((word) => Array.from(word, (each) => each.codePointAt(0))));
+      const sorted = [...points].sort((a, b) => a - b);
+      this.numbers = new Map(sorted.map((point, at) => [point, FIRST_CHARACTER + at]));
+    }
+
+    vector(id) {
+      if (this.known.size > MOST_VECTORS) this.known.clear();
+      if (!this.known.has(id)) {
+        const characters = this.spelled(id).map((number) => this.vectors.row(number));
+        this.known.set(id, this.reader.read(characters));
+      }
+      return this.known.get(id);
+    }
+
+    // Return the numbers of a word's characters, with marks at both ends.
+    spelled(id) {
+      if (id === this.tokenizer.boundary) return [BEGIN, BOUNDARY_SYMBOL, END];
+      if (id === this.tokenizer.unknown) return [BEGIN, UNKNOWN_SYMBOL, END];
+      const characters = Array.from(this.tokenizer.word(id)).slice(0, LONGEST_WORD - 2);
+      const numbers = characters.map((each) => this.numbers.get(each.codePointAt(0)) ?? UNKNOWN_CHARACTER);
+      return [BEGIN, ...numbers, END];
+    }
+  }
+
+  class CharacterFilters {
+    constructor(settings, weights, prefix, width) {
+      this.nothing = new Float64Array(width);
+      this.hangsOver = settings.character_overhang;
+      this.widest = settings.character_filters.split(",").length;
+      this.filters = [];
+      for (let w = 1; w <= this.widest; w++) {
+        const name = `${prefix}.filters.${w}`;
+        if (!weights.has(`${name}.weight`)) continue; // a width without filters
+        this.filters.push({ w, W: weights.matrix(`${name}.weight`), b: weights.vector(`${name}.bias`) });
+      }
+      this.highways = [];
+      for (let number = 0; number < settings.character_highways; number++) {
+        const linear = (name) => {
+          const W = weights.matrix(`${prefix}.highways.${number}.${name}.weight`);
+          const b = weights.vector(`${prefix}.highways.${number}.${name}.bias`);
+          return (y) => W.times(y, b);
+        };
+        this.highways.push({ candidate: linear("candidate"), gate: linear("gate") });
+      }
+    }
+
+    // A filter is applied at all places where it covers characters of the word alone, to a shorter
+    // word at its beginning; one that hangs over also reads zeros beyond the end.
+    read(characters) {
+      const padding = Array.from({ length: this.widest }, () => this.nothing);
+      const padded = [...characters, ...padding];
+      const best = this.filters.map(({ w, W, b }) => {
+        const places = this.hangsOver ? characters.length + 1 : Math.max(1, characters.length - w + 1);
+        let largest = null;
+        for (let place = 0; place < places; place++) {
+          const product = W.times(interleaved(padded.slice(place, place + w)), b);
+          largest = largest ? combined(Math.max, largest, product) : product;
+        }
+        return largest;
+      });
+      let y = applied(Math.tanh, joined(best));
+      for (const { candidate, gate } of this.highways) {
+        const t = applied(sigmoid, gate(y));
+        const c = candidate(y);
+        y = Float64Array.from(y, (each, at) => t[at] * Math.max(0, c[at]) + (1 - t[at]) * each);
+      }
+      return y;
+    }
+  }
+
+  class CharacterLstm {
+    constructor(settings, weights, prefix) {
+      this.layers = ["onwards", "backwards"].map((direction) => {
+        const named = (name) => `${prefix}.${direction}.${name}_l0`;
+        const U = weights.matrix(named("weight_ih"));
+        const W = weights.matrix(named("weight_hh"));
+        const b = sum(weights.vector(named("bias_ih")), weights.vector(named("bias_hh")));
+        return { U, W, b };
+      });
+    }
+
+    read(characters) {
+      const ends = this.layers.map(({ U, W, b }, number) => {
+        let h = new Float64Array(W.columns);
+        let c = new Float64Array(W.columns);
+        for (const x of number ? [...characters].reverse() : characters) {
+          const [i, f, g, o] = parts(sum(U.times(x, b), W.times(h)), 4);
+          const kept = product(applied(sigmoid, f), c);
+          c = sum(kept, product(applied(sigmoid, i), applied(Math.tanh, g)));
+          h = product(applied(sigmoid, o), applied(Math.tanh, c));
+        }
+        return h;
+      });
+      return joined(ends);
+    }
+  }
 
   // ---- Output layers: from what the network says of a place to the log-probabilities of all V
   // tokens. rnnlm/neural/outputs has the papers.
@@ -564,9 +690,15 @@ const makeLocalEngine = (() => {
   // the state after a token; and `predict(state)`, log p of all V next tokens.
 
   class Network {
-    constructor(settings, arrays) {
+    constructor(settings, arrays, tokenizer) {
       const weights = new Weights(arrays);
-      this.embedding = weights.matrix("input.embedding.weight");
+      this.size = tokenizer.size;
+      this.unknown = tokenizer.unknown;
+      this.embedding = null;
+      if (weights.has("input.embedding.weight")) {
+        this.embedding = weights.matrix("input.embedding.weight");
+      }
+      this.characters = settings.characters ? new CharacterInput(settings, weights, tokenizer) : null;
       const tied = settings.is_tied ? this.embedding : null;
       this.output = new OUTPUTS[settings.output_layer](weights, tied);
       this.projection = null;
@@ -584,7 +716,8 @@ const makeLocalEngine = (() => {
       }
       this.hasGates = ["gru", "lstm", "qrnn"].includes(settings.model);
       this.hasOrders = false;
-      this.stateBytes = 8 * (numbersIn(this.body.start()) + this.embedding.columns);
+      const features = this.read(this.start(), tokenizer.boundary).features;
+      this.stateBytes = 8 * (numbersIn(this.body.start()) + features.length);
     }
 
     start() {
@@ -592,8 +725,16 @@ const makeLocalEngine = (() => {
     }
 
     read(state, id) {
-      const { output, state: body, gates } = this.body.step(this.embedding.row(id), state.body);
+      const { output, state: body, gates } = this.body.step(this.vector(id), state.body);
       return { body, features: this.project(output), gates };
+    }
+
+    // Return what is read for a word: its vector, what its characters say, or both. Ids from V on
+    // are words that the vocabulary lacks.
+    vector(id) {
+      if (!this.embedding) return this.characters.vector(id);
+      const row = this.embedding.row(id < this.size ? id : this.unknown);
+      return this.characters ? joined([row, this.characters.vector(id)]) : row;
     }
 
     predict(state) {
@@ -793,6 +934,11 @@ const makeLocalEngine = (() => {
       return !this.settings.lowercase;
     }
 
+    // Return an id as a model predicts it: words that are only spelled are unknown.
+    known(id) {
+      return id < this.size ? id : this.unknown;
+    }
+
     lowered(text) {
       return this.settings.lowercase ? text.toLowerCase() : text;
     }
@@ -826,6 +972,25 @@ const makeLocalEngine = (() => {
       this.ids.delete(BOUNDARY);
       this.tokensAreWords = true;
       this.startsWord = symbols.map((_, id) => id);
+      this.spells = false;
+      this.unseen = new Map();
+      this.unseenWords = [];
+    }
+
+    // Return the id of a word. Of a model that reads characters, words that the vocabulary lacks
+    // have ids from V on; as targets they are unknown.
+    id(word) {
+      const known = this.ids.get(word);
+      if (known !== undefined || !this.spells) return known ?? this.unknown;
+      if (!this.unseen.has(word)) {
+        this.unseen.set(word, this.size + this.unseenWords.length);
+        this.unseenWords.push(word);
+      }
+      return this.unseen.get(word);
+    }
+
+    word(id) {
+      return id < this.size ? this.symbols[id] : this.unseenWords[id - this.size];
     }
 
     words(line) {
@@ -836,16 +1001,15 @@ const makeLocalEngine = (() => {
 
     encode(line) {
       const words = this.words(line);
-      const known = words.map((word) => this.ids.get(word));
       return {
-        ids: [...known.map((id) => id ?? this.unknown), this.boundary],
+        ids: [...words.map((word) => this.id(word)), this.boundary],
         surface: [...words, BOUNDARY],
-        isUnknown: [...known.map((id) => id === undefined), false],
+        isUnknown: [...words.map((word) => !this.ids.has(word)), false],
       };
     }
 
     decode(ids) {
-      const words = ids.map((id) => (id === this.boundary ? "\n" : this.symbols[id]));
+      const words = ids.map((id) => (id === this.boundary ? "\n" : this.word(id)));
       if (words[words.length - 1] === "\n") words.pop();
       const text = words.join(" ").replace(/ ?\n ?/gu, "\n");
       return this.settings.split_punctuation ? joinPunctuation(text) : text;
@@ -943,14 +1107,12 @@ const makeLocalEngine = (() => {
   // Return the items that the tokenizer takes for words from token `begin` on, `</s>` the last:
   // where each starts, and where B is needed.
   function wordItems(tokenizer, ids, begin) {
-    const starts = [];
+    const all = Array.from({ length: ids.length - begin }, (_, at) => begin + at);
+    if (tokenizer.tokensAreWords) return { starts: all, places: new Set() };
     const startsWord = new Set(tokenizer.startsWord);
-    for (let at = begin; at < ids.length; at++) {
-      const isAfterSpace = at > begin && !tokenizer.tokensAreWords && tokenizer.spaces.has(ids[at - 1]);
-      if (at === begin || (startsWord.has(ids[at]) && !isAfterSpace)) starts.push(at);
-    }
-    const places = tokenizer.tokensAreWords ? [] : starts.filter((at) => at > 0);
-    return { starts, places: new Set(places) };
+    const isStart = (at) => startsWord.has(ids[at]) && !tokenizer.spaces.has(ids[at - 1]);
+    const starts = all.filter((at) => at === begin || isStart(at));
+    return { starts, places: new Set(starts.filter((at) => at > 0)) };
   }
 
   // Return the first tokens of the written words, then of `</s>`, and the numbers of these words.
@@ -1291,7 +1453,8 @@ const makeLocalEngine = (() => {
       );
       const arrays = readTensors(bytesOf(data.arrays));
       const { size, boundary } = this.tokenizer;
-      if (data.network) this.model = new Network(data.network, arrays);
+      this.tokenizer.spells = Boolean(data.network?.characters);
+      if (data.network) this.model = new Network(data.network, arrays, this.tokenizer);
       else this.model = new Ngrams({ ...data.ngrams, size, boundary }, arrays);
       this.reader = new Reader(this.model, this.tokenizer);
       this.search = new WordSearch(this.reader, this.tokenizer);
@@ -1321,7 +1484,7 @@ const makeLocalEngine = (() => {
       const logprob = [];
       for (let at = begin; at < ids.length; at++) {
         await this.reader.breathe();
-        logprob[at] = beginnings[at].logprob[ids[at]];
+        logprob[at] = beginnings[at].logprob[tokenizer.known(ids[at])];
       }
 
       // The words, each with what its tokens cost.
@@ -1351,7 +1514,8 @@ const makeLocalEngine = (() => {
           oov: isUnknown.slice(start, end).some(Boolean),
           tokens: end - start,
         };
-        if (alternatives) await this.addAlternatives(word, beginnings[start], start, ids[start], alternatives);
+        const target = tokenizer.known(ids[start]);
+        if (alternatives) await this.addAlternatives(word, beginnings[start], start, target, alternatives);
         words.push(word);
       }
 

@@ -25,14 +25,17 @@ MORE_LINES = (
     "</script> \u2028 <img onerror=x> </title> a-->b",
     "caf\u00e9 \u0130stanbul \u03a3\u03a3 \u201cso\u201d \u2026 x\u2014y it's 'tis dogs' 5\u20ac a\u0301b",
 )
+LONG_WORD = "cat" * 30
 TEXTS = (
-    "the cat sat on the mat", "a dog saw a zebra", "", "it is hard to <unk> speech", "  the\tcat ",
+    "the cat sat on the mat", f"a dog saw a zebra {LONG_WORD} zebra \U0001f600s", "", "it is hard to <unk> speech", "  the\tcat ",
     "Mr. Smith doesn't know (\"the 'old' cat\")?", "dogs' \u2019tis a\u2019b \u0130stanbul \u03a3\u03a3 \u2026x",
     "<unk>. <UNK> </script><img onerror=x> \u2028 \ufeffthe\u00a0cat a\u0301b \U0001f600 \U0001f600!",
     "\u201cso\u201d x\u2014y 5\u20ac \u00abwas\u00bb ?!", "the cat ?", "'",
 )  # fmt: skip
 NETWORKS = [
-    *(given for given in VARIANTS if "characters" not in given and "cutoffs" not in given),
+    *(given for given in VARIANTS if "cutoffs" not in given),
+    {"characters": "cnn", "character_overhang": True, "character_filters": "3,0,4,2",
+     "character_highways": 2, "tied": None},
     *({"model": "rnn", "activation": name} for name in ("tanh", "relu", "sigmoid", "elu")),
     {"model": "rnn", "activation": "leaky_relu", "layers": 2, "connections": "dense"},
     {"model": "gru", "layers": 3, "update_gate": "renew", "connections": "residual"},

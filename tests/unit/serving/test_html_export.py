@@ -37,7 +37,6 @@ def test_page_knows_nothing_of_training(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "settings", "why"),
     [
-        ("lstm", {"characters": "cnn", "tied": None}, "reads words by their characters"),
         ("lstm", {"reversed": True}, "reads lines from their end"),
         ("ngram", {"normalise": "quotes"}, "rewritten first"),
         ("ngram", {"remove_punctuation": True}, "rewritten first"),
