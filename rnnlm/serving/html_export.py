@@ -9,7 +9,7 @@ is read as HTML or as a script.
 import base64
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rnnlm.files import tensors
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, Tokenizer, answers_of
 from rnnlm.models import loading, model_folder
+from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from rnnlm.ngram.model import NgramModel
 
 LARGEST = 20_000_000  # bytes of a model in a page, before base64
-TOKENIZERS = ("word", "char", "byte")  # that the page has, too
 BITS = 8
+ENGINE = Path(__file__).parent / "page" / "local"
+# The engine's files, each of which uses those before it.
+PARTS = ("arrays.js", "network.js", "models.js", "tokenizers.js", "words.js", "engine.js")
 # What a network's settings say of its forward pass; texts and training stay out of the page.
 SHAPING = (
     "model", "layers", "connections", "output_layer", "activation", "reset_gate", "update_gate",
@@ -36,15 +39,24 @@ SHAPING = (
 )  # fmt: skip
 
 
+def engine_text() -> str:
+    """Return the script that defines `makeLocalEngine(packed)`, for a list of :func:`packed`
+    models."""
+    parts = [(ENGINE / part).read_text(encoding="utf-8") for part in PARTS]
+    joined = "\n".join(['"use strict";', *parts, "return makeLocalEngine;"])
+    return f"const makeLocalEngine = (() => {{\n{joined}\n}})();\n"
+
+
 def packed(name: str | Path) -> dict[str, Any]:
-    """Return the model called `name` in JSON's types, as `page/engine_local.js` reads it.
+    """Return the model called `name` in JSON's types, as the engine in page/local reads it.
 
     UsageError: the page cannot compute with such a model, or it is too large.
     """
     folder = loading.find(str(name))
     loading.language_model_of(str(folder))
     model, manifest = model_folder.load(folder, "cpu")
-    _check_tokenizer(str(name), model.tokenizer)
+    tokenizer = model.tokenizer
+    _check_tokenizer(str(name), tokenizer)
 
     # The arrays, and the settings that say what to do with them.
     network = answers_of(model).with_gradients
@@ -66,12 +78,14 @@ def packed(name: str | Path) -> dict[str, Any]:
             f"it is a {manifest.model} of other models",
             "export its parts one by one, or show it with rnnlm serve",
         )
+    if tokenizer.name == SentencePieceTokenizer.name:
+        arrays["scores"] = cast(SentencePieceTokenizer, tokenizer).scores_V
     data = b"".join(tensors.chunks(arrays))
-    vocabulary = model.tokenizer.to_files()[VOCABULARY_FILE]
+    vocabulary = tokenizer.to_files()[VOCABULARY_FILE]
     _check_size(str(name), len(data) + len(vocabulary))
     return {
         **shape,
-        "tokenizer": model.tokenizer.to_settings(),
+        "tokenizer": tokenizer.to_settings(),
         "vocabulary": base64.b64encode(vocabulary).decode(),
         "arrays": base64.b64encode(data).decode(),
     }
@@ -80,9 +94,7 @@ def packed(name: str | Path) -> dict[str, Any]:
 def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
     """Refuse a model whose texts the page would not read exactly as Python does."""
     why = ""
-    if tokenizer.name not in TOKENIZERS:
-        why = f"its tokenizer is {tokenizer.name}, and the page has {', '.join(TOKENIZERS)}"
-    elif tokenizer.rewriting:
+    if tokenizer.rewriting:
         why = f"its texts are rewritten first ({tokenizer.rewriting}), which the page cannot do"
     elif tokenizer.is_reversed:
         why = "it reads lines from their end"

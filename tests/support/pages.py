@@ -3,18 +3,17 @@
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import rnnlm.serving
+from rnnlm.serving import html_export
 
-ENGINE = Path(rnnlm.serving.__file__).parent / "page" / "engine_local.js"
 NODE = shutil.which("node")
 # Asks come on standard input: of each the packed model and calls, a method and its arguments. An
 # error is answered by its parts.
 _SCRIPT = """
-const { makeLocalEngine } = require(process.argv[1]);
 const asked = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const ask = async (engine, [method, ...given]) => {
   try {
@@ -41,14 +40,17 @@ def answers(asked: Sequence[tuple[dict[str, Any], Sequence[Sequence[Any]]]]) -> 
     """Return what the engine answers to the calls of each packed model."""
     assert NODE is not None
     given = [{"packed": packed, "calls": calls} for packed, calls in asked]
-    ended = subprocess.run(
-        [NODE, "-e", _SCRIPT, str(ENGINE)],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "ask.js"
+        script.write_text(html_export.engine_text() + _SCRIPT, encoding="utf-8")
+        ended = subprocess.run(
+            [NODE, str(script)],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+        )
     assert ended.returncode == 0, ended.stderr
     found: list[list[Any]] = json.loads(ended.stdout)
     return found

@@ -60,6 +60,9 @@ TOKENIZERS = [
     {"tokenizer": "char"},
     {"tokenizer": "char", "literal_unk": "spell", "lowercase": True},
     {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 360},
+    {"tokenizer": "sentencepiece", "vocab_size": 360, "literal_unk": "spell", "lowercase": True},
+    {"tokenizer": "sentencepiece", "vocab_size": 360, "sentencepiece_model": "bpe"},
 ]
 
 

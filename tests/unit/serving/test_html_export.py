@@ -40,7 +40,6 @@ def test_page_knows_nothing_of_training(tmp_path):
         ("lstm", {"reversed": True}, "reads lines from their end"),
         ("ngram", {"normalise": "quotes"}, "rewritten first"),
         ("ngram", {"remove_punctuation": True}, "rewritten first"),
-        ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280}, "tokenizer is sentencepiece"),
     ],
 )
 def test_what_the_page_cannot_compute_is_refused(tmp_path, kind, settings, why):
