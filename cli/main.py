@@ -41,7 +41,7 @@ GROUPS = {
         "recipes",
         "corpora",
     ),
-    "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed"),
+    "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed", "serve"),
     "Measure": ("compare", "plot", "report", "inspect", "bench"),
     "N-grams": ("count", "prune"),
     "Models on disk": ("info", "doctor", "export", "import"),

@@ -20,6 +20,7 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
+_OF_EXTRAS = {"starlette": "serve", "uvicorn": "serve"}  # packages that come with an extra of ours
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 
@@ -211,6 +212,9 @@ def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
     package = error.name or ""
     if not package or "." in package or package == "rnnlm" or package in sys.stdlib_module_names:
         return None
+    wanted = package
+    if package in _OF_EXTRAS:
+        wanted = f"'rnnlm[{_OF_EXTRAS[package]}]'"
     return RnnlmError(
-        f"this needs the package {package}", "it is not installed", f"pip install {package}"
+        f"this needs the package {package}", "it is not installed", f"pip install {wanted}"
     )

@@ -8,6 +8,7 @@ a few thousand at a time, batched by length: scores depend neither on batch nor 
 
 import dataclasses
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -166,8 +167,7 @@ def score_lists(
     unseen_by: Mapping[str, Tokenizer],
 ) -> Iterator[Chunk]:
     """Score sentences that are cut into chunks already; see :func:`score_chunks`."""
-    check_settings(model, settings)
-    return _Scorer(model, settings, name, unseen_by).chunks(lists, skip)
+    return SentenceScorer(model, settings, name, unseen_by).chunks(lists, skip)
 
 
 def cut(
@@ -194,16 +194,20 @@ def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
     return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
 
 
-class _Scorer:
-    """Scores chunks of sentences, one after the other."""
+class SentenceScorer:
+    """Scores chunks of sentences, one after the other or side by side.
+
+    name, unseen_by: as in :func:`score_chunks`.
+    """
 
     def __init__(
         self,
         model: LanguageModel,
         settings: ScoringSettings,
-        name: str,
-        unseen_by: Mapping[str, Tokenizer],
+        name: str = "the model",
+        unseen_by: Mapping[str, Tokenizer] = {},
     ) -> None:
+        check_settings(model, settings)
         self.model = model
         self.settings = settings
         self.unseen_by = unseen_by
@@ -228,18 +232,12 @@ class _Scorer:
         """Score the lists one after the other; tell at the end what the model does not know."""
         lines, read, marks = LinesHash(), 0, Counter[str]()
         for chunk in lists:
-            checked, reasons = self._check(chunk)
-            pairs = zip(checked, reasons, strict=True)
-            readable = [each for each, reason in pairs if reason is None]
+            checked, reasons, readable = self._check(chunk)
 
             # Chunks that are skipped count, too: in the signature, and among the marks.
-            texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
             if self.unseen_by:
-                marks.update(count_marks(texts))
-            if self.reads_sources:
-                with_sources = zip(readable, texts, strict=True)
-                texts = [f"{each.source}\t{text}" for each, text in with_sources]
-            lines.update(texts)
+                marks.update(count_marks(_lines_given(readable)))
+            lines.update(self._hashed(readable))
 
             # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
             # the state after it is needed.
@@ -261,9 +259,42 @@ class _Scorer:
                 "them as <unk>"
             )
 
-    def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
-        """Return the sentences as they are scored, and why one is not; refuse what this model
-        cannot read."""
+    def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
+        """Score lists that have nothing to do with each other in one call: each as if it were read
+        alone, up to the rounding of larger batches."""
+        checked: list[Sentence] = []
+        reasons: list[str | None] = []
+        readable: list[Sentence] = []
+        signatures = []
+        for sentences in lists:
+            its_checked, its_reasons, its_readable = self._check(sentences)
+            checked += its_checked
+            reasons += its_reasons
+            readable += its_readable
+            lines = LinesHash()
+            lines.update(self._hashed(its_readable))
+            signatures.append(signature_after(self.model, self.settings, lines))
+
+        scores = iter(self._score(checked, reasons, readable))
+        chunks = []
+        for sentences, signature in zip(lists, signatures, strict=True):
+            its_scores = list(itertools.islice(scores, len(sentences)))
+            chunks.append(Chunk(sentences, its_scores, signature))
+        return chunks
+
+    def _hashed(self, readable: Sequence[Sentence]) -> list[str]:
+        """Return the lines of sentences as signatures hash them: with what they are read after."""
+        texts = _lines_given(readable)
+        if not self.reads_sources:
+            return texts
+        pairs = zip(readable, texts, strict=True)
+        return [f"{each.source}\t{text}" for each, text in pairs]
+
+    def _check(
+        self, sentences: Sequence[Sentence]
+    ) -> tuple[list[Sentence], list[str | None], list[Sentence]]:
+        """Return the sentences as they are scored, why one is not, and those that are; refuse what
+        this model cannot read."""
         nulls = self.settings.unscorable == "null"
         checked, reasons = check(sentences, self.settings.special_symbols, nulls)
         if self.reads_sources:
@@ -284,7 +315,8 @@ class _Scorer:
                     "context is carry",
                     "use --context reset, or leave it out",
                 )
-        return checked, reasons
+        pairs = zip(checked, reasons, strict=True)
+        return checked, reasons, [each for each, reason in pairs if reason is None]
 
     def _score(
         self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
@@ -435,6 +467,11 @@ class _Scorer:
                 distributions.likeliest, count=settings.next_words
             )
         return looks
+
+
+def _lines_given(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the texts, each with what is given before it and a tab."""
+    return [f"{each.given}\t{each.text}" if each.given else each.text for each in sentences]
 
 
 # ---- What identifies a run of scoring: the model, the settings, and the signature of what was

@@ -1,1 +1,1 @@
-"""Models over HTTP."""
+"""Models over HTTP, and the page that shows what they compute."""

@@ -91,6 +91,7 @@ class Task(ABC, Generic[M, D, C, K]):
         "plot": "curves of the validation metric",
         "info": "kind, size, texts, settings, metrics",
         "doctor": "files, arrays",
+        "serve": "answers over HTTP",
         "count": "n-grams of its tokenizer's tokens",
     }
     # Command lines that use a model called {name}, for its card.

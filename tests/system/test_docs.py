@@ -230,7 +230,7 @@ def run_command(words: list[str], capsys, shell) -> None:
         line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
         ended = shell(line, Path.cwd())
         assert ended.returncode in (0, 141), ended.stderr
-    elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
+    elif is_rnnlm(words) and words[1] in ("bench", "serve"):  # proven by tests of their own
         assert run([*words[1:], "--help"]) == 0
     elif is_rnnlm(words):
         if words[1] == "train":

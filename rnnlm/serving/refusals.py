@@ -1,0 +1,45 @@
+"""What is answered where a request is refused: a status, and what, why and the way out in JSON."""
+
+from rnnlm.errors import RnnlmError, TextError, UsageError
+
+
+class Refusal(RnnlmError):
+    """A request that is answered with an error.
+
+    status: the status of HTTP. retry_after: seconds after which it may be worth another try.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        why: str = "",
+        hint: str = "",
+        *,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(what, why, hint)
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """Return what is answered where answering a request failed with `error`."""
+    if isinstance(error, Refusal):
+        return error
+    # What the library refuses is a sentence or a setting that cannot be.
+    if isinstance(error, UsageError | TextError):
+        return Refusal(400, error.what, error.why, error.hint)
+    # All else is no fault of the request, and may quote what is nobody's business.
+    return Refusal(500, "the server failed to answer this request")
+
+
+def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:
+    """Return the body of the answer, in JSON's types."""
+    told = {"what": refusal.what, "why": refusal.why, "hint": refusal.hint}
+    return {"error": {name: text for name, text in told.items() if text or name == "what"}}

@@ -1,0 +1,332 @@
+"""Models that answer requests: each scores in a thread of its own, sentences of several requests
+together.
+
+What waits to be scored is scored in one call: alone in its call, a request gives the figures of the
+command line to the digit, with others the same figures up to the rounding of larger batches. What
+takes longer is done by other threads, step by step where it has steps; so it holds up nobody.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import math
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+import numpy as np
+
+from rnnlm.errors import nearest
+from rnnlm.evaluation.comparison.pairing import names_of
+from rnnlm.interface import LanguageModel, answers_of
+from rnnlm.models import loading, registry
+from rnnlm.models.manifest import read_manifest
+from rnnlm.models.registry import LabelModel
+from rnnlm.scoring.scorer import Chunk, SentenceScorer
+from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.serving.refusals import Refusal
+from rnnlm.serving.schemas import ModelRecord
+
+Result = TypeVar("Result")
+
+# What is scored in one call: more would only make those wait that come next. A request that is
+# larger by itself counts as longer work.
+SENTENCES_AT_ONCE = 64
+CHARACTERS_AT_ONCE = 16_000
+SCORERS_KEPT = 16  # for the settings that were asked for last
+LONG_WORK_AT_ONCE = 2  # threads, whatever the number of models: processors are few
+COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate", "embed")
+
+# ---- What waits for a thread.
+
+
+@dataclass(eq=False)
+class _Scoring:
+    """Sentences that wait to be scored."""
+
+    sentences: list[Sentence]
+    settings: ScoringSettings
+    done: "asyncio.Future[Chunk]"
+    characters: int
+
+
+@dataclass
+class _Waiting:
+    """What waits to be scored by a model."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    scorings: deque[_Scoring] = field(default_factory=deque)
+
+    def add(self, scoring: _Scoring) -> None:
+        """Have sentences wait, and wake the thread that scores them."""
+        with self.changed:
+            self.scorings.append(scoring)
+            self.changed.notify()
+
+    def take(self) -> list[_Scoring]:
+        """Wait until there is something to score, and take what is scored in the next call."""
+        with self.changed:
+            while not self.scorings:
+                self.changed.wait()
+            return self._scored_together()
+
+    def _scored_together(self) -> list[_Scoring]:
+        """Take what came first, and what goes with it."""
+        batch = [self.scorings.popleft()]
+        sentences, characters = len(batch[0].sentences), batch[0].characters
+        others: deque[_Scoring] = deque()
+        while self.scorings:
+            each = self.scorings.popleft()
+            fits = (
+                sentences + len(each.sentences) <= SENTENCES_AT_ONCE
+                and characters + each.characters <= CHARACTERS_AT_ONCE
+            )
+            if fits and each.settings == batch[0].settings:
+                batch.append(each)
+                sentences += len(each.sentences)
+                characters += each.characters
+            else:
+                others.append(each)
+        self.scorings = others
+        return batch
+
+
+class LongWork:
+    """Threads for what takes longer. They end with the process, whatever they are at."""
+
+    def __init__(self, threads: int = LONG_WORK_AT_ONCE) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        for number in range(threads):
+            name = f"long work {number + 1}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """Call a function in one of the threads; what is left before it begins is not called."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+
+        def called() -> None:
+            if done.cancelled():
+                return
+            result: Result | Exception
+            try:
+                result = function()
+            except Exception as error:
+                result = error
+            _tell(loop, [(done, result)])
+
+        self._calls.put(called)
+        return await done
+
+    def _work(self) -> None:
+        while True:
+            self._calls.get()()
+
+
+class ServedModel:
+    """A loaded model, its name, and the thread in which it computes.
+
+    core: the model itself. scoring: what gives probabilities of lines, where it does: the model
+    itself, or the decoder that it has.
+    """
+
+    def __init__(
+        self, name: str, core: LanguageModel | LabelModel, long_work: LongWork | None = None
+    ) -> None:
+        self.name = name
+        self.core = core
+        self.task = registry.task(answers_of(core).task)
+        self.scoring: LanguageModel | None = None
+        if self.task.does("score"):
+            self.scoring = answers_of(core).decoder or cast(LanguageModel, core)
+        self.record = _record(name, core)
+        self._scorers: dict[ScoringSettings, SentenceScorer] = {}
+        self._waiting = _Waiting()
+        self._long_work = long_work or LongWork()
+        threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
+
+    def does(self, command: str) -> bool:
+        """Return whether a command does anything with the model."""
+        return self.task.does(command)
+
+    # ---- What endpoints ask for, in the thread of the event loop.
+
+    async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+        """Score sentences, together with those of other requests that wait, too."""
+        characters = sum(len(each.text) + len(each.given) for each in sentences)
+        if len(sentences) > SENTENCES_AT_ONCE or characters > CHARACTERS_AT_ONCE:
+            return await self.run(lambda: self._scored_alone(sentences, settings))
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.add(_Scoring(sentences, settings, done, characters))
+        return await done
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """Call a function that may take long."""
+        return await self._long_work.call(function)
+
+    async def steps(self, steps: Iterator[Result]) -> AsyncIterator[Result]:
+        """Yield what `steps` yields, where each step is short and they may be many. Once nobody
+        waits for the next one, none is taken."""
+        while True:
+            taken = await self._long_work.call(lambda: list(itertools.islice(steps, 1)))
+            if not taken:
+                return
+            yield taken[0]
+
+    # ---- What is done in other threads.
+
+    def _compute(self) -> None:
+        while True:
+            self._score(self._waiting.take())
+
+    def _scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
+        assert self.scoring is not None  # `score` is for models that give probabilities
+        [chunk] = SentenceScorer(self.scoring, settings).side_by_side([sentences])
+        return chunk
+
+    def _score(self, batch: list[_Scoring]) -> None:
+        """Score what was taken together."""
+        batch = [each for each in batch if not each.done.cancelled()]
+        if not batch:
+            return
+        try:
+            scorer = self._scorer(batch[0].settings)
+            chunks = scorer.side_by_side([each.sentences for each in batch])
+        except Exception as error:
+            # What one request asks for must not fail the others.
+            if len(batch) == 1:
+                _tell(batch[0].done.get_loop(), [(batch[0].done, error)])
+                return
+            for each in batch:
+                self._score([each])
+            return
+        found = [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
+        _tell(batch[0].done.get_loop(), found)
+
+    def _scorer(self, settings: ScoringSettings) -> SentenceScorer:
+        """Return the scorer for these settings. Those that were used last are kept."""
+        scorer = self._scorers.pop(settings, None)
+        if scorer is None:
+            assert self.scoring is not None  # `score` is for models that give probabilities
+            scorer = SentenceScorer(self.scoring, settings)
+            if len(self._scorers) == SCORERS_KEPT:
+                del self._scorers[next(iter(self._scorers))]
+        self._scorers[settings] = scorer
+        return scorer
+
+
+def _finish(found: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:
+    """Give those who wait what was found for them, in the thread of the event loop."""
+    for done, result in found:
+        if done.done():  # who waited has left
+            continue
+        if isinstance(result, Exception):
+            done.set_exception(result)
+        else:
+            done.set_result(result)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    found: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]",
+) -> None:
+    """Have the thread of the event loop give out what was found; a server that has stopped has
+    none."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_finish, found)
+
+
+class ServedModels:
+    """The models that are served, by name; the first one answers where none is named."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.by_name = {model.name: model for model in models}
+        self.first = models[0]
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self.by_name.values())
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    @classmethod
+    def load(cls, names: Sequence[str], device: str = "auto") -> "ServedModels":
+        """Load models, each to be called by the last part of its folder, or by as many as tell it
+        from the others."""
+        called = names_of(names, None)
+        long_work = LongWork()
+        models = []
+        for name, given in zip(called, names, strict=True):
+            models.append(ServedModel(name, loading.load(given, device), long_work))
+        return cls(models)
+
+    def named(self, name: str | None) -> ServedModel:
+        """Return the model of that name, or the first one."""
+        if name is None:
+            return self.first
+        model = self.by_name.get(name)
+        if model is None:
+            hint = nearest(name, self.by_name) or "GET /models lists those that are served"
+            raise Refusal(404, f"no model {name!r} is served", hint=hint)
+        return model
+
+    def doing(self, name: str | None, command: str) -> ServedModel:
+        """Return the model of that name; refuse it where the command does nothing with it."""
+        model = self.named(name)
+        if not model.does(command):
+            raise model.task.refusal(command, model.name)
+        return model
+
+
+# ---- What GET /models says of a model.
+
+
+def _record(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
+    """Describe a loaded model."""
+    answers = answers_of(core)
+    task = registry.task(answers.task)
+    tokenizers = list(task.tokenizers(task.codec_of(core)).values())
+    ngrams = answers.with_ngrams
+    return ModelRecord(
+        name=name,
+        kind=answers.model_kind,
+        family="network" if ngrams is None else "ngram",
+        task=task.name,
+        tokenizer=tokenizers[-1].name,
+        vocabulary=tokenizers[-1].size,
+        parameters=_parameters(core),
+        order=None if ngrams is None else ngrams.order,
+        test_ppl=_test_perplexity(core),
+        fingerprint=core.fingerprint,
+        can=_abilities(core),
+    )
+
+
+def _parameters(core: LanguageModel | LabelModel) -> int:
+    """Count the numbers that the weights, or tables, of a model hold."""
+    arrays: dict[str, np.ndarray] = cast(LanguageModel, core).to_arrays()
+    return sum(math.prod(array.shape) for array in arrays.values())
+
+
+def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
+    """Return the perplexity per token of the test text, where the folder of the model has it."""
+    answers = answers_of(core)
+    if answers.origin is None or answers.stored_adaptation is not None:
+        return None
+    evaluation = read_manifest(loading.base_folder(answers.origin[0])).evaluations.get("test")
+    if evaluation is None:
+        return None
+    for metric in evaluation.metrics:
+        if metric.name == "ppl_token":
+            return metric.value
+    return None
+
+
+def _abilities(core: LanguageModel | LabelModel) -> list[str]:
+    """Return the endpoints and looks that the model has answers for."""
+    task = registry.task(answers_of(core).task)
+    return [command for command in COMMANDS if task.does(command)]
