@@ -8,6 +8,7 @@ is read as HTML or as a script.
 
 import base64
 import dataclasses
+import html.entities
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 from rnnlm.errors import UsageError
 from rnnlm.files import tensors
 from rnnlm.inference.distributions import predict
-from rnnlm.interface import LanguageModel, Tokenizer, answers_of
+from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading, model_folder
 from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
@@ -29,7 +30,10 @@ LARGEST = 20_000_000  # bytes of a model in a page, before base64
 BITS = 8
 ENGINE = Path(__file__).parent / "page" / "local"
 # The engine's files, each of which uses those before it.
-PARTS = ("arrays.js", "network.js", "models.js", "tokenizers.js", "words.js", "engine.js")
+PARTS = (
+    "arrays.js", "network.js", "models.js", "normalisation.js", "tokenizers.js", "words.js",
+    "engine.js",
+)  # fmt: skip
 # What a network's settings say of its forward pass; texts and training stay out of the page.
 SHAPING = (
     "model", "layers", "connections", "output_layer", "activation", "reset_gate", "update_gate",
@@ -56,7 +60,10 @@ def packed(name: str | Path) -> dict[str, Any]:
     loading.language_model_of(str(folder))
     model, manifest = model_folder.load(folder, "cpu")
     tokenizer = model.tokenizer
-    _check_tokenizer(str(name), tokenizer)
+    if tokenizer.is_reversed:
+        raise UsageError(
+            f"{name} cannot be a page", "it reads lines from their end", "rnnlm serve shows it"
+        )
 
     # The arrays, and the settings that say what to do with them.
     network = answers_of(model).with_gradients
@@ -86,20 +93,15 @@ def packed(name: str | Path) -> dict[str, Any]:
     return {
         **shape,
         "tokenizer": tokenizer.to_settings(),
+        "entities": _entities() if tokenizer.rewriting else {},
         "vocabulary": base64.b64encode(vocabulary).decode(),
         "arrays": base64.b64encode(data).decode(),
     }
 
 
-def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
-    """Refuse a model whose texts the page would not read exactly as Python does."""
-    why = ""
-    if tokenizer.rewriting:
-        why = f"its texts are rewritten first ({tokenizer.rewriting}), which the page cannot do"
-    elif tokenizer.is_reversed:
-        why = "it reads lines from their end"
-    if why:
-        raise UsageError(f"{name} cannot be a page", why, "rnnlm serve shows it")
+def _entities() -> dict[str, str]:
+    """Return the characters of HTML's named entities, for texts in which these are decoded."""
+    return {name: text for name, text in html.entities.html5.items() if name.endswith(";")}
 
 
 def _network_settings(settings: "NetworkSettings") -> dict[str, Any]:

@@ -30,6 +30,7 @@ TEXTS = (
     "the cat sat on the mat", f"a dog saw a zebra {LONG_WORD} zebra \U0001f600s", "", "it is hard to <unk> speech", "  the\tcat ",
     "Mr. Smith doesn't know (\"the 'old' cat\")?", "dogs' \u2019tis a\u2019b \u0130stanbul \u03a3\u03a3 \u2026x",
     "<unk>. <UNK> </script><img onerror=x> \u2028 \ufeffthe\u00a0cat a\u0301b \U0001f600 \U0001f600!",
+    "Tom&nbsp;&amp;&#74;erry&amp;lt;&#x201c;a&bogus; &eacute;&shy;x co\u00adop &lt;unk&gt; <\u00adunk>",
     "\u201cso\u201d x\u2014y 5\u20ac \u00abwas\u00bb ?!", "the cat ?", "'",
 )  # fmt: skip
 NETWORKS = [
@@ -60,6 +61,11 @@ TOKENIZERS = [
     {"tokenizer": "char"},
     {"tokenizer": "char", "literal_unk": "spell", "lowercase": True},
     {"tokenizer": "byte"},
+    {"normalise": "all", "split_punctuation": True, "lowercase": True},
+    {"normalise": "quotes,dashes,nfc"},
+    {"remove_punctuation": True},
+    {"remove_punctuation": True, "normalise": "entities", "tokenizer": "char"},
+    {"normalise": "all", "tokenizer": "byte"},
     {"tokenizer": "sentencepiece", "vocab_size": 360},
     {"tokenizer": "sentencepiece", "vocab_size": 360, "literal_unk": "spell", "lowercase": True},
     {"tokenizer": "sentencepiece", "vocab_size": 360, "sentencepiece_model": "bpe"},

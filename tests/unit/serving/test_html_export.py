@@ -34,19 +34,10 @@ def test_page_knows_nothing_of_training(tmp_path):
     assert str(tmp_path) not in json.dumps(packed)
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings", "why"),
-    [
-        ("lstm", {"reversed": True}, "reads lines from their end"),
-        ("ngram", {"normalise": "quotes"}, "rewritten first"),
-        ("ngram", {"remove_punctuation": True}, "rewritten first"),
-    ],
-)
-def test_what_the_page_cannot_compute_is_refused(tmp_path, kind, settings, why):
-    folder = saved(tmp_path / "m", kind, **settings)
-    with pytest.raises(UsageError) as error:
+def test_model_that_reads_backwards_is_refused(tmp_path):
+    folder = saved(tmp_path / "m", "lstm", reversed=True)
+    with pytest.raises(UsageError, match="reads lines from their end") as error:
         html_export.packed(folder)
-    assert why in error.value.why
     assert "rnnlm serve" in error.value.hint
 
 

@@ -54,6 +54,8 @@ class LocalModel {
     const Tokenizer = TOKENIZERS[data.tokenizer.tokenizer];
     this.tokenizer = new Tokenizer(data.tokenizer, symbols, arrays);
     const { size, boundary } = this.tokenizer;
+    const { normalise: forms, remove_punctuation: removes } = data.tokenizer;
+    if (forms || removes) this.tokenizer.normalise = normaliser(forms, removes, data.entities);
     this.tokenizer.spells = Boolean(data.network?.characters);
     if (data.network) this.model = new Network(data.network, arrays, this.tokenizer);
     else this.model = new Ngrams({ ...data.ngrams, size, boundary }, arrays);
@@ -176,7 +178,7 @@ class LocalModel {
   // Return the likeliest next words. A last word that no white space follows is begun.
   async next(text, count) {
     const { tokenizer } = this;
-    text = checked(text);
+    text = tokenizer.normalised(checked(text));
     let [before, begun] = this.split(text);
     begun = tokenizer.lowered(begun);
     before = before.replace(SPACE_AT_END, "");

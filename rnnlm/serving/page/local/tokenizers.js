@@ -82,6 +82,7 @@ class VocabularyTokenizer {
     this.symbols = symbols;
     this.boundary = 0;
     this.unknown = 1;
+    this.normalise = null; // a normaliser, if lines are rewritten first
   }
 
   get size() {
@@ -101,14 +102,34 @@ class VocabularyTokenizer {
     return this.settings.lowercase ? text.toLowerCase() : text;
   }
 
-  // Tokens are found one after the other in the line, as it is in lower case.
+  normalised(line) {
+    return this.normalise ? textIn(this.normalise(line)) : line;
+  }
+
+  encode(line) {
+    return this.encodeRead(this.normalised(line));
+  }
+
+  // Of what was normalised, map the spans back to the line as it was. Of the white space before a
+  // piece, only the last character belongs to it.
   spans(line) {
+    const traced = this.normalise?.(line) ?? [];
+    if (!traced.length || textIn(traced) === line) return this.spansOf(this.normalised(line));
+    const starts = traced.map(([character, start, end]) => (character === " " ? end - 1 : start));
+    return this.spansOf(textIn(traced)).map(([first, behind]) => {
+      const start = starts[Math.min(first, traced.length - 1)];
+      return [start, first < behind ? traced[behind - 1][2] : start];
+    });
+  }
+
+  // Tokens are found one after the other in the line, as it is in lower case.
+  spansOf(line) {
     const characters = Array.from(line);
     const read = Array.from(this.lowered(line));
     const origins = originsOf(characters, this.settings.lowercase);
     const found = [];
     let end = 0;
-    for (const token of this.encode(line).surface.slice(0, -1)) {
+    for (const token of this.encodeRead(line).surface.slice(0, -1)) {
       const its = Array.from(token);
       let start = end;
       while (its.some((character, at) => read[start + at] !== character)) start++;
@@ -157,7 +178,7 @@ class WordTokenizer extends VocabularyTokenizer {
     return text.split(/[ \t\r\0]+/u).filter(Boolean);
   }
 
-  encode(line) {
+  encodeRead(line) {
     const words = this.words(line);
     return {
       ids: [...words.map((word) => this.id(word)), this.boundary],
@@ -199,7 +220,7 @@ class CharTokenizer extends VocabularyTokenizer {
   }
 
   // `<unk>` in a text is one symbol, unless the model spells it.
-  encode(line) {
+  encodeRead(line) {
     const text = this.lowered(line);
     let surface = Array.from(text);
     if (this.settings.literal_unk === "symbol") {
@@ -248,14 +269,14 @@ class ByteTokenizer extends CharTokenizer {
     this.startsWord = [this.boundary, ...this.spaces].sort((a, b) => a - b);
   }
 
-  encode(line) {
+  encodeRead(line) {
     const bytes = [...new TextEncoder().encode(line)];
     const ids = [...bytes.map((byte) => byte + 1), this.boundary];
     return { ids, surface: ids.map((id) => this.symbols[id]), isUnknown: ids.map(() => false) };
   }
 
-  spans(line) {
-    const sizes = this.encode(line)
+  spansOf(line) {
+    const sizes = this.encodeRead(line)
       .ids.slice(0, -1)
       .map(() => 1);
     return spansBySize(line, sizes, (text) => text, 0);
@@ -312,7 +333,7 @@ class PieceTokenizer extends VocabularyTokenizer {
     this.special = new RegExp(`(${literal}${PIECE_SPACE})`, "u");
   }
 
-  encode(line) {
+  encodeRead(line) {
     const prepared = line ? ` ${this.lowered(line)}` : "";
     const ids = [];
     for (const part of prepared.split(this.special)) {
@@ -339,8 +360,8 @@ class PieceTokenizer extends VocabularyTokenizer {
     });
   }
 
-  spans(line) {
-    const sizes = this.encode(line)
+  spansOf(line) {
+    const sizes = this.encodeRead(line)
       .ids.slice(0, -1)
       .map((id) => this.bytes[id].length);
     return spansBySize(line, sizes, (text) => this.lowered(text), 1);

@@ -47,7 +47,7 @@ function shownWords(tokenizer, line, text, begin, items) {
   let places = wordSpans(characters);
   let { starts } = items;
   let numbers = starts.map((_, at) => at);
-  if (places.length !== starts.length - 1) {
+  if (places.length !== starts.length - 1 || tokenizer.normalised(line) !== line) {
     const before = Array.from(line).length - characters.length;
     const spans = tokenizer.spans(line).slice(begin);
     const found = findWrittenWords(
