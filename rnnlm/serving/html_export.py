@@ -12,6 +12,7 @@ import html.entities
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
 from rnnlm.errors import UsageError
@@ -19,6 +20,8 @@ from rnnlm.files import tensors
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading, model_folder
+from rnnlm.serving.schemas import ModelRecord
+from rnnlm.serving.served import record_of
 from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
 from rnnlm.text.tokenizers.vocabulary import VOCABULARY_FILE
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 LARGEST = 20_000_000  # bytes of a model in a page, before base64
 BITS = 8
+ABILITIES = ("score", "next", "generate")
+GATED = ("gru", "lstm", "qrnn")
 ENGINE = Path(__file__).parent / "page" / "local"
 # The engine's files, each of which uses those before it.
 PARTS = (
@@ -92,11 +97,23 @@ def packed(name: str | Path) -> dict[str, Any]:
     _check_size(str(name), len(data) + len(vocabulary))
     return {
         **shape,
+        "card": msgspec.to_builtins(_card(str(name), model)),
         "tokenizer": tokenizer.to_settings(),
         "entities": _entities() if tokenizer.rewriting else {},
         "vocabulary": base64.b64encode(vocabulary).decode(),
         "arrays": base64.b64encode(data).decode(),
     }
+
+
+def _card(name: str, model: LanguageModel) -> ModelRecord:
+    """Return what the page says of the model, as the server does, with what the page can do."""
+    looks = []
+    if answers_of(model).with_ngrams is not None:
+        looks.append("orders")
+    if answers_of(model).model_kind in GATED:
+        looks.append("gates")
+    record = record_of(Path(name).name, model)
+    return msgspec.structs.replace(record, can=[*ABILITIES, *looks])
 
 
 def _entities() -> dict[str, str]:

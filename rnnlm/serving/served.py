@@ -143,7 +143,7 @@ class ServedModel:
         self.scoring: LanguageModel | None = None
         if self.task.does("score"):
             self.scoring = answers_of(core).decoder or cast(LanguageModel, core)
-        self.record = _record(name, core)
+        self.record = record_of(name, core)
         self._scorers: dict[ScoringSettings, SentenceScorer] = {}
         self._waiting = _Waiting()
         self._long_work = long_work or LongWork()
@@ -285,7 +285,7 @@ class ServedModels:
 # ---- What GET /models says of a model.
 
 
-def _record(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
+def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
     """Describe a loaded model."""
     answers = answers_of(core)
     task = registry.task(answers.task)

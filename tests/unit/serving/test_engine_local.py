@@ -77,7 +77,8 @@ def made(folder, kind, lines=tiny_models.LINES, **settings):
     with np.errstate(all="ignore"):
         model = tiny_models.fit(kind, lines, **settings)
     tiny_models.save(folder, model, kind, **settings)
-    packed = html_export.packed(folder) | {"card": {"name": "tiny"}}
+    packed = html_export.packed(folder)
+    packed["card"]["name"] = "tiny"
     if not loading.model_folder.read_manifest(folder).kind.trains_in_steps:
         return packed, loading.load(folder, "cpu")
     compact(str(folder), folder.with_name(f"{folder.name}-compact"), bits=8)
@@ -263,8 +264,14 @@ def test_line_beyond_the_limit_is_refused(tmp_path):
 
 
 def test_shipped_model_has_its_own_figures():
-    packed = html_export.packed("demo") | {"card": {"name": "demo"}}
+    packed = html_export.packed("demo")
     texts = ["the dog barked at the man .", "Mr. Smith doesn't like Zorglub (hm)."]
     calls = [["score", "demo", text, {"alternatives": 5}] for text in texts]
-    [found] = pages.answers([(packed, calls)])
+    [[[card], *found]] = pages.answers([(packed, [["models"], *calls])])
+    assert (card["name"], card["vocabulary"], card["test_ppl"]) == (
+        "demo",
+        7125,
+        pytest.approx(35.106, abs=1e-3),
+    )
+    assert card["can"] == ["score", "next", "generate", "gates"]
     check_equal(found, scored(loading.load("demo", "cpu"), texts, alternatives=5))
