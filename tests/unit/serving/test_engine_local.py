@@ -35,6 +35,7 @@ TEXTS = (
 )  # fmt: skip
 NETWORKS = [
     *(given for given in VARIANTS if "cutoffs" not in given),
+    {"characters": "cnn", "tied": None, "tokenizer": "sentencepiece", "vocab_size": 290},
     {"characters": "cnn", "character_overhang": True, "character_filters": "3,0,4,2",
      "character_highways": 2, "tied": None},
     *({"model": "rnn", "activation": name} for name in ("tanh", "relu", "sigmoid", "elu")),

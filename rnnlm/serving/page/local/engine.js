@@ -90,37 +90,19 @@ class LocalModel {
       logprob[at] = beginnings[at].logprob[tokenizer.known(ids[at])];
     }
 
-    // The words, each with what its tokens cost.
     const items = wordItems(tokenizer, ids, begin);
     const shown = shownWords(tokenizer, line, text, begin, items);
-    const logB = (at) => {
-      if (at >= ids.length || !items.places.has(at)) return 0;
-      return logSum(beginnings[at].logprob, tokenizer.startsWord);
-    };
-    const characters = Array.from(text);
+    const isPlace = (at) => at < ids.length && items.places.has(at);
+    const logB = (at) => (isPlace(at) ? logSum(beginnings[at].logprob, tokenizer.startsWord) : 0);
     const givenWords = before ? wordSpans(Array.from(before)).length : 0;
-    const words = [];
-    for (let at = 0; at < shown.starts.length; at++) {
+    const words = this.words(shown, text, logprob, logB, isUnknown);
+    for (const [at, word] of words.entries()) {
+      word.word_index += givenWords;
       const start = shown.starts[at];
-      const isLast = at + 1 === shown.starts.length;
-      const end = isLast ? ids.length : shown.starts[at + 1];
-      let cost = (isLast ? 0 : -logB(end)) + logB(start);
-      for (let token = start; token < end; token++) cost -= logprob[token];
-      if (cost < 0 && cost > -ROUNDING_NATS) cost = 0;
-      const [first, last] = isLast ? [characters.length, characters.length] : shown.places[at];
-      const word = {
-        word_index: givenWords + shown.numbers[at] + 1,
-        word: isLast ? BOUNDARY : characters.slice(first, last).join(""),
-        start: first,
-        end: last,
-        surprisal_bits: bitsOf(cost),
-        oov: isUnknown.slice(start, end).some(Boolean),
-        tokens: end - start,
-      };
       const target = tokenizer.known(ids[start]);
-      if (alternatives)
+      if (alternatives) {
         await this.addAlternatives(word, beginnings[start], start, target, alternatives);
-      words.push(word);
+      }
     }
 
     const total = logprob.slice(begin).reduce((sum, each) => sum + each, 0);
@@ -143,6 +125,29 @@ class LocalModel {
       })),
       word_surprisals: words,
     };
+  }
+
+  // Return the shown words, `</s>` the last, each with what its tokens cost. logB: the log of the
+  // probability that a word begins at a token, where that is needed.
+  words({ starts, places, numbers }, text, logprob, logB, isUnknown) {
+    const characters = Array.from(text);
+    return starts.map((start, at) => {
+      const isLast = at + 1 === starts.length;
+      const end = isLast ? logprob.length : starts[at + 1];
+      let nats = logB(start) - (isLast ? 0 : logB(end));
+      for (let token = start; token < end; token++) nats -= logprob[token];
+      if (nats < 0 && nats > -ROUNDING_NATS) nats = 0;
+      const [first, last] = isLast ? [characters.length, characters.length] : places[at];
+      return {
+        word_index: numbers[at] + 1,
+        word: isLast ? BOUNDARY : characters.slice(first, last).join(""),
+        start: first,
+        end: last,
+        surprisal_bits: bitsOf(nats),
+        oov: isUnknown.slice(start, end).some(Boolean),
+        tokens: end - start,
+      };
+    });
   }
 
   // Return how many tokens of the line are given; they must be its first ones.

@@ -98,6 +98,11 @@ class VocabularyTokenizer {
     return id < this.size ? id : this.unknown;
   }
 
+  // Return how a token is spelled.
+  word(id) {
+    return this.symbols[id];
+  }
+
   lowered(text) {
     return this.settings.lowercase ? text.toLowerCase() : text;
   }
