@@ -49,11 +49,10 @@ SHAPING = (
 
 
 def engine_text() -> str:
-    """Return the script that defines `makeLocalEngine(packed)`, for a list of :func:`packed`
-    models."""
+    """Return the script that defines `makeEngine(packed)`, for a list of :func:`packed` models."""
     parts = [(ENGINE / part).read_text(encoding="utf-8") for part in PARTS]
     joined = "\n".join(['"use strict";', *parts, "return makeLocalEngine;"])
-    return f"const makeLocalEngine = (() => {{\n{joined}\n}})();\n"
+    return f"const makeEngine = (() => {{\n{joined}\n}})();\n"
 
 
 def packed(name: str | Path) -> dict[str, Any]:

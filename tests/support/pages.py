@@ -26,7 +26,7 @@ const ask = async (engine, [method, ...given]) => {
 (async () => {
   const answers = [];
   for (const { packed, calls } of asked) {
-    const engine = makeLocalEngine([packed]);
+    const engine = makeEngine([packed]);
     const its = [];
     for (const call of calls) its.push(await ask(engine, call));
     answers.push(its);

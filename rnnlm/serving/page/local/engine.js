@@ -254,7 +254,7 @@ class LocalModel {
     return { words };
   }
 
-  // Draw a text, token by token.
+  // Draw a text, token by token. onWord: called with what each adds to the text, `</s>` at the end.
   async generate(settings, onWord, signal) {
     const { tokenizer } = this;
     const { prompt = "", seed = 1, max_tokens: most = 100 } = settings;
@@ -264,6 +264,7 @@ class LocalModel {
     let beginning = (await this.reader.through(start)).pop();
     const drawn = [];
     let total = 0;
+    let written = prompt;
     let hasEnded = false;
     while (drawn.length < most && !hasEnded && !signal?.aborted) {
       await this.reader.breathe();
@@ -271,20 +272,15 @@ class LocalModel {
       if (tokenizer.unknown !== null) allowed[tokenizer.unknown] = -Infinity;
       const id = draw(allowed, { temperature, topK, topP }, random);
       total += beginning.logprob[id];
-      drawn.push(id);
       hasEnded = id === tokenizer.boundary;
+      const added = hasEnded ? BOUNDARY : tokenizer.added(written, [...start, ...drawn], id);
+      drawn.push(id);
+      written += added;
       if (!hasEnded) beginning = this.reader.next(beginning, id);
-      onWord?.(this.shownToken(id), id);
+      onWord?.(added);
     }
     const text = tokenizer.decode([...start, ...drawn]);
     return { sample: 0, text, tokens: drawn.length, logprob_nats: total, complete: hasEnded };
-  }
-
-  shownToken(id) {
-    if (id === this.tokenizer.boundary) return BOUNDARY;
-    return this.tokenizer.tokensAreWords
-      ? ` ${this.tokenizer.symbols[id]}`
-      : this.tokenizer.symbols[id];
   }
 }
 

@@ -98,6 +98,17 @@ class VocabularyTokenizer {
     return id < this.size ? id : this.unknown;
   }
 
+  // Return what a token adds to a text of which `ids` were written. Bytes that are no character yet
+  // add nothing until they are.
+  added(text, ids, id) {
+    const isWhole = (each) => !each.endsWith("\ufffd");
+    let known = ids.length;
+    while (known > 0 && !isWhole(this.decode(ids.slice(0, known)))) known--;
+    const before = this.decode(ids.slice(0, known));
+    const after = this.decode([...ids, id]);
+    return isWhole(after) ? after.slice(before.length) : "";
+  }
+
   // Return how a token is spelled.
   word(id) {
     return this.symbols[id];
@@ -149,6 +160,9 @@ class VocabularyTokenizer {
 const MARKS =
   /<unk>|(?!['\u2019])[\p{P}\p{S}]|(?<![\p{L}\p{N}_])['\u2019]|['\u2019](?![\p{L}\p{N}_])/gu;
 
+const CLOSING = /^[.,;:!?%)\]}\u201d\u2026]+$/u;
+const OPENED = /[([{\u201c\u2018]$/u;
+
 class WordTokenizer extends VocabularyTokenizer {
   constructor(settings, symbols) {
     super(settings, symbols);
@@ -190,6 +204,17 @@ class WordTokenizer extends VocabularyTokenizer {
       surface: [...words, BOUNDARY],
       isUnknown: [...words.map((word) => !this.ids.has(word)), false],
     };
+  }
+
+  // Words are one space apart; marks that were split off stand where a person would print them.
+  added(text, ids, id) {
+    const word = this.symbols[id];
+    if (!text) return word;
+    if (!this.settings.split_punctuation) return ` ${word}`;
+    const isInQuotation = (text.split('"').length - 1) % 2 === 1;
+    const isClosing = CLOSING.test(word) || (word === '"' && isInQuotation);
+    const isAfterOpening = OPENED.test(text) || (text.endsWith('"') && isInQuotation);
+    return isClosing || isAfterOpening ? word : ` ${word}`;
   }
 
   decode(ids) {
