@@ -112,7 +112,7 @@ FRESH = -1
 @dataclass
 class DrawnText:
     """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`."""
+    `ended`: its last token is `</s>`; is_finished: it gets no further token."""
 
     number: int
     stream: np.random.Generator
@@ -120,6 +120,7 @@ class DrawnText:
     ids: list[int] = field(default_factory=list)
     logprob_nats: float = 0.0
     ended: bool = False
+    is_finished: bool = False
     distinct: set[int] = field(default_factory=set)
 
     def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
@@ -191,6 +192,19 @@ def draw_texts(
 ) -> Iterator[DrawnText]:
     """Draw the `num` texts to their end (`</s>`, or the limit of their start). Yield each as it
     finishes."""
+    for drawn in draw_in_steps(model, starts, texts, num, settings, ban):
+        yield from (text for text in drawn if text.is_finished)
+
+
+def draw_in_steps(
+    model: LanguageModel,
+    starts: Starts,
+    texts: Iterable[DrawnText],
+    num: int,
+    settings: SamplingSettings,
+    ban: Ban,
+) -> Iterator[list[DrawnText]]:
+    """Draw the `num` texts. Yield after each step those that got a token."""
     # One row for each text, or as many rows as there may be.
     counts, may_refill = row_counts(model, num)
     enough = [count for count in counts if count >= num]
@@ -229,8 +243,9 @@ def draw_texts(
             input_B[row] = token
             has_ended = text.ended and not settings.running
             if has_ended or len(text.ids) == starts.limits_S[text.start]:
+                text.is_finished = True
                 rows[row] = None
-                yield text
+        yield list(active.values())
 
 
 class _Chooser:
@@ -377,20 +392,91 @@ def generate(
             be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
-    check_streams(num, settings.seed)
-    model = language_model_of(model)
-    check_reads_forward(model.tokenizer, "generate text")
-    banned = Ban(model.tokenizer, ban, settings.unknown)
-    prompt_ids = encoded_prompt(model, prompt)
-    banned.check_prompt(prompt_ids.tolist())
-    undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
-    start = read_prompt(model, prompt_ids, settings.max_tokens)
-    texts = draw_texts(model, start, undrawn, num, settings, banned)
-    if not as_finished:
-        texts = _in_order(texts)
-    for text in texts:
-        decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
-        yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
+    beginning = _Beginning.of(model, prompt, num, settings, ban)
+    finished = (text for drawn in beginning.steps() for text in drawn if text.is_finished)
+    for text in finished if as_finished else _in_order(finished):
+        yield beginning.sample(text)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a step has added to a sample. text: its text beyond what was told before. sample: the
+    whole sample, once it is finished."""
+
+    number: int
+    text: str
+    sample: Sample | None = None
+
+
+def generate_in_steps(
+    model: LanguageModel | str | Path,
+    *,
+    prompt: str = "",
+    num: int = 1,
+    settings: SamplingSettings = SamplingSettings(),
+    ban: Sequence[str] = (),
+) -> Iterator[list[Piece]]:
+    """Yield what each step adds to the samples of :func:`generate`, while they are drawn."""
+    beginning = _Beginning.of(model, prompt, num, settings, ban)
+    told = dict.fromkeys(range(num), beginning.text)
+    for drawn in beginning.steps():
+        pieces = []
+        for text in drawn:
+            sample = beginning.sample(text)
+            # A character whose bytes have not all been drawn is told with the last of them.
+            shown = sample.text if text.is_finished else sample.text.rstrip(_NO_CHARACTER)
+            before = told[text.number]
+            added = ""
+            if shown.startswith(before):
+                added, told[text.number] = shown[len(before) :], shown
+            if added or text.is_finished:
+                pieces.append(Piece(text.number, added, sample if text.is_finished else None))
+        yield pieces
+
+
+_NO_CHARACTER = "\ufffd"
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What samples are drawn from. text: the prompt as its tokens read."""
+
+    model: LanguageModel
+    prompt_ids: np.ndarray
+    num: int
+    settings: SamplingSettings
+    banned: Ban
+    text: str
+
+    @classmethod
+    def of(
+        cls,
+        model: LanguageModel | str | Path,
+        prompt: str,
+        num: int,
+        settings: SamplingSettings,
+        ban: Sequence[str],
+    ) -> "_Beginning":
+        check_streams(num, settings.seed)
+        model = language_model_of(model)
+        check_reads_forward(model.tokenizer, "generate text")
+        banned = Ban(model.tokenizer, ban, settings.unknown)
+        prompt_ids = encoded_prompt(model, prompt)
+        banned.check_prompt(prompt_ids.tolist())
+        text = model.tokenizer.decode(prompt_ids)
+        return cls(model, prompt_ids, num, settings, banned, text)
+
+    def steps(self) -> Iterator[list[DrawnText]]:
+        """Yield after each step the texts that got a token."""
+        seed = self.settings.seed
+        undrawn = (DrawnText(number, stream(seed, number)) for number in range(self.num))
+        start = read_prompt(self.model, self.prompt_ids, self.settings.max_tokens)
+        return draw_in_steps(self.model, start, undrawn, self.num, self.settings, self.banned)
+
+    def sample(self, text: DrawnText) -> Sample:
+        """Return a text, finished or not, as a sample."""
+        decoded = self.model.tokenizer.decode([*self.prompt_ids.tolist(), *text.ids])
+        return Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
 
 
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:

@@ -38,15 +38,7 @@ def score_and_look(
     state: where a single span begins; None: in its initial state, and no state is returned.
     initial: where spans begin, as in `score_spans`.
     """
-    # The distributions of a network are computed from its hidden vectors, a few at a time. Other
-    # models return all distributions of a call, so their calls are short.
-    at_once = max(1, MOST_CELLS // model.tokenizer.size)
-    network = answers_of(model).with_hidden_states
-    reader: _HiddenReader | _PredictionReader
-    if network is None:
-        reader, tokens = _PredictionReader(model), min(model.call_tokens, at_once)
-    else:
-        reader, tokens = _HiddenReader(network, at_once), model.call_tokens
+    reader, tokens = _reader_of(model)
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
     step = carried.step if carried else reader.step
 
@@ -71,6 +63,47 @@ def score_and_look(
     if places:
         seen_M = np.concatenate(seen)[np.argsort(np.concatenate(places))]
     return logprob_N, seen_M, carried.state if carried else None
+
+
+def ranks(
+    model: LanguageModel,
+    ids: np.ndarray,
+    spans: np.ndarray,
+    initial: span_scoring.Initial | None = None,
+) -> np.ndarray:
+    """Return the rank of each token of `ids` within the `spans`, (N,): 1 is the likeliest; of
+    equally likely tokens all have the best rank. 0 elsewhere.
+
+    spans, initial: as in :func:`rnnlm.inference.span_scoring.score_spans`.
+    """
+    reader, tokens = _reader_of(model)
+    rank_N = np.zeros(len(ids), dtype=np.int64)
+    known_N = known_ids(ids, model.tokenizer)
+    for start_B, end_B, (_, read) in span_scoring.windows(
+        model, ids, spans, reader.step, tokens, initial
+    ):
+        position_BT, inside_BT = span_scoring.positions(start_B, end_B)
+        at_M = position_BT[inside_BT]
+        first = 0
+        for logprob_MV in reader.distributions(read, *np.nonzero(inside_BT)):
+            logprob_MV = arrays.as_numpy(logprob_MV)
+            part_M = at_M[first : first + len(logprob_MV)]
+            own_M1 = np.take_along_axis(logprob_MV, known_N[part_M, None], axis=1)
+            rank_N[part_M] = 1 + (logprob_MV > own_M1).sum(axis=1)
+            first += len(part_M)
+    return rank_N
+
+
+def _reader_of(model: LanguageModel) -> "tuple[_HiddenReader | _PredictionReader, int]":
+    """Return what reads tokens and gives their distributions, and how many tokens it is best given
+    in one call."""
+    # The distributions of a network are computed from its hidden vectors, a few at a time. Other
+    # models return all distributions of a call, so their calls are short.
+    at_once = max(1, MOST_CELLS // model.tokenizer.size)
+    network = answers_of(model).with_hidden_states
+    if network is None:
+        return _PredictionReader(model), min(model.call_tokens, at_once)
+    return _HiddenReader(network, at_once), model.call_tokens
 
 
 class _HiddenReader:

@@ -54,6 +54,19 @@ class NgramState:
         return {"inputs": self.inputs_BN}
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """How the probability of a token was found. order: of the n-gram that ends in it.
+
+    given_up: the contexts that were given up for shorter ones, the longest first: their ids
+    (`</s>`: the beginning of the line), and their backoff weights (nats).
+    """
+
+    order: int
+    logprob_nats: float
+    given_up: tuple[tuple[tuple[int, ...], float], ...]
+
+
 @keeps(LanguageModel, Answers)
 class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
@@ -220,6 +233,34 @@ class NgramModel(PickledByOrigin):
     def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:
         matched_N = longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
         return matched_N, self.order
+
+    def lookups(self, ids_T: np.ndarray) -> list[Lookup]:
+        """Return how the probability of each token of a line was found."""
+        boundary_1 = np.array([self.tokenizer.boundary_id])
+        inputs_1T = np.concatenate([boundary_1, ids_T[:-1]])[None]
+        inputs_1L = self._with_state(inputs_1T, None, self.initial_state(1))
+        targets_1T = known_ids(ids_T, self.tokenizer)[None]
+        next_1L = np.concatenate([inputs_1L[:, 1:], targets_1T[:, -1:]], axis=1)
+        fresh = self.order - 1
+        contexts, numbers = [], []
+        for contexts_1L, numbers_1L in self._walk(inputs_1L, next_1L):
+            contexts.append(contexts_1L[:, fresh:])
+            numbers.append(numbers_1L[:, fresh:])
+        logprob_T = self._logprob(targets_1T, contexts, numbers)[0].tolist()
+
+        found = []
+        for at, logprob_nats in enumerate(logprob_T):
+            order, given_up = self.order, []
+            while order > 1 and numbers[order - 2][0, at] < 0:
+                length = order - 1
+                context = contexts[length - 1][:, at]
+                cost = float(self._cost(length, context)[0])
+                if context[0] >= 0 or cost:
+                    ids = inputs_1L[0, fresh + at + 1 - length : fresh + at + 1].tolist()
+                    given_up.append((tuple(ids), cost))
+                order = length
+            found.append(Lookup(order, logprob_nats, tuple(given_up)))
+        return found
 
     def incremental(self) -> IncrementalScorer:
         """Return a scorer of one word at a time, for callers whose next question depends on the

@@ -279,6 +279,11 @@ def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
 
 
 def _json(utterance: RescoredUtterance) -> Iterator[str]:
+    yield json.dumps(record(utterance), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record(utterance: RescoredUtterance) -> dict[str, Any]:
+    """Return an utterance in its new order, in JSON's types."""
     hypotheses = []
     for each in utterance.hypotheses:
         hypotheses.append({
@@ -290,8 +295,9 @@ def _json(utterance: RescoredUtterance) -> Iterator[str]:
             "word_errors": each.edits and each.edits.errors,
         })  # fmt: skip
     source = {} if utterance.source is None else {"source": utterance.source}
-    record = {"utt": utterance.utt, **source, "ref": utterance.reference, "hypotheses": hypotheses}
-    yield json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    return {
+        "utt": utterance.utt, **source, "ref": utterance.reference, "hypotheses": hypotheses,
+    }  # fmt: skip
 
 
 # ---- N-best lists as speech toolkits leave them: many files of one line an utterance, its name

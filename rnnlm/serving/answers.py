@@ -1,15 +1,28 @@
 """What the endpoints answer: a request and the served models in, an answer out. Nothing here knows
-HTTP."""
+HTTP.
 
-from typing import cast
+Texts come and go with their request: nothing is kept, and no file is read or written.
+"""
 
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar, cast
+
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.generation import autocomplete
+from rnnlm.generation.drawing import Piece, generate_in_steps
+from rnnlm.generation.settings import SamplingSettings
+from rnnlm.interface import LanguageModel
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
-from rnnlm.serving import schemas
+from rnnlm.serving import looks, schemas
 from rnnlm.serving.refusals import Refusal
-from rnnlm.serving.served import ServedModels
+from rnnlm.serving.served import ServedModel, ServedModels
 from rnnlm.serving.settings import ServingSettings
+
+R = TypeVar("R")
+MOST_BEAMS = 64
 
 
 class Answers:
@@ -24,28 +37,239 @@ class Answers:
         return schemas.Health("ok", len(self.models))
 
     async def list_models(self) -> schemas.ModelList:
-        """List the models that are served."""
+        """List the models that are served, and what each can do."""
         return schemas.ModelList([model.record for model in self.models])
 
+    # ---- Probabilities.
+
     async def score(self, asked: schemas.ScoreRequest) -> schemas.ScoreAnswer:
-        """Give log-probabilities of sentences, and surprisals of their words and tokens."""
+        """Score sentences: log-probabilities, surprisals of their words and tokens."""
         model = self.models.doing(asked.model, "score")
         self._check_texts(asked.sentences, asked.given, asked.source or "")
+        self._check_count("alternatives", asked.alternatives, self.settings.max_words)
         settings = ScoringSettings(
-            with_tokens=asked.tokens, with_words=asked.words, eos=asked.eos, unscorable="null"
+            with_tokens=asked.tokens,
+            with_words=asked.words or asked.alternatives > 0,
+            next_words=asked.alternatives,
+            eos=asked.eos,
+            unscorable="null",
         )
         sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
         chunk = await model.score(sentences, settings)
-        scores = [record(score, settings) for score in chunk]
+        records = [record(score, settings) for score in chunk]
+
+        # The place of each word among all words is found by another look at the predictions.
+        if asked.alternatives:
+            scoring = model.scoring
+            assert scoring is not None  # it has scored
+            ranks = await model.run(
+                lambda: looks.word_ranks(scoring, sentences, chunk.scores, asked.eos)
+            )
+            for each, its_ranks in zip(records, ranks, strict=True):
+                for word, rank in zip(each["word_surprisals"], its_ranks, strict=True):
+                    word["rank"] = rank
         return schemas.ScoreAnswer(
             model=model.name,
             signature=str(chunk.signature),
-            scores=cast("list[schemas.SentenceRecord]", scores),
+            scores=cast("list[schemas.SentenceRecord]", records),
+        )
+
+    async def next_words(self, asked: schemas.NextRequest) -> schemas.NextAnswer:
+        """Find the likeliest next words; a last word that no white space follows is begun."""
+        model = self.models.doing(asked.model, "generate")
+        self._check_texts([asked.text])
+        self._check_count("n", asked.n, self.settings.max_words)
+        core = cast(LanguageModel, model.core)
+        found = await model.run(lambda: autocomplete.next_words(core, asked.text, asked.n))
+        words = [schemas.NextWordRecord(each.word, each.probability) for each in found]
+        return schemas.NextAnswer(model=model.name, next=words)
+
+    async def look(self, asked: schemas.LookRequest) -> schemas.LookAnswer:
+        """Look at what a model did at each word of a line."""
+        model = self.models.named(asked.model)
+        self._check_texts([asked.text])
+        if asked.what not in model.record.can:
+            able = [each.name for each in self.models if asked.what in each.record.can]
+            raise Refusal(
+                400,
+                f"{model.name} has no {asked.what} to look at",
+                "",
+                f"ask {' or '.join(able)}" if able else "no served model has",
+            )
+        return await model.run(lambda: looks.LOOKS[asked.what](model.core, asked.text))
+
+    # ---- Text.
+
+    async def generate(self, asked: schemas.GenerateRequest) -> schemas.GenerateAnswer:
+        """Draw texts."""
+        model, steps = self._drawn(asked)
+        samples = []
+        async for pieces in steps:
+            samples += [piece.sample for piece in pieces if piece.sample]
+        samples.sort(key=lambda sample: sample.number)
+        records = [schemas.SampleRecord(**asdict(sample)) for sample in samples]
+        return schemas.GenerateAnswer(model=model.name, samples=records)
+
+    async def generate_events(
+        self, asked: schemas.GenerateRequest
+    ) -> AsyncIterator[schemas.PieceEvent | schemas.DoneEvent]:
+        """Draw texts, and yield what each step adds to them; all of them at the end."""
+        _, steps = self._drawn(asked)
+        samples = []
+        async for pieces in steps:
+            for piece in pieces:
+                if piece.text:
+                    yield schemas.PieceEvent(piece.number, piece.text)
+                if piece.sample:
+                    samples.append(schemas.SampleRecord(**asdict(piece.sample)))
+        samples.sort(key=lambda sample: sample.number)
+        yield schemas.DoneEvent(True, samples)
+
+    def _drawn(
+        self, asked: schemas.GenerateRequest
+    ) -> tuple[ServedModel, AsyncIterator[list[Piece]]]:
+        """Return the model, and the steps in which it draws what is asked for."""
+        model = self.models.doing(asked.model, "generate")
+        self._check_texts([asked.prompt], *asked.ban)
+        self._check_count("n", asked.n, self.settings.max_samples)
+        self._check_count("max_tokens", asked.max_tokens, self.settings.max_tokens)
+        settings = SamplingSettings(
+            temperature=asked.temperature,
+            top_k=asked.top_k,
+            top_p=asked.top_p,
+            min_p=asked.min_p,
+            typical_p=asked.typical_p,
+            repetition_penalty=asked.repetition_penalty,
+            max_tokens=asked.max_tokens,
+            seed=asked.seed,
+            unknown=asked.unknown,
+            running=asked.running,
+        )
+        steps = generate_in_steps(
+            cast(LanguageModel, model.core),
+            prompt=asked.prompt,
+            num=asked.n,
+            settings=settings,
+            ban=asked.ban,
+        )
+        return model, model.steps(steps)
+
+    # ---- N-best lists.
+
+    async def rescore(self, asked: schemas.RescoreRequest) -> schemas.RescoreAnswer:
+        """Reorder n-best lists with the weights that were tuned for them."""
+        from rnnlm.rescoring import files
+        from rnnlm.rescoring.nbest import Hypothesis, Utterance
+        from rnnlm.rescoring.rescorer import rescore
+
+        texts = []
+        utterances = []
+        for number, each in enumerate(asked.utterances, start=1):
+            its_texts = [hypothesis.text for hypothesis in each.hypotheses]
+            texts += [*its_texts, each.source or "", each.ref or ""]
+            hypotheses = [Hypothesis(one.text, one.score) for one in each.hypotheses]
+            name = str(each.utt) or str(number)
+            utterances.append(
+                Utterance(name, tuple(hypotheses), each.ref, f"utterance {number}", each.source)
+            )
+        self._check_texts([text for text in texts if text])
+
+        # The models that the weights were tuned for, whatever they are called here.
+        weights = asked.weights
+        wanted = set(weights.models.values()) - {None}
+        models = {}
+        for model in self.models:
+            is_wanted = model.core.fingerprint in wanted or model.name in weights.models
+            if is_wanted and model.scoring is not None:
+                models[model.name] = model.scoring
+        if not models:
+            raise Refusal(
+                400,
+                "the weights were tuned for other models",
+                f"for {', '.join(weights.models)}; GET /models lists those that are served",
+            )
+        first = self.models.named(next(iter(models)))
+        try:
+            found = await first.run(lambda: rescore(utterances, models, weights))
+        except ModelError as error:
+            raise UsageError(error.what, error.why, error.hint) from None
+        records = [files.record(each) for each in found.utterances]
+        return schemas.RescoreAnswer(
+            models=list(models), utterances=cast("list[schemas.RescoredUtterance]", records)
+        )
+
+    # ---- Labels, translations and vectors.
+
+    async def tag(self, asked: schemas.TagRequest) -> schemas.TagAnswer:
+        """Label the words of sentences."""
+        from rnnlm.tasks.labels.tagging import tag
+
+        model = self.models.doing(asked.model, "tag")
+        sentences = asked.sentences
+        joined = [each if isinstance(each, str) else " ".join(each) for each in sentences]
+        self._check_texts(joined)
+        self._check_count("nbest", asked.nbest, self.settings.max_samples)
+        found = await model.run(
+            lambda: tag(
+                model.core,
+                sentences,
+                nbest=asked.nbest,
+                probabilities=asked.probabilities,
+                tokenised=asked.tokenised,
+            )
+        )
+        records = [each.to_dict() for each in found]
+        return schemas.TagAnswer(
+            model=model.name, sentences=cast("list[schemas.TaggedRecord]", records)
+        )
+
+    async def classify(self, asked: schemas.ClassifyRequest) -> schemas.ClassifyAnswer:
+        """Label whole texts."""
+        from rnnlm.tasks.labels.tagging import classify
+
+        model = self.models.doing(asked.model, "classify")
+        self._check_texts(asked.texts)
+        found = await model.run(lambda: classify(model.core, asked.texts))
+        records = [each.to_dict(asked.top) for each in found]
+        return schemas.ClassifyAnswer(
+            model=model.name, texts=cast("list[schemas.ClassifiedRecord]", records)
+        )
+
+    async def translate(self, asked: schemas.TranslateRequest) -> schemas.TranslateAnswer:
+        """Write a line for each line."""
+        from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
+        from rnnlm.tasks.seq2seq.options import DecodingSettings
+
+        model = self.models.doing(asked.model, "translate")
+        self._check_texts(asked.sources)
+        self._check_count("beam", asked.beam or 1, MOST_BEAMS)
+        self._check_count("nbest", asked.nbest, MOST_BEAMS)
+        settings = DecodingSettings(
+            beam=asked.beam,
+            length_power=asked.length_power,
+            nbest=asked.nbest,
+            unknown=asked.unknown,
+            attention=asked.attention,
+        )
+        translator = Translator(encoder_decoder(model.core), settings)
+        found = await model.run(lambda: list(translator.translate(asked.sources)))
+        records = [each.to_dict() for each in found]
+        return schemas.TranslateAnswer(
+            model=model.name, lines=cast("list[schemas.TranslatedRecord]", records)
+        )
+
+    async def embed(self, asked: schemas.EmbedRequest) -> schemas.EmbedAnswer:
+        """Make vectors of lines, or of words in context."""
+        model = self.models.doing(asked.model, "embed")
+        self._check_texts(asked.lines)
+        records = await model.run(lambda: _vectors(model, asked))
+        return schemas.EmbedAnswer(
+            model=model.name, vectors=cast("list[schemas.VectorRecord]", records)
         )
 
     # ---- Limits.
 
-    def _check_texts(self, texts: list[str], *others: str) -> None:
+    def _check_texts(self, texts: Sequence[str], *others: str) -> None:
         """Refuse more texts, or longer ones, than a request may have."""
         if len(texts) > self.settings.max_sentences:
             raise Refusal(
@@ -54,7 +278,7 @@ class Answers:
                 f"at most {self.settings.max_sentences:,} are taken",
                 "send several requests",
             )
-        characters = sum(map(len, texts)) + sum(map(len, others))
+        characters = _characters(texts) + _characters(others)
         if characters > self.settings.max_characters:
             raise Refusal(
                 413,
@@ -62,3 +286,26 @@ class Answers:
                 f"at most {self.settings.max_characters:,} are taken",
                 "send several requests",
             )
+
+    def _check_count(self, name: str, count: int, most: int) -> None:
+        """Refuse to find or draw more than a request may ask for."""
+        if count > most:
+            raise Refusal(422, f"{name} is {count:,}", f"this server gives at most {most:,}")
+
+
+def _characters(texts: Iterable[str]) -> int:
+    return sum(map(len, texts))
+
+
+def _vectors(model: ServedModel, asked: schemas.EmbedRequest) -> list[dict[str, Any]]:
+    """Return the vectors as `rnnlm embed` writes them."""
+    from rnnlm.vectors.embedding import Embedder
+    from rnnlm.vectors.embedding_files import rows
+    from rnnlm.vectors.settings import EmbeddingSettings
+
+    embedder = Embedder(model.core, EmbeddingSettings(asked.pooling, asked.layer, asked.words))
+    records = []
+    for chunk in embedder.chunks(asked.lines):
+        for row, vector in zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True):
+            records.append({**row, "vector": vector})
+    return records

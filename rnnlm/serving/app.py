@@ -1,6 +1,7 @@
 """The endpoints over HTTP: bodies are checked against their schemas, answers are JSON, and errors
 say what, why and the way out."""
 
+import asyncio
 import contextlib
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,19 +11,20 @@ import msgspec
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.serving import schemas
 from rnnlm.serving.answers import Answers
+from rnnlm.serving.openapi import Endpoint, document
 from rnnlm.serving.refusals import Refusal, error_record, refusal_of
 from rnnlm.serving.served import ServedModels
 from rnnlm.serving.settings import ServingSettings
 
 Asked = TypeVar("Asked", bound=Struct)
-Endpoint = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
@@ -37,10 +39,48 @@ def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     """Return the routes of our own endpoints."""
     answers = Answers(models, settings)
+    endpoints = endpoints_of(answers)
+    made = []
+    for each in endpoints:
+        if each.asked is None:
+            function = _got(each.answer)
+        elif each.events:
+            function = _streamed(schemas.GenerateRequest, answers.generate, answers.generate_events)
+        else:
+            function = _posted(each.asked, each.answer)
+        made.append(Route(each.path, function, methods=[each.method]))
+    described = json_answer(document(endpoints))
+
+    async def openapi(request: Request) -> Response:
+        return described
+
+    return [*made, Route("/openapi.json", openapi, methods=["GET"])]
+
+
+def endpoints_of(answers: Answers) -> list[Endpoint]:
+    """Return the endpoints of these answers."""
+    generate = (schemas.PieceEvent, schemas.DoneEvent, schemas.ErrorAnswer)
+    looks = (schemas.GatesAnswer, schemas.InfluenceAnswer, schemas.OrdersAnswer)
     return [
-        Route("/health", _got(answers.health), methods=["GET"]),
-        Route("/models", _got(answers.list_models), methods=["GET"]),
-        Route("/score", _posted(schemas.ScoreRequest, answers.score), methods=["POST"]),
+        Endpoint("/health", answers.health, None, (schemas.Health,)),
+        Endpoint("/models", answers.list_models, None, (schemas.ModelList,)),
+        Endpoint("/score", answers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
+        Endpoint("/next", answers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
+        Endpoint(
+            "/generate",
+            answers.generate,
+            schemas.GenerateRequest,
+            (schemas.GenerateAnswer,),
+            generate,
+        ),
+        Endpoint("/look", answers.look, schemas.LookRequest, looks),
+        Endpoint("/rescore", answers.rescore, schemas.RescoreRequest, (schemas.RescoreAnswer,)),
+        Endpoint("/tag", answers.tag, schemas.TagRequest, (schemas.TagAnswer,)),
+        Endpoint("/classify", answers.classify, schemas.ClassifyRequest, (schemas.ClassifyAnswer,)),
+        Endpoint(
+            "/translate", answers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
+        ),
+        Endpoint("/embed", answers.embed, schemas.EmbedRequest, (schemas.EmbedAnswer,)),
     ]
 
 
@@ -55,7 +95,7 @@ async def _without_notices(app: Starlette) -> AsyncIterator[None]:
 # ---- From functions to endpoints.
 
 
-def _got(answer: Callable[[], Awaitable[Struct]]) -> Endpoint:
+def _got(answer: Callable[[], Awaitable[Struct]]) -> Handler:
     """Return the endpoint of an answer to a GET."""
 
     async def endpoint(request: Request) -> Response:
@@ -64,18 +104,72 @@ def _got(answer: Callable[[], Awaitable[Struct]]) -> Endpoint:
     return endpoint
 
 
-def _posted(kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]]) -> Endpoint:
+def _posted(kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]]) -> Handler:
     """Return the endpoint of an answer to a POST, whose body is a request of this kind."""
     decode = msgspec.json.Decoder(kind).decode
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
-            return json_answer(await answer(decoded(body, decode)))
+            return json_answer(await unless_left(request, answer(decoded(body, decode))))
         except Exception as error:
             return refused(error)
 
     return endpoint
+
+
+def _streamed(
+    kind: type[schemas.GenerateRequest],
+    answer: Callable[[schemas.GenerateRequest], Awaitable[Struct]],
+    stream: Callable[[schemas.GenerateRequest], AsyncIterator[Struct]],
+) -> Handler:
+    """Return the endpoint of a POST that is answered at once, or event by event."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            asked = decoded(body, decode)
+            if not asked.stream:
+                return json_answer(await unless_left(request, answer(asked)))
+            events = stream(asked)
+            first = await anext(events)  # what is wrong with a request shows before it
+        except Exception as error:
+            return refused(error)
+        return StreamingResponse(server_sent(first, events), media_type="text/event-stream")
+
+    return endpoint
+
+
+async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
+    """Yield events as a stream of server-sent ones; an error is the last of them."""
+    yield b"data: " + schemas.encode(first) + b"\n\n"
+    try:
+        async for event in rest:
+            yield b"data: " + schemas.encode(event) + b"\n\n"
+    except Exception as error:
+        yield b"data: " + schemas.encode(error_record(refusal_of(error))) + b"\n\n"
+
+
+async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
+    """Wait for an answer; give it up when the client leaves."""
+    answering = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise ClientDisconnect
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Wait until the client leaves."""
+    message = await request.receive()
+    while message["type"] != "http.disconnect":
+        message = await request.receive()
 
 
 def decoded(body: bytes, decode: Callable[[bytes], Asked]) -> Asked:

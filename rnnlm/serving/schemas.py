@@ -1,15 +1,19 @@
 """What the endpoints take and give, as types: bodies are checked against them, and /openapi.json
 describes them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from rnnlm.rescoring.mert import Weights
 
 Name = Annotated[
     str | None, Meta(description="name of the model; the first one that is served, if left out")
 ]
 Text = Annotated[str, Meta(description="a line of text")]
+Share = Annotated[float, Meta(gt=0, le=1)]
+MOST_BANNED = 1000
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,7 +22,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     model: Name = None
 
 
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every answer has."""
 
     model: Annotated[str, Meta(description="name of the model that answered")]
@@ -27,14 +31,14 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=False):
 # ---- GET /health and /models.
 
 
-class Health(Struct, frozen=True):
+class Health(Struct, frozen=True, forbid_unknown_fields=True):
     """That the server answers."""
 
     status: str
     models: int
 
 
-class ModelRecord(Struct, frozen=True):
+class ModelRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A model that is served."""
 
     name: str
@@ -50,7 +54,7 @@ class ModelRecord(Struct, frozen=True):
     can: Annotated[list[str], Meta(description="endpoints and looks that it has answers for")]
 
 
-class ModelList(Struct, frozen=True):
+class ModelList(Struct, frozen=True, forbid_unknown_fields=True):
     """The models that are served, the default one first."""
 
     models: list[ModelRecord]
@@ -75,14 +79,14 @@ class ScoreRequest(Request, frozen=True, kw_only=True):
     ] = 0
 
 
-class NextWordRecord(Struct, frozen=True):
+class NextWordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A word that may come next."""
 
     word: str
     probability: float
 
 
-class TokenRecord(Struct, frozen=True):
+class TokenRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A token of a sentence."""
 
     token: str
@@ -90,13 +94,13 @@ class TokenRecord(Struct, frozen=True):
     oov: bool
 
 
-class WordRecord(Struct, frozen=True):
+class WordRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A word of a sentence, and where it is in the text."""
 
-    word_index: int | None
+    word_index: int
     word: str
-    start: int | None
-    end: int | None
+    start: int
+    end: int
     surprisal_bits: Annotated[float | None, Meta(description="null: infinite")]
     oov: bool
     tokens: int
@@ -107,7 +111,7 @@ class WordRecord(Struct, frozen=True):
     next: list[NextWordRecord] | UnsetType = UNSET
 
 
-class SentenceRecord(Struct, frozen=True):
+class SentenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A scored sentence, as `rnnlm score --json` prints it."""
 
     id: int
@@ -142,10 +146,331 @@ class NextAnswer(Answer, frozen=True, kw_only=True):
     next: list[NextWordRecord]
 
 
+# ---- POST /generate.
+
+
+class GenerateRequest(Request, frozen=True, kw_only=True):
+    """Texts to draw."""
+
+    prompt: Annotated[str, Meta(description="how each text begins")] = ""
+    n: Annotated[int, Meta(ge=1, description="how many texts")] = 1
+    max_tokens: Annotated[int, Meta(ge=1, description="tokens per text at most")] = 100
+    temperature: Annotated[float, Meta(ge=0, description="0 always takes the likeliest")] = 1.0
+    top_k: Annotated[int, Meta(ge=1)] | None = None
+    top_p: Share | None = None
+    min_p: Share | None = None
+    typical_p: Share | None = None
+    repetition_penalty: Annotated[float, Meta(ge=1)] = 1.0
+    seed: Annotated[int, Meta(ge=0, description="the same seed gives the same texts")] = 1
+    unknown: Annotated[bool, Meta(description="<unk> may be drawn")] = False
+    running: Annotated[bool, Meta(description="text across line ends")] = False
+    ban: Annotated[list[str], Meta(max_length=MOST_BANNED, description="words not to write")] = []
+    stream: Annotated[
+        bool, Meta(description="server-sent events as the texts grow, instead of one answer")
+    ] = True
+
+
+class SampleRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A drawn text, as `rnnlm generate --json` prints it."""
+
+    number: int
+    text: str
+    tokens: int
+    logprob_nats: float
+    complete: Annotated[bool, Meta(description="it ended by itself")]
+
+
+class GenerateAnswer(Answer, frozen=True, kw_only=True):
+    """The texts, in the order of their numbers."""
+
+    samples: list[SampleRecord]
+
+
+class PieceEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """An event: what a step added to a text."""
+
+    sample: int
+    text: str
+
+
+class DoneEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """The last event: all texts are complete, or an error ended them."""
+
+    done: bool
+    samples: list[SampleRecord]
+
+
+# ---- POST /rescore.
+
+
+class HypothesisInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """A hypothesis of an n-best list."""
+
+    text: str
+    score: Annotated[float, Meta(description="of the first pass; the higher, the better")]
+
+
+class UtteranceInput(Struct, frozen=True, forbid_unknown_fields=True):
+    """An utterance of an n-best list, as `rnnlm rescore` reads it."""
+
+    hypotheses: Annotated[list[HypothesisInput], Meta(min_length=1)]
+    utt: Annotated[str | int, Meta(description="its name")] = ""
+    ref: Annotated[str | None, Meta(description="what was really said")] = None
+    source: Annotated[str | None, Meta(description="what it is a translation of")] = None
+
+
+class RescoreRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """N-best lists, and the weights that order them."""
+
+    utterances: Annotated[list[UtteranceInput], Meta(min_length=1)]
+    weights: Annotated[
+        Weights, Meta(description="the content of a file of `rnnlm rescore --weights-output`")
+    ]
+
+
+class RescoredHypothesis(Struct, frozen=True, forbid_unknown_fields=True):
+    """A hypothesis with its new score."""
+
+    text: str
+    score: Annotated[float | None, Meta(description="null: a model finds it impossible")]
+    first_pass_rank: int
+    first_pass_score: float
+    features: dict[str, float | None]
+    word_errors: int | None
+
+
+class RescoredUtterance(Struct, frozen=True, forbid_unknown_fields=True):
+    """An utterance, the best hypothesis first, as `rnnlm rescore --nbest-output` writes it."""
+
+    utt: str
+    ref: str | None
+    hypotheses: list[RescoredHypothesis]
+    source: str | UnsetType = UNSET
+
+
+class RescoreAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """The lists in their new order."""
+
+    models: list[str]
+    utterances: list[RescoredUtterance]
+
+
+# ---- POST /tag, /classify, /translate and /embed.
+
+
+class TagRequest(Request, frozen=True, kw_only=True):
+    """Sentences to tag."""
+
+    sentences: Annotated[
+        list[str | list[str]], Meta(min_length=1, description="texts, or lists of their words")
+    ]
+    nbest: Annotated[int, Meta(ge=1, description="label sequences of each sentence")] = 1
+    probabilities: Annotated[bool, Meta(description="also those of each word's labels")] = False
+    tokenised: Annotated[bool, Meta(description="words stand between white space")] = False
+
+
+class LabelSequenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """Labels of all words of a sentence."""
+
+    labels: list[str]
+    probability: float
+    logprob_nats: float
+
+
+class MultiwordRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A form that is several words."""
+
+    start: int
+    end: int
+    form: str
+
+
+class TaggedRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A tagged sentence, as `rnnlm tag --json` prints it."""
+
+    text: str | None
+    words: list[str]
+    multiwords: list[MultiwordRecord]
+    labels: Annotated[dict[str, list[str]], Meta(description="by column")]
+    sentence_labels: dict[str, str]
+    nbest: dict[str, list[LabelSequenceRecord]] | UnsetType = UNSET
+    probabilities: dict[str, list[dict[str, float]]] | UnsetType = UNSET
+    sentence_probabilities: dict[str, dict[str, float]] | UnsetType = UNSET
+
+
+class TagAnswer(Answer, frozen=True, kw_only=True):
+    """The tagged sentences, in their order."""
+
+    sentences: list[TaggedRecord]
+
+
+class ClassifyRequest(Request, frozen=True, kw_only=True):
+    """Texts to classify."""
+
+    texts: Annotated[list[Text], Meta(min_length=1)]
+    top: Annotated[int, Meta(ge=1, description="so many of the most probable labels")] | None = None
+
+
+class ClassifiedRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A classified text, as `rnnlm classify --json` prints it."""
+
+    text: str | None
+    labels: Annotated[dict[str, str], Meta(description="by column")]
+    probabilities: dict[str, dict[str, float]]
+
+
+class ClassifyAnswer(Answer, frozen=True, kw_only=True):
+    """The classified texts, in their order."""
+
+    texts: list[ClassifiedRecord]
+
+
+class TranslateRequest(Request, frozen=True, kw_only=True):
+    """Lines to translate."""
+
+    sources: Annotated[list[Text], Meta(min_length=1)]
+    beam: Annotated[int, Meta(ge=1, description="lines kept at each step")] | None = None
+    length_power: Annotated[float, Meta(ge=0, le=10)] | None = None
+    nbest: Annotated[int, Meta(ge=1, description="lines for each source")] = 1
+    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    attention: Annotated[bool, Meta(description="what each token looked at")] = False
+
+
+class AttentionRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """What each token of a line looked at in its source."""
+
+    source_tokens: list[str]
+    target_tokens: list[str]
+    most_attended: list[int]
+    weights: list[list[float]]
+
+
+class TranslationRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line that was written for a source."""
+
+    text: str
+    logprob_nats: float
+    score: float
+    tokens: int
+    complete: bool
+    attention: AttentionRecord | UnsetType = UNSET
+
+
+class TranslatedRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A source and its lines, as `rnnlm translate --json` prints them."""
+
+    utt: int
+    source: str
+    text: str
+    hypotheses: list[TranslationRecord]
+
+
+class TranslateAnswer(Answer, frozen=True, kw_only=True):
+    """What was written for the sources, in their order."""
+
+    lines: list[TranslatedRecord]
+
+
+class EmbedRequest(Request, frozen=True, kw_only=True):
+    """Lines whose vectors are wanted."""
+
+    lines: Annotated[list[Text], Meta(min_length=1)]
+    pooling: Literal["last", "mean", "max"] | None = None
+    layer: Annotated[str | int | None, Meta(description="input, 1, 2, ... or features")] = None
+    words: Annotated[bool, Meta(description="vectors of words instead of lines")] = False
+
+
+class VectorRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A vector of a line, or of a word of it, as `rnnlm embed` writes it."""
+
+    line: int
+    vector: list[float]
+    text: str | UnsetType = UNSET
+    word_index: int | UnsetType = UNSET
+    word: str | UnsetType = UNSET
+    start: int | UnsetType = UNSET
+    end: int | UnsetType = UNSET
+
+
+class EmbedAnswer(Answer, frozen=True, kw_only=True):
+    """The vectors, in the order of the lines."""
+
+    vectors: list[VectorRecord]
+
+
+# ---- POST /look.
+
+
+class LookRequest(Request, frozen=True, kw_only=True):
+    """A line that a model reads while it is watched."""
+
+    what: Annotated[
+        Literal["gates", "influence", "orders"],
+        Meta(description="gates of networks, what earlier words weigh, orders of n-grams"),
+    ]
+    text: str
+
+
+class GateRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A gate of a layer: its mean over units, and its first units, at each word."""
+
+    gate: str
+    mean: list[float]
+    units: list[list[float]]
+
+
+class LayerRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """The gates of a layer."""
+
+    layer: int
+    name: str
+    gates: list[GateRecord]
+
+
+class GatesAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the gates did at each word that was read."""
+
+    words: list[str]
+    layers: list[LayerRecord]
+
+
+class InfluenceAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """For each predicted word, how much its surprisal depends on each word read before it."""
+
+    words: Annotated[list[str], Meta(description="those that are predicted")]
+    read: Annotated[list[str], Meta(description="those that are read, </s> the first")]
+    influence: list[list[float]]
+
+
+class BackoffRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """A context that was given up for a shorter one, and what that cost."""
+
+    context: str
+    nats: Annotated[float | None, Meta(description="null: infinite")]
+
+
+class OrderRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the probability of a word was found."""
+
+    word: str
+    order: Annotated[int, Meta(description="words of the n-gram that was found")]
+    logprob_nats: Annotated[float | None, Meta(description="null: infinite")]
+    backoffs: list[BackoffRecord]
+
+
+class OrdersAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the probability of each word was found."""
+
+    words: list[OrderRecord]
+
+
+LookAnswer = GatesAnswer | InfluenceAnswer | OrdersAnswer
+
+
 # ---- What goes wrong.
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
+class Problem(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What was wrong, why, and the way out."""
 
     what: str
@@ -153,11 +478,10 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     hint: str = ""
 
 
-class ErrorAnswer(Struct, frozen=True):
+class ErrorAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to a request that is refused."""
 
     error: Problem
 
 
-Decoded = dict[str, Any]
 encode = msgspec.json.Encoder().encode

@@ -21,13 +21,14 @@ import numpy as np
 
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
-from rnnlm.interface import LanguageModel, answers_of
+from rnnlm.interface import Answers, LanguageModel, answers_of
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LabelModel
 from rnnlm.scoring.scorer import Chunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.serving.looks import looks_of
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.schemas import ModelRecord
 
@@ -149,20 +150,22 @@ class ServedModel:
         self._long_work = long_work or LongWork()
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
 
-    def does(self, command: str) -> bool:
-        """Return whether a command does anything with the model."""
-        return self.task.does(command)
-
     # ---- What endpoints ask for, in the thread of the event loop.
 
     async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
         """Score sentences, together with those of other requests that wait, too."""
         characters = sum(len(each.text) + len(each.given) for each in sentences)
-        if len(sentences) > SENTENCES_AT_ONCE or characters > CHARACTERS_AT_ONCE:
+        is_long = len(sentences) > SENTENCES_AT_ONCE or characters > CHARACTERS_AT_ONCE
+        if is_long or self._searches_words(settings):
             return await self.run(lambda: self._scored_alone(sentences, settings))
         done = asyncio.get_running_loop().create_future()
         self._waiting.add(_Scoring(sentences, settings, done, characters))
         return await done
+
+    def _searches_words(self, settings: ScoringSettings) -> bool:
+        """Return whether likely words are searched for piece by piece, which takes long."""
+        assert self.scoring is not None  # `score` is for models that give probabilities
+        return bool(settings.next_words and not self.scoring.tokenizer.starts_word_V.all())
 
     async def run(self, function: Callable[[], Result]) -> Result:
         """Call a function that may take long."""
@@ -261,7 +264,11 @@ class ServedModels:
         long_work = LongWork()
         models = []
         for name, given in zip(called, names, strict=True):
-            models.append(ServedModel(name, loading.load(given, device), long_work))
+            core: Answers = cast(Answers, loading.load(given, device))
+            models.append(ServedModel(name, cast(LanguageModel, core), long_work))
+            # Messages call a model by where it came from, which is nobody's business.
+            if core.origin is not None:
+                core.origin = (name, core.origin[1])
         return cls(models)
 
     def named(self, name: str | None) -> ServedModel:
@@ -277,8 +284,7 @@ class ServedModels:
     def doing(self, name: str | None, command: str) -> ServedModel:
         """Return the model of that name; refuse it where the command does nothing with it."""
         model = self.named(name)
-        if not model.does(command):
-            raise model.task.refusal(command, model.name)
+        registry.check_use(command, model.task.name, model.name)
         return model
 
 
@@ -328,5 +334,15 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
 
 def _abilities(core: LanguageModel | LabelModel) -> list[str]:
     """Return the endpoints and looks that the model has answers for."""
-    task = registry.task(answers_of(core).task)
-    return [command for command in COMMANDS if task.does(command)]
+    answers = answers_of(core)
+    task = registry.task(answers.task)
+    does = [command for command in COMMANDS if task.does(command)]
+    # N-gram models have no vectors, and a model that reads from the end writes nothing.
+    if "embed" in does and answers.layer_reader() is None:
+        does.remove("embed")
+    if "generate" in does:
+        if cast(LanguageModel, core).tokenizer.is_reversed:
+            does.remove("generate")
+        else:
+            does.insert(does.index("generate"), "next")
+    return [*does, *looks_of(core)]

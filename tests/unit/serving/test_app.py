@@ -1,10 +1,12 @@
 """Our own endpoints over HTTP, with models of this process."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from rnnlm.models.loading import load
+from rnnlm.serving.served import ServedModels
 from support.servers import client_of
 from support.tiny_models import fit
 
@@ -21,13 +23,17 @@ def client(demo):
 
 
 def test_the_models_that_are_served_are_listed(client, demo):
-    first, second = client.get("/models").json()["models"]
+    first, second = client.get("/models")["models"]
     assert (first["name"], first["family"], first["kind"]) == ("demo", "network", "lstm")
     assert (first["tokenizer"], first["vocabulary"]) == ("word", demo.tokenizer.size)
     assert first["test_ppl"] == pytest.approx(35.1, abs=0.1)
+    assert first["can"] == [
+        "score", "next", "generate", "rescore", "embed", "gates", "influence",
+    ]  # fmt: skip
     assert (second["name"], second["family"], second["order"]) == ("kn", "ngram", 5)
     assert second["test_ppl"] is None
-    assert client.get("/health").json() == {"status": "ok", "models": 2}
+    assert second["can"] == ["score", "next", "generate", "rescore", "orders"]
+    assert client.get("/health") == {"status": "ok", "models": 2}
 
 
 SENTENCES = ["the dog barked", "it is hard to recognize speech", "", "the <s> dog"]
@@ -43,23 +49,37 @@ SENTENCES = ["the dog barked", "it is hard to recognize speech", "", "the <s> do
     ],
 )
 def test_scores_are_those_of_the_command(client, rnnlm, asked, options):
-    answer = client.post("/score", json={"sentences": SENTENCES, **asked})
-    assert answer.status_code == 200
+    answer = client.post("/score", sentences=SENTENCES, **asked)
     printed = rnnlm("score", "-m", "demo", *SENTENCES, *options, "--json")
     records = [json.loads(line) for line in printed.out.splitlines()]
-    assert answer.json()["scores"] == records  # to the digit
-    assert answer.json()["model"] == "demo"
-    assert f"signature: {answer.json()['signature']}" in printed.err
+    assert answer["scores"] == records  # to the digit
+    assert answer["model"] == "demo"
+    assert f"signature: {answer['signature']}" in printed.err
+
+
+def test_alternatives_are_those_of_the_command(client, rnnlm):
+    answer = client.post("/score", sentences=SENTENCES[:2], alternatives=3)
+    printed = rnnlm("score", "-m", "demo", *SENTENCES[:2], "--next", 3, "--json")
+    scores = answer["scores"]
+    for score in scores:
+        for word in score["word_surprisals"]:
+            rank, likeliest = word.pop("rank"), [each["word"] for each in word["next"]]
+            assert (rank <= 3) == (word["word"] in likeliest)
+    assert scores == [json.loads(line) for line in printed.out.splitlines()]
 
 
 def test_a_request_names_its_model(client):
-    answer = client.post("/score", json={"model": "kn", "sentences": ["the cat"]})
-    assert answer.json()["model"] == "kn"
-    answer = client.post("/score", json={"model": "ki", "sentences": ["the cat"]})
-    assert answer.status_code == 404
-    assert answer.json()["error"] == {
+    assert client.post("/score", "kn", sentences=["the cat"])["model"] == "kn"
+    assert client.post("/score", "ki", sentences=["the cat"])["error"] == {
         "what": "no model 'ki' is served", "hint": "known are: demo, kn",
     }  # fmt: skip
+
+
+def test_next_words_continue_or_finish_a_text(client):
+    after = client.post("/next", text="the dog ", n=3)
+    assert [each["word"] for each in after["next"]] == ["was", "had", "has"]
+    begun = client.post("/next", text="the do", n=3)
+    assert [each["word"] for each in begun["next"]] == ["dog", "door", "doctor"]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +97,80 @@ def test_a_request_names_its_model(client):
     ],
 )
 def test_bodies_of_another_shape_are_refused(client, body, status):
-    answer = client.post("/score", content=body, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    answer = client.http.post("/score", content=body, headers=headers)
     assert answer.status_code == status
     assert set(answer.json()) == {"error"} and answer.json()["error"]["what"]
 
 
 def test_other_paths_and_methods_are_refused(client):
-    assert client.get("/nothing").status_code == 404
-    assert client.get("/score").status_code == 405
-    assert client.get("/score").json()["error"]["what"] == "GET does not go here"
+    assert client.http.get("/nothing").status_code == 404
+    answer = client.http.get("/score")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json()["error"]["what"] == "GET does not go here"
+
+
+@pytest.mark.parametrize(
+    "path, asked, what",
+    [
+        ("/generate", {"prompt": "the </s>"}, "the prompt: the text holds </s>"),
+        ("/generate", {"seed": 1 << 64}, "seed = 18446744073709551616 is not valid"),
+        ("/generate", {"prompt": "a dog", "ban": ["dog"]}, "the prompt holds a banned word"),
+        ("/look", {"what": "orders", "text": "a"}, "demo has no orders to look at"),
+        ("/look", {"what": "gates", "text": " "}, "the sentence has no words"),
+        ("/tag", {"sentences": ["a"]}, "demo is a language model"),
+        ("/embed", {"lines": ["a"], "model": "kn"}, "this model has no vectors of text"),
+    ],
+)
+def test_what_cannot_be_is_said(client, path, asked, what):
+    answer = client.http.post(path, json=asked)
+    assert (answer.status_code, answer.json()["error"]["what"]) == (400, what)
+
+
+LIMITS = {"max_sentences": 3, "max_characters": 40, "max_tokens": 5, "max_samples": 2}
+
+
+@pytest.fixture(scope="module")
+def small_client():
+    with client_of({"kn": fit("ngram")}, **LIMITS, max_words=4) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "path, allowed, refused, status",
+    [
+        ("/score", {"sentences": ["a"] * 3}, {"sentences": ["a"] * 4}, 413),
+        ("/score", {"sentences": ["a" * 40]}, {"sentences": ["a" * 40], "given": "a"}, 413),
+        ("/score", {"sentences": ["a"], "alternatives": 4}, {"alternatives": 5}, 422),
+        ("/next", {"text": "a" * 40, "n": 4}, {"text": "a" * 41}, 413),
+        ("/next", {"n": 4}, {"n": 5}, 422),
+        ("/generate", {"prompt": "a" * 40, "stream": False}, {"prompt": "a" * 41}, 413),
+        ("/generate", {"max_tokens": 5, "stream": False}, {"max_tokens": 6}, 422),
+        ("/generate", {"n": 2, "max_tokens": 1, "stream": False}, {"n": 3}, 422),
+        ("/look", {"what": "orders", "text": "a" * 40}, {"text": "a" * 41}, 413),
+    ],
+)
+def test_a_request_has_limits(small_client, path, allowed, refused, status):
+    allowed = {"max_tokens": 2, **allowed} if path == "/generate" else allowed
+    assert small_client.http.post(path, json=allowed).status_code == 200
+    answer = small_client.http.post(path, json={**allowed, **refused})
+    assert answer.status_code == status
+    assert "at most" in answer.json()["error"]["why"]
+
+
+def test_answers_name_no_folder(models):
+    with client_of(ServedModels.load([str(models.unigram)])) as client:
+        [served] = client.get("/models")["models"]
+        assert served["name"] == Path(models.unigram).name
+        error = client.post("/embed", lines=["a"])["error"]
+        assert error["what"] == f"{served['name']} has no vectors of text"
+
+
+def test_faults_of_the_server_are_not_told(client, monkeypatch):
+    def fail(*given, **named):
+        raise OSError("/home/somebody/secret")
+
+    monkeypatch.setattr("rnnlm.serving.answers.autocomplete.next_words", fail)
+    answer = client.http.post("/next", json={})
+    assert answer.status_code == 500
+    assert answer.json() == {"error": {"what": "the server failed to answer this request"}}

@@ -1,0 +1,126 @@
+"""What a model did at each word of a line: gates of networks, what earlier words weigh in each
+prediction, the orders at which n-grams were found; and how likely words were among all others."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+from rnnlm.inference import distributions, span_scoring
+from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel, answers_of
+from rnnlm.models.registry import LabelModel, task
+from rnnlm.scoring.records import SentenceScore
+from rnnlm.scoring.sentences import Sentence, line_of
+from rnnlm.serving import schemas
+from rnnlm.text.lines import check_reserved
+
+FIRST_UNITS = 32  # whose gates are told one by one
+DECIMALS = 6  # networks compute in fp32
+# The inspection that says to which models a look applies
+_INSPECTIONS = {"gates": "gates", "influence": "gradients"}
+
+
+def looks_of(core: LanguageModel | LabelModel) -> list[str]:
+    """Return the names of the looks that apply to a model."""
+    answers = answers_of(core)
+    looks = task(answers.task).looks
+    names = []
+    for name, inspection in _INSPECTIONS.items():
+        applies = answers.model_kind in looks.get(inspection, ())
+        if applies and answers.stored_adaptation is None:
+            names.append(name)
+    if answers.with_ngrams is not None:
+        names.append("orders")
+    return names
+
+
+def gates(core: LanguageModel | LabelModel, text: str) -> schemas.GatesAnswer:
+    """Show the gates of each layer at each token that is read."""
+    from rnnlm.inspection.gates import inspect_gates
+
+    found = inspect_gates(core, text)
+    layers = []
+    for number, layer in enumerate(found.layers, start=1):
+        shown = []
+        for name, values_TH in layer.gates.items():
+            mean = values_TH.mean(axis=1).round(DECIMALS).tolist()
+            units = values_TH[:, :FIRST_UNITS].round(DECIMALS).tolist()
+            shown.append(schemas.GateRecord(gate=name, mean=mean, units=units))
+        layers.append(schemas.LayerRecord(layer=number, name=layer.name, gates=shown))
+    return schemas.GatesAnswer(words=list(found.tokens), layers=layers)
+
+
+def influence(core: LanguageModel | LabelModel, text: str) -> schemas.InfluenceAnswer:
+    """Show how much each prediction depends on each token that was read before it."""
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+
+    [found] = inspect_sensitivity({"": core}, text).maps
+    rows = []
+    for place, norms in enumerate(found.norms.tolist()):
+        rows.append(norms[: place + 1])
+    return schemas.InfluenceAnswer(
+        words=list(found.predicted), read=list(found.read), influence=rows
+    )
+
+
+def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
+    """Show of which order the n-gram was that each token was found with, and the contexts that were
+    given up on the way."""
+    ngrams = answers_of(core).with_ngrams
+    if ngrams is None:
+        raise UsageError("this model has no n-grams of several orders")
+    text = check_reserved(text, "the text", "error", "remove it")
+    tokenizer = ngrams.tokenizer
+    [surface] = tokenizer.surfaces([text])
+    symbols = tokenizer.symbols()
+    words = []
+    for word, lookup in zip(surface, ngrams.lookups(tokenizer.encode([text]).ids), strict=True):
+        backoffs = []
+        for ids, nats in lookup.given_up:
+            names = [SENTENCE_START if symbols[id] == BOUNDARY else symbols[id] for id in ids]
+            backoffs.append(schemas.BackoffRecord(context=" ".join(names), nats=_finite(nats)))
+        logprob_nats = _finite(lookup.logprob_nats)
+        words.append(schemas.OrderRecord(
+            word=word, order=lookup.order, logprob_nats=logprob_nats, backoffs=backoffs
+        ))  # fmt: skip
+    return schemas.OrdersAnswer(words=words)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+Look = Callable[[LanguageModel | LabelModel, str], schemas.LookAnswer]
+LOOKS: dict[str, Look] = {"gates": gates, "influence": influence, "orders": orders}
+
+
+# ---- Ranks of words.
+
+
+def word_ranks(
+    model: LanguageModel, sentences: Sequence[Sentence], scores: Sequence[SentenceScore], eos: bool
+) -> list[list[int | None]]:
+    """Return for each sentence the ranks of its words among all tokens: of each word the rank of
+    its first token. They are None where words are made of pieces, whose ranks say little."""
+    if not model.tokenizer.starts_word_V.all():
+        return [[None] * len(score.word_scores) for score in scores]
+    read = [each for each, score in zip(sentences, scores, strict=True) if score.is_read]
+    lines = [line_of(each) if each.given else each.text for each in read]
+    encoded = model.tokenizer.encode(lines)
+    spans = span_scoring.spans_between(encoded.offsets)
+    initial = span_scoring.initial_states(model, [each.source for each in read])
+    rank_N = distributions.ranks(model, encoded.ids, spans, initial)
+
+    ends = iter(encoded.offsets[1:].tolist())
+    ranks: list[list[int | None]] = []
+    for score in scores:
+        if not score.is_read:
+            ranks.append([])
+            continue
+        # The scored tokens are the last ones of the line; each word has some of them.
+        begin = next(ends) - score.tokens - (not eos)
+        tokens = [word.tokens for word in score.word_scores]
+        places = begin + np.cumsum([0, *tokens[:-1]], dtype=np.int64)[: len(tokens)]
+        ranks.append(rank_N[places].tolist())
+    return ranks

@@ -1,0 +1,85 @@
+"""/openapi.json: what can be asked for, described by the types that bodies are checked against."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from rnnlm.serving.schemas import ErrorAnswer
+
+REFERENCES = "#/components/schemas/{name}"
+REFUSALS = {
+    "400": "a text or a setting that cannot be",
+    "404": "no such model",
+    "413": "more text than a request may have",
+    "422": "JSON of another shape, or a number beyond a limit",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
+    may have; events: those of the events of a stream, where it gives one."""
+
+    path: str
+    answer: Callable[..., Awaitable[Struct]]
+    asked: type[Struct] | None
+    gives: tuple[type[Struct], ...]
+    events: tuple[type[Struct], ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The method of HTTP."""
+        return "GET" if self.asked is None else "POST"
+
+
+def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
+    types: list[type[Struct]] = [ErrorAnswer]
+    for each in endpoints:
+        types += [*each.gives, *each.events]
+        if each.asked:
+            types.append(each.asked)
+    schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
+    schema_of = dict(zip(types, schemas, strict=True))
+
+    paths = {}
+    for each in endpoints:
+        answers = {"200": _answer(each, schema_of)}
+        if each.asked:
+            refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
+            for status, why in REFUSALS.items():
+                answers[status] = {"description": why, "content": refusal}
+        operation: dict[str, Any] = {
+            "operationId": each.path.strip("/"),
+            "summary": inspect.getdoc(each.answer),
+            "responses": answers,
+        }
+        if each.asked:
+            content = {"application/json": {"schema": schema_of[each.asked]}}
+            operation["requestBody"] = {"required": True, "content": content}
+        paths[each.path] = {each.method.lower(): operation}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "rnnlm serve", "version": "1"},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _answer(endpoint: Endpoint, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
+    """Describe what an endpoint answers."""
+    content = {"application/json": {"schema": _any_of(endpoint.gives, schema_of)}}
+    if endpoint.events:
+        content["text/event-stream"] = {"schema": _any_of(endpoint.events, schema_of)}
+    return {"description": inspect.getdoc(endpoint.gives[0]), "content": content}
+
+
+def _any_of(
+    types: Sequence[type[Struct]], schema_of: dict[type[Struct], dict[str, Any]]
+) -> dict[str, Any]:
+    schemas = [schema_of[each] for each in types]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

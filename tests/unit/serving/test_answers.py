@@ -1,0 +1,141 @@
+"""What endpoints for other uses than scores answer: the same as the commands, to the digit."""
+
+import json
+
+import pytest
+
+from rnnlm.models.loading import load
+from support.servers import client_of
+from support.tiny_models import fit
+
+
+@pytest.fixture(scope="module")
+def folders(slot_tagger, classifier, translator, pronouncer):
+    return {
+        "slots": str(slot_tagger.folder),
+        "intents": str(classifier.folder),
+        "french": str(translator.folder),
+        "sounds": str(pronouncer),
+    }
+
+
+@pytest.fixture(scope="module")
+def client(folders):
+    with client_of({"demo": load(), **folders}) as client:
+        yield client
+
+
+def printed(outcome):
+    assert outcome.code == 0, outcome.err
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "asked, options",
+    [({}, ()), ({"nbest": 3, "probabilities": True}, ("--nbest", "3", "--probabilities"))],
+)
+def test_tags_are_those_of_the_command(client, folders, rnnlm, asked, options):
+    sentences = ["fly me to oslo", "oslo at noon"]
+    answer = client.post("/tag", "slots", sentences=sentences, **asked)
+    assert answer["sentences"] == printed(
+        rnnlm("tag", "-m", folders["slots"], *sentences, *options, "--json")
+    )
+    words = client.post("/tag", "slots", sentences=[each.split() for each in sentences], **asked)
+    for one, other in zip(answer["sentences"], words["sentences"], strict=True):
+        assert {**one, "text": None} == other
+
+
+def test_sounds_are_those_of_the_command(client, folders, rnnlm):
+    answer = client.post("/tag", "sounds", sentences=["sheet"])
+    assert answer["sentences"] == printed(rnnlm("tag", "-m", folders["sounds"], "sheet", "--json"))
+
+
+def test_classes_are_those_of_the_command(client, folders, rnnlm):
+    texts = ["fly me to oslo", "play a song"]
+    answer = client.post("/classify", "intents", texts=texts, top=2)
+    assert answer["texts"] == printed(
+        rnnlm("classify", "-m", folders["intents"], *texts, "--top", 2, "--json")
+    )
+
+
+@pytest.mark.parametrize(
+    "asked, options",
+    [({}, ()), ({"beam": 4, "nbest": 3, "attention": True},
+               ("--beam", "4", "--nbest", "3", "--attention"))],
+)  # fmt: skip
+def test_translations_are_those_of_the_command(client, folders, rnnlm, asked, options):
+    sources = ["two seven one four", "one"]
+    answer = client.post("/translate", "french", sources=sources, **asked)
+    assert answer["lines"] == printed(
+        rnnlm("translate", "-m", folders["french"], *sources, *options, "--json")
+    )
+
+
+def test_targets_are_scored_given_their_source(client, folders, rnnlm):
+    targets = ["deux sept", "un"]
+    answer = client.post("/score", "french", sentences=targets, source="two seven", words=True)
+    assert answer["scores"] == printed(
+        rnnlm("score", "-m", folders["french"], *targets, "--source", "two seven", "--words",
+              "--json")
+    )  # fmt: skip
+    error = client.post("/score", "french", sentences=targets)["error"]
+    assert error["what"] == "sentence 1 has no source"
+
+
+@pytest.mark.parametrize(
+    "asked, options",
+    [({}, ()), ({"pooling": "mean"}, ("--pooling", "mean")),
+     ({"layer": 1, "words": True}, ("--layer", "1", "--words"))],
+)  # fmt: skip
+def test_vectors_are_those_of_the_command(client, here, rnnlm, asked, options):
+    lines = ["the dog barked", "", "it is hard"]
+    (here / "lines.txt").write_text("\n".join(lines) + "\n")
+    answer = client.post("/embed", lines=lines, **asked)
+    assert answer["vectors"] == printed(
+        rnnlm("embed", "-m", "demo", "--input", "lines.txt", *options, "-o", "-")
+    )
+
+
+def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
+    speech = [("wreck a nice beach", -1.0), ("recognize speech", -1.5), ("recognise peach", -2.0)]
+    bark = [("the dog bark", -3.0), ("the dogs bark", -3.5)]
+    lists = [
+        {"utt": "u1", "ref": "recognize speech", "hypotheses": speech},
+        {"utt": "u2", "hypotheses": bark},
+    ]
+    for each in lists:
+        each["hypotheses"] = [{"text": text, "score": score} for text, score in each["hypotheses"]]
+    (here / "list.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lists))
+    tuned = rnnlm("rescore", "-m", "demo", "--tune", "list.jsonl", "--skip-incomplete",
+                  "--weights-output", "w.json")  # fmt: skip
+    assert tuned.code == 0, tuned.err
+    weights = json.loads((here / "w.json").read_text())
+    answer = client.post("/rescore", utterances=lists, weights=weights)
+    assert answer["models"] == ["demo"]
+    assert answer["utterances"] == printed(
+        rnnlm("rescore", "-m", "demo", "--weights", "w.json", "--apply", "list.jsonl",
+              "--nbest-output", "-")
+    )[: len(lists)]  # fmt: skip
+
+    # Other models than those of the weights.
+    others = {**weights, "models": {"kn": "0" * 12}, "weights": {"lm:kn": 1.0}}
+    answer = client.http.post("/rescore", json={"utterances": lists, "weights": others})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["what"] == "the weights were tuned for other models"
+
+
+def test_scores_beyond_a_number_are_refused(client):
+    body = (
+        b'{"utterances": [{"hypotheses": [{"text": "a", "score": 1e999}]}],'
+        b' "weights": {"weights": {}, "models": {}}}'
+    )
+    answer = client.http.post("/rescore", content=body)
+    assert 400 <= answer.status_code < 500
+
+
+def test_ranks_of_pieces_are_unknown():
+    with client_of({"characters": fit("lstm", tokenizer="char")}) as client:
+        [score] = client.post("/score", sentences=["the cat"], alternatives=2)["scores"]
+    words = score["word_surprisals"]
+    assert [word["rank"] for word in words] == [None] * 3
+    assert all(len(word["next"]) <= 2 for word in words)

@@ -1,0 +1,156 @@
+"""Requests that come together are scored together, and longer work holds up none of them."""
+
+import asyncio
+import threading
+
+import pytest
+
+from rnnlm.models.loading import load
+from rnnlm.scoring.scorer import SentenceScorer, score_sentences
+from rnnlm.scoring.sentences import of_texts
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.serving import served
+from rnnlm.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
+from support.tiny_models import fit
+
+PLAIN, WORDS = ScoringSettings(), ScoringSettings(with_words=True)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record how many requests each call scores; the first one waits until it is let go."""
+    recorded, may_go = [], threading.Event()
+    original = SentenceScorer.side_by_side
+
+    def side_by_side(scorer, lists):
+        recorded.append(len(lists))
+        if len(recorded) == 1:
+            assert may_go.wait(60)
+        return original(scorer, lists)
+
+    monkeypatch.setattr(SentenceScorer, "side_by_side", side_by_side)
+    return recorded, may_go
+
+
+async def scored_together(model, asked, calls):
+    """Ask for all scores while the first call is held up."""
+    recorded, may_go = calls
+    tasks = []
+    for texts, settings, source in asked:
+        sentences = list(of_texts(texts, "", None, source))
+        tasks.append(asyncio.ensure_future(model.score(sentences, settings)))
+        await asyncio.sleep(0)
+        while not recorded:
+            await asyncio.sleep(0.001)
+    may_go.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, calls):
+    asked = [([line], WORDS, None) for line in corpus_lines[:40]]
+    chunks = asyncio.run(scored_together(ServedModel("demo", demo), asked, calls))
+    assert calls[0] == [1, 39]
+    for (texts, _, _), chunk in zip(asked, chunks, strict=True):
+        alone = score_sentences(demo, texts, with_words=True)
+        assert str(chunk.signature) == alone.signature
+        [together], [one] = chunk.scores, alone
+        assert together.logprob_nats == pytest.approx(one.logprob_nats, abs=1e-5 * one.tokens)
+        assert [word.word for word in together.word_scores] == [
+            word.word for word in one.word_scores
+        ]
+
+
+def test_requests_with_the_same_settings_are_joined(calls):
+    model = ServedModel("kn", fit("ngram"))
+    asked = [(["a"], PLAIN, None), (["the cat"], PLAIN, None), (["a dog"], WORDS, None),
+             (["it"], PLAIN, None), (["the dog sat"], WORDS, None)]  # fmt: skip
+    chunks = asyncio.run(scored_together(model, asked, calls))
+    assert calls[0] == [1, 2, 2]
+    for (texts, settings, _), chunk in zip(asked, chunks, strict=True):
+        assert [each.text for each in chunk.scores] == texts
+        assert bool(chunk.scores[0].word_scores) == settings.with_words
+
+
+def test_a_call_has_no_more_than_allowed(calls):
+    model = ServedModel("kn", fit("ngram"))
+    third = SENTENCES_AT_ONCE // 3
+    asked = [(["a"], PLAIN, None), *([(["the cat"] * third, PLAIN, None)] * 7)]
+    asyncio.run(scored_together(model, asked, calls))
+    assert calls[0] == [1, 3, 3, 1]
+
+
+def test_one_that_fails_fails_alone(translator, calls):
+    model = ServedModel("french", load(translator.folder))
+    asked = [(["un"], PLAIN, "one"), (["un"], PLAIN, "one"), (["deux"], PLAIN, None)]
+    first, second, failed = asyncio.run(scored_together(model, asked, calls))
+    assert first.scores == second.scores
+    assert failed.what == "sentence 1 has no source"
+
+
+def test_longer_work_holds_up_no_scores(monkeypatch):
+    model = ServedModel("kn", fit("ngram"))
+    may_go = threading.Event()
+    original = model._scored_alone
+
+    def held_up(sentences, settings):
+        assert may_go.wait(60)
+        return original(sentences, settings)
+
+    monkeypatch.setattr(model, "_scored_alone", held_up)
+
+    async def ask():
+        many = list(of_texts(["the cat"] * (SENTENCES_AT_ONCE + 1)))
+        large = asyncio.ensure_future(model.score(many, PLAIN))
+        others = [asyncio.ensure_future(model.run(lambda: may_go.wait(60)))] * LONG_WORK_AT_ONCE
+        small = await asyncio.wait_for(model.score(many[:1], PLAIN), 30)
+        assert not large.done() and not any(each.done() for each in others)
+        may_go.set()
+        return small, await large
+
+    small, large = asyncio.run(ask())
+    assert small.scores == large.scores[:1]
+
+
+def test_what_is_left_is_not_computed():
+    model = ServedModel("kn", fit("ngram"))
+    may_go, called = threading.Event(), []
+
+    async def ask():
+        works = [
+            asyncio.ensure_future(model.run(lambda: may_go.wait(60)))
+            for _ in range(LONG_WORK_AT_ONCE)
+        ]
+        left = asyncio.ensure_future(model.run(lambda: called.append(1)))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        may_go.set()
+        await asyncio.gather(*works)
+        await model.run(lambda: None)
+
+    asyncio.run(ask())
+    assert called == []
+
+
+def test_few_scorers_are_kept(monkeypatch):
+    monkeypatch.setattr(served, "SCORERS_KEPT", 2)
+    model = ServedModel("kn", fit("ngram"))
+
+    async def ask(count):
+        settings = ScoringSettings(with_words=True, next_words=count)
+        return await model.score(list(of_texts(["the cat"])), settings)
+
+    for count in (1, 2, 3, 2, 1):
+        [score] = asyncio.run(ask(count)).scores
+        assert {len(likely) for likely in score.next_words} == {count}
+    assert [each.next_words for each in model._scorers] == [2, 1]
+
+
+def test_models_are_called_by_their_folders(models):
+    loaded = served.ServedModels.load([str(models.unigram), str(models.lstm)])
+    assert list(loaded.by_name) == [models.unigram.name, models.lstm.name]
+    assert loaded.named(None).name == models.unigram.name
