@@ -50,13 +50,20 @@ if TYPE_CHECKING:
     help="With --vectors: what the network reads for a word, or the word's weights in its "
     "softmax.  [default: input]",
 )
+@click.option(
+    "--html",
+    type=PATH,
+    metavar="FILE",
+    help="Write a page that shows the model in a browser, without a server: a language model of "
+    "at most 20 MB, weights in 8 bits.",
+)
 @overwrite_option("Replace FILE, or the model in DIR.")
 def command(
     model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,
-    which: "Which | None", overwrite: bool,
+    which: "Which | None", html: Path | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write an ARPA file, a compact network, or word vectors.
+    """Write an ARPA file, a compact network, word vectors, or a page.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
@@ -64,15 +71,26 @@ def command(
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
     rnnlm export -m my-lstm --vectors my-lstm.vec
+    rnnlm export -m my-lstm --html my-lstm.html
 
     KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
     gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
     """
     # One result is written, and each option belongs to one kind of result.
-    given = [each for each in (file, compact, vectors) if each is not None]
-    refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
+    given = [each for each in (file, compact, vectors, html) if each is not None]
+    refuse_if(
+        len(given) != 1,
+        "say what to write: --arpa FILE, --compact DIR, --vectors FILE or --html FILE.",
+    )
     refuse_if((bits or test) and compact is None, "--bits and --test need --compact DIR.")
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
+    if html is not None:
+        from rnnlm.serving.html_export import export_html
+
+        size = export_html(named(model_name), html, overwrite)
+        if html != STANDARD_OUTPUT:
+            terminal.say(f"written to {html}: {size / 1e6:,.1f} MB; open it in a browser")
+        return
     if vectors is not None:
         _write_vectors(named(model_name), vectors, which or "input", overwrite)
         return

@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.files import tensors
+from rnnlm.files import outputs, tensors
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading, model_folder
+from rnnlm.serving import page
 from rnnlm.serving.schemas import ModelRecord
 from rnnlm.serving.served import record_of
 from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
@@ -46,6 +47,28 @@ SHAPING = (
     "context_words", "direct_connections",
     "characters", "character_filters", "character_highways", "character_overhang",
 )  # fmt: skip
+
+
+def export_html(name: str | Path, file: Path, overwrite: bool = False) -> int:
+    """Write the model called `name` as a page to `file`, compressed as its suffix says; - is
+    standard output. Return how many bytes the page has.
+
+    UsageError: the page cannot compute with such a model, or it is too large.
+    """
+    outputs.check_file(file, overwrite)
+    text = _without_network(page.html_text(engine_text(), [packed(name)])).encode("utf-8")
+    outputs.save_file(file, [text])
+    return len(text)
+
+
+def _without_network(html: str) -> str:
+    """Have the page itself forbid what the header of a server would: any script but its own, and
+    any request."""
+    policy = page.content_security_policy(html).replace("connect-src 'self'", "connect-src 'none'")
+    # A page cannot say by itself who may show it in a frame.
+    policy = policy.replace("; frame-ancestors 'none'", "")
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    return html.replace("<head>", f"<head>\n{meta}", 1)
 
 
 def engine_text() -> str:

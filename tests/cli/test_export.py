@@ -60,3 +60,24 @@ def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
         2,
         "a model of kind ngram has no compact form",
     )
+
+
+def test_model_becomes_a_page(rnnlm, models, here):
+    ended = rnnlm("export", "-m", models.lstm, "--html", "page.html")
+    assert ended.code == 0
+    assert ended.err.splitlines()[-1].startswith("written to page.html: ")
+    assert (here / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    again = rnnlm("export", "-m", models.lstm, "--html", "page.html")
+    checked_error(again, 1, "page.html already exists")
+    streamed = rnnlm("export", "-m", models.lstm, "--html", "-")
+    assert streamed.out == (here / "page.html").read_text(encoding="utf-8")
+
+
+def test_page_goes_with_nothing_else(rnnlm, models, here):
+    both = rnnlm("export", "-m", models.lstm, "--html", "a.html", "--compact", "carried")
+    checked_error(both, 2, "say what to write")
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "--html", "a.html", "--bits", "8"),
+        2,
+        "--bits and --test need --compact DIR",
+    )

@@ -1,13 +1,15 @@
 """Models packed for a page: what is refused, and what is in it."""
 
 import base64
+import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
 
 from rnnlm.conversion.compaction import compact
-from rnnlm.errors import UsageError
+from rnnlm.errors import OutputError, UsageError
 from rnnlm.models import loading
 from rnnlm.serving import html_export
 from support import tiny_models
@@ -32,6 +34,48 @@ def test_page_knows_nothing_of_training(tmp_path):
     packed = html_export.packed(saved(tmp_path / "m", "lstm"))
     assert "budget" not in json.dumps(packed)
     assert str(tmp_path) not in json.dumps(packed)
+
+
+HOSTILE = ["</script> \u2028 <img onerror=x> </title> a-->b", "the <img onerror=x> {{script}} sat"]
+
+
+def test_page_holds_what_a_model_holds_as_text(tmp_path):
+    name = "<img onerror=x>{{script}}"
+    model = tiny_models.fit("ngram", [*tiny_models.LINES, *HOSTILE], order=2)
+    tiny_models.save(tmp_path / name, model, "ngram", order=2)
+    html_export.export_html(tmp_path / name, tmp_path / "hostile.html")
+    html_export.export_html(saved(tmp_path / "tame", "ngram", order=2), tmp_path / "tame.html")
+    texts = [(tmp_path / file).read_text("utf-8") for file in ("hostile.html", "tame.html")]
+    for tag in ("<img", "<script", "</script", "<title", "onerror", "-->", "\u2028"):
+        counts = [text.count(tag) for text in texts]
+        # The name of the model alone shows, with its tag written in another way.
+        assert counts[0] - counts[1] == (tag == "onerror"), tag
+    assert "makeEngine" in texts[0][texts[0].rindex("<script>") :]
+
+
+def test_page_is_allowed_its_own_script_alone(tmp_path):
+    html_export.export_html(saved(tmp_path / "m", "ngram", order=2), tmp_path / "m.html")
+    text = (tmp_path / "m.html").read_text("utf-8")
+    policy = re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert (rules["default-src"], rules["connect-src"]) == ("'none'", "'none'")
+    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
+    digest = hashlib.sha256(script.encode()).digest()
+    assert rules["script-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+
+
+def test_page_of_shipped_model_is_small(tmp_path):
+    assert html_export.export_html("demo", tmp_path / "demo.html") <= 6_000_000
+    assert (tmp_path / "demo.html").stat().st_size <= 6_000_000
+
+
+def test_page_is_not_replaced_unless_asked(tmp_path):
+    folder, file = saved(tmp_path / "m", "ngram", order=2), tmp_path / "m.html"
+    html_export.export_html(folder, file)
+    with pytest.raises(OutputError, match="already exists"):
+        html_export.export_html(folder, file)
+    html_export.export_html(folder, file, overwrite=True)
 
 
 def test_model_that_reads_backwards_is_refused(tmp_path):
