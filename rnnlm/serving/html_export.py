@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 LARGEST = 20_000_000  # bytes of a model in a page, before base64
 BITS = 8
-ABILITIES = ("score", "next", "generate")
-GATED = ("gru", "lstm", "qrnn")
+ABILITIES = ("score", "next", "generate", "gates", "orders")
 ENGINE = Path(__file__).parent / "page" / "local"
 # The engine's files, each of which uses those before it.
 PARTS = (
@@ -129,13 +128,9 @@ def packed(name: str | Path) -> dict[str, Any]:
 
 def _card(name: str, model: LanguageModel) -> ModelRecord:
     """Return what the page says of the model, as the server does, with what the page can do."""
-    looks = []
-    if answers_of(model).with_ngrams is not None:
-        looks.append("orders")
-    if answers_of(model).model_kind in GATED:
-        looks.append("gates")
     record = record_of(Path(name).name, model)
-    return msgspec.structs.replace(record, can=[*ABILITIES, *looks])
+    can = [each for each in record.can if each in ABILITIES]
+    return msgspec.structs.replace(record, can=can)
 
 
 def _entities() -> dict[str, str]:

@@ -224,6 +224,7 @@ class LocalModel {
     }
     const layers = traced[0].map((gates, number) => ({
       layer: number + 1,
+      name: `layer ${number + 1}`,
       gates: Object.keys(gates).map((gate) => {
         const values = traced.map((layers) => layers[number][gate]);
         const mean = values.map((units) => units.reduce((a, b) => a + b, 0) / units.length);
@@ -288,6 +289,8 @@ class LocalModel {
 const finite = (number) => (Number.isFinite(number) ? number : null);
 const bitsOf = (nats) => finite(nats / Math.LN2);
 
+const LOOKS = ["gates", "orders"];
+
 // Return the engine of the models that are packed in `packed`, a list. A model is read when it is
 // first asked.
 function makeLocalEngine(packed) {
@@ -304,8 +307,7 @@ function makeLocalEngine(packed) {
     next: async (model, text, n) => find(model).next(text, n),
     look: async (model, what, text) => {
       const found = find(model);
-      if (what === "gates" && found.model.hasGates) return found.gates(text);
-      if (what === "orders" && found.model.hasOrders) return found.orders(text);
+      if (LOOKS.includes(what) && found.card.can.includes(what)) return found[what](text);
       throw new EngineError(`${found.card.name} has no ${what} to look at`);
     },
     generate: async (model, settings, onWord, signal) =>

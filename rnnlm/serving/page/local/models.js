@@ -26,8 +26,6 @@ class Network {
     } else {
       this.body = new RecurrentStack(weights, settings);
     }
-    this.hasGates = ["gru", "lstm", "qrnn"].includes(settings.model);
-    this.hasOrders = false;
     const features = this.read(this.start(), tokenizer.boundary).features;
     this.stateBytes = 8 * (numbersIn(this.body.start()) + features.length);
   }
@@ -88,8 +86,6 @@ class Ngrams {
       const order = { logprob: valuesOf("logprob"), cost: valuesOf("cost") };
       this.orders.push({ ...order, words: valuesOf("words"), first: valuesOf("first") });
     }
-    this.hasGates = false;
-    this.hasOrders = true;
     this.stateBytes = 16 * facts.order;
   }
 
