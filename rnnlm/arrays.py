@@ -103,15 +103,18 @@ def library(values: Array) -> Any:
     return torch
 
 
-def drop_pages(array: np.ndarray | memoryview) -> None:
-    """Let the system drop the pages of a mapped array from memory; they are read again when needed.
-
-    Other arrays are left alone.
-    """
+def mapping_of(array: np.ndarray | memoryview) -> mmap.mmap | None:
+    """Return the mapped file that an array is a part of; None: it is in memory."""
     # A view knows only the object that it was made from, so go back to the map itself.
     owner: Any = array
     while isinstance(owner, (np.ndarray, memoryview)):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return owner if isinstance(owner, mmap.mmap) else None
 
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)
+
+def drop_pages(array: np.ndarray | memoryview | mmap.mmap) -> None:
+    """Let the system drop the pages of a mapped array, or file, from memory; they are read again
+    when needed. Other arrays are left alone."""
+    mapping = array if isinstance(array, mmap.mmap) else mapping_of(array)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)

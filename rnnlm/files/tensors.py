@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import math
+import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnnlm.arrays import drop_pages
+from rnnlm.arrays import drop_pages, mapping_of
 from rnnlm.errors import ModelError
 from rnnlm.interface import Shapes
 
@@ -211,7 +212,7 @@ class ChunkedArray:
         self.dtype = np.dtype(dtype)
         self.below = below
         self.sums = sums
-        self._touched: set[int] = set()
+        self._touched: set[mmap.mmap] = set()  # files that were read since pages were dropped
         self._held = 0  # items read since pages were dropped
 
     def __len__(self) -> int:
@@ -244,7 +245,7 @@ class ChunkedArray:
             self._check(piece)
             found[done : done + len(piece)] = piece
             done += len(piece)
-            self._forget(number, len(piece))
+            self._forget(piece)
             number += 1
 
     def _check(self, piece: np.ndarray) -> None:
@@ -296,14 +297,16 @@ class ChunkedArray:
         unknown = self[int(self.starts[len(self.sums)]) :]
         return sum(self.sums) + int(unknown.sum(dtype=np.int64))
 
-    def _forget(self, number: int, items: int) -> None:
+    def _forget(self, piece: np.ndarray) -> None:
         """Let pages leave memory once enough items were read: mapped pages count as memory of this
         process for as long as nobody else wants it."""
-        self._touched.add(number)
-        self._held += items
+        mapping = mapping_of(piece)
+        if mapping is not None:
+            self._touched.add(mapping)
+        self._held += len(piece)
         if self._held > HELD_ITEMS:
             # Other threads may read here, too.
             touched, self._touched = self._touched, set()
             self._held = 0
             for each in touched:
-                drop_pages(self.chunk(each))
+                drop_pages(each)

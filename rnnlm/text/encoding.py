@@ -56,7 +56,7 @@ class LinesHash:
 IntArray = Any  # one-dimensional integers: np.ndarray, or ChunkedArray, which has its methods
 
 
-def kept() -> None:
+def kept(tokens: int) -> None:
     """Delete nothing."""
 
 
@@ -70,8 +70,9 @@ class EncodedText:
     tokens. words_L: the words of each line once it is normalised, split on white space;
     oov_words_L: those that hold an unknown token. characters_L and bytes_L count one for the end of
     each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
-    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. let_go: deletes what was
-    written of the text for this run alone, when nothing of it is needed any more.
+    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. let_go: called with a
+    number of tokens, deletes what was written of the first ones for this run alone; they are not
+    needed any more.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -87,7 +88,7 @@ class EncodedText:
     lines_hash: str = ""
     blank_lines: str = "skip"
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
-    let_go: Callable[[], None] = field(default=kept, repr=False, compare=False)
+    let_go: Callable[[int], None] = field(default=kept, repr=False, compare=False)
 
     @property
     def tokens(self) -> int:

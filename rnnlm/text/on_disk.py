@@ -77,9 +77,11 @@ def on_disk(
     if vanishing is not None:
         delete = weakref.finalize(prepared.shards, vanishing.cleanup)
 
-    def let_go() -> None:
+    def let_go(tokens: int) -> None:
         prepared.shards.close()
-        delete()
+        writer.remove_shards(folder, prepared.shards.within(tokens))
+        if tokens >= prepared.index.counts.tokens:
+            delete()
 
     return replace(prepared, let_go=let_go)
 

@@ -34,16 +34,18 @@ def count_by_shards(
     store: Store,
     workspace: Workspace,
     watch: int = NOWHERE,
-    done: Callable[[], None] = kept,
+    done: Callable[[int], None] = kept,
 ) -> Iterator[Progress | Level]:
     """Yield how far the work is, and the levels of orders 1 to `order`, as
     :func:`rnnlm.ngram.counting.counts.count` does.
 
-    watch: a position of the text, or NOWHERE. done: called when the text is not needed any more.
+    watch: a position of the text, or NOWHERE. done: called with the number of tokens, from the
+    first on, that are not needed any more.
     """
     for number, shard in enumerate(plan.shards):
         yield Progress("counting", number / len(plan.shards))
         if _prefix(number) in store:
+            done(shard.stop)
             continue
         ids_T = np.asarray(ids[shard.start : shard.stop])
         is_watched = shard.start <= watch < shard.stop
@@ -52,8 +54,8 @@ def count_by_shards(
             write_level(store, _prefix(number), n, level)
             del level  # before the next order is counted
         store.note(_prefix(number), {})
+        done(shard.stop)
     yield Progress("counting", 1.0)
-    done()
 
     # A single shard is the whole already.
     sources = _Shards(len(plan.shards), store)

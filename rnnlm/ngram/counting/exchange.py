@@ -101,17 +101,17 @@ class SuffixExchange:
 
     def _tally_in_memory(self, dtype: DTypeLike) -> np.ndarray:
         total = np.zeros(self.below, dtype)
-        # Each thread has a tally of its own, which takes as much memory as the order below; as many
-        # suffixes at a time are worth it.
+        # Each thread has a tally of its own, which takes as much memory as the order below; half as
+        # many suffixes at a time are worth it.
         threads = 1 if self.workspace.in_files else self.workspace.threads
         share = len(self.suffixes_M) // threads + 1
-        at_once = min(share, max(self.below, AT_ONCE))
+        at_once = min(share, max(self.below // 2, AT_ONCE))
 
         def tally(start: int) -> np.ndarray:
             return np.bincount(self.suffixes_M[start : start + at_once], minlength=self.below)
 
         for tally_M in in_threads(tally, range(0, len(self.suffixes_M), at_once), threads):
-            total += tally_M.astype(dtype)
+            np.add(total, tally_M, out=total, casting="unsafe")
         return total
 
     def values(self, values_M: np.ndarray | ChunkedArray) -> Callable[[int], np.ndarray]:

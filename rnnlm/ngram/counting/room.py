@@ -24,12 +24,13 @@ from rnnlm.ngram.counting.workspace import Workspace
 from rnnlm.ngram.tables import NOWHERE
 from rnnlm.text.encoding import EncodedText, known_ids
 from rnnlm.text.prepared import writer
-from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
+from rnnlm.text.prepared.index import PREPARED_TEXT
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed
 SMALLEST_KEPT, LARGEST_KEPT = 1 << 20, 1 << 24
 BYTES_PER_WORD = 200  # of the vocabulary: unigrams are handled at a time
+COUNTED_PER_WORD = 80  # of that, what is held while shards are counted
 
 Ids = np.ndarray | ChunkedArray
 # Returns the position to watch in a text that is counted by the given ranges of positions.
@@ -77,7 +78,7 @@ def clean_up(folder: Path, identity: Mapping[str, Any] | None = None) -> None:
         # The plan goes last: without it nobody would know whose the rest is.
         Store(folder).delete()
         for text in folder.glob(f"{PREPARED_TEXT}-*"):
-            if is_prepared(text):
+            if text.is_dir():
                 writer.remove_all(text)
         plans.delete(folder)
     with contextlib.suppress(OSError):  # other files may be there
@@ -117,7 +118,7 @@ def _memory_for_arrays(memory: str, size: int) -> int:
             f"counting takes {(least - used) / 1e6:,.0f} MB more at least",
             f"give {least / 1e6 + 1:.0f}M or more",
         )
-    return allowed - used
+    return allowed - used - COUNTED_PER_WORD * size
 
 
 def watch_nothing(ids: Ids, shards: Sequence[tuple[int, int]]) -> int:

@@ -98,6 +98,13 @@ class Shards:
         """Keep no shard mapped."""
         self.arrays.cache_clear()
 
+    def within(self, tokens: int) -> list[str]:
+        """Return the names of the shards that hold none but the first `tokens`."""
+        ends = self.token_starts[1:].tolist()
+        return [
+            shard.name for shard, end in zip(self.index.shards, ends, strict=True) if end <= tokens
+        ]
+
     def check(self) -> None:
         """Map each shard once; :meth:`_arrays` checks its header."""
         for number in range(len(self.index.shards)):
@@ -229,7 +236,7 @@ class PreparedText:
     shards: Shards
     start: int
     stop: int
-    let_go: Callable[[], None] = kept
+    let_go: Callable[[int], None] = kept
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ So a reader, and a run that resumes after a kill, see only whole files.
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,23 @@ def _is_readable(folder: Path) -> bool:
 def remove(folder: Path) -> None:
     """Delete what we wrote there, first what names the rest: a journal beside an index counts for
     nothing."""
-    for name in (JOURNAL, INDEX, *os.listdir(folder)):
+    unname(folder)
+    for name in os.listdir(folder):
         if is_ours(name):
             (folder / name).unlink(missing_ok=True)
+
+
+def unname(folder: Path) -> None:
+    """Delete what says that the folder holds a prepared text, or a part of one."""
+    for name in (JOURNAL, INDEX):
+        (folder / name).unlink(missing_ok=True)
+
+
+def remove_shards(folder: Path, names: Iterable[str]) -> None:
+    """Delete shards. What is left is no prepared text any more."""
+    unname(folder)
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def remove_all(folder: Path) -> None:

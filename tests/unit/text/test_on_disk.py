@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlm import system
+from rnnlm.files import tensors
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import silent
 from rnnlm.text.on_disk import fits, on_disk
@@ -39,7 +40,8 @@ def test_a_text_vanishes_once_let_go(corpus, tmp_path, monkeypatch, is_named):
     assert len(list((tmp_path / "temp").iterdir())) == 1
     ids_T = np.asarray(train.ids)
 
-    train.let_go()
+    train.let_go(train.tokens)
+    train.let_go(text.index.counts.tokens)
     assert list((tmp_path / "temp").iterdir()) == []
     # What was read into memory stays.
     assert (train.tokens, held_out.sentences) == (len(ids_T), 30)
@@ -48,3 +50,22 @@ def test_a_text_vanishes_once_let_go(corpus, tmp_path, monkeypatch, is_named):
     # An interrupted run makes it again.
     again = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
     assert np.array_equal(np.asarray(again.split(0.2).encode(again.tokenizer)[0].ids), ids_T)
+
+
+def test_the_rest_of_a_text_stays(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 500)
+    monkeypatch.setattr(tensors, "HELD_ITEMS", 20)
+    text = on_disk(corpus, TokenizerSettings(), "300M", str(tmp_path / "temp"), 0.0, silent)
+    train, _ = text.split(0.0).encode(text.tokenizer)
+    whole_T = np.asarray(train.ids)
+    [folder] = (tmp_path / "temp").iterdir()
+    shards = len(list(folder.glob("*.safetensors")))
+
+    # Read a part, let go of it, and read on.
+    half = len(whole_T) // 2
+    assert np.array_equal(train.ids[:half], whole_T[:half])
+    train.let_go(half)
+    assert len(list(folder.glob("*.safetensors"))) == pytest.approx(shards / 2, abs=1)
+    assert np.array_equal(train.ids[half:], whole_T[half:])
+    train.let_go(len(whole_T))
+    assert not folder.exists()
