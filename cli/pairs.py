@@ -56,6 +56,7 @@ class PairsRequest:
     special_symbols: str
     encoding_errors: str
     delimiter: str | None
+    eos: bool
     as_json: bool
     overwrite: bool
 
@@ -68,7 +69,7 @@ class PairsRequest:
 # Options of `rnnlm score` that go with --pairs.
 _BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite",
            "special_symbols", "encoding_errors",
-           "delimiter", "device", "as_json"}  # fmt: skip
+           "delimiter", "device", "eos", "as_json"}  # fmt: skip
 
 
 def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
@@ -93,6 +94,7 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
         given["special_symbols"] or "error",
         given["encoding_errors"] or "strict",
         given["delimiter"],
+        given["eos"],
         as_json,
         overwrite,
     )
@@ -135,7 +137,7 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     if len(models) > 1:
         signatures = {}
         for name, model in models.items():
-            signatures[name] = signature_of_set(model, test_set, request.scoring)
+            signatures[name] = signature_of_set(model, test_set, request.scoring, request.eos)
         terminal.say_signatures(signatures)
 
 
@@ -161,7 +163,9 @@ def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) 
     for name, model in models.items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            scores[name] = score_set(model, test_set, request.special_symbols, request.scoring)
+            scores[name] = score_set(
+                model, test_set, request.special_symbols, request.scoring, request.eos
+            )
         ours = [each for each in caught if issubclass(each.category, RnnlmWarning)]
         for message in dict.fromkeys(str(each.message) for each in ours):
             said[message].append(name)

@@ -125,6 +125,20 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
     assert tokens == {"full": 5, "partial": 3, "word": 1}
 
 
+def test_pairs_without_their_ends_score_as_sentences_do(rnnlm, models, here):
+    (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
+    ended = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--no-eos",
+                  "--pairs-details", "d.jsonl")  # fmt: skip
+    assert ended.code == 0
+    pair = json.loads((here / "d.jsonl").read_text())
+    alone = records(
+        rnnlm("score", "-m", models.lstm, "--no-eos", "--json", pair["good"], pair["bad"])
+    )
+    for side, sentence in zip(("good", "bad"), alone, strict=True):
+        assert pair[f"{side}_tokens"] == sentence["tokens"] == 4
+        assert pair[f"{side}_logprob_nats"] == pytest.approx(sentence["logprob_nats"], abs=1e-5)
+
+
 def test_a_suite_gives_the_accuracy_of_each_prediction(rnnlm, models, here):
     (here / "suite.json").write_text(json.dumps(SUITE, indent=1))
     (found,) = records(
@@ -182,6 +196,7 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
         (["--pairs", "suite.json", "--pairs-scoring", "word"],
             "scoring of test suites cannot be chosen"),
+        (["--pairs", "suite.json", "--no-eos"], "scoring of test suites cannot be chosen"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):

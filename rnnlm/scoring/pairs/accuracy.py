@@ -217,6 +217,7 @@ def score_set(
     test_set: TestSet,
     special_symbols: str = "error",
     scoring: str | None = None,
+    eos: bool = True,
 ) -> list[PairScore | PredictionScore]:
     """Score all of a set: see :func:`rnnlm.score_pairs`; in suites the predictions say what is
     compared. What cannot be scored, and pairs of one and the same sentence, are counted in a
@@ -231,20 +232,20 @@ def score_set(
     """
     model = language_model_of(model)
     scores: list[PairScore | PredictionScore] = []
-    if test_set.suites and scoring:
+    if test_set.suites and (scoring or not eos):
         raise UsageError(
             "the scoring of test suites cannot be chosen",
             "their predictions define what is compared",
         )
     for suite in test_set.suites:
         scores += score_suite(model, suite, special_symbols)
-    scores += score_pairs(model, test_set.pairs, special_symbols, scoring)
+    scores += score_pairs(model, test_set.pairs, special_symbols, scoring, eos)
     _warn_of_oddities(scores)
     return scores
 
 
 def signature_of_set(
-    model: LanguageModel, test_set: TestSet, scoring: str | None = None
+    model: LanguageModel, test_set: TestSet, scoring: str | None = None, eos: bool = True
 ) -> Signature:
     """Return what accuracies of `model` on a set are measured on, and how: a pair counts as two
     lines, a region of a suite as one."""
@@ -256,10 +257,8 @@ def signature_of_set(
             for regions in item.conditions.values():
                 lines.update(regions.values())
     # Whether `</s>` is scored anywhere: words are compared without it.
-    eos = "no"
-    if any((scoring or pair.scoring) != WORD for pair in test_set.pairs):
-        eos = "yes"
-    return signature_of(model, lines.hexdigest(), "reset", "keep", eos)
+    has_ends = eos and any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
+    return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if has_ends else "no")
 
 
 def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:

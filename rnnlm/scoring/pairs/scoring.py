@@ -169,6 +169,7 @@ def score_pairs(
     pairs: Sequence[Pair],
     special_symbols: str = "error",
     scoring: str | None = None,
+    eos: bool = True,
 ) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason instead.
 
@@ -176,7 +177,8 @@ def score_pairs(
     "full", the whole sentences with their ends. "partial", what follows the part in which they
     differ, each given its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word",
     the part in which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016,
-    arXiv 1611.01368, section 6). None: as each pair says.
+    arXiv 1611.01368, section 6). None: as each pair says. eos: whether ends of sentences, `</s>`,
+    are compared with what comes before them.
 
     Raises:
         UsageError: there is no such scoring, or the model reads lines from their end and parts are
@@ -197,7 +199,7 @@ def score_pairs(
     texts: list[str] = []
     for first in range(0, len(pairs), PAIRS_PER_CHUNK):
         chunk = pairs[first : first + PAIRS_PER_CHUNK]
-        scores.extend(_score_chunk(model, chunk, special_symbols, scoring))
+        scores.extend(_score_chunk(model, chunk, special_symbols, scoring, eos))
     for pair in pairs:
         if not pair.problem:
             texts += (pair.good, pair.bad)
@@ -206,7 +208,7 @@ def score_pairs(
     # A pair of which only the ends are compared says little.
     partial, ends = 0, 0
     for score in scores:
-        if score.scoring == PARTIAL and score.good and not score.is_identical:
+        if eos and score.scoring == PARTIAL and score.good and not score.is_identical:
             partial += 1
             ends += score.good.tokens == 1
     if ends:
@@ -218,7 +220,11 @@ def score_pairs(
 
 
 def _score_chunk(
-    model: LanguageModel, pairs: Sequence[Pair], special_symbols: str, scoring: str | None
+    model: LanguageModel,
+    pairs: Sequence[Pair],
+    special_symbols: str,
+    scoring: str | None,
+    eos: bool,
 ) -> Iterator[PairScore]:
     # Sentences that can be read are read together, two lines a pair.
     lines: list[str] = []
@@ -241,14 +247,14 @@ def _score_chunk(
         if reason:
             yield PairScore(pair, chosen, None, None, None, reason)
             continue
-        yield _pair_score(pair, chosen, read, at)
+        yield _pair_score(pair, chosen, read, at, eos)
         at += 2
 
 
-def _pair_score(pair: Pair, scoring: str, read: ReadLines, at: int) -> PairScore:
+def _pair_score(pair: Pair, scoring: str, read: ReadLines, at: int, eos: bool) -> PairScore:
     """Score the pair whose sentences are the lines `at` and `at` + 1."""
     try:
-        spans = _compared(read, at, at + 1, scoring)
+        spans = _compared(read, at, at + 1, scoring, eos)
     except Unscorable as problem:
         return PairScore(pair, scoring, None, None, None, str(problem))
     # Words that are compared by themselves are whole words: they end where the next one starts.
@@ -267,20 +273,25 @@ def _pair_score(pair: Pair, scoring: str, read: ReadLines, at: int) -> PairScore
 
 
 def _compared(
-    read: ReadLines, good: int, bad: int, scoring: str
+    read: ReadLines, good: int, bad: int, scoring: str, eos: bool
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return from which token to which the lines `good` and `bad` are compared. Unscorable: one is
-    the other with words put in, and words are compared."""
+    """Return from which token to which the lines `good` and `bad` are compared, their ends included
+    where `eos` says so. Unscorable: there is nothing to compare."""
     lengths = read.length(good), read.length(bad)
+    stops = lengths if eos else (lengths[0] - 1, lengths[1] - 1)
     if scoring == FULL:
-        return (0, lengths[0]), (0, lengths[1])
+        return (0, stops[0]), (0, stops[1])
     surfaces = read.surface(good), read.surface(bad)
     if surfaces[0] == surfaces[1]:  # a tie, whatever is compared: all but the end
         return (0, lengths[0] - 1), (0, lengths[1] - 1)
     # What the lines share at both ends is not compared, or is all that is.
     head, tail = differing_part(surfaces, (read.starts_word(good), read.starts_word(bad)))
     if scoring == PARTIAL:
-        return (lengths[0] - tail, lengths[0]), (lengths[1] - tail, lengths[1])
+        if tail == 1 and not eos:
+            raise Unscorable(
+                "nothing follows the part that differs, but the end, which is left out"
+            )
+        return (lengths[0] - tail, stops[0]), (lengths[1] - tail, stops[1])
     if head + tail in lengths:
         raise Unscorable(
             "one sentence is the other with words put in: there are no words to compare"

@@ -128,6 +128,25 @@ def test_partial_scores_depend_on_each_ones_own_beginning(lstm):
             assert side.tokens == len(ids) - first
 
 
+@pytest.mark.parametrize("scoring", ["full", "partial"])
+def test_without_ends_scores_lack_them_alone(lstm, scoring):
+    pairs = PAIRS[:3]
+    with_ends = score_pairs(lstm, pairs, scoring=scoring)
+    without = score_pairs(lstm, pairs, scoring=scoring, eos=False)
+    for pair, one, other in zip(pairs, with_ends, without, strict=True):
+        ends = ((pair.good, one.good, other.good), (pair.bad, one.bad, other.bad))
+        for text, whole, rest in ends:
+            ids, logprob = predicted(lstm, text)
+            end = logprob[len(ids) - 1][ids[-1]]
+            assert whole.logprob_nats - rest.logprob_nats == pytest.approx(end, abs=1e-3)
+            assert rest.tokens == whole.tokens - 1
+
+
+def test_without_ends_nothing_may_be_left_to_compare(halves):
+    (score,) = score_pairs(halves, [Pair("x", "a b", "a a")], scoring="partial", eos=False)
+    assert score.point is None and "nothing follows" in score.reason
+
+
 def test_word_scores_include_the_words_end(lstm):
     """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what
     makes "cat" no part of "cats"."""
