@@ -178,6 +178,11 @@ model_or_demo_option = one_model_option(
     ),
     envvar="RNNLM_MODEL",
 )
+models_option = click.option(
+    "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
+    help="Model folder, or a name in ./checkpoints; with --html repeat it to show models side by "
+         "side. Default: $RNNLM_MODEL.",
+)  # fmt: skip
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
     help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "

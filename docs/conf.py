@@ -141,7 +141,7 @@ def lead_to_pages(app, page, text):
 def write_demo(app, error):
     """Write the shipped model as a page that needs no server."""
     if error is None and app.builder.format == "html":
-        export_html("demo", Path(app.outdir) / "demo.html", overwrite=True)
+        export_html(["demo"], Path(app.outdir) / "demo.html", overwrite=True)
 
 
 def setup(app):

@@ -10,7 +10,7 @@ from ..options import (
     PATH,
     STANDARD_OUTPUT,
     load_model,
-    model_option,
+    models_option,
     named,
     overwrite_option,
     refuse_if,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@model_option
+@models_option
 @click.option("--arpa", "file", type=PATH, metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
                    "stdout.")  # fmt: skip
@@ -54,12 +54,12 @@ if TYPE_CHECKING:
     "--html",
     type=PATH,
     metavar="FILE",
-    help="Write a page that shows the model in a browser, without a server: a language model of "
-    "at most 20 MB, weights in 8 bits.",
+    help="Write a page that shows language models in a browser, without a server: at most 20 MB "
+    "of models, weights in 8 bits.",
 )
 @overwrite_option("Replace FILE, or the model in DIR.")
 def command(
-    model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
+    model_names: tuple[str, ...], file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,
     which: "Which | None", html: Path | None, overwrite: bool,
 ) -> None:  # fmt: skip
@@ -71,7 +71,7 @@ def command(
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
     rnnlm export -m my-lstm --vectors my-lstm.vec
-    rnnlm export -m my-lstm --html my-lstm.html
+    rnnlm export -m my-lstm -m my-5gram --html both.html
 
     KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
     gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
@@ -84,20 +84,25 @@ def command(
     )
     refuse_if((bits or test) and compact is None, "--bits and --test need --compact DIR.")
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
+    model_name = named(model_names[0] if model_names else None)
+    refuse_if(
+        len(model_names) > 1 and html is None,
+        "one model is exported; --html takes several, and shows them side by side.",
+    )
     if html is not None:
         from rnnlm.serving.html_export import export_html
 
-        size = export_html(named(model_name), html, overwrite)
+        size = export_html(model_names, html, overwrite)
         if html != STANDARD_OUTPUT:
             terminal.say(f"written to {html}: {size / 1e6:,.1f} MB; open it in a browser")
         return
     if vectors is not None:
-        _write_vectors(named(model_name), vectors, which or "input", overwrite)
+        _write_vectors(model_name, vectors, which or "input", overwrite)
         return
     if compact is not None:
         from rnnlm.conversion import compaction
 
-        sizes = compaction.compact(named(model_name), compact, overwrite, int(bits or 16), test)
+        sizes = compaction.compact(model_name, compact, overwrite, int(bits or 16), test)
         terminal.say(
             f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB"
         )

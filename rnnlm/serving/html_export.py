@@ -9,6 +9,7 @@ is read as HTML or as a script.
 import base64
 import dataclasses
 import html.entities
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.files import outputs, tensors
 from rnnlm.inference.distributions import predict
 from rnnlm.interface import LanguageModel, answers_of
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from rnnlm.neural.settings import NetworkSettings
     from rnnlm.ngram.model import NgramModel
 
-LARGEST = 20_000_000  # bytes of a model in a page, before base64
+LARGEST = 20_000_000  # bytes of the models in a page, before base64
+MOST_TIMES_SMALLER = 4  # than its files a packed model is: 8 bits of 32
 BITS = 8
 ABILITIES = ("score", "next", "generate", "gates", "orders")
 ENGINE = Path(__file__).parent / "page" / "local"
@@ -48,14 +51,22 @@ SHAPING = (
 )  # fmt: skip
 
 
-def export_html(name: str | Path, file: Path, overwrite: bool = False) -> int:
-    """Write the model called `name` as a page to `file`, compressed as its suffix says; - is
-    standard output. Return how many bytes the page has.
+def export_html(names: Sequence[str | Path], file: Path, overwrite: bool = False) -> int:
+    """Write a page that shows the models called `names` side by side to `file`, compressed as its
+    suffix says; - is standard output. Return how many bytes the page has.
 
-    UsageError: the page cannot compute with such a model, or it is too large.
+    UsageError: the page cannot compute with one of the models, or it would be too large.
     """
     outputs.check_file(file, overwrite)
-    text = _without_network(page.html_text(engine_text(), [packed(name)])).encode("utf-8")
+    for name in names:
+        # What is much too large is refused before it is read.
+        stored = model_folder.read_manifest(loading.find(str(name))).files.values()
+        _check_size(str(name), sum(entry.bytes for entry in stored) // MOST_TIMES_SMALLER)
+    called = names_of(list(map(str, names)), None)
+    models = [packed(name, its_name) for name, its_name in zip(names, called, strict=True)]
+    size = sum(len(model["arrays"]) + len(model["vocabulary"]) for model in models) * 3 // 4
+    _check_size(" and ".join(map(str, names)), size)
+    text = _without_network(page.html_text(engine_text(), models)).encode("utf-8")
     outputs.save_file(file, [text])
     return len(text)
 
@@ -77,10 +88,11 @@ def engine_text() -> str:
     return f"const makeEngine = (() => {{\n{joined}\n}})();\n"
 
 
-def packed(name: str | Path) -> dict[str, Any]:
-    """Return the model called `name` in JSON's types, as the engine in page/local reads it.
+def packed(name: str | Path, called: str | None = None) -> dict[str, Any]:
+    """Return the model called `name` in JSON's types, as the engine in page/local reads it. called:
+    what the page calls it; None: the last part of its folder.
 
-    UsageError: the page cannot compute with such a model, or it is too large.
+    UsageError: the page cannot compute with such a model.
     """
     folder = loading.find(str(name))
     loading.language_model_of(str(folder))
@@ -115,10 +127,9 @@ def packed(name: str | Path) -> dict[str, Any]:
         arrays["scores"] = cast(SentencePieceTokenizer, tokenizer).scores_V
     data = b"".join(tensors.chunks(arrays))
     vocabulary = tokenizer.to_files()[VOCABULARY_FILE]
-    _check_size(str(name), len(data) + len(vocabulary))
     return {
         **shape,
-        "card": msgspec.to_builtins(_card(str(name), model)),
+        "card": msgspec.to_builtins(_card(called or Path(name).name, model)),
         "tokenizer": tokenizer.to_settings(),
         "entities": _entities() if tokenizer.rewriting else {},
         "vocabulary": base64.b64encode(vocabulary).decode(),
@@ -128,7 +139,7 @@ def packed(name: str | Path) -> dict[str, Any]:
 
 def _card(name: str, model: LanguageModel) -> ModelRecord:
     """Return what the page says of the model, as the server does, with what the page can do."""
-    record = record_of(Path(name).name, model)
+    record = record_of(name, model)
     can = [each for each in record.can if each in ABILITIES]
     return msgspec.structs.replace(record, can=can)
 
@@ -179,7 +190,7 @@ def _check_size(name: str, size: int) -> None:
     if size > LARGEST:
         raise UsageError(
             f"{name} is too large for a page",
-            f"it would take {size / 1e6:,.1f} MB, and a page takes {LARGEST / 1e6:,.0f} MB",
+            f"it takes {size / 1e6:,.0f} MB or more, and a page holds {LARGEST / 1e6:,.0f} MB",
             "rnnlm prune makes n-gram models smaller; train a network with fewer words or units; "
             "or show it with rnnlm serve",
         )

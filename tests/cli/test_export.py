@@ -81,3 +81,12 @@ def test_page_goes_with_nothing_else(rnnlm, models, here):
         2,
         "--bits and --test need --compact DIR",
     )
+
+
+def test_several_models_share_a_page(rnnlm, models, trigrams, here):
+    several = ["-m", models.lstm, "-m", trigrams]
+    assert rnnlm("export", *several, "--html", "both.html").code == 0
+    text = (here / "both.html").read_text(encoding="utf-8")
+    assert text.count('"card": {') == 2
+    refused = rnnlm("export", *several, "--arpa", "tri.arpa")
+    checked_error(refused, 2, "one model is exported; --html takes several")

@@ -17,7 +17,6 @@ def test_the_commands_that_take_one_model():
         "doctor",
         "embed",
         "eval",
-        "export",
         "generate",
         "info",
         "prune",

@@ -23,7 +23,7 @@ WAIT_S = 20
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     file = tmp_path_factory.mktemp("pages") / "demo.html"
-    html_export.export_html("demo", file)
+    html_export.export_html(["demo"], file)
     return file
 
 
@@ -137,7 +137,7 @@ def test_gates_writing_and_pairs_work_from_disk(demo):
 def test_n_grams_show_orders_and_backoffs(tmp_path):
     model = tiny_models.fit("ngram", order=3)
     tiny_models.save(tmp_path / "tri", model, "ngram", order=3)
-    html_export.export_html(tmp_path / "tri", tmp_path / "tri.html")
+    html_export.export_html([tmp_path / "tri"], tmp_path / "tri.html")
     with chromium() as driver:
         driver.get(address(tmp_path / "tri.html"))
         waited(lambda: words_of(driver)[0])
@@ -155,12 +155,26 @@ def test_n_grams_show_orders_and_backoffs(tmp_path):
         assert found == expected
 
 
+def test_two_models_are_shown_side_by_side(tmp_path):
+    tiny_models.save(tmp_path / "tri", tiny_models.fit("ngram", order=3), "ngram", order=3)
+    tiny_models.save(tmp_path / "gru", tiny_models.fit("gru", tied=None), "gru", tied=None)
+    html_export.export_html([tmp_path / "tri", tmp_path / "gru"], tmp_path / "both.html")
+    with chromium() as driver:
+        driver.get(address(tmp_path / "both.html"))
+        waited(lambda: words_of(driver)[0])
+        titles = driver.find_elements("css selector", "#read-cards h2")
+        assert [title.text.split()[0] for title in titles] == ["tri", "gru"]
+        totals = driver.find_elements("css selector", "#read-cards .total")
+        waited(lambda: all(total.text for total in totals))
+        assert complaints(driver) == []
+
+
 def test_hostile_vocabulary_is_text(tmp_path):
     lines = [*tiny_models.LINES, *HOSTILE]
     name = "<img onerror=x src=x>"
     tiny_models.save(tmp_path / name, tiny_models.fit("lstm", lines, tied=None), "lstm")
     compact(str(tmp_path / name), tmp_path / "small", bits=8)
-    html_export.export_html(tmp_path / name, tmp_path / "page.html")
+    html_export.export_html([tmp_path / name], tmp_path / "page.html")
     small = loading.load(tmp_path / "small", "cpu")
     with chromium() as driver:
         driver.get(address(tmp_path / "page.html"))

@@ -43,8 +43,8 @@ def test_page_holds_what_a_model_holds_as_text(tmp_path):
     name = "<img onerror=x>{{script}}"
     model = tiny_models.fit("ngram", [*tiny_models.LINES, *HOSTILE], order=2)
     tiny_models.save(tmp_path / name, model, "ngram", order=2)
-    html_export.export_html(tmp_path / name, tmp_path / "hostile.html")
-    html_export.export_html(saved(tmp_path / "tame", "ngram", order=2), tmp_path / "tame.html")
+    html_export.export_html([tmp_path / name], tmp_path / "hostile.html")
+    html_export.export_html([saved(tmp_path / "tame", "ngram", order=2)], tmp_path / "tame.html")
     texts = [(tmp_path / file).read_text("utf-8") for file in ("hostile.html", "tame.html")]
     for tag in ("<img", "<script", "</script", "<title", "onerror", "-->", "\u2028"):
         counts = [text.count(tag) for text in texts]
@@ -54,7 +54,7 @@ def test_page_holds_what_a_model_holds_as_text(tmp_path):
 
 
 def test_page_is_allowed_its_own_script_alone(tmp_path):
-    html_export.export_html(saved(tmp_path / "m", "ngram", order=2), tmp_path / "m.html")
+    html_export.export_html([saved(tmp_path / "m", "ngram", order=2)], tmp_path / "m.html")
     text = (tmp_path / "m.html").read_text("utf-8")
     policy = re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -66,16 +66,16 @@ def test_page_is_allowed_its_own_script_alone(tmp_path):
 
 
 def test_page_of_shipped_model_is_small(tmp_path):
-    assert html_export.export_html("demo", tmp_path / "demo.html") <= 6_000_000
+    assert html_export.export_html(["demo"], tmp_path / "demo.html") <= 6_000_000
     assert (tmp_path / "demo.html").stat().st_size <= 6_000_000
 
 
 def test_page_is_not_replaced_unless_asked(tmp_path):
     folder, file = saved(tmp_path / "m", "ngram", order=2), tmp_path / "m.html"
-    html_export.export_html(folder, file)
+    html_export.export_html([folder], file)
     with pytest.raises(OutputError, match="already exists"):
-        html_export.export_html(folder, file)
-    html_export.export_html(folder, file, overwrite=True)
+        html_export.export_html([folder], file)
+    html_export.export_html([folder], file, overwrite=True)
 
 
 def test_model_that_reads_backwards_is_refused(tmp_path):
@@ -93,14 +93,34 @@ def test_mixture_is_refused_with_a_way_out(tmp_path):
         html_export.packed(tmp_path / "m")
 
 
-def test_model_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+def test_models_beyond_the_limit_are_refused(tmp_path, monkeypatch):
     folder = saved(tmp_path / "m", "ngram")
     size = len(base64.b64decode(html_export.packed(folder)["arrays"]))
-    monkeypatch.setattr(html_export, "LARGEST", size)
-    with pytest.raises(UsageError) as error:
-        html_export.packed(folder)
-    assert "too large for a page" in error.value.what
-    assert "rnnlm prune" in error.value.hint
+    monkeypatch.setattr(html_export, "LARGEST", size + 1000)
+    html_export.export_html([folder], tmp_path / "one.html")
+    for names in ([folder, folder], [folder] * 9):
+        with pytest.raises(UsageError) as error:
+            html_export.export_html(names, tmp_path / "several.html")
+        assert "too large for a page" in error.value.what
+        assert "rnnlm prune" in error.value.hint
+
+
+def test_model_much_too_large_is_not_read(tmp_path, monkeypatch):
+    folder = saved(tmp_path / "m", "ngram")
+    (weights,) = folder.glob("weights-*")
+    weights.unlink()
+    monkeypatch.setattr(html_export, "LARGEST", 10)
+    with pytest.raises(UsageError, match="too large for a page"):
+        html_export.export_html([folder], tmp_path / "m.html")
+
+
+def test_models_of_one_page_have_own_names(tmp_path):
+    (tmp_path / "other").mkdir()
+    folders = [saved(tmp_path / "m", "ngram"), saved(tmp_path / "other" / "m", "unigram")]
+    html_export.export_html(folders, tmp_path / "m.html")
+    text = (tmp_path / "m.html").read_text("utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert [each["card"]["name"] for each in data] == [f"{tmp_path.name}/m", "other/m"]
 
 
 def test_tables_hold_each_n_gram_under_its_context(tmp_path):
