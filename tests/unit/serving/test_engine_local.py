@@ -1,14 +1,14 @@
 """The engine of a page that needs no server: its figures are Python's."""
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
 
-from rnnlm.conversion.compaction import compact
 from rnnlm.generation import autocomplete
 from rnnlm.interface import answers_of
-from rnnlm.models import loading
+from rnnlm.models import loading, model_folder
 from rnnlm.scoring.rows import record
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.scoring.settings import ScoringSettings
@@ -54,6 +54,17 @@ NGRAMS = [
         ("jelinek-mercer", 3), ("katz", 4), ("stupid", 3), ("mle", 2),
     )
 ] + [{"smoothing": "kn", "order": 3, "interpolate": False, "prune": "0,0,1"}]  # fmt: skip
+# Of random texts. `_'` is left out: Python itself reads it differently the second time where
+# punctuation is removed.
+PIECES = [
+    "the", "cat", "Cat", "'", "\u2019", '"', "\u201c", "<unk>", "<UNK>", "<s", "</", "\u0130",
+    "\u03a3\u03a3", "\u00df", "\u01c5", "\u0301", "\u00e9", " ", "  ", "\t", "\r", "\0", "\u00a0",
+    "\u2028", "\u200b", "\ufeff", "\u2014", "\u2026", "\u20ac", "\u00bd", "\u0663", "\u6f22", "\uac00",
+    "\U0001f600", "\U0001f469\u200d\U0001f469", "-", ".", "...", "(", "]", "#", "a1", "1,000.5",
+    "\v", "\x85", "\u3000", "\ufb01", "\ua66e", "\U0001d400", "&amp;", "&nbsp;", "&lt;", "unk", "&gt;",
+    "&#39;", "&#x2019;", "&#128;", "&#0;", "&shy;", "&bogus;", "&", ";", "\u00ad", "&eacute;",
+    "&#xfffe;", "\u1100", "\u1161", "\u2032", "\u00b4", "\u2581",
+]  # fmt: skip
 TOKENIZERS = [
     {},
     {"lowercase": True},
@@ -73,17 +84,18 @@ TOKENIZERS = [
 ]
 
 
-def made(folder, kind, lines=tiny_models.LINES, **settings):
+def made(folder, name, lines=tiny_models.LINES, **settings):
     """Train a tiny model; return it packed for a page, and in its compact form where it has one."""
     with np.errstate(all="ignore"):
-        model = tiny_models.fit(kind, lines, **settings)
-    tiny_models.save(folder, model, kind, **settings)
+        model = tiny_models.fit(name, lines, **settings)
+    manifest = tiny_models.save(folder, model, name, **settings)
     packed = html_export.packed(folder)
     packed["card"]["name"] = "tiny"
-    if not loading.model_folder.read_manifest(folder).kind.trains_in_steps:
-        return packed, loading.load(folder, "cpu")
-    compact(str(folder), folder.with_name(f"{folder.name}-compact"), bits=8)
-    return packed, loading.load(folder.with_name(f"{folder.name}-compact"), "cpu")
+    kind = manifest.kind
+    if kind.trains_in_steps:
+        arrays = model_folder.joined([model_folder.compacted(model.to_arrays(), 8)])
+        model = kind.from_arrays(manifest.settings, model.tokenizer, arrays, "cpu", None)
+    return packed, model
 
 
 def scored(model, texts, given="", alternatives=0):
@@ -179,6 +191,23 @@ def test_texts_are_read_as_by_each_tokenizer(tmp_path):
         expected.append([*scored(model, TEXTS), *scored(model, TEXTS, "The cat. ")])
     for settings, found, python in zip(TOKENIZERS, pages.answers(asked), expected, strict=True):
         check_equal(found, python, str(settings))
+
+
+def test_random_texts_are_read_alike(tmp_path):
+    random = Random(1)
+    texts = []
+    for _ in range(60):
+        count = random.randint(0, 9)
+        pieces = [random.choice(PIECES) + random.choice(["", "", " "]) for _ in range(count)]
+        texts.append("".join(pieces))
+    asked, expected = [], []
+    for number, settings in enumerate(TOKENIZERS):
+        packed, model = made(tmp_path / str(number), "ngram", MORE_LINES, order=2, **settings)
+        asked.append((packed, [["score", "tiny", text, {}] for text in texts]))
+        expected.append(scored(model, texts))
+    for settings, found, python in zip(TOKENIZERS, pages.answers(asked), expected, strict=True):
+        for text, one, other in zip(texts, found, python, strict=True):
+            check_equal(one, other, f"{settings} {text!r}")
 
 
 def test_alternatives_and_next_words_are_pythons(tmp_path):
