@@ -2,7 +2,7 @@
 
 import click
 
-from .. import options
+from .. import options, terminal
 from ..options import Command
 from ..setting_options import SERVING, options_of
 
@@ -12,12 +12,34 @@ from ..setting_options import SERVING, options_of
 @options.section("Server", options_of(SERVING, "host", metavar="HOST"),
                  options_of(SERVING, "port", "workers"))  # fmt: skip
 @options.section(
+    "Who may ask",
+    click.option("--token-file", metavar="FILE",
+                 help="Ask clients for the token that FILE holds, as `Authorization: Bearer "
+                      "TOKEN`.  [default: $RNNLM_TOKEN, if set]"),
+    options_of(SERVING, "no_auth"),
+    options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
+    options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
+    options_of(SERVING, "proxy_headers"),
+)  # fmt: skip
+@options.section(
     "Limits of a request",
     options_of(
-        SERVING, "max_sentences", "max_characters", "max_tokens", "max_samples", "max_words"
+        SERVING, "max_sentences", "max_characters", "max_tokens", "max_samples", "max_words",
+        "max_body", "body_seconds", "answer_seconds",
     ),
+)  # fmt: skip
+@options.section(
+    "Limits of a process",
+    options_of(SERVING, "max_connections", "max_requests", "max_client_requests"),
 )
-def command(model_names: tuple[str, ...], device: str, **given: str | int | None) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    model_names: tuple[str, ...],
+    device: str,
+    token_file: str | None,
+    **given: str | int | float | tuple[str, ...] | None,
+) -> None:
     """Serve models over HTTP: scores, next words, text.
 
     \b
@@ -26,13 +48,27 @@ def command(model_names: tuple[str, ...], device: str, **given: str | int | None
     curl localhost:8000/score -H "Content-Type: application/json" \\
          -d '{"sentences": ["the dog barked"], "words": true}'
 
-    /openapi.json describes all that can be asked for. Ctrl-C ends the server.
+    /openapi.json describes all that can be asked for. Ctrl-C ends the server. Beyond 127.0.0.1 it
+    serves only with a token, or with --no-auth. It writes a line per request to standard error:
+    never what was sent or answered.
     """
     from rnnlm.serving.settings import ServingSettings
 
+    given["no_auth"] = given["no_auth"] or None
+    given["proxy_headers"] = given["proxy_headers"] or None
     settings = options.settings_of(ServingSettings, given, given)
 
     # Settings that cannot be are refused before anything that takes time is imported.
-    from rnnlm.serving.running import serve
+    from rnnlm.serving.running import check_access, serve, token_from
 
-    serve(options.models_or_demo(model_names), settings, device)
+    token = token_from(token_file)
+    check_access(settings, token)
+    ending = serve(
+        options.models_or_demo(model_names),
+        settings,
+        device,
+        token,
+        started=lambda url: terminal.say(f"serving at {url}; Ctrl-C ends it"),
+        notice=terminal.say,
+    )
+    context.exit(128 + ending)

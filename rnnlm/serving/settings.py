@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Checked, Count
+from rnnlm.config import Checked, Count, Positive
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -18,6 +18,23 @@ class ServingSettings(Checked):
     port: Annotated[Port, Meta(description="port to listen at; 0: any that is free")] = 8000
     workers: Annotated[Count, Meta(description="processes that answer requests")] = 1
 
+    # Who may ask.
+    no_auth: Annotated[
+        bool, Meta(description="let everybody who reaches the server use it, without a token")
+    ] = False
+    allow_host: Annotated[
+        tuple[str, ...],
+        Meta(description="name by which clients, or the proxy before it, call the server"),
+    ] = ()
+    cors: Annotated[
+        tuple[str, ...],
+        Meta(description="origin whose pages may use the server, such as https://example.org"),
+    ] = ()
+    proxy_headers: Annotated[
+        bool,
+        Meta(description="take the address of a client from X-Forwarded-For, as a proxy sets it"),
+    ] = False
+
     # How much a request may ask for.
     max_sentences: Annotated[
         Count, Meta(description="sentences, lines or hypotheses of a request")
@@ -28,3 +45,19 @@ class ServingSettings(Checked):
     max_tokens: Annotated[Count, Meta(description="tokens of a generated text")] = 1000
     max_samples: Annotated[Count, Meta(description="generated texts of a request")] = 16
     max_words: Annotated[Count, Meta(description="likely words at a place")] = 100
+
+    # How much a process takes on.
+    max_connections: Annotated[Count, Meta(description="open connections of a process")] = 512
+    max_requests: Annotated[
+        Count, Meta(description="requests that are answered, or wait for it, in a process")
+    ] = 256
+    max_client_requests: Annotated[
+        Count, Meta(description="requests of one address that are answered, or wait for it")
+    ] = 128
+    max_body: Annotated[Count, Meta(description="bytes of a request's body")] = 1_000_000
+    body_seconds: Annotated[
+        Positive, Meta(description="seconds within which a request must have arrived")
+    ] = 10.0
+    answer_seconds: Annotated[
+        Positive, Meta(description="seconds within which a request is answered, or given up")
+    ] = 60.0

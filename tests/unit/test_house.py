@@ -329,6 +329,7 @@ LOOK_FOR_ATTRIBUTES = {
     "rnnlm/ngram/counting/workspace.py": "the operating system",
     "rnnlm/scoring/pairs/accuracy.py": "labels of pairs",
     "rnnlm/system.py": "the operating system, and errors of others",
+    "rnnlm/serving/running.py": "the operating system",
     "rnnlm/text/prepared/workers.py": "the operating system",
     "rnnlm/text/tokenizers/vocabulary.py": "what a user gives for lines or ids",
     "cli/main.py": "standard output and the operating system",

@@ -1,0 +1,295 @@
+"""What a request must be to reach an endpoint, asked of a small ASGI application."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from starlette.routing import Route
+
+from rnnlm.serving.guards import guarded, log
+from rnnlm.serving.refusals import Refusal
+from rnnlm.serving.settings import ServingSettings
+
+TOKEN = "a-token-of-some-length"
+
+
+class Echo:
+    """An application that answers with what it was sent, and keeps it."""
+
+    routes = ()
+
+    def __init__(self, wait=0.0, error=None):
+        self.wait, self.error, self.bodies = wait, error, []
+
+    async def __call__(self, scope, receive, send):
+        message = await receive()
+        self.bodies.append(message["body"])
+        await asyncio.sleep(self.wait)
+        if self.error:
+            raise self.error
+        headers = [(b"content-type", b"application/json")]
+        if scope["path"] == "/page":
+            headers.append((b"content-security-policy", b"default-src 'self'"))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": message["body"]})
+
+
+class Answered:
+    """What a server answers."""
+
+    def __init__(self):
+        self.status, self.headers, self.body = 0, {}, b""
+
+    async def send(self, message):
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            assert len(self.headers) == len(message["headers"])  # none twice
+        else:
+            self.body += message["body"]
+
+    @property
+    def error(self):
+        return json.loads(self.body)["error"]
+
+
+async def ask(app, method="POST", path="/score", body=(b"{}",), pause=0.0, client="1.1.1.1", **own):
+    """Send a request whose body comes in these parts."""
+    headers = {"host": "localhost:8000", "content-type": "application/json"}
+    headers |= {name.replace("_", "-"): value for name, value in own.items()}
+    parts = list(body)
+
+    async def receive():
+        await asyncio.sleep(pause)
+        if not parts:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    pairs = [
+        (name.encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+        if value is not None
+    ]
+    answered = Answered()
+    scope = {
+        "type": "http", "method": method, "path": path, "headers": pairs, "client": (client, 1),
+    }  # fmt: skip
+    await app(scope, receive, answered.send)
+    return answered
+
+
+def answer(settings=None, token=None, app=None, **asked):
+    """Ask a guarded application once."""
+    app = guarded(app or Echo(), ServingSettings(**(settings or {})), token)
+    return asyncio.run(ask(app, **asked))
+
+
+def test_bodies_reach_the_application_whole():
+    app = Echo()
+    answered = answer(app=app, body=(b'{"a"', b": 1", b"}"))
+    assert (answered.status, answered.body, app.bodies) == (200, b'{"a": 1}', [b'{"a": 1}'])
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:8000", "192.168.1.5", "localhost."],
+)
+def test_addresses_and_localhost_are_always_answered(host):
+    assert answer(host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["attacker.example", "127.0.0.1.attacker.example", "localhost.attacker.example:8000",
+     "localhost@attacker.example", "", None, "localhost:8000, attacker.example", "[::1",
+     "\xff", "a" * 5000],
+)  # fmt: skip
+def test_names_of_other_servers_are_refused(host):
+    app = Echo()
+    assert answer(app=app, host=host).status == 421
+    assert app.bodies == []
+
+
+def test_a_host_that_is_allowed_is_answered():
+    allowed = {"allow_host": ("Models.example.org",)}
+    assert answer(allowed, host="models.example.org:443").status == 200
+    assert answer(allowed, host="example.org").status == 421
+    assert answer({"allow_host": ("*",)}, host="attacker.example").status == 200
+
+
+@pytest.mark.parametrize(
+    "given, status",
+    [(f"Bearer {TOKEN}", 200), (f"bearer  {TOKEN} ", 200), (None, 401), (TOKEN, 401),
+     (f"Basic {TOKEN}", 401), (f"Bearer {TOKEN}x", 401), (f"Bearer {TOKEN[:-1]}", 401),
+     ("Bearer ", 401), ("Bearer \xe4", 401)],
+)  # fmt: skip
+def test_only_the_token_opens_the_server(given, status):
+    answered = answer(token=TOKEN, authorization=given)
+    assert answered.status == status
+    if status == 401:
+        assert answered.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_page_and_health_need_no_token():
+    for path in ("/", "/health"):
+        assert answer(token=TOKEN, method="GET", path=path).status == 200
+    for path in ("/models", "/health/", "//", "/openapi.json", "/v1/models"):
+        assert answer(token=TOKEN, method="GET", path=path).status == 401
+
+
+@pytest.mark.parametrize(
+    "kind, status",
+    [("application/json", 200), ("Application/JSON; charset=UTF-8", 200),
+     ('application/json;charset="utf-8"', 200), ("application/json; charset=utf-16", 415),
+     ("text/plain", 415), ("application/x-www-form-urlencoded", 415), (None, 415), ("", 415),
+     ("multipart/form-data; boundary=application/json", 415), ("application/jsonp", 415),
+     ("text/plain; application/json", 415)],
+)  # fmt: skip
+def test_only_json_is_posted(kind, status):
+    assert answer(content_type=kind).status == status
+
+
+def test_compressed_bodies_are_refused():
+    assert answer(content_encoding="gzip").status == 415
+    assert answer(content_encoding="identity").status == 200
+
+
+def test_bodies_have_a_limit_announced_or_not():
+    small = {"max_body": 10}
+    app = Echo()
+    assert answer(small, app=app, content_length="11", body=(b"x" * 11,)).status == 413
+    assert answer(small, app=app, body=(b"x" * 6, b"x" * 5)).status == 413
+    assert app.bodies == []
+    assert answer(small, app=app, body=(b"x" * 6, b"x" * 4)).status == 200
+
+
+def test_a_slow_body_is_given_up():
+    slow = answer({"body_seconds": 0.05}, body=[b" "] * 50, pause=0.01)
+    assert slow.status == 408
+    assert slow.error["why"] == "it has 0.05 seconds"
+
+
+def test_a_client_that_leaves_is_forgotten():
+    app = Echo()
+    assert answer(app=app, body=()).status == 0
+    assert app.bodies == []
+
+
+def test_an_answer_that_takes_long_is_given_up():
+    answered = answer({"answer_seconds": 0.02}, app=Echo(wait=5))
+    assert (answered.status, answered.headers["retry-after"]) == (503, "1")
+
+
+async def _several(app, clients):
+    asked = [ask(app, client=client) for client in clients]
+    return [each.status for each in await asyncio.gather(*asked)]
+
+
+def test_requests_beyond_the_queue_are_put_off():
+    app = guarded(Echo(wait=0.05), ServingSettings(max_requests=3))
+    assert sorted(asyncio.run(_several(app, "abcde"))) == [200, 200, 200, 503, 503]
+    assert asyncio.run(_several(app, "abc")) == [200, 200, 200]  # places are given back
+
+
+def test_one_client_may_not_take_all_places():
+    app = guarded(Echo(wait=0.05), ServingSettings(max_client_requests=2))
+    assert asyncio.run(_several(app, "aaab")) == [200, 200, 429, 200]
+    assert asyncio.run(_several(app, "aa")) == [200, 200]
+
+
+def test_slow_bodies_take_no_place():
+    async def both(app):
+        slow = asyncio.create_task(ask(app, body=[b" "] * 5, pause=0.02))
+        await asyncio.sleep(0.01)
+        return (await ask(app)).status, (await slow).status
+
+    app = guarded(Echo(), ServingSettings(max_requests=1))
+    assert asyncio.run(both(app)) == (200, 200)
+
+
+def test_forwarded_addresses_count_only_if_asked_for():
+    async def two(app):
+        asked = [ask(app, x_forwarded_for=f"9.9.9.9, 2.2.2.{last}") for last in (1, 2)]
+        return [each.status for each in await asyncio.gather(*asked)]
+
+    one = {"max_client_requests": 1}
+    assert asyncio.run(two(guarded(Echo(0.05), ServingSettings(**one)))) == [200, 429]
+    believed = ServingSettings(**one, proxy_headers=True)
+    assert asyncio.run(two(guarded(Echo(0.05), believed))) == [200, 200]
+
+
+@pytest.mark.parametrize("path", ["/score", "/page"])
+@pytest.mark.parametrize("host", ["localhost", "attacker.example"])
+def test_every_answer_has_the_headers_of_safety(path, host):
+    headers = answer(path=path, host=host).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert not [name for name in headers if name.startswith("access-control")]
+    page = path == "/page" and host == "localhost"
+    policy = "default-src 'self'" if page else "default-src 'none'; frame-ancestors 'none'"
+    assert headers["content-security-policy"] == policy
+
+
+PREFLIGHT = {
+    "method": "OPTIONS", "access_control_request_method": "POST", "content_type": None,
+}  # fmt: skip
+
+
+def test_pages_of_other_origins_ask_only_if_allowed():
+    origin = "https://example.org"
+    allowed = {"cors": (origin,)}
+    for settings, expected in [({}, None), (allowed, origin), ({"cors": ("*",)}, "*")]:
+        answered = answer(settings, origin=origin)
+        assert answered.headers.get("access-control-allow-origin") == expected
+    other = answer(allowed, origin="https://example.org.attacker.example")
+    assert "access-control-allow-origin" not in other.headers
+
+    asked = answer(allowed, token=TOKEN, origin=origin, **PREFLIGHT)
+    assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, origin)
+    assert "Authorization" in asked.headers["access-control-allow-headers"]
+    assert answer(allowed, token=TOKEN, origin="https://a.example", **PREFLIGHT).status == 401
+    assert answer(allowed, host="a.example", origin=origin, **PREFLIGHT).status == 421
+
+
+def test_what_goes_wrong_inside_stays_inside():
+    answered = answer(app=Echo(error=ValueError("secret text at /home/somebody")))
+    assert answered.status == 500
+    assert answered.error == {"what": "the server failed to answer this request"}
+    own = answer(app=Echo(error=Refusal(429, "no", retry_after=7)))
+    assert (own.status, own.headers["retry-after"]) == (429, "7")
+
+
+def test_errors_below_v1_have_its_shape():
+    error = answer(path="/v1/completions", content_type=None).error
+    assert error["type"] == "invalid_request_error"
+    assert "only JSON" in error["message"]
+    assert {error["param"], error["code"]} == {None}
+
+
+@pytest.fixture
+def logged():
+    """Yield the list that the lines of the access log go to."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log.addHandler(handler)
+    before = log.level
+    log.setLevel(logging.INFO)
+    yield lines
+    log.removeHandler(handler)
+    log.setLevel(before)
+
+
+def test_the_log_has_nothing_of_the_request(logged):
+    class Known(Echo):
+        routes = (Route("/score", lambda request: None),)
+
+    answer(app=Known(), body=(b'{"sentences": ["secret"]}',))
+    answer(app=Known(), path="/secret", method="SECRET", authorization="secret")
+    answer(app=Known(error=ValueError("secret")), host="secret")
+    first, second, third = logged
+    assert " 1.1.1.1 POST /score 200 " in first
+    assert " 1.1.1.1 - - 200 " in second
+    assert " 1.1.1.1 POST /score 421 " in third
+    assert "secret" not in "".join(logged)
