@@ -52,7 +52,7 @@ class GruLayer {
     else fromState = this.W_n.times(product(r, h), b_n);
     const n = applied(Math.tanh, sum(x_n, fromState));
     const kept = this.keeps ? z : applied((a) => 1 - a, z);
-    const after = applied((_) => 0, h);
+    const after = new Float64Array(h.length);
     for (let at = 0; at < after.length; at++) {
       after[at] = (1 - kept[at]) * n[at] + kept[at] * h[at];
     }
