@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -29,11 +29,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
     """Return the application that serves these models."""
-    return Starlette(
+    app = Starlette(
         routes=routes(models, settings),
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
         lifespan=_without_notices,
     )
+    # A path has one spelling: another one is nothing here, and no clue where to go.
+    app.router.redirect_slashes = False
+    return app
 
 
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
@@ -158,7 +161,7 @@ async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
-            raise ClientDisconnect
+            raise Refusal(499, "the client has left")
         return answering.result()
     finally:
         answering.cancel()

@@ -35,6 +35,7 @@ log = logging.getLogger("rnnlm.serving.access")
 
 OPEN_PATHS = ("/", "/health")  # without a token: the page asks for one, and nothing of it is secret
 RETRY_SECONDS = 1  # after a server, or a client, has too much to do
+LARGEST_HEAD = 16_384  # bytes of all headers
 ANY = "*"
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{0,5})?")
@@ -101,6 +102,7 @@ class _Guard:
     ) -> None:
         """Answer a request, with an error where it fails."""
         try:
+            _check_head(scope)
             self._check_host(headers)
             if scope["method"] == "OPTIONS" and await self._preflight(headers, answer):
                 return
@@ -334,6 +336,17 @@ def _receive_again(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return received
+
+
+def _check_head(scope: Scope) -> None:
+    """Refuse what no client of ours sends, though a parser may take it."""
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+    if size > LARGEST_HEAD:
+        raise Refusal(431, "the headers are too large", f"at most {LARGEST_HEAD:,} bytes are taken")
+    if scope.get("http_version", "1.1") not in ("1.0", "1.1"):
+        raise Refusal(400, "only HTTP 1.1 is spoken here")
 
 
 def _by_name(headers: Headers) -> dict[bytes, list[bytes]]:
