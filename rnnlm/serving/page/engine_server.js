@@ -38,9 +38,7 @@ class ServerEngine {
     const body = { model, sentences: [text], words: true, alternatives };
     if (given) body.given = given;
     const { scores } = await (await this.ask("score", body)).json();
-    const [record] = scores;
-    if (record.word_surprisals === undefined) throw new ServerError(0, { what: record.reason });
-    return record;
+    return scores[0];
   }
 
   async next(model, text, n) {
@@ -51,7 +49,8 @@ class ServerEngine {
     return (await this.ask("look", { model, what, text })).json();
   }
 
-  // Read server-sent events as they come; each is a line that begins with "data: ".
+  // Read server-sent events as they come; each is a line that begins with "data: ". The end of a
+  // sentence is no event of its own.
   async generate(model, settings, onWord, signal) {
     const response = await this.ask("generate", { model, n: 1, stream: true, ...settings }, signal);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -65,8 +64,13 @@ class ServerEngine {
         if (!line.startsWith("data: ")) continue;
         const event = JSON.parse(line.slice(6));
         if (event.error) throw new ServerError(0, event.error);
-        if (event.done) return event.samples?.[0] ?? null;
-        onWord?.(event.text);
+        if (!event.done) {
+          onWord?.(event.text);
+          continue;
+        }
+        const [sample] = event.samples;
+        if (sample.complete) onWord?.("</s>");
+        return sample;
       }
     }
   }

@@ -11,16 +11,19 @@
 //   a last word that no white space follows is begun
 // @property {(model: string, what: "gates"|"influence"|"orders", text: string) => Promise<Object>} look
 // @property {(model: string, settings: {prompt, temperature, top_p, seed, max_tokens},
-//   onWord: (word: string) => void, signal: AbortSignal) => Promise<Object>} generate
+//   onWord: (word: string) => void, signal: AbortSignal) => Promise<Object>} generate  each word
+//   with the white space before it; the end of the sentence is the word "</s>"
 //
 // Nothing that a model or a person has written is ever read as HTML: all of it becomes text nodes.
 
 const BOUNDARY = "</s>";
+const UNKNOWN = "<unk>";
 const END = "⏎";
 const MOST_BITS = 16; // of the darkest shade
 const ALTERNATIVES = 6;
 const CHOICES = 12;
 const WAIT_MS = 160; // after the last key, before models are asked
+const TELL_MS = 600; // after the last change, before a screen reader is told
 const EXAMPLE = "the keys to the old house were on the table ";
 const PAIR = ["recognize speech", "wreck a nice beach"];
 const LOOKS = { gates: "Gates", influence: "What earlier words weigh", orders: "Orders and backoffs" };
@@ -46,7 +49,7 @@ const byId = (id) => document.getElementById(id);
 const shown = (word) => (word === BOUNDARY ? END : word);
 const unseen = (text) => el("span", { class: "unseen", text });
 
-// Return a word as it is shown and spoken.
+// Return a word as it is shown and read aloud.
 function wordParts(word) {
   if (word !== BOUNDARY) return [word];
   return [el("span", { "aria-hidden": "true", text: END }), unseen("end of the sentence")];
@@ -77,12 +80,12 @@ const timesText = (ratio) => (ratio < 9.95 ? ratio.toFixed(1) : countText(ratio)
 
 // ---- Asking models, the last question first.
 
-// Return a function that waits for a pause between calls, and a way to know what is out of date.
-function patiently(work) {
+// Return a function that does its work once it has not been called for a while.
+function patiently(work, wait = WAIT_MS) {
   let timer = null;
   return () => {
     clearTimeout(timer);
-    timer = setTimeout(work, WAIT_MS);
+    timer = setTimeout(work, wait);
   };
 }
 
@@ -156,35 +159,47 @@ function mostSurprising(record) {
   return bits.indexOf(Math.max(...bits));
 }
 
-// Return rows of words with their probability as bars, as many as ALTERNATIVES.
+// Return which of the likeliest words a word was read as, or undefined. It may have been read in
+// lower case, or as an unknown word; its probability tells.
+function ownAmong(next, word, own) {
+  const isOwn = ({ probability }) => Math.abs(probability - own) <= 0.01 * own;
+  const isRead = (each) => each.word === word.word.toLowerCase() || (word.oov && each.word === UNKNOWN);
+  return next.find((each) => each.word === word.word) ?? next.find((each) => isRead(each) && isOwn(each));
+}
+
+// Return rows of words with their rank and their probability as bars, at most ALTERNATIVES.
 function bars(word) {
-  const next = (word.next ?? []).slice(0, ALTERNATIVES);
   const own = word.surprisal_bits === null ? 0 : 2 ** -word.surprisal_bits;
-  // A tokenizer may lower the case of what is typed.
-  const same = (each) => each === word.word || each === word.word.toLowerCase();
-  const isAmong = next.some(({ word: each }) => same(each));
-  const rows = isAmong ? next : [...next.slice(0, ALTERNATIVES - 1), { word: word.word, probability: own }];
+  const next = (word.next ?? []).slice(0, ALTERNATIVES).map((each, at) => ({ ...each, rank: at + 1 }));
+  let ownRow = ownAmong(next, word, own);
+  const isAmong = ownRow !== undefined;
+  ownRow ??= { word: word.word, probability: own, rank: word.rank };
+  const rows = isAmong ? next : [...next.slice(0, ALTERNATIVES - 1), ownRow];
   const most = Math.max(...rows.map(({ probability }) => probability), 1e-12);
-  return rows.map(({ word: each, probability }) =>
-    el("li", { class: same(each) ? "own" : undefined },
-      el("span", { class: "w", text: shown(each) }),
-      el("span", { class: "bar", vars: { "--p": (probability / most).toFixed(4) } }),
-      el("span", { class: "n", text: probabilityText(probability) }),
-    ),
-  );
+  return rows.map((row) => {
+    const classes = [row === ownRow ? "own" : null, row === ownRow && !isAmong ? "apart" : null];
+    return el("li", { class: classes.filter(Boolean).join(" ") || undefined },
+      el("span", { class: "r", text: row.rank?.toLocaleString("en") ?? "" }),
+      el("span", { class: "w", text: shown(row.word) }),
+      el("span", { class: "bar", vars: { "--p": (row.probability / most).toFixed(4) } }),
+      el("span", { class: "n", text: probabilityText(row.probability) }),
+    );
+  });
+}
+
+// Return what there is to say of a word, as short texts.
+function factTexts(word) {
+  if (word.surprisal_bits === null) return ["probability zero", "infinitely surprising"];
+  const texts = [`${word.surprisal_bits.toFixed(2)} bits`, `probability ${probabilityText(2 ** -word.surprisal_bits)}`];
+  if (word.rank) texts.push(word.rank === 1 ? "the likeliest" : `rank ${word.rank.toLocaleString("en")}`);
+  return texts;
 }
 
 function facts(word) {
-  const said = [el("b", { text: shown(word.word) })];
-  if (word.surprisal_bits === null) said.push(el("span", { text: "probability zero: infinitely surprising" }));
-  else {
-    const p = 2 ** -word.surprisal_bits;
-    said.push(el("span", { text: `${word.surprisal_bits.toFixed(2)} bits` }));
-    said.push(el("span", { text: `probability ${probabilityText(p)}` }));
-  }
-  if (word.rank) said.push(el("span", { text: word.rank === 1 ? "the likeliest" : `rank ${word.rank.toLocaleString("en")}` }));
-  if (word.oov) said.push(el("span", { text: "a word the model does not know" }));
-  return said;
+  const name = el("p", { class: "which" }, el("b", {}, ...wordParts(word.word)));
+  if (word.oov) name.append(" ", el("span", { text: "unknown to this model" }));
+  const said = factTexts(word).map((text) => el("span", { text }));
+  return [name, el("p", { class: "said" }, ...said)];
 }
 
 function totalText(record) {
@@ -194,8 +209,13 @@ function totalText(record) {
   return `${bits.toFixed(1)} bits in all, ${(bits / words).toFixed(1)} a word with ${END}`;
 }
 
+// LSTM and GRU are abbreviations; other kinds of networks are words.
+function kindText(kind) {
+  return /^[a-z]{1,4}$/.test(kind) ? kind.toUpperCase() : kind[0].toUpperCase() + kind.slice(1);
+}
+
 function titleOf(model) {
-  const about = [model.order ? `${model.order}-gram` : model.kind.toUpperCase()];
+  const about = [model.order ? `${model.order}-gram` : kindText(model.kind)];
   if (model.vocabulary) about.push(`${model.vocabulary.toLocaleString("en")} ${model.tokenizer === "word" ? "words" : "tokens"}`);
   return el("h2", { text: model.name }, el("small", { text: about.join(", ") }));
 }
@@ -212,18 +232,19 @@ class ReadingCard {
     this.picked = null;
     this.total = el("p", { class: "total" });
     this.words = el("div", { class: "words", role: "group", "aria-label": `The sentence, read by ${model.name}`, onkeydown: moveByArrows });
-    this.facts = el("p", { class: "facts" });
+    this.facts = el("div", { class: "facts" });
     this.bars = el("ol", { class: "bars", "aria-label": "Likeliest words here" });
     this.trouble = el("p", { class: "trouble", role: "alert" });
     this.trouble.hidden = true;
     const looks = Object.keys(LOOKS).filter((what) => model.can.includes(what));
     this.inside = looks.length ? new Inside(engine, model, looks) : null;
+    // As many rows in each card: those beside each other are aligned.
     this.element = el("article", { class: "card", "aria-label": model.name },
       el("header", {}, titleOf(model), this.total),
-      this.words,
-      this.trouble,
-      el("div", { class: "detail", "aria-live": "polite" }, this.facts, this.bars),
-      this.inside?.element,
+      el("div", {}, this.words, this.trouble),
+      this.facts,
+      this.bars,
+      this.inside?.element ?? el("div"),
     );
   }
 
@@ -239,7 +260,12 @@ class ReadingCard {
 
   show(record) {
     this.element.removeAttribute("aria-busy");
+    if (!record.word_surprisals.length) {
+      this.fail({ what: record.reason ?? "there is nothing to read" });
+      return;
+    }
     this.trouble.hidden = true;
+    this.words.hidden = false;
     this.record = record;
     this.total.textContent = totalText(record);
     this.page.pickFor(this);
@@ -247,6 +273,15 @@ class ReadingCard {
     this.picked = Math.min(this.page.picked, count - 1);
     fillWords(this.words, record, this.picked, (at) => this.page.pick(at));
     this.explain();
+    this.page.tellSoon();
+  }
+
+  // Return what a screen reader is told of this model.
+  get told() {
+    const word = this.record?.word_surprisals[this.picked];
+    if (!word) return `${this.model.name}: ${this.trouble.textContent}`;
+    const name = word.word === BOUNDARY ? "end of the sentence" : word.word;
+    return `${this.model.name}: ${name}, ${factTexts(word).join(", ")}.`;
   }
 
   // Show what the model says of a word.
@@ -268,6 +303,7 @@ class ReadingCard {
     this.element.removeAttribute("aria-busy");
     this.record = null;
     this.total.textContent = "";
+    this.words.hidden = true;
     this.words.replaceChildren();
     this.facts.replaceChildren();
     this.bars.replaceChildren();
@@ -290,9 +326,12 @@ class Inside {
     );
     this.looks = looks;
     this.view = el("div", { class: "view" });
+    const segments = el("div", { class: "segments", role: "group", "aria-label": "What to look at" }, ...this.buttons);
+    segments.hidden = looks.length === 1;
+    const shownHere = looks.map((what) => LOOKS[what].toLowerCase()).join(", ");
     this.element = el("details", { class: "inside", ontoggle: () => this.look() },
-      el("summary", { text: `Look inside ${model.name}` }),
-      el("div", { class: "segments" }, ...this.buttons),
+      el("summary", { text: `Look inside ${model.name} ` }, el("small", { text: shownHere })),
+      segments,
       this.view,
     );
   }
@@ -329,12 +368,19 @@ function scrolling(table, name) {
 
 const note = (text) => el("p", { class: "note", text });
 
+const decimals = (value) => value.toFixed(2).replace("-", "−");
+const percent = (value) => Math.round(100 * value);
+const nothing = () => undefined;
+
 // Return a cell whose shade is `value` of `most`; values below zero have the other colour.
-function heatCell(value, most, isTiny = false) {
+function heatCell(value, most, textOf = decimals) {
   const vars = { "--s": Math.min(1, Math.abs(value) / most).toFixed(3) };
   if (value < 0) vars["--hue"] = "var(--other)";
-  return el("td", { vars, text: isTiny ? undefined : value.toFixed(2) });
+  return el("td", { vars, text: textOf(value) });
 }
+
+// What is read first is the end of the sentence before.
+const asRead = (word, at) => (at === 0 && word === BOUNDARY ? "start" : word);
 
 function headRow(words) {
   const cells = words.map((word) => el("th", { scope: "col", text: shown(word) }));
@@ -348,7 +394,7 @@ function drawGates({ words, layers }) {
     const rows = gates.map(({ gate, mean }) =>
       el("tr", {}, el("th", { scope: "row", text: gate }), ...mean.map((value) => heatCell(value, 1))),
     );
-    const means = el("table", { class: "heat" }, headRow(words), el("tbody", {}, ...rows));
+    const means = el("table", { class: "heat" }, headRow(words.map(asRead)), el("tbody", {}, ...rows));
     parts.push(note(`Layer ${layer}: each gate's mean over its units, at each word that is read. 1 is open, 0 is shut.`));
     parts.push(scrolling(means, `Gates of layer ${layer}`));
 
@@ -356,7 +402,7 @@ function drawGates({ words, layers }) {
     const units = gates.map(({ gate, units: found }) => {
       const count = found[0]?.length ?? 0;
       const body = Array.from({ length: count }, (_, unit) =>
-        el("tr", {}, ...found.map((of) => heatCell(of[unit], 1, true))));
+        el("tr", {}, ...found.map((of) => heatCell(of[unit], 1, nothing))));
       return el("details", { class: "units" },
         el("summary", { text: `${gate}: the first ${count} units of layer ${layer}` }),
         el("div", { class: "scroll", "aria-hidden": "true" }, el("table", { class: "heat units" }, el("tbody", {}, ...body))));
@@ -366,16 +412,16 @@ function drawGates({ words, layers }) {
   return parts.length ? parts : [el("p", { class: "hint", text: "This network has no gates." })];
 }
 
-function drawInfluence({ words, predicted, influence }) {
-  predicted ??= [...words.slice(1), BOUNDARY];
+// words: those that are predicted; read: those that are read, each before the word beneath it.
+function drawInfluence({ words, read, influence }) {
   const rows = influence.map((weights, at) => {
-    const all = weights.reduce((sum, each) => sum + (each ?? 0), 0) || 1;
-    const cells = words.map((_, read) =>
-      read < weights.length && weights[read] !== null ? heatCell(weights[read] / all, 1) : el("td", { class: "none" }));
-    return el("tr", {}, el("th", { scope: "row", text: shown(predicted[at]) }), ...cells);
+    const all = weights.reduce((sum, each) => sum + each, 0) || 1;
+    const cells = read.map((_, place) =>
+      place < weights.length ? heatCell(weights[place] / all, 1, percent) : el("td", { class: "none" }));
+    return el("tr", {}, el("th", { scope: "row", text: shown(words[at]) }), ...cells);
   });
-  const table = el("table", { class: "heat" }, headRow(words), el("tbody", {}, ...rows));
-  const about = "Rows are predicted, columns were read: the share that each word read has in the gradient of the prediction's log-probability.";
+  const table = el("table", { class: "heat" }, headRow(read.map(asRead)), el("tbody", {}, ...rows));
+  const about = "Rows are predicted, columns were read: the share in % that each word has in the gradient of the prediction's log-probability.";
   return [note(about), scrolling(table, "What earlier words weigh")];
 }
 
@@ -385,14 +431,15 @@ function drawOrders({ words }) {
     const dots = el("span", { class: "dots", text: "●".repeat(order) }, el("i", { text: "●".repeat(most - order) }));
     const bits = logprob_nats === null ? null : -logprob_nats / Math.LN2;
     const steps = backoffs.map(({ context, nats }) =>
-      `${context.split(" ").map(shown).join(" ")} (${nats === null ? "∞" : `${(-nats / Math.LN2).toFixed(2)} bits`})`);
+      el("span", { class: "step" }, el("em", { text: context.split(" ").map(shown).join(" ") }),
+        ` ${nats === null ? "∞" : `${(-nats / Math.LN2).toFixed(2)} bits`}`));
     return el("tr", {},
       el("th", { scope: "row", text: shown(word) }),
       el("td", {}, dots, ` ${order}-gram`),
       el("td", { text: `${bits === null ? "∞" : bits.toFixed(2)} bits` }),
-      el("td", { text: steps.length ? steps.join(", then ") : "nothing" }));
+      el("td", {}, ...(steps.length ? steps : ["–"])));
   });
-  const heads = ["word", "found as", "surprisal", "contexts given up on the way, and what each cost"];
+  const heads = ["word", "found as", "surprisal", "contexts given up, and what each cost"];
   const table = el("table", { class: "orders" },
     el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col", text })))),
     el("tbody", {}, ...rows));
@@ -402,15 +449,18 @@ function drawOrders({ words }) {
 // ---- Two sentences, compared by one model.
 
 class PairCard {
-  constructor(engine, model) {
+  constructor(engine, model, page) {
     this.engine = engine;
     this.model = model;
+    this.page = page;
     this.question = new Question();
-    this.verdict = el("p", { class: "verdict", "aria-live": "polite" });
-    this.reason = el("p", {});
+    this.verdict = el("p", { class: "verdict" });
+    this.reason = el("p", { class: "reason" });
     this.lists = [0, 1].map((at) => el("div", { class: "words plain", role: "group", "aria-label": `${at ? "The other" : "One"} sentence, read by ${model.name}` }));
+    this.sums = this.lists.map(() => el("p", { class: "sum" }));
+    const lines = this.lists.map((list, at) => el("div", { class: "line" }, list, this.sums[at]));
     this.element = el("article", { class: "card pairs", "aria-label": model.name },
-      el("header", {}, titleOf(model)), this.verdict, this.reason, ...this.lists);
+      el("header", {}, titleOf(model)), this.verdict, this.reason, ...lines);
   }
 
   read(texts) {
@@ -420,13 +470,23 @@ class PairCard {
       (error) => {
         this.verdict.textContent = "";
         this.reason.textContent = troubleText(error);
-        this.lists.forEach((list) => list.replaceChildren());
+        [...this.lists, ...this.sums].forEach((each) => each.replaceChildren());
+        this.page.tellSoon();
       },
     );
   }
 
+  // Return what a screen reader is told of this model.
+  get told() {
+    return `${this.model.name}: ${this.verdict.textContent} ${this.reason.textContent}`;
+  }
+
   show(texts, records) {
-    records.forEach((record, at) => fillWords(this.lists[at], record, null, null));
+    records.forEach((record, at) => {
+      fillWords(this.lists[at], record, null, null);
+      this.sums[at].textContent = record.logprob_nats === null ? "" : `${(-record.logprob_nats / Math.LN2).toFixed(1)} bits`;
+    });
+    this.page.tellSoon();
     const scores = records.map(({ logprob_nats }) => logprob_nats);
     if (scores.includes(null)) {
       const never = scores.map((score, at) => (score === null ? `“${texts[at]}”` : null)).filter(Boolean);
@@ -460,7 +520,8 @@ class Page {
     this.picked = 0; // the word that all cards explain
     this.isChosen = false; // by a person
     this.readCards = this.scorers.map((model) => new ReadingCard(engine, model, this));
-    this.pairCards = this.scorers.map((model) => new PairCard(engine, model));
+    this.pairCards = this.scorers.map((model) => new PairCard(engine, model, this));
+    this.tellSoon = patiently(() => this.tell(), TELL_MS);
     byId("read-cards").append(...this.readCards.map(({ element }) => element));
     byId("pair-cards").append(...this.pairCards.map(({ element }) => element));
     this.makeLegend();
@@ -475,6 +536,13 @@ class Page {
     this.picked = at;
     this.isChosen = true;
     this.readCards.forEach((card) => card.pick(at));
+    this.tellSoon();
+  }
+
+  // Tell a screen reader what has changed, all models in one go.
+  tell() {
+    const cards = { read: this.readCards, pair: this.pairCards }[this.opened] ?? [];
+    byId("told").textContent = cards.filter(({ element }) => !element.hidden).map(({ told }) => told).join(" ");
   }
 
   // Until a person chooses a word, it is the one that surprises the first model most.
@@ -487,13 +555,18 @@ class Page {
   }
 
   makeLegend() {
-    const steps = Array.from({ length: 16 }, (_, at) => el("i", { vars: { "--s": (at / 15).toFixed(3) } }));
-    byId("legend").append("expected", el("span", { class: "scale" }, ...steps), `surprising: ${MOST_BITS} bits`);
+    const steps = Array.from({ length: MOST_BITS }, (_, at) => el("i", { vars: { "--s": (at / (MOST_BITS - 1)).toFixed(3) } }));
+    const ticks = [0, 4, 8, 12, MOST_BITS].map((bits) => el("i", { text: bits === MOST_BITS ? `${bits}+` : bits }));
+    byId("legend").append("expected",
+      el("span", { class: "axis" }, el("span", { class: "scale" }, ...steps), el("span", { class: "ticks" }, ...ticks)),
+      "surprising (bits)");
   }
 
   // ---- Tabs, by pointer and by arrow keys.
   makeTabs() {
-    this.tabs = ["read", "pair", "write"];
+    const writes = this.models.some(({ can }) => can.includes("generate"));
+    this.tabs = writes ? ["read", "pair", "write"] : ["read", "pair"];
+    byId("tab-write").hidden = !writes;
     for (const name of this.tabs) {
       byId(`tab-${name}`).addEventListener("click", () => this.open(name));
       byId(`tab-${name}`).addEventListener("keydown", (event) => {
@@ -507,6 +580,7 @@ class Page {
   }
 
   open(name) {
+    byId("told").textContent = "";
     for (const each of this.tabs) {
       byId(each).hidden = each !== name;
       byId(`tab-${each}`).setAttribute("aria-selected", String(each === name));
@@ -647,7 +721,7 @@ class Writing {
     }
     byId("step").addEventListener("click", () => this.draw(1));
     byId("run").addEventListener("click", () => (this.stopping ? this.stop() : this.draw(60)));
-    byId("back").addEventListener("click", () => { this.stop(); this.drawn.pop(); this.show(); });
+    byId("back").addEventListener("click", () => this.takeBack());
     byId("clear").addEventListener("click", () => this.restart());
     byId("prompt").value = "the old man";
   }
@@ -660,6 +734,14 @@ class Writing {
   restart() {
     this.stop();
     this.drawn = [];
+    this.said = 0;
+    this.show();
+  }
+
+  takeBack() {
+    this.stop();
+    this.drawn.pop();
+    this.said = this.drawn.length;
     this.show();
   }
 
@@ -694,7 +776,7 @@ class Writing {
     const add = (text) => {
       if (stopping.signal.aborted) return;
       this.drawn.push({ text: this.drawn.length || settings.prompt ? text : text.trimStart() });
-      this.show(count === 1);
+      this.show(false);
     };
     try {
       await this.engine.generate(byId("writer").value, settings, add, stopping.signal);
@@ -704,6 +786,7 @@ class Writing {
     if (this.stopping === stopping) {
       this.stop();
       this.show();
+      this.say();
     }
   }
 
@@ -716,22 +799,32 @@ class Writing {
     if (withChoices) this.offer();
   }
 
+  // Tell a screen reader what has been added.
+  say() {
+    const end = this.hasEnded ? " The sentence has ended." : "";
+    byId("told").textContent = this.drawn.map(({ text }) => (text === BOUNDARY ? "" : text)).slice(this.said).join("") + end;
+    this.said = this.drawn.length;
+  }
+
   // Show the text; record: its score, which shades the words that were drawn.
   tell(record) {
-    const begun = byId("prompt").value.trim().length;
-    const text = this.text;
-    const parts = [];
-    let at = Math.min(begun, text.length);
-    parts.push(text.slice(0, at));
+    // Places count characters of Unicode, as Python does.
+    const characters = Array.from(this.text);
+    const begun = Array.from(byId("prompt").value.trim()).length;
+    const part = (from, to) => characters.slice(from, to).join("");
+    let at = Math.min(begun, characters.length);
+    const parts = [part(0, at)];
     for (const { start, end, surprisal_bits } of record?.word_surprisals ?? []) {
       if (start === null || start < begun || end <= start) continue;
-      const word = text.slice(start, end);
-      parts.push(text.slice(at, start), el("span", { class: "drawn shade", vars: { "--s": shade(surprisal_bits).toFixed(3) }, text: word }));
+      const vars = { "--s": shade(surprisal_bits).toFixed(3) };
+      parts.push(part(at, start), el("span", { class: "drawn shade", vars, text: part(start, end) }));
       at = end;
     }
-    parts.push(text.slice(at));
+    parts.push(part(at));
     if (this.hasEnded) parts.push(el("span", { class: "end", text: ` ${END}` }));
-    byId("written").replaceChildren(...parts.filter(Boolean));
+    const written = byId("written");
+    written.replaceChildren(...parts.filter(Boolean));
+    written.scrollTop = written.scrollHeight;
   }
 
   // Shade words by their surprisal, once the model has read them.
@@ -776,6 +869,7 @@ class Writing {
     const text = word === BOUNDARY ? word : (this.text ? " " : "") + word;
     this.drawn.push({ text });
     this.show();
+    this.say();
     byId("choices").querySelector("button")?.focus();
   }
 }
@@ -784,6 +878,9 @@ class Writing {
 
 async function openPage(engine) {
   const models = await engine.models();
+  if (!models.some(({ can }) => can.includes("score"))) {
+    throw new Error("None of these models scores sentences, so there is nothing to show here.");
+  }
   const page = new Page(engine, models);
   page.begin();
 }
@@ -797,6 +894,8 @@ function start(engine) {
     }
     byId("access").hidden = false;
     byId("read").hidden = true;
+    byId("token-trouble").textContent = engine.token ? "That is another token than the server's." : "";
+    byId("token").focus();
     byId("access-form").addEventListener("submit", (event) => {
       event.preventDefault();
       engine.token = byId("token").value;
