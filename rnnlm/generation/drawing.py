@@ -17,7 +17,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.generation.sampling import draw, penalise
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
-from rnnlm.inference.distributions import predict
+from rnnlm.inference.distributions import Look, predict
 from rnnlm.inference.span_scoring import check_reads_forward, read_on
 from rnnlm.interface import LanguageModel, State
 from rnnlm.models.loading import language_model_of
@@ -112,7 +112,10 @@ FRESH = -1
 @dataclass
 class DrawnText:
     """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`; is_finished: it gets no further token."""
+    `ended`: its last token is `</s>`; is_finished: it gets no further token, which its reader may
+    decide, too. logprobs: (nats) of each token; seen: what was looked for at each place, where
+    something was.
+    """
 
     number: int
     stream: np.random.Generator
@@ -122,9 +125,12 @@ class DrawnText:
     ended: bool = False
     is_finished: bool = False
     distinct: set[int] = field(default_factory=set)
+    logprobs: list[float] = field(default_factory=list)
+    seen: list[np.ndarray] = field(default_factory=list)
 
     def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
         self.ids.append(token)
+        self.logprobs.append(logprob_nats)
         self.distinct.add(token)
         self.logprob_nats += logprob_nats
         self.ended = is_end
@@ -203,15 +209,20 @@ def draw_in_steps(
     num: int,
     settings: SamplingSettings,
     ban: Ban,
+    look: Look | None = None,
 ) -> Iterator[list[DrawnText]]:
-    """Draw the `num` texts. Yield after each step those that got a token."""
+    """Draw the `num` texts. Yield after each step those that got a token; one that is marked as
+    finished then gets no further one.
+
+    look: what to see of the model's distribution at each token, see `seen` of the texts.
+    """
     # One row for each text, or as many rows as there may be.
     counts, may_refill = row_counts(model, num)
     enough = [count for count in counts if count >= num]
     rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
     waiting = iter(texts)
     state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
-    chooser = _Chooser(model, starts, settings, ban)
+    chooser = _Chooser(model, starts, settings, ban, look)
     while True:
         # The next texts take the free rows: at once, or when all have become free.
         free = [row for row, text in enumerate(rows) if text is None]
@@ -244,17 +255,23 @@ def draw_in_steps(
             has_ended = text.ended and not settings.running
             if has_ended or len(text.ids) == starts.limits_S[text.start]:
                 text.is_finished = True
-                rows[row] = None
         yield list(active.values())
+        rows = [None if text is None or text.is_finished else text for text in rows]
 
 
 class _Chooser:
     """Chooses the next token of each active row."""
 
     def __init__(
-        self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban
+        self,
+        model: LanguageModel,
+        starts: Starts,
+        settings: SamplingSettings,
+        ban: Ban,
+        look: Look | None = None,
     ) -> None:
         self.tokenizer = model.tokenizer
+        self.look = look
         self.starts = starts
         self.settings = settings
         self.ban = ban
@@ -271,6 +288,9 @@ class _Chooser:
         own_RV = logprob_BV
         if len(active) < len(logprob_BV):
             own_RV = logprob_BV[list(active)]
+        if self.look:
+            for text, seen in zip(texts, self.look(own_RV), strict=True):
+                text.seen.append(seen)
         allowed_RV = np.array(own_RV)
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:
@@ -534,7 +554,7 @@ def draw_samples(
         numbers = range(len(starts))
     if ban is None:
         ban = Ban(model.tokenizer, (), settings.unknown)
-    undrawn = _texts_to_draw(starts, numbers, num, settings.seed)
+    undrawn = texts_to_draw(starts, numbers, num, settings.seed)
     drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, ban)
     samples: list[list[Found]] = [[] for _ in range(len(starts))]
     for text in sorted(drawn, key=lambda text: (text.start, text.number)):
@@ -543,9 +563,7 @@ def draw_samples(
     return samples
 
 
-def _texts_to_draw(
-    starts: Starts, names: Sequence[int], num: int, seed: int
-) -> Iterator[DrawnText]:
+def texts_to_draw(starts: Starts, names: Sequence[int], num: int, seed: int) -> Iterator[DrawnText]:
     """Yield `num` texts from each start, with the streams of the starts' names."""
     for start, name in zip(range(len(starts)), names, strict=True):
         for number in range(num):

@@ -1,11 +1,9 @@
 """The endpoints over HTTP: bodies are checked against their schemas, answers are JSON, and errors
 say what, why and the way out."""
 
-import asyncio
 import contextlib
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,21 +14,32 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.serving import schemas
+from rnnlm.serving import completions, harness, schemas
 from rnnlm.serving.answers import Answers
 from rnnlm.serving.openapi import Endpoint, document
-from rnnlm.serving.refusals import Refusal, error_record, refusal_of
+from rnnlm.serving.refusals import Refusal
+from rnnlm.serving.responses import (
+    Asked,
+    Handler,
+    decoded,
+    json_answer,
+    refused,
+    refused_at,
+    server_sent,
+    unless_left,
+)
 from rnnlm.serving.served import ServedModels
 from rnnlm.serving.settings import ServingSettings
-
-Asked = TypeVar("Asked", bound=Struct)
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
     """Return the application that serves these models."""
     app = Starlette(
-        routes=routes(models, settings),
+        routes=[
+            *routes(models, settings),
+            *completions.routes(models, settings),
+            *harness.routes(models, settings),
+        ],
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
         lifespan=_without_notices,
     )
@@ -144,72 +153,18 @@ def _streamed(
     return endpoint
 
 
-async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
-    """Yield events as a stream of server-sent ones; an error is the last of them."""
-    yield b"data: " + schemas.encode(first) + b"\n\n"
-    try:
-        async for event in rest:
-            yield b"data: " + schemas.encode(event) + b"\n\n"
-    except Exception as error:
-        yield b"data: " + schemas.encode(error_record(refusal_of(error))) + b"\n\n"
-
-
-async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
-    """Wait for an answer; give it up when the client leaves."""
-    answering = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise Refusal(499, "the client has left")
-        return answering.result()
-    finally:
-        answering.cancel()
-        leaving.cancel()
-
-
-async def _left(request: Request) -> None:
-    """Wait until the client leaves."""
-    message = await request.receive()
-    while message["type"] != "http.disconnect":
-        message = await request.receive()
-
-
-def decoded(body: bytes, decode: Callable[[bytes], Asked]) -> Asked:
-    """Return what a body holds. Refuse one that is no JSON, or JSON of another shape."""
-    try:
-        return decode(body)
-    except msgspec.ValidationError as error:
-        raise Refusal(422, "the request has another shape", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal(400, "the body is not JSON", str(error)) from None
-
-
-def json_answer(answer: Struct | dict[str, Any], status: int = 200) -> Response:
-    """Return an answer as JSON."""
-    return Response(schemas.encode(answer), status, media_type="application/json")
-
-
-def refused(error: Exception) -> Response:
-    """Return what is answered where a request failed with `error`."""
-    refusal = refusal_of(error)
-    response = json_answer(error_record(refusal), refusal.status)
-    response.headers.update(refusal.headers)
-    return response
-
-
 async def _not_found(request: Request, error: Exception) -> Response:
-    return refused(Refusal(404, "there is nothing here", hint="/openapi.json lists what there is"))
+    what = Refusal(404, "there is nothing here", hint="/openapi.json lists what there is")
+    return refused_at(request, what)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    response = refused(
-        Refusal(405, f"{request.method} does not go here", hint="/openapi.json lists what does")
-    )
+    what = Refusal(405, f"{request.method} does not go here", hint="/openapi.json lists what does")
+    response = refused_at(request, what)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)  # the methods that do
     return response
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return refused(error)
+    return refused_at(request, error)

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from rnnlm.serving import schemas
-from rnnlm.serving.refusals import Refusal, error_record, refusal_of
+from rnnlm.serving.refusals import Refusal, record_at, refusal_of
 from rnnlm.serving.settings import ServingSettings
 
 Scope = MutableMapping[str, Any]
@@ -294,7 +294,7 @@ class _Answer:
 
     async def refuse(self, refusal: Refusal, path: str) -> None:
         """Send an error as the whole answer."""
-        body = schemas.encode(error_body(refusal, path))
+        body = schemas.encode(record_at(path, refusal))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -307,16 +307,6 @@ class _Answer:
             {"type": "http.response.start", "status": refusal.status, "headers": headers}
         )
         await self.send({"type": "http.response.body", "body": body})
-
-
-def error_body(refusal: Refusal, path: str) -> dict[str, Any]:
-    """Return an error as clients of this path expect it."""
-    if not path.startswith("/v1/"):
-        return error_record(refusal)
-    kinds = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
-    kinds[503] = kinds[500]
-    kind = kinds.get(refusal.status, "invalid_request_error")
-    return {"error": {"message": str(refusal), "type": kind, "param": None, "code": None}}
 
 
 def _refusal(error: Exception) -> Refusal:

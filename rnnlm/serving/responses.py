@@ -1,0 +1,103 @@
+"""From requests of HTTP to what they ask, and from answers and refusals to responses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rnnlm.serving import schemas
+from rnnlm.serving.refusals import Refusal, error_record, openai_record, record_at, refusal_of
+
+Asked = TypeVar("Asked", bound=Struct)
+Handler = Callable[[Request], Awaitable[Response]]
+LAST_OF_OPENAI = b"data: [DONE]\n\n"
+
+
+async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
+    """Yield events as a stream of server-sent ones; an error is the last of them."""
+    yield b"data: " + schemas.encode(first) + b"\n\n"
+    try:
+        async for event in rest:
+            yield b"data: " + schemas.encode(event) + b"\n\n"
+    except Exception as error:
+        yield b"data: " + schemas.encode(error_record(refusal_of(error))) + b"\n\n"
+
+
+async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
+    """Wait for an answer; give it up when the client leaves."""
+    answering = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise Refusal(499, "the client has left")
+        return answering.result()
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Wait until the client leaves."""
+    message = await request.receive()
+    while message["type"] != "http.disconnect":
+        message = await request.receive()
+
+
+def decoded(body: bytes, decode: Callable[[bytes], Asked]) -> Asked:
+    """Return what a body holds. Refuse one that is no JSON, or JSON of another shape."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise Refusal(422, "the request has another shape", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, "the body is not JSON", str(error)) from None
+
+
+def json_answer(answer: Struct | dict[str, Any], status: int = 200) -> Response:
+    """Return an answer as JSON."""
+    return Response(schemas.encode(answer), status, media_type="application/json")
+
+
+def refused(error: Exception) -> Response:
+    """Return what is answered where a request failed with `error`."""
+    refusal = refusal_of(error)
+    response = json_answer(error_record(refusal), refusal.status)
+    response.headers.update(refusal.headers)
+    return response
+
+
+def refused_at(request: Request, error: Exception) -> Response:
+    """Return what is answered where a request failed, as clients of its path expect it."""
+    refusal = refusal_of(error)
+    response = json_answer(record_at(request.url.path, refusal), refusal.status)
+    response.headers.update(refusal.headers)
+    return response
+
+
+# ---- What OpenAI's clients are answered.
+
+
+def refused_as_openai(error: Exception) -> Response:
+    """Return what OpenAI's clients are answered where a request failed with `error`."""
+    refusal = refusal_of(error)
+    # To them, whatever cannot be is a bad request.
+    status = 400 if refusal.status == 422 else refusal.status
+    response = json_answer(openai_record(refusal), status)
+    response.headers.update(refusal.headers)
+    return response
+
+
+async def openai_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
+    """Yield events as OpenAI's clients expect them; an error is the last of them."""
+    yield b"data: " + schemas.encode(first) + b"\n\n"
+    try:
+        async for event in rest:
+            yield b"data: " + schemas.encode(event) + b"\n\n"
+    except Exception as error:
+        yield b"data: " + schemas.encode(openai_record(refusal_of(error))) + b"\n\n"
+    yield LAST_OF_OPENAI
