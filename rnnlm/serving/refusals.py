@@ -1,9 +1,14 @@
 """What is answered where a request is refused: a status, and what, why and the way out in JSON."""
 
+import logging
 import re
+import traceback
+from pathlib import PurePath
 from typing import Any
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
+
+log = logging.getLogger("rnnlm.serving")
 
 
 class Refusal(RnnlmError):
@@ -44,7 +49,17 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, UsageError | TextError):
         return Refusal(400, error.what, error.why, error.hint)
     # All else is no fault of the request, and may quote what is nobody's business.
+    log.error("internal error: %s at %s", type(error).__name__, _place(error))
     return Refusal(500, "the server failed to answer this request")
+
+
+def _place(error: Exception) -> str:
+    """Return where an error was raised, for a log that quotes no text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "an unknown place"
+    parts = PurePath(frames[-1].filename).parts[-3:]
+    return f"{'/'.join(parts)}:{frames[-1].lineno}"
 
 
 def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:

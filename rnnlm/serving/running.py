@@ -170,7 +170,7 @@ def _answer(work: Work, listener: socket.socket, started: Callable[[], None]) ->
     # uvicorn's logs quote paths and errors, which quote texts; the access log is ours.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    _show_access_log()
+    _show_log()
     config = Config(
         app,
         loop="asyncio",
@@ -191,9 +191,9 @@ def _answer(work: Work, listener: socket.socket, started: Callable[[], None]) ->
     return server.ending
 
 
-def _show_access_log() -> None:
-    """Write the access log to standard error."""
-    log = logging.getLogger("rnnlm.serving.access")
+def _show_log() -> None:
+    """Write the access log, and where errors of ours come from, to standard error."""
+    log = logging.getLogger("rnnlm.serving")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
         log.setLevel(logging.INFO)

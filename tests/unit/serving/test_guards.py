@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
+import re
 
 import pytest
 from starlette.routing import Route
 
-from rnnlm.serving.guards import guarded, log
+from rnnlm.serving.guards import guarded
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.settings import ServingSettings
 
@@ -83,6 +84,21 @@ def answer(settings=None, token=None, app=None, **asked):
     """Ask a guarded application once."""
     app = guarded(app or Echo(), ServingSettings(**(settings or {})), token)
     return asyncio.run(ask(app, **asked))
+
+
+@pytest.fixture
+def logged():
+    """Yield the list that the lines of the log go to."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log = logging.getLogger("rnnlm.serving")
+    log.addHandler(handler)
+    before = log.level
+    log.setLevel(logging.INFO)
+    yield lines
+    log.removeHandler(handler)
+    log.setLevel(before)
 
 
 def test_bodies_reach_the_application_whole():
@@ -252,10 +268,13 @@ def test_pages_of_other_origins_ask_only_if_allowed():
     assert answer(allowed, host="a.example", origin=origin, **PREFLIGHT).status == 421
 
 
-def test_what_goes_wrong_inside_stays_inside():
+def test_what_goes_wrong_inside_stays_inside(logged):
     answered = answer(app=Echo(error=ValueError("secret text at /home/somebody")))
     assert answered.status == 500
     assert answered.error == {"what": "the server failed to answer this request"}
+    [line] = [line for line in logged if line.startswith("internal error")]
+    assert re.fullmatch(r"internal error: ValueError at .*serving/test_guards\.py:\d+", line)
+    assert "secret" not in line
     own = answer(app=Echo(error=Refusal(429, "no", retry_after=7)))
     assert (own.status, own.headers["retry-after"]) == (429, "7")
 
@@ -265,20 +284,6 @@ def test_errors_below_v1_have_its_shape():
     assert error["type"] == "invalid_request_error"
     assert "only JSON" in error["message"]
     assert {error["param"], error["code"]} == {None}
-
-
-@pytest.fixture
-def logged():
-    """Yield the list that the lines of the access log go to."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    log.addHandler(handler)
-    before = log.level
-    log.setLevel(logging.INFO)
-    yield lines
-    log.removeHandler(handler)
-    log.setLevel(before)
 
 
 def test_the_log_has_nothing_of_the_request(logged):
