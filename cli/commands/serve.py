@@ -1,5 +1,9 @@
 """`rnnlm serve`: models over HTTP."""
 
+import contextlib
+import os
+import sys
+
 import click
 
 from .. import options, terminal
@@ -32,9 +36,7 @@ from ..setting_options import SERVING, options_of
     "Limits of a process",
     options_of(SERVING, "max_connections", "max_requests", "max_client_requests"),
 )
-@click.pass_context
 def command(
-    context: click.Context,
     model_names: tuple[str, ...],
     device: str,
     token_file: str | None,
@@ -71,4 +73,10 @@ def command(
         started=lambda url: terminal.say(f"serving at {url}; Ctrl-C ends it"),
         notice=terminal.say,
     )
-    context.exit(128 + ending)
+
+    # Leave without waiting for threads that still compute for nobody: torch aborts the process when
+    # Python stops them.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(128 + ending)

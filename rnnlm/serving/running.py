@@ -30,7 +30,7 @@ from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError
 from rnnlm.serving.settings import ServingSettings
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-GRACE_SECONDS = 4.0  # for requests that are being answered when a signal comes
+GRACE_SECONDS = 3.5  # for requests that are being answered when a signal comes
 LAST_SECONDS = 0.7  # for a process to end after that, before it is killed
 POLL_SECONDS = 0.05
 # Between two starts of a process that dies soon after each.

@@ -103,6 +103,31 @@ def test_a_signal_waits_for_nobody_forever(ngrams, processes):
             client.close()
 
 
+@pytest.mark.parametrize("processes", [(), WORKERS], ids=["one", "two"])
+def test_answers_that_take_too_long_are_given_up_at_the_end(processes):
+    # The shipped network: a thread that computes in torch is in the way of an orderly end.
+    endless = {"max_tokens": 10**9, "n": 16, "running": True, "stream": False}
+    with serving("-m", "demo", *processes, "--max-tokens", 10**9) as server:
+        answers = []
+
+        def ask():
+            answers.append(server.request("POST", "/generate", endless, seconds=30))
+
+        asking = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in asking:
+            thread.start()
+        time.sleep(1.0)
+        code, seconds = server.end()
+        for thread in asking:
+            thread.join()
+        assert len(answers) == 2
+        for status, headers, error in answers:
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert error["error"]["what"] == "the server ends"
+        assert code == ENDED_BY_TERM
+        assert seconds < END_SECONDS + SLACK_SECONDS
+
+
 def test_ctrl_c_ends_the_server(ngrams):
     with serving(*ngrams, *WORKERS) as server:
         assert server.end(signal.SIGINT)[0] == 128 + signal.SIGINT
