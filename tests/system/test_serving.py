@@ -104,7 +104,7 @@ def test_a_signal_waits_for_nobody_forever(ngrams, processes):
 
 
 @pytest.mark.parametrize("processes", [(), WORKERS], ids=["one", "two"])
-def test_answers_that_take_too_long_are_given_up_at_the_end(processes):
+def test_long_answers_are_given_up_finally(processes):
     # The shipped network: a thread that computes in torch is in the way of an orderly end.
     endless = {"max_tokens": 10**9, "n": 16, "running": True, "stream": False}
     with serving("-m", "demo", *processes, "--max-tokens", 10**9) as server:
