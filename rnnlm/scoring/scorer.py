@@ -247,7 +247,7 @@ class SentenceScorer:
                 scores = self._score(checked, reasons, readable)
             elif self.state is not None:
                 self._score(checked, reasons, readable)
-            yield Chunk(chunk, scores, signature_after(self.model, self.settings, lines))
+            yield Chunk(chunk, scores, self._signature_after(lines))
 
         tell_unseen(marks, self.unseen_by)
         if self.unknown_given:
@@ -273,7 +273,7 @@ class SentenceScorer:
             readable += its_readable
             lines = LinesHash()
             lines.update(self._hashed(its_readable))
-            signatures.append(signature_after(self.model, self.settings, lines))
+            signatures.append(self._signature_after(lines))
 
         scores = iter(self._score(checked, reasons, readable))
         chunks = []
@@ -281,6 +281,16 @@ class SentenceScorer:
             its_scores = list(itertools.islice(scores, len(sentences)))
             chunks.append(Chunk(sentences, its_scores, signature))
         return chunks
+
+    def _signature_after(self, lines: LinesHash) -> Signature:
+        """Return the signature once the sentences are read whose lines were hashed."""
+        return replace(self._signature_before, data=lines.hexdigest())
+
+    @functools.cached_property
+    def _signature_before(self) -> Signature:
+        """The signature before any sentence is read: hashing a vocabulary takes longer than scoring
+        a short sentence."""
+        return signature_before(self.model, self.settings)
 
     def _hashed(self, readable: Sequence[Sentence]) -> list[str]:
         """Return the lines of sentences as signatures hash them: with what they are read after."""
@@ -494,13 +504,8 @@ def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, s
 
 def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
     """Return the signature before any sentence is read."""
-    return signature_after(model, settings, LinesHash())
-
-
-def signature_after(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
-    """Return the signature once the sentences are read whose lines were hashed."""
     eos = "yes" if settings.eos else "no"
-    return signature_of(model, lines.hexdigest(), settings.context, "keep", eos)
+    return signature_of(model, LinesHash().hexdigest(), settings.context, "keep", eos)
 
 
 def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:

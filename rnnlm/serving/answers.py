@@ -4,6 +4,7 @@ HTTP.
 Texts come and go with their request: nothing is kept, and no file is read or written.
 """
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar, cast
@@ -47,13 +48,7 @@ class Answers:
         model = self.models.doing(asked.model, "score")
         self._check_texts(asked.sentences, asked.given, asked.source or "")
         self._check_count("alternatives", asked.alternatives, self.settings.max_words)
-        settings = ScoringSettings(
-            with_tokens=asked.tokens,
-            with_words=asked.words or asked.alternatives > 0,
-            next_words=asked.alternatives,
-            eos=asked.eos,
-            unscorable="null",
-        )
+        settings = _scoring_settings(asked.tokens, asked.words, asked.alternatives, asked.eos)
         sentences = list(of_texts(asked.sentences, asked.given, None, asked.source))
         chunk = await model.score(sentences, settings)
         records = [record(score, settings) for score in chunk]
@@ -291,6 +286,18 @@ class Answers:
         """Refuse to find or draw more than a request may ask for."""
         if count > most:
             raise Refusal(422, f"{name} is {count:,}", f"this server gives at most {most:,}")
+
+
+@functools.lru_cache(maxsize=256)
+def _scoring_settings(tokens: bool, words: bool, alternatives: int, eos: bool) -> ScoringSettings:
+    """Return the settings of a request: checking them takes as long as scoring a sentence."""
+    return ScoringSettings(
+        with_tokens=tokens,
+        with_words=words or alternatives > 0,
+        next_words=alternatives,
+        eos=eos,
+        unscorable="null",
+    )
 
 
 def _characters(texts: Iterable[str]) -> int:

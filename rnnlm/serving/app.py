@@ -59,7 +59,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
         elif each.events:
             function = _streamed(schemas.GenerateRequest, answers.generate, answers.generate_events)
         else:
-            function = _posted(each.asked, each.answer)
+            function = _posted(each.asked, each.answer, each.is_short)
         made.append(Route(each.path, function, methods=[each.method]))
     described = json_answer(document(endpoints))
 
@@ -76,7 +76,9 @@ def endpoints_of(answers: Answers) -> list[Endpoint]:
     return [
         Endpoint("/health", answers.health, None, (schemas.Health,)),
         Endpoint("/models", answers.list_models, None, (schemas.ModelList,)),
-        Endpoint("/score", answers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,)),
+        Endpoint(
+            "/score", answers.score, schemas.ScoreRequest, (schemas.ScoreAnswer,), is_short=True
+        ),
         Endpoint("/next", answers.next_words, schemas.NextRequest, (schemas.NextAnswer,)),
         Endpoint(
             "/generate",
@@ -116,14 +118,21 @@ def _got(answer: Callable[[], Awaitable[Struct]]) -> Handler:
     return endpoint
 
 
-def _posted(kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]]) -> Handler:
-    """Return the endpoint of an answer to a POST, whose body is a request of this kind."""
+def _posted(
+    kind: type[Asked], answer: Callable[[Asked], Awaitable[Struct]], is_short: bool
+) -> Handler:
+    """Return the endpoint of an answer to a POST, whose body is a request of this kind. is_short:
+    it is soon there, so that looking whether the client leaves would take longer than it is
+    worth."""
     decode = msgspec.json.Decoder(kind).decode
 
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         try:
-            return json_answer(await unless_left(request, answer(decoded(body, decode))))
+            answering = answer(decoded(body, decode))
+            if is_short:
+                return json_answer(await answering)
+            return json_answer(await unless_left(request, answering))
         except Exception as error:
             return refused(error)
 

@@ -22,13 +22,15 @@ REFUSALS = {
 @dataclass(frozen=True)
 class Endpoint:
     """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
-    may have; events: those of the events of a stream, where it gives one."""
+    may have; events: those of the events of a stream, where it gives one. is_short: an answer does
+    not take long."""
 
     path: str
     answer: Callable[..., Awaitable[Struct]]
     asked: type[Struct] | None
     gives: tuple[type[Struct], ...]
     events: tuple[type[Struct], ...] = ()
+    is_short: bool = False
 
     @property
     def method(self) -> str:

@@ -1,9 +1,10 @@
-"""Models that answer requests: each scores in a thread of its own, sentences of several requests
-together.
+"""Models that answer requests: sentences of several requests are scored together.
 
 What waits to be scored is scored in one call: alone in its call, a request gives the figures of the
-command line to the digit, with others the same figures up to the rounding of larger batches. What
-takes longer is done by other threads, step by step where it has steps; so it holds up nobody.
+command line to the digit, with others the same figures up to the rounding of larger batches. A
+network scores in a thread of its own; n-gram models, which take microseconds a word, between two
+turns of the event loop. What takes longer is done by other threads, step by step where it has
+steps; so it holds up nobody.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.schemas import ModelRecord
 
 Result = TypeVar("Result")
+Found = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and for what
 
 # What is scored in one call: more would only make those wait that come next. A request that is
 # larger by itself counts as longer work.
@@ -73,9 +75,9 @@ class _Waiting:
         with self.changed:
             while not self.scorings:
                 self.changed.wait()
-            return self._scored_together()
+            return self.take_some()
 
-    def _scored_together(self) -> list[_Scoring]:
+    def take_some(self) -> list[_Scoring]:
         """Take what came first, and what goes with it."""
         batch = [self.scorings.popleft()]
         sentences, characters = len(batch[0].sentences), batch[0].characters
@@ -129,7 +131,7 @@ class LongWork:
 
 
 class ServedModel:
-    """A loaded model, its name, and the thread in which it computes.
+    """A loaded model, its name, and what waits for it.
 
     core: the model itself. scoring: what gives probabilities of lines, where it does: the model
     itself, or the decoder that it has.
@@ -146,7 +148,8 @@ class ServedModel:
             self.scoring = answers_of(core).decoder or cast(LanguageModel, core)
         self.record = record_of(name, core)
         self._scorers: dict[ScoringSettings, SentenceScorer] = {}
-        self._waiting = _Waiting()
+        self._is_quick = answers_of(core).with_ngrams is not None
+        self._waiting, self._soon = _Waiting(), _Waiting()
         self._long_work = long_work or LongWork()
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
 
@@ -158,9 +161,16 @@ class ServedModel:
         is_long = len(sentences) > SENTENCES_AT_ONCE or characters > CHARACTERS_AT_ONCE
         if is_long or self._searches_words(settings):
             return await self.run(lambda: self._scored_alone(sentences, settings))
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.add(_Scoring(sentences, settings, done, characters))
-        return await done
+        loop = asyncio.get_running_loop()
+        scoring = _Scoring(sentences, settings, loop.create_future(), characters)
+        if self._is_quick and not settings.next_words:
+            # All requests that have arrived by now are scored at the loop's next turn.
+            if not self._soon.scorings:
+                loop.call_soon(self._score_soon)
+            self._soon.scorings.append(scoring)
+        else:
+            self._waiting.add(scoring)
+        return await scoring.done
 
     def _searches_words(self, settings: ScoringSettings) -> bool:
         """Return whether likely words are searched for piece by piece, which takes long."""
@@ -180,35 +190,36 @@ class ServedModel:
                 return
             yield taken[0]
 
-    # ---- What is done in other threads.
+    # ---- What is done in other threads, and of quick models in that of the event loop.
 
     def _compute(self) -> None:
         while True:
-            self._score(self._waiting.take())
+            batch = self._waiting.take()
+            _tell(batch[0].done.get_loop(), self._score(batch))
+
+    def _score_soon(self) -> None:
+        while self._soon.scorings:
+            _finish(self._score(self._soon.take_some()))
 
     def _scored_alone(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
         assert self.scoring is not None  # `score` is for models that give probabilities
         [chunk] = SentenceScorer(self.scoring, settings).side_by_side([sentences])
         return chunk
 
-    def _score(self, batch: list[_Scoring]) -> None:
-        """Score what was taken together."""
+    def _score(self, batch: list[_Scoring]) -> "list[Found[Chunk]]":
+        """Score what was taken together. Return what was found for each who still waits."""
         batch = [each for each in batch if not each.done.cancelled()]
         if not batch:
-            return
+            return []
         try:
             scorer = self._scorer(batch[0].settings)
             chunks = scorer.side_by_side([each.sentences for each in batch])
         except Exception as error:
-            # What one request asks for must not fail the others.
             if len(batch) == 1:
-                _tell(batch[0].done.get_loop(), [(batch[0].done, error)])
-                return
-            for each in batch:
-                self._score([each])
-            return
-        found = [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
-        _tell(batch[0].done.get_loop(), found)
+                return [(batch[0].done, error)]
+            # What one request asks for must not fail the others.
+            return list(itertools.chain.from_iterable(self._score([each]) for each in batch))
+        return [(each.done, chunk) for each, chunk in zip(batch, chunks, strict=True)]
 
     def _scorer(self, settings: ScoringSettings) -> SentenceScorer:
         """Return the scorer for these settings. Those that were used last are kept."""
@@ -217,12 +228,12 @@ class ServedModel:
             assert self.scoring is not None  # `score` is for models that give probabilities
             scorer = SentenceScorer(self.scoring, settings)
             if len(self._scorers) == SCORERS_KEPT:
-                del self._scorers[next(iter(self._scorers))]
+                self._scorers.pop(next(iter(self._scorers)), None)
         self._scorers[settings] = scorer
         return scorer
 
 
-def _finish(found: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:
+def _finish(found: Sequence[Found[Result]]) -> None:
     """Give those who wait what was found for them, in the thread of the event loop."""
     for done, result in found:
         if done.done():  # who waited has left
@@ -233,10 +244,7 @@ def _finish(found: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]"
             done.set_result(result)
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    found: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]",
-) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, found: Sequence[Found[Result]]) -> None:
     """Have the thread of the event loop give out what was found; a server that has stopped has
     none."""
     with contextlib.suppress(RuntimeError):

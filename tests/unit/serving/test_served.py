@@ -11,7 +11,7 @@ from rnnlm.scoring.sentences import of_texts
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.serving import served
 from rnnlm.serving.served import LONG_WORK_AT_ONCE, SENTENCES_AT_ONCE, ServedModel
-from support.tiny_models import fit
+from support.tiny_models import LINES, fit
 
 PLAIN, WORDS = ScoringSettings(), ScoringSettings(with_words=True)
 
@@ -66,7 +66,7 @@ def test_requests_together_have_nearly_their_own_scores(demo, corpus_lines, call
 
 
 def test_requests_with_the_same_settings_are_joined(calls):
-    model = ServedModel("kn", fit("ngram"))
+    model = ServedModel("lstm", fit("lstm"))
     asked = [(["a"], PLAIN, None), (["the cat"], PLAIN, None), (["a dog"], WORDS, None),
              (["it"], PLAIN, None), (["the dog sat"], WORDS, None)]  # fmt: skip
     chunks = asyncio.run(scored_together(model, asked, calls))
@@ -77,11 +77,27 @@ def test_requests_with_the_same_settings_are_joined(calls):
 
 
 def test_a_call_has_no_more_than_allowed(calls):
-    model = ServedModel("kn", fit("ngram"))
+    model = ServedModel("lstm", fit("lstm"))
     third = SENTENCES_AT_ONCE // 3
     asked = [(["a"], PLAIN, None), *([(["the cat"] * third, PLAIN, None)] * 7)]
     asyncio.run(scored_together(model, asked, calls))
     assert calls[0] == [1, 3, 3, 1]
+
+
+def test_ngram_models_score_what_has_arrived(calls):
+    model = ServedModel("kn", fit("ngram"))
+    recorded, may_go = calls
+    may_go.set()
+
+    async def ask():
+        return await asyncio.gather(*(model.score(list(of_texts([text])), PLAIN) for text in LINES))
+
+    chunks = asyncio.run(ask())
+    assert recorded == [len(LINES)]
+    alone = score_sentences(model.core, LINES)
+    assert [chunk.scores[0].logprob_nats for chunk in chunks] == [
+        score.logprob_nats for score in alone
+    ]
 
 
 def test_one_that_fails_fails_alone(translator, calls):
