@@ -8,6 +8,7 @@ where a processor's rounding turns a decision on one word. `<!-- file: NAME -->`
 content of a file that the commands of the page read.
 """
 
+import contextlib
 import io
 import itertools
 import json
@@ -19,6 +20,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 from xml.etree import ElementTree
 
 import pytest
@@ -28,6 +30,7 @@ from rnnlm import checkpoints, corpora
 from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
 from support.forked import command, door
+from support.served_processes import serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -186,7 +189,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, page):
+def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, server, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
@@ -197,9 +200,10 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, page):
             "compared|demo|tests", block.before.partition("<!--")[2]
         ):
             for words in commands(block.code):
-                run_command(words, capsys, shell)
+                run_command(words, capsys, shell, server)
         elif block.language == "python":
-            small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', block.code)
+            code = block.code.replace(SERVED_AT, server.at)
+            small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', code)
             exec(compile(small, page, "exec"), {"__name__": "page"})
     for picture in Path("docs/pictures").glob("*.svg"):
         assert ElementTree.parse(picture).getroot().tag.endswith("svg")
@@ -224,14 +228,57 @@ def shell(tmp_path_factory):
     return run
 
 
-def run_command(words: list[str], capsys, shell) -> None:
+SERVED_AT = "localhost:8000"  # on the pages
+
+
+class Server:
+    """What `rnnlm serve` on a page starts, at a port that is free."""
+
+    def __init__(self):
+        self.running = contextlib.ExitStack()
+        self.at = SERVED_AT
+
+    def start(self, arguments):
+        self.running.close()
+        started = self.running.enter_context(serving(*arguments))
+        self.at = f"localhost:{started.port}"
+
+    def ask(self, words):
+        """Return what curl would print for these words."""
+        data, headers, url = None, {}, ""
+        arguments = iter(words[1:])
+        for word in arguments:
+            if word == "-d":
+                data = next(arguments).encode()
+            elif word == "-H":
+                name, _, value = next(arguments).partition(": ")
+                headers[name] = value
+            elif not word.startswith("-"):
+                url = f"http://{word.replace(SERVED_AT, self.at)}"
+        with urlopen(Request(url, data, headers), timeout=60) as answer:
+            return answer.read()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    with server.running:
+        yield server
+
+
+def run_command(words: list[str], capsys, shell, server) -> None:
     # "|" of --regions is no pipe
     if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:
         line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
         ended = shell(line, Path.cwd())
         assert ended.returncode in (0, 141), ended.stderr
-    elif is_rnnlm(words) and words[1] in ("bench", "serve"):  # proven by tests of their own
+    elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
         assert run([*words[1:], "--help"]) == 0
+    elif is_rnnlm(words) and words[1] == "serve":
+        server.start(words[2:])
+    elif words[0] == "curl":
+        printed = server.ask(words)
+        assert printed.startswith(b"data: ") or json.loads(printed)
     elif is_rnnlm(words):
         if words[1] == "train":
             for name in {*words} & {*N_GRAMS, "checkpoints/dates"}:
