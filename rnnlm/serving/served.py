@@ -40,6 +40,7 @@ Found = tuple["asyncio.Future[Result]", Result | Exception]  # who waits, and fo
 # larger by itself counts as longer work.
 SENTENCES_AT_ONCE = 64
 CHARACTERS_AT_ONCE = 16_000
+CHARACTERS_WITH_LIKELY_WORDS = 1000  # whole distributions are looked at
 SCORERS_KEPT = 16  # for the settings that were asked for last
 LONG_WORK_AT_ONCE = 2  # threads, whatever the number of models: processors are few
 COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate", "embed")
@@ -158,7 +159,8 @@ class ServedModel:
     async def score(self, sentences: list[Sentence], settings: ScoringSettings) -> Chunk:
         """Score sentences, together with those of other requests that wait, too."""
         characters = sum(len(each.text) + len(each.given) for each in sentences)
-        is_long = len(sentences) > SENTENCES_AT_ONCE or characters > CHARACTERS_AT_ONCE
+        most = CHARACTERS_WITH_LIKELY_WORDS if settings.next_words else CHARACTERS_AT_ONCE
+        is_long = len(sentences) > SENTENCES_AT_ONCE or characters > most
         if is_long or self._searches_words(settings):
             return await self.run(lambda: self._scored_alone(sentences, settings))
         loop = asyncio.get_running_loop()
@@ -311,10 +313,11 @@ def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
     task = registry.task(answers.task)
     tokenizers = list(task.tokenizers(task.codec_of(core)).values())
     ngrams = answers.with_ngrams
+    is_counted = registry.kind_of(answers.model_kind, answers.task).is_counted
     return ModelRecord(
         name=name,
         kind=answers.model_kind,
-        family="network" if ngrams is None else "ngram",
+        family="ngram" if is_counted else "network",
         task=task.name,
         tokenizer=tokenizers[-1].name,
         vocabulary=tokenizers[-1].size,

@@ -53,7 +53,9 @@ def test_influence_is_that_of_the_inspection(client, models):
 
 
 def test_models_show_what_they_have(client):
-    can = {model["name"]: set(model["can"]) for model in client.get("/models")["models"]}
+    listed = client.get("/models")["models"]
+    assert [model["family"] for model in listed] == ["network", "network", "ngram", "ngram"]
+    can = {model["name"]: set(model["can"]) for model in listed}
     looks = {"gates", "influence", "orders"}
     assert {name: each & looks for name, each in can.items()} == {
         "demo": {"gates", "influence"}, "elman": {"gates", "influence"}, "kn": {"orders"},

@@ -108,7 +108,15 @@ def test_one_that_fails_fails_alone(translator, calls):
     assert failed.what == "sentence 1 has no source"
 
 
-def test_longer_work_holds_up_no_scores(monkeypatch):
+@pytest.mark.parametrize(
+    "texts, settings",
+    [
+        (["the cat"] * (SENTENCES_AT_ONCE + 1), PLAIN),
+        (["the cat " * 2001], PLAIN),
+        (["the cat " * 126], ScoringSettings(with_words=True, next_words=2)),
+    ],
+)
+def test_longer_work_holds_up_no_scores(monkeypatch, texts, settings):
     model = ServedModel("kn", fit("ngram"))
     may_go = threading.Event()
     original = model._scored_alone
@@ -120,16 +128,20 @@ def test_longer_work_holds_up_no_scores(monkeypatch):
     monkeypatch.setattr(model, "_scored_alone", held_up)
 
     async def ask():
-        many = list(of_texts(["the cat"] * (SENTENCES_AT_ONCE + 1)))
-        large = asyncio.ensure_future(model.score(many, PLAIN))
-        others = [asyncio.ensure_future(model.run(lambda: may_go.wait(60)))] * LONG_WORK_AT_ONCE
-        small = await asyncio.wait_for(model.score(many[:1], PLAIN), 30)
+        large = asyncio.ensure_future(model.score(list(of_texts(texts)), settings))
+        others = [
+            asyncio.ensure_future(model.run(lambda: may_go.wait(60)))
+            for _ in range(LONG_WORK_AT_ONCE)
+        ]
+        small = await asyncio.wait_for(model.score(list(of_texts(["the cat"])), PLAIN), 30)
         assert not large.done() and not any(each.done() for each in others)
         may_go.set()
+        await asyncio.gather(*others)
         return small, await large
 
     small, large = asyncio.run(ask())
-    assert small.scores == large.scores[:1]
+    assert [each.text for each in small.scores] == ["the cat"]
+    assert [each.text for each in large.scores] == texts
 
 
 def test_what_is_left_is_not_computed():
