@@ -10,13 +10,14 @@ from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.serving import completions, harness, schemas
 from rnnlm.serving.answers import Answers
 from rnnlm.serving.openapi import Endpoint, document
+from rnnlm.serving.page import content_security_policy, server_page
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.responses import (
     Asked,
@@ -66,7 +67,18 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     async def openapi(request: Request) -> Response:
         return described
 
-    return [*made, Route("/openapi.json", openapi, methods=["GET"])]
+    return [
+        *made,
+        Route("/openapi.json", openapi, methods=["GET"]),
+        Route("/", _page, methods=["GET"]),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    """Answer with the page, which may do nothing but run itself and ask this server."""
+    html = server_page()
+    policy = {"Content-Security-Policy": content_security_policy(html)}
+    return HTMLResponse(html, headers=policy)
 
 
 def endpoints_of(answers: Answers) -> list[Endpoint]:

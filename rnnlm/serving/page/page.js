@@ -189,8 +189,8 @@ function bars(word) {
 
 // Return what there is to say of a word, as short texts.
 function factTexts(word) {
-  if (word.surprisal_bits === null) return ["probability zero", "infinitely surprising"];
-  const texts = [`${word.surprisal_bits.toFixed(2)} bits`, `probability ${probabilityText(2 ** -word.surprisal_bits)}`];
+  if (word.surprisal_bits === null) return ["chance zero", "infinitely surprising"];
+  const texts = [`${word.surprisal_bits.toFixed(2)} bits`, `chance ${probabilityText(2 ** -word.surprisal_bits)}`];
   if (word.rank) texts.push(word.rank === 1 ? "the likeliest" : `rank ${word.rank.toLocaleString("en")}`);
   return texts;
 }
@@ -356,9 +356,17 @@ class Inside {
     const draw = { gates: drawGates, influence: drawInfluence, orders: drawOrders }[this.what];
     this.question.ask(
       () => this.engine.look(this.model.name, this.what, this.text),
-      (found) => this.view.replaceChildren(...draw(found)),
+      (found) => this.show(draw(found)),
       (error) => this.view.replaceChildren(el("p", { class: "trouble", text: troubleText(error) })),
     );
+  }
+
+  // What was unfolded before stays so.
+  show(parts) {
+    const nameOf = (details) => details.querySelector("summary").textContent;
+    const unfolded = new Set([...this.view.querySelectorAll("details[open]")].map(nameOf));
+    this.view.replaceChildren(...parts);
+    for (const details of this.view.querySelectorAll("details")) details.open = unfolded.has(nameOf(details));
   }
 }
 
@@ -503,8 +511,8 @@ class PairCard {
     // Longer sentences are less likely anyway; so also say what a word costs.
     const perWord = records.map((record) => -record.logprob_nats / Math.LN2 / (record.words + 1));
     const low = perWord[0] <= perWord[1] ? 0 : 1;
-    const also = low === better ? "also" : "rather";
-    this.reason.textContent = `Per word it is ${also} “${texts[low]}”: ${perWord[low].toFixed(1)} bits against ${perWord[1 - low].toFixed(1)}.`;
+    const also = low === better ? "Per word, too" : "Per word it is the other";
+    this.reason.textContent = `${also}: ${perWord[low].toFixed(1)} bits against ${perWord[1 - low].toFixed(1)}.`;
   }
 }
 

@@ -9,6 +9,10 @@ from html.parser import HTMLParser
 import pytest
 
 from rnnlm.serving import page
+from rnnlm.serving.app import make_app
+from rnnlm.serving.served import ServedModel, ServedModels
+from rnnlm.serving.settings import ServingSettings
+from support.tiny_models import fit
 
 ENGINE = "const makeEngine = (data) => data;\n"
 HOSTILE = [
@@ -82,3 +86,14 @@ def test_the_page_asks_nobody_else():
     assert "@import" not in html and "url(" not in html
     assert all("src" not in attributes for attributes, _ in Scripts(html).found)
     assert len(html) < 80_000
+
+
+def test_the_server_answers_with_the_page():
+    from starlette.testclient import TestClient
+
+    models = ServedModels([ServedModel("tiny", fit("ngram"))])
+    answer = TestClient(make_app(models, ServingSettings())).get("/")
+    assert answer.text == page.server_page()
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.content_security_policy(answer.text)
+    assert answer.headers["content-security-policy"] == policy
