@@ -14,6 +14,7 @@ from .. import terminal
 from ..bench_cells import cells
 from ..bench_memory import memory
 from ..bench_scale import scale
+from ..bench_serving import serving
 from ..options import (
     device_option,
     json_option,
@@ -39,6 +40,7 @@ def command() -> None:
 command.add_command(cells)
 command.add_command(memory)
 command.add_command(scale)
+command.add_command(serving)
 
 
 @command.command()

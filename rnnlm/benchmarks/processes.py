@@ -207,7 +207,7 @@ def run(name: str, command: list[str], temporary: Path | None = None) -> Process
                 raise
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise RnnlmError(f"{name} failed", _last_words(_content(err)))
+            raise RnnlmError(f"{name} failed", last_words(_content(err)))
         return Process(seconds, peak_bytes(usage), _content(out), watch.peak)
 
 
@@ -223,7 +223,7 @@ def _content(stream: IO[bytes]) -> str:
     return stream.read().decode("utf-8", "replace")
 
 
-def _last_words(messages: str) -> str:
+def last_words(messages: str) -> str:
     """Return the error message of a failed program, or else its last line."""
     lines = [line for line in messages.splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

@@ -3,10 +3,12 @@ import os
 import shutil
 import subprocess
 import types
+from dataclasses import asdict
 
 import pytest
 
-from rnnlm.benchmarks import growth, processes, textbook, training
+from rnnlm.benchmarks import growth, processes, serving, textbook, training
+from rnnlm.errors import RnnlmError
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 from support.forked import Forked
@@ -544,6 +546,60 @@ QUICK = (
     "--device",
     "cpu",
 )
+
+
+@pytest.mark.soak  # three servers start, and five commands
+def test_servers_are_timed_beside_references(rnnlm, models):
+    shown = rnnlm(
+        "bench", "serve", models.text, "-m", models.lstm, "--requests", 70, "--rounds", 1, "--json"
+    )
+    assert shown.code == 0, shown.err
+    figures = [json.loads(line) for line in shown.out.splitlines()]
+    assert [(each["what"], each["reference"].split(" of ")[0]) for each in figures] == [
+        ("start to first answer", "rnnlm score, one sentence"),
+        ("one client, median", "call in process"),
+        ("one client, 99 % within", "its median"),
+        ("64 clients", "rnnlm score --input"),
+        ("64 clients", "one client"),
+        ("n-gram model, 1 client", "an empty answer"),
+        ("n-gram model, 64 clients", "an empty answer"),
+    ]
+    for each in figures:
+        assert each["ratio"] == pytest.approx(each["served"] / each["beside"])
+    assert figures[0]["unit"] == "s" and 0.1 < figures[0]["served"] < 60
+
+
+def test_a_server_that_does_not_start_says_why(here):
+    with (
+        pytest.raises(RnnlmError, match="the server did not start; .*nowhere"),
+        serving.Served("nowhere"),
+    ):
+        pass
+
+
+def test_every_client_gets_every_answer():
+    with serving.EmptyServer(300) as server:
+        requests = [serving.score_request(f"sentence {number}") for number in range(100)]
+        for clients in (1, 7, 64):
+            load = serving.load(server.address, requests, clients)
+            assert load.size == 300
+            assert len(load.seconds) == 100
+            assert 0 < max(load.seconds) <= load.total_seconds
+            assert sum(load.seconds) <= clients * load.total_seconds
+        refused = [b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"]
+        with pytest.raises(RnnlmError, match="the server refused a request"):
+            serving.load(server.address, refused)
+
+
+def test_serving_shows_each_number_beside_its_reference(rnnlm, models, monkeypatch):
+    figure = serving.ServingFigure("one client", "ms", 4.0, "call in process", 3.2, 1.25)
+    monkeypatch.setattr(serving, "bench_serving", lambda *given: [figure])
+    shown = rnnlm("bench", "serve", "-m", models.lstm)
+    assert [line.split("\t") for line in shown.out.splitlines()] == [
+        ["what", "served", "beside", "reference", "ratio"],
+        ["one client", "4 ms", "3.2 ms", "call in process", "1.250"],
+    ]
+    assert json.loads(rnnlm("bench", "serve", "-m", models.lstm, "--json").out) == asdict(figure)
 
 
 def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
