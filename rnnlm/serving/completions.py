@@ -50,6 +50,8 @@ from rnnlm.text.encoding import known_ids
 ZERO_PROBABILITY = -9999.0  # nats: JSON has no infinity
 MAX_TOKENS = 16  # OpenAI's default
 MOST_STOPS = 64
+MOST_STOP_CHARACTERS = 10_000  # of all of them: each is looked for at each token
+MOST_LOGPROBS = 500_000  # of an answer: some 20 MB of JSON, and several times that in memory
 NO_CHARACTER = "\ufffd"  # what bytes of a character are decoded to before all are there
 
 # ---- What is asked and answered.
@@ -218,6 +220,7 @@ def wanted(asked: CompletionRequest, limits: ServingSettings) -> Wanted:
         ("max_tokens", max_tokens, limits.max_tokens),
         ("logprobs", asked.logprobs or 0, limits.max_words),
         ("stop", len(stops), MOST_STOPS),
+        ("stop", sum(map(len, stops)), MOST_STOP_CHARACTERS),
     ):
         if count > most:
             raise _refusal(name, f"{name} asks for {count:,}", f"this server gives {most:,}")
@@ -403,6 +406,7 @@ class Completing:
                 "send fewer or shorter prompts at a time",
                 code="context_length_exceeded",
             )
+        self._check_logprobs(tokens)
 
         # Read the prompts; where there is nothing to draw, they are all.
         begun = []
@@ -422,6 +426,23 @@ class Completing:
         together = 1 if model.max_rows else len(begun)
         for first in range(0, len(begun), together):
             yield from self._draw(begun[first : first + together], first)
+
+    def _check_logprobs(self, prompt_tokens: int) -> None:
+        """Refuse to give more log-probabilities than an answer may have."""
+        wanted = self.wanted
+        if wanted.likely is None:
+            return
+        tokens = len(self.prompts) * wanted.each * wanted.max_tokens
+        if wanted.echo:
+            tokens += prompt_tokens * wanted.each
+        count = tokens * (1 + wanted.likely)
+        if count > MOST_LOGPROBS:
+            raise _refusal(
+                "logprobs",
+                f"an answer of up to {count:,} log-probabilities",
+                f"this server gives {MOST_LOGPROBS:,}",
+                "ask for fewer of the likeliest tokens, or send fewer prompts at a time",
+            )
 
     def _read(self, prompt: Prompt) -> tuple[Entries, Starts]:
         """Read a prompt. Return its tokens with their log-probabilities, where they are asked for,
@@ -491,6 +512,8 @@ class _Growing:
         # What comes after a text depends on its end.
         last = prompt.ids[-LOOK_BACK:]
         self.line = continuations.last_line(last, tokenizer.boundary_id)
+        line_text = tokenizer.decode(self.line)
+        self.has_open_space = prompt.text.endswith(" ") and not line_text.endswith(" ")
         self.shown = ""
         self.told = ""
         self.entries = Entries()
@@ -529,9 +552,10 @@ class _Growing:
         return Grown(self.index, added, whole, self.entries.part(begin, end), len(text.ids), finish)
 
     def _shown(self, ids: Sequence[int]) -> str:
-        """Return what these tokens add to the prompt. A space is not added to one."""
+        """Return what these tokens add to the prompt. Where its last space is no token of its own,
+        it is the one before the next word."""
         shown = continuations.added_text(self.tokenizer, self.line, [*ids])
-        if self.prompt.text.endswith(" "):
+        if self.has_open_space:
             return shown.removeprefix(" ")
         return shown
 

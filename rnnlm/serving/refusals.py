@@ -72,15 +72,16 @@ def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:
 _OPENAI_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 _OPENAI_CODES = {401: "invalid_api_key", 404: "not_found", 429: "rate_limit_exceeded"}
 _FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")  # in the messages of msgspec
+_SETTING = re.compile(r"(\w+) = ")  # in those of settings that cannot be
 
 
 def openai_record(refusal: Refusal) -> dict[str, dict[str, str | None]]:
     """Return the body of the answer as OpenAI has it, in JSON's types."""
     kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
     param = refusal.param
-    found = _FIELD.search(refusal.why)
+    found = _FIELD.search(refusal.why) or _SETTING.match(refusal.what)
     if param is None and found:
-        param = found[1] or found[2]
+        param = next(filter(None, found.groups()))
     problem = {
         "message": str(refusal),
         "type": _OPENAI_TYPES.get(refusal.status, kind),

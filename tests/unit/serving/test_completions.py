@@ -12,6 +12,7 @@ from rnnlm.combinations.adaptation import adapt
 from rnnlm.generation.drawing import generate
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.integrations.continuations import score_continuations, text_ids
+from rnnlm.serving import completions
 from rnnlm.serving.completions import token_texts
 from support.servers import client_of
 from support.tiny_models import LINES, fit, halves_model, make_tokenizer
@@ -286,6 +287,22 @@ def test_a_text_ends_before_a_stop(words):
         assert its == whole["logprobs"][name][:2]
 
 
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "word"])
+def test_a_space_is_shown_where_it_is_drawn(tokenizer):
+    # A space that the prompt ends with is a token of its own, or begins the next word.
+    lines = ["aa    bb    aa    bb"] * 9
+    model = fit("ngram", lines=lines, order=4, tokenizer=tokenizer)
+    with client_of({"m": model}) as client:
+        choice = Asking(model, client.http).choice(
+            prompt="aa ", max_tokens=4, temperature=0, logprobs=1
+        )
+    tokens = "".join(choice["logprobs"]["tokens"]).removesuffix("</s>")
+    if tokenizer == "word":
+        assert tokens.startswith(" bb aa") and choice["text"] == tokens.removeprefix(" ")
+    else:
+        assert tokens == choice["text"] and tokens.startswith(" ")
+
+
 def test_the_end_of_a_line_is_an_entry():
     with client_of({"m": halves_model()}) as client:
         asking = Asking(halves_model(), client.http)
@@ -378,7 +395,8 @@ def test_a_model_that_adapts_itself_completes_texts():
         ({"stop": ""}, "stop", "empty"),
         ({"stop": ["a"] * 100}, "stop", "this server gives"),
         ({"seed": -1}, "seed", "Expected"),
-        ({"seed": 1 << 64}, "seed", ""),
+        ({"stop": ["a" * 6000, "b" * 6000]}, "stop", "this server gives"),
+        ({"seed": 1 << 64}, "seed", "not valid"),
         ({"prompt": ["a"] * 200, "n": 16}, "prompt", "this server gives"),
         ({"prompt": "a" * 200_000}, "prompt", "this server gives"),
     ],
@@ -388,8 +406,7 @@ def test_what_cannot_be_is_refused(words, asked, param, message, stream):
     error = words.answer(400, **{"prompt": "a", "stream": stream, **asked})["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["type"] == "invalid_request_error" and message in error["message"]
-    if asked != {"seed": 1 << 64}:
-        assert error["param"] == param
+    assert error["param"] == param
 
 
 def test_options_of_a_stream_need_one(words):
@@ -414,6 +431,17 @@ def test_an_echo_may_take_so_much_alone():
         error = asking.answer(400, prompt=["a b a", "b a"], logprobs=1, **asked)["error"]
         assert error["code"] == "context_length_exceeded"
         asking.answer(prompt="a b a b a", logprobs=0, **asked)
+
+
+def test_an_answer_has_so_many_logprobs_alone(words, monkeypatch):
+    monkeypatch.setattr(completions, "MOST_LOGPROBS", 3 * (2 + 4) * 2)
+    asked = {"prompt": ["the cat"], "echo": True, "n": 3, "max_tokens": 4}
+    words.answer(**asked, logprobs=1)
+    words.answer(**asked)
+    assert words.answer(400, **asked, logprobs=2)["error"]["param"] == "logprobs"
+    more = {**asked, "max_tokens": 5}
+    assert words.answer(400, **more, logprobs=1)["error"]["param"] == "logprobs"
+    words.answer(**{**more, "echo": False}, logprobs=1)
 
 
 def test_models_are_listed_and_found_by_name(words):
