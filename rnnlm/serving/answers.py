@@ -89,7 +89,7 @@ class Answers:
                 400,
                 f"{model.name} has no {asked.what} to look at",
                 "",
-                f"ask {' or '.join(able)}" if able else "no served model has",
+                f"ask {' or '.join(able)}" if able else "GET /models lists what each model can",
             )
         return await model.run(lambda: looks.LOOKS[asked.what](model.core, asked.text))
 
