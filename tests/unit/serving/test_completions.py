@@ -1,5 +1,5 @@
 """`/v1/completions`, asked as OpenAI's client and lm-evaluation-harness ask it. The clients
-themselves ask it in tests/system/test_served_clients.py."""
+themselves ask it in tests/system/test_openai_client.py and test_served_harness.py."""
 
 import itertools
 import json

@@ -1,0 +1,237 @@
+"""A served model, asked by lm-evaluation-harness itself: it finds the figures of `python -m
+rnnlm.lm_eval` and of `rnnlm score --pairs`. `.ci/doors harness` has an environment for it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rnnlm import system
+from rnnlm.integrations.continuations import score_continuations, text_ids
+from rnnlm.models import loading
+from support.served_processes import serving
+from support.tiny_models import LINES, fit, save
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.soak, pytest.mark.system]
+
+HARNESS = "lm_eval is not installed; .ci/doors harness has it"
+
+TASK = """\
+task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+"""
+PAIRS = """\
+output_type: multiple_choice
+doc_to_text: ""
+doc_to_choice: "{{[good, bad]}}"
+doc_to_target: 0
+target_delimiter: ""
+metric_list: [{metric: acc}]
+"""
+CHOICES = """\
+output_type: multiple_choice
+doc_to_text: "{{context}}"
+doc_to_choice: "{{choices}}"
+doc_to_target: label
+metric_list: [{metric: acc}]
+"""
+ROLLING = """\
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{good}}"
+metric_list: [{metric: word_perplexity}]
+"""
+WRITTEN = """\
+output_type: generate_until
+doc_to_text: "{{context}}"
+doc_to_target: "{{choices[0]}}"
+generation_kwargs: {until: ["\\n", "."], max_gen_toks: 8}
+metric_list: [{metric: exact_match}]
+"""
+SHOWN = "rnnlm_pairs", "rnnlm_choices", "rnnlm_rolling", "rnnlm_written"
+# Two sentences that no model can tell apart, and some with words of the vocabulary alone.
+ALIKE = {"good": "the cat sat on the mat", "bad": "the cat sat on the mat"}
+
+
+def pairs_of(path, most):
+    """Return minimal pairs of a bundled file."""
+    from rnnlm.scoring.pairs.files import read_pairs
+
+    pairs = read_pairs(str(path)).pairs[:most]
+    return [ALIKE, *({"good": pair.good, "bad": pair.bad} for pair in pairs)]
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    """Make a folder of tasks over local files. Nothing is asked of the network."""
+    folder = tmp_path_factory.mktemp("tasks")
+    pairs = pairs_of(ROOT / "corpora" / "english" / "agreement.tsv", 60)
+    choices = [
+        {"context": f"{pair['good']}\n{' '.join(pair['good'].split()[:-1])}",
+         "choices": [pair["good"].split()[-1], "dog", "in the end"], "label": 0}
+        for pair in pairs
+    ]  # fmt: skip
+    for name, documents in (("pairs", pairs), ("choices", choices)):
+        lines = [json.dumps(document) + "\n" for document in documents]
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    kinds = {"pairs": PAIRS, "choices": CHOICES, "rolling": ROLLING, "written": WRITTEN}
+    for name, rest in kinds.items():
+        data = folder / ("pairs.jsonl" if name in ("pairs", "rolling") else "choices.jsonl")
+        (folder / f"{name}.yaml").write_text(TASK.format(name=f"rnnlm_{name}", data=data) + rest)
+    return folder
+
+
+MODELS = {
+    "demo": None,
+    "kn": ("ngram", {"order": 3}),
+    "chars": ("lstm", {"tokenizer": "char"}),
+    "pieces": ("gru", {"tokenizer": "sentencepiece", "vocab_size": 280}),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def name(request, tmp_path_factory):
+    """Return a model, the shipped one or a small one."""
+    made = MODELS[request.param]
+    if made is None:
+        return request.param
+    kind, settings = made
+    folder = tmp_path_factory.mktemp("models") / request.param
+    save(folder, fit(kind, LINES * 5, **settings), kind, **settings)
+    return str(folder)
+
+
+def harness(tasks, kind, output, batch=1, **arguments):
+    """Run the harness's command with a model of this kind; return (answers of each task, its
+    results)."""
+    settings = ",".join(f"{key}={value}" for key, value in arguments.items())
+    module = "rnnlm.lm_eval" if kind == "rnnlm" else "lm_eval"
+    subprocess.run(
+        system.python("-m", module, "--model", kind, "--model_args", settings,
+                      "--batch_size", str(batch), "--tasks", ",".join(SHOWN),
+                      "--include_path", str(tasks), "--log_samples", "--output_path", str(output)),
+        check=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path()),
+             "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tasks / "cache")},
+    )  # fmt: skip
+    samples = {}
+    for task in SHOWN:
+        [path] = output.rglob(f"samples_{task}_*.jsonl")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines.sort(key=lambda line: line["doc_id"])
+        samples[task] = [line["filtered_resps"] for line in lines]
+    [path] = output.rglob("results_*.json")
+    return samples, json.loads(path.read_text())["results"]
+
+
+def assert_same_answers(found, expected):
+    """Hold the answers to each item of each task against those of another run."""
+    for task in SHOWN:
+        assert len(found[task]) == len(expected[task]) > 50
+        for one, other in zip(found[task], expected[task], strict=True):
+            if task == "rnnlm_written":
+                assert one == other
+                continue
+            pairs = zip(_numbers(one), _numbers(other), strict=True)
+            for (logprob, *greedy), (its_logprob, *its_greedy) in pairs:
+                assert logprob == pytest.approx(its_logprob, rel=1e-6, abs=1e-5)
+                assert greedy == its_greedy
+
+
+def _numbers(answers):
+    """Return each answer as numbers: the harness writes some of them as texts."""
+    numbers = []
+    for answer in answers:
+        parts = answer if isinstance(answer, list) else [answer]
+        logprob, *greedy = parts
+        numbers.append([float(logprob), *(str(each) == "True" for each in greedy)])
+    return numbers
+
+
+def test_the_harness_finds_the_figures_of_both_doors(name, tasks, tmp_path, capsys):
+    pytest.importorskip("lm_eval", reason=HARNESS)
+    expected, results = harness(tasks, "rnnlm", tmp_path / "own", pretrained=name)
+    ways = [{}]
+    if name == "demo":
+        ways += [{"batch": 7, "num_concurrent": 3}, {"tokenized_requests": False}]
+    with serving("-m", name) as server:
+        url = f"http://{server.host}:{server.port}/v1/completions"
+        for number, way in enumerate(ways):
+            found, served = harness(
+                tasks, "local-completions", tmp_path / str(number),
+                model=os.path.basename(name), base_url=url, **way,
+            )  # fmt: skip
+            assert_same_answers(found, expected)
+            assert served["rnnlm_pairs"]["acc,none"] == results["rnnlm_pairs"]["acc,none"]
+
+    # The command's scores of pairs are the same; ties count half there, and nothing here.
+    details = tmp_path / "details.jsonl"
+    ours = subprocess.run(
+        system.python("-m", "rnnlm", "score", "-m", name, "--pairs", str(tasks / "pairs.jsonl"),
+                      "--no-eos", "--pairs-details", str(details), "--json"),
+        check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path())},
+    )  # fmt: skip
+    accuracy = json.loads(ours.stdout.splitlines()[-1])
+    records = [json.loads(line) for line in details.read_text().splitlines()]
+    for record, answers in zip(records, expected["rnnlm_pairs"], strict=True):
+        for side, (logprob, _) in zip(("good", "bad"), _numbers(answers), strict=True):
+            assert record[f"{side}_logprob_nats"] == pytest.approx(logprob, rel=1e-6, abs=1e-5)
+    points = 0.0
+    for record, answers in zip(records, expected["rnnlm_pairs"], strict=True):
+        # Of equal choices the harness takes the first, which is the good one.
+        (good, _), (bad, _) = _numbers(answers)
+        points += record["point"] if record["point"] != 0.5 else float(good >= bad)
+    assert points / len(records) == pytest.approx(results["rnnlm_pairs"]["acc,none"])
+    with capsys.disabled():
+        print(
+            f"\n{os.path.basename(name)}: accuracy {accuracy['accuracy']:.4f} by the command, "
+            f"{results['rnnlm_pairs']['acc,none']:.4f} by the harness, {accuracy['ties']} ties"
+        )
+
+
+def test_a_text_beyond_2048_tokens_is_cut_by_the_harness_alone(tmp_path):
+    pytest.importorskip("lm_eval", reason=HARNESS)
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    model = loading.load("demo")
+    context = "\n".join(["the old man saw the dog in the house", *["the dog barked"] * 800])
+    ids = text_ids(model.tokenizer, context + " at the man").tolist()
+    assert len(ids) > 2048
+    asked = Instance("loglikelihood", {}, (context, " at the man"), 0)
+    [whole] = score_continuations(model, [(context, " at the man")])
+    with serving("-m", "demo") as server:
+        url = f"http://{server.host}:{server.port}/v1/completions"
+        for most in (2048, 10_000):
+            client = LocalCompletionsAPI(base_url=url, model="demo", max_length=most)
+            [(logprob, is_greedy)] = client.loglikelihood([asked], disable_tqdm=True)
+            # What it cuts off at the left is not read; the rest is read from the beginning.
+            text = model.tokenizer.decode(ids[-(most - 1) :][:-3])
+            [read] = score_continuations(model, [(text, " at the man")])
+            assert logprob == pytest.approx(read.logprob_nats, abs=1e-5)
+            assert is_greedy == read.is_greedy
+        assert logprob == pytest.approx(whole.logprob_nats, abs=1e-5)
+
+
+def test_models_of_several_tokenizers_are_asked_below_their_names(tasks, tmp_path):
+    pytest.importorskip("lm_eval", reason=HARNESS)
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    for kind in ("word", "char"):
+        save(tmp_path / kind, fit("lstm", tokenizer=kind), "lstm", tokenizer=kind)
+    asked = [Instance("loglikelihood", {}, ("the cat", " sat on"), 0)]
+    with serving("-m", tmp_path / "word", "-m", tmp_path / "char") as server:
+        for kind in ("word", "char"):
+            url = f"http://{server.host}:{server.port}/models/{kind}/v1/completions"
+            client = LocalCompletionsAPI(base_url=url, model=kind)
+            [(logprob, _)] = client.loglikelihood(asked, disable_tqdm=True)
+            model = loading.load(tmp_path / kind)
+            [expected] = score_continuations(model, [("the cat", " sat on")])
+            assert logprob == pytest.approx(expected.logprob_nats, abs=1e-5)
