@@ -62,7 +62,11 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
         else:
             function = _posted(each.asked, each.answer, each.is_short)
         made.append(Route(each.path, function, methods=[each.method]))
-    described = json_answer(document(endpoints))
+    others = [
+        *completions.endpoints_of(completions.Completions(models, settings)),
+        *harness.endpoints_of(harness.Harness(models, settings)),
+    ]
+    described = json_answer(document([*endpoints, *others]))
 
     async def openapi(request: Request) -> Response:
         return described

@@ -34,6 +34,7 @@ from rnnlm.inference.distributions import likeliest, score_with_likeliest
 from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.integrations import continuations
 from rnnlm.interface import BOUNDARY, LanguageModel, Tokenizer
+from rnnlm.serving.openapi import Endpoint
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.responses import (
     decoded,
@@ -692,6 +693,21 @@ def below_models(name: str | None, path_name: str | None) -> str | None:
     if name not in (None, path_name):
         raise _refusal("model", f"the path asks {path_name}, and the request {name}")
     return path_name
+
+
+def endpoints_of(completions: Completions) -> list[Endpoint]:
+    """Return OpenAI's endpoints, as /openapi.json describes them."""
+    return [
+        Endpoint(
+            "/v1/completions",
+            completions.complete,
+            CompletionRequest,
+            (Completion,),
+            (Completion, OpenAIError),
+            refuses=OpenAIError,
+        ),
+        Endpoint("/v1/models", completions.list_models, None, (ModelCards,), refuses=OpenAIError),
+    ]
 
 
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:

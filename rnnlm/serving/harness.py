@@ -17,6 +17,7 @@ from starlette.routing import Route
 from rnnlm.integrations import continuations
 from rnnlm.interface import BOUNDARY, LanguageModel, Tokenizer
 from rnnlm.serving.completions import below_models, read_as_prompt
+from rnnlm.serving.openapi import Endpoint
 from rnnlm.serving.refusals import Refusal
 from rnnlm.serving.responses import Asked, Handler, decoded, json_answer, refused
 from rnnlm.serving.served import ServedModels
@@ -118,6 +119,15 @@ class Harness:
 
 
 # ---- Over HTTP.
+
+
+def endpoints_of(harness: Harness) -> list[Endpoint]:
+    """Return the endpoints, as /openapi.json describes them."""
+    return [
+        Endpoint("/tokenizer_info", harness.tokenizer_info, None, (TokenizerInfo,)),
+        Endpoint("/tokenize", harness.tokenize, TokenizeRequest, (Tokenized,)),
+        Endpoint("/detokenize", harness.detokenize, DetokenizeRequest, (Detokenized,)),
+    ]
 
 
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:

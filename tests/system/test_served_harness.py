@@ -53,7 +53,7 @@ doc_to_target: "{{choices[0]}}"
 generation_kwargs: {until: ["\\n", "."], max_gen_toks: 8}
 metric_list: [{metric: exact_match}]
 """
-SHOWN = "rnnlm_pairs", "rnnlm_choices", "rnnlm_rolling", "rnnlm_written"
+TASKS = "rnnlm_pairs", "rnnlm_choices", "rnnlm_rolling", "rnnlm_written"
 # Two sentences that no model can tell apart, and some with words of the vocabulary alone.
 ALIKE = {"good": "the cat sat on the mat", "bad": "the cat sat on the mat"}
 
@@ -70,6 +70,9 @@ def pairs_of(path, most):
 def tasks(tmp_path_factory):
     """Make a folder of tasks over local files. Nothing is asked of the network."""
     folder = tmp_path_factory.mktemp("tasks")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_DATASETS_CACHE"] = str(folder / "cache")
+    pytest.importorskip("lm_eval", reason=HARNESS)
     pairs = pairs_of(ROOT / "corpora" / "english" / "agreement.tsv", 60)
     choices = [
         {"context": f"{pair['good']}\n{' '.join(pair['good'].split()[:-1])}",
@@ -106,32 +109,37 @@ def name(request, tmp_path_factory):
     return str(folder)
 
 
-def harness(tasks, kind, output, batch=1, **arguments):
-    """Run the harness's command with a model of this kind; return (answers of each task, its
-    results)."""
-    settings = ",".join(f"{key}={value}" for key, value in arguments.items())
-    module = "rnnlm.lm_eval" if kind == "rnnlm" else "lm_eval"
-    subprocess.run(
-        system.python("-m", module, "--model", kind, "--model_args", settings,
-                      "--batch_size", str(batch), "--tasks", ",".join(SHOWN),
-                      "--include_path", str(tasks), "--log_samples", "--output_path", str(output)),
-        check=True, timeout=600,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path()),
-             "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tasks / "cache")},
+def harness(tasks, kind, batch=1, **arguments):
+    """Run the harness with a model of this kind; return (answers of each task, its results)."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    import rnnlm.lm_eval  # noqa: F401 - the model type `rnnlm`
+
+    found = lm_eval.simple_evaluate(
+        model=kind, model_args=arguments, tasks=list(TASKS), batch_size=batch, log_samples=True,
+        task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
+        bootstrap_iters=0, device="cpu",
     )  # fmt: skip
-    samples = {}
-    for task in SHOWN:
-        [path] = output.rglob(f"samples_{task}_*.jsonl")
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        lines.sort(key=lambda line: line["doc_id"])
-        samples[task] = [line["filtered_resps"] for line in lines]
-    [path] = output.rglob("results_*.json")
-    return samples, json.loads(path.read_text())["results"]
+    answers = {}
+    for task in TASKS:
+        samples = sorted(found["samples"][task], key=lambda sample: sample["doc_id"])
+        answers[task] = [sample["filtered_resps"] for sample in samples]
+    return answers, found["results"]
+
+
+def run(*command):
+    """Run a command; return what it prints."""
+    return subprocess.run(
+        system.python("-m", *map(str, command)),
+        check=True, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path())},
+    ).stdout  # fmt: skip
 
 
 def assert_same_answers(found, expected):
     """Hold the answers to each item of each task against those of another run."""
-    for task in SHOWN:
+    for task in TASKS:
         assert len(found[task]) == len(expected[task]) > 50
         for one, other in zip(found[task], expected[task], strict=True):
             if task == "rnnlm_written":
@@ -144,40 +152,33 @@ def assert_same_answers(found, expected):
 
 
 def _numbers(answers):
-    """Return each answer as numbers: the harness writes some of them as texts."""
+    """Return each answer as numbers; the harness writes some of them into files as texts."""
     numbers = []
     for answer in answers:
-        parts = answer if isinstance(answer, list) else [answer]
+        parts = answer if isinstance(answer, list | tuple) else [answer]
         logprob, *greedy = parts
         numbers.append([float(logprob), *(str(each) == "True" for each in greedy)])
     return numbers
 
 
 def test_the_harness_finds_the_figures_of_both_doors(name, tasks, tmp_path, capsys):
-    pytest.importorskip("lm_eval", reason=HARNESS)
-    expected, results = harness(tasks, "rnnlm", tmp_path / "own", pretrained=name)
+    expected, results = harness(tasks, "rnnlm", pretrained=name)
     ways = [{}]
     if name == "demo":
         ways += [{"batch": 7, "num_concurrent": 3}, {"tokenized_requests": False}]
     with serving("-m", name) as server:
         url = f"http://{server.host}:{server.port}/v1/completions"
-        for number, way in enumerate(ways):
-            found, served = harness(
-                tasks, "local-completions", tmp_path / str(number),
-                model=os.path.basename(name), base_url=url, **way,
-            )  # fmt: skip
+        for way in ways:
+            model = os.path.basename(name)
+            found, served = harness(tasks, "local-completions", model=model, base_url=url, **way)
             assert_same_answers(found, expected)
             assert served["rnnlm_pairs"]["acc,none"] == results["rnnlm_pairs"]["acc,none"]
 
     # The command's scores of pairs are the same; ties count half there, and nothing here.
     details = tmp_path / "details.jsonl"
-    ours = subprocess.run(
-        system.python("-m", "rnnlm", "score", "-m", name, "--pairs", str(tasks / "pairs.jsonl"),
-                      "--no-eos", "--pairs-details", str(details), "--json"),
-        check=True, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path())},
-    )  # fmt: skip
-    accuracy = json.loads(ours.stdout.splitlines()[-1])
+    printed = run("rnnlm", "score", "-m", name, "--pairs", tasks / "pairs.jsonl", "--no-eos",
+                  "--pairs-details", details, "--json")  # fmt: skip
+    accuracy = json.loads(printed.splitlines()[-1])
     records = [json.loads(line) for line in details.read_text().splitlines()]
     for record, answers in zip(records, expected["rnnlm_pairs"], strict=True):
         for side, (logprob, _) in zip(("good", "bad"), _numbers(answers), strict=True):
@@ -193,6 +194,25 @@ def test_the_harness_finds_the_figures_of_both_doors(name, tasks, tmp_path, caps
             f"\n{os.path.basename(name)}: accuracy {accuracy['accuracy']:.4f} by the command, "
             f"{results['rnnlm_pairs']['acc,none']:.4f} by the harness, {accuracy['ties']} ties"
         )
+
+
+def test_the_commands_of_both_doors_answer_alike(tasks, tmp_path):
+    shared = ("--tasks", "rnnlm_pairs", "--include_path", tasks, "--log_samples", "--output_path")
+    run("rnnlm.lm_eval", "--model", "rnnlm", "--model_args", "pretrained=demo", *shared,
+        tmp_path / "own")  # fmt: skip
+    with serving("-m", "demo") as server:
+        url = f"http://{server.host}:{server.port}/v1/completions"
+        run("lm_eval", "--model", "local-completions", "--model_args", f"model=demo,base_url={url}",
+            *shared, tmp_path / "served")  # fmt: skip
+    answers = []
+    for folder in ("own", "served"):
+        [path] = (tmp_path / folder).rglob("samples_*.jsonl")
+        lines = sorted(map(json.loads, path.open()), key=lambda line: line["doc_id"])
+        answers.append([_numbers(line["filtered_resps"]) for line in lines])
+    assert len(answers[0]) == len(answers[1]) > 50
+    for own, served in zip(*answers, strict=True):
+        for one, other in zip(own, served, strict=True):
+            assert one == [pytest.approx(other[0], rel=1e-6, abs=1e-5), other[1]]
 
 
 def test_a_text_beyond_2048_tokens_is_cut_by_the_harness_alone(tmp_path):
