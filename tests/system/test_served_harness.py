@@ -111,7 +111,7 @@ def name(request, tmp_path_factory):
 
 def harness(tasks, kind, batch=1, **arguments):
     """Run the harness with a model of this kind; return (answers of each task, its results)."""
-    import lm_eval
+    import lm_eval.models
     from lm_eval.tasks import TaskManager
 
     import rnnlm.lm_eval  # noqa: F401 - the model type `rnnlm`
@@ -215,7 +215,7 @@ def test_the_commands_of_both_doors_answer_alike(tasks, tmp_path):
             assert one == [pytest.approx(other[0], rel=1e-6, abs=1e-5), other[1]]
 
 
-def test_a_text_beyond_2048_tokens_is_cut_by_the_harness_alone(tmp_path):
+def test_the_harness_alone_cuts_long_texts(tmp_path):
     pytest.importorskip("lm_eval", reason=HARNESS)
     from lm_eval.api.instance import Instance
     from lm_eval.models.openai_completions import LocalCompletionsAPI
@@ -239,7 +239,7 @@ def test_a_text_beyond_2048_tokens_is_cut_by_the_harness_alone(tmp_path):
         assert logprob == pytest.approx(whole.logprob_nats, abs=1e-5)
 
 
-def test_models_of_several_tokenizers_are_asked_below_their_names(tasks, tmp_path):
+def test_paths_name_models_of_several_tokenizers(tasks, tmp_path):
     pytest.importorskip("lm_eval", reason=HARNESS)
     from lm_eval.api.instance import Instance
     from lm_eval.models.openai_completions import LocalCompletionsAPI
