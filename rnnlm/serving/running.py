@@ -130,10 +130,11 @@ def _bound(settings: ServingSettings) -> socket.socket:
     once somebody listens."""
     host, port = settings.host, settings.port
     try:
-        [(family, kind, _, _, address), *_] = socket.getaddrinfo(
+        # asyncio sends at once (TCP_NODELAY) only where the socket names its protocol.
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listener = socket.socket(family, kind)
+        listener = socket.socket(family, kind, protocol)
     except UnicodeError:
         raise UsageError(f"there is no address {host}") from None
     except OSError as error:
