@@ -246,6 +246,26 @@ def test_texts_are_written_word_by_word(browser, server):
     assert complaints(browser) == []
 
 
+def test_writing_stops_and_offers_what_may_follow(browser, server):
+    opened(browser, server, "write")
+    # Stop as soon as there is a word more.
+    browser.execute_async_script(
+        "const done = arguments[0], written = document.getElementById('written');"
+        "const begun = written.textContent, run = document.getElementById('run');"
+        "run.click();"
+        "const watch = new MutationObserver(() => {"
+        "  if (written.textContent === begun) return;"
+        "  watch.disconnect(); run.click(); done(); });"
+        "watch.observe(written, { childList: true });"
+    )
+    assert browser.find_element("id", "run").text == "Write on"
+    text = browser.find_element("id", "written").text
+    [score] = rnnlm.score_sentences("demo", [text], with_words=True, next_words=1)
+    expected = score.next_words[-1][0].word  # where the sentence ends
+    choice = "return document.querySelector('#choices button').textContent"
+    waited(lambda: browser.execute_script(choice).startswith(expected))
+
+
 def test_a_look_inside_shows_gates_weights_and_orders(browser, server):
     opened(browser, server, text=SENTENCE)
     browser.execute_script(

@@ -728,7 +728,7 @@ class Writing {
       tell();
     }
     byId("step").addEventListener("click", () => this.draw(1));
-    byId("run").addEventListener("click", () => (this.stopping ? this.stop() : this.draw(60)));
+    byId("run").addEventListener("click", () => (this.stopping ? this.finish() : this.draw(60)));
     byId("back").addEventListener("click", () => this.takeBack());
     byId("clear").addEventListener("click", () => this.restart());
     byId("prompt").value = "the old man";
@@ -744,6 +744,13 @@ class Writing {
     this.drawn = [];
     this.said = 0;
     this.show();
+  }
+
+  // Write no more, and offer what may follow.
+  finish() {
+    this.stop();
+    this.show();
+    this.say();
   }
 
   takeBack() {
@@ -791,11 +798,7 @@ class Writing {
     } catch (error) {
       if (!stopping.signal.aborted) byId("write-trouble").textContent = troubleText(error);
     }
-    if (this.stopping === stopping) {
-      this.stop();
-      this.show();
-      this.say();
-    }
+    if (this.stopping === stopping) this.finish();
   }
 
   // Show what is written, and what may follow.
