@@ -33,6 +33,9 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 GRACE_SECONDS = 3.5  # for requests that are being answered when a signal comes
 LAST_SECONDS = 0.7  # for a process to end after that, before it is killed
 POLL_SECONDS = 0.05
+# A process that accepts all that waits leaves nothing to the others. asyncio accepts as many at
+# once as it lets wait, so the system is told afterwards how many may.
+ACCEPTED_AT_ONCE, MOST_WAITING = 1, 1024
 # Between two starts of a process that dies soon after each.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SOUND_SECONDS = 0.1, 10.0, 30.0
 TOKEN_VARIABLE = "RNNLM_TOKEN"
@@ -182,11 +185,16 @@ def _answer(work: Work, listener: socket.socket, started: Callable[[], None]) ->
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=30,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=GRACE_SECONDS,  # type: ignore[arg-type]
     )
     config.serving = work.settings
-    server = Server(config, started)
+
+    def listening() -> None:
+        listener.listen(MOST_WAITING)
+        started()
+
+    server = Server(config, listening)
     with signals_handled(server.end):
         server.run([listener])
     return server.ending
@@ -276,6 +284,9 @@ class _Worker:
 
     def how_it_ended(self) -> str:
         code = self.process.returncode
+        told = self.error()
+        if told is not None:
+            return f"has ended: {told[0]}"
         return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     def error(self) -> tuple[str, str, str, int] | None:
@@ -370,9 +381,12 @@ class _Supervisor:
                 self.waiting[place] = now + pause
                 self.notice(f"a process of the server {worker.how_it_ended()}; another one starts")
             if now >= self.waiting[place]:
-                del self.waiting[place]
                 worker.close()
-                self.workers[place] = _Worker(self.work, self.listener)
+                try:
+                    self.workers[place] = _Worker(self.work, self.listener)
+                    del self.waiting[place]
+                except OSError:  # no memory or no process is left: later, perhaps
+                    self.waiting[place] = now + LONGEST_PAUSE_SECONDS
 
     def _end_all(self) -> None:
         """Have all processes answer what they are at and end; kill those that take too long."""

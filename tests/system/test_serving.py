@@ -4,6 +4,7 @@ ask, and how long a connection may keep it waiting."""
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -193,6 +194,20 @@ def test_all_processes_killed_lose_no_waiting_connection(ngrams):
             os.kill(pid, signal.SIGKILL)
         assert waits_for(lambda: not any(map(is_running, before)))
         assert score(server, seconds=30.0) == 200  # it waits for a new one
+
+
+def test_a_process_that_cannot_come_back_says_why(tmp_path):
+    folder = tmp_path / "kn"
+    tiny_models.save(folder, tiny_models.fit("ngram"), "ngram")
+    with serving("-m", folder, *WORKERS) as server:
+        shutil.move(folder, tmp_path / "elsewhere")
+        first, second = workers_of(server)
+        os.kill(first, signal.SIGKILL)
+        assert waits_for(lambda: any("has ended: no model at" in line for line in server.log))
+        assert second in workers_of(server)
+        assert score(server) == 200
+        shutil.move(tmp_path / "elsewhere", folder)
+        assert waits_for(lambda: len(workers_of(server)) == 2)
 
 
 def test_processes_end_with_the_one_that_started_them(ngrams):
