@@ -78,10 +78,10 @@ def streamed(server, **asked):
 @pytest.mark.parametrize("processes", [(), WORKERS], ids=["one", "two"])
 def test_a_signal_lets_running_answers_end(ngrams, processes):
     with serving(*ngrams, *processes) as server:
-        answer = streamed(server, max_tokens=1000, running=True)
+        answer = streamed(server, max_tokens=300, running=True)
         server.process.send_signal(signal.SIGTERM)
         lines = answer.read().decode().rstrip().splitlines()
-        assert len(lines) > 100  # it was not over when the signal came
+        assert len(lines) > 10  # it was not over when the signal came
         assert '"done":true' in lines[-1]
         assert server.process.wait(30) == ENDED_BY_TERM
         assert workers_of(server) == []
