@@ -162,6 +162,26 @@ def held_bytes() -> int:
     return peak_bytes()
 
 
+def most_open_files() -> int:
+    """Return how many files this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 512
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)
+
+
+def allow_open_files() -> None:
+    """Let this process have as many files open as it may, up to 65,536."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def private_bytes() -> int:
     """Return how much memory this process holds now that belongs to it alone, where the system
     shows it (pages of mapped files do not count); elsewhere all that it holds."""

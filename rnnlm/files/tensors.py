@@ -308,5 +308,5 @@ class ChunkedArray:
             # Other threads may read here, too.
             touched, self._touched = self._touched, set()
             self._held = 0
-            for each in touched:
+            for each in list(touched):
                 drop_pages(each)

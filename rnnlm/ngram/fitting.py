@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -210,9 +209,11 @@ class _Timer:
 def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
     """Delete what counting has left in the folder that the settings name: its model is saved."""
     settings = resolved.make(NgramSettings)
-    if settings.temp is not None:
+    # Counts that were there already, and a count in memory, have left nothing.
+    is_counted_before = isinstance(data, CountedData)
+    if settings.temp is not None and settings.memory is not None and not is_counted_before:
         identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
-        rooms.clean_up(Path(settings.temp), identity)
+        rooms.clean_up(settings.temp, identity)
 
 
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
@@ -249,7 +250,7 @@ def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, i
     settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
     allowed = None
     if settings.memory is not None:
-        allowed = system.parse_size(settings.memory) - system.private_bytes()
+        allowed = rooms.memory_for_arrays(settings.memory, tokenizer.size)
     workspace = Workspace(allowed, settings.threads)
     thresholds = pruning_thresholds(settings.prune, settings.order)
     if isinstance(data, CountedData):

@@ -1,5 +1,6 @@
 """A text that memory is not to hold: prepared in a folder for one run."""
 
+import contextlib
 import functools
 import tempfile
 import weakref
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnnlm import system
-from rnnlm.files import writing
+from rnnlm.files import lock, writing
 from rnnlm.interface import Tokenizer
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
@@ -20,7 +21,13 @@ from rnnlm.text.prepared.prepared_text import PreparedText
 from rnnlm.text.sources import is_plain
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
+WORK = "rnnlm-counting"  # the folder for one run within the one that a user names
 TIMES_ITS_SIZE = 8  # what a text takes while it is read and encoded in memory, at most (measured)
+
+
+def work_folder(temp: str) -> Path:
+    """Return the folder within `temp` that belongs to us alone: what is deleted is all in there."""
+    return Path(temp) / WORK
 
 
 def fits(text: Corpus, memory: str) -> bool:
@@ -57,21 +64,26 @@ def on_disk(
         vanishing = tempfile.TemporaryDirectory(prefix="rnnlm-")
         folder = Path(vanishing.name) / PREPARED_TEXT
     else:
-        folder = Path(temp) / f"{PREPARED_TEXT}-{_content_hash(names)}"
-    for event in prepare_exactly(
-        text.sources,
-        folder,
-        tokenizer=tokenizer,
-        text_settings=text.settings,
-        source_settings=text.source_settings,
-        memory=system.parse_size(memory),
-        held_out=held_out,
-        resume=True,
-    ):
-        if isinstance(event, Counting | Encoding) and event.share is not None:
-            work = "words counted" if isinstance(event, Counting) else "text encoded"
-            left = f", {event.seconds_left:.0f} s left" if event.seconds_left is not None else ""
-            progress(f"{work}: {event.share:.0%}{left}")
+        made_with = tokenizer if isinstance(tokenizer, TokenizerSettings) else tokenizer.fingerprint
+        facts = (made_with, text.settings, text.source_settings, held_out)
+        folder = work_folder(temp) / f"{PREPARED_TEXT}-{_content_hash(names, repr(facts))}"
+    # Another run may be at work there, which has let go of its text.
+    with lock.held(work_folder(temp), "counting") if temp else contextlib.nullcontext():
+        for event in prepare_exactly(
+            text.sources,
+            folder,
+            tokenizer=tokenizer,
+            text_settings=text.settings,
+            source_settings=text.source_settings,
+            memory=system.parse_size(memory),
+            held_out=held_out,
+            resume=True,
+        ):
+            if isinstance(event, Counting | Encoding) and event.share is not None:
+                work = "words counted" if isinstance(event, Counting) else "text encoded"
+                left = event.seconds_left
+                shown = f", {left:.0f} s left" if left is not None else ""
+                progress(f"{work}: {event.share:.0%}{shown}")
     prepared = prepared_text.load(folder)
     delete: Callable[[], object] = functools.partial(writer.remove_all, folder)
     if vanishing is not None:
@@ -86,9 +98,10 @@ def on_disk(
     return replace(prepared, let_go=let_go)
 
 
-def _content_hash(names: Sequence[str]) -> str:
-    """Return a hash of the files of a text, as they are, and of the names of other sources."""
-    parts = []
+def _content_hash(names: Sequence[str], settings: str) -> str:
+    """Return a hash of the files of a text, as they are, of the names of other sources, and of how
+    they are read."""
+    parts = [settings.encode("utf-8", "backslashreplace")]
     for name in names:
         parts.append((writing.sha256(Path(name)) or name).encode("utf-8", "backslashreplace"))
     return writing.digest(parts)[:12]

@@ -1,6 +1,7 @@
 """Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
 order. All that is finished lies in a folder, from which an interrupted count goes on."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -44,16 +45,19 @@ def count_by_shards(
     """
     for number, shard in enumerate(plan.shards):
         yield Progress("counting", number / len(plan.shards))
-        if _prefix(number) in store:
+        if prefix_of(number) in store:
             done(shard.stop)
             continue
         ids_T = np.asarray(ids[shard.start : shard.stop])
         is_watched = shard.start <= watch < shard.stop
         watched = watch - shard.start if is_watched else NOWHERE
-        for n, level in enumerate(count(ids_T, boundary_id, size, order, watched, workspace), 1):
-            write_level(store, _prefix(number), n, level)
-            del level  # before the next order is counted
-        store.note(_prefix(number), {})
+        # Not by enumerate, which would hold a level while the next order is counted.
+        numbers = itertools.count(1)
+        for level in count(ids_T, boundary_id, size, order, watched, workspace):
+            n = next(numbers)
+            write_level(store, prefix_of(number), n, level)
+            del level
+        store.note(prefix_of(number), {})
         done(shard.stop)
     yield Progress("counting", 1.0)
 
@@ -61,7 +65,7 @@ def count_by_shards(
     sources = _Shards(len(plan.shards), store)
     if len(plan.shards) == 1:
         for n in range(1, order + 1):
-            whole = read_level(store, _prefix(0), n)
+            whole = read_level(store, prefix_of(0), n)
             if whole is None:
                 return
             yield whole
@@ -98,12 +102,13 @@ class _Shards:
         self.store = store
 
     def of_order(self, n: int) -> list[Level | None]:
-        return [read_level(self.store, _prefix(shard), n) for shard in range(self.shards)]
+        return [read_level(self.store, prefix_of(shard), n) for shard in range(self.shards)]
 
     def forget(self, n: int) -> None:
         for shard in range(self.shards):
-            remove_level(self.store, _prefix(shard), n)
+            remove_level(self.store, prefix_of(shard), n)
 
 
-def _prefix(shard: int) -> str:
+def prefix_of(shard: int) -> str:
+    """Return how the names of a shard's pieces begin."""
     return f"shard-{shard:05d}-"

@@ -17,7 +17,7 @@ from rnnlm.ngram.counting.beyond_memory import Progress as Phase
 from rnnlm.ngram.counting.beyond_memory import merge
 from rnnlm.ngram.counting.counts_folder import Counts, Source
 from rnnlm.ngram.counting.levels import Level
-from rnnlm.ngram.counting.room import clean_up, count_in, room_for
+from rnnlm.ngram.counting.room import clean_up, count_in, identity_of, room_for
 from rnnlm.ngram.counting.store import (
     Store,
     columns_of,
@@ -130,7 +130,7 @@ def of_text(
         steps = count_in(room, encoded, tokenizer, order, {"order": order})
         yield Counted(_reported(steps, report), order, source, tokenizer)
     if memory is not None and temp is not None:
-        clean_up(Path(temp))
+        clean_up(temp, identity_of({"order": order}, tokenizer))
 
 
 def _check_prepared(text: Text, tokenizer: Tokenizer | TokenizerSettings, extend: bool) -> None:

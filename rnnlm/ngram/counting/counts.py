@@ -41,6 +41,7 @@ def count(
         if not len(level):
             return
         yield level
+        del level  # before the next order is counted
 
 
 class _Counter:

@@ -145,12 +145,14 @@ class SuffixExchange:
         return of_block
 
     def _file(self) -> IO[bytes]:
-        return tempfile.TemporaryFile(dir=self.workspace.folder)
+        with self.workspace.explaining(0):
+            return tempfile.TemporaryFile(dir=self.workspace.folder)
 
     def _mapped(self, file: IO[bytes], dtype: DTypeLike) -> np.ndarray:
         """Return the content of a file as an array; the file vanishes with it."""
         with file:
-            file.flush()
+            with self.workspace.explaining(file.tell()):
+                file.flush()
             length = file.tell()
             if not length:
                 return np.zeros(0, dtype)

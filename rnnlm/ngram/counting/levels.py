@@ -85,8 +85,8 @@ class Level:
         return counts_Q
 
     def blocks(self, most: int, contexts: int) -> list["Block"]:
-        """Return all n-grams with the `contexts` that there are, in blocks of about `most` n-grams;
-        a block ends where a context does, and holds one context at least."""
+        """Return all n-grams with the `contexts` that there are, in blocks of about `most` n-grams
+        and as many contexts; a block ends where a context does, and holds one at least."""
         bits = word_bits(self.size)
         first = start = 0
         found = []
@@ -94,6 +94,7 @@ class Level:
             end, last = min(start + most, len(self)), contexts
             if end < len(self):
                 last = max(first + 1, int(self.keys_M[end : end + 1][0]) >> bits)
+            last = min(last, first + max(1, most))
             end = len(self)
             if last < contexts:
                 end = int(self.keys_M.searchsorted(np.uint64(last << bits)))

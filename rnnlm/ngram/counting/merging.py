@@ -71,7 +71,6 @@ class Merging:
             suffixes_M = np.zeros(size + 1, np.int32)
             merged = Level(size, keys_M, suffixes_M, counts_M, size, watched)
             write_level(self.store, MERGED, 1, merged)
-            self.sources.forget(1)
 
         # From the store even if it was made just now: the same arrays as in a resumed count.
         found = read_level(self.store, MERGED, 1)
@@ -80,8 +79,10 @@ class Merging:
         self.bits = np.uint64(word_bits(found.size))
         self.count_type = _smallest(int(np.asarray(found.counts_M).sum(dtype=np.int64)))
         self.after_start = found.after_start
+        sources = len(self.sources.of_order(1))
+        self.sources.forget(1)
         numbers_M = np.arange(found.size + 1, dtype=np.int32)
-        self.numbers: list[Column] = [numbers_M for _ in self.sources.of_order(1)]
+        self.numbers: list[Column] = [numbers_M] * sources
         return found
 
     def longer(self, n: int) -> Steps:
@@ -89,6 +90,8 @@ class Merging:
         level = read_level(self.store, MERGED, n)
         if level is None:
             level = yield from self._merge(n)
+        # A kill may have come before the sources' n-grams were forgotten.
+        self.sources.forget(n)
         self.after_start = level.after_start
         if n < self.order:
             self.numbers = self._numbers(n, len(self.numbers))
@@ -136,7 +139,6 @@ class Merging:
             self._watched(n, levels),
         )
         note_level(self.store, MERGED, n, level)
-        self.sources.forget(n)
         return level
 
     def _numbers(self, n: int, sources: int) -> list[Column]:

@@ -29,6 +29,7 @@ LARGEST_PLAN = 64 << 20
 FACTORS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 LINE_START = np.uint64(1 << 60)
 AT_ONCE = 1 << 16
+MOST_LOOKING = 4  # threads, each of which holds a shard
 
 # What the work holds on disk of each n-gram, in bytes.
 STORED, STORED_NUMBER = 13, 4  # key, suffix, a small count; its number in the merged order
@@ -127,9 +128,8 @@ def make(
         sha256 = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
         return sha256, _sampled_ngrams(ids_T, boundary_id, order, rate)
 
-    for bound, (sha256, found) in zip(
-        bounds, in_threads(look, bounds, workspace.threads), strict=True
-    ):
+    threads = min(workspace.threads, MOST_LOOKING)
+    for bound, (sha256, found) in zip(bounds, in_threads(look, bounds, threads), strict=True):
         sampled = [_added(*both) for both in zip(sampled, found, strict=True)]
         shards.append(Shard(*bound, sha256, [len(hashes) << rate for hashes, _ in found]))
     kept = []

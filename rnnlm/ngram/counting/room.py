@@ -16,15 +16,16 @@ from rnnlm.files import lock
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting import plan as plans
-from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards
+from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards, prefix_of
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Store
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.ngram.tables import NOWHERE
 from rnnlm.text.encoding import EncodedText, known_ids
+from rnnlm.text.on_disk import work_folder
 from rnnlm.text.prepared import writer
-from rnnlm.text.prepared.index import PREPARED_TEXT
+from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed
@@ -54,41 +55,51 @@ def room_for(
     if memory is None:
         yield Room(Workspace(threads=threads))
         return
-    allowed = _memory_for_arrays(memory, size)
+    allowed = memory_for_arrays(memory, size)
+    system.allow_open_files()
     if temp is None:
         with _vanishing_folder() as folder:
             yield Room(Workspace(allowed, threads, folder), Store(folder))
         return
-    folder = Path(temp)
+    folder = work_folder(temp)
     with lock.held(folder, "counting"):
         yield Room(Workspace(allowed, threads, folder), Store(folder))
 
 
-def clean_up(folder: Path, identity: Mapping[str, Any] | None = None) -> None:
+def clean_up(temp: str, identity: Mapping[str, Any]) -> None:
     """Delete what a count has left in the folder that the user named: its result is saved.
 
-    identity: of the count, as :func:`count_in` has it; another one that is there is left alone.
+    identity: of the count, as :func:`identity_of` returns it; another one that is there is left
+    alone.
     """
+    folder = work_folder(temp)
     if not folder.is_dir():
         return
     with lock.held(folder, "cleaning up"):
         plan = plans.read(folder)
-        if plan is not None and identity is not None and plan.identity != identity:
+        if plan is None or plan.identity != identity:
             return
-        # The plan goes last: without it nobody would know whose the rest is.
-        Store(folder).delete()
-        for text in folder.glob(f"{PREPARED_TEXT}-*"):
-            if text.is_dir():
-                writer.remove_all(text)
+        # The plan goes first: what a kill leaves belongs to nobody, and goes with the next count.
         plans.delete(folder)
+        _delete_rest(folder)
     with contextlib.suppress(OSError):  # other files may be there
         folder.rmdir()
+        folder.parent.rmdir()
+
+
+def _delete_rest(folder: Path) -> None:
+    """Delete the pieces in a folder that has no plan, and what is left of texts that were let go
+    of."""
+    Store(folder).delete()
+    for text in folder.glob(f"{PREPARED_TEXT}-*"):
+        if text.is_dir() and not is_prepared(text):
+            writer.remove_all(text)
 
 
 @contextlib.contextmanager
 def _vanishing_folder() -> Iterator[Path]:
-    """Provide a folder where the system has temporary files, which is deleted however the work
-    ends."""
+    """Provide a folder where the system has temporary files, which is deleted when the work ends,
+    unless the process is killed."""
     wanted = os.environ.get("TMPDIR")
     if wanted and os.path.realpath(wanted) != os.path.realpath(tempfile.gettempdir()):
         notice(f"cannot write to TMPDIR={wanted}: temporary files go to {tempfile.gettempdir()}")
@@ -104,7 +115,7 @@ def _vanishing_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def _memory_for_arrays(memory: str, size: int) -> int:
+def memory_for_arrays(memory: str, size: int) -> int:
     """Return how many bytes the arrays of the work may take; refuse too little."""
     # What is in memory already, such as the vocabulary.
     allowed = system.parse_size(memory)
@@ -174,11 +185,13 @@ def _plan(
     plan = plans.read(store.folder)
     is_new = plan is None
     if plan is None:
+        _delete_rest(store.folder)
         boundary_id = tokenizer.boundary_id
         plan = plans.make(ids, boundary_id, order, identity, workspace, thresholds or ())
     else:
         plans.check(plan, store.folder, ids, identity)
         store.resume()
+        _tell_large_shards(plan, store, workspace)
         notice(f"the count in {store.folder} goes on")
 
     # Say it before the work if the disk is too small for it.
@@ -189,3 +202,23 @@ def _plan(
         plans.check_room(store.folder, store.needed)
         plans.write(store.folder, plan)
     return plan
+
+
+LONGER = 1.25  # than asked for: a shard may be, by its last line
+
+
+def _tell_large_shards(plan: plans.Plan, store: Store, workspace: Workspace) -> None:
+    """Tell if shards that are not counted yet take more memory than is allowed now: the plan keeps
+    their sizes."""
+    left = [
+        shard.stop - shard.start
+        for number, shard in enumerate(plan.shards)
+        if prefix_of(number) not in store
+    ]
+    longest = max(left, default=0)
+    if longest > LONGER * workspace.shard:
+        missing = (longest - workspace.shard) * BYTES_PER_POSITION
+        notice(
+            f"the count began with more memory, in parts of {longest:,} tokens: until they are "
+            f"counted, it takes about {missing / 1e6 + 1:,.0f} MB more than now allowed"
+        )

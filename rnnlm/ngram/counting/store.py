@@ -2,7 +2,7 @@
 with its length and hash.
 
 A piece is written under a new name, then renamed, then named in the journal, a line each. After a
-kill, the pieces that the journal names and that are whole count; a power cut may have taken some.
+kill, the pieces that the journal names count. One that is missing or damaged is an error.
 
 A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NUMBER, and a note of
 what they have in common, PREFIXorder-N.
@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike
 
+from rnnlm import system
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
@@ -27,7 +28,8 @@ from rnnlm.text.encoding import smallest
 
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"(shard|merged|numbers)-[-\w]+\.safetensors")
-MOST_OPEN = 1024  # pieces; each one that is mapped keeps a file open
+# Pieces that stay mapped, each of which keeps a file open, of all files that may be open
+MOST_OPEN, SHARE_OPEN = 1024, 4
 REMOVED = -1  # bytes of a piece that was deleted, in the journal
 Facts = dict[str, int]
 
@@ -53,6 +55,7 @@ class Store:
         self.way_on = "go on with --resume"
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}
+        self._most_open = min(MOST_OPEN, system.most_open_files() // SHARE_OPEN)
 
     def resume(self) -> None:
         """Take up the pieces that are in the folder and whole."""
@@ -88,7 +91,7 @@ class Store:
         return Piece(name, size, hashed.hexdigest(), facts)
 
     def finish(self, *pieces: Piece) -> None:
-        """Name pieces in the journal, all at once: a kill leaves all of them or none."""
+        """Name pieces in the journal, in one write."""
         self._note(pieces)
         for piece in pieces:
             self.pieces[piece.name] = piece
@@ -149,7 +152,7 @@ class Store:
             raise ModelError(f"the counts in {self.folder} are damaged", why) from None
 
         # The first one goes where too many are open; other threads may be about to do the same.
-        if len(self._open) >= MOST_OPEN:
+        if len(self._open) >= self._most_open:
             self._open.pop(next(iter(list(self._open))), None)
         self._open[name] = found
         return found
@@ -174,8 +177,6 @@ class Store:
     def delete(self) -> None:
         """Delete all pieces, finished or not, and the journal, if there is one."""
         self._open.clear()
-        if not (self.folder / JOURNAL).is_file():
-            return
         for path in self.folder.iterdir():
             if OURS.fullmatch(writing.whole_name(path.name)):
                 path.unlink(missing_ok=True)
@@ -201,8 +202,11 @@ def _read_journal(path: Path) -> Iterator[Piece]:
 
 
 def write_level(store: Store, prefix: str, n: int, level: Level) -> None:
-    """Write an order as one piece."""
+    """Write an order as one piece; of unigrams the counts alone, as all else is the same for all of
+    them."""
     columns = columns_of(level, 0, len(level))
+    if n == 1:
+        columns = {"counts": columns["counts"]}
     store.finish(store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)}))
     note_level(store, prefix, n, level)
 
@@ -238,6 +242,13 @@ def read_level(store: Store, prefix: str, n: int) -> Level | None:
         return None
     facts = store.facts(f"{prefix}order-{n}")
     names = store.names(f"{prefix}order-{n}-")
+    if n == 1 and names and "keys" not in store.mapped(names[0]):
+        counts_M = np.asarray(store.column(names, "counts", f"i{facts['count_bytes']}"))
+        keys_M = np.arange(len(counts_M), dtype=np.uint64)
+        suffixes_M = np.zeros(len(counts_M), f"i{facts['suffix_bytes']}")
+        return Level(
+            facts["size"], keys_M, suffixes_M, counts_M, facts["after_start"], facts["watched"]
+        )
     return Level(
         facts["size"],
         store.column(names, "keys", np.uint64),

@@ -153,7 +153,7 @@ def test_interrupted_counts_go_on_from_temp(tmp_path, monkeypatch):
             list(counted.levels)
     assert "run the same command again, or delete the folder" in raised.value.hint
     monkeypatch.setattr(Store, "write", write)
-    with pytest.warns(RnnlmWarning, match="the count in .*temp goes on"):  # noqa: SIM117
+    with pytest.warns(RnnlmWarning, match="the count in .*temp.* goes on"):  # noqa: SIM117
         with of_text(text, tokenizer, 3, "4G", str(temp)) as counted:
             assert_same(counted.levels, levels_of_lines(lines, tokenizer, 3))
     assert not temp.exists()

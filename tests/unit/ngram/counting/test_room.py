@@ -1,0 +1,107 @@
+"""What counting leaves in a folder that a user named, and what it never touches there."""
+
+import contextlib
+import warnings
+
+import pytest
+
+import rnnlm
+from rnnlm import system
+from rnnlm.errors import RnnlmWarning
+from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting import room
+from rnnlm.ngram.counting.beyond_memory import prefix_of
+from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION
+from rnnlm.text.on_disk import work_folder
+from rnnlm.text.prepared import preparation
+
+LINES = [f"w{number % 7} w{number % 5} w{number % 3}" for number in range(400)]
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """Write a text that is counted beyond memory, and make any memory enough for it."""
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
+    monkeypatch.setattr(room, "LEAST_BYTES", 0)
+    monkeypatch.setattr(room, "BYTES_PER_WORD", 0)
+    monkeypatch.setattr(room, "COUNTED_PER_WORD", 0)
+    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
+        monkeypatch.setattr(preparation, name, 0)
+    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(line + "\n" for line in LINES))
+    return path
+
+
+def train(text, temp, memory="40k", **settings):
+    """Train a model beside the text."""
+    output = text.parent / "model"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rnnlm.train(
+            text, output=output, model="ngram", order=3, memory=memory, temp=str(temp),
+            overwrite=True, **settings,
+        ).wait()  # fmt: skip
+
+
+def interrupted(text, temp, monkeypatch):
+    """Train until the second piece is written."""
+    write, written = Store.write, []
+
+    def killed(store, name, arrays, facts):
+        if written:
+            raise KeyboardInterrupt
+        written.append(name)
+        return write(store, name, arrays, facts)
+
+    with monkeypatch.context() as context:
+        context.setattr(Store, "write", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(text, temp)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_users_own_files_stay(text, tmp_path):
+    temp = tmp_path / "temp"
+    for name in ("", "text-mine"):
+        list(rnnlm.prepare(text, temp / name, workers=0))
+    before = files(temp)
+    assert any(name.startswith("shard-") for name in before)
+    train(text, temp)
+    assert files(temp) == before
+
+
+def test_another_count_is_left_alone(text, tmp_path, monkeypatch):
+    temp = tmp_path / "temp"
+    interrupted(text, temp, monkeypatch)
+    before = files(temp)
+    assert any("shard-" in name for name in before)
+    # One that needs no folder, and one of counts that are there already.
+    train(text, temp, memory=None)
+    assert files(temp) == before
+
+
+def test_what_a_killed_cleaning_leaves_goes_next(text, tmp_path, monkeypatch):
+    temp = tmp_path / "temp"
+    interrupted(text, temp, monkeypatch)
+    plans.delete(work_folder(str(temp)))
+    train(text, temp)
+    assert not temp.exists()
+
+
+def test_shards_too_large_for_the_memory_are_told(tmp_path):
+    shards = [plans.Shard(0, 1000, "", []), plans.Shard(1000, 1100, "", [])]
+    store = Store(tmp_path)
+    plan = plans.Plan({}, shards, [], [])
+    little = room.Workspace(500 * BYTES_PER_POSITION)
+    with pytest.warns(RnnlmWarning, match="in parts of 1,000 tokens"):
+        room._tell_large_shards(plan, store, little)
+    # Those that are counted need no memory.
+    store.note(prefix_of(0), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        room._tell_large_shards(plan, store, little)
