@@ -365,7 +365,8 @@ def answer_emptily(size: int) -> None:
 
     app = Starlette(routes=[Route("/score", endpoint, methods=["POST"])])
     config = uvicorn.Config(app, log_level="critical", access_log=False)
-    with socket.socket() as listener:
+    # asyncio sends at once (TCP_NODELAY) only where the socket names its protocol.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         _, port = listener.getsockname()

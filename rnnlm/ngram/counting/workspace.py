@@ -23,7 +23,7 @@ POSITIONS, NGRAMS = 1 << 21, 1 << 17
 ROOM = 1 << 40  # bytes: as good as unlimited
 
 # How much memory work takes for each thing that it handles, temporary arrays included.
-BYTES_PER_POSITION = 62  # counting a shard: of each position of its text
+BYTES_PER_POSITION = 55  # counting a shard: of each position of its text (60 at its highest moment)
 BYTES_PER_ENTRY = 110  # merging: of each n-gram of a shard
 BYTES_PER_NGRAM = 200  # estimating
 BYTES_PER_LOOKUP = 24  # exchanging values by suffix: of each n-gram of the order below
