@@ -168,7 +168,8 @@ def most_open_files() -> int:
         import resource
     except ImportError:  # Windows
         return 512
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else min(soft, 1 << 20)
 
 
 def allow_open_files() -> None:

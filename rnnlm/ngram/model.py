@@ -236,6 +236,7 @@ class NgramModel(PickledByOrigin):
 
     def lookups(self, ids_T: np.ndarray) -> list[Lookup]:
         """Return how the probability of each token of a line was found."""
+        # Walk the line once: of each length, the contexts and the n-grams at each token.
         boundary_1 = np.array([self.tokenizer.boundary_id])
         inputs_1T = np.concatenate([boundary_1, ids_T[:-1]])[None]
         inputs_1L = self._with_state(inputs_1T, None, self.initial_state(1))
@@ -248,6 +249,7 @@ class NgramModel(PickledByOrigin):
             numbers.append(numbers_1L[:, fresh:])
         logprob_T = self._logprob(targets_1T, contexts, numbers)[0].tolist()
 
+        # From the longest n-gram down to the one that is there, note what was given up.
         found = []
         for at, logprob_nats in enumerate(logprob_T):
             order, given_up = self.order, []
