@@ -1,11 +1,9 @@
 """What README.md and docs/ show is run, page by page in the order of the README's table, in one
 folder with small texts and budgets.
 
-Every command of an sh block and every python block runs. What a block marked `<!-- compared -->`
-prints, with the shipped model and the bundled corpus, has the lines that the page shows behind it;
-`<!-- compared, soak -->` is for those that take long, and `within 0.5` is the difference allowed
-where a processor's rounding turns a decision on one word. `<!-- file: NAME -->` stands before the
-content of a file that the commands of the page read.
+Every command of an sh block and every python block runs, but for blocks marked `<!-- compared -->`
+without `soak`, which test_shown_numbers.py runs as they are. `<!-- file: NAME -->` stands before
+the content of a file that the commands of the page read.
 """
 
 import contextlib
@@ -18,7 +16,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
@@ -31,10 +28,8 @@ from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
 from support.forked import command, door
 from support.served_processes import serving
+from support.shown import FILES, PAGES, README, ROOT, blocks_of, commands, overwriting
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
 FEW = {
@@ -44,27 +39,6 @@ FEW = {
 }
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
 OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", ".", ".ci/gpu"}
-DECIMAL = re.compile(r"[-+]?\d[\d,]*\.\d+")
-WITHIN = re.compile(r"within ([\d.]+)")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: the line of text before it, its language, and the block that follows it."""
-
-    before: str
-    language: str
-    code: str
-    shown: str = ""
-
-
-def blocks_of(text: str) -> list[Block]:
-    found = re.findall(r"^([^\n]*)\n+```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    following = [*(code if not language else "" for _, language, code in found[1:]), ""]
-    return [
-        Block(before.strip(), language, code.strip(), shown)
-        for (before, language, code), shown in zip(found, following, strict=True)
-    ]
 
 
 BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
@@ -76,20 +50,6 @@ def marked(comment: str) -> str:
     """Return the sh block of the README that follows an HTML comment."""
     (block,) = [block for block in BLOCKS["README.md"] if block.before == f"<!-- {comment} -->"]
     return block.code
-
-
-def commands(code: str) -> list[list[str]]:
-    """Split an sh block into its simple commands, as words; leave those with pipes and redirections
-    whole."""
-    parts: list[list[str]] = []
-    for line in code.splitlines():
-        parts.append([])
-        for word in shlex.split(line, comments=True):
-            if word == "&&":
-                parts.append([])
-            else:
-                parts[-1].append(word)
-    return [part for part in parts if part]
 
 
 def is_rnnlm(words: list[str]) -> bool:
@@ -154,11 +114,7 @@ def folder(tmp_path_factory):
         )
     cloze = corpora.part("english", "cloze.tsv").read_text(encoding="utf-8").splitlines(True)
     (folder / "corpora" / "english" / "cloze.tsv").write_text("".join(cloze[:40]), "utf-8")
-    for name, content in re.findall(
-        r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$",
-        "".join(TEXTS.values()),
-        re.MULTILINE | re.DOTALL,
-    ):
+    for name, content in FILES.findall("".join(TEXTS.values())):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
@@ -196,10 +152,13 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, server, 
     # what somebody types to --interactive
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
     for block in BLOCKS[page]:
-        if block.language == "sh" and not re.search(
-            "compared|demo|tests", block.before.partition("<!--")[2]
+        if block.language == "sh" and not (
+            (block.is_compared and not block.is_soak)
+            or re.match("<!-- (demo|tests) -->", block.before)
         ):
             for words in commands(block.code):
+                if block.is_run:
+                    words = [words[0], *overwriting(words[1:])]
                 run_command(words, capsys, shell, server)
         elif block.language == "python":
             code = block.code.replace(SERVED_AT, server.at)
@@ -299,65 +258,6 @@ def run_command(words: list[str], capsys, shell, server) -> None:
 def test_loops_on_the_pages_finish(folder, shell, code):
     ended = shell(f'rnnlm() {{ command rnnlm "$@" {" ".join(SMALL)}; }}\n{code}', folder)
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """Make a folder with the bundled corpus, in which `demo` is the shipped model."""
-    folder = tmp_path_factory.mktemp("checkout")
-    (folder / "corpora").symlink_to(ROOT / "corpora")
-    return folder
-
-
-COMPARED = [
-    pytest.param(
-        block,
-        id=f"{page}-{block.code.splitlines()[0]}",
-        marks=[pytest.mark.soak] if "soak" in block.before else [],
-    )
-    for page in PAGES
-    for block in BLOCKS[page]
-    if block.before.startswith("<!-- compared")
-]
-
-
-@pytest.mark.parametrize("block", COMPARED)
-def test_commands_print_what_the_pages_show(checkout, monkeypatch, capsys, block):
-    """Line by line in the order shown; a page may leave lines out. Decimals may differ by rounding,
-    and so a model's hash."""
-    within = WITHIN.search(block.before)
-    allowed = float(within[1]) if within else 0.02
-    monkeypatch.chdir(checkout)
-    monkeypatch.delenv("RNNLM_MODEL", raising=False)
-    for words in commands(block.code):
-        assert run([*words[1:], *(["--overwrite"] if "-o" in words else [])]) == 0, (
-            capsys.readouterr().err
-        )
-    printed = iter(capsys.readouterr().out.splitlines())
-    shown = [line for line in block.shown.splitlines() if line.strip()]
-    assert shown
-    for line in shown:
-        assert any(says_the_same(line, other, allowed) for other in printed), line
-
-
-def says_the_same(line: str, other: str, allowed: float = 0.02) -> bool:
-    one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
-    numbers = [
-        [float(number.replace(",", "")) for number in DECIMAL.findall(each)] for each in (one, two)
-    ]
-    return DECIMAL.sub("#", one) == DECIMAL.sub("#", two) and numbers[0] == pytest.approx(
-        numbers[1], rel=1e-3, abs=allowed
-    )
-
-
-def test_lines_differ_by_number_or_word():
-    assert says_the_same("a  1,000.2 [-3.10%] model:12ab", "a\t1000.21 [-3.11%] model:34cd")
-    assert says_the_same("a 1.20", "a 1.60", 0.5) and not says_the_same("a 1.20", "a 1.80", 0.5)
-    assert (
-        not says_the_same("a 1.20", "a 1.30")
-        and not says_the_same("a 1.20", "b 1.20")
-        and not says_the_same("a 12", "a 13")
-    )
 
 
 @pytest.mark.parametrize("comment", ["demo", "tests"])

@@ -1,0 +1,403 @@
+"""What README.md and docs/ show of results, and how it is held.
+
+A block of commands marked `<!-- compared -->` prints what the page shows behind it: a fence without
+a language, a comment `<!-- printed ... -->` that readers don't see, or both. `soak` in the mark is
+for commands that take long. A line is shown as it is printed; of a printed table, a page may show
+some rows, and some columns under their names. `within 0.5` and `within 3%` are differences allowed,
+where another processor's rounding changes what is learned. `<!-- run, soak -->` stands before
+commands that only make what others need.
+
+Every other decimal number, percentage and number in a cell of a table is either a rounding of a
+number shown like that on the same page, or has a mark on the line before its paragraph, list, table
+or fence that says why not:
+
+* `<!-- numbers: measured 2026-11-25, AMD EPYC, two cores -->`: times, speeds, and runs that are too
+  long, or read data that is not bundled: they carry date and machine;
+* `<!-- numbers: from Khandelwal et al. 2018 -->`: somebody else's;
+* `<!-- numbers: chosen -->`: settings, and examples of how something is computed or printed.
+
+`<!-- numbers of this section: ... -->` holds up to the next heading.
+
+    python tests/support/shown.py docs/insight.md FOLDER
+
+runs the compared commands of a page in that folder, and rewrites what it shows.
+"""
+
+import contextlib
+import io
+import itertools
+import math
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnlm.cli.main import run
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
+NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
+FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WITHIN = re.compile(r"within ([\d.]+)(%?)")
+MACHINE_AND_DATE = re.compile(r"measured 20\d\d-\d\d(-\d\d)?, \w+")
+DECIMAL_OR_SHARE = re.compile(
+    r"(?<![\w.,-])\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?(?: ?%)?| ?%)(?![\w]|\.\d)"
+)
+NO_NUMBERS = (r"`[^`\n]*`", r"\]\([^)]*\)", r"<!--.*?-->", r"https?://\S+")  # code, links
+
+
+# ---- The blocks of a page.
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the line of text before it, its language, and what is shown behind it."""
+
+    before: str
+    language: str
+    code: str
+    shown: tuple[str, ...] = ()
+
+    @property
+    def is_compared(self) -> bool:
+        return self.before.startswith("<!-- compared")
+
+    @property
+    def is_run(self) -> bool:
+        return self.before.startswith(("<!-- compared", "<!-- run"))
+
+    @property
+    def is_soak(self) -> bool:
+        return self.is_run and "soak" in self.before
+
+
+FENCE = re.compile(r"^([^\n]*)\n+```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(
+    r"\n+```\n(?P<fence>.*?)^```$|\n+<!-- printed\n(?P<comment>.*?)^-->$", re.MULTILINE | re.DOTALL
+)
+
+
+def shown_after(text: str, at: int) -> Iterator[re.Match[str]]:
+    """Yield what follows a fence that ends at `at`: fences without a language, hidden output."""
+    while found := SHOWN.match(text, at):
+        yield found
+        at = found.end()
+
+
+def blocks_of(text: str) -> list[Block]:
+    """Return the fenced blocks of a page in their order."""
+    blocks = []
+    for fence in FENCE.finditer(text):
+        before, language, code = fence.groups()
+        shown = tuple(part_of(found) for found in shown_after(text, fence.end()))
+        blocks.append(Block(before.strip(), language, code.strip(), shown))
+    return blocks
+
+
+def part_of(found: re.Match[str]) -> str:
+    return (found["fence"] or found["comment"] or "").strip("\n")
+
+
+def commands(code: str) -> list[list[str]]:
+    """Split an sh block into its simple commands, as words; leave those with pipes and redirections
+    whole."""
+    parts: list[list[str]] = []
+    for line in code.replace("\\\n", " ").splitlines():
+        parts.append([])
+        for word in shlex.split(line, comments=True):
+            if word == "&&":
+                parts.append([])
+            else:
+                parts[-1].append(word)
+    return [part for part in parts if part]
+
+
+def overwriting(arguments: list[str]) -> list[str]:
+    """Make a command that saves a model replace the one that another page made."""
+    return [*arguments, "--overwrite"] if arguments[0] in ("train", "mix") else arguments
+
+
+def printed_by(code: str) -> str:
+    """Run the commands of a block, and return what they print."""
+    printed = io.StringIO()
+    for words in commands(code):
+        arguments = overwriting(words[1:])
+        said = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+            code_of_end = run(arguments)
+        assert code_of_end == 0, f"{shlex.join(words)}\n{said.getvalue()}"
+    return printed.getvalue()
+
+
+def written_files(text: str) -> None:
+    """Write the files whose content a page gives into the current folder."""
+    for name, content in FILES.findall(text):
+        Path(name).write_text(content, encoding="utf-8")
+
+
+# ---- Is what is shown what was printed?
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The difference allowed between a number shown and a number printed."""
+
+    absolute: float = 0.02
+    relative: float = 1e-3
+
+    @classmethod
+    def by(cls, mark: str) -> "Allowed":
+        within = WITHIN.search(mark)
+        if within is None:
+            return cls()
+        if within[2]:
+            return cls(relative=float(within[1]) / 100)
+        return cls(absolute=float(within[1]))
+
+    def between(self, shown: str, printed: str) -> bool:
+        if self.absolute == math.inf:
+            return True
+        one, two = value_of(shown), value_of(printed)
+        # what is shown is rounded: 5e-05 of 5.4e-05
+        allowed = max(self.absolute if abs(one) >= 1e-2 else 0, self.relative * abs(two))
+        return abs(one - two) <= allowed + half_of_last_place(shown)
+
+
+def value_of(number: str) -> float:
+    return float(number.replace(",", ""))
+
+
+def half_of_last_place(number: str) -> float:
+    """Return the largest difference between a number as it is written and what it is rounded of."""
+    mantissa, _, exponent = number.replace(",", "").lower().partition("e")
+    places = len(mantissa.partition(".")[2])
+    return 0.5 * 10.0 ** (int(exponent or 0) - places)
+
+
+def says_the_same(line: str, other: str, allowed: Allowed | None = None) -> bool:
+    """Return whether two lines have the same words, and numbers that differ by little. A model's
+    hash may differ, and so may integers only where both are decimals."""
+    allowed = allowed or Allowed()
+    one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
+    if NUMBER.sub("#", one) != NUMBER.sub("#", two):
+        return False
+    pairs = zip(NUMBER.findall(one), NUMBER.findall(two), strict=True)
+    return all(allowed.between(shown, printed) for shown, printed in pairs)
+
+
+def cells_of(line: str) -> list[str]:
+    """Return the cells of a line of a table, which two blanks or a tab separate."""
+    return [" ".join(cell.split()) for cell in re.split(r"\t|\s{2,}", line.strip())]
+
+
+class Printed:
+    """What commands printed, walked through from its top."""
+
+    def __init__(self, text: str):
+        self.lines = text.splitlines()
+        self.at = 0
+        self.columns: list[int] = []  # of the current table, those that are shown
+        self.width = 0
+
+    def match(self, line: str, allowed: Allowed) -> list[str] | None:
+        """Go behind the next line that says the same as `line`: as a row of the current table, as
+        a whole, or as names of columns. Return its cells, or those shown; None if there is none."""
+        for at in range(self.at, len(self.lines)):
+            row = self.row_at(at)
+            if row is None:
+                break
+            if says_the_same("  ".join(cells_of(line)), "  ".join(row), allowed):
+                self.at = at + 1
+                return row
+        for at in range(self.at, len(self.lines)):
+            if says_the_same(line, self.lines[at], allowed):
+                self.at, self.columns = at + 1, []
+                return cells_of(self.lines[at])
+        return self.names_like(line)
+
+    def names_like(self, line: str) -> list[str] | None:
+        """Go behind the next line that has the cells of `line` among its own."""
+        names = cells_of(line)
+        for at in range(self.at, len(self.lines)):
+            cells = self.lines[at].split("\t")
+            if len(names) > 1 and set(names) <= set(cells):
+                self.columns = [cells.index(name) for name in names]
+                self.width = len(cells)
+                self.at = at + 1
+                return names
+        return None
+
+    def row_at(self, at: int) -> list[str] | None:
+        """Return what is shown of a row of the current table; None where the table has ended."""
+        cells = self.lines[at].split("\t")
+        if not self.columns or len(cells) != self.width:
+            return None
+        return [" ".join(cells[column].split()) for column in self.columns]
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield what is shown of all rows that are left of the current table."""
+        while self.at < len(self.lines) and (row := self.row_at(self.at)) is not None:
+            self.at += 1
+            yield row
+
+
+def differing_line(shown: str, printed: str, allowed: Allowed) -> str | None:
+    """Return the first line shown that was not printed, in this order."""
+    walk = Printed(printed)
+    for line in shown.splitlines():
+        if line.strip() and walk.match(line, allowed) is None:
+            return line
+    return None
+
+
+# ---- Is every number held?
+
+
+def unheld_numbers(text: str) -> list[str]:
+    """Return the numbers of a page that no mark excuses and that its compared blocks don't show."""
+    blocks = blocks_of(text)
+    shown = "\n".join(part for block in blocks if block.is_compared for part in block.shown)
+    every = re.findall(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", shown)
+    held = sorted({value_of(number) for number in every})
+    return [
+        number
+        for paragraph in unmarked_paragraphs(text)
+        for number in numbers_in(paragraph)
+        if not is_held(number, held)
+    ]
+
+
+def is_held(number: str, held: list[float]) -> bool:
+    """Return whether a number is a rounding of one of those, or of its percentage."""
+    bare = number.rstrip(" %")
+    off = half_of_last_place(bare) * 1.0001
+    scales = (1, 100) if number.endswith("%") else (1,)
+    return any(
+        abs(abs(value_of(bare)) - scale * abs(each)) <= off for scale in scales for each in held
+    )
+
+
+def unmarked_paragraphs(text: str) -> Iterator[str]:
+    """Yield the paragraphs, tables and fences that no mark excuses, without what is compared."""
+    for block in FENCE.finditer(text):
+        if not block[1].startswith("<!-- compared"):
+            continue
+        for found in shown_after(text, block.end()):
+            text = text.replace(found[0], "\n\n", 1)
+    section_is_marked = False
+    # Code, and the content of files, is no result.
+    text = re.sub(
+        r"^(?:<!-- file: [^\n]*\n+```\w*|```\w+)\n.*?^```$",
+        "",
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    for paragraph in re.split(r"\n{2,}", text):
+        if paragraph.startswith("#"):
+            section_is_marked = False
+        elif paragraph.startswith("<!-- numbers of this section: "):
+            section_is_marked = True
+        if not section_is_marked and not paragraph.startswith("<!-- numbers: "):
+            yield paragraph
+
+
+def numbers_in(paragraph: str) -> list[str]:
+    """Return the decimals and percentages of a paragraph, and the numbers in cells of a table. The
+    names of its columns, and the level of confidence of an interval, are no results."""
+    for left_out in (*NO_NUMBERS, r"95 % (?:bootstrap )?interval"):
+        paragraph = re.sub(left_out, " ", paragraph, flags=re.DOTALL)
+    lines = paragraph.splitlines()
+    is_table = len(lines) > 2 and set(lines[1]) <= set("|-: ")
+    if not is_table:
+        return DECIMAL_OR_SHARE.findall(paragraph)
+    found = DECIMAL_OR_SHARE.findall("\n".join(lines[2:]))
+    for line in lines[2:]:
+        found += [cell.strip() for cell in line.split("|")[2:] if is_integer(cell)]
+    return found
+
+
+def is_integer(cell: str) -> bool:
+    return re.fullmatch(r"\s*\d[\d,]*\s*", cell) is not None
+
+
+def faulty_marks(text: str) -> list[str]:
+    """Return the marks that don't say where numbers come from."""
+    marks = re.findall(
+        r"^<!-- numbers(?: of this section)?: (.*?) ?-->$", text, re.MULTILINE | re.DOTALL
+    )
+    return [
+        mark
+        for mark in marks
+        if not (MACHINE_AND_DATE.match(mark) or re.match(r"from \w", mark) or mark == "chosen")
+    ]
+
+
+# ---- A page is measured again.
+
+
+def renewed(shown: str, printed: str) -> str:
+    """Return what a page shows with the numbers that were printed. A table of which only the names
+    of columns are shown gets all rows. A line that has nothing like it is kept, and complained of."""
+    walk = Printed(printed)
+    rows: list[list[str]] = []
+    lines = shown.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        cells = walk.match(line, Allowed(math.inf)) if line.strip() else None
+        if line.strip() and cells is None:
+            print(f"nothing like: {line}", file=sys.stderr)
+        rows.append(cells or [line])
+        if cells and walk.columns and not following.strip():
+            rows.extend(walk.rows() if cells == cells_of(line) else ())
+    return "\n".join(aligned(rows))
+
+
+def aligned(rows: list[list[str]]) -> Iterator[str]:
+    """Yield lines of text. Neighbouring rows of as many cells are a table."""
+    for width, group in itertools.groupby(rows, len):
+        table = list(group)
+        if width == 1:
+            yield from (row[0] for row in table)
+            continue
+        widths = [max(len(row[column]) for row in table) for column in range(width)]
+        right = [
+            all(re.match(r"[-+]?\d|-$", row[column]) for row in table[1:])
+            for column in range(width)
+        ]
+        for row in table:
+            cells = zip(row, widths, right, strict=True)
+            yield "  ".join(
+                cell.rjust(size) if is_right else cell.ljust(size) for cell, size, is_right in cells
+            ).rstrip()
+
+
+def measure_again(page: Path, folder: Path) -> None:
+    """Run the commands that a page is held by, block by block, and rewrite what it shows."""
+    corpora_of_checkout = folder / "corpora"
+    if not corpora_of_checkout.exists():
+        corpora_of_checkout.symlink_to(ROOT / "corpora")
+    text = page.read_text(encoding="utf-8")
+    with contextlib.chdir(folder):
+        written_files(text)
+    for block in blocks_of(text):
+        if not block.is_run:
+            continue
+        began = time.perf_counter()
+        with contextlib.chdir(folder):
+            printed = printed_by(block.code)
+        print(f"{time.perf_counter() - began:.0f} s: {block.code.splitlines()[0]}", file=sys.stderr)
+        text = page.read_text(encoding="utf-8")
+        (fence,) = [each for each in FENCE.finditer(text) if each[3].strip() == block.code]
+        for found in list(shown_after(text, fence.end())):
+            is_fence = found["fence"] is not None
+            new = renewed(part_of(found), printed)
+            before, after = ("```\n", "\n```") if is_fence else ("<!-- printed\n", "\n-->")
+            text = text.replace(found[0].strip("\n"), f"{before}{new}{after}", 1)
+        page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    measure_again(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
