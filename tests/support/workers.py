@@ -24,6 +24,7 @@ from support.forked import begin_server
 
 FORK = get_context("fork")
 SYSTEM = "tests/system/"
+SERVERS = "tests/system/test_serving"
 BUSY = {"tests/system/test_docs.py"}  # it waits for few processes
 NONE = -1  # a worker runs no test
 LAST_SECONDS = 5  # for a worker to end in when it is asked to
@@ -54,14 +55,17 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def in_groups(items: Sequence[pytest.Item]) -> list[list[int]]:
     """Return the numbers of the tests that one worker runs in a row: those of a file, which share
-    its models, and nearly all of tests/system, which start processes and wait for them. The groups
-    that take longest come first: those of tests/system, then large files.
+    its models, and nearly all of tests/system, which start processes and wait for them; those that
+    start servers are a group of their own. The groups that take longest come first: those of
+    tests/system, then large files.
     """
     groups: dict[str, list[int]] = {}
     for number, item in enumerate(items):
         path, _, _ = item.nodeid.partition("::")
         is_waiting = path.startswith(SYSTEM) and path not in BUSY
-        groups.setdefault(SYSTEM if is_waiting else path, []).append(number)
+        if is_waiting:
+            path = SERVERS if path.startswith(SERVERS) else SYSTEM
+        groups.setdefault(path, []).append(number)
     ordered = sorted(groups, key=lambda name: (name.startswith(SYSTEM), len(groups[name])))
     return [groups[name] for name in reversed(ordered)]
 

@@ -104,7 +104,9 @@ def test_a_signal_waits_for_nobody_forever(ngrams, processes):
             client.close()
 
 
-@pytest.mark.parametrize("processes", [(), WORKERS], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "processes", [(), pytest.param(WORKERS, marks=pytest.mark.soak)], ids=["one", "two"]
+)
 def test_long_answers_are_given_up_finally(processes):
     # The shipped network: a thread that computes in torch is in the way of an orderly end.
     endless = {"max_tokens": 10**9, "n": 16, "running": True, "stream": False}
