@@ -39,7 +39,8 @@ from rnnlm.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
+READ_ON = README.partition("## Read on")[2]
+PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\)", READ_ON)]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN = re.compile(r"within ([\d.]+)(%?)")
