@@ -550,10 +550,10 @@ PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
     "surface",
     "nothing",
     click.option(
-        "--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w."
+        "--weights", **PAIR, metavar="LOW HIGH", default=(4.2, 5.6), help="Range of the weight w."
     ),
     click.option(
-        "--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b."
+        "--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, -1.8), help="Range of the bias b."
     ),
     click.option(
         "--grid",
@@ -590,7 +590,7 @@ PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
     click.option(
         "--updates",
         type=int,
-        default=200,
+        default=400,
         show_default=True,
         metavar="N",
         help="Updates of gradient descent.",

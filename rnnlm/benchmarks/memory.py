@@ -249,13 +249,16 @@ class Reader(nn.Module):
 
 # ---- The longest lags as bars: a group for each task, a bar for each layer.
 
+TITLE = "How many steps each layer learns to bridge: the higher, the longer its memory"
+HATCHES = ("", "//", "..", "xx")
+
 
 def draw(reaches: Sequence[Reach]) -> "Figure":
     """Draw the lags on a logarithmic axis. A layer that solves no lag has a bar without height,
     marked 0."""
     tasks = list(dict.fromkeys(each.task for each in reaches))
     cells = list(dict.fromkeys(each.cell for each in reaches))
-    figure, axes = plotting.new_figure("Longest lag learned", "task", "lag in steps", width=7.2)
+    figure, axes = plotting.new_figure(TITLE, "task", "longest lag solved (steps)")
 
     # The bars of a task are centred on its tick. On a logarithmic axis, the lowest lag is 1.
     width = 0.8 / len(cells)
@@ -266,11 +269,14 @@ def draw(reaches: Sequence[Reach]) -> "Figure":
             if each.cell == cell:
                 places.append(tasks.index(each.task) + shift)
                 lags.append(each.longest)
-        bars = axes.bar(places, [max(1, lag) for lag in lags], width, label=cell)
-        axes.bar_label(bars, labels=[str(lag) for lag in lags], fontsize=8)
+        heights = [max(1, lag) for lag in lags]
+        style: dict[str, Any] = {"label": cell, "hatch": HATCHES[number % len(HATCHES)]}
+        bars = axes.bar(places, heights, width, edgecolor="white", linewidth=0, **style)
+        axes.bar_label(bars, labels=[str(lag) for lag in lags], fontsize=plotting.SMALL)
 
     axes.set_xticks(range(len(tasks)), tasks)
     plotting.log_y(axes)
     axes.set_ylim(bottom=1)
-    plotting.legend_above(figure, axes)
+    axes.grid(visible=False, axis="x")
+    plotting.legend_below(figure, axes)
     return figure

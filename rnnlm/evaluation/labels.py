@@ -191,7 +191,7 @@ def expected_error(sums_KRC: np.ndarray) -> np.ndarray:
 # ---- The confusion matrix of labels, its largest entries, and its plot.
 
 MOST_LABELS = 30  # of a plot; rarer ones share a row and a column
-WITH_NUMBERS = 20  # labels of a plot whose cells have room for a number
+BESIDE = 2.2  # inches beside the matrix: names of labels, and the colour bar
 OTHERS = "(others)"
 
 
@@ -250,8 +250,11 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
     gold label, numbers are counts."""
     matrix = matrix.joined(MOST_LABELS)
     size = len(matrix.labels)
-    inches = max(4.0, 0.32 * size + 2.0)
-    figure, axes = plotting.new_figure(title, "predicted label", "gold label", inches + 0.8, inches)
+    said = "right labels on the diagonal, confusions beside it"
+    title = f"{title}: {said}" if title else said.capitalize()
+    inches = min(plotting.WIDEST - BESIDE, max(2.4, 0.4 * size))
+    width, height = inches + BESIDE, inches + 1.6
+    figure, axes = plotting.new_figure(title, "predicted label", "gold label", width, height)
 
     # The colours: shares of rows, so that rare labels show as well as frequent ones.
     share_KK = matrix.counts_KK / np.maximum(matrix.counts_KK.sum(axis=1, keepdims=True), 1)
@@ -263,13 +266,15 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
 
     # The axes: the first row on top, as in a table.
     names = [plotting.short_name(label, 16) for label in matrix.labels]
-    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90)
-    axes.set_yticks(np.arange(size) + 0.5, names)
+    axes.set_xticks(np.arange(size) + 0.5, names, rotation=90, parse_math=False)
+    axes.set_yticks(np.arange(size) + 0.5, names, parse_math=False)
     axes.set_ylim(size, 0)
 
     # The numbers, where the cells are large enough to be read.
-    if size <= WITH_NUMBERS:
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
+    digits = len(f"{matrix.counts_KK.max(initial=0)}")
+    room = 72 * (inches - 0.5) / size  # points
+    if digits * plotting.LETTER * plotting.SMALL < room:
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": plotting.SMALL}
         for row, column in np.argwhere(matrix.counts_KK):
             colour = "white" if share_KK[row, column] > 0.6 else "black"
             count = f"{matrix.counts_KK[row, column]}"

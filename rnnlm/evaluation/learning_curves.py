@@ -2,7 +2,6 @@
 plot several together."""
 
 import dataclasses
-import itertools
 import math
 import os
 import re
@@ -34,7 +33,7 @@ _AXES = {
     "epochs": "epochs",
     "seconds": "seconds of training",
 }
-_LINES = ("-", "--", ":", "-.")  # where there are more runs than colours
+SIZE = (plotting.WIDEST, 4.6)  # inches
 _LONGEST_NAME = 48  # characters in a legend
 MOST_NATS = 50.0  # per token, in a plot
 _MARKED = 60  # curves of at most this many points mark each one
@@ -245,8 +244,10 @@ def curves_figure(
     by: By = "steps",
     training: bool = False,
     axes: "Axes | None" = None,
+    size: tuple[float, float] = SIZE,
 ) -> "Figure":
-    """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show."""
+    """Draw the plot of :func:`plot_curves`. Notices name the runs that it does not show. size:
+    width and height of the figure, in inches."""
     if by not in get_args(By):
         raise UsageError(f"unknown axis {by!r}", hint=nearest(by, get_args(By)))
     drawn = [curve for curve in curves if curve.points]
@@ -256,28 +257,37 @@ def curves_figure(
     if criterion != PERPLEXITY:
         label = f"validation {criterion.replace('_', ' ')}"
     elif training:
-        label = "perplexity per token (thin lines: training text)"
+        label = "perplexity per token"
     else:
         label = "validation perplexity per token"
-    figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4, axes=axes)
+    title = ""
+    if criterion == PERPLEXITY:
+        title = "Lower is better: how well each model predicts as it learns"
+    figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
-    styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
-    for full_name, curve, (line, colour) in zip(names, drawn, styles, strict=False):
+    for number, (full_name, curve) in enumerate(zip(names, drawn, strict=True)):
         name = plotting.short_name(full_name, _LONGEST_NAME)
-        style: dict[str, Any] = {"color": colour, "linestyle": line}
+        its = plotting.look(number)
+        style: dict[str, Any] = {"color": its.colour, "linestyle": its.line}
         if curve.is_counted:
             level = curve.points[-1].value
             axes.axhline(level, linewidth=1, label=f"{name} (counted)", **style)
             continue
-        marker = "o" if len(curve.points) <= _MARKED else ""
-        _draw(axes, curve.points, by, marker=marker, markersize=3, label=name, **style)
+        marked: dict[str, Any] = {"marker": its.marker, "markersize": 3}
+        if len(curve.points) > _MARKED:
+            marked |= {"markevery": len(curve.points) // 10}
+        _draw(axes, curve.points, by, label=name, **marked, **style)
         if training and len(curve.training) > 1:
-            _draw(axes, curve.training, by, linewidth=0.8, alpha=0.5, **style)
+            label = f"{name}, training text"
+            _draw(axes, curve.training, by, linewidth=0.8, alpha=0.6, label=label, **style)
+    if by in ("tokens", "steps"):
+        highest = max(getattr(curve.points[-1], by) for curve in drawn)
+        plotting.count_x(axes, _AXES[by], highest)
     if criterion == PERPLEXITY:
         plotting.log_y(axes)
-    axes.legend(fontsize="small")
+    plotting.legend_below(figure, axes)
     return figure
 
 

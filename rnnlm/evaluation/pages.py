@@ -11,6 +11,8 @@ from rnnlm.files.compression import without_suffix
 from rnnlm.files.writing import STANDARD_OUTPUT
 
 SUFFIXES = (".html", ".htm", ".xhtml", "")
+SIZE = (5.0, 3.5)  # inches of a plot, so that a phone shows letters of ten pixels
+SQUARE = (5.0, 4.8)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Draw figures in one style, as SVG for a page or as a file; matplotlib is imported when one is
 made."""
 
+import dataclasses
 import functools
 import io
-from collections.abc import Callable, Sequence
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +19,65 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png", ".pdf")
-MARKERS = "osD^vP"
 DPI, DPI_IN_NOTEBOOKS = 150, 100
 LONGEST_NAME = 32  # characters of a model's name in a plot
-# Okabe & Ito: colour-blind readers can distinguish them
+
+# ---- The size of pictures. A page shows one about 700 pixels wide; at WIDEST inches, letters of
+# SMALL points are then 12 pixels high (9 points on a screen), and on a slide of 4:3 larger.
+
+WIDEST = 7.0  # inches
+NORMAL, SMALL = 10, 9  # points: titles and names of axes; numbers, words and legends
+LETTER = 0.58  # the mean width of a letter, in its size
+
+# ---- What series look like. Okabe & Ito (2008): colour-blind readers can distinguish the colours.
+# Each has a marker of its own; where there are more series than colours, lines are broken.
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-                          "axes.grid": True, "grid.alpha": 0.3,
-          "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False,
-          "text.parse_math": False}  # fmt: skip
+MARKERS = "osD^vP"
+LINES = ("-", "--", ":", "-.")
+REFERENCE = "#666666"  # what the series are compared with: chance, bounds, the diagonal
+BAND = 0.15  # opacity
+
+_STYLE: dict[Any, Any] = {
+    "font.size": NORMAL,
+    "axes.titlesize": NORMAL,
+    "axes.labelsize": NORMAL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "figure.titlesize": NORMAL,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rnnlm",
+    "text.parse_math": False,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a series is drawn: its colour, the marker of its points and its line."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+def look(number: int) -> Look:
+    """Return the look of a series by its number, from 0 on."""
+    place = number % len(COLOURS)
+    line = LINES[number // len(COLOURS) % len(LINES)]
+    return Look(COLOURS[place], MARKERS[place], line)
+
+
+def looks_of(names: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each name. Pictures of the same models in the same order agree, even
+    where one of them lacks a model."""
+    return {name: look(number) for number, name in enumerate(dict.fromkeys(names))}
 
 
 @functools.cache
@@ -54,7 +107,7 @@ def new_figure(
     title: str,
     x_label: str,
     y_label: str,
-    width: float = 6.4,
+    width: float = WIDEST,
     height: float = 4.0,
     axes: "Axes | None" = None,
 ) -> "tuple[Figure, Axes]":
@@ -66,14 +119,16 @@ def new_figure(
 
 def new_panels(
     labels: Sequence[tuple[str, str, str] | None],
-    width: float = 6.4,
+    width: float = WIDEST,
     height: float = 4.0,
     columns: int | None = None,
     axes: "Axes | None" = None,
+    heading: str = "",
 ) -> "tuple[Figure, list[Axes]]":
     """Return a figure as :func:`new_figure` does, with a pair of axes for each (title, x_label,
     y_label); None leaves a place free. Panels lie row by row in `columns` columns, or all side
-    by side. axes: where to draw a single panel instead."""
+    by side. axes: where to draw a single panel instead. heading: above all panels. Long titles are
+    broken into lines."""
     import matplotlib
 
     if axes is not None:
@@ -89,10 +144,21 @@ def new_panels(
             # Axes take their grid and spines from the style when they are made.
             title, x_label, y_label = names
             panel = figure.add_subplot(rows, columns, number)
-            panel.set(xlabel=x_label, ylabel=y_label, title=title)
+            panel.set(xlabel=x_label, ylabel=y_label, title=_broken(title, width / columns - 0.7))
             panel.set_prop_cycle(color=list(COLOURS))
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter(written)
+                axis.isDefault_majfmt = True  # names of categories take its place
             panels.append(panel)
+        if heading:
+            figure.suptitle(_broken(heading, width - 0.3))
     return figure, panels
+
+
+def _broken(title: str, inches: float) -> str:
+    """Break a title into lines of some width."""
+    letters = int(inches * 72 / (LETTER * NORMAL))
+    return "\n".join(textwrap.wrap(title, max(10, letters)))
 
 
 def _into(axes: "Axes", labels: Sequence[tuple[str, str, str]]) -> "tuple[Figure, list[Axes]]":
@@ -125,16 +191,74 @@ def short_name(name: str, longest: int = LONGEST_NAME) -> str:
     return name
 
 
-def legend_above(figure: "Figure", axes: "Axes") -> None:
-    """Name the series of `axes` above all panels of its figure; in another's figure, in `axes`."""
+def legend_below(figure: "Figure", *panels: "Axes") -> None:
+    """Name the series of `panels` below all panels of their figure, each name once, in as many
+    columns as there is room for; in another's figure, in the axes."""
     import matplotlib
 
-    handles, labels = axes.get_legend_handles_labels()
-    if not isinstance(figure, _figure_class()):
-        axes.legend(handles, labels)
+    handles: dict[str, Any] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if not handles:
         return
     with matplotlib.rc_context(_STYLE):
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
+        if not isinstance(figure, _figure_class()):
+            panels[0].legend(handles.values(), handles)
+            return
+        room = figure.get_figwidth() * figure.dpi - 2 * NORMAL
+        for columns in range(min(len(handles), 4), 0, -1):
+            legend = figure.legend(
+                handles.values(), handles, loc="outside lower center", ncols=columns
+            )
+            if columns == 1 or legend.get_window_extent().width <= room:
+                break
+            legend.remove()
+
+
+def name_intervals(axes: "Axes", name: str = "95 % interval") -> None:
+    """Add the bars of intervals to the series that a legend names."""
+    axes.errorbar([], [], yerr=[], fmt="none", ecolor=REFERENCE, capsize=3, label=name)
+
+
+def name_bands(axes: "Axes", name: str) -> None:
+    """Add bands around lines to the series that a legend names."""
+    axes.fill_between([], [], [], color=REFERENCE, alpha=BAND, linewidth=0, label=name)
+
+
+# ---- Numbers beside axes, written as in a text: without exponents such as 1e7, and without a
+# part that all of them share.
+
+SMALLEST_IN_FULL = 1e-3
+_RAISED = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
+
+
+def written(value: float, _: float | None = None) -> str:
+    """Write a number beside an axis: 1,000,000 or 12.5 or 2 x 10 to the -6th."""
+    if 0 < abs(value) < SMALLEST_IN_FULL:
+        digits, exponent = f"{value:.0e}".split("e")
+        power = "10" + str(int(exponent)).translate(_RAISED)
+        text = power if digits == "1" else f"{digits}\u00d7{power}"
+    elif math.isclose(value, round(value), rel_tol=1e-9):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:,.6g}"
+    return text.replace("-", "\u2212")
+
+
+def _in_millions(value: float, _: float | None = None) -> str:
+    return written(value / 1e6)
+
+
+def count_x(axes: "Axes", what: str, highest: float) -> None:
+    """Name the counts below the x axis, in millions if they reach that far."""
+    if highest < 1e6:
+        axes.set_xlabel(what)
+        return
+    axes.set_xlabel(f"{what} (millions)")
+    axes.xaxis.set_major_formatter(_in_millions)
 
 
 def log_y(axes: "Axes") -> None:
@@ -150,7 +274,7 @@ def log_x(axes: "Axes") -> None:
 
 
 def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
-    """Label an axis with few enough numbers to be read, written without exponents."""
+    """Label an axis with few enough numbers to be read."""
     from matplotlib import ticker
 
     # The wider the range, the fewer marks between two powers of ten.
@@ -163,15 +287,8 @@ def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
         subs = (1, 2, 5)
 
     axis.set_major_locator(ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(ticker.FuncFormatter(_written))
+    axis.set_major_formatter(ticker.FuncFormatter(written))
     axis.set_minor_locator(ticker.NullLocator())
-
-
-def _written(value: float, _: int | None) -> str:
-    """Write a number beside an axis."""
-    if value >= 10:
-        return f"{value:,.0f}"
-    return f"{value:g}"
 
 
 def as_svg(figure: "Figure") -> str:

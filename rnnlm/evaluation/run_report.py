@@ -28,7 +28,7 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
@@ -180,10 +180,8 @@ def thinned(rows: Sequence[T], most: int) -> list[T]:
 # ---- The plots of a run, as SVG: its learning curve, and by steps loss, rate, gradients, spectral
 # radius, saturation, weights and speed.
 
-SIZE = (5.0, 3.3)  # inches: so that a phone shows letters of ten pixels
 MARKED = 60  # series of at most this many points mark each one
 MOST_LINES = 16  # of a plot
-_LINES = ("-", "--", ":", "-.")
 OF_STEPS = (
     ("Loss in training", "nats per target", ("loss_nats",), False,
      "Mean over the steps since the point before; with dropout."),
@@ -217,8 +215,7 @@ def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
     """Draw the learning curve; None for a model of counts, or without validations."""
     if curve is None or not curve.points or curve.is_counted:
         return None
-    figure = curves_figure([curve], training=True)
-    figure.set_size_inches(*SIZE)
+    figure = curves_figure([curve], training=True, size=pages.SIZE)
     note = (
         "Steps that a rollback has undone are left out. The best weights are chosen at the "
         "ends of epochs and of the run."
@@ -261,46 +258,39 @@ def _plot(
     drawn = {name: found for name, found in series.items() if found}
     if not drawn:
         return None
-    figure, axes = plotting.new_figure("", "steps", label, *SIZE)
+    figure, axes = plotting.new_figure("", "steps", label, *pages.SIZE)
 
-    # Colours repeat with another line style.
-    styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
     some = itertools.islice(drawn.items(), MOST_LINES)
-    for (name, found), (line, colour) in zip(some, styles, strict=False):
+    for place, (name, found) in enumerate(some):
         steps, values = zip(*found, strict=True)
+        its = plotting.look(place)
         axes.plot(
             steps,
             values,
-            color=colour,
-            linestyle=line,
+            color=its.colour,
+            linestyle=its.line,
             linewidth=1.2,
-            marker="o" if len(found) <= MARKED else "",
+            marker=its.marker if len(found) <= MARKED else "",
             markersize=3,
-            label=visible(name),
+            label=visible(name) or label,
         )
 
+    # What the series are compared with: the legend names it once.
+    style: dict[str, Any] = {"color": plotting.REFERENCE, "linewidth": 1}
     if bound is not None:
-        axes.axhline(bound, color="#888888", linewidth=1)
+        axes.axhline(bound, label=f"{bound:g}: beyond it gradients may explode", **style)
     for step, _ in points(history.of("rolledback"), "step"):
-        axes.axvline(step, color="#888888", linewidth=1, linestyle=":")
+        axes.axvline(step, linestyle=":", label="rollback", **style)
 
     # A logarithmic scale has no place for a gradient of zero.
     sizes = [value for _, value in itertools.chain(*drawn.values())]
     if is_log and min(sizes) > 0:
         plotting.log_y(axes)
-    if len(drawn) > 1:
-        _legend(figure)
+    if len(axes.lines) > 1:
+        plotting.legend_below(figure, axes)
     if len(drawn) > MOST_LINES:
         note += f" The first {MOST_LINES} of {len(drawn)} are drawn."
     return Plot(title, note, plotting.as_svg(figure))
-
-
-def _legend(figure: "Figure") -> None:
-    """Name the series above the plot, two names a row."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=2, fontsize="small", frameon=False
-    )
 
 
 # ---- A training run as one page: self-contained HTML with SVG plots, no script, nothing fetched.

@@ -2,6 +2,7 @@
 by distance of the cue."""
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -199,6 +200,9 @@ def _place(model: LanguageModel, answer: str, words: Sequence[str]) -> int | Non
 # distance and by kind, as a table, a plot, a sentence.
 
 ALL = "all"
+DODGE = 0.08  # between series, where groups are 1 apart
+HEADING = "How often the answer is the likeliest word, or among the likeliest"
+TITLES = {DISTANCE: "by distance of the cue", KIND: "by kind of item", ALL: "of all items"}
 FIRST = (1, 5, 10)
 DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distances, bounds included
 
@@ -336,42 +340,47 @@ class Cloze(Inspection):
         labels = []
         for by in groupings:
             label = "words between cue and gap" if by == DISTANCE else by
-            labels.append(("", label, "share of answers"))
-        figure, panels = plotting.new_panels(
-            labels, width=4.8 * len(groupings), height=4.2, axes=axes
-        )
+            labels.append((TITLES[by], label, "share of answers"))
+        figure, panels = plotting.new_panels(labels, height=4.4, axes=axes, heading=HEADING)
 
         # A colour for each model, with two lines: among the first ten words, and the first one.
         for by, panel in zip(groupings, panels, strict=True):
-            for number, model in enumerate(self.models):
-                colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-                _draw(panel, model, by, -1, f"among {FIRST[-1]}", "-", colour)
-                _draw(panel, model, by, 0, "first", "--", colour)
+            groups = list(dict.fromkeys(row.group for each in self.models for row in each.by(by)))
+            series = itertools.product(enumerate(self.models), (-1, 0))
+            last = 2 * len(self.models) - 1
+            for place, ((number, model), which) in enumerate(series):
+                shift = DODGE * (place - last / 2)
+                _draw(panel, model, by, which, groups, shift, plotting.look(number))
+            rotation = 90 if by == KIND else 0
+            panel.set_xticks(range(len(groups)), groups, rotation=rotation, parse_math=False)
             panel.set_ylim(0, 1)
-            if by == KIND:
-                panel.tick_params(axis="x", rotation=20)
-        plotting.legend_above(figure, panels[0])
+        plotting.name_intervals(panels[0])
+        plotting.legend_below(figure, panels[0])
         return figure
 
 
 def _draw(
-    axes: "Axes", model: ModelCloze, by: str, which: int, said: str, line: str, colour: str
-) -> None:
-    """Draw one share of each group with its interval. Only distances, which have an order, are
-    joined by lines."""
-    groups, middle, below, above = [], [], [], []
+    axes: "Axes", model: ModelCloze, by: str, which: int, groups: Sequence[str], shift: float,
+    its: plotting.Look,
+) -> None:  # fmt: skip
+    """Draw one share of each of the `groups` with its interval. Only distances, which have an
+    order, are joined by lines. shift: how far beside the places of the groups."""
+    said, line = "the likeliest", "--"
+    if which:
+        said, line = f"among the {FIRST[-1]} likeliest", "-"
+    places, middle, below, above = [], [], [], []
     for each in model.by(by):
         share = each.accuracy[which]
-        groups.append(each.group)
+        places.append(groups.index(each.group) + shift)
         middle.append(share.share)
         below.append(share.share - share.low)
         above.append(share.high - share.share)
     axes.errorbar(
-        groups,
+        places,
         middle,
         yerr=np.maximum([below, above], 0),  # rounding may put a bound on the other side
-        color=colour,
-        marker="o",
+        color=its.colour,
+        marker=its.marker,
         capsize=3,
         linestyle=line if by == DISTANCE else "",
         fillstyle="full" if which else "none",

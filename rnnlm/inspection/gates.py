@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.plotting import new_panels
+from rnnlm.evaluation.plotting import WIDEST, new_panels, short_name
 from rnnlm.inspection.common import Inspection, Model, Table, checked_sentence, subjects
-from rnnlm.inspection.heat_maps import draw_heat_map
+from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.interface import Array, Device
 from rnnlm.neural.layers.layers import GruLayer, Layer
 from rnnlm.neural.layers.names import (
@@ -280,7 +280,7 @@ class GatesInspection(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw heat maps of the chosen units, a row for each layer."""
-        return draw(self.tokens, self.layers, axes)
+        return draw(self.model, self.tokens, self.layers, axes)
 
 
 def inspect_gates(
@@ -357,23 +357,30 @@ def _saturation(layer: LayerActivity) -> str:
 
 
 # ---- Heat maps of units over the tokens of a line: hidden state, cell and gates of each layer,
-# three in a row.
+# two in a row where the line is short.
 
 SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
-COLUMNS = 3
-# Title, values, units, colours, range
-Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]
+BESIDE_WORDS = 1.4  # inches: numbers of units on the left, and the colour bar
+INCHES_PER_UNIT, LOWEST_MAP, HIGHEST_MAP = 0.1, 1.1, 4.0
+GATE = "0: closed, 1: open"
+# Title, values, units, colours, range, name of the values
+Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float], str]
 
 
 def draw(
-    tokens: Sequence[str], layers: Sequence[LayerActivity], axes: "Axes | None" = None
+    model: str, tokens: Sequence[str], layers: Sequence[LayerActivity], axes: "Axes | None" = None
 ) -> "Figure":
     """Draw the chosen units of each layer, each layer in rows that no other shares."""
+    # Two maps lie side by side if all words can be written below each.
+    words_below = int((WIDEST / 2 - BESIDE_WORDS) / INCHES_PER_LABEL)
+    in_row = 2
+    if len(tokens) > words_below:
+        in_row, words_below = 1, MOST_LABELS
     rows = []
     for layer in layers:
         panels = _panels(layer)
-        for start in range(0, len(panels), COLUMNS):
-            rows.append(panels[start : start + COLUMNS])
+        for start in range(0, len(panels), in_row):
+            rows.append(panels[start : start + in_row])
 
     # A row with fewer panels than others leaves its last places empty.
     columns = max(map(len, rows))
@@ -382,14 +389,40 @@ def draw(
         labels += [(title, "", "unit") for title, *_ in row]
         labels += [None] * (columns - len(row))
 
-    width = min(1.6 + 0.22 * len(tokens), 6.0)
-    height = 1.4 + 0.16 * max(len(layer.units) for layer in layers)
-    figure, places = new_panels(labels, columns * width, len(rows) * height, columns, axes=axes)
-    drawn = itertools.chain.from_iterable(rows)
-    for place, (_, values_TH, units, colours, limits) in zip(places, drawn, strict=True):
+    width = min(WIDEST, columns * (BESIDE_WORDS + INCHES_PER_LABEL * max(words_below, 8)))
+    map_inches = min(HIGHEST_MAP, INCHES_PER_UNIT * max(len(layer.units) for layer in layers))
+    map_inches = max(map_inches, LOWEST_MAP)
+    height = 1.2 + len(rows) * (0.6 + map_inches)
+    heading = f"{short_name(model)}: {_said_of_units(layers)}"
+    figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
+
+    # The words are written once, below the last row.
+    units_beside = int(map_inches / INCHES_PER_LABEL)
+    drawn = list(itertools.chain.from_iterable(rows))
+    for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
+        _, values_TH, units, colours, limits, said = panel
         values_UT = values_TH[:, list(units)].T
-        draw_heat_map(place, values_UT, tokens, list(map(str, units)), colours, *limits)
+        below = words_below if number >= len(drawn) - columns else 0
+        names = list(map(str, units))
+        draw_heat_map(place, values_UT, tokens, names, colours, *limits, said, below, units_beside)
     return figure
+
+
+def _said_of_units(layers: Sequence[LayerActivity]) -> str:
+    """Say which units the maps show."""
+    shown, has_all, is_varied = set(), True, True
+    for layer in layers:
+        state_TH = layer.hidden_TH if layer.cell_TH is None else layer.cell_TH
+        shown.add(len(layer.units))
+        has_all &= len(layer.units) == state_TH.shape[1]
+        is_varied &= layer.units == most_varied(state_TH, len(layer.units))
+    each = " of each layer" if len(layers) > 1 else ""
+    if has_all:
+        return f"all units{each}"
+    if not is_varied:
+        return f"chosen units{each}"
+    counts = f"{min(shown)}" if len(shown) == 1 else f"up to {max(shown)}"
+    return f"the {counts} units{each} whose state varies most over these words"
 
 
 def _panels(layer: LayerActivity) -> list[Panel]:
@@ -400,20 +433,21 @@ def _panels(layer: LayerActivity) -> list[Panel]:
         states["cell"] = layer.cell_TH
     found: list[Panel] = []
     for name, values in states.items():
-        largest = float(np.abs(values).max()) or 1.0
-        found.append((f"{layer.name}, {name}", values, layer.units, SIGNED, (-largest, largest)))
+        largest = robust_highest(np.abs(values[:, list(layer.units)])) or 1.0
+        title, limits = f"{layer.name}, {name}", (-largest, largest)
+        found.append((title, values, layer.units, SIGNED, limits, "value"))
 
     # Gates have a fixed range. Odd rounds of a Mogrifier gate its input, which has other units.
     for name, values in layer.gates.items():
         title, units = f"{layer.name}, {name}", layer.units
-        colours, limits = SHARES, (0.0, 1.0)
+        colours, limits, said = SHARES, (0.0, 1.0), GATE
         if name == "candidate":
-            colours, limits = SIGNED, (-1.0, 1.0)
+            colours, limits, said = SIGNED, (-1.0, 1.0), "value"
         if name.startswith("round"):
-            limits = (0.0, 2.0)
+            limits, said = (0.0, 2.0), "factor"
             is_of_input = int(name.split()[1]) % 2 == 1
             title += ", of the input" if is_of_input else ", of hidden"
             if is_of_input:
                 units = most_varied(values, len(layer.units))
-        found.append((title, values, units, colours, limits))
+        found.append((title, values, units, colours, limits, said))
     return found

@@ -317,18 +317,19 @@ class GradientCheck(Inspection):
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the relative difference of each weight, in a row for each matrix."""
         height = 1.5 + 0.28 * len(self.matrices)
-        title = f"Gradients of {plotting.short_name(self.model)}"
-        figure, axes = plotting.new_figure(
-            title, "relative difference", "", height=height, axes=axes
-        )
+        title = f"{plotting.short_name(self.model)}: gradients left of the line are right"
+        label = "relative difference between backward pass and difference quotient"
+        figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
         style: dict[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
+        style |= {"color": plotting.COLOURS[0], "label": "a weight"}
         for row, each in enumerate(self.matrices):
             shown = [max(weight.difference, SMALLEST_SHOWN) for weight in each.weights]
-            axes.plot(shown, [row] * len(shown), color=plotting.COLOURS[0], **style)
-        axes.axvline(TOLERANCE, color=plotting.COLOURS[1])
+            axes.plot(shown, [row] * len(shown), **style)
+        axes.axvline(TOLERANCE, color=plotting.COLOURS[1], label="tolerance")
         axes.set_yticks(range(len(self.matrices)), [each.name for each in self.matrices])
         axes.invert_yaxis()
         plotting.log_x(axes)
+        plotting.legend_below(figure, axes)
         return figure
 
 

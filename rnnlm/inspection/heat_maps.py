@@ -6,34 +6,68 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.errors import visible
+from rnnlm.evaluation.plotting import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_LABELS = 40  # along an edge: of more words, only some are named
+MOST_LABELS = 36  # along an edge: of more words, only some are named
 LONGEST_LABEL = 16  # characters of a word
+INCHES_PER_LABEL = 0.155  # so that no two words touch
+
+# A few cells far above the others would leave all others in one colour. Where the largest value is
+# OUTLYING times that which all but a share of 1 - MOST_CELLS of the cells keep below, colours end
+# there, and the colour bar says so.
+MOST_CELLS, OUTLYING = 0.95, 1.5
 
 
 def draw_heat_map(
     axes: "Axes", values_YX: np.ndarray, across: Sequence[str], down: Sequence[str],
     colours: str = "viridis",
     lowest: float | None = 0.0, highest: float | None = None, label: str = "",
+    most: int = MOST_LABELS, most_down: int = MOST_LABELS,
 ) -> None:  # fmt: skip
     """Draw a map with the words `across` below and `down` beside it, the first one on top.
-    lowest, highest: the ends of the colour range; None: those of the values. label: the name of
-    the values."""
+    lowest, highest: the ends of the colour range; None: those of the values, for the highest
+    without a few cells far above the others. label: the name of the values. most, most_down:
+    how many words have room below the map and beside it; 0: none is written."""
+    if highest is None:
+        highest = robust_highest(values_YX)
+    # Arrows at the ends of the colour bar where values lie beyond them.
+    is_above = np.nanmax(values_YX, initial=-np.inf) > highest
+    is_below = lowest is not None and np.nanmin(values_YX, initial=np.inf) < lowest
+    extend = {(False, True): "max", (True, False): "min", (True, True): "both"}.get(
+        (bool(is_below), bool(is_above)), "neither"
+    )
+    if extend != "neither":
+        label += f"\n(one colour beyond {highest:.2g})"
     image = axes.imshow(
         values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest"
     )
     axes.grid(visible=False)
-    axes.set_xticks(*_ticks(across), rotation=90, fontsize=8)
-    axes.set_yticks(*_ticks(down), fontsize=8)
-    axes.figure.colorbar(image, ax=axes, label=label)
+    axes.set_xticks(*_ticks(across, most), rotation=90, fontsize=SMALL, parse_math=False)
+    axes.set_yticks(*_ticks(down, most_down), fontsize=SMALL, parse_math=False)
+    bar = axes.figure.colorbar(image, ax=axes, label=label, extend=extend)
+    bar.ax.tick_params(labelsize=SMALL)
 
 
-def _ticks(words: Sequence[str]) -> tuple[list[int], list[str]]:
+def robust_highest(values_YX: np.ndarray) -> float:
+    """Return where the colours of a map end: at its largest value, or where that is far above
+    nearly all others, at the one that these keep below."""
+    values = values_YX[np.isfinite(values_YX)]
+    if not len(values):
+        return 1.0
+    largest, usual = float(values.max()), float(np.quantile(values, MOST_CELLS))
+    if 0 < OUTLYING * usual < largest:
+        return usual
+    return largest
+
+
+def _ticks(words: Sequence[str], most: int) -> tuple[list[int], list[str]]:
     """Return the places of the words that are named, and their names."""
-    stride = -(-len(words) // MOST_LABELS)
+    if not most:
+        return [], []
+    stride = -(-len(words) // most)
     places = list(range(0, len(words), stride))
     return places, [_short(words[place]) for place in places]
 

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-FONT = 8  # points, of the words
-# Where a word may be written beside its dot, in points
-BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))
+FONT = plotting.SMALL  # points, of the words
+TITLE = "Words that are used alike lie together"
+DOT = 2.0  # points, half of its width
+# Where a word may be written beside its dot, in points: above, below, beside, and further away
+BESIDE = ((3, 3), (3, -11), (-3, 3), (-3, -11), (5, -4), (-5, -4), (3, 13), (3, -21), (-3, 13),
+          (-3, -21))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,11 @@ class WordMap(Inspection):
         """Draw the words at their places."""
         labels = []
         for number, share in enumerate(self.variance, start=1):
-            labels.append(f"principal component {number} ({share:.1%})")
-        width, height = 7, 6
-        figure, axes = plotting.new_figure("", labels[0], labels[1], width, height, axes)
-        axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
+            labels.append(f"principal component {number} ({share:.1%} of the variance)")
+        width, height = plotting.WIDEST, 5.2
+        figure, axes = plotting.new_figure(TITLE, labels[0], labels[1], width, height, axes)
+        style: dict[str, Any] = {"s": 14, "color": plotting.COLOURS[0]}
+        axes.scatter([at.x for at in self.places], [at.y for at in self.places], **style)
         axes.margins(x=0.15, y=0.08)
 
         # Where the dots are in points, about, so that words can be kept from covering each other.
@@ -101,9 +105,10 @@ class WordMap(Inspection):
 def label_offsets(
     names: Sequence[str], dots: Sequence[tuple[float, float]]
 ) -> list[tuple[int, int]]:
-    """Choose where each word is written beside its dot, in points: at the first place that no
-    word before it covers, or at the first if there is none."""
+    """Choose where each word is written beside its dot, in points: at the first of the places
+    where it covers the fewest words before it and, of these, the fewest dots."""
     boxes: list[tuple[float, float, float, float]] = []  # west, south, east, north
+    marks = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in dots]
     found: list[tuple[int, int]] = []
     for name, (x, y) in zip(names, dots, strict=True):
         width = 0.6 * FONT * len(name)
@@ -112,11 +117,11 @@ def label_offsets(
             left = x + right - (width if right < 0 else 0)
             choices[right, up] = (left, y + up, left + width, y + up + FONT)
         # Boxes of later words are not known yet: those before have the right of way.
-        chosen = BESIDE[0]
+        covered = {}
         for offset, box in choices.items():
-            if not any(_overlap(box, other) for other in boxes):
-                chosen = offset
-                break
+            words = sum(_overlap(box, other) for other in boxes)
+            covered[offset] = (words, sum(_overlap(box, mark) for mark in marks))
+        chosen = min(covered, key=covered.__getitem__)
         found.append(chosen)
         boxes.append(choices[chosen])
     return found

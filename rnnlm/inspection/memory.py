@@ -144,6 +144,7 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
 # ---- The result for a model: its perplexity by how much of the past it sees, as tables, a plot and
 # a sentence.
 
+HEADING = "Where a line meets its dashed line, more of the past makes no difference"
 CLOSE = 0.01  # a perplexity higher by this share is as good as that with all tokens
 _COLUMNS = (
     "perplexity",
@@ -293,10 +294,10 @@ class Memory(Inspection):
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw perplexity by k, both ways, side by side."""
         labels = [
-            ("only the last k tokens seen", "tokens seen (k)", "perplexity per token"),
-            ("further back than k shuffled", "tokens in order (k)", "perplexity per token"),
+            ("only the last k tokens are seen", "tokens seen (k)", "perplexity per token"),
+            ("tokens further back than k are shuffled", "tokens in order (k)", ""),
         ]
-        figure, panels = plotting.new_panels(labels, width=9.6, height=4.2, axes=axes)
+        figure, panels = plotting.new_panels(labels, height=4.0, axes=axes, heading=HEADING)
         for kind, panel in zip(("seen", "shuffled"), panels, strict=True):
             for number, model in enumerate(self.models):
                 _draw(panel, plotting.short_name(model.model), getattr(model, kind), number)
@@ -304,23 +305,30 @@ class Memory(Inspection):
             ticks = [row.tokens for row in getattr(self.models[0], kind)[:-1]]
             panel.set_xticks(ticks, labels=map(str, ticks), minor=False)
             panel.minorticks_off()
+            panel.set_yscale("log")
+        # Both panels have one scale, so that their lines compare.
+        ends = [end for panel in panels for end in panel.get_ylim()]
+        for panel in panels:
+            panel.set_ylim(min(ends), max(ends))
             plotting.log_y(panel)
-        plotting.legend_above(figure, panels[0])
+        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": "--", "linewidth": 1}
+        panels[0].plot([], [], label="with all tokens", **style)
+        plotting.legend_below(figure, panels[0])
         return figure
 
 
 def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
     """Draw the perplexities of a model by k, and a dashed line at that with all tokens."""
-    colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-    marker = plotting.MARKERS[number % len(plotting.MARKERS)]
+    look = plotting.look(number)
     tokens, perplexities = [], []
     for row in rows[:-1]:
         if row.tokens is not None and row.perplexity is not None:
             tokens.append(row.tokens)
             perplexities.append(row.perplexity)
-    axes.plot(tokens, perplexities, label=name, color=colour, marker=marker, markersize=4)
+    style: dict[str, Any] = {"color": look.colour, "marker": look.marker, "markersize": 4}
+    axes.plot(tokens, perplexities, label=name, linestyle=look.line, **style)
     if rows[-1].perplexity is not None:
-        axes.axhline(rows[-1].perplexity, color=colour, linestyle="--", linewidth=1)
+        axes.axhline(rows[-1].perplexity, color=look.colour, linestyle="--", linewidth=1)
 
 
 def _percent(share: float | None) -> float | None:

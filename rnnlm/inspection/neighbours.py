@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # ---- The words whose vectors lie nearest to a word's, by the cosine of the angle between them.
 
 RANDOM_PAIRS = 10_000
-_PER_ROW = 4  # panels of a plot
+_PER_ROW = 2  # panels of a plot
+HEADING = "The longer the bar, the more alike are the contexts of two words"
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,17 @@ class Neighbours(Inspection):
         """Draw the cosines as bars, one panel a word, with a line at two random words."""
         across = min(_PER_ROW, len(self.words))
         down = -(-len(self.words) // _PER_ROW)
-        labels = [(word, "cosine", "") for word in self.words]
-        height = 0.8 + down * (0.6 + 0.22 * len(self.neighbours[0]))
-        figure, panels = plotting.new_panels(labels, 1 + 2.6 * across, height, across, axes=axes)
+        labels = [(plotting.short_name(word, 20), "cosine", "") for word in self.words]
+        width = min(plotting.WIDEST, 1 + 3.0 * across)
+        height = 0.9 + down * (0.7 + 0.2 * len(self.neighbours[0]))
+        figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=HEADING)
+        style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+        cosines = [each.cosine for its in self.neighbours for each in its]
         for panel, its in zip(panels, self.neighbours, strict=True):
             draw_cosines(panel, its)
-            panel.axvline(self.random_mean, color="grey", linestyle=":")
+            panel.axvline(self.random_mean, label="two random words (mean)", **style)
+            panel.set_xlim(min(0, *cosines), 1.05 * max(0, self.random_mean, *cosines) or 1)
+        plotting.legend_below(figure, *panels)
         return figure
 
 
@@ -120,6 +126,7 @@ def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
     """Draw a bar for each word, the first one on top."""
     names = [plotting.short_name(each.word, 20) for each in its]
     axes.barh(range(len(its)), [each.cosine for each in its], color=plotting.COLOURS[0])
+    axes.grid(visible=False, axis="y")
     axes.set_yticks(range(len(its)), names, parse_math=False)
     axes.invert_yaxis()
 
@@ -171,7 +178,7 @@ class Analogy(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines of the answers as bars."""
-        title = f"{self.a} - {self.b} + {self.c}"
+        title = f"The words nearest to {self.a} \u2212 {self.b} + {self.c}"
         height = 1 + 0.25 * len(self.answers)
         figure, panel = plotting.new_figure(title, "cosine", "", height=height, axes=axes)
         draw_cosines(panel, self.answers)

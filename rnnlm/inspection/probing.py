@@ -429,8 +429,8 @@ class ProbeInspection(Inspection):
         """Draw the accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
-        title = f"{self.column} in {plotting.short_name(self.model)}"
-        figure, axes = plotting.new_figure(title, "", "accuracy on test data (%)", axes=axes)
+        title = f"How well each layer of {plotting.short_name(self.model)} tells {self.column}"
+        figure, axes = plotting.new_figure(title, "layer", "accuracy on test data (%)", axes=axes)
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]
@@ -453,9 +453,11 @@ class ProbeInspection(Inspection):
                 colour = line[0].get_color()
                 label = f"{network}, control"
                 axes.plot(places, controls, ":", marker=marker, color=colour, label=label)
-        axes.axhline(100 * self.majority, color="0.5", linestyle="--", label="most frequent label")
+        style = {"color": plotting.REFERENCE, "linestyle": "--"}
+        axes.axhline(100 * self.majority, label="most frequent label", **style)
+        plotting.name_intervals(axes)
         axes.set_xticks(range(len(layers)), layers)
-        plotting.legend_above(figure, axes)
+        plotting.legend_below(figure, axes)
         return figure
 
 

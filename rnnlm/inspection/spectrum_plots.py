@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlm.evaluation.plotting import COLOURS, MARKERS, new_panels, short_name
+from rnnlm.evaluation import plotting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rnnlm.inspection.spectrum import MatrixSpectrum
 
 
-LONGEST_TITLE = 40  # characters
+HEADING = "Recurrent weights W: eigenvalues inside the circle shrink a state"
+POWERS = "powers of W: falling lines vanish"
+LONGEST_TITLE = 36  # characters
 
 
 def draw(
@@ -31,36 +33,45 @@ def draw(
                 rows.setdefault((model, each.layer), []).append(each)
     labels = []
     for model, layer in rows:
-        title = f"{short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
+        title = f"{plotting.short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
         labels.append((title, "real part", "imaginary part"))
-        labels.append(("powers", "k", "log10 of the 2-norm of W^k"))
-    figure, panels = new_panels(labels, 9.5, 4.0 * len(rows), columns=2, axes=axes)
+        labels.append((POWERS, "power k", "log10 of the norm of W^k"))
+    height = 1.2 + 2.9 * len(rows)
+    figure, panels = plotting.new_panels(labels, plotting.WIDEST, height, 2, axes, heading=HEADING)
+    looks = plotting.looks_of(each.matrix for matrices in rows.values() for each in matrices)
     for number, matrices in enumerate(rows.values()):
-        _draw_plane(panels[2 * number], matrices)
-        _draw_powers(panels[2 * number + 1], matrices)
+        _draw_plane(panels[2 * number], matrices, looks)
+        _draw_powers(panels[2 * number + 1], matrices, looks)
+    plotting.legend_below(figure, *panels)
     return figure
 
 
-def _draw_plane(axes: "Axes", matrices: "Sequence[MatrixSpectrum]") -> None:
+def _draw_plane(
+    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", looks: Mapping[str, plotting.Look]
+) -> None:
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
-    axes.plot(np.cos(turn), np.sin(turn), color="grey", linewidth=1)
-    for number, each in enumerate(matrices):
+    circle = {"color": plotting.REFERENCE, "linewidth": 1, "label": "unit circle"}
+    axes.plot(np.cos(turn), np.sin(turn), **circle)
+    for each in matrices:
         values = each.eigenvalues
         assert values is not None
-        marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
-        axes.plot(values.real, values.imag, marker, markersize=3, alpha=0.6, color=colour)
+        its = looks[each.matrix]
+        style = {"markersize": 3, "alpha": 0.6, "color": its.colour}
+        axes.plot(values.real, values.imag, its.marker, label=each.matrix, **style)
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _draw_powers(axes: "Axes", matrices: "Sequence[MatrixSpectrum]") -> None:
+def _draw_powers(
+    axes: "Axes", matrices: "Sequence[MatrixSpectrum]", looks: Mapping[str, plotting.Look]
+) -> None:
     """Draw the norms of powers, and a line where they neither grow nor shrink."""
-    axes.axhline(0, color="grey", linewidth=1)
-    for number, each in enumerate(matrices):
+    axes.axhline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":", label="norm 1")
+    for each in matrices:
         norms = each.power_norms
         powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
         if powers:
-            marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
+            its = looks[each.matrix]
+            style = {"marker": its.marker, "markersize": 4, "color": its.colour}
             logs = [math.log10(norms[k]) for k in powers]
-            axes.plot(powers, logs, marker=marker, markersize=4, color=colour, label=each.matrix)
-    axes.legend()
+            axes.plot(powers, logs, linestyle=its.line, label=each.matrix, **style)

@@ -110,6 +110,7 @@ def _logistic(x: np.ndarray) -> np.ndarray:
 
 Range = tuple[float, float]
 GREATEST_GRID = 2000
+DARKEST = "#707070"  # the greatest error: grey, so that the paths show
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,20 +200,24 @@ class Surface(Inspection):
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the surface by colour, with both paths on it, and the error along them."""
         labels = [
-            ("Error of one recurrent unit", "weight w", "bias b"),
-            ("Error along both paths", "update", "error"),
+            ("Error of one recurrent unit: a plain, and a wall", "weight w", "bias b"),
+            ("Error along both paths", "update", "error (squared)"),
         ]
-        figure, (over, along) = plotting.new_panels(labels, width=11.0, height=4.6, axes=axes)
+        figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
         self._draw_surface(figure, over)
-        for each in self.descents:
-            along.plot(each.error_U, label=each.name)
+        for number, each in enumerate(self.descents):
+            its = plotting.look(number)
+            style: dict[str, Any] = {"color": its.colour, "linewidth": 1.0, "zorder": 3 - number}
+            along.plot(each.error_U, label=each.name, **style)
         if min(each.error_U.min() for each in self.descents) > 0:
             plotting.log_y(along)
-        along.legend()
+        plotting.legend_below(figure, over)
         return figure
 
     def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
         """Draw the surface and both paths."""
+        from matplotlib.colors import LinearSegmentedColormap
+
         # The surface as an image of the grid.
         axes.grid(False)
         extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])
@@ -222,25 +227,47 @@ class Surface(Inspection):
             extent=extent,
             aspect="auto",
             interpolation="none",
-            cmap="Greys",
+            cmap=LinearSegmentedColormap.from_list("errors", ("white", DARKEST)),
+            vmin=0,
         )
-        figure.colorbar(colours, ax=axes, label="error")
+        label = "error (squared)"
+        figure.colorbar(colours, ax=axes, label=label, location="bottom", shrink=0.9)
 
-        # The paths, and their common start. A path may leave the grid, which the axes must not.
-        style: dict[str, Any] = {"marker": ".", "markersize": 4, "linewidth": 1.2}
-        for each in self.descents:
-            axes.plot(each.weight_U, each.bias_U, label=each.name, **style)
+        # The paths with their ends, and their common start. A path may leave the grid, which the
+        # axes must not.
+        for number, each in enumerate(self.descents):
+            its = plotting.look(number)
+            weight, bias = each.weight_U[-1], each.bias_U[-1]
+            label = each.name
+            if not self._has(weight, bias):
+                label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
+            path: dict[str, Any] = {"color": its.colour, "marker": ".", "markersize": 3}
+            path |= {"linewidth": 1.0, "zorder": 3 - number}
+            axes.plot(each.weight_U, each.bias_U, label=label, **path)
+        mark: dict[str, Any] = {
+            "linestyle": "",
+            "zorder": 4,
+            "markeredgecolor": "white",
+            "color": "black",
+        }
         first = self.descents[0]
-        axes.plot(first.weight_U[:1], first.bias_U[:1], marker="o", color="black")
+        axes.plot(first.weight_U[:1], first.bias_U[:1], "o", markersize=8, label="start", **mark)
+        ends = np.array([(each.weight_U[-1], each.bias_U[-1]) for each in self.descents])
+        axes.plot(*ends.T, "X", markersize=8, label="end", **mark)
         axes.set_xlim(self.weight_G[0], self.weight_G[-1])
         axes.set_ylim(self.bias_G[0], self.bias_G[-1])
 
+    def _has(self, weight: float, bias: float) -> bool:
+        """Return whether a point lies on the grid."""
+        is_across = self.weight_G[0] <= weight <= self.weight_G[-1]
+        return bool(is_across and self.bias_G[0] <= bias <= self.bias_G[-1])
+
 
 def inspect_surface(
-    *, weights: Range = (4.0, 7.0), biases: Range = (-3.0, 1.0), grid: int = 200, steps: int = 50,
+    *, weights: Range = (4.2, 5.6), biases: Range = (-3.0, -1.8), grid: int = 200, steps: int = 50,
     target: float = 0.7,
     initial: float = 0.5, start: tuple[float, float] = (5.0, -2.4), rate: float = 0.1,
-    clip: float = 0.5, updates: int = 200,
+    clip: float = 0.5, updates: int = 400,
 ) -> Surface:  # fmt: skip
     """Compute the error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`,
     each a range cut by `grid` lines, and the paths of gradient descent from `start` (w, b) with and

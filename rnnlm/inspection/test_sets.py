@@ -103,14 +103,15 @@ class Similarity(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw cosines by judgments, a point for each pair."""
-        title = f"Spearman {self.spearman:.3f}"
-        figure, axes = plotting.new_figure(title, "judgment", "cosine", axes=axes)
+        title = f"Pairs that people find similar have a higher cosine: Spearman {self.spearman:.3f}"
+        label = "judgment of people (in the scale of the file)"
+        figure, axes = plotting.new_figure(title, label, "cosine of both vectors", axes=axes)
         scores, cosines = [], []
         for pair in self.pairs:
             if pair.cosine is not None:
                 scores.append(pair.score)
                 cosines.append(pair.cosine)
-        axes.scatter(scores, cosines, s=6, alpha=0.4, linewidths=0)
+        axes.scatter(scores, cosines, s=9, alpha=0.5, linewidths=0, color=plotting.COLOURS[0])
         return figure
 
 
@@ -255,11 +256,14 @@ class Analogies(Inspection):
         """Draw accuracies with their intervals, one line for each type."""
         shown = [each for each in self.types if each.accuracy is not None]
         height = 1 + 0.25 * len(shown)
-        figure, axes = plotting.new_figure("", "accuracy", "", height=height, axes=axes)
+        title = "Share of analogies that come out, with 95 % intervals"
+        figure, axes = plotting.new_figure(title, "accuracy", "", height=height, axes=axes)
         bounds = [(each.accuracy, each.low, each.high) for each in shown]
         middle, low, high = np.array(bounds, dtype=np.float64).reshape(-1, 3).T
         bars = np.stack([middle - low, high - middle])
-        axes.errorbar(middle, range(len(shown)), xerr=bars, fmt="o", capsize=3)
+        axes.errorbar(
+            middle, range(len(shown)), xerr=bars, fmt="o", capsize=3, color=plotting.COLOURS[0]
+        )
         axes.set_yticks(range(len(shown)), [each.type for each in shown], parse_math=False)
         axes.set_xlim(-0.02, 1.02)
         axes.invert_yaxis()

@@ -13,6 +13,8 @@ from rnnlm.models import registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.neural.fitting.settings import RunSettings
 
+UNTRAINED = ", untrained"  # after the name of a model
+
 
 def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
     """Return each subject followed by the same network before training."""
@@ -32,7 +34,7 @@ def at_start(subject: Subject) -> Subject:
         stored = read_manifest(Path(origin[0])).settings
         seed = int(stored.get("seed", seed))
     start = untrained(subject.model, subject.task, seed)
-    return Subject(f"{subject.name}, untrained", start, subject.task, subject.kind)
+    return Subject(f"{subject.name}{UNTRAINED}", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, task: str, seed: int) -> Any:

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 MOST_SENTENCES = 12  # in one figure
 MOST_WORDS = 80  # of a sentence
 LONGEST_WORD = 24  # characters
-# Inches; beyond the widest, words are closer, as far as their letters allow
-NARROWEST, WIDEST = 5.0, 9.0
-INCHES_PER_LETTER, INCHES_PER_LINE = 0.085, 0.19
-PANEL_INCHES = 2.4
+# Inches; where words beside each other would be wider than a page, they are turned upright, and
+# where there are more of them than find room then, a sentence goes on in the panel below
+NARROWEST = 5.0
+INCHES_PER_LETTER, INCHES_PER_LINE = 0.08, 0.16
+PANEL_INCHES = 2.0
+MOST_IN_ROW = int((plotting.WIDEST - 1) / INCHES_PER_LINE)
+HEADING = "The higher a word, the less a model expected it"
 
 _ByModel = Mapping[str, Sequence[WordScore]]
 
@@ -102,34 +105,37 @@ def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
 
 
 def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]], axes: "Axes | None") -> "Figure":
-    shown, labels = [], []
-    for _, by_model in drawn:
-        cut = {name: words[:MOST_WORDS] for name, words in by_model.items()}
-        shown.append(cut)
-        labels.append([_label(each.word) for each in next(iter(cut.values()))])
+    # A panel for each sentence, or several for a long one; the first has the sentence's id.
+    in_row = MOST_IN_ROW if axes is None else MOST_WORDS
+    shown: list[_ByModel] = []
+    labels, titles = [], []
+    for id, by_model in drawn:
+        title = ""
+        if len(drawn) > 1 and isinstance(id, str):
+            title = visible(id)
+        for part in _parts(by_model, in_row):
+            shown.append(part)
+            labels.append([_label(each.word) for each in next(iter(part.values()))])
+            titles.append((title, "", "surprisal (bits)"))
+            title = ""
 
     # As wide as the words need; where that is too wide, they are turned upright.
     most, closest = max(map(len, labels)), max(map(_letters_at_closest, labels))
     wanted = 1 + most * closest * INCHES_PER_LETTER
-    width = max(NARROWEST, min(wanted, WIDEST), 1 + most * INCHES_PER_LINE)
+    width = max(NARROWEST, min(wanted, plotting.WIDEST))
     is_upright = wanted > width
-    longest = 0
+    longest = 1
     if is_upright:
         longest = max(map(len, itertools.chain.from_iterable(labels)))
-    height = 0.4 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(drawn)
+    height = 0.9 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(shown)
 
-    # One scale for all panels, which have the sentences' ids for titles.
-    titles = []
-    for id, _ in drawn:
-        title = ""
-        if len(drawn) > 1 and isinstance(id, str):
-            title = visible(id)
-        titles.append((title, "", "surprisal (bits)"))
-    figure, panels = plotting.new_panels(titles, width, height, columns=1, axes=axes)
+    # One scale for all panels.
+    figure, panels = plotting.new_panels(titles, width, height, 1, axes, heading=HEADING)
     bits = [each.surprisal_bits or 0 for each in _all_words(shown)]
     highest = max(bits, default=0)
+    looks = plotting.looks_of(name for part in shown for name in part)
     for panel, by_model, its in zip(panels, shown, labels, strict=True):
-        _draw(panel, by_model)
+        _draw(panel, by_model, looks)
         panel.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if is_upright else 0)
         panel.locator_params(axis="y", nbins=5, integer=True)
         panel.set(xlim=(-0.5, most - 0.5), ylim=(0, 1.08 * highest + 0.1))
@@ -142,15 +148,26 @@ def _letters_at_closest(labels: Sequence[str]) -> float:
     return max((len(one) + len(other)) / 2 + 1 for one, other in itertools.pairwise([*labels, ""]))
 
 
-def _draw(axes: "Axes", by_model: _ByModel) -> None:
-    for k, (name, words) in enumerate(by_model.items()):
-        colour = plotting.COLOURS[k % len(plotting.COLOURS)]
-        marker = plotting.MARKERS[k % len(plotting.MARKERS)]
+def _parts(by_model: _ByModel, most: int) -> Iterator[_ByModel]:
+    """Cut the words of a sentence that are drawn into parts of about the same length, of `most`
+    words each at most."""
+    length = min(MOST_WORDS, max(map(len, by_model.values())))
+    size = -(-length // -(-length // most))
+    for start in range(0, length, size):
+        end = min(start + size, length)
+        yield {name: words[start:end] for name, words in by_model.items()}
+
+
+def _draw(axes: "Axes", by_model: _ByModel, looks: Mapping[str, plotting.Look]) -> None:
+    for name, words in by_model.items():
+        its = looks[name]
         bits_W = np.array([each.surprisal_bits for each in words], dtype=np.float64)  # None is NaN
         axes.plot(
             bits_W,
-            marker=marker,
-            color=colour,
+            marker=its.marker,
+            color=its.colour,
+            linestyle=its.line,
+            markersize=5,
             clip_on=False,
             label=plotting.short_name(name) or None,
         )
@@ -161,8 +178,9 @@ def _draw(axes: "Axes", by_model: _ByModel) -> None:
             axes.plot(
                 unknown,
                 bits_W[unknown],
-                marker,
-                color=colour,
+                its.marker,
+                color=its.colour,
+                markersize=5,
                 markerfacecolor="white",
                 clip_on=False,
             )
@@ -172,9 +190,10 @@ def _name_marks(figure: "Figure", axes: "Axes", shown: Sequence[_ByModel]) -> No
     """Add a legend of the models, where there are several, and of the mark of unknown words, where
     there are any."""
     if any(each.is_oov for each in _all_words(shown)):
-        axes.plot([], [], "o", color="grey", markerfacecolor="white", label="unknown word")
-    if axes.get_legend_handles_labels()[1]:
-        plotting.legend_above(figure, axes)
+        axes.plot(
+            [], [], "o", color=plotting.REFERENCE, markerfacecolor="white", label="unknown word"
+        )
+    plotting.legend_below(figure, axes)
 
 
 def _all_words(shown: Sequence[_ByModel]) -> Iterator[WordScore]:

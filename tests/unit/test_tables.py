@@ -21,6 +21,7 @@ from rnnlm.rescoring.nbest import Hypothesis, Utterance
 from rnnlm.rescoring.rescorer import gain_over, rescore, tune_weights
 from rnnlm.scoring.pairs.pair import Pair
 from support import tiny_models, tiny_seq2seq, tiny_tasks
+from support.pictures import faults_of
 from support.tiny_models import LINES, Lines
 from support.tiny_translators import parallel_text
 
@@ -301,7 +302,8 @@ PANELS = {
 @pytest.mark.parametrize("name", PANELS)
 def test_pictures_of_one_panel_go_into_axes(here, name):
     result = result_of(here, name)
-    assert isinstance(result.figure(), Figure)
+    drawn = result.figure()
+    assert isinstance(drawn, Figure) and faults_of(drawn, words_may_touch=name == "map") == []
     figure = Figure()
     axes = figure.add_subplot(1, 2, 1)
     if PANELS[name] > 1:
@@ -315,14 +317,14 @@ def test_a_comparison_is_drawn_as_intervals(here):
     figure = Figure()
     axes = figure.add_subplot()
     found = result_of(here, "comparison")
-    assert found.plot(axes) is figure and isinstance(found.plot(), Figure)
+    assert found.plot(axes) is figure and faults_of(found.plot()) == []
     assert [label.get_text() for label in axes.get_yticklabels()] == ["b \u2212 <a>"]
 
 
 def test_plots_return_figures_with_and_without_file(here, tmp_path):
     scores = here.lstm.score_sentences([SENTENCE], with_words=True)
     for plot, what in ((rnnlm.plot_surprisals, scores), (rnnlm.plot_curves, [here.run.folder])):
-        assert isinstance(plot(what, tmp_path / "plot.svg"), Figure)
+        assert faults_of(plot(what, tmp_path / "plot.svg")) == []
         [axes] = plot(what).axes
         figure = Figure()
         own = figure.add_subplot(1, 2, 2)

@@ -165,7 +165,7 @@ def _word_starts(encoded: EncodedText, tokenizer: Tokenizer) -> np.ndarray:
 
 POSITIONS = (1, 2, 3, 4, 5, 6, 11, 21, 51, 101)  # where each group of positions begins
 ORDER_SEEN = 3  # the longest n-grams looked up in a training text
-UNKNOWN_GROUP = "unknown"
+UNKNOWN_GROUP, UNSEEN_GROUP = "unknown", "unseen word"
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def _by_match(
     """Group units by the length of the longest known n-gram that ends at them. matched_U: that
     length in words, at most `order`."""
     matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
-    labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
+    labels = [UNSEEN_GROUP, "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
     return _rows(labels, matched_U, units.logprob_KU)
 
 

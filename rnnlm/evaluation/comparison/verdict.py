@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+INK = "#222222"  # a pair of models has no colour of its own
+LONGEST = 28  # characters of a pair in a plot
 NARROW = 0.02  # narrower intervals are shown with four decimal places
 
 
@@ -67,18 +69,34 @@ def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Fig
     known = [each for each in contrasts if each.difference]
     if not known:
         return None
-    label = f"difference in {known[0].unit}"
-    height = 1.0 + 0.5 * len(known)
-    figure, axes = plotting.new_figure("", label, "", height=height, axes=axes)
+    label = f"difference in {known[0].unit}, with 95 % intervals"
+    side = "Right" if known[0].higher_is_better else "Left"
+    title = f"{side} of 0, the model that is named first is better"
+    height = 1.3 + 0.4 * len(known)
+    figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
 
     # A row for each pair, the first on top.
     for row, each in enumerate(known):
         found = each.difference
         assert found is not None
         arms = [[found.estimate - found.low], [found.high - found.estimate]]
-        axes.errorbar(found.estimate, row, xerr=arms, fmt="o", capsize=4, color=plotting.COLOURS[0])
-    axes.axvline(0, color="#888888", linewidth=1)
-    names = [short_name(f"{each.second} \u2212 {each.first}") for each in known]
-    axes.set_yticks(range(len(known)), names)
+        axes.errorbar(found.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
+    axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
+
+    # The pairs on the left; on the right the numbers, as an interval may be narrower than its mark.
+    names = [short_name(f"{each.second} \u2212 {each.first}", LONGEST) for each in known]
+    axes.set_yticks(range(len(known)), names, parse_math=False)
     axes.set_ylim(len(known) - 0.5, -0.5)
+    numbers = axes.secondary_yaxis("right")
+    numbers.set_yticks(range(len(known)), [_numbers(each.difference) for each in known])
+    numbers.tick_params(length=0, labelsize=plotting.SMALL)
+    numbers.spines["right"].set_visible(False)
     return figure
+
+
+def _numbers(found: Interval | None) -> str:
+    """Write a difference with its interval."""
+    assert found is not None
+    places = 2 if found.high - found.low >= NARROW else 4
+    low, high = f"{found.low:+.{places}f}", f"{found.high:+.{places}f}"
+    return f"{found.estimate:+.{places}f} [{low}, {high}]".replace("-", "\u2212")

@@ -1,7 +1,7 @@
 """Measure how far gradients flow back through recurrent language models: of each layer, of its
 cell, and of the loss, by lag."""
 
-import itertools
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from rnnlm.inspection.common import (
 from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.jacobians import Bounds
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
-from rnnlm.inspection.heat_maps import draw_heat_map
-from rnnlm.inspection.untrained import with_starts
+from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, draw_heat_map, robust_highest
+from rnnlm.inspection.untrained import UNTRAINED, with_starts
 from rnnlm.interface import Device, Tokenizer
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text
@@ -405,8 +405,11 @@ def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
 # ---- The plots of gradients: curves by lag, and maps of the words of a sentence.
 
 DECADES = 12  # powers of ten on the axis; smaller sizes lie below the plot
-INCHES_PER_WORD = 0.3
-SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
+SIZE = "size (1: all lengths kept)"
+HEIGHT = 3.1  # inches of a row of panels
+# What is beside a map, in inches: words on the left, the colour bar
+BESIDE_MAP = 1.6
+SMALLEST_MAP, NARROWEST = 1.6, 5.0  # inches of a map and of a figure
 
 
 def draw_curves(
@@ -414,47 +417,96 @@ def draw_curves(
     unit: str,
     axes: "Axes | None" = None,
 ) -> "Figure":
-    """Draw two panels: for each model and layer the state, the cell (dashed) and bounds
-    (dotted); for each model the loss. unit: what all of them read, "word" or "token"."""
-    labels = [
-        ("Jacobian of the state", "lag (tokens)", "size"),
+    """Draw a panel for the states of layers, with their bounds; one for their cells, if there are
+    any; and one for the loss. unit: what all of the models read, "word" or "token".
+
+    A network before training has the colour of the trained one, and broken lines."""
+    has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
+    labels: list[tuple[str, str, str] | None] = [
+        ("State by an earlier state: the flatter, the longer it lasts", "lag (tokens)", SIZE),
         (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)"),
     ]
-    figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6, axes=axes)
-    colours = itertools.cycle(plotting.COLOURS)
-    shown: list[Curve] = []
-    for name, layers, loss in models:
-        short = plotting.short_name(name)
-        for number, layer in enumerate(layers):
-            colour = next(colours)
-            _draw(states, layer.state, f"{short}, {layer.name}", colour)
-            shown.append(layer.state)
-            if layer.cell is not None:
-                _draw(states, layer.cell, f"{short}, {layer.name}, cell", colour, "--")
-            if layer.bounds is not None:
-                lags = layer.state.lags
-                for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
-                    bounds = [bound_at(lag) for lag in lags.tolist()]
-                    states.plot(lags, bounds, ":", color=colour, linewidth=1)
+    columns, rows = 2, 1
+    if has_cells:
+        labels.insert(1, ("Cell by an earlier cell", "lag (tokens)", SIZE))
+        rows = 2
+    figure, panels = plotting.new_panels(
+        labels, height=rows * HEIGHT + 0.8, columns=columns, axes=axes
+    )
+    states, losses = panels[0], panels[-1]
 
-            # The loss has the colour of the model's lowest layer, which the legend names.
-            if number == 0:
-                _draw(losses, loss, "", colour)
-    _limit(states, shown)
-    _limit(losses, [loss for _, _, loss in models])
-    for panel in (states, losses):
+    # The series of each panel, drawn in the looks of their networks.
+    looks = _looks(models)
+    shown: dict[Axes, list[Curve]] = {panel: [] for panel in panels}
+    has_bounds = False
+    for name, layers, loss in models:
+        for layer in layers:
+            its = looks[name, layer.name]
+            label = plotting.short_name(name)
+            if len(layers) > 1:
+                label += f", {layer.name}"
+            _draw(states, layer.state, label, its)
+            shown[states].append(layer.state)
+            if layer.cell is not None:
+                _draw(panels[1], layer.cell, label, its)
+                shown[panels[1]].append(layer.cell)
+            if layer.bounds is not None:
+                _draw_bounds(states, layer.state, layer.bounds, its.colour)
+                has_bounds = True
+
+        # The loss has the colour of the model's lowest layer, which the legend names.
+        label = plotting.short_name(name)
+        if len(layers) > 1:
+            label += f", {layers[0].name}"
+        _draw(losses, loss, label, looks[name, layers[0].name])
+        shown[losses].append(loss)
+
+    for panel, curves in shown.items():
+        _limit(panel, curves)
         panel.locator_params(axis="x", integer=True)
-    plotting.legend_above(figure, states)
+    plotting.name_bands(losses, "the middle 80 % of positions")
+    if has_bounds:
+        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "linewidth": 1}
+        losses.plot([], [], label="bounds from the weights alone", **style)
+    plotting.legend_below(figure, *panels)
     return figure
 
 
-def _draw(axes: "Axes", curve: Curve, label: str, colour: str, line: str = "-") -> None:
-    axes.plot(
-        curve.lags, np.where(curve.mean > 0, curve.mean, np.nan), line, color=colour, label=label
-    )
-    if line == "-":
-        low, high = (np.where(each > 0, each, np.nan) for each in (curve.low, curve.high))
-        axes.fill_between(curve.lags, low, high, color=colour, alpha=0.15, linewidth=0)
+def _looks(
+    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]],
+) -> dict[tuple[str, str], plotting.Look]:
+    """Return the look of each layer of each model: a colour and a marker for each layer of a
+    trained network, which the same one before training shares."""
+    colours: dict[tuple[str, str], int] = {}
+    looks = {}
+    for name, layers, _ in models:
+        trained = name.removesuffix(UNTRAINED)
+        for layer in layers:
+            number = colours.setdefault((trained, layer.name), len(colours))
+            its = plotting.look(number)
+            if trained != name:
+                broken = "--" if its.line == "-" else "-."
+                its = dataclasses.replace(its, line=broken)
+            looks[name, layer.name] = its
+    return looks
+
+
+def _draw(axes: "Axes", curve: Curve, label: str, its: plotting.Look) -> None:
+    """Draw a curve, with a marker now and then, and the band of most positions."""
+    style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
+    mean = np.where(curve.mean > 0, curve.mean, np.nan)
+    every = max(1, len(mean) // 5)
+    axes.plot(curve.lags, mean, its.line, markevery=every, label=label, **style)
+    low, high = (np.where(each > 0, each, np.nan) for each in (curve.low, curve.high))
+    style = {"color": its.colour, "alpha": plotting.BAND, "linewidth": 0}
+    axes.fill_between(curve.lags, low, high, **style)
+
+
+def _draw_bounds(axes: "Axes", curve: Curve, bounds: Bounds, colour: str) -> None:
+    """Draw the bounds of an Elman layer."""
+    for bound_at in (bounds.lower_at, bounds.upper_at):
+        values = [bound_at(lag) for lag in curve.lags.tolist()]
+        axes.plot(curve.lags, values, ":", color=colour, linewidth=1)
 
 
 def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
@@ -473,12 +525,29 @@ def draw_maps(
 ) -> "Figure":
     """Draw a panel for each model: name, unit (word or token), what is read (columns), what is
     predicted (rows), and the norms: NaN where nothing was read yet."""
+    # Two maps lie side by side if all words can be written below each.
     longest = max(len(read) for _, _, read, _, _ in maps)
-    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * longest + 1.5))
+    words_below = int((plotting.WIDEST / 2 - BESIDE_MAP) / INCHES_PER_LABEL)
+    columns = min(2, len(maps))
+    if longest > words_below:
+        columns, words_below = 1, int((plotting.WIDEST - BESIDE_MAP) / INCHES_PER_LABEL)
     labels = []
     for name, unit, *_ in maps:
-        labels.append((plotting.short_name(name), f"{unit} read", f"{unit} predicted"))
-    figure, panels = plotting.new_panels(labels, inches * len(maps), inches, axes=axes)
+        title = f"{plotting.short_name(name)}: what each prediction depends on"
+        labels.append((title, f"{unit} read", f"{unit} predicted"))
+
+    words = min(longest, words_below)
+    inches = max(SMALLEST_MAP, INCHES_PER_LABEL * words)
+    width = max(NARROWEST, min(plotting.WIDEST, columns * (inches + BESIDE_MAP)))
+    rows = -(-len(maps) // columns)
+    figure, panels = plotting.new_panels(labels, width, rows * (inches + 1.5), columns, axes)
+
+    # One scale of colours, so that models compare.
+    highest = robust_highest(np.concatenate([norms_TT.ravel() for *_, norms_TT in maps]))
     for panel, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
-        draw_heat_map(panel, norms_TT, read, predicted, label="norm of the gradient (nats)")
+        label = "norm of the gradient (nats)"
+        draw_heat_map(
+            panel, norms_TT, read, predicted, highest=highest, label=label,
+            most=words_below, most_down=words_below,
+        )  # fmt: skip
     return figure

@@ -356,6 +356,8 @@ _LABELS = {
     "attractors": "nouns of the other number between them",
 }
 INCHES_PER_KIND = 0.25
+HEADING = "How often the right sentence of a pair is the likelier one: above 0.5, not by chance"
+GUESSING: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "label": "guessing"}
 DODGE = 0.14  # between models, where places are 1 apart
 
 
@@ -370,10 +372,11 @@ def accuracy_figure(
     counted = [by for by in COUNTED if any(_of_grouping(by_model, by).values())]
     if counted:
         titles = [(f"by {by}", _LABELS[by], "accuracy") for by in counted]
-        figure, panels = plotting.new_panels(titles, width=1 + 4.2 * len(counted))
+        width = plotting.WIDEST if len(counted) > 1 else 5.0
+        figure, panels = plotting.new_panels(titles, width, height=3.8, heading=HEADING)
         for by, axes in zip(counted, panels, strict=True):
             _draw_counts(axes, _of_grouping(by_model, by))
-        return _with_legend(figure, panels[0], len(by_model))
+        return _with_legend(figure, panels)
 
     # Else one of all kinds, with a row for each.
     kinds = _of_grouping(by_model, KIND)
@@ -382,10 +385,10 @@ def accuracy_figure(
     groups: dict[str | int, None] = {}
     for its in kinds.values():
         groups.update(dict.fromkeys(each.group for each in its))
-    height = 1.2 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
-    figure, axes = plotting.new_figure("", "accuracy", "", height=height)
+    height = 1.7 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
+    figure, axes = plotting.new_figure(HEADING, "accuracy", "", height=height)
     _draw_kinds(axes, kinds, list(groups))
-    return _with_legend(figure, axes, len(by_model))
+    return _with_legend(figure, [axes])
 
 
 def _of_grouping(
@@ -400,17 +403,19 @@ def _of_grouping(
 
 
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
-    for name, its, shift, marker in _series(accuracies):
+    for name, its, shift, look in _series(accuracies):
         accuracy_N, bars_2N = _with_bars(its)
         axes.errorbar(
             [int(each.group) + shift for each in its],
             accuracy_N,
             bars_2N,
-            marker=marker,
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
             capsize=3,
             label=name,
         )
-    axes.axhline(0.5, color="grey", linestyle=":")
+    axes.axhline(0.5, **GUESSING)
     axes.set_ylim(-0.02, 1.02)
     axes.locator_params(axis="x", integer=True)
 
@@ -418,17 +423,18 @@ def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]])
 def _draw_kinds(
     axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
 ) -> None:
-    for name, its, shift, marker in _series(accuracies):
+    for name, its, shift, look in _series(accuracies):
         accuracy_N, bars_2N = _with_bars(its)
         axes.errorbar(
             accuracy_N,
             [groups.index(each.group) + shift for each in its],
             xerr=bars_2N,
-            fmt=marker,
+            color=look.colour,
+            fmt=look.marker,
             capsize=3,
             label=name,
         )
-    axes.axvline(0.5, color="grey", linestyle=":")
+    axes.axvline(0.5, **GUESSING)
     axes.set_xlim(-0.02, 1.02)
     axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
     axes.invert_yaxis()
@@ -436,19 +442,18 @@ def _draw_kinds(
 
 def _series(
     accuracies: Mapping[str, Sequence[PairAccuracy]],
-) -> Iterator[tuple[str, Sequence[PairAccuracy], float, str]]:
+) -> Iterator[tuple[str, Sequence[PairAccuracy], float, plotting.Look]]:
     """Yield each model that has accuracies: its name in the plot, these, how far it is beside its
-    place, its marker."""
+    place, its look."""
     for k, (name, its) in enumerate(accuracies.items()):
         if its:
             shift = DODGE * (k - (len(accuracies) - 1) / 2)
-            marker = plotting.MARKERS[k % len(plotting.MARKERS)]
-            yield plotting.short_name(name), its, shift, marker
+            yield plotting.short_name(name) or "accuracy", its, shift, plotting.look(k)
 
 
-def _with_legend(figure: "Figure", axes: "Axes", models: int) -> "Figure":
-    if models > 1:
-        plotting.legend_above(figure, axes)
+def _with_legend(figure: "Figure", panels: Sequence["Axes"]) -> "Figure":
+    plotting.name_intervals(panels[0])
+    plotting.legend_below(figure, *panels)
     return figure
 
 

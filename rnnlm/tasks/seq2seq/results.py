@@ -117,7 +117,9 @@ class TranslatedLine:
 
 MOST_TOKENS = 120  # of a side
 LONGEST_TOKEN = 24  # characters
-INCHES_PER_TOKEN, SMALLEST, MARGIN = 0.22, 2.0, 1.6
+INCHES_PER_TOKEN, SMALLEST = 0.17, 1.6
+BESIDE, BELOW = 1.7, 1.4  # inches: names of tokens, titles and the colour bar
+TITLE = "Where each token of the target (a row) looked in the source"
 
 
 def plot_attention(
@@ -136,17 +138,23 @@ def plot_attention(
     if max(attention.weights.shape) > MOST_TOKENS:
         notice(f"the plot shows the first {MOST_TOKENS} tokens")
 
-    # A cell has the same size in each plot, so that labels fit.
+    # A token has as much room as its letters need, where a page is wide enough for all; of more
+    # tokens, only some are named.
     source, target = _labels(attention.source_tokens), _labels(attention.target_tokens)
-    width = max(SMALLEST, INCHES_PER_TOKEN * len(source)) + MARGIN
-    height = max(SMALLEST, INCHES_PER_TOKEN * len(target)) + MARGIN
-    figure, axes = plotting.new_figure("", "source", "target", width, height, axes)
+    longest = plotting.WIDEST - BESIDE
+    across, down = (INCHES_PER_TOKEN * len(tokens) for tokens in (source, target))
+    width = min(longest, max(SMALLEST, across)) + BESIDE
+    height = min(longest, max(SMALLEST, down)) + BELOW
+    figure, axes = plotting.new_figure(TITLE, "source", "target", width, height, axes)
     weights = attention.weights[:MOST_TOKENS, :MOST_TOKENS]
-    image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="equal")
-    axes.set_xticks(range(len(source)), source, rotation=90)
-    axes.set_yticks(range(len(target)), target)
+    image = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for axis, tokens in ((axes.xaxis, source), (axes.yaxis, target)):
+        stride = -(-len(tokens) // int(longest / INCHES_PER_TOKEN))
+        named = tokens[::stride]
+        axis.set_ticks(range(0, len(tokens), stride), named, parse_math=False)
+    axes.tick_params(axis="x", rotation=90)
     axes.grid(False)
-    figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
+    figure.colorbar(image, ax=axes, label="weight of attention")
     if path is not None:
         plotting.save(figure, Path(path))
     return figure

@@ -104,7 +104,8 @@ def test_counted_models_are_level_lines_on_each_axis(run, by, places):
     curve, level = axes.lines
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
     assert set(level.get_ydata()) == {90.5} and axes.get_yscale() == "log"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["b", "n (counted)"]
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["b", "n (counted)"]
 
 
 def test_the_same_runs_give_the_same_svg(run, tmp_path):

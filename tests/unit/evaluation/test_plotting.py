@@ -1,9 +1,27 @@
+import itertools
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.evaluation import plotting
+from support.pictures import colours_of, faults_of
+
+# How colour-blind people see, in linear RGB: Machado, Oliveira & Fernandes 2009, severity 1.
+EYES = {
+    "usual": np.eye(3),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.011820, 0.042940, 0.968881]]),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+         [-0.003882, -0.048116, 1.051998]]),
+}  # fmt: skip
+TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)  # fmt: skip
+DISTINCT = 15  # CIELAB; about six times what is just noticed
 
 
 def figure():
@@ -47,3 +65,76 @@ def test_a_logarithmic_axis_has_plain_numbers(values, shown):
     plotting.log_y(axes)
     texts = [each.strip() for each in ElementTree.fromstring(plotting.as_svg(drawn)).itertext()]
     assert set(shown) <= set(texts) and not any("$" in each for each in texts)
+
+
+def in_cielab(colour, eyes):
+    """Return a colour as eyes see it."""
+    channels = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(EYES[eyes] @ linear, 0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_colour_blind_readers_tell_all_series_apart(eyes):
+    assert np.allclose(in_cielab("#ffffff", "usual"), [100, 0, 0], atol=0.1)
+    for one, other in itertools.combinations((*plotting.COLOURS, plotting.REFERENCE), 2):
+        distance = np.linalg.norm(in_cielab(one, eyes) - in_cielab(other, eyes))
+        assert distance > DISTINCT, (one, other)
+
+
+def test_no_two_of_24_series_look_alike():
+    looks = [plotting.look(number) for number in range(24)]
+    assert len({(each.colour, each.line) for each in looks}) == 24
+    assert len({(each.colour, each.marker) for each in looks}) == 6
+
+
+def test_a_missing_model_leaves_other_colours():
+    looks = plotting.looks_of(["a", "b", "c"])
+    figure, axes = plotting.new_figure("", "x", "y")
+    for name in ("a", "c"):
+        axes.plot([0, 1], color=looks[name].colour, label=name)
+    assert colours_of(figure) == {"a": plotting.COLOURS[0], "c": plotting.COLOURS[2]}
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(0, "0"), (12.5, "12.5"), (0.25, "0.25"), (-0.5, "\u22120.5"), (1e7, "10,000,000"),
+     (1e-6, "10\u207b\u2076"), (3e-12, "3\u00d710\u207b\u00b9\u00b2"), (0.1 + 0.2, "0.3")],
+)  # fmt: skip
+def test_numbers_are_written_as_in_a_text(value, text):
+    assert plotting.written(value) == text
+
+
+def test_millions_are_named_once_below_the_axis():
+    drawn, axes = plotting.new_figure("", "tokens", "y")
+    axes.plot([0, 4e7], [1, 2])
+    plotting.count_x(axes, "tokens", 4e7)
+    drawn.draw_without_rendering()
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    assert axes.get_xlabel() == "tokens (millions)" and {"0", "20", "40"} <= set(texts)
+
+
+@pytest.mark.parametrize("series", [2, 9])
+def test_long_names_stay_inside_the_picture(series):
+    drawn, axes = plotting.new_figure("a title that is long " * 5, "x", "y", 5.0)
+    for number in range(series):
+        look = plotting.look(number)
+        name = plotting.short_name(f"a/folder/of/models/with/a/long/name-{number}")
+        axes.plot([0, number], look.line, color=look.colour, marker=look.marker, label=name)
+    plotting.legend_below(drawn, axes)
+    assert faults_of(drawn) == [] and len(colours_of(drawn)) == series
+
+
+def test_faults_of_a_picture_are_found():
+    drawn, axes = plotting.new_figure("", "x", "y")
+    axes.set_xlabel("a name too long for its axis " * 6)
+    axes.plot([0, 1], label="named")
+    axes.plot([1, 0])
+    axes.text(0.5, 0.5, "small", fontsize=5)
+    axes.text(0.5, 0.5, "small, too", fontsize=5)
+    plotting.legend_below(drawn, axes)
+    found = " ".join(faults_of(drawn))
+    for fault in ("drawn to", "pixels", "no legend names", "lies over"):
+        assert fault in found

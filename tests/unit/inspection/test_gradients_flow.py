@@ -14,7 +14,7 @@ from rnnlm import inspect_gradients, inspect_sensitivity
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
 from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.flow import verdict_of
+from rnnlm.inspection.gradients.flow import SIZE, verdict_of
 from rnnlm.inspection.gradients.jacobians import Bounds, loss_gradients
 from rnnlm.inspection.gradients.measuring import draw
 from support.tiny_models import LINES, Lines, fit
@@ -176,7 +176,8 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
         (bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3
     )
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
-    assert len(found.figure().axes) == 2
+    panels = [axes.get_ylabel() for axes in found.figure().axes]  # states, cells, loss
+    assert panels == [SIZE, SIZE, "norm of the gradient (nats)"]
 
 
 def test_report_says_word_only_for_word_models(elman):

@@ -86,7 +86,7 @@ def test_a_path_whose_numbers_overflow_ends_before_that():
 
 def test_the_picture_holds_the_surface_and_both_paths():
     over, along, *_ = inspect_surface(grid=5, updates=30).figure().axes
-    assert [len(line.get_xdata()) for line in over.lines] == [31, 31, 1]
+    assert [len(line.get_xdata()) for line in over.lines] == [31, 31, 1, 2]
     assert [line.get_label() for line in along.lines] == ["without clipping", "clipped to 0.5"]
 
 

@@ -8,6 +8,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.scoring import plots
 from rnnlm.scoring.plots import plot_surprisals
 from rnnlm.scoring.scorer import score_sentences
+from support.pictures import faults_of
 from support.tiny_models import halves_model
 
 
@@ -42,6 +43,7 @@ def test_sentences_are_panels_models_lines_unknowns_hollow_marks():
     assert (
         one_unknown.get_color() == one.get_color() != other.get_color() == other_unknown.get_color()
     )
+    assert faults_of(upper.figure) == []
     assert len(lower.lines) == 2 and upper.get_ylim() == lower.get_ylim()
 
 
@@ -68,6 +70,14 @@ def test_an_overfull_plot_is_cut_with_a_notice(monkeypatch):
         "the plot shows the first 3 words of a sentence; the longest has 4"
     ]  # fmt: skip
     assert [labels(axes) for axes in figure.axes] == [["a", "b"], ["a", "b", "a"]]
+
+
+def test_a_long_sentence_goes_on_below():
+    words = [f"word{number}" for number in range(50)]
+    figure = plot_surprisals(scores(" ".join(words)))
+    first, second = map(labels, figure.axes)
+    assert first + second == words and len(first) == len(second) == 25
+    assert faults_of(figure) == []
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_an_interrupted_grid_resumes_and_runs_match_train(text, monkeypatch):
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 
     [axes] = plot_curves(["lesson"], "by-seconds.png", by="seconds").axes
-    drawn = [text.get_text() for text in axes.get_legend().get_texts()]
+    drawn = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert drawn == [gru.run, f"{unigram.run} (counted)"]
     assert [learning_curve(each.folder).model for each in (gru, unigram)] == ["gru", "unigram"]
     assert gru.test_ppl_no_oov == single.results["test"]["ppl_token_no_oov"]

@@ -5,6 +5,7 @@ import pytest
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.scoring.pairs.accuracy import PairAccuracy, accuracy_figure
+from support.pictures import faults_of
 
 
 def accuracy(by: str, group: str | int, share: float | None) -> PairAccuracy:
@@ -70,4 +71,5 @@ def test_models_stand_beside_each_other_with_a_legend():
     by_count = accuracy_figure(
         {"one": [accuracy("distance", 0, 0.9)], "other": [accuracy("distance", 1, 0.8)]}
     )
-    assert "other" in shown(by_count) and not accuracy_figure(one).legends
+    assert "other" in shown(by_count) and "guessing" in shown(accuracy_figure(one))
+    assert faults_of(figure) == faults_of(by_count) == faults_of(accuracy_figure(one)) == []
