@@ -453,7 +453,7 @@ class ProbeInspection(Inspection):
                 colour = line[0].get_color()
                 label = f"{network}, control"
                 axes.plot(places, controls, ":", marker=marker, color=colour, label=label)
-        style = {"color": plotting.REFERENCE, "linestyle": "--"}
+        style: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": "--"}
         axes.axhline(100 * self.majority, label="most frequent label", **style)
         plotting.name_intervals(axes)
         axes.set_xticks(range(len(layers)), layers)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,13 +51,13 @@ def _draw_plane(
 ) -> None:
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
-    circle = {"color": plotting.REFERENCE, "linewidth": 1, "label": "unit circle"}
+    circle: dict[str, Any] = {"color": plotting.REFERENCE, "linewidth": 1, "label": "unit circle"}
     axes.plot(np.cos(turn), np.sin(turn), **circle)
     for each in matrices:
         values = each.eigenvalues
         assert values is not None
         its = looks[each.matrix]
-        style = {"markersize": 3, "alpha": 0.6, "color": its.colour}
+        style: dict[str, Any] = {"markersize": 3, "alpha": 0.6, "color": its.colour}
         axes.plot(values.real, values.imag, its.marker, label=each.matrix, **style)
     axes.set_aspect("equal", adjustable="datalim")
 
@@ -72,6 +72,6 @@ def _draw_powers(
         powers = [k for k, norm in norms.items() if 0 < norm < math.inf]
         if powers:
             its = looks[each.matrix]
-            style = {"marker": its.marker, "markersize": 4, "color": its.colour}
+            style: dict[str, Any] = {"marker": its.marker, "markersize": 4, "color": its.colour}
             logs = [math.log10(norms[k]) for k in powers]
             axes.plot(powers, logs, linestyle=its.line, label=each.matrix, **style)

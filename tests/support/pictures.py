@@ -8,6 +8,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from rnnlm.evaluation.plotting import REFERENCE
+
 PIXELS, LETTERS = 700, 12  # the width of a page; 9 points on a screen
 TOUCHING = 1.5  # pixels by which two texts may lie over each other
 EXPONENT = re.compile(r"\d[eE][+-]?\d")
@@ -89,7 +91,7 @@ def _nameless(figure):
         parts = {part for bars in _error_bars(axes) for part in bars.lines[1]}
         own = [each for each in axes.lines if each not in parts]
         lines += [each for each in own if {*each.get_xdata()} != {0}]
-    if len({line.get_color() for line in lines}) < 2:
+    if len({line.get_color() for line in lines} - {REFERENCE}) < 2:
         return
     for line in lines:
         if line.get_color() not in colours or not _kind(line) <= kinds:

@@ -138,8 +138,9 @@ def _lines(comparison: Comparison, k: int, looks: Mapping[str, Look]) -> Plot | 
     count = min(len(finite), MOST_POINTS)
     places = np.linspace(0, len(finite) - 1, count).round().astype(np.int64)
     drawn_2S = bits_2S[:, finite[places]]
-    labels = [f"surprisal under {short_name(name)} (bits)" for name in (first, other)]
-    figure, axes = plotting.new_figure("", *labels, *pages.SQUARE)
+    below = f"surprisal under {short_name(first)} (bits)"
+    beside = f"surprisal under {short_name(other)} (bits)"
+    figure, axes = plotting.new_figure("", below, beside, *pages.SQUARE)
     style: dict[str, Any] = {"markersize": 4, "alpha": 0.5, "color": looks[other].colour}
     axes.plot(*drawn_2S, ".", label="a line of the text", **style)
 
