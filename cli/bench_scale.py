@@ -87,6 +87,7 @@ def scale(
     private resident memory (RssAnon) of all processes together, sampled ten times a second; mapped
     pages and the disk that temporary files take are shown beside it. Nothing is saved.
     """
+    # What is wrong with the options shows before the imports, which take a while.
     refuse_if(
         bool(lmplz) != bool(build_binary),
         "lmplz and build_binary belong together: name both, or neither.",

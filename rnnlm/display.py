@@ -98,6 +98,7 @@ class NotebookDisplay:
         self.update()
 
     def show(self, event: events.Event) -> None:
+        # Steps come often: the page is updated now and then.
         if isinstance(event, events.Step):
             self.share = event.progress
             self.said = f"step {event.step:,}, epoch {event.epoch:.2f}, {event.progress:.0%} done"

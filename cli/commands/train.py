@@ -363,6 +363,7 @@ def _train(plan: "Plan", signals: "Signals", speaks: bool = True) -> "Finished |
 
     from ..live import announce, display_for
 
+    # A rank that does not speak takes part in the training, and shows nothing.
     if not speaks:
         with contextlib.ExitStack() as trained:
             for event in training.run(plan, signals.wants_end, signals.wants_saving):

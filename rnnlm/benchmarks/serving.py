@@ -224,12 +224,15 @@ def load(address: Address, requests: Sequence[bytes], clients: int = CLIENTS) ->
     seconds: list[float] = []
     size = 0
     with contextlib.ExitStack() as closed_at_end:
+        # Connect all clients before the first request is sent.
         selector = closed_at_end.enter_context(selectors.DefaultSelector())
         for _ in range(min(clients, len(requests))):
             client = socket.create_connection(address, timeout=ANSWER_SECONDS)
             closed_at_end.enter_context(client)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(client, selectors.EVENT_READ, _Client(client))
+
+        # Whoever has an answer sends the next request at once.
         began = time.perf_counter()
         for key in list(selector.get_map().values()):
             key.data.send(next(waiting))

@@ -284,6 +284,7 @@ class _Chooser:
     ) -> Iterator[tuple[int, int, float]]:
         """Yield (row, token, the model's log-probability of it) for each of the rows `active`, with
         the texts that they draw."""
+        # Rows whose text has ended are left out.
         texts = list(active.values())
         own_RV = logprob_BV
         if len(active) < len(logprob_BV):
@@ -291,6 +292,8 @@ class _Chooser:
         if self.look:
             for text, seen in zip(texts, self.look(own_RV), strict=True):
                 text.seen.append(seen)
+
+        # Draw from what is allowed; the log-probability that is reported is the model's own.
         allowed_RV = np.array(own_RV)
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:

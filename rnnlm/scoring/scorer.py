@@ -262,6 +262,7 @@ class SentenceScorer:
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
         """Score lists that have nothing to do with each other in one call: each as if it were read
         alone, up to the rounding of larger batches."""
+        # Each list is checked alone, and has a signature of its own.
         checked: list[Sentence] = []
         reasons: list[str | None] = []
         readable: list[Sentence] = []
@@ -275,6 +276,7 @@ class SentenceScorer:
             lines.update(self._hashed(its_readable))
             signatures.append(self._signature_after(lines))
 
+        # All are scored together, and dealt out again.
         scores = iter(self._score(checked, reasons, readable))
         chunks = []
         for sentences, signature in zip(lists, signatures, strict=True):

@@ -53,6 +53,8 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     """Return the routes of our own endpoints."""
     answers = Answers(models, settings)
     endpoints = endpoints_of(answers)
+
+    # Our own endpoints, by what they take and give.
     made = []
     for each in endpoints:
         if each.asked is None:
@@ -62,6 +64,8 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
         else:
             function = _posted(each.asked, each.answer, each.is_short)
         made.append(Route(each.path, function, methods=[each.method]))
+
+    # The description has those of OpenAI's clients and of evaluation harnesses, too.
     others = [
         *completions.endpoints_of(completions.Completions(models, settings)),
         *harness.endpoints_of(harness.Harness(models, settings)),

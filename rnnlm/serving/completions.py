@@ -475,17 +475,23 @@ class Completing:
     def _draw(self, begun: Sequence[Starts], first: int) -> Iterator[list[Grown]]:
         """Draw texts side by side. first: the number of the first prompt."""
         wanted, model = self.wanted, self.model
+
+        # Every prompt has been read: its texts begin in the state after it.
         starts = Starts(
             model.concat_states([start.state for start in begun]),
             np.concatenate([start.input_S for start in begun]),
             np.concatenate([start.limits_S for start in begun]),
             tuple(start.prompt(0) for start in begun),
         )
+
+        # What is looked at beside the drawn tokens, and which tokens are never drawn.
         look = None
         if wanted.likely:
             count = wanted.likely
             look = lambda logprob_MV: likeliest(logprob_MV, count)  # noqa: E731
         ban = Ban(model.tokenizer, (), wanted.sampling.unknown)
+
+        # Choices are numbered as OpenAI numbers them: all of a prompt, then those of the next.
         total = len(begun) * wanted.each
         numbers = range(first, first + len(begun))
         undrawn = texts_to_draw(starts, numbers, wanted.each, wanted.sampling.seed)
@@ -607,6 +613,8 @@ class Completions:
         entries: dict[int, Entries] = {}
         finishes: dict[int, Literal["stop", "length"] | None] = {}
         drawn: dict[int, int] = {}
+
+        # Choices grow side by side: what each step adds is joined by choice.
         async for step in model.steps(completing.steps()):
             for grown in step:
                 texts[grown.index], drawn[grown.index] = grown.text, grown.drawn
@@ -616,6 +624,7 @@ class Completions:
                 its.logprobs += grown.entries.logprobs
                 its.likeliest += grown.entries.likeliest
                 its.starts += grown.entries.starts
+
         choices = []
         for index in sorted(texts):
             logprobs = None
@@ -718,6 +727,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
     async def complete(request: Request) -> Response:
         body = await request.body()
         try:
+            # Clients that know one model only reach the others by the path.
             asked = decoded(body, decode)
             name = below_models(asked.model, request.path_params.get("name"))
             asked = msgspec.structs.replace(asked, model=name)

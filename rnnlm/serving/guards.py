@@ -230,6 +230,7 @@ class _Guard:
             async with asyncio.timeout(self.settings.body_seconds):
                 while True:
                     message = await receive()
+                    # Nobody is left to answer, or too much has come: what follows is not read.
                     if message["type"] == "http.disconnect":
                         raise _Left
                     part = message.get("body", b"")

@@ -74,6 +74,8 @@ def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
     tokenizer = ngrams.tokenizer
     [surface] = tokenizer.surfaces([text])
     symbols = tokenizer.symbols()
+
+    # `<s>` has no name in the vocabulary: a context has the boundary in its place.
     words = []
     for word, lookup in zip(surface, ngrams.lookups(tokenizer.encode([text]).ids), strict=True):
         backoffs = []

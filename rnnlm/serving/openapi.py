@@ -41,6 +41,7 @@ class Endpoint:
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
+    # A type that several endpoints share is described once, and referred to.
     types: list[type[Struct]] = []
     for each in endpoints:
         types += [*each.gives, *each.events, each.refuses]
@@ -49,6 +50,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
     schema_of = dict(zip(types, schemas, strict=True))
 
+    # Each endpoint: its answer, what it refuses, and its body.
     paths = {}
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}

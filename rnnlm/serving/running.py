@@ -373,6 +373,9 @@ class _Supervisor:
         for place, worker in enumerate(self.workers):
             if not worker.has_ended():
                 continue
+
+            # It has just died: one that lived for a while is replaced at once, others after a pause
+            # that doubles each time.
             if place not in self.waiting:
                 pause = 0.0
                 if now - worker.started_at < SOUND_SECONDS:
@@ -380,6 +383,8 @@ class _Supervisor:
                 self.pauses[place] = min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS)
                 self.waiting[place] = now + pause
                 self.notice(f"a process of the server {worker.how_it_ended()}; another one starts")
+
+            # Its pause is over.
             if now >= self.waiting[place]:
                 worker.close()
                 try:
