@@ -37,6 +37,7 @@ GROUPS = {
         "tune",
         "mix",
         "prepare",
+        "filter",
         "vectors",
         "recipes",
         "corpora",

@@ -178,16 +178,29 @@ model_or_demo_option = one_model_option(
     ),
     envvar="RNNLM_MODEL",
 )
-models_option = click.option(
-    "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints; with --html repeat it to show models side by "
-         "side. Default: $RNNLM_MODEL.",
-)  # fmt: skip
-models_or_demo_option = click.option(
-    "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
-         "$RNNLM_MODEL, else the shipped model of plain English.",
-)  # fmt: skip
+
+
+def several_models_option(help: str) -> Decorator:
+    """Make `-m MODEL`, as `model_names`, for a command that takes several models."""
+    return click.option(
+        "-m",
+        "--model",
+        "model_names",
+        cls=_ModelOption,
+        metavar="MODEL",
+        envvar="RNNLM_MODEL",
+        help=help,
+    )
+
+
+models_option = several_models_option(
+    "Model folder, or a name in ./checkpoints; with --html repeat it to show models side by side. "
+    "Default: $RNNLM_MODEL."
+)
+models_or_demo_option = several_models_option(
+    "Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
+    "$RNNLM_MODEL, else the shipped model of plain English."
+)
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
                               show_default=True,
                               help="One stream with the state carried across lines, or each line "

@@ -32,6 +32,7 @@ RESCORING = "rnnlm.rescoring.settings:RescoreSettings"
 LEARNING = "rnnlm.vectors.settings:LearningSettings"
 EMBEDDING = "rnnlm.vectors.settings:EmbeddingSettings"
 DECODING = "rnnlm.tasks.seq2seq.options:DecodingSettings"
+FILTERING = "rnnlm.filtering.settings:FilterSettings"
 SERVING = "rnnlm.serving.settings:ServingSettings"
 
 

@@ -70,6 +70,7 @@ _PUBLIC = {
     "Step": "rnnlm.events",
     "TaggedSentence": "rnnlm.tasks.labels.results",
     "TextEvaluation": "rnnlm.evaluation.perplexity",
+    "TextFilter": "rnnlm.filtering.predicate",
     "TextMapping": "rnnlm.rescoring.settings",
     "TextSettings": "rnnlm.text.lines",
     "TrainingRun": "rnnlm.runs",
@@ -93,6 +94,7 @@ _PUBLIC = {
     "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.tasks.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.writing",
+    "filter": "rnnlm.filtering.predicate",
     "fit": "rnnlm.runs",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.drawing",
@@ -186,6 +188,8 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.events import Started as Started
     from rnnlm.events import Step as Step
     from rnnlm.events import Validated as Validated
+    from rnnlm.filtering.predicate import TextFilter as TextFilter
+    from rnnlm.filtering.predicate import filter as filter
     from rnnlm.generation.autocomplete import next_words as next_words
     from rnnlm.generation.drawing import generate as generate
     from rnnlm.generation.search import likeliest as likeliest

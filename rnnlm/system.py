@@ -104,6 +104,19 @@ def _note_several() -> None:
     _thread.is_of_several = True
 
 
+@contextlib.contextmanager
+def one_processor() -> Iterator[None]:
+    """Let the current thread use a single processor in this context: other processes use the
+    others."""
+    was_alone = free_processors() > 1
+    _note_several()
+    try:
+        yield
+    finally:
+        if was_alone:
+            del _thread.is_of_several
+
+
 def load() -> float:
     """Return how many processors all programs kept busy in the last minute; 0 where the system does
     not say."""

@@ -8,7 +8,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from rnnlm.errors import RnnlmError
 
@@ -66,16 +66,27 @@ def naming_errors(path: str, kind: type[RnnlmError]) -> Iterator[None]:
 
 def compressed(pieces: Iterable[bytes | memoryview], suffix: str) -> Iterator[bytes | memoryview]:
     """Yield `pieces` as a file with this suffix holds them."""
-    suffix = suffix.lower()
-    if suffix not in SUFFIXES:
+    made = compressor(suffix)
+    if made is None:
         yield from pieces
         return
-    compressor = _compressor(suffix)
-    yield from map(compressor.compress, pieces)
-    yield compressor.flush()
+    yield from map(made.compress, pieces)
+    yield made.flush()
 
 
-def _compressor(suffix: str) -> Any:
+class Compressor(Protocol):
+    """What compresses one file, piece by piece."""
+
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def compressor(suffix: str) -> Compressor | None:
+    """Return what compresses a file with this suffix; None where it is not compressed."""
+    suffix = suffix.lower()
+    if suffix not in SUFFIXES:
+        return None
     if suffix == ".zst":
         import zstandard
 

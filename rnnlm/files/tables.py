@@ -7,6 +7,7 @@ write it in most of Europe. What cannot be read or decoded, or is not the kind o
 be, raises TextError.
 """
 
+import contextlib
 import csv
 import itertools
 import json
@@ -262,11 +263,21 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
 
 def parquet_columns(source: str) -> list[str]:
     """Return the names of the columns of a Parquet file."""
-    import pyarrow
     import pyarrow.parquet
 
-    try:
+    with reading_parquet(source):
         return list(pyarrow.parquet.read_schema(source).names)
+
+
+@contextlib.contextmanager
+def reading_parquet(source: str) -> Iterator[None]:
+    """Raise TextError where a Parquet file cannot be read in this context."""
+    import pyarrow
+
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise TextError(f"{source}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
         raise _unreadable_parquet(source, error) from None
 

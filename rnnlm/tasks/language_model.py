@@ -88,6 +88,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "tune": "settings of adaptation",
         "prune": "a smaller n-gram model",
         "bench": "speed",
+        "filter": "texts by perplexity or language",
     }
     usage = (
         'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',

@@ -14,6 +14,7 @@ from support.failures import checked_error
 from support.hostile import (
     arpa,
     escapes,
+    filters,
     labelled,
     lists,
     looks,
@@ -30,7 +31,7 @@ from support.hostile.watching import watched
 FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists,
             "model": model_folders, "output": outputs,
             "prepared": prepared, "escape": escapes, "labelled": labelled, "pairs": pairs,
-            "look": looks}  # fmt: skip
+            "look": looks, "filter": filters}  # fmt: skip
 ROWS = {f"{family}: {row.name}": row for family, module in FAMILIES.items() for row in module.ROWS}
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 BOLD = re.compile("\x1b\\[[01]m")  # our own

@@ -18,6 +18,7 @@ import numpy as np
 
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.system import free_processors
 from rnnlm.text.lines import WORD_SPACE
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import (
@@ -126,7 +127,9 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         if any(map(self._special.search, prepared)):
             encoded = list(map(self._encode_line, prepared))
         else:
-            encoded = self._processor.encode(prepared, out_type=int)
+            # By itself it would take all processors, also those of other threads.
+            threads = free_processors()
+            encoded = self._processor.encode(prepared, out_type=int, num_threads=threads)
         # To sentencepiece a newline is a byte piece like any other.
         if any("\n" in line for line in prepared):
             raise newline_error()

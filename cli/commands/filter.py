@@ -1,0 +1,237 @@
+"""`rnnlm filter`: documents of many files, kept by their perplexity or their language."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rnnlm.errors import ModelError
+
+from .. import terminal
+from ..options import (
+    Command,
+    device_option,
+    encoding_option,
+    json_option,
+    list_of,
+    output_option,
+    overwrite_option,
+    refuse_if,
+    section,
+    settings_of,
+    several_models_option,
+)
+from ..setting_options import FILTERING, LINES, SOURCES, options_of
+
+if TYPE_CHECKING:
+    from rnnlm.filtering.run import Event, Filtered
+
+Numbers = tuple[float, ...] | None
+Names = tuple[str, ...] | None
+
+text_options = section(
+    "Text",
+    options_of(SOURCES, "column", metavar="NAME",
+               help="Text column of JSON-lines and Parquet.  [default: text, sentence, or the only "
+                    "one]"),
+    encoding_option,
+    click.option("--documents", is_flag=True,
+                 help="Plain text: blank lines separate documents.  [default: each line is one]"),
+    options_of(LINES, "special_symbols", default_is="replace"),
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("shards", nargs=-1, required=True, metavar="INPUT...")
+@section(
+    "Run",
+    output_option("Folder for the results: a file for each of INPUT.", "DIR", required=True),
+    click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, or add INPUT."),
+    overwrite_option("Start again, in place of what was filtered into DIR."),
+    click.option("--workers", type=click.IntRange(1), metavar="N",
+                 help="Processors to use, each for a file at a time.  [default: all; of networks, "
+                      "one process]"),
+    device_option,
+)  # fmt: skip
+@section(
+    "What is kept",
+    several_models_option("Model folder, or a name in ./checkpoints; or NAME=MODEL for each "
+                          "language. Default: $RNNLM_MODEL."),
+    options_of(FILTERING, "min_perplexity", "max_perplexity"),
+    click.option("--reference", multiple=True, metavar="TEXT",
+                 help="Sort into head, middle and tail by the perplexities of this text; may be "
+                      "repeated."),
+    options_of(FILTERING, "quantiles", metavar="X,X", default_is="0.3,0.6",
+               callback=list_of(float, "numbers, such as 0.3,0.6")),
+    options_of(FILTERING, "cutoffs", metavar="X,X",
+               callback=list_of(float, "numbers, such as 200,500")),
+    options_of(FILTERING, "min_probability"),
+    options_of(FILTERING, "keep", metavar="NAME,...", callback=list_of(str, "names")),
+)  # fmt: skip
+@text_options
+@section(
+    "Columns that are added to tables",
+    options_of(FILTERING, "perplexity_column", "bucket_column", "language_column", metavar="NAME"),
+)
+@section("Output", json_option)
+def command(
+    shards: tuple[str, ...],
+    output: Path,
+    model_names: tuple[str, ...],
+    reference: tuple[str, ...],
+    documents: bool,
+    resume: bool,
+    overwrite: bool,
+    workers: int | None,
+    device: str,
+    as_json: bool,
+    column: str | None,
+    encoding_errors: str | None,
+    special_symbols: str | None,
+    **given: float | str | Names | Numbers,
+) -> None:
+    """Keep the documents of INPUT by their perplexity, or by their language.
+
+    \b
+    rnnlm filter web/*.jsonl.gz -o good -m my-5gram --max-perplexity 500
+    rnnlm filter web/*.parquet -o sorted -m my-5gram --reference good.txt
+    rnnlm filter web/*.jsonl -o by-language -m en=english -m de=german
+
+    INPUT: files of JSON-lines or Parquet, whose rows are documents, or of plain text, whose lines
+    are; compressed or not, and globs of them.
+
+    With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet: a
+    document is in the head if its perplexity is lower than that of all but 30 % of the reference's
+    documents, in the middle if lower than all but 60 %. With several models of characters, each of
+    a language, the likeliest wins; DIR has a folder for each, and one for none.
+
+    Rows keep their columns; the perplexity and the bucket or language are added. Documents without
+    words are counted, and not written. An interrupted run keeps the files that are finished:
+    --resume goes on with the others.
+    """
+    from rnnlm.filtering.run import Filtered, Request, run
+    from rnnlm.filtering.settings import FilterSettings
+    from rnnlm.text.lines import TextSettings
+
+    text = {
+        "encoding_errors": encoding_errors,
+        "special_symbols": special_symbols or "replace",
+        "blank_lines": "documents" if documents else None,
+    }
+    request = Request(
+        shards=shards,
+        output=output,
+        models=_models(model_names),
+        settings=settings_of(FilterSettings, given, given),
+        column=column,
+        text=settings_of(TextSettings, text, text),
+        reference=reference,
+        device=device,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    with _resuming_explained(output), terminal.Progress() as progress:
+        for event in run(request):
+            if isinstance(event, Filtered):
+                result = event
+            else:
+                _tell(event, progress)
+    if as_json:
+        terminal.print_json(asdict(result))
+        return
+    _show(result)
+
+
+def _models(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the models of `-m`, by language; one that is not called NAME=MODEL has the name ""."""
+    refuse_if(not names, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    if len(names) == 1 and _is_model(names[0]):
+        return {"": names[0]}
+    models: dict[str, str] = {}
+    for name in names:
+        label, separator, model = name.partition("=")
+        if not separator and len(names) == 1:
+            return {"": name}
+        refuse_if(
+            not separator, f"-m {name}: several models are one for each language: -m NAME=MODEL."
+        )
+        refuse_if(not label or not model, f"-m {name}: a language needs a name and a model.")
+        refuse_if(label in models, f"-m {name}: there are two models of {label}.")
+        models[label] = model
+    return models
+
+
+def _is_model(name: str) -> bool:
+    """Return whether there is a model of that name, which may have an equals sign in it."""
+    from rnnlm.models.loading import base_folder
+
+    with contextlib.suppress(ModelError, OSError, ValueError):
+        return base_folder(name).is_dir()
+    return False
+
+
+@contextlib.contextmanager
+def _resuming_explained(folder: Path) -> Iterator[None]:
+    """Say how to go on where a signal ends the work."""
+    try:
+        yield
+    except BaseException as error:
+        from rnnlm.filtering.journal import JOURNAL
+
+        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
+        if is_signal and (folder / JOURNAL).exists():
+            terminal.say(
+                f"finished files are kept in {folder}; to go on, run the same command with --resume"
+            )
+        raise
+
+
+def _tell(event: "Event", progress: terminal.Progress) -> None:
+    """Say how far the work is."""
+    from rnnlm.filtering.run import BordersFound, ShardFiltered
+
+    if isinstance(event, BordersFound):
+        low, high = event.cutoffs
+        terminal.say(
+            f"head: perplexity below {low:,.2f}; middle: below {high:,.2f} "
+            f"(of {event.documents:,} documents of the reference)"
+        )
+    elif isinstance(event, ShardFiltered):
+        speed = event.text_bytes_per_second / 1e6
+        progress(
+            f"{event.done:,} of {event.shards:,} files filtered, {event.share:.0%}, "
+            f"{speed:,.1f} MB/s"
+        )
+
+
+def _show(result: "Filtered") -> None:
+    """Print what was found, by group."""
+    records = []
+    for group in result.groups:
+        share = "-" if group.share is None else f"{group.share:.2%}"
+        records.append(
+            {
+                "documents that are": group.name,
+                "number": f"{group.documents:,}",
+                "share": share,
+                "words": f"{group.words:,}",
+                "written": "yes" if group.kept else "no",
+            }
+        )
+    terminal.print_records(records, left=["documents that are", "written"])
+    if result.cutoffs is not None:
+        low, high = result.cutoffs
+        terminal.say(f"the same borders again: --cutoffs {low:.6g},{high:.6g}")
+    files = terminal.plural(result.shards, "file", "files")
+    if result.shards_before:
+        files += f", {result.shards_before:,} of them finished before"
+    speed = result.text_bytes_per_second / 1e6
+    terminal.say(
+        f"{files}; {terminal.plural(result.documents, 'document', 'documents')} in "
+        f"{result.output}; {result.text_bytes / 1e6:,.1f} MB of text in "
+        f"{terminal.duration(result.seconds)}, {speed:,.2f} MB/s"
+    )

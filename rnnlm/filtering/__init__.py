@@ -1,0 +1,1 @@
+"""Text filtered by its perplexity or by its language: shards of documents, and data sets."""

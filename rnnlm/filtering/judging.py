@@ -1,0 +1,189 @@
+"""Documents judged by models: their perplexities, and the group that each belongs to.
+
+A document is read as `rnnlm eval --documents` reads it: all its lines, each with its `</s>`, from
+the initial state. Lines without words are skipped. Its perplexity is that of its tokens, of the
+model's own kind: words, pieces, characters.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+from rnnlm.filtering.settings import Rule
+from rnnlm.inference import span_scoring
+from rnnlm.interface import LanguageModel
+from rnnlm.text.encoding import words_between_newlines
+from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, as_bytes, check_reserved
+
+# What an unseen character may be: any of Unicode's scalar values but those that are known.
+CHARACTERS = 0x110000 - 0x800
+OF_SPELLING = ("char", "byte", "sentencepiece")  # tokenizers to which no text is unknown as a whole
+
+
+@dataclass(frozen=True)
+class Documents:
+    """D documents as lines: document d has the lines from `starts_D[d]` to `starts_D[d + 1]`, and
+    none where it is without words."""
+
+    lines: Sequence[str]
+    starts_D: np.ndarray  # (D + 1,)
+
+    def __len__(self) -> int:
+        return len(self.starts_D) - 1
+
+    @classmethod
+    def of_texts(
+        cls, texts: Iterable[str | None], special_symbols: SpecialSymbols, where: str = "document"
+    ) -> "Documents":
+        """Split texts into lines; None is a document without words. special_symbols: what `<s>` and
+        `</s>` are read as; where: what messages call a document."""
+        lines: list[str] = []
+        starts = [0]
+        for number, text in enumerate(texts, start=1):
+            if text:
+                lines += lines_read(text.split("\n"), special_symbols, f"{where} {number}")
+            starts.append(len(lines))
+        return cls(lines, np.array(starts))
+
+    @functools.cached_property
+    def data(self) -> bytes:
+        """The lines in UTF-8, each with its newline."""
+        return as_bytes(self.lines)
+
+    def words_D(self) -> np.ndarray:
+        """Return how many words each document holds."""
+        return sums_between(words_between_newlines(self.data), self.starts_D)
+
+
+def lines_read(lines: Sequence[str], special_symbols: SpecialSymbols, where: str) -> list[str]:
+    """Return the lines that have words, as models read them."""
+    kept = [line for line in lines if line.strip(WORD_SPACE)]
+    for number, line in enumerate(kept):
+        if "<s>" in line or "</s>" in line:
+            kept[number] = check_reserved(line, where, special_symbols)
+    return kept
+
+
+def sums_between(values_N: np.ndarray, starts_D: np.ndarray) -> np.ndarray:
+    """Return the sums of the values from each start to the next one, (D,); 0 where there are
+    none."""
+    sums_D = np.zeros(len(starts_D) - 1, values_N.dtype)
+    # reduceat takes the value at the start for the sum of nothing.
+    held = np.flatnonzero(np.diff(starts_D))
+    if len(held):
+        sums_D[held] = np.add.reduceat(values_N, starts_D[held])
+    return sums_D
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What D documents are found to be. group_D: their groups, by number in the rule's groups; one
+    beyond these is outside the thresholds, two beyond is empty. perplexity_D: infinite where a
+    token has probability zero, NaN where there is none."""
+
+    group_D: np.ndarray
+    perplexity_D: np.ndarray
+    words_D: np.ndarray
+
+
+class Judge:
+    """One model, or one for each language, and the rule by which documents are sorted."""
+
+    def __init__(self, models: Mapping[str, LanguageModel], rule: Rule) -> None:
+        self.models = dict(models)
+        self.rule = rule
+        if rule.languages:
+            check_languages(self.models)
+
+    def __call__(self, documents: Documents) -> Verdicts:
+        """Sort documents into groups."""
+        spelled = bool(self.rule.languages)
+        scored = [document_scores(each, documents, spelled) for each in self.models.values()]
+        if self.rule.languages:
+            group_D, perplexity_D = self._by_language(scored)
+        else:
+            ((logprob_D, tokens_D),) = scored
+            perplexity_D = perplexities(logprob_D, tokens_D)
+            group_D = np.searchsorted(self.rule.cutoffs, perplexity_D, side="right")
+            group_D[self._is_beyond(perplexity_D)] = len(self.rule.groups)
+        group_D[np.isnan(perplexity_D)] = len(self.rule.groups) + 1
+        return Verdicts(group_D, perplexity_D, documents.words_D())
+
+    def _is_beyond(self, perplexity_D: np.ndarray) -> np.ndarray:
+        """Return which perplexities lie beyond the thresholds."""
+        return (perplexity_D < self.rule.min_perplexity) | (perplexity_D > self.rule.max_perplexity)
+
+    def _by_language(
+        self, scored: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each document's language, and its perplexity under that model."""
+        logprob_KD = np.stack([logprob_D for logprob_D, _ in scored])
+        tokens_KD = np.stack([tokens_D for _, tokens_D in scored])
+        group_D = logprob_KD.argmax(axis=0)
+        columns_D = np.arange(len(group_D))
+        best_D = logprob_KD[group_D, columns_D]
+        perplexity_D = perplexities(best_D, tokens_KD[group_D, columns_D])
+
+        # By Bayes' rule, where every language is as probable as every other before reading.
+        with np.errstate(invalid="ignore"):  # impossible in all languages: -inf less -inf
+            probability_D = 1 / np.exp(logprob_KD - best_D).sum(axis=0)
+        is_sure_D = probability_D >= self.rule.min_probability
+        group_D[~is_sure_D | self._is_beyond(perplexity_D)] = len(self.rule.languages)
+        return group_D, perplexity_D
+
+
+def perplexities(logprob_D: np.ndarray, tokens_D: np.ndarray) -> np.ndarray:
+    """Return exp(-logprob / tokens); NaN where there are no tokens, infinity beyond a float."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.exp(-logprob_D / tokens_D)
+
+
+def document_scores(
+    model: LanguageModel, documents: Documents, spelled: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-probability (nats) of each document and how many tokens it has, both (D,).
+
+    spelled: an unseen character is not just unknown, but this very one of all that are unseen.
+    Without it, a model that knows few characters would be good at texts in other scripts.
+    """
+    if not len(documents.lines):
+        nothing = np.zeros(len(documents))
+        return nothing, nothing
+    encoded = model.tokenizer.encode(documents.lines)
+    starts_D = encoded.offsets[documents.starts_D]
+    spans = span_scoring.spans_between(starts_D)
+    spans = spans[spans[:, 1] > spans[:, 0]]
+    logprob_N = span_scoring.score_spans(model, encoded.ids, spans)
+    span_scoring.check_scores(logprob_N)
+
+    # `<unk>` is any unseen character: each has an equal share of the probability.
+    if spelled and model.tokenizer.name == "char":
+        logprob_N[encoded.oov] -= math.log(CHARACTERS - model.tokenizer.size)
+    return sums_between(logprob_N, starts_D), np.diff(starts_D).astype(np.float64)
+
+
+def check_languages(models: Mapping[str, LanguageModel]) -> None:
+    """Make sure that the models' probabilities of a text compare."""
+    readings = {}
+    for name, model in models.items():
+        tokenizer = model.tokenizer
+        if tokenizer.name not in OF_SPELLING:
+            raise UsageError(
+                f"the model of {name} reads words",
+                "to it, words of other languages are all the same unknown word",
+                "train models of characters: rnnlm train TEXT --model ngram --tokenizer char",
+            )
+        case = "kept" if tokenizer.keeps_case else "lowered"
+        readings[name] = f"case {case}, {tokenizer.rewriting or 'nothing rewritten'}"
+    for (one, its), (other, others) in itertools.pairwise(readings.items()):
+        if its != others:
+            raise UsageError(
+                "the models read different texts",
+                f"{one}: {its}; {other}: {others}",
+                "train them with the same options of the tokenizer",
+            )

@@ -1,0 +1,141 @@
+"""`rnnlm.filter`: the rule of a filter as a function of rows, for data sets in Python."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
+from rnnlm.filtering.judging import Documents, Judge
+from rnnlm.filtering.settings import FilterSettings, Rule, rule_of
+from rnnlm.filtering.shards import shown_perplexities
+from rnnlm.interface import LanguageModel
+from rnnlm.models.loading import language_model_of
+
+Row = Mapping[str, object]
+
+
+class TextFilter:
+    """A function of rows that says which are kept; made by :func:`rnnlm.filter`.
+
+    `dataset.filter(keep)` and `dataset.filter(keep, batched=True, num_proc=4)` take it. It pickles
+    as the folders of its models and their fingerprints, so that processes load them, and so that
+    `datasets` finds the result of an earlier call again.
+    """
+
+    def __init__(
+        self, models: Mapping[str, LanguageModel], rule: Rule, column: str, perplexity_column: str
+    ) -> None:
+        self.models = dict(models)
+        self.rule = rule
+        self.column = column
+        self.perplexity_column = perplexity_column
+
+    def __repr__(self) -> str:
+        return f"<filter of {self.column}: {', '.join(self.rule.kept)}>"
+
+    @overload
+    def __call__(self, row: Row) -> bool | list[bool]: ...
+
+    @overload
+    def __call__(self, row: str) -> bool: ...
+
+    def __call__(self, row: Row | str) -> bool | list[bool]:
+        """Return whether a row is kept; of a batch, whose columns are lists, a list of that. A text
+        alone is a row, too.
+
+        Raises:
+            TextError: there is no such column, or it holds something else than text.
+        """
+        texts, is_one = self._texts(row)
+        kept = [self.rule.groups.index(name) for name in self.rule.kept]
+        group_D = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace")).group_D
+        found = np.isin(group_D, kept).tolist()
+        return found[0] if is_one else found
+
+    def columns(self, row: Row | str) -> dict[str, object]:
+        """Return the columns that `rnnlm filter` adds, for `dataset.map(keep.columns)`: the
+        perplexity, and the bucket or language; None where a row has none.
+
+        Raises:
+            TextError: as for a call.
+        """
+        texts, is_one = self._texts(row)
+        verdicts = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace"))
+        added: dict[str, list] = {
+            self.perplexity_column: list(shown_perplexities(verdicts.perplexity_D))
+        }
+        if self.rule.column is not None:
+            names = [*self.rule.groups, None, None]
+            added[self.rule.column] = [names[group] for group in verdicts.group_D.tolist()]
+        return {name: values[0] if is_one else values for name, values in added.items()}
+
+    def _texts(self, row: Row | str) -> tuple[list[str | None], bool]:
+        """Return the texts of a row or a batch, and whether it is a row."""
+        if isinstance(row, str):
+            return [row], True
+        if not isinstance(row, Mapping):
+            raise ArgumentTypeError(f"a row must be a mapping of columns, not {given(row)}")
+        if self.column not in row:
+            raise TextError(f"no column {self.column!r}", hint=nearest(self.column, map(str, row)))
+        value = row[self.column]
+        if value is None or isinstance(value, str):
+            return [value], True
+        if not isinstance(value, Sequence):
+            raise TextError(f"column {self.column!r} holds {given(value)}, not text")
+        for each in value:
+            if each is not None and not isinstance(each, str):
+                raise TextError(f"column {self.column!r} holds {given(each)}, not text")
+        return list(value), False
+
+
+def filter(
+    model: LanguageModel | str | Path | Mapping[str, LanguageModel | str | Path],
+    *,
+    column: str = "text",
+    min_perplexity: float | None = None,
+    max_perplexity: float | None = None,
+    cutoffs: tuple[float, float] | None = None,
+    min_probability: float = 0.5,
+    keep: Sequence[str] | str | None = None,
+    perplexity_column: str = "perplexity",
+    bucket_column: str = "bucket",
+    language_column: str = "language",
+) -> TextFilter:
+    """Return a function that says which rows of a data set are kept, as `rnnlm filter` does.
+
+        keep = rnnlm.filter("my-5gram", max_perplexity=500)
+        dataset = dataset.filter(keep, batched=True)
+
+    model: a language model or the name of one; or several of characters, by language: the likeliest
+    wins. cutoffs: the perplexities that end head and middle. min_perplexity, max_perplexity: rows
+    beyond them are dropped, or are in none of the languages. min_probability: a row whose likeliest
+    language is less probable is in none. keep: buckets (head, middle, tail) or languages ("none"
+    among them); None: all buckets, or all languages but "none". Rows without words are dropped.
+    The columns are those that the method `columns` adds.
+
+    Raises:
+        UsageError: the request contradicts itself, or the models cannot tell languages apart.
+            ModelError: there is no such model.
+    """
+    models = dict(model) if isinstance(model, Mapping) else {"": model}
+    languages = tuple(models) if isinstance(model, Mapping) else ()
+    if isinstance(keep, str):
+        keep = (keep,)
+    if keep is None and languages:
+        keep = languages
+    settings = FilterSettings(
+        cutoffs=None if cutoffs is None else tuple(cutoffs),
+        min_perplexity=min_perplexity,
+        max_perplexity=max_perplexity,
+        min_probability=min_probability,
+        keep=None if keep is None else tuple(keep),
+        perplexity_column=perplexity_column,
+        bucket_column=bucket_column,
+        language_column=language_column,
+    )
+    rule = rule_of(settings, languages, cutoffs is not None)
+    loaded = {label: language_model_of(each) for label, each in models.items()}
+    Judge(loaded, rule)  # which checks that they fit
+    return TextFilter(loaded, rule, column, perplexity_column)

@@ -1,0 +1,508 @@
+"""A filter of many shards: what is asked for, its tasks on an executor, and what came out."""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from rnnlm.errors import OutputError, RnnlmError, SettingsError, TextError, UsageError, notice
+from rnnlm.files import lock
+from rnnlm.files.compression import SUFFIXES as COMPRESSED
+from rnnlm.files.tables import SUFFIXES as TABLES
+from rnnlm.files.writing import remove_unfinished
+from rnnlm.filtering import journal as journals
+from rnnlm.filtering.journal import Begun, Borders, Done, Journal, Started
+from rnnlm.filtering.judging import check_languages
+from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
+from rnnlm.filtering.shards import Reading, check_source, open_shard
+from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
+from rnnlm.models import loading
+from rnnlm.system import processors
+from rnnlm.text.lines import TextSettings, no_text
+from rnnlm.text.prepared.workers import HINT, Inline, Processes
+from rnnlm.text.sources import expand_files
+
+Result = TypeVar("Result")
+AHEAD = 2  # tasks for each worker: one runs, one waits
+MOST_WORKERS = 1024
+
+
+# ---- A request, with everything found that it names.
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    shards: names and globs of files. models: by language; one model has the name "". reference: a
+    text whose perplexities give the borders of buckets. workers: how many processors to use, in
+    processes with a shard each, or in threads where there are fewer shards; None: all, or one
+    process where the model is a network. executor: does the work instead, about two shards at a
+    time for each of `workers`; its workers must see all files under the same names. resume: go on
+    with what is in `output`, or add shards to it.
+    """
+
+    shards: tuple[str, ...]
+    output: Path
+    models: Mapping[str, str]
+    settings: FilterSettings = FilterSettings()
+    column: str | None = None
+    text: TextSettings = TextSettings(special_symbols="replace")
+    reference: tuple[str, ...] = ()
+    device: str = "auto"
+    workers: int | None = None
+    executor: Executor | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request with its files and models found. shards: paths, by the names of their results.
+    references: paths. identity: what must be the same for the work to be resumed."""
+
+    request: Request
+    shards: dict[str, str]
+    references: list[str]
+    work: Work
+    workers: int
+    reads_in_threads: bool
+    identity: dict[str, str]
+
+    @property
+    def has_buckets(self) -> bool:
+        """Whether documents are sorted by borders of perplexity."""
+        return bool(self.references) or self.request.settings.cutoffs is not None
+
+    def place(self, path: str | Path) -> str:
+        """Return how a task calls a file: as the person did, unless its worker may be elsewhere."""
+        return str(path) if self.request.executor is None else os.path.abspath(path)
+
+
+def resolve_request(request: Request) -> Job:
+    """Find what a request names. An error says what is wrong with it."""
+    _check_request(request)
+    shards = _by_name(expand_files(request.shards, "shards", ".jsonl"))
+    references = expand_files(request.reference, "references", ".jsonl")
+    settings = request.settings
+    languages = tuple(label for label in request.models if label)
+    has_buckets = bool(references) or settings.cutoffs is not None
+    rule = rule_of(settings, languages, has_buckets)
+
+    for label in languages:
+        if not journals.is_plain(label):
+            raise UsageError(f"a language cannot be called {label!r}", "it names a folder")
+
+    # Models: they are loaded here, so that a wrong one is an error before any work.
+    loaded, named = {}, []
+    for label, name in request.models.items():
+        model = loading.language_model_of(name, request.device)
+        fingerprint = loading.fingerprint_in_signature(model)
+        loaded[label] = model
+        named.append(NamedModel(label, _absolute(name), fingerprint))
+    if languages:
+        check_languages(loaded)
+    reads_in_threads = all(model.forgets_at_boundary for model in loaded.values())
+    workers = request.workers or (processors() if reads_in_threads else 1)
+
+    # How shards are read, which is known before any of them is.
+    added = [settings.perplexity_column]
+    if rule.column is not None:
+        added.append(rule.column)
+    if len(set(added)) < len(added):
+        raise SettingsError(f"two columns are called {added[0]!r}", hint="choose different names")
+    reading = Reading(request.column, request.text, tuple(added))
+    for source in (*shards.values(), *references):
+        check_source(source)
+        open_shard(source, reading)
+
+    work = Work(tuple(named), request.device, rule, reading, settings.perplexity_column)
+    identity = _identity(request, references, named)
+    return Job(request, shards, references, work, workers, reads_in_threads, identity)
+
+
+def _check_request(request: Request) -> None:
+    if not request.shards:
+        raise UsageError("which shards are to be filtered?", hint="name files, or globs of them")
+    if request.resume and request.overwrite:
+        raise UsageError(
+            "--resume and --overwrite contradict each other", hint="leave one of them out"
+        )
+    if request.reference and request.settings.cutoffs is not None:
+        raise UsageError(
+            "a reference and cutoffs contradict each other",
+            "both give the borders of buckets",
+            "leave one of them out",
+        )
+    if request.workers is not None and not 1 <= request.workers <= MOST_WORKERS:
+        raise SettingsError(
+            f"workers = {request.workers} is not valid",
+            f"a number from 1 to {MOST_WORKERS} is needed",
+        )
+    output = request.output
+    is_file = output.suffix.lower() in (*TABLES, *COMPRESSED, ".txt")
+    if (is_file and not output.is_dir()) or str(output) == "-":
+        raise UsageError(
+            f"{output}: the result is a folder",
+            "it holds a file for each shard",
+            "name a folder: -o kept",
+        )
+
+
+def _by_name(sources: Iterable[str]) -> dict[str, str]:
+    """Return the paths of shards by their names; refuse two of one name, as their results would be
+    one file."""
+    found: dict[str, str] = {}
+    for source in sources:
+        name = Path(source).name
+        if name in found:
+            raise UsageError(
+                f"two shards are called {name}",
+                f"{found[name]} and {source}",
+                "filter them into different folders, or rename one",
+            )
+        if not journals.is_plain(name):
+            raise UsageError(f"a shard cannot be called {name}", hint="rename it")
+        found[name] = source
+    return found
+
+
+def _absolute(name: str) -> str:
+    """Return the name of a model so that processes in other folders find it."""
+    base, kind = loading.without_adaptation(name)
+    folder = str(loading.find(base).absolute())
+    return f"{folder}+{kind}" if kind else folder
+
+
+def _identity(
+    request: Request, references: list[str], models: Iterable[NamedModel]
+) -> dict[str, str]:
+    """Return what must be the same for the work to be resumed, by name."""
+    found = {}
+    for each in models:
+        found[f"model {each.label}".strip()] = each.fingerprint
+    for name, value in {**asdict(request.settings), **asdict(request.text)}.items():
+        found[name] = _in_one_spelling(value)
+    found["column"] = str(request.column)
+    for source in references:
+        found[f"reference {source}"] = f"{os.path.getsize(source):,} bytes"
+    return found
+
+
+def _in_one_spelling(value: object) -> str:
+    """Return the value of a setting as text, the same for 40 and 40.0."""
+    if isinstance(value, tuple):
+        return ",".join(map(_in_one_spelling, value))
+    if isinstance(value, (int, float)):
+        return f"{value:.15g}"
+    return "none" if value is None else str(value)
+
+
+# ---- Events.
+
+
+@dataclass(frozen=True)
+class BordersFound:
+    """The borders between buckets. documents: of the reference; None: the borders were given."""
+
+    cutoffs: tuple[float, float]
+    documents: int | None
+
+
+@dataclass(frozen=True)
+class ShardFiltered:
+    """A shard is finished. done, shards: how many of how many; share: of all bytes on disk."""
+
+    shard: str
+    done: int
+    shards: int
+    share: float
+    text_bytes_per_second: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """The documents of a bucket or language, outside the thresholds, or without words. share: of
+    all documents; None where there are none. kept: whether they were written."""
+
+    name: str
+    documents: int
+    words: int
+    share: float | None
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """All shards are finished. shards_before: those that were finished before this run, of which
+    `text_bytes` and `seconds` say nothing. cutoffs: the borders between buckets."""
+
+    output: str
+    shards: int
+    shards_before: int
+    documents: int
+    words: int
+    cutoffs: tuple[float, float] | None
+    groups: tuple[Group, ...]
+    text_bytes: int
+    seconds: float
+    text_bytes_per_second: float
+
+
+Event = BordersFound | ShardFiltered | Filtered
+
+
+# ---- The work itself.
+
+
+def run(request: Request) -> Iterator[Event]:
+    """Filter shards. Yield the events of the work while it lasts.
+
+    Raises:
+        RnnlmError: the request contradicts itself, a shard cannot be read, the folder cannot be
+            written, a worker died. What is finished stays, and `resume` goes on.
+    """
+    began = time.perf_counter()
+    job = resolve_request(request)
+    with lock.held(request.output, "filtering"):
+        journal = _journal(job)
+        before = len(journal.done)
+        try:
+            work = job.work
+            if job.has_buckets:
+                yield from _find_borders(job, journal)
+                assert journal.borders is not None
+                rule = replace(work.rule, cutoffs=journal.borders.cutoffs)
+                work = replace(work, rule=rule)
+            yield from _filter(replace(job, work=work), journal, began)
+        except BrokenExecutor as error:
+            raise RnnlmError("a worker process died", str(error), HINT) from None
+        finally:
+            journal.clean(journal.started)
+        journal.write()
+    now = [journal.done[name] for name in list(journal.done)[before:]]
+    yield _filtered(job, journal, now, time.perf_counter() - began)
+
+
+def _journal(job: Job) -> Journal:
+    """Return the state of the work in the folder, which may go on, or that of new work."""
+    request = job.request
+    begun = Begun(job.identity, job.work.rule.layout)
+    journal = journals.read(request.output)
+    if journal is None:
+        journals.check_free(request.output)
+        if request.resume:
+            notice(f"there is nothing to resume in {request.output}: all shards are filtered")
+    elif request.overwrite:
+        journal.delete()
+        journal = None
+    if journal is None:
+        journal = Journal(request.output, begun)
+        journal.check_apart(job.shards)
+        journal.begin()
+        return journal
+
+    if not request.resume:
+        is_finished = not journal.started and job.shards.keys() <= journal.done.keys()
+        state = "already filtered" if is_finished else "begun by another run"
+        raise OutputError(
+            f"{request.output} is {state}",
+            f"{len(journal.done):,} shards are finished",
+            "go on, perhaps with more shards, with --resume; start again with --overwrite",
+        )
+    journal.check_identity(job.identity)
+    for name, source in job.shards.items():
+        done = journal.done.get(name)
+        if done is not None and done.source_bytes != os.path.getsize(source):
+            raise UsageError(
+                f"{source} has changed since it was filtered",
+                f"it has {os.path.getsize(source):,} bytes, and had {done.source_bytes:,}",
+                "give it another name, or start again with --overwrite",
+            )
+    journal.check_apart(job.shards)
+    # Half a line may be left at the end.
+    journal.clean(journal.started)
+    journal.write()
+    return journal
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What tasks run on. most: how many are submitted at once; threads: of each."""
+
+    executor: AbstractContextManager[Executor]
+    most: int
+    threads: int
+
+
+def _means(job: Job, tasks: int) -> _Means:
+    """Return an executor for so many tasks: a process for each of several."""
+    given = job.request.executor
+    if given is not None:
+        return _Means(nullcontext(given), AHEAD * job.workers, 1)
+    count = min(job.workers, tasks)
+    if count <= 1:
+        return _Means(Inline(), 1, job.workers if job.reads_in_threads else 1)
+    threads = job.workers // count if job.reads_in_threads else 1
+    return _Means(Processes(count), AHEAD * count, threads)
+
+
+def _run_tasks(
+    means: _Means, names: Iterable[str], submit: "Callable[[Executor, str], Future[Result]]"
+) -> Iterator[tuple[str, Result]]:
+    """Run a task for each name, and yield their results by name, as they come. After an error no
+    more tasks begin; it is raised when those that run have ended."""
+    waiting = iter(names)
+    running: dict[Future[Result], str] = {}
+    error: BaseException | None = None
+    with means.executor as executor:
+        while True:
+            while error is None and len(running) < means.most:
+                name = next(waiting, None)
+                if name is None:
+                    break
+                running[submit(executor, name)] = name
+            if not running:
+                break
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                name = running.pop(future)
+                error = error or future.exception()
+                if future.exception() is None:
+                    yield name, future.result()
+    if error is not None:
+        raise error
+
+
+def _find_borders(job: Job, journal: Journal) -> Iterator[Event]:
+    """Find the borders between buckets, unless they are known, and take note of them."""
+    settings = job.request.settings
+    if settings.cutoffs is not None:
+        low, high = settings.cutoffs
+        journal.borders = Borders((low, high), 0)
+        return
+    if journal.borders is None:
+        perplexity_D = _reference_perplexities(job, journal)
+        low, high = borders_of(perplexity_D, settings.quantiles, job.references)
+        journal.add(Borders((low, high), len(perplexity_D)))
+    borders = journal.borders
+    assert borders is not None
+    yield BordersFound(borders.cutoffs, borders.documents)
+
+
+def borders_of(
+    perplexity_D: np.ndarray, quantiles: tuple[float, ...], names: Iterable[str]
+) -> tuple[float, float]:
+    """Return the two quantiles of a reference's perplexities, interpolated between neighbours."""
+    if not len(perplexity_D):
+        raise no_text(names)
+    with np.errstate(invalid="ignore"):  # between two that are infinite
+        low, high = np.quantile(perplexity_D, quantiles).tolist()
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise TextError(
+            "the reference gives no borders",
+            "the model gives probability zero to too many of its documents",
+            "use a model that is smoothed, or another reference",
+        )
+    return low, high
+
+
+def _reference_perplexities(job: Job, journal: Journal) -> np.ndarray:
+    """Return the perplexities of all documents of the reference. Each file is a task, which writes
+    them to a file."""
+    folder = job.request.output
+    targets = {}
+    for number, source in enumerate(job.references):
+        targets[source] = folder / f".reference-{number:05}"
+    means = _means(job, len(targets))
+    work = replace(job.work, threads=means.threads)
+    # A reference may have columns of these names, to which nothing is added.
+    work = replace(work, reading=replace(work.reading, added=()))
+
+    def submit(executor: Executor, source: str) -> "Future[int]":
+        place, target = job.place(source), job.place(targets[source])
+        return executor.submit(reference_perplexities, work, place, target)
+
+    try:
+        for _ in _run_tasks(means, targets, submit):
+            pass
+        parts = [np.frombuffer(path.read_bytes()) for path in targets.values()]
+        return np.concatenate(parts)
+    finally:
+        for path in targets.values():
+            remove_unfinished(path)
+            path.unlink(missing_ok=True)
+
+
+def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
+    """Filter the shards that are not finished, the largest first, so that the last ones to end are
+    small."""
+    sizes = {name: os.path.getsize(source) for name, source in job.shards.items()}
+    total = max(1, sum(sizes.values()))
+    left = [name for name in sizes if name not in journal.done]
+    left.sort(key=lambda name: (-sizes[name], name))
+    done_bytes = total - sum(sizes[name] for name in left)
+    text_bytes = 0
+    told: set[str] = set()
+    means = _means(job, len(left))
+    work = replace(job.work, threads=means.threads)
+
+    def submit(executor: Executor, name: str) -> "Future[ShardCounts]":
+        journal.add(Started(name))
+        source, folder = job.place(job.shards[name]), job.place(job.request.output)
+        return executor.submit(filter_shard, work, source, folder)
+
+    for name, counts in _run_tasks(means, left, submit):
+        journal.add(Done.of(name, counts))
+        for message in counts.notices:
+            if message not in told:
+                notice(message)
+                told.add(message)
+        done_bytes += sizes[name]
+        text_bytes += counts.text_bytes
+        seconds = time.perf_counter() - began
+        finished = len(journal.done.keys() & job.shards.keys())
+        yield ShardFiltered(
+            name, finished, len(job.shards), done_bytes / total, text_bytes / seconds
+        )
+
+
+def _filtered(job: Job, journal: Journal, now: list[Done], seconds: float) -> Filtered:
+    """Add up what was found in all shards of the folder."""
+    rule = job.work.rule
+    names = (*rule.groups, OUTSIDE, EMPTY)
+    documents: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    for each in journal.done.values():
+        documents.update(dict(zip(names, each.documents, strict=True)))
+        words.update(dict(zip(names, each.words, strict=True)))
+    total = documents.total()
+    groups = []
+    for name in names:
+        # By language, nothing is outside: it is in none of them.
+        if name == OUTSIDE and rule.languages:
+            continue
+        share = documents[name] / total if total else None
+        is_kept = name in rule.kept
+        groups.append(Group(name, documents[name], words[name], share, is_kept))
+    text_bytes = sum(each.text_bytes for each in now)
+    return Filtered(
+        output=str(job.request.output),
+        shards=len(journal.done),
+        shards_before=len(journal.done) - len(now),
+        documents=total,
+        words=words.total(),
+        cutoffs=journal.borders.cutoffs if journal.borders else None,
+        groups=tuple(groups),
+        text_bytes=text_bytes,
+        seconds=seconds,
+        text_bytes_per_second=text_bytes / seconds,
+    )

@@ -1,0 +1,194 @@
+"""What a filter keeps, by perplexity or by language, and which columns it adds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from rnnlm.config import Checked, NonNegative
+from rnnlm.errors import SettingsError, UsageError, nearest
+
+BUCKETS = ("head", "middle", "tail")
+KEPT = "kept"  # the one group of a filter by thresholds alone
+NONE = "none"  # the group of documents in none of the languages
+OUTSIDE, EMPTY = "outside", "empty"  # what is never written: beyond a threshold, without words
+
+
+@dataclass(frozen=True)
+class FilterSettings(Checked):
+    """Which documents are kept.
+
+    quantiles: of the perplexities of a reference, the two borders between head, middle and tail (as
+    in CCNet: Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets from Web
+    Crawl Data", section 3.3 and its program's defaults). cutoffs: these borders themselves, instead
+    of a reference. A document is in the head below the first border, in the middle below the
+    second, else in the tail. min_perplexity, max_perplexity: a document beyond them is dropped, or
+    in none of the languages. min_probability: a document whose likeliest language is less probable
+    than that is in none. keep: the buckets or languages that are written; None: all. The columns
+    are added to tables.
+    """
+
+    quantiles: Annotated[
+        tuple[float, ...], Meta(description="quantiles of the reference that end head and middle")
+    ] = (0.3, 0.6)
+    cutoffs: Annotated[
+        tuple[float, ...] | None,
+        Meta(description="perplexities that end head and middle, instead of a reference"),
+    ] = None
+    min_perplexity: Annotated[
+        NonNegative | None, Meta(description="drop documents with a lower perplexity")
+    ] = None
+    max_perplexity: Annotated[
+        NonNegative | None,
+        Meta(
+            description="drop documents with a higher perplexity; with several models, they are "
+            "in no language"
+        ),
+    ] = None
+    min_probability: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(
+            description="with several models: a document whose likeliest language is less "
+            "probable is in no language"
+        ),
+    ] = 0.5
+    keep: Annotated[
+        tuple[str, ...] | None, Meta(description="buckets or languages to write; none: all")
+    ] = None
+    perplexity_column: Annotated[str, Meta(description="column of the perplexity")] = "perplexity"
+    bucket_column: Annotated[str, Meta(description="column of the bucket")] = "bucket"
+    language_column: Annotated[str, Meta(min_length=1, description="column of the language")] = (
+        "language"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_pair("quantiles", self.quantiles, below=1.0)
+        if self.cutoffs is not None:
+            _check_pair("cutoffs", self.cutoffs)
+        for name in ("perplexity_column", "bucket_column", "language_column"):
+            if not getattr(self, name):
+                raise SettingsError(f"{name} is empty", "a column needs a name")
+        low, high = self.min_perplexity, self.max_perplexity
+        if low is not None and high is not None and low > high:
+            raise SettingsError(
+                f"min_perplexity = {low:g} is above max_perplexity = {high:g}",
+                "no document would be left",
+            )
+
+
+def _check_pair(name: str, values: tuple[float, ...], below: float = float("inf")) -> None:
+    is_ascending = len(values) == 2 and 0 <= values[0] <= values[1] < below
+    if not is_ascending:
+        shown = ",".join(f"{value:g}" for value in values)
+        needed = f"two ascending numbers below {below:g} are needed"
+        raise SettingsError(f"{name} = {shown} is not valid", needed.replace(" below inf", ""))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where documents are written. groups: what they are sorted into; kept: those that are written,
+    each in a folder of its own if the filter has folders."""
+
+    groups: tuple[str, ...]
+    kept: tuple[str, ...]
+    has_folders: bool
+
+    def paths(self, folder: Path, name: str) -> dict[str, Path]:
+        """Return the files for the documents of the shard called `name`, by group."""
+        if not self.has_folders:
+            return dict.fromkeys(self.kept, folder / name)
+        return {group: folder / group / name for group in self.kept}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A filter's decision in numbers.
+
+    groups: what documents are sorted into. kept: those that are written. column: what tells a
+    document's group in a table; None: there is one group. cutoffs: the borders between groups of
+    perplexity. languages: groups are languages, the last one is none of them.
+    """
+
+    groups: tuple[str, ...]
+    kept: tuple[str, ...]
+    column: str | None = None
+    cutoffs: tuple[float, ...] = ()
+    languages: tuple[str, ...] = ()
+    min_perplexity: float = 0.0
+    max_perplexity: float = float("inf")
+    min_probability: float = 0.0
+
+    @property
+    def layout(self) -> Layout:
+        """Where documents are written: by group, unless there is one."""
+        return Layout(self.groups, self.kept, self.column is not None)
+
+
+def rule_of(
+    settings: FilterSettings, languages: tuple[str, ...] = (), has_buckets: bool = False
+) -> Rule:
+    """Return the rule of these settings; refuse a request that contradicts itself.
+
+    languages: what the models are called, where there are several. has_buckets: whether there are
+    buckets; their cutoffs may not be known yet.
+    """
+    limits = {}
+    for name in ("min_perplexity", "max_perplexity"):
+        value = getattr(settings, name)
+        if value is not None:
+            limits[name] = value
+
+    # By language: all but documents in none of them have a group of that language.
+    if languages:
+        if has_buckets:
+            raise UsageError(
+                "buckets are for one model",
+                "several models tell languages apart",
+                "filter by language first, then each language by its own model",
+            )
+        groups = (*languages, NONE)
+        return Rule(
+            groups,
+            _kept(settings, groups),
+            settings.language_column,
+            languages=languages,
+            min_probability=settings.min_probability,
+            **limits,
+        )
+
+    if has_buckets:
+        return Rule(
+            BUCKETS,
+            _kept(settings, BUCKETS),
+            settings.bucket_column,
+            settings.cutoffs or (),
+            **limits,
+        )
+
+    # By thresholds alone.
+    if settings.keep is not None:
+        raise UsageError(
+            "keep names buckets or languages",
+            "thresholds keep what lies between them",
+            "leave it out, or give a reference or several models",
+        )
+    if not limits:
+        raise UsageError(
+            "what is to be kept?",
+            hint="give --max-perplexity, --min-perplexity, --reference, --cutoffs, or a model for "
+            "each language: -m en=MODEL -m de=MODEL",
+        )
+    return Rule((KEPT,), (KEPT,), **limits)
+
+
+def _kept(settings: FilterSettings, groups: tuple[str, ...]) -> tuple[str, ...]:
+    if settings.keep is None:
+        return groups
+    if not settings.keep:
+        raise SettingsError("keep names nothing", "no document would be left")
+    for name in settings.keep:
+        if name not in groups:
+            raise SettingsError(f"keep: there is no {name!r}", hint=nearest(name, groups))
+    return tuple(group for group in groups if group in settings.keep)

@@ -1,0 +1,470 @@
+"""Shards: files of documents, read chunk by chunk, and files of the documents that are chosen.
+
+In JSON-lines and Parquet a row is a document; its columns are kept and others added. In plain text
+a line is one, or, where blank lines separate documents, all lines between them. What is written has
+the format and the compression of the shard.
+"""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import TextError, UsageError, given
+from rnnlm.files import tables
+from rnnlm.files.compression import compressor, without_suffix
+from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
+from rnnlm.filtering.judging import Documents, lines_read
+from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
+from rnnlm.text.named_columns import no_column
+from rnnlm.text.sources import SourceSettings, column_of
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+
+CHUNK_BYTES = 1 << 20  # of text, about: many enough for a model to be fast, few enough for memory
+MOST_DOCUMENTS = 1 << 14  # of a chunk
+ROW_GROUP_BYTES = 1 << 26  # of Parquet, before compression
+
+# What is added to tables: a column of numbers, or of texts, with a value for each document.
+Columns = Mapping[str, Sequence[float | str | None]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How shards are read. added: the columns that are added to tables."""
+
+    column: str | None = None
+    text: TextSettings = TextSettings(special_symbols="replace")
+    added: tuple[str, ...] = ()
+
+
+class Chunk(ABC):
+    """Some documents of a shard, next to each other."""
+
+    documents: Documents
+
+    @abstractmethod
+    def chosen(self, numbers: np.ndarray, columns: Columns) -> "bytes | pyarrow.Table":
+        """Return the documents with these numbers as a shard holds them. columns: of all
+        documents."""
+
+
+class Output(ABC):
+    """A file of chosen documents that is being written."""
+
+    @abstractmethod
+    def write(self, piece: "bytes | pyarrow.Table") -> None:
+        """Write what a chunk has chosen."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write the end of the file."""
+
+
+class Shard(ABC):
+    """A file of documents. source: its path."""
+
+    def __init__(self, source: str, reading: Reading) -> None:
+        self.source = source
+        self.reading = reading
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Chunk]:
+        """Read the documents, chunk by chunk. Raise TextError where they cannot be read."""
+
+    def output(self, stream: BinaryIO) -> Output:
+        """Return what writes chosen documents to a stream, as the shard itself is written."""
+        return _Bytes(stream, self.source)
+
+
+def open_shard(source: str, reading: Reading) -> Shard:
+    """Return the shard in a file, by the name's suffix."""
+    kind = tables.kind_of(source)
+    has_column = reading.column is not None
+    if kind == tables.CSV or (kind == tables.TSV and has_column):
+        raise UsageError(
+            f"{source}: tables with a delimiter are not filtered",
+            "shards are JSON-lines, Parquet or plain text",
+            "write the table as Parquet or JSON-lines",
+        )
+    if kind == tables.PARQUET:
+        return ParquetShard(source, reading)
+    if kind == tables.JSON_LINES:
+        return JsonShard(source, reading)
+    return LinesShard(source, reading)
+
+
+def check_source(source: str) -> None:
+    """Refuse what cannot be read again."""
+    if source == STANDARD_INPUT:
+        raise UsageError(
+            "standard input is no shard", "a run that goes on reads files", "write it to a file"
+        )
+
+
+class _Bytes(Output):
+    """Lines, compressed as the name of the shard says."""
+
+    def __init__(self, stream: BinaryIO, source: str) -> None:
+        self.stream = stream
+        self.compressor = compressor(source.removeprefix(without_suffix(source)))
+
+    def write(self, piece: "bytes | pyarrow.Table") -> None:
+        data = cast(bytes, piece)
+        self.stream.write(self.compressor.compress(data) if self.compressor else data)
+
+    def finish(self) -> None:
+        if self.compressor:
+            self.stream.write(self.compressor.flush())
+
+
+def _pieces(source: str) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines of a file, about a chunk at a time, with the number of the first one."""
+    next_line = 1
+    with opened(source) as stream:
+        for whole in whole_lines(iter(lambda: stream.read(CHUNK_BYTES), b"")):
+            if whole is None:
+                raise too_long(source, next_line)
+            data = cast(bytes, whole)
+            yield next_line, data
+            next_line += data.count(b"\n")
+
+
+# ---- Plain text.
+
+
+@dataclass(frozen=True)
+class LinesChunk(Chunk):
+    """texts: of the documents, as they are written."""
+
+    documents: Documents
+    texts: Sequence[str]
+
+    def chosen(self, numbers: np.ndarray, columns: Columns) -> bytes:
+        return "".join([self.texts[number] for number in numbers.tolist()]).encode("utf-8")
+
+
+class LinesShard(Shard):
+    """Lines of text. A document is a line, or the lines between blank lines, which it is written
+    with. Line ends become newlines, and blank lines are skipped."""
+
+    def chunks(self) -> Iterator[LinesChunk]:
+        settings = self.reading.text
+        has_documents = settings.blank_lines == "documents"
+        held: list[str] = []  # of a document that goes on in the next piece
+        for first_line, data in _pieces(self.source):
+            lines = lines_of(data, self.source, first_line, settings.encoding_errors)
+            where = f"{self.source}, from line {first_line}"
+            if not has_documents:
+                kept = [line for line in lines if line.strip(WORD_SPACE)]
+                yield self._chunk([[line] for line in kept], where, "\n")
+                continue
+            *whole, held = _documents([*held, *lines])
+            if sum(map(len, held)) > tables.LARGEST_VALUE:
+                raise TextError(
+                    f"{where}: a document is longer than {tables.LARGEST_VALUE:,} characters",
+                    "a document must fit in memory",
+                    "separate documents by blank lines",
+                )
+            if whole:
+                yield self._chunk(whole, where, "\n\n")
+        if held:
+            yield self._chunk([held], self.source, "\n\n")
+
+    def _chunk(self, documents: list[list[str]], where: str, end: str) -> LinesChunk:
+        lines = [line for document in documents for line in document]
+        starts_D = np.cumsum([0, *map(len, documents)])
+        read = lines_read(lines, self.reading.text.special_symbols, where)
+        texts = ["\n".join(document) + end for document in documents]
+        return LinesChunk(Documents(read, starts_D), texts)
+
+
+def _documents(lines: Sequence[str]) -> list[list[str]]:
+    """Return the documents that blank lines separate; the last one may go on, or be empty."""
+    documents: list[list[str]] = [[]]
+    for line in lines:
+        if line.strip(WORD_SPACE):
+            documents[-1].append(line)
+        elif documents[-1]:
+            documents.append([])
+    return documents
+
+
+# ---- JSON-lines.
+
+
+@dataclass(frozen=True)
+class JsonChunk(Chunk):
+    """rows: JSON objects of one line each, as they stand in the shard."""
+
+    documents: Documents
+    rows: Sequence[str]
+
+    def chosen(self, numbers: np.ndarray, columns: Columns) -> bytes:
+        # What is in the row stays as it is written: numbers of any size, the order of the columns.
+        keys = [f", {json.dumps(name, ensure_ascii=False)}: " for name in columns]
+        written = []
+        for number in numbers.tolist():
+            row = self.rows[number].rstrip()
+            added = []
+            for key, values in zip(keys, columns.values(), strict=True):
+                added.append(key + json.dumps(values[number], ensure_ascii=False))
+            if added:
+                row = "".join([row[:-1].rstrip(), *added, "}"])
+            written.append(row + "\n")
+        return "".join(written).encode("utf-8")
+
+
+class JsonShard(Shard):
+    """One JSON object a line. Blank lines are skipped."""
+
+    def chunks(self) -> Iterator[JsonChunk]:
+        settings = self.reading.text
+        decoder: Callable[[str, str], str | None] | None = None
+        for first_line, data in _pieces(self.source):
+            text = decode(data, self.source, first_line, settings.encoding_errors)
+            if first_line == 1:
+                text = text.removeprefix("\ufeff")
+            rows: list[str] = []
+            lines: list[str] = []
+            starts = [0]
+            for number, row in enumerate(text.split("\n"), start=first_line):
+                if not row.strip(" \t\r"):
+                    continue
+                where = f"{self.source}, line {number}"
+                if decoder is None:
+                    decoder = self._decoder(row, where)
+                value = decoder(row, where)
+                if value:
+                    lines += lines_read(value.split("\n"), settings.special_symbols, where)
+                rows.append(row)
+                starts.append(len(lines))
+            yield JsonChunk(Documents(lines, np.array(starts)), rows)
+
+    def _decoder(self, first_row: str, where: str) -> Callable[[str, str], str | None]:
+        """Return a function that takes the text out of a row. The first row decides on the
+        column."""
+        found = list(_json_object(first_row, where))
+        column = column_of(found, where, SourceSettings(column=self.reading.column))
+        if column in self.reading.added:
+            raise column_taken(where, column)
+
+        columns_of = _decoder_of((column, *self.reading.added))
+
+        def text_of(row: str, where: str) -> str | None:
+            try:
+                text, *added = columns_of(row)
+            except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+                _json_object(row, where)  # which says what is wrong
+                raise TextError(f"{where}: not JSON", str(error)) from None
+            if text is msgspec.UNSET:
+                raise no_column(where, column, _json_object(row, where))
+            for name, value in zip(self.reading.added, added, strict=True):
+                if value is not msgspec.UNSET:
+                    raise column_taken(where, name)
+            if text is not None and not isinstance(text, str):
+                raise not_text(where, column, given(text))
+            return text
+
+        return text_of
+
+
+def _decoder_of(names: Sequence[str]) -> Callable[[str], Sequence[object]]:
+    """Return a function that takes the columns of these names out of a row of JSON; UNSET where
+    there is none. Others are not decoded, which takes most of the time where rows are large."""
+    fields = [(f"column_{place}", object, msgspec.UNSET) for place in range(len(names))]
+    keys = dict(zip((field for field, _, _ in fields), names, strict=True))
+    try:
+        row_type = msgspec.defstruct("Row", fields, rename=keys)
+    except ValueError:  # a name that is written with escapes
+        whole = msgspec.json.Decoder(dict[str, object])
+
+        def taken(row: str) -> Sequence[object]:
+            decoded = whole.decode(row)
+            return [decoded.get(name, msgspec.UNSET) for name in names]
+
+        return taken
+    decoder = msgspec.json.Decoder(row_type)
+    return lambda row: msgspec.structs.astuple(decoder.decode(row))
+
+
+def _json_object(row: str, where: str) -> dict[str, object]:
+    """Return the columns of a row. Raise TextError where it is no JSON object."""
+    try:
+        found = msgspec.json.decode(row)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+        raise TextError(f"{where}: not JSON", str(error), "one JSON object a line") from None
+    if not isinstance(found, dict):
+        raise TextError(f"{where}: not a JSON object", hint="one JSON object a line")
+    return found
+
+
+def not_text(where: str, column: str, held: str) -> TextError:
+    """Return the error for a column that holds something else than text."""
+    return TextError(f"{where}: column {column!r} holds {held}, not text")
+
+
+def column_taken(where: str, name: str) -> TextError:
+    """Return the error for a column that would be added, but is there already."""
+    return TextError(
+        f"{where}: there is a column {name!r} already",
+        "a column of that name would be added",
+        "choose another name: --perplexity-column, --bucket-column or --language-column",
+    )
+
+
+# ---- Parquet.
+
+
+@dataclass(frozen=True)
+class TableChunk(Chunk):
+    """table: the rows, with all of their columns."""
+
+    documents: Documents
+    table: "pyarrow.Table"
+
+    def chosen(self, numbers: np.ndarray, columns: Columns) -> "pyarrow.Table":
+        import pyarrow
+
+        found = self.table.take(pyarrow.array(numbers))
+        for name, values in columns.items():
+            taken = [values[number] for number in numbers.tolist()]
+            kind = type_of(values)
+            found = found.append_column(name, pyarrow.array(taken, kind))
+        return found
+
+
+def type_of(values: Sequence[float | str | None]) -> str:
+    """Return Arrow's name for the type of a column that is added."""
+    has_text = any(isinstance(value, str) for value in values)
+    return "string" if has_text else "double"
+
+
+class ParquetShard(Shard):
+    """Rows of a Parquet file."""
+
+    def chunks(self) -> Iterator[TableChunk]:
+        import pyarrow
+
+        with tables.reading_parquet(self.source):
+            file = self._file()
+            column = self._column(file)
+            batches: list[pyarrow.RecordBatch] = []
+            texts: list[str | None] = []
+            size = first = 0
+            for batch in file.iter_batches(batch_size=tables.ROWS_PER_BATCH):
+                batches.append(batch)
+                found = batch.column(column).to_pylist()
+                texts += found
+                size += sum(len(text) for text in found if text)
+                if size >= CHUNK_BYTES or len(texts) >= MOST_DOCUMENTS:
+                    yield self._chunk(batches, texts, first)
+                    first += len(texts)
+                    batches, texts, size = [], [], 0
+            if texts:
+                yield self._chunk(batches, texts, first)
+
+    def _file(self) -> "pyarrow.parquet.ParquetFile":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.ParquetFile(self.source)
+
+    def _column(self, file: "pyarrow.parquet.ParquetFile") -> str:
+        """Return the column of the text, which must hold text."""
+        import pyarrow
+
+        schema = file.schema_arrow
+        names = list(schema.names)
+        asked = self.reading.column
+        if asked is not None and asked not in names:
+            raise no_column(self.source, asked, names)
+        column = column_of(names, self.source, SourceSettings(column=asked))
+        for name in self.reading.added:
+            if name in names:
+                raise column_taken(self.source, name)
+        kind = schema.field(column).type
+        if pyarrow.types.is_dictionary(kind):
+            kind = kind.value_type
+        is_text = pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+        if not is_text and str(kind) not in ("string_view", "null"):
+            raise not_text(self.source, column, f"{kind}")
+        return column
+
+    def _chunk(
+        self, batches: "list[pyarrow.RecordBatch]", texts: list[str | None], first: int
+    ) -> TableChunk:
+        import pyarrow
+
+        lines: list[str] = []
+        starts = [0]
+        for number, text in enumerate(texts, start=first + 1):
+            if text:
+                where = f"{self.source}, row {number}"
+                lines += lines_read(text.split("\n"), self.reading.text.special_symbols, where)
+            starts.append(len(lines))
+        table = pyarrow.Table.from_batches(batches)
+        return TableChunk(Documents(lines, np.array(starts)), table)
+
+    def output(self, stream: BinaryIO) -> Output:
+        with tables.reading_parquet(self.source):
+            metadata = self._file().metadata
+        codec = "snappy"
+        if metadata.num_row_groups and metadata.num_columns:
+            codec = metadata.row_group(0).column(0).compression.lower()
+        return _Table(stream, "none" if codec == "uncompressed" else codec)
+
+
+class _Table(Output):
+    """Rows, in groups of some size, compressed as those of the shard."""
+
+    def __init__(self, stream: BinaryIO, codec: str) -> None:
+        self.stream = stream
+        self.codec = codec
+        self.writer: pyarrow.parquet.ParquetWriter | None = None
+        self.waiting: list[pyarrow.Table] = []
+        self.bytes = 0
+
+    def write(self, piece: "bytes | pyarrow.Table") -> None:
+        self.waiting.append(piece)
+        self.bytes += cast("pyarrow.Table", piece).nbytes
+        if self.bytes >= ROW_GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.concat_tables(self.waiting)
+        if self.writer is None:
+            self.writer = pyarrow.parquet.ParquetWriter(
+                self.stream, table.schema, compression=self.codec
+            )
+        self.writer.write_table(table)
+        self.waiting, self.bytes = [], 0
+
+    def finish(self) -> None:
+        if self.waiting:
+            self._write_group()
+        if self.writer is not None:
+            self.writer.close()
+
+
+# ---- Numbers as tables hold them.
+
+DIGITS = 6
+
+
+def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:
+    """Return perplexities to six digits, as columns of tables have them; None where there is none
+    or it is infinite, which JSON cannot say."""
+    shown: list[float | None] = []
+    for value in perplexity_D.tolist():
+        shown.append(float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None)
+    return shown

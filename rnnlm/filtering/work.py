@@ -1,0 +1,183 @@
+"""The tasks of a filter: a shard read, judged and written; the perplexities of a reference.
+
+A task takes paths and numbers and returns counts, so that any executor can run it whose workers see
+the files under the same names. A file is written under a new name and renamed: a task that is
+killed leaves nothing, and one that runs twice changes nothing.
+"""
+
+import contextlib
+import functools
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+
+from rnnlm.errors import ModelError, RnnlmWarning
+from rnnlm.files.writing import remove_unfinished, replace_file, replacing, writing
+from rnnlm.filtering.judging import Documents, Judge, Verdicts, document_scores, perplexities
+from rnnlm.filtering.settings import Rule
+from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, open_shard, shown_perplexities
+from rnnlm.interface import LanguageModel
+from rnnlm.models import loading
+from rnnlm.system import in_threads, one_processor
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model on disk. label: the language it is of, "" where there is one model. name: its folder,
+    or that with the adaptation after a plus. fingerprint: what it must have when a task loads it.
+    """
+
+    label: str
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all tasks of a run have in common. threads: of each task."""
+
+    models: tuple[NamedModel, ...]
+    device: str
+    rule: Rule
+    reading: Reading
+    perplexity_column: str
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class ShardCounts:
+    """What was found in a shard. documents, words: by group; those outside the thresholds and the
+    empty ones come last. bytes: of the shard on disk. notices: for people."""
+
+    documents: tuple[int, ...]
+    words: tuple[int, ...]
+    bytes: int
+    text_bytes: int
+    seconds: float
+    notices: tuple[str, ...] = ()
+
+
+def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
+    """Write the documents of a shard that are kept into `folder`, by group."""
+    began = time.perf_counter()
+    groups = len(work.rule.groups) + 2
+    documents, words = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    text_bytes = 0
+    shard = open_shard(source, work.reading)
+    paths = work.rule.layout.paths(Path(folder), Path(source).name)
+    judge = Judge(_models(work), work.rule)
+    with _telling() as told, contextlib.ExitStack() as files:
+        outputs: dict[str, Output] = {}
+        for chunk, verdicts in _judged(shard.chunks(), judge, work.threads):
+            documents += np.bincount(verdicts.group_D, minlength=groups)
+            words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups).astype(
+                np.int64
+            )
+            text_bytes += len(chunk.documents.data)
+            columns = _columns(work, verdicts)
+            for group, path in paths.items():
+                chosen = np.flatnonzero(verdicts.group_D == work.rule.groups.index(group))
+                if not len(chosen):
+                    continue
+                # A file is made when there is something to write.
+                if group not in outputs:
+                    stream = files.enter_context(_replacing(path))
+                    outputs[group] = shard.output(stream)
+                with writing(path):
+                    outputs[group].write(chunk.chosen(chosen, columns))
+        for group, output in outputs.items():
+            with writing(paths[group]):
+                output.finish()
+    return ShardCounts(
+        tuple(documents.tolist()),
+        tuple(words.tolist()),
+        os.path.getsize(source),
+        text_bytes,
+        time.perf_counter() - began,
+        tuple(told),
+    )
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        remove_unfinished(path)
+        with replacing(path) as stream:
+            yield stream
+
+
+def _columns(work: Work, verdicts: Verdicts) -> Columns:
+    """Return what is added to tables."""
+    perplexity_D = shown_perplexities(verdicts.perplexity_D)
+    if work.rule.column is None:
+        return {work.perplexity_column: perplexity_D}
+    names = [*work.rule.groups, None, None]
+    group_D = [names[group] for group in verdicts.group_D.tolist()]
+    return {work.perplexity_column: perplexity_D, work.rule.column: group_D}
+
+
+def reference_perplexities(work: Work, source: str, target: str) -> int:
+    """Write the perplexities of a reference's documents to a file, as float64. Return how many
+    there are."""
+    ((_, model),) = _models(work).items()
+
+    def found(documents: Documents) -> np.ndarray:
+        perplexity_D = perplexities(*document_scores(model, documents))
+        return perplexity_D[~np.isnan(perplexity_D)]
+
+    shard = open_shard(source, work.reading)
+    with _telling():
+        parts = [part for _, part in _judged(shard.chunks(), found, work.threads)]
+    perplexity_D = np.concatenate([np.zeros(0), *parts])
+    with writing(Path(target)):
+        replace_file(Path(target), perplexity_D.tobytes())
+    return len(perplexity_D)
+
+
+def _judged(
+    chunks: Iterator[Chunk], judge: Callable[[Documents], Found], threads: int
+) -> Iterator[tuple[Chunk, Found]]:
+    """Yield each chunk with what `judge` makes of its documents, in order."""
+
+    def judged(chunk: Chunk) -> tuple[Chunk, Found]:
+        return chunk, judge(chunk.documents)
+
+    with one_processor() if threads == 1 else contextlib.nullcontext():
+        yield from in_threads(judged, chunks, threads)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[list[str]]:
+    """Collect the notices of this context: a worker has nobody to tell them."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RnnlmWarning)
+        yield told
+    told += [str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)]
+
+
+def _models(work: Work) -> dict[str, LanguageModel]:
+    return {each.label: _model(each, work.device) for each in work.models}
+
+
+@functools.lru_cache(maxsize=64)
+def _model(named: NamedModel, device: str) -> LanguageModel:
+    """Load a model, once in each process."""
+    model = loading.language_model_of(named.name, device)
+    found = loading.fingerprint_in_signature(model)
+    if found != named.fingerprint:
+        raise ModelError(
+            f"the model at {named.name} has changed since the filter began",
+            f"its fingerprint is {found} now, and was {named.fingerprint}",
+            "filter again with --overwrite",
+        )
+    return model

@@ -1,0 +1,117 @@
+"""`rnnlm filter`: what it writes and says, and what it refuses."""
+
+import json
+import math
+
+import pytest
+
+
+@pytest.fixture
+def shards(here, corpus_lines):
+    """Write a few lines as plain text and as rows."""
+    lines = [line for line in corpus_lines if line.strip()][:40]
+    (here / "plain.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [json.dumps({"body": line, "id": number}) for number, line in enumerate(lines)]
+    (here / "rows.jsonl").write_text("\n".join([*rows, '{"body": null}']), encoding="utf-8")
+    return lines
+
+
+def perplexities(rnnlm, model, lines):
+    """Return what `rnnlm score` says of lines."""
+    scored = rnnlm("score", "-m", model, "--input", "plain.txt", "--json")
+    rows = {row["text"]: row for row in map(json.loads, scored.out.splitlines())}
+    return [math.exp(-rows[line]["logprob_nats"] / rows[line]["tokens"]) for line in lines]
+
+
+def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
+    of_lines = perplexities(rnnlm, models.unigram, shards)
+    low, high = sorted(of_lines)[10], sorted(of_lines)[30]
+    cutoffs = f"{low!r},{high!r}"
+    done = rnnlm("filter", "plain.txt", "rows.jsonl", "-o", "out", "-m", models.unigram,
+                 "--column", "body", "--cutoffs", cutoffs, "--keep", "head,middle",
+                 "--workers", 1)  # fmt: skip
+    assert done.code == 0, done.err
+    header, *rows = [line.split("\t") for line in done.out.splitlines()]
+    assert header == ["documents that are", "number", "share", "words", "written"]
+    found = {row[0]: (row[1], row[4]) for row in rows}
+    head = sum(each < low for each in of_lines)
+    tail = sum(each >= high for each in of_lines)
+    assert found == {
+        "head": (f"{2 * head}", "yes"), "middle": (f"{80 - 2 * head - 2 * tail}", "yes"),
+        "tail": (f"{2 * tail}", "no"), "outside": ("0", "no"), "empty": ("1", "no"),
+    }  # fmt: skip
+    assert "2 files; 81 documents in out;" in done.err and "MB/s" in done.err
+    assert sorted(path.name for path in (here / "out").iterdir()) == [
+        "filter.jsonl", "head", "middle",
+    ]  # fmt: skip
+    expected = [line for line, each in zip(shards, of_lines, strict=True) if each < low]
+    assert (here / "out" / "head" / "plain.txt").read_text().splitlines() == expected
+
+
+def test_a_reference_gives_the_borders(rnnlm, models, shards):
+    request = ("filter", "rows.jsonl", "-m", models.unigram, "--column", "body", "--workers", 1)
+    done = rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles", "0.25,0.5")
+    assert "(of 40 documents of the reference)" in done.err and "--cutoffs" in done.err
+    told = json.loads(rnnlm(*request, "-o", "out", "--reference", "rows.jsonl", "--quantiles",
+                            "0.25,0.5", "--resume", "--json").out)  # fmt: skip
+    counts = {group["name"]: group["documents"] for group in told["groups"]}
+    assert counts == {"head": 10, "middle": 10, "tail": 20, "outside": 0, "empty": 1}
+    assert told["shards_before"] == told["shards"] == 1 and told["documents"] == 41
+    low, high = told["cutoffs"]
+    again = rnnlm(*request, "-o", "again", "--cutoffs", f"{low!r},{high!r}", "--json")
+    assert json.loads(again.out)["groups"] == told["groups"]
+
+
+def test_languages_have_folders(rnnlm, models, here):
+    letters = {"low": "abcd efgh bade", "high": "wxyz uvwx zyxw"}
+    for name, text in letters.items():
+        (here / f"{name}.txt").write_text(f"{text}\n" * 20)
+        trained = rnnlm("train", f"{name}.txt", "--model", "ngram", "--order", 3, "--tokenizer",
+                        "char", "-o", name)  # fmt: skip
+        assert trained.code == 0, trained.err
+    (here / "mixed.txt").write_text("bad face\nzyx wvu\n0123456789\n")
+    done = rnnlm("filter", "mixed.txt", "-o", "out", "-m", "low=low", "-m", "high=high",
+                 "--max-perplexity", 100, "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    found = {group["name"]: group["documents"] for group in json.loads(done.out)["groups"]}
+    assert found == {"low": 1, "high": 1, "none": 1, "empty": 0}
+    for name, line in (("low", "bad face"), ("high", "zyx wvu"), ("none", "0123456789")):
+        assert (here / "out" / name / "mixed.txt").read_text() == f"{line}\n"
+
+
+def test_an_equals_sign_may_be_in_the_name_of_a_model(rnnlm, models, shards, here):
+    (here / "model=unigram").symlink_to(models.unigram)
+    done = rnnlm("filter", "plain.txt", "-o", "out", "-m", "model=unigram", "--max-perplexity", 1e9)
+    assert done.code == 0 and "kept\t40" in done.out, done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ((), "what is to be kept?"),
+        (("--max-perplexity", "9", "--keep", "head"), "keep names buckets or languages"),
+        (("--cutoffs", "9"), "cutoffs = 9 is not valid"),
+        (("--cutoffs", "a,b"), "'a,b' is not a list of numbers"),
+        (("--cutoffs", "3,9", "--reference", "plain.txt"), "a reference and cutoffs contradict"),
+        (("--max-perplexity", "9", "-m", "x"), "several models are one for each language"),
+        (("--max-perplexity", "9", "--resume", "--overwrite"), "--resume and --overwrite"),
+        (("--max-perplexity", "9", "--perplexity-column", ""), "perplexity_column is empty"),
+        (("--cutoffs", "3,9", "--bucket-column", "perplexity"), "two columns are called"),
+    ],
+)
+def test_wrong_requests_are_refused(rnnlm, models, shards, here, options, what):
+    before = sorted(here.rglob("*"))
+    ended = rnnlm("filter", "plain.txt", "-o", "out", "-m", models.unigram, *options)
+    assert ended.code == 2 and what in ended.err, ended.err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_languages_are_named_once(rnnlm, models, shards):
+    for names, what in (
+        (("en=a", "en=b"), "there are two models of en"),
+        (("=a", "de=b"), "a language needs a name and a model"),
+        (("en/x=lstm", "de=b"), "a language cannot be called 'en/x'"),
+    ):
+        given = [word for name in names for word in ("-m", name)]
+        ended = rnnlm("filter", "plain.txt", "-o", "out", *given)
+        assert ended.code == 2 and what in ended.err, ended.err

@@ -1,0 +1,351 @@
+"""Filters of several shards: what is kept, in what order the work goes on after it was cut off, and
+what is refused."""
+
+import json
+import math
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+import rnnlm
+from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, UsageError
+from rnnlm.filtering import run as running
+from rnnlm.filtering import shards, work
+from rnnlm.filtering.journal import JOURNAL
+from rnnlm.filtering.run import BordersFound, Filtered, Request, ShardFiltered, run
+from rnnlm.filtering.settings import FilterSettings
+from rnnlm.text.lines import TextSettings
+from rnnlm.text.prepared.workers import Inline
+from support.tiny_models import fit, save
+
+
+@pytest.fixture(scope="module")
+def lines(corpus_lines):
+    return [line for line in corpus_lines if line.strip()][:400]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, lines):
+    """Save a model of pieces."""
+    folder = tmp_path_factory.mktemp("models") / "pieces"
+    given = {"order": 3, "tokenizer": "sentencepiece", "vocab_size": 600}
+    save(folder, fit("ngram", lines[:200], **given), "ngram", **given)
+    return str(folder)
+
+
+@pytest.fixture
+def texts(tmp_path, lines):
+    """Write the same 60 documents in each format, and 100 lines as a reference."""
+    rows = [{"id": number, "text": text} for number, text in enumerate(lines[200:260])]
+    rows[7]["text"], rows[8]["text"] = None, " \n"
+    rows[9]["text"] += "\n\n" + lines[300]
+    as_json = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(as_json, encoding="utf-8")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (tmp_path / "plain.txt").write_text("\n".join(lines[200:260]) + "\n", encoding="utf-8")
+    (tmp_path / "reference.txt").write_text("\n".join(lines[300:400]) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def filtered(texts, model, *names, output="out", **request):
+    """Filter shards. Return all events, the last of which is the result."""
+    request.setdefault("workers", 1)
+    models = request.pop("models", {"": model})
+    paths = tuple(str(texts / name) for name in names)
+    reference = tuple(str(texts / name) for name in request.pop("reference", ()))
+    return list(run(Request(paths, texts / output, models, reference=reference, **request)))
+
+
+def files_in(folder):
+    """Return the content of all files in a folder, by name."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def second_opinion(model, texts):
+    """Return the perplexities of documents as `rnnlm score` has them, line by line."""
+    found = []
+    for text in texts:
+        lines = [line for line in (text or "").split("\n") if line.strip()]
+        scores = rnnlm.score_sentences(rnnlm.load(model), lines)
+        tokens = sum(score.tokens for score in scores)
+        nats = sum(score.logprob_nats for score in scores)
+        found.append(math.exp(-nats / tokens) if tokens else None)
+    return found
+
+
+def test_buckets_agree_with_scores_of_sentences(texts, model, lines):
+    settings = FilterSettings(quantiles=(0.25, 0.7))
+    names = ("rows.jsonl", "rows.parquet", "plain.txt")
+    borders, *_, result = filtered(
+        texts, model, *names, reference=["reference.txt"], settings=settings
+    )
+    expected = np.quantile(second_opinion(model, lines[300:400]), (0.25, 0.7))
+    assert isinstance(borders, BordersFound) and borders.documents == 100
+    assert borders.cutoffs == pytest.approx(expected) == result.cutoffs
+
+    # Sort the documents again.
+    rows = [json.loads(row) for row in (texts / "rows.jsonl").read_text().splitlines()]
+    sorted_rows = {"head": [], "middle": [], "tail": []}
+    perplexities = second_opinion(model, [row["text"] for row in rows])
+    for row, perplexity in zip(rows, perplexities, strict=True):
+        if perplexity is not None:
+            bucket = list(sorted_rows)[sum(perplexity >= border for border in expected)]
+            row |= {"perplexity": float(f"{perplexity:.6g}"), "bucket": bucket}
+            sorted_rows[bucket].append(row)
+    assert all(len(rows) > 5 for rows in sorted_rows.values())
+
+    out = texts / "out"
+    for bucket, of_bucket in sorted_rows.items():
+        found = (out / bucket / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        got = list(map(json.loads, found))
+        assert [row["id"] for row in got] == [row["id"] for row in of_bucket]
+        perplexities = [row["perplexity"] for row in of_bucket]
+        assert [row["perplexity"] for row in got] == pytest.approx(perplexities, rel=2e-6)
+        assert [row["bucket"] for row in got] == [bucket] * len(of_bucket)
+        assert pyarrow.parquet.read_table(out / bucket / "rows.parquet").to_pylist() == got
+
+    # The plain shard has the same documents but for those that were emptied or made longer.
+    plain = {name: (out / name / "plain.txt").read_text().splitlines() for name in sorted_rows}
+    assert sum(map(len, plain.values())) == 60
+    kept = [row["text"] for row in sorted_rows["head"] if row["id"] != 9]
+    assert set(kept) <= set(plain["head"])
+
+    # What is said of it.
+    counts = {group.name: group for group in result.groups}
+    assert counts["empty"].documents == 4 and not counts["empty"].kept
+    assert counts["head"].documents == 2 * len(sorted_rows["head"]) + len(plain["head"])
+    assert result.documents == 180 and result.shards == 3
+    words = len((texts / "plain.txt").read_text().split())
+    of_rows = sum(len((row["text"] or "").split()) for row in rows)
+    assert result.words == words + 2 * of_rows
+    assert sum(group.share for group in result.groups) == pytest.approx(1)
+
+
+def test_thresholds_keep_what_lies_between(texts, model, lines):
+    perplexities = second_opinion(model, lines[200:260])
+    low, high = np.quantile(perplexities, (0.2, 0.7))
+    settings = FilterSettings(min_perplexity=low, max_perplexity=high)
+    *_, result = filtered(texts, model, "plain.txt", settings=settings)
+    expected = []
+    for line, perplexity in zip(lines[200:260], perplexities, strict=True):
+        if low <= perplexity <= high:
+            expected.append(line)
+    assert len(expected) == 30
+    assert (texts / "out" / "plain.txt").read_text().splitlines() == expected
+    assert {group.name: group.documents for group in result.groups} == {
+        "kept": len(expected), "outside": 60 - len(expected), "empty": 0,
+    }  # fmt: skip
+
+
+def test_documents_between_blank_lines(texts, model, lines):
+    documents = ["\n".join(lines[one : one + 3]) for one in range(200, 230, 3)]
+    (texts / "documents.txt").write_text("\n\n\n".join(documents) + "\n")
+    perplexities = second_opinion(model, documents)
+    border = float(np.median(perplexities))
+    settings = FilterSettings(cutoffs=(border, 1000), keep=("head",))
+    text = TextSettings(blank_lines="documents")
+    *_, result = filtered(texts, model, "documents.txt", settings=settings, text=text)
+    expected = [each for each, of in zip(documents, perplexities, strict=True) if of < border]
+    assert len(expected) == 5
+    found = (texts / "out" / "head" / "documents.txt").read_text()
+    assert found == "".join(document + "\n\n" for document in expected)
+    assert sorted(files_in(texts / "out")) == [JOURNAL, "head/documents.txt"]
+    assert result.documents == 10
+
+
+def test_workers_threads_and_chunks_change_nothing(texts, model, monkeypatch):
+    settings = FilterSettings(cutoffs=(40, 80))
+    names = ("rows.jsonl", "rows.parquet", "plain.txt")
+    filtered(texts, model, *names, settings=settings, output="one")
+    filtered(texts, model, *names, settings=settings, output="two", workers=2)
+    filtered(texts, model, "plain.txt", settings=settings, output="threads", workers=3)
+    monkeypatch.setattr(shards, "CHUNK_BYTES", 700)
+    filtered(texts, model, *names, settings=settings, output="chunks")
+    whole = files_in(texts / "one")
+    assert files_in(texts / "two") == whole
+    assert files_in(texts / "chunks") == whole
+    del whole[JOURNAL]
+    threads = files_in(texts / "threads")
+    assert threads.items() - {(JOURNAL, threads[JOURNAL])} <= whole.items()
+
+
+# ---- Work that is cut off, and goes on.
+
+
+class Killed(BaseException):
+    """What ends the work as a kill does."""
+
+
+class KilledAfter(Executor):
+    """Runs tasks until one begins beyond a number: that one is cut off in its middle."""
+
+    def __init__(self, tasks):
+        self.left = tasks
+
+    def submit(self, function, /, *arguments, **keywords):
+        if self.left:
+            self.left -= 1
+            return Inline().submit(function, *arguments, **keywords)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(work, "_columns", self.kill)
+            patched.setattr(work, "replace_file", self.kill)
+            function(*arguments, **keywords)
+        raise AssertionError("the task came to its end")
+
+    def kill(self, *arguments):
+        raise Killed
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2, 3])
+def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch, tasks):
+    request = {"reference": ["reference.txt"], "settings": FilterSettings()}
+    names = ("rows.jsonl", "rows.parquet", "plain.txt")
+    filtered(texts, model, *names, **request, output="unbroken")
+    # The reference is the first task.
+    monkeypatch.setattr(running, "AHEAD", 1)
+    with pytest.raises(Killed):
+        filtered(texts, model, *names, **request, executor=KilledAfter(tasks))
+    with pytest.raises(OutputError, match="is begun by another run"):
+        filtered(texts, model, *names, **request)
+
+    # What is finished is not read again.
+    read = []
+    opened = work.open_shard
+    monkeypatch.setattr(
+        work, "open_shard", lambda source, reading: read.append(source) or opened(source, reading)
+    )
+    *events, result = filtered(texts, model, *names, **request, resume=True)
+    finished = max(0, tasks - 1)
+    again = [event.shard for event in events if isinstance(event, ShardFiltered)]
+    assert len(again) == 3 - finished and result.shards_before == finished
+    assert sorted(Path(source).name for source in read if "reference" not in source) == sorted(
+        again
+    )
+    assert files_in(texts / "out") == files_in(texts / "unbroken")
+
+
+def test_half_a_line_of_the_journal_is_dropped(texts, model):
+    settings = FilterSettings(cutoffs=(40, 80))
+    filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings)
+    whole = files_in(texts / "out")
+    journal = texts / "out" / JOURNAL
+    *before, last = journal.read_bytes().splitlines(keepends=True)
+    started = b'{"what":"started","shard":"rows.jsonl"}\n'
+    journal.write_bytes(b"".join([*before, started, last[:-20]]))
+    *_, result = filtered(texts, model, "rows.jsonl", "plain.txt", settings=settings, resume=True)
+    assert result.shards_before == 1 and files_in(texts / "out") == whole
+
+
+def test_finished_work_is_told_again_and_grows(texts, model):
+    settings = FilterSettings(cutoffs=(40, 80))
+    *_, first = filtered(texts, model, "plain.txt", settings=settings)
+    with pytest.raises(OutputError, match="is already filtered"):
+        filtered(texts, model, "plain.txt", settings=settings)
+    (again,) = filtered(texts, model, "plain.txt", settings=settings, resume=True)
+    assert again.groups == first.groups and again.text_bytes == 0
+    *_, more = filtered(texts, model, "plain.txt", "rows.jsonl", settings=settings, resume=True)
+    assert (more.shards, more.shards_before, more.documents) == (2, 1, 120)
+    # To start again is another matter: what was written goes.
+    (texts / "out" / "mine.txt").write_text("mine")
+    only = FilterSettings(cutoffs=(40, 80), keep=("head",))
+    filtered(texts, model, "rows.jsonl", settings=only, overwrite=True)
+    assert sorted(files_in(texts / "out")) == [JOURNAL, "head/rows.jsonl", "mine.txt"]
+    # What is not the filter's is not replaced.
+    (texts / "out" / "head" / "plain.txt").write_text("mine")
+    with pytest.raises(OutputError, match="plain.txt already exists"):
+        filtered(texts, model, "plain.txt", settings=only, resume=True)
+
+
+def test_other_options_and_changed_shards_are_refused(texts, model):
+    settings = FilterSettings(cutoffs=(40, 80))
+    filtered(texts, model, "plain.txt", settings=settings)
+    other = FilterSettings(cutoffs=(40, 90))
+    with pytest.raises(UsageError, match="cutoffs was 40,80, is 40,90"):
+        filtered(texts, model, "plain.txt", settings=other, resume=True)
+    with open(texts / "plain.txt", "a") as stream:
+        stream.write("one more\n")
+    with pytest.raises(UsageError, match="has changed since it was filtered"):
+        filtered(texts, model, "plain.txt", settings=settings, resume=True)
+
+
+def test_nothing_to_resume_is_said(texts, model):
+    with pytest.warns(RnnlmWarning, match="there is nothing to resume"):
+        filtered(texts, model, "plain.txt", settings=FilterSettings(cutoffs=(4, 8)), resume=True)
+
+
+# ---- What is refused.
+
+
+def test_unreadable_shard_leaves_the_others_finished(texts, model):
+    (texts / "bad.jsonl").write_text('{"text": "a b"}\n{"body": "c"}\n')
+    settings = FilterSettings(max_perplexity=50)
+    with pytest.raises(TextError, match="bad.jsonl, line 2: no column 'text'"):
+        filtered(texts, model, "plain.txt", "bad.jsonl", settings=settings)
+    # The other one was larger, and came first.
+    assert sorted(files_in(texts / "out")) == [JOURNAL, "plain.txt"]
+    *_, result = filtered(texts, model, "plain.txt", settings=settings, resume=True)
+    assert (result.shards, result.shards_before) == (1, 1)
+
+
+def test_names_that_meet_are_refused(texts, model):
+    settings = FilterSettings(max_perplexity=50)
+    (texts / "other").mkdir()
+    for name in ("other/plain.txt", JOURNAL, "a.csv"):
+        (texts / name).write_text("a b\n")
+    with pytest.raises(UsageError, match="two shards are called plain.txt"):
+        filtered(texts, model, "plain.txt", "other/plain.txt", settings=settings)
+    with pytest.raises(UsageError, match=f"a shard cannot be called {JOURNAL}"):
+        filtered(texts, model, JOURNAL, settings=settings)
+    with pytest.raises(UsageError, match="the result is a folder"):
+        filtered(texts, model, "plain.txt", settings=settings, output="out.txt")
+    with pytest.raises(OutputError, match="is not empty"):
+        filtered(texts, model, "plain.txt", settings=settings, output="other")
+    assert not (texts / "out").exists()
+
+
+def test_reference_and_cutoffs_contradict_each_other(texts, model):
+    settings = FilterSettings(cutoffs=(1, 2))
+    with pytest.raises(UsageError, match="a reference and cutoffs contradict each other"):
+        filtered(texts, model, "plain.txt", reference=["reference.txt"], settings=settings)
+
+
+def test_empty_references_give_no_borders(texts, model):
+    (texts / "empty.txt").write_text("\n\n")
+    with pytest.raises(TextError, match="no text in"):
+        filtered(texts, model, "plain.txt", reference=["empty.txt"])
+    # All that is there is what can be gone on with.
+    assert sorted(files_in(texts / "out")) == [JOURNAL]
+
+
+def test_model_that_changes_meanwhile_is_noticed(texts, model, monkeypatch):
+    other = running.NamedModel("", model, "0" * 12)
+    with pytest.raises(ModelError, match="has changed since the filter began"):
+        work._model(other, "cpu")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"no JSON\n",
+        b'{"what":"filter"}\n',
+        b'{"what":"filter","identity":{},"layout":{"groups":["../x"],"kept":["../x"],'
+        b'"has_folders":true}}\n',
+        b'{"what":"filter","identity":{},"layout":{"groups":["kept"],"kept":["kept"],'
+        b'"has_folders":false}}\n{"what":"started","shard":"../../x"}\n',
+        b'{"what":"filter","identity":{},"format_version":9,"layout":{"groups":["kept"],'
+        b'"kept":["kept"],"has_folders":false}}\n',
+    ],
+)
+def test_damaged_journals_are_errors(texts, model, damage):
+    (texts / "out").mkdir()
+    (texts / "out" / JOURNAL).write_bytes(damage)
+    for given in ({"resume": True}, {"overwrite": True}, {}):
+        with pytest.raises(OutputError, match="cannot be gone on with|newer rnnlm"):
+            filtered(texts, model, "plain.txt", settings=FilterSettings(max_perplexity=9), **given)
+    assert (texts / "out" / JOURNAL).read_bytes() == damage
