@@ -29,6 +29,7 @@ from ..setting_options import FILTERING, LINES, SOURCES, options_of
 if TYPE_CHECKING:
     from rnnlm.filtering.run import Event, Filtered
 
+LEAST_BYTES = 100_000  # of text, whose speed says anything
 Numbers = tuple[float, ...] | None
 Names = tuple[str, ...] | None
 
@@ -93,7 +94,7 @@ def command(
     special_symbols: str | None,
     **given: float | str | Names | Numbers,
 ) -> None:
-    """Keep the documents of INPUT by their perplexity, or by their language.
+    """Keep documents by perplexity or by language.
 
     \b
     rnnlm filter web/*.jsonl.gz -o good -m my-5gram --max-perplexity 500
@@ -215,23 +216,26 @@ def _show(result: "Filtered") -> None:
         share = "-" if group.share is None else f"{group.share:.2%}"
         records.append(
             {
-                "documents that are": group.name,
-                "number": f"{group.documents:,}",
+                "group": group.name,
+                "documents": f"{group.documents:,}",
                 "share": share,
                 "words": f"{group.words:,}",
                 "written": "yes" if group.kept else "no",
             }
         )
-    terminal.print_records(records, left=["documents that are", "written"])
-    if result.cutoffs is not None:
+    terminal.print_records(records, left=["group", "written"])
+    if result.cutoffs is not None and result.reference_documents is not None:
         low, high = result.cutoffs
-        terminal.say(f"the same borders again: --cutoffs {low:.6g},{high:.6g}")
+        terminal.say(f"to use these borders again: --cutoffs {low:.6g},{high:.6g}")
     files = terminal.plural(result.shards, "file", "files")
     if result.shards_before:
         files += f", {result.shards_before:,} of them finished before"
-    speed = result.text_bytes_per_second / 1e6
-    terminal.say(
-        f"{files}; {terminal.plural(result.documents, 'document', 'documents')} in "
-        f"{result.output}; {result.text_bytes / 1e6:,.1f} MB of text in "
-        f"{terminal.duration(result.seconds)}, {speed:,.2f} MB/s"
-    )
+    documents = terminal.plural(result.documents, "document", "documents")
+    line = f"{files}; {documents} in {result.output}"
+    if result.text_bytes >= LEAST_BYTES:
+        speed = result.text_bytes_per_second / 1e6
+        line += (
+            f"; {result.text_bytes / 1e6:,.1f} MB of text in "
+            f"{terminal.duration(result.seconds)}, {speed:,.2f} MB/s"
+        )
+    terminal.say(line)

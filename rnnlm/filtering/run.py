@@ -243,7 +243,8 @@ class Group:
 @dataclass(frozen=True)
 class Filtered:
     """All shards are finished. shards_before: those that were finished before this run, of which
-    `text_bytes` and `seconds` say nothing. cutoffs: the borders between buckets."""
+    `text_bytes` and `seconds` say nothing. cutoffs: the borders between buckets;
+    reference_documents: of how many documents they are quantiles."""
 
     output: str
     shards: int
@@ -251,6 +252,7 @@ class Filtered:
     documents: int
     words: int
     cutoffs: tuple[float, float] | None
+    reference_documents: int | None
     groups: tuple[Group, ...]
     text_bytes: int
     seconds: float
@@ -494,13 +496,15 @@ def _filtered(job: Job, journal: Journal, now: list[Done], seconds: float) -> Fi
         is_kept = name in rule.kept
         groups.append(Group(name, documents[name], words[name], share, is_kept))
     text_bytes = sum(each.text_bytes for each in now)
+    borders = journal.borders
     return Filtered(
         output=str(job.request.output),
         shards=len(journal.done),
         shards_before=len(journal.done) - len(now),
         documents=total,
         words=words.total(),
-        cutoffs=journal.borders.cutoffs if journal.borders else None,
+        cutoffs=borders.cutoffs if borders else None,
+        reference_documents=borders.documents if borders and job.references else None,
         groups=tuple(groups),
         text_bytes=text_bytes,
         seconds=seconds,

@@ -32,7 +32,7 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
                  "--workers", 1)  # fmt: skip
     assert done.code == 0, done.err
     header, *rows = [line.split("\t") for line in done.out.splitlines()]
-    assert header == ["documents that are", "number", "share", "words", "written"]
+    assert header == ["group", "documents", "share", "words", "written"]
     found = {row[0]: (row[1], row[4]) for row in rows}
     head = sum(each < low for each in of_lines)
     tail = sum(each >= high for each in of_lines)
@@ -40,7 +40,7 @@ def test_documents_are_sorted_and_counted(rnnlm, models, shards, here):
         "head": (f"{2 * head}", "yes"), "middle": (f"{80 - 2 * head - 2 * tail}", "yes"),
         "tail": (f"{2 * tail}", "no"), "outside": ("0", "no"), "empty": ("1", "no"),
     }  # fmt: skip
-    assert "2 files; 81 documents in out;" in done.err and "MB/s" in done.err
+    assert "2 files; 81 documents in out" in done.err
     assert sorted(path.name for path in (here / "out").iterdir()) == [
         "filter.jsonl", "head", "middle",
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def test_languages_have_folders(rnnlm, models, here):
         assert (here / "out" / name / "mixed.txt").read_text() == f"{line}\n"
 
 
-def test_an_equals_sign_may_be_in_the_name_of_a_model(rnnlm, models, shards, here):
+def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
     (here / "model=unigram").symlink_to(models.unigram)
     done = rnnlm("filter", "plain.txt", "-o", "out", "-m", "model=unigram", "--max-perplexity", 1e9)
     assert done.code == 0 and "kept\t40" in done.out, done.err

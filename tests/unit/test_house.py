@@ -15,7 +15,7 @@ FLOORS = {
     0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference",
     4: "neural ngram generation",
     5: "evaluation", 6: "tasks", 7: "scoring training combinations conversion vectors",
-    8: "rescoring integrations benchmarks inspection", 9: "serving", 10: "doors",
+    8: "rescoring filtering integrations benchmarks inspection", 9: "serving", 10: "doors",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {

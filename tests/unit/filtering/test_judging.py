@@ -90,8 +90,7 @@ TEXTS = {
 }
 UNSEEN = {
     "English": ["the old bridge was closed in the winter", "who left the lamp on the table"],
-    "German": ["die alte Brücke war im Winter gesperrt", "wer hat die Lampe auf dem Tisch "
-               "gelassen"],
+    "German": ["die alte Brücke war im Winter gesperrt", "wer hat die Lampe hier gelassen"],
     "French": ["le vieux pont était fermé en hiver", "qui a laissé la lampe sur la table"],
     "Italian": ["il vecchio ponte era chiuso in inverno", "chi ha lasciato la lampada sul tavolo"],
     "Polish": ["stary most był zamknięty w zimie", "kto zostawił lampę na stole"],

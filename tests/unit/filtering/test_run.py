@@ -3,7 +3,7 @@ what is refused."""
 
 import json
 import math
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, TextError, Usage
 from rnnlm.filtering import run as running
 from rnnlm.filtering import shards, work
 from rnnlm.filtering.journal import JOURNAL
-from rnnlm.filtering.run import BordersFound, Filtered, Request, ShardFiltered, run
+from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
 from rnnlm.filtering.settings import FilterSettings
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.workers import Inline
@@ -334,12 +334,18 @@ def test_model_that_changes_meanwhile_is_noticed(texts, model, monkeypatch):
         b"",
         b"no JSON\n",
         b'{"what":"filter"}\n',
-        b'{"what":"filter","identity":{},"layout":{"groups":["../x"],"kept":["../x"],'
-        b'"has_folders":true}}\n',
-        b'{"what":"filter","identity":{},"layout":{"groups":["kept"],"kept":["kept"],'
-        b'"has_folders":false}}\n{"what":"started","shard":"../../x"}\n',
-        b'{"what":"filter","identity":{},"format_version":9,"layout":{"groups":["kept"],'
-        b'"kept":["kept"],"has_folders":false}}\n',
+        (
+            b'{"what":"filter","identity":{},"layout":{"groups":["../x"],"kept":["../x"],'
+            b'"has_folders":true}}\n'
+        ),
+        (
+            b'{"what":"filter","identity":{},"layout":{"groups":["kept"],"kept":["kept"],'
+            b'"has_folders":false}}\n{"what":"started","shard":"../../x"}\n'
+        ),
+        (
+            b'{"what":"filter","identity":{},"format_version":9,"layout":{"groups":["kept"],'
+            b'"kept":["kept"],"has_folders":false}}\n'
+        ),
     ],
 )
 def test_damaged_journals_are_errors(texts, model, damage):

@@ -1,6 +1,7 @@
 """Shards of every format, read and written: rows stay as they are, and what is wrong is an error
 that names its place."""
 
+import itertools
 import json
 
 import numpy as np
@@ -32,7 +33,7 @@ def texts_of(chunks):
     for chunk in chunks:
         starts = chunk.documents.starts_D.tolist()
         lines = list(chunk.documents.lines)
-        found += [lines[one:two] for one, two in zip(starts, starts[1:], strict=False)]
+        found += [lines[one:two] for one, two in itertools.pairwise(starts)]
     return found
 
 
