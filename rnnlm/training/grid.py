@@ -182,7 +182,12 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
     """
     for text, name in (("valid", "validation"), ("test", "test")):
         ppl, ppl_no_oov = f"{text}_ppl", f"{text}_ppl_no_oov"
-        found = [each for each in results if getattr(each, ppl_no_oov) is not None]
+        # A perplexity may be infinite without unknown words, too, or with them alone.
+        found = [
+            each
+            for each in results
+            if getattr(each, ppl) is not None and getattr(each, ppl_no_oov) is not None
+        ]
 
         # Perplexities on other texts, or with other tokenizers, do not compare.
         measured = set()

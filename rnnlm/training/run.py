@@ -5,6 +5,7 @@ There is no mathematics here: the family's fitting, found through the registry, 
 that are passed on.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -439,7 +440,9 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
     shows only at the end.
     """
     exact = results.get("valid", {}).get("ppl_token", 0.0)
-    if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
+    if not ppl_in_training or math.isinf(ppl_in_training):  # relative frequencies give zeros
+        return
+    if exact is None or exact > FAR * ppl_in_training:
         figure = "no number" if exact is None else f"{exact:.4g}"
         notice(
             f"the exact validation perplexity, on one long stream, is {figure}; in training, on "

@@ -162,6 +162,24 @@ def test_a_grid_notes_another_best_without_unknown_words():
         notice_unknown_words([result("a", 50.0, 20.0), result("b", 40.0, 25.0, tokenizer="char")])
         notice_unknown_words([result("a", 50.0, 20.0), result("b", 49.9, 25.0)])
         notice_unknown_words([failed])
+        notice_unknown_words([result("a", 50.0, 20.0), result("zeros", None, 15.0)])
+
+
+def test_infinite_perplexities_are_results_of_a_grid(text, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("the unseen-word\n", encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hidden state")
+        *_, finished = train_grid(
+            text,
+            grid={"smoothing": ["mle", "witten-bell"]},
+            model="ngram",
+            order=1,
+            output="lesson",
+            valid=valid,
+        )
+    zeros, smooth = finished.results
+    assert zeros.valid_ppl is None and smooth.valid_ppl > 1
 
 
 def test_a_model_is_no_folder_of_a_grid(text, tmp_path):
