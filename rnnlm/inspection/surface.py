@@ -10,6 +10,7 @@ import numpy as np
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.neural.activations import logistic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +48,12 @@ class RecurrentUnit:
         by_weight_X, by_bias_X = np.zeros_like(x_X), np.zeros_like(x_X)
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(self.steps):
-                s_X = _logistic(x_X)
+                s_X = logistic(x_X)
                 back_X = weight_X * s_X * (1 - s_X)
                 by_weight_X = s_X + back_X * by_weight_X
                 by_bias_X = 1 + back_X * by_bias_X
                 x_X = weight_X * s_X + bias_X
-            s_X = _logistic(x_X)
+            s_X = logistic(x_X)
             outer_X = 2 * (s_X - self.target) * s_X * (1 - s_X)
             return (s_X - self.target) ** 2, outer_X * by_weight_X, outer_X * by_bias_X
 
@@ -99,11 +100,6 @@ def descend(
             step = rate * (clip / norm)
         weight, bias = weight - step * by_weight, bias - step * by_bias
     return Descent(name, *np.array(met).reshape(-1, 4).T)
-
-
-def _logistic(x: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)), in a form that does not overflow."""
-    return (1 + np.tanh(x / 2)) / 2
 
 
 # ---- The surface on a grid, and two paths on it.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rnnlm.neural.activations import BY_NAME
 from rnnlm.neural.layers.layers import (
     ElmanLayer,
     GruLayer,
@@ -17,7 +18,7 @@ from rnnlm.neural.layers.layers import (
     LstmLayer,
     MogrifierLayer,
 )
-from rnnlm.neural.layers.names import BY_NAME, LayeredNetwork, named_layers
+from rnnlm.neural.layers.names import LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps

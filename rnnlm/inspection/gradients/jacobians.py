@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.neural.activations import BY_NAME
 from rnnlm.neural.layers.layers import ElmanLayer, Layer, QuasiRecurrentLayer, RecurrentStack, State
-from rnnlm.neural.layers.names import BY_NAME
 from rnnlm.neural.network import Network
 
 # ---- The trajectory of a recurrent layer at several positions of a text, and vectors pulled back

@@ -1,11 +1,10 @@
 """The names of layers and of activations that people are shown."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from rnnlm.interface import Array
+from rnnlm.neural.activations import BY_NAME, DOUBLED, SIGMOID, TANH, Activation
 from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     ElmanLayer,
@@ -78,54 +77,9 @@ def rows_of(body: nn.Module) -> Iterator[list[tuple[str, Layer]]]:
             yield [(f"layer {number}{FORWARD}", onwards), (f"layer {number}{BACKWARD}", backwards)]
 
 
-# ---- The activations of each kind of layer: which function made which values, how steep it was
-# there, and where it is saturated.
-#
-# A derivative follows from the value alone, y = f(a), so that nothing has to be computed again.
-# Values are arrays of numpy or torch.
+# ---- The activations of each kind of layer: which function made which values.
 
 HIDDEN, CELL = "hidden state", "tanh of the cell"  # values that are no gates
-LEAK = 0.01  # the slope of leaky_relu below 0
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation function f.
-
-    derivative: f'(a), given y = f(a). steepest: its largest value. low, high: where the function is
-    saturated, so that its unit hardly learns: within 0.1 of a bound (a logistic gate below 0.1 or
-    above 0.9: Karpathy et al. 2015, section 4.2), for ReLU at the bound; None without a bound.
-    """
-
-    name: str
-    derivative: Callable[[Array], Array]
-    steepest: float
-    low: float | None = None
-    high: float | None = None
-
-    def is_low(self, y: Array) -> Array:
-        """Mark the values that are saturated at the lower bound; none if there is no such bound."""
-        if self.low is None:
-            return y != y  # of the right type and shape, and never true
-        return y <= self.low
-
-    def is_high(self, y: Array) -> Array:
-        """Mark the values that are saturated at the upper bound; none if there is no such bound."""
-        if self.high is None:
-            return y != y
-        return y >= self.high
-
-
-SIGMOID = Activation("sigmoid", lambda y: y * (1 - y), 0.25, 0.1, 0.9)
-DOUBLED = Activation("2 sigmoid", lambda y: y * (2 - y) / 2, 0.5, 0.1, 1.9)
-TANH = Activation("tanh", lambda y: 1 - y * y, 1.0, -0.9, 0.9)
-BY_NAME = {
-    "sigmoid": SIGMOID,
-    "tanh": TANH,
-    "relu": Activation("relu", lambda y: (y > 0) * 1.0, 1.0, 0.0),
-    "elu": Activation("elu", lambda y: (y > 0) + (y <= 0) * (y + 1), 1.0, -0.9),
-    "leaky_relu": Activation("leaky_relu", lambda y: (y > 0) + (y <= 0) * LEAK, 1.0),
-}
 
 
 def activations_of(layer: Layer) -> dict[str, Activation]:

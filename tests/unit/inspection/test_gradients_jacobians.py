@@ -18,7 +18,7 @@ from rnnlm.inspection.gradients.jacobians import (
     squared_sizes,
     trajectories,
 )
-from rnnlm.neural.layers.names import BY_NAME
+from rnnlm.neural.activations import BY_NAME
 from rnnlm.neural.layers.steps import ACTIVATIONS
 from rnnlm.neural.network import Network
 from rnnlm.neural.settings import network_settings
