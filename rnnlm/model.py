@@ -544,11 +544,11 @@ class Model(ModelHandle):
 
         return inspect_spectrum(self._by_name())
 
-    def inspect_cloze(self, file: str | Path | None = None) -> "Cloze":
+    def inspect_cloze(self, file: str | Path | None = None, *, items: bool = False) -> "Cloze":
         """Let it fill gaps; see :func:`rnnlm.inspect_cloze`."""
         from rnnlm.inspection.cloze import inspect_cloze
 
-        return inspect_cloze(self._by_name(), file)
+        return inspect_cloze(self._by_name(), file, items=items)
 
     def inspect_neighbours(self, words: Sequence[str], *, count: int = 10) -> "Neighbours":
         """Find the words whose vectors are nearest; see :func:`rnnlm.inspect_neighbours`."""

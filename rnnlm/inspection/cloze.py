@@ -23,6 +23,7 @@ from rnnlm.inference.span_scoring import check_reads_forward, check_scores, span
 from rnnlm.inspection.common import Inspection, Models, Table, plain, subjects
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
+from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.named_columns import check_length, no_column, text_of
@@ -35,26 +36,27 @@ if TYPE_CHECKING:
 # ---- The items of a cloze test, read from a table: a text with a gap, the word that belongs there,
 # and what is known about it.
 
-TEXT, ANSWER, DISTANCE, KIND = "text", "answer", "distance", "kind"
+TEXT, ANSWER, DISTANCE, KIND, RIVAL = "text", "answer", "distance", "kind", "rival"
 _GAP = re.compile("__+")
 
 
 @dataclass(frozen=True)
 class ClozeItem:
     """One item. context: the text before the gap. distance: the number of words between the gap
-    and the cue, the word that decides what belongs there. distance and kind are None where the
-    table does not have them."""
+    and the cue, the word that decides what belongs there. rival: a wrong word, which the answer is
+    compared with. distance, kind and rival are None where the table does not have them."""
 
     context: str
     answer: str
     distance: int | None = None
     kind: str | None = None
+    rival: str | None = None
 
 
 def read_items(source: str | Path) -> list[ClozeItem]:
     """Read the items of a table with the columns `text`, in which underscores mark the gap
-    (`___`), and `answer`, and perhaps `distance` and `kind`. Values are separated by tabs,
-    unless the file's name says that it is CSV, JSON-lines or Parquet."""
+    (`___`), and `answer`, and perhaps `distance`, `kind` and `rival`. Values are separated by
+    tabs, unless the file's name says that it is CSV, JSON-lines or Parquet."""
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
     if not items:
@@ -73,6 +75,9 @@ def _item(row: tables.Row) -> ClozeItem:
             raise no_column(row.where, column, columns)
     text = text_of(columns[TEXT], row.where, TEXT)
     answer = text_of(columns[ANSWER], row.where, ANSWER)
+    rival = None
+    if columns.get(RIVAL) not in (None, ""):
+        rival = text_of(columns[RIVAL], row.where, RIVAL).strip()
 
     # One gap, and one word for it.
     gaps = list(_GAP.finditer(text))
@@ -83,7 +88,11 @@ def _item(row: tables.Row) -> ClozeItem:
         )
     if len(answer.split()) != 1:
         raise TextError(f"{row.where}: the answer {answer!r} is not one word")
-    for value in (text, answer):
+    if rival is not None and len(rival.split()) != 1:
+        raise TextError(f"{row.where}: the rival {rival!r} is not one word")
+    if rival == answer.strip():
+        raise TextError(f"{row.where}: answer and rival are the same word, {rival!r}")
+    for value in (text, answer, rival or ""):
         check_reserved(
             value, row.where, "error", hint="remove it: a text begins at a boundary by itself"
         )
@@ -92,8 +101,8 @@ def _item(row: tables.Row) -> ClozeItem:
     distance = _distance(row, columns.get(DISTANCE))
     kind = columns.get(KIND)
     if kind in (None, ""):
-        return ClozeItem(context, answer.strip(), distance)
-    return ClozeItem(context, answer.strip(), distance, text_of(kind, row.where, KIND))
+        return ClozeItem(context, answer.strip(), distance, rival=rival)
+    return ClozeItem(context, answer.strip(), distance, text_of(kind, row.where, KIND), rival)
 
 
 def _distance(row: tables.Row, value: object) -> int | None:
@@ -109,6 +118,7 @@ def _distance(row: tables.Row, value: object) -> int | None:
 # before the gap, and nothing behind it.
 
 RANKED = 10  # words that are ranked where tokens are pieces of words
+NAMED = 3  # likeliest words that are kept of each item
 
 
 @dataclass(frozen=True)
@@ -117,12 +127,22 @@ class ClozeScore:
     predict there, from 1; None where it is unknown, or not among the first RANKED under a model
     whose tokens are pieces of words. surprisal_bits: -log2 p(answer | text before the gap); None
     where it is unknown or infinite. unknown: whether the answer is not in the model's
-    vocabulary."""
+    vocabulary. rival_bits: the surprisal of the item's rival; None where it has none, or as for
+    the answer. likeliest: the words that the model expects most, the likeliest first."""
 
     item: ClozeItem
     rank: int | None
     surprisal_bits: float | None
     unknown: bool
+    rival_bits: float | None = None
+    likeliest: tuple[str, ...] = ()
+
+    @property
+    def beats_rival(self) -> bool | None:
+        """Whether the answer is likelier than its rival; None where one of them has no score."""
+        if self.surprisal_bits is None or self.rival_bits is None:
+            return None
+        return self.surprisal_bits < self.rival_bits
 
 
 def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeScore]:
@@ -142,31 +162,62 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     )  # fmt: skip
 
     ranks: list[int | None] = []
+    likeliest: list[list[str]] = []
     if tokens_are_words:
-        ranks += _ranks(model, items)
+        for rank, words in _ranks(model, items):
+            ranks.append(rank)
+            likeliest.append(words)
     else:
         for item, each in zip(items, scored, strict=True):
             words = [found.word for found in each.next_words[0]]
             ranks.append(_place(model, item.answer, words))
+            likeliest.append(words[:NAMED])
 
     # An answer that is not in the vocabulary, or that the tokenizer takes for several words, has
     # neither rank nor surprisal.
+    rivals = _rivals(model, items)
     found = []
-    for item, rank, each in zip(items, ranks, scored, strict=True):
-        if len(each.word_scores) != 1 or each.word_scores[0].is_oov:
-            found.append(ClozeScore(item, None, None, unknown=True))
+    for place, (item, each) in enumerate(zip(items, scored, strict=True)):
+        more = (rivals.get(place), tuple(likeliest[place]))
+        if _is_unknown(each):
+            found.append(ClozeScore(item, None, None, True, *more))
         else:
             bits = each.word_scores[0].surprisal_bits
-            found.append(ClozeScore(item, rank, bits, unknown=False))
+            found.append(ClozeScore(item, ranks[place], bits, False, *more))
     return found
 
 
-def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> list[int]:
-    """Rank each answer's last token among all tokens, with distributions in bounded memory."""
+def _is_unknown(scored: SentenceScore) -> bool:
+    return len(scored.word_scores) != 1 or scored.word_scores[0].is_oov
+
+
+def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float | None]:
+    """Return the surprisals of the rivals that are known, by the number of the item."""
+    places, words, contexts = [], [], []
+    for place, item in enumerate(items):
+        if item.rival is not None:
+            places.append(place)
+            words.append(item.rival)
+            contexts.append(item.context)
+    if not places:
+        return {}
+    scored = score_sentences(
+        model, words, given=contexts, with_words=True, eos=False, split="tokens"
+    )
+    found = {}
+    for place, each in zip(places, scored, strict=True):
+        if not _is_unknown(each):
+            found[place] = each.word_scores[0].surprisal_bits
+    return found
+
+
+def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rank of each answer's last token among all tokens, and the likeliest tokens, with
+    distributions in bounded memory."""
     encoded = model.tokenizer.encode([f"{item.context} {item.answer}" for item in items])
     ends = encoded.offsets[1:] - 2  # the last token before the boundary
+    symbols = model.tokenizer.symbols()
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
-    ranks: list[int] = []
     for first in range(0, len(items), at_once):
         # Read so many items, and look at the distribution before the last token of each.
         spans = spans_between(encoded.offsets)[first : first + at_once]
@@ -176,8 +227,8 @@ def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> list[int]:
         _, logprob_MV, _ = score_and_look(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
         check_scores(logprob_MV.max(axis=1))
         for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True):
-            ranks.append(_rank(logprob_V, int(id)))
-    return ranks
+            best = np.argsort(-logprob_V, kind="stable")[:NAMED]
+            yield _rank(logprob_V, int(id)), [symbols[each] for each in best]
 
 
 def _rank(logprob_V: np.ndarray, id: int) -> int:
@@ -204,6 +255,12 @@ DODGE = 0.08  # between series, where groups are 1 apart
 HEADING = "How often the answer is the likeliest word, or among the likeliest"
 TITLES = {DISTANCE: "by distance of the cue", KIND: "by kind of item", ALL: "of all items"}
 FIRST = (1, 5, 10)
+ITEMS = "Each item: the surprisals (bits) of the answer and of its rival, and what is likeliest"
+ITEM_COLUMNS = (
+    "model", "kind", "distance", "before the gap", "answer", "rank", "bits", "rival",
+    "rival bits", "likeliest",
+)  # fmt: skip
+LONGEST_CONTEXT = 36  # characters of a text before its gap that the table has
 DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distances, bounds included
 
 
@@ -294,30 +351,33 @@ def _share(ranks: np.ndarray, first: int) -> Share:
 
 @dataclass(frozen=True, repr=False)
 class Cloze(Inspection):
-    """The result of :func:`inspect_cloze`."""
+    """The result of :func:`inspect_cloze`. with_items: whether a table has each item by itself."""
 
     file: str
     models: tuple[ModelCloze, ...]
+    with_items: bool = False
 
     @property
     def verdict(self) -> str:
-        """A sentence or two for each model: accuracy, how it changes with distance, and which
-        answers are unknown."""
+        """A sentence or two for each model: accuracy, how it changes with distance, how many
+        answers are likelier than their rivals, and which are unknown."""
         lines = []
         for model in self.models:
             lines.append(_sentence(model))
-            unknown = _unknown(model)
-            if unknown:
-                lines.append(unknown)
+            lines += filter(None, [_against_rivals(model), _unknown(model)])
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
-        """Return one table, with a row for each model and group."""
+        """Return a table with a row for each model and group; and one with a row for each item, if
+        that was asked for."""
         names = ["model", "by", "group", "items", "unknown answers"]
         for first in FIRST:
             names += [f"accuracy at {first}", f"low at {first}", f"high at {first}"]
         names += ["median rank", "surprisal (bits)"]
-        return [Table(tuple(names), tuple(self._rows()))]
+        tables = [Table(tuple(names), tuple(self._rows()))]
+        if self.with_items:
+            tables.append(Table(ITEM_COLUMNS, tuple(self._rows_of_items()), ITEMS))
+        return tables
 
     def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
@@ -326,6 +386,16 @@ class Cloze(Inspection):
                 for share in each.accuracy:
                     row += [share.share, share.low, share.high]
                 yield (*row, each.median_rank, each.mean_bits)
+
+    def _rows_of_items(self) -> Iterator[tuple[object, ...]]:
+        for model in self.models:
+            for each in model.scores:
+                its = each.item
+                before = _end_of(its.context)
+                answer = (its.answer, each.rank, each.surprisal_bits)
+                rival = (its.rival, each.rival_bits)
+                expected = " ".join(each.likeliest)
+                yield model.model, its.kind, its.distance, before, *answer, *rival, expected
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results in JSON's types."""
@@ -399,6 +469,28 @@ def _sentence(model: ModelCloze) -> str:
     return f"{model.model}: {said}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
 
+def _against_rivals(model: ModelCloze) -> str:
+    """Say how many answers are likelier than their rivals, of all and of each kind."""
+    by_kind: dict[str, list[bool]] = {}
+    for each in model.scores:
+        if each.beats_rival is not None:
+            by_kind.setdefault(each.item.kind or "", []).append(each.beats_rival)
+    if not by_kind:
+        return ""
+    right, count = sum(map(sum, by_kind.values())), sum(map(len, by_kind.values()))
+    said = f"{model.model}: {right} of {count} answers are likelier than their rivals"
+    parts = [f"{kind} {sum(its)} of {len(its)}" for kind, its in by_kind.items() if kind]
+    return f"{said}: {', '.join(parts)}." if len(parts) > 1 else f"{said}."
+
+
+def _end_of(context: str) -> str:
+    """Return the end of a text, from a word on."""
+    if len(context) <= LONGEST_CONTEXT:
+        return context
+    _, _, end = context[-LONGEST_CONTEXT:].partition(" ")
+    return f"\u2026 {end}" if end else context
+
+
 def _by_distance(groups: Sequence[ClozeFigures]) -> str:
     """Say how both shares change from the nearest cues to the farthest."""
     if len(groups) < 2:
@@ -448,12 +540,13 @@ def _unknown(model: ModelCloze) -> str:
 # A model reads only the text before the gap, so an item should be written such that this decides
 # the answer; the words behind the gap are for human readers.
 
-BUNDLED = corpora.part("english", "cloze.tsv")
+BUNDLED = ("cloze", "lessons")  # of the bundled English: tables by name
 
 
 def inspect_cloze(
-    models: Models = (SHIPPED,), file: str | Path | None = None, *, device: str | Device = "auto"
-) -> Cloze:
+    models: Models = (SHIPPED,), file: str | Path | None = None, *, items: bool = False,
+    device: str | Device = "auto",
+) -> Cloze:  # fmt: skip
     """Run a cloze test: how high language models rank the answers, from the text before the gap
     alone. Results are accuracy among the first 1, 5 and 10 words with 95 % intervals, median rank
     and mean surprisal (bits), by distance and by kind.
@@ -462,18 +555,23 @@ def inspect_cloze(
     not in a model's vocabulary count as missed.
 
     models: a sequence of models or their names, or models by a name for each. file: a table with
-    the columns text (`___` is the gap) and answer, and perhaps distance and kind; None: 200 items
-    in the vocabulary of the bundled English.
+    the columns text (`___` is the gap) and answer, and perhaps distance, kind and rival, a wrong
+    word to compare the answer with; "lessons": 20 items after well-known examples of lectures;
+    None: 200 items; both in the vocabulary of the bundled English. items: whether each item has a
+    row in a table, with the words that are likeliest.
 
     Raises:
         TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError:
             there is no such model, or its scores are not numbers. UsageError: a model is not a
             language model, or reads lines from their end. DeviceError: there is no `device`.
     """
-    items = read_items(BUNDLED if file is None else file)
+    source = BUNDLED[0] if file is None else file
+    if str(source) in BUNDLED and not Path(source).exists():
+        source = corpora.part("english", f"{source}.tsv")
+    read = read_items(source)
     found = []
     for subject in subjects("cloze", models, device):
-        scores = score_items(subject.model, items)
+        scores = score_items(subject.model, read)
         found.append(ModelCloze(subject.name, figures_of(scores), tuple(scores)))
-    name = BUNDLED.name if file is None else str(file)
-    return Cloze(name, tuple(found))
+    name = Path(source).name if Path(source).parent == corpora.FOLDER / "english" else str(source)
+    return Cloze(name, tuple(found), items)

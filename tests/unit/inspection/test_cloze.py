@@ -87,6 +87,54 @@ def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
     assert {axes.get_xlabel() for axes in cloze.figure().axes} == {"all"}
 
 
+def test_rivals_have_surprisals_of_the_same_gap(tmp_path):
+    """p(a) = 1/2 and p(b) = 1/8, in every gap; c is unknown."""
+    (tmp_path / "items.tsv").write_text(
+        "text\tanswer\trival\tkind\na ___ b\ta\tb\tgood\nb ___ a\tb\ta\tbad\n"
+        "a ___\ta\t\t\nb ___\ta\tunicorn\tbad\n"
+    )
+    cloze = inspect_cloze({"halves": halves_model()}, tmp_path / "items.tsv", items=True)
+    scores = cloze.models[0].scores
+    assert [score.rival_bits for score in scores] == [
+        pytest.approx(3), pytest.approx(1), None, None,
+    ]  # fmt: skip
+    assert [score.beats_rival for score in scores] == [True, False, None, None]
+    assert "1 of 2 answers are likelier than their rivals: good 1 of 1, bad 0 of 1." in (
+        cloze.verdict
+    )
+    _, items = cloze.tables()
+    assert items.rows[0][1:9] == (
+        "good", None, "a", "a", 1, pytest.approx(1), "b", pytest.approx(3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["lstm", "ngram"])
+def test_likeliest_words_lead_the_sorted_predictions(name):
+    model = fit(name)
+    symbols = model.tokenizer.symbols()
+    for score in score_items(model, ITEMS[:4]):
+        best = np.argsort(-distribution(model, score.item.context), kind="stable")[:3]
+        assert list(score.likeliest) == [symbols[id] for id in best]
+
+
+def test_words_of_pieces_are_likeliest_as_whole_words():
+    model = fit("ngram", order=4, tokenizer="char")
+    (line,) = rnnlm.score_sentences(model, [LINES[0]], next_words=3)
+    first = score_items(model, ITEMS[:1])[0]
+    assert list(first.likeliest) == [each.word for each in line.next_words[0]]
+
+
+def test_lessons_are_bundled_and_long_contexts_cut(tmp_path, monkeypatch):
+    cloze = inspect_cloze({"halves": halves_model()}, "lessons", items=True)
+    assert cloze.file == "lessons.tsv" and len(cloze.models[0].scores) == 20
+    _, items = cloze.tables()
+    assert items.rows[2][3] == "\u2026 a long day at work. Hana said hi to"
+    # A file of that name is the user's.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lessons").write_text("text\tanswer\na ___\tb\n")
+    assert len(inspect_cloze({"halves": halves_model()}, "lessons").models[0].scores) == 1
+
+
 def planted(ranks_near, ranks_far):
     items = [(ClozeItem("a", "b", 1, "topic"), rank) for rank in ranks_near] + [
         (ClozeItem("a", "b", 30), rank) for rank in ranks_far
@@ -142,6 +190,9 @@ def test_the_verdict_says_whether_accuracy_falls_with_distance():
         ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
         ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
         ("text\tanswer\n</s> a ___\tb\n", "line 2: the text holds </s>"),
+        ("text\tanswer\trival\na ___\tb\tc d\n", "line 2: the rival 'c d' is not one word"),
+        ("text\tanswer\trival\na ___\tb\tb\n", "line 2: answer and rival are the same word"),
+        ("text\tanswer\trival\na ___\tb\t<s>\n", "line 2: the text holds <s>"),
         (
             "text\tanswer\tdistance\na ___\tb\tfar\n",
             "line 2: the distance 'far' is not a number of words",
