@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rnnlm.errors import visible
+
 from . import options, terminal
 from .options import (
     PATH,
@@ -25,10 +27,11 @@ from .options import (
     section,
     stacked,
 )
-from .setting_options import LABELS, options_of
+from .setting_options import EMBEDDING, LABELS, options_of
 
 if TYPE_CHECKING:
     from rnnlm.inspection.common import Inspection
+    from rnnlm.vectors.settings import Pooling
     from rnnlm.vectors.word_vectors import WordVectors
 
 # ---- What all looks share: a model or several, a device, --plot and --json; how they are shown.
@@ -116,16 +119,18 @@ def show(
     if as_json:
         terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
         return
+    # Both name words, files and models, which may hold control characters.
+    verdict = visible(inspection.verdict, kept="\n")
     if verdict_first:
-        click.echo(f"{inspection.verdict}\n")
+        click.echo(f"{verdict}\n")
     for number, table in enumerate(inspection.tables()):
         if number:
             click.echo()
         if table.title:
-            click.echo(table.title)
+            click.echo(visible(table.title))
         terminal.print_blocks(table.columns, table.cells(), right=table.numbers)
     if not verdict_first:
-        click.echo(f"\n{inspection.verdict}")
+        click.echo(f"\n{verdict}")
 
 
 # ---- Options of several looks.
@@ -141,6 +146,8 @@ def texts_option(name: str) -> Decorator:
         help="Text; may be repeated.  [default: the test split of the bundled English]",
     )
 
+
+PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
 
 untrained_option = click.option(
     "--untrained", is_flag=True, help="Show the same network before training beside each model."
@@ -315,17 +322,26 @@ def find_memory(models: tuple[str, ...], text: tuple[str, ...], **given: Any) ->
 # ---- `rnnlm inspect cloze`: the word that belongs into a gap.
 
 
-@look("cloze", "models", click.argument("file", required=False, metavar="[FILE]"))
+@look(
+    "cloze",
+    "models",
+    click.argument("file", required=False, metavar="[FILE]"),
+    click.option(
+        "--items", is_flag=True, help="Show each item, and the words that are likeliest there."
+    ),
+)
 def find_cloze(**given: Any) -> "Inspection":
     """Measure how well language models fill the gaps of FILE.
 
     \b
     rnnlm inspect cloze
     rnnlm inspect cloze my-items.tsv -m my-lstm -m my-5gram --plot cloze.svg
+    rnnlm inspect cloze lessons --items
 
     FILE is a table with the columns text (___ marks the gap) and answer, and perhaps distance
-    (words between the gap and the word that decides) and kind. Without FILE: 200 items in the
-    vocabulary of the bundled English.
+    (words between the gap and the word that decides), kind, and rival (a wrong word that the answer
+    is compared with). Without FILE: 200 items in the vocabulary of the bundled English; lessons: 20
+    after well-known examples of lectures.
 
     Models read only what comes before the gap, each text from the initial state. Accuracy is the
     share of answers that are among the 1, 5 and 10 likeliest next words, with 95 % intervals
@@ -417,13 +433,17 @@ def find_analogies(**given: Any) -> "Inspection":
     return inspect_analogies(**given)
 
 
-# ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do?
+# ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do? And which
+# sentences are alike to a network?
+
+OF_PAIRS = ("which", "vectors_file", "columns", "strip_tags", "seed")
+OF_SENTENCES = ("pooling", "layer", "text")
 
 
 @look(
     "similarity",
     "vectors",
-    click.argument("file", metavar="FILE"),
+    click.argument("file", required=False, metavar="[FILE]"),
     click.option(
         "--columns",
         metavar="WORD1,WORD2,SCORE",
@@ -436,22 +456,55 @@ def find_analogies(**given: Any) -> "Inspection":
         help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.",
     ),
     number_option("--seed", default=1, help="Seed of the interval's resamples.", least=0),
+    section(
+        "Sentences",
+        click.option(
+            "--lines",
+            metavar="FILE",
+            help="Compare the sentences of this file, one a line, instead of pairs of words.",
+        ),
+        options_of(EMBEDDING, "pooling"),
+        options_of(EMBEDDING, "layer", metavar="LAYER"),
+        texts_option("text"),
+    ),
 )
-def find_similarity(**given: Any) -> "Inspection":
-    """Measure whether vectors rank pairs of words as people do.
+def find_similarity(
+    model: "WordVectors | str",
+    file: str | None,
+    lines: str | None,
+    pooling: "Pooling | None",
+    layer: str | None,
+    text: tuple[str, ...],
+    **given: Any,
+) -> "Inspection":
+    """Measure whether vectors rank pairs of words as people do, or compare sentences.
 
     \b
     rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
     rnnlm inspect similarity men.txt --file vectors.txt
     rnnlm inspect similarity men-tagged.txt --strip-tags --file vectors.txt
+    rnnlm inspect similarity --lines sentences.txt --plot alike.svg
 
     FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a
     header or without; or JSON-lines, or Parquet. Pairs with a word that has no vector are left out
     and counted. The interval is a bootstrap over pairs, 95 %.
-    """
-    from rnnlm.inspection.test_sets import inspect_similarity
 
-    return inspect_similarity(**given)
+    --lines shows the cosine of every two sentences, from the vectors that rnnlm embed makes of
+    them, and how many pairs of lines of TEXT, drawn at random, have a smaller one.
+    """
+    if lines is None:
+        refuse_given(OF_SENTENCES, "for sentences: --lines FILE.")
+        options.refuse_if(file is None, "name FILE with pairs of words, or --lines FILE.")
+        from rnnlm.inspection.test_sets import inspect_similarity
+
+        return inspect_similarity(model, str(file), **given)
+    refuse_given(OF_PAIRS, "for pairs of words, not for --lines.")
+    options.refuse_if(file is not None, "FILE holds pairs of words: leave it out beside --lines.")
+    from rnnlm.inspection.line_similarity import inspect_line_similarity
+
+    return inspect_line_similarity(
+        str(model), lines, pooling=pooling, layer=layer, text=list(text) or None
+    )
 
 
 # ---- `rnnlm inspect map`: word vectors on a plane.
@@ -541,9 +594,83 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
         )
 
 
-# ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
+# ---- `rnnlm inspect step`: a network of a few units, computed by hand.
 
-PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
+
+@look(
+    "step",
+    "nothing",
+    click.argument("file", required=False, metavar="[FILE]"),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Replace a part of FILE, in JSON or as text: W='[[0, 1], [2, 0]]', activation=tanh. "
+        "May be repeated.",
+    ),
+    click.option(
+        "--rate",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="Learning rate of the step of gradient descent whose loss is shown.",
+    ),
+)
+def find_step(file: str | None, assignments: tuple[str, ...], rate: float) -> "Inspection":
+    """Compute a small Elman network by hand.
+
+    \b
+    rnnlm inspect step
+    rnnlm inspect step --set 'W=[[0, 1], [2, 0]]' --plot step.svg
+    rnnlm inspect step mine.toml --set "words=rusty can" --json
+
+    a = x U + h' W + b, h = f(a), y = softmax(h V + c), the loss of each prediction, and the
+    gradients through time of states and weights, each with its numbers, without a model. FILE is
+    TOML or JSON: words, U, W and V; perhaps targets, vectors (x of each word; otherwise one-hot),
+    b, c, initial (zeros), activation (tanh). Without FILE: "a rusty can" through two units.
+    """
+    from rnnlm.inspection.step import inspect_step
+
+    return inspect_step(file, assignments=assignments, rate=rate)
+
+
+# ---- `rnnlm inspect activations`: where activation functions saturate.
+
+
+@look(
+    "activations",
+    "nothing",
+    click.argument("names", nargs=-1, metavar="[NAME]..."),
+    click.option(
+        "--share",
+        type=float,
+        default=0.1,
+        show_default=True,
+        help="Share of its largest derivative below which a function is saturated.",
+    ),
+    click.option(
+        "--span", **PAIR, metavar="LOW HIGH", default=(-6.0, 6.0), help="Range that is shown."
+    ),
+)
+def find_activations(
+    names: tuple[str, ...], share: float, span: tuple[float, float]
+) -> "Inspection":
+    """Show activation functions, their derivatives, and where they saturate.
+
+    \b
+    rnnlm inspect activations --plot activations.svg
+    rnnlm inspect activations sigmoid tanh --share 0.01
+
+    NAME is sigmoid, tanh, relu, elu, leaky_relu or "2 sigmoid" (the gates of a Mogrifier); without
+    one, all are shown. No model is needed. --json holds the curves.
+    """
+    from rnnlm.inspection.activations import inspect_activations
+
+    return inspect_activations(names, share=share, span=span)
+
+
+# ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
 
 
 @look(

@@ -99,12 +99,14 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.drawing",
     "import_arpa": "rnnlm.ngram.arpa.writing",
+    "inspect_activations": "rnnlm.inspection.activations",
     "inspect_analogies": "rnnlm.inspection.test_sets",
     "inspect_analogy": "rnnlm.inspection.neighbours",
     "inspect_cloze": "rnnlm.inspection.cloze",
     "inspect_gates": "rnnlm.inspection.gates",
     "inspect_gradcheck": "rnnlm.inspection.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
+    "inspect_line_similarity": "rnnlm.inspection.line_similarity",
     "inspect_map": "rnnlm.inspection.map",
     "inspect_memory": "rnnlm.inspection.memory",
     "inspect_neighbours": "rnnlm.inspection.neighbours",
@@ -112,6 +114,7 @@ _PUBLIC = {
     "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
     "inspect_similarity": "rnnlm.inspection.test_sets",
     "inspect_spectrum": "rnnlm.inspection.spectrum",
+    "inspect_step": "rnnlm.inspection.step",
     "inspect_surface": "rnnlm.inspection.surface",
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
@@ -195,11 +198,13 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.generation.search import likeliest as likeliest
     from rnnlm.generation.settings import BeamSettings as BeamSettings
     from rnnlm.generation.settings import SamplingSettings as SamplingSettings
+    from rnnlm.inspection.activations import inspect_activations as inspect_activations
     from rnnlm.inspection.cloze import inspect_cloze as inspect_cloze
     from rnnlm.inspection.gates import inspect_gates as inspect_gates
     from rnnlm.inspection.gradcheck import inspect_gradcheck as inspect_gradcheck
     from rnnlm.inspection.gradients.flow import inspect_gradients as inspect_gradients
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity as inspect_sensitivity
+    from rnnlm.inspection.line_similarity import inspect_line_similarity as inspect_line_similarity
     from rnnlm.inspection.map import WordMap as WordMap
     from rnnlm.inspection.map import inspect_map as inspect_map
     from rnnlm.inspection.memory import inspect_memory as inspect_memory
@@ -209,6 +214,7 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.inspection.neighbours import inspect_neighbours as inspect_neighbours
     from rnnlm.inspection.probing import inspect_probe as inspect_probe
     from rnnlm.inspection.spectrum import inspect_spectrum as inspect_spectrum
+    from rnnlm.inspection.step import inspect_step as inspect_step
     from rnnlm.inspection.surface import inspect_surface as inspect_surface
     from rnnlm.inspection.test_sets import Analogies as Analogies
     from rnnlm.inspection.test_sets import Similarity as Similarity

@@ -10,7 +10,7 @@ GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
     "Word vectors": ("neighbours", "analogy", "analogies", "similarity", "map"),
     "Layers": ("probe",),
-    "Lessons": ("surface", "gradcheck"),
+    "Lessons": ("step", "activations", "surface", "gradcheck"),
 }
 WHATS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 

@@ -62,6 +62,11 @@ class LayerReader(Protocol):
     """Reads lines and returns what the layers of one network output."""
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the words that it reads."""
+        ...
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers: "input", what the network reads of each token; "1" and so on, from
         the lowest; "features", what its output layer reads."""

@@ -10,6 +10,7 @@ from rnnlm.evaluation.plotting import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 MOST_LABELS = 36  # along an edge: of more words, only some are named
 LONGEST_LABEL = 16  # characters of a word
@@ -26,11 +27,15 @@ def draw_heat_map(
     colours: str = "viridis",
     lowest: float | None = 0.0, highest: float | None = None, label: str = "",
     most: int = MOST_LABELS, most_down: int = MOST_LABELS,
+    upright: bool = False, numbers: str = "", longest: int = LONGEST_LABEL,
 ) -> None:  # fmt: skip
     """Draw a map with the words `across` below and `down` beside it, the first one on top.
     lowest, highest: the ends of the colour range; None: those of the values, for the highest
     without a few cells far above the others. label: the name of the values. most, most_down:
-    how many words have room below the map and beside it; 0: none is written."""
+    how many words have room below the map and beside it; 0: none is written. upright: write the
+    words below the map from left to right: for few. numbers: the format of the value that is
+    written into each cell, instead of a bar of colours; "": none. longest: characters of a
+    word."""
     if highest is None:
         highest = robust_highest(values_YX)
     # Arrows at the ends of the colour bar where values lie beyond them.
@@ -45,8 +50,14 @@ def draw_heat_map(
         values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest"
     )
     axes.grid(visible=False)
-    axes.set_xticks(*_ticks(across, most), rotation=90, fontsize=SMALL, parse_math=False)
-    axes.set_yticks(*_ticks(down, most_down), fontsize=SMALL, parse_math=False)
+    angle = 0 if upright else 90
+    axes.set_xticks(
+        *_ticks(across, most, longest), rotation=angle, fontsize=SMALL, parse_math=False
+    )
+    axes.set_yticks(*_ticks(down, most_down, longest), fontsize=SMALL, parse_math=False)
+    if numbers:
+        _write_numbers(axes, image, values_YX, numbers)
+        return
     bar = axes.figure.colorbar(image, ax=axes, label=label, extend=extend)
     bar.ax.tick_params(labelsize=SMALL)
 
@@ -63,17 +74,31 @@ def robust_highest(values_YX: np.ndarray) -> float:
     return largest
 
 
-def _ticks(words: Sequence[str], most: int) -> tuple[list[int], list[str]]:
+def _write_numbers(axes: "Axes", image: "AxesImage", values_YX: np.ndarray, form: str) -> None:
+    """Write each value into its cell, black on light colours and white on dark ones."""
+    for (y, x), value in np.ndenumerate(values_YX):
+        if not np.isfinite(value):
+            continue
+        text = format(value, form)
+        if float(text) == 0:
+            text = text.removeprefix("-")
+        red, green, blue, _ = image.to_rgba(value)
+        is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+        colour = "black" if is_light else "white"
+        axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=SMALL)
+
+
+def _ticks(words: Sequence[str], most: int, longest: int) -> tuple[list[int], list[str]]:
     """Return the places of the words that are named, and their names."""
     if not most:
         return [], []
     stride = -(-len(words) // most)
     places = list(range(0, len(words), stride))
-    return places, [_short(words[place]) for place in places]
+    return places, [_short(words[place], longest) for place in places]
 
 
-def _short(word: str) -> str:
+def _short(word: str, longest: int) -> str:
     word = visible(word)
-    if len(word) > LONGEST_LABEL:
-        word = word[: LONGEST_LABEL - 1] + "\u2026"
+    if len(word) > longest:
+        word = word[: longest - 1] + "\u2026"
     return word

@@ -1,3 +1,6 @@
+"""`rnnlm inspect` without a model, or with one of no training: lessons, and what is wrong with
+requests."""
+
 import json
 
 
@@ -103,3 +106,47 @@ def test_what_the_lessons_cannot_do_is_one_line(rnnlm, models):
     ):
         ended = rnnlm("inspect", *arguments)
         assert ended.code == 2 and what in ended.err and "Traceback" not in ended.err
+
+
+def test_step_shows_tables_sentence_and_picture(rnnlm, pictures):
+    shown = rnnlm("inspect", "step", "--plot", "step.svg")
+    assert shown.code == 0 and len(pictures["step.svg"].axes) == 4
+    *tables, verdict = shown.out.split("\n\n")
+    assert [len(table.splitlines()) - 2 for table in tables] == [4, 4, 4, 4, 24]
+    assert tables[0].splitlines()[3].split("\t")[3:7] == ["(4, 3)", "(1, 1)", "(5, 4)", "(5, 4)"]
+    assert verdict.startswith("The loss of 4 predictions is 5.739 nats")
+
+
+def test_a_lesson_printed_as_json_is_read_again(rnnlm, here):
+    first = json.loads(rnnlm("inspect", "step", "--set", "W=[[0, 1], [2, 0]]", "--json").out)
+    (here / "mine.json").write_text(json.dumps(first["lesson"]))
+    again = json.loads(rnnlm("inspect", "step", "mine.json", "--json").out)
+    assert again == first and first["lesson"]["W"] == [[0, 1], [2, 0]]
+
+
+def test_activations_are_those_named(rnnlm, pictures):
+    shown = rnnlm("inspect", "activations", "tanh", "2 sigmoid", "--plot", "a.svg")
+    assert shown.code == 0 and len(pictures["a.svg"].axes) == 2
+    assert "2 sigmoid saturates below -3.637 and above 3.637" in shown.out
+    found = json.loads(rnnlm("inspect", "activations", "--share", 0.5, "--json").out)
+    assert found["share"] == 0.5 and len(found["activations"]) == 6
+
+
+def test_sentences_are_compared_with_random_lines(rnnlm, models, here, pictures):
+    (here / "lines.txt").write_text("the man\na man\nthe man went home\n")
+    asked = ("inspect", "similarity", "-m", models.lstm, "--lines", "lines.txt")
+    shown = rnnlm(*asked, "--on", models.text, "--pooling", "mean", "--plot", "alike.svg")
+    assert shown.code == 0 and pictures["alike.svg"].axes
+    title, columns, *rows = shown.out.split("\n\n")[0].splitlines()
+    assert title.endswith("layer features, mean") and len(rows) == 3
+    assert columns.split("\t") == ["cosine", "above random pairs", "line", "other line"]
+    assert "Two lines drawn at random have" in shown.out
+
+
+def test_cloze_shows_items_beside_their_rivals(rnnlm, models, here):
+    (here / "items.tsv").write_text("text\tanswer\trival\nthe ___\tman\tthe\n")
+    shown = rnnlm("inspect", "cloze", "items.tsv", "-m", models.lstm, "--items")
+    assert shown.code == 0 and "of 1 answers are likelier than their rivals" in shown.out
+    assert shown.out.split("\n\n")[1].splitlines()[1].split("\t")[3:5] == [
+        "before the gap", "answer",
+    ]  # fmt: skip

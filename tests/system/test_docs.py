@@ -112,8 +112,9 @@ def folder(tmp_path_factory):
         (folder / name).write_text(
             "\n".join(pairs[:20] if name.endswith(".tsv") else lines[:80]) + "\n", encoding="utf-8"
         )
-    cloze = corpora.part("english", "cloze.tsv").read_text(encoding="utf-8").splitlines(True)
-    (folder / "corpora" / "english" / "cloze.tsv").write_text("".join(cloze[:40]), "utf-8")
+    for name in ("cloze.tsv", "lessons.tsv"):
+        items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
+        (folder / "corpora" / "english" / name).write_text("".join(items[:40]), "utf-8")
     for name, content in FILES.findall("".join(TEXTS.values())):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:

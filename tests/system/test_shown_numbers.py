@@ -42,9 +42,12 @@ PENDING = {
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """Work in a folder with the bundled corpora, in which `demo` is the shipped model."""
+    """Work in a folder with the bundled corpora and the files that pages give, in which `demo` is
+    the shipped model."""
     (tmp_path / "corpora").symlink_to(ROOT / "corpora")
     monkeypatch.chdir(tmp_path)
+    for text in TEXTS.values():
+        written_files(text)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
 
 
@@ -68,7 +71,6 @@ def test_quick_commands_print_what_pages_show(checkout, block):
 @pytest.mark.parametrize("page", SOAK)
 def test_pages_show_what_their_commands_print(checkout, page):
     """All blocks of a page run in their order: later ones use models that earlier ones made."""
-    written_files(TEXTS[page])
     problems = [problem_of(block) for block in BLOCKS[page] if block.is_run]
     assert [problem for problem in problems if problem] == []
 

@@ -52,6 +52,7 @@ class TaskLayers:
         self.model = model
         settings = model.network.settings
         self.text_layers = () if model.codec.word_columns else (FEATURES,)
+        self.tokenizer = model.codec.tokenizer
         self._parts: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
         if isinstance(settings, RecurrentTaskSettings):
             self._parts = parts_of(settings)

@@ -12,7 +12,7 @@ from rnnlm.inspection.common import LACKS, check_applies
 from rnnlm.models import registry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "insight.md").read_text(encoding="utf-8")
-WITHOUT_MODEL = {"surface"}
+WITHOUT_MODEL = {"activations", "step", "surface"}
 TASKS = registry.all_tasks()
 
 

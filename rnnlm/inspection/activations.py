@@ -1,0 +1,223 @@
+"""Show the activation functions of recurrent layers, their derivatives, and where they saturate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm.checks import several
+from rnnlm.errors import UsageError, nearest
+from rnnlm.evaluation import plotting
+from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.neural.activations import BY_NAME, DOUBLED, Activation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# ---- Where a function saturates: its derivative is below a share of its largest.
+#
+# Each derivative rises up to its largest value and falls after it, or stays, so that there is at
+# most one such place on either side.
+
+KNOWN = {**BY_NAME, DOUBLED.name: DOUBLED}  # the last one is that of a Mogrifier's gates
+FARTHEST = 40.0  # where derivatives that ever get small are below any share that is taken
+LEAST_SHARE = 1e-6
+TOP = 1e-9  # a place where every derivative is about largest: at the right of ReLU's corner
+DECIMALS = 6  # of the places that are shown
+
+
+@dataclass(frozen=True)
+class ActivationCurve:
+    """A function f and its derivative at N places a. below, above: where it saturates on either
+    side, None where it never does. largest: its largest derivative."""
+
+    name: str
+    a_N: np.ndarray
+    value_N: np.ndarray
+    slope_N: np.ndarray
+    largest: float
+    below: float | None
+    above: float | None
+
+    @property
+    def longest_chain(self) -> float:
+        """The largest factor that ten such functions in a row leave of a gradient."""
+        return float(self.largest**10)
+
+
+def saturation(activation: Activation, share: float) -> tuple[float | None, float | None]:
+    """Return below and above which a the derivative is less than `share` of its largest; None on a
+    side where it never is."""
+    return _edge(activation, share, -FARTHEST), _edge(activation, share, FARTHEST)
+
+
+def _edge(activation: Activation, share: float, far: float) -> float | None:
+    """Halve the distance between a place where the derivative is small and the top until it is
+    nothing."""
+    small, large = far, TOP
+    if not _is_small(activation, share, small):
+        return None
+    while abs(small - large) > TOP:
+        middle = (small + large) / 2
+        if _is_small(activation, share, middle):
+            small = middle
+        else:
+            large = middle
+    return round(small, DECIMALS) + 0.0
+
+
+def _is_small(activation: Activation, share: float, a: float) -> bool:
+    slope = activation.derivative(activation.function(np.array(a)))
+    return bool(slope < share * activation.steepest)
+
+
+# ---- `rnnlm inspect activations`.
+
+GRID = 481
+SHOWN = 13  # places in the table of values
+_PER_ROW = 3
+HEIGHTS = (-1.15, 2.15)  # drawn of each function: all of those that have bounds
+
+
+@dataclass(frozen=True, repr=False)
+class Activations(Inspection):
+    """Functions and derivatives between two places. share: the part of its largest derivative below
+    which a function is called saturated."""
+
+    curves: tuple[ActivationCurve, ...]
+    share: float
+
+    @property
+    def verdict(self) -> str:
+        """Where each function saturates, and what ten in a row leave of a gradient."""
+        said = []
+        for each in self.curves:
+            at_most = f"ten in a row leave at most {each.longest_chain:.2g} of a gradient"
+            said.append(f"{each.name} {_places(each)}; {at_most}.")
+        rule = f"Saturated: the derivative is below {self.share:.3g} of its largest."
+        return "\n".join([rule, *said])
+
+    def tables(self) -> Sequence[Table]:
+        """Return where each function saturates; values and derivatives at some places."""
+        heads = (
+            "activation", "largest derivative", "saturated below a =", "saturated above a =",
+            "ten in a row",
+        )  # fmt: skip
+        rows = []
+        for each in self.curves:
+            ends = (each.below, each.above)
+            rows.append((each.name, each.largest, *ends, each.longest_chain))
+        tables = [Table(heads, tuple(rows))]
+
+        # Some of the places: of the whole range if it has few numbers.
+        places = np.linspace(0, GRID - 1, SHOWN).round().astype(int)
+        names, columns = ["a"], [self.curves[0].a_N[places].tolist()]
+        for each in self.curves:
+            names += [each.name, f"{each.name}'"]
+            columns += [each.value_N[places].tolist(), each.slope_N[places].tolist()]
+        values = tuple(zip(*columns, strict=True))
+        return [*tables, Table(tuple(names), values, "Values f(a) and derivatives f'(a)")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all curves in JSON's types."""
+        curves = []
+        for each in self.curves:
+            curves.append(
+                {
+                    "activation": each.name,
+                    "largest_derivative": each.largest,
+                    "saturated_below": each.below,
+                    "saturated_above": each.above,
+                    "ten_in_a_row": each.longest_chain,
+                    "a": each.a_N,
+                    "values": each.value_N,
+                    "derivatives": each.slope_N,
+                }
+            )
+        found: dict[str, Any] = plain({"share": self.share, "activations": curves})
+        return found
+
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw each function and its derivative, grey where it saturates."""
+        across = min(_PER_ROW, len(self.curves))
+        down = -(-len(self.curves) // across)
+        labels = [(f"{each.name}: {_short_places(each)}", "a", "") for each in self.curves]
+        width, height = plotting.WIDEST * across / _PER_ROW, 0.6 + 2.4 * down
+        figure, panels = plotting.new_panels(labels, width, height, across, axes=axes)
+        for each, panel in zip(self.curves, panels, strict=True):
+            _draw(panel, each)
+        plotting.legend_below(figure, panels[0])
+        return figure
+
+
+def _draw(axes: "Axes", curve: ActivationCurve) -> None:
+    """Draw one function, on axes that are the same for all, so that slopes compare."""
+    low, high = float(curve.a_N[0]), float(curve.a_N[-1])
+    grey: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "saturated"}
+    if curve.below is not None and curve.below > low:
+        axes.axvspan(low, min(curve.below, high), **grey)
+        grey.pop("label")
+    if curve.above is not None and curve.above < high:
+        axes.axvspan(max(curve.above, low), high, **grey)
+    axes.plot(curve.a_N, curve.value_N, label="f(a)", linewidth=2)
+    axes.plot(curve.a_N, curve.slope_N, label="f'(a)", linewidth=2, linestyle="--")
+    axes.set_xlim(low, high)
+    axes.set_ylim(*HEIGHTS)
+
+
+def _places(curve: ActivationCurve) -> str:
+    """Say where a function saturates."""
+    if curve.below is None and curve.above is None:
+        return "never saturates"
+    if curve.above is None:
+        return f"saturates below {curve.below:.4g}"
+    if curve.below is None:
+        return f"saturates above {curve.above:.4g}"
+    return f"saturates below {curve.below:.4g} and above {curve.above:.4g}"
+
+
+def _short_places(curve: ActivationCurve) -> str:
+    """Say so in a title."""
+    if curve.below is not None and curve.above == -curve.below:
+        return f"saturated beyond \u00b1{curve.above:.3g}"
+    if curve.below is not None and curve.above is None:
+        return f"saturated below {curve.below:.3g}"
+    return _places(curve).replace("saturates", "saturated")
+
+
+def inspect_activations(
+    names: Sequence[str] = (), *, share: float = 0.1, span: tuple[float, float] = (-6.0, 6.0)
+) -> Activations:
+    """Show activation functions of recurrent layers: values, derivatives, and where they saturate,
+    which means that the derivative is less than `share` of its largest.
+
+    names: "sigmoid", "tanh", "relu", "elu", "leaky_relu", "2 sigmoid" (a Mogrifier's gates); none:
+    all of them. share: between 0.000001 and 1. span: the lowest and highest a that is shown.
+
+    Raises:
+        UsageError: there is no such function, or the share or span makes no sense.
+    """
+    chosen = list(dict.fromkeys(several(names, "names"))) or list(KNOWN)
+    for name in chosen:
+        if name not in KNOWN:
+            raise UsageError(f"unknown activation {name!r}", hint=nearest(name, KNOWN))
+    if not LEAST_SHARE <= share < 1:
+        raise UsageError(f"share = {share:g} is not between {LEAST_SHARE:.6f} and 1")
+    low, high = span
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise UsageError(
+            f"a from {low:g} to {high:g} is an empty range", hint="the lower end comes first"
+        )
+    a_N = np.linspace(low, high, GRID)
+    curves = []
+    for name in chosen:
+        activation = KNOWN[name]
+        with np.errstate(over="ignore"):
+            value_N = activation.function(a_N)
+        slope_N = activation.derivative(value_N)
+        ends = saturation(activation, share)
+        curves.append(ActivationCurve(name, a_N, value_N, slope_N, activation.steepest, *ends))
+    return Activations(tuple(curves), share)

@@ -1,0 +1,613 @@
+"""Compute an Elman network of a few units by hand: states, probabilities, losses, and gradients
+through time."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import TextError, UsageError, nearest, shown
+from rnnlm.evaluation import plotting
+from rnnlm.files.reading import decode_json, read_small
+from rnnlm.inspection.common import Inspection, Table, plain
+from rnnlm.inspection.heat_maps import draw_heat_map
+from rnnlm.neural.activations import BY_NAME, Activation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+
+# ---- A network and the words that it reads, as a person writes them: in a file or as options.
+#
+# Vectors are rows, as on a blackboard: x (1, E) times U (E, H).
+
+MOST = 50  # words, units, numbers of a vector: what a person can follow
+MOST_BYTES = 1 << 20
+
+
+class Written(msgspec.Struct, forbid_unknown_fields=True):
+    """A lesson as it is written. words: what is read, separated by spaces. targets: the word that
+    each prediction should be, those of the first words where there are fewer; None: the next word.
+    vectors: of each word that may be read or predicted, in the order of V's columns; None: one-hot,
+    in the order in which words and targets have them. b, c, initial: zeros where they are None."""
+
+    U: list[list[float]]
+    W: list[list[float]]
+    V: list[list[float]]
+    words: str
+    targets: str | None = None
+    vectors: dict[str, list[float]] | None = None
+    b: list[float] | None = None
+    c: list[float] | None = None
+    initial: list[float] | None = None
+    activation: str = "tanh"
+
+
+# The lecture's example: after "a", "rusty", "can" and the end of the line
+RUSTY_CAN: dict[str, object] = {
+    "words": "a rusty can </s>",
+    "targets": "rusty can </s> a",
+    "activation": "relu",
+    "U": [[1, 1], [2, 0], [0.5, 1]],
+    "W": [[0, 1], [1, 0]],
+    "V": [[0, 0.5, 0, -0.5], [0, 0, 0.5, 0.5]],
+    "b": [0, 0],
+    "c": [0, 0, 0, 0],
+    "initial": [0, 0],
+    "vectors": {"a": [1, 0, 0], "rusty": [1, 1, 2], "can": [1, -1, 1], "</s>": [-4, -1, 0]},
+}
+_FIELDS = Written.__struct_fields__
+
+
+@dataclass(frozen=True)
+class ElmanNetwork:
+    """h_t = f(x_t U + h_{t-1} W + b), y_t = softmax(h_t V + c). vocabulary: the words of the V
+    columns of V, with their vectors as rows."""
+
+    vocabulary: tuple[str, ...]
+    vectors_VE: np.ndarray
+    U_EH: np.ndarray
+    W_HH: np.ndarray
+    V_HV: np.ndarray
+    b_H: np.ndarray
+    c_V: np.ndarray
+    initial_H: np.ndarray
+    activation: Activation
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """What is trained, by the names of the textbook."""
+        return {"U": self.U_EH, "W": self.W_HH, "V": self.V_HV, "b": self.b_H, "c": self.c_V}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A network, the numbers of the T words that it reads, and those of the first words'
+    targets."""
+
+    network: ElmanNetwork
+    words_T: tuple[int, ...]
+    targets: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is written in a file."""
+        its = self.network
+        names = its.vocabulary
+        return {
+            "words": " ".join(names[word] for word in self.words_T),
+            "targets": " ".join(names[target] for target in self.targets),
+            "activation": its.activation.name,
+            **{name: weight.tolist() for name, weight in its.weights.items()},
+            "initial": its.initial_H.tolist(),
+            "vectors": dict(zip(names, its.vectors_VE.tolist(), strict=True)),
+        }
+
+
+def read_lesson(
+    source: str | Path | Mapping[str, object] | None = None, assignments: Sequence[str] = ()
+) -> Lesson:
+    """Read a lesson from a TOML or JSON file, or take it as it is; None: `RUSTY_CAN`. assignments:
+    NAME=VALUE, in JSON or as plain text, which replace what the file says."""
+    if source is None:
+        name, content = 'the lesson "a rusty can"', dict(RUSTY_CAN)
+    elif isinstance(source, Mapping):
+        name, content = "the lesson", dict(source)
+    else:
+        name, content = str(source), _read(Path(source))
+    given = dict(map(_assigned, assignments))
+    if "words" in given:  # the targets were those of other words
+        content.pop("targets", None)
+    return _checked(name, content | given)
+
+
+def _read(path: Path) -> dict[str, object]:
+    """Return the table of a TOML or JSON file."""
+    is_json = path.suffix.lower() == ".json"
+    kind = "JSON" if is_json else "TOML"
+    try:
+        data = read_small(path, MOST_BYTES)
+        if is_json:
+            return decode_json(data, dict[str, object])
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise TextError(f"no such file: {path}") from None
+    except OSError as error:
+        raise TextError(f"cannot read {path}", error.strerror or str(error)) from None
+    except (ValueError, RecursionError) as error:
+        hint = "a name that ends in .json is read as JSON, any other as TOML"
+        raise TextError(f"{path} is not {kind}", str(error), hint) from None
+
+
+def _assigned(text: str) -> tuple[str, object]:
+    """Split NAME=VALUE. A value that is not JSON is text."""
+    name, equals, value = text.partition("=")
+    if not equals or name not in _FIELDS:
+        raise UsageError(f"there is nothing to set in {shown(text)}", hint=nearest(name, _FIELDS))
+    try:
+        return name, decode_json(value, object)
+    except ValueError:
+        return name, value
+
+
+def _checked(name: str, content: Mapping[str, object]) -> Lesson:
+    """Return the lesson, or say what is wrong with it."""
+    unknown = [key for key in content if key not in _FIELDS]
+    if unknown:
+        raise TextError(
+            f"{name} has an unknown part {unknown[0]!r}", hint=nearest(unknown[0], _FIELDS)
+        )
+    missing = [key for key in ("words", "U", "W", "V") if key not in content]
+    if missing:
+        raise TextError(
+            f"{name} has no {missing[0]}",
+            hint="words, U, W and V are needed: rnnlm inspect step --json has an example",
+        )
+    try:
+        written = msgspec.convert(content, Written)
+    except (ValueError, OverflowError) as error:
+        raise TextError(f"{name} is not a lesson", str(error).replace("$.", "")) from None
+    activation = BY_NAME.get(written.activation)
+    if activation is None:
+        raise TextError(
+            f"{name}: unknown activation {written.activation!r}",
+            hint=nearest(written.activation, BY_NAME),
+        )
+
+    # Words and their vectors.
+    words, targets = written.words.split(), (written.targets or "").split()
+    if written.targets is None:
+        targets = words[1:]
+    if not words:
+        raise TextError(f"{name} has no words", "words is empty")
+    if len(targets) > len(words):
+        raise TextError(f"{name} has {len(targets)} targets for {_counted(len(words), 'word')}")
+    if not targets:
+        raise TextError(
+            f"{name} predicts nothing", "it has one word and no target", "name one: targets"
+        )
+    vocabulary = list(dict.fromkeys([*words, *targets]))
+    vectors_VE = np.eye(len(vocabulary))
+    if written.vectors is not None:
+        vocabulary = list(written.vectors)
+        vectors_VE = _array(name, "vectors", list(written.vectors.values()))
+    for word in (*words, *targets):
+        if word not in vocabulary:
+            raise TextError(f"{name} has no vector for {word!r}", hint=nearest(word, vocabulary))
+
+    # Matrices, whose sizes must go together.
+    units = len(written.W)
+    E, V = vectors_VE.shape[1], len(vocabulary)
+    given = {
+        "W": (written.W, (units, units), "a row and a column for each unit"),
+        "U": (written.U, (E, units), "a row for each number of a vector, a column for each unit"),
+        "V": (written.V, (units, V), "a row for each unit, a column for each word"),
+        "b": (written.b, (units,), "a number for each unit"),
+        "c": (written.c, (V,), "a number for each word"),
+        "initial": (written.initial, (units,), "a number for each unit"),
+    }
+    arrays = {}
+    for part, (values, shape, why) in given.items():
+        arrays[part] = np.zeros(shape) if values is None else _array(name, part, values)
+        if arrays[part].shape != shape:
+            raise TextError(
+                f"{name}: {part} is {_shape(arrays[part].shape)}, not {_shape(shape)}", why
+            )
+    sizes = {"words": len(words), "words with vectors": V, "units": units, "numbers of a vector": E}
+    for what, size in sizes.items():
+        if size > MOST:
+            raise TextError(
+                f"{name} has {size:,} {what}",
+                "it is computed for people to follow",
+                f"take {MOST} at most",
+            )
+
+    network = ElmanNetwork(
+        tuple(vocabulary), vectors_VE, arrays["U"], arrays["W"], arrays["V"],
+        arrays["b"], arrays["c"], arrays["initial"], activation,
+    )  # fmt: skip
+    number = {word: place for place, word in enumerate(vocabulary)}
+    return Lesson(network, tuple(number[each] for each in words),
+                  tuple(number[each] for each in targets))  # fmt: skip
+
+
+def _array(name: str, part: str, values: Sequence[float] | Sequence[list[float]]) -> np.ndarray:
+    """Return a matrix or vector of finite numbers, or say what is wrong with it."""
+    if not values or values[0] == []:
+        raise TextError(f"{name}: {part} is empty")
+    rows = [row for row in values if isinstance(row, list)]
+    if len({len(row) for row in rows}) > 1:
+        lengths = ", ".join(str(len(row)) for row in rows[:MOST])
+        raise TextError(f"{name}: the rows of {part} have different lengths", lengths)
+    array = np.array(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise TextError(f"{name}: {part} holds nan or inf", hint="write finite numbers")
+    return array
+
+
+def _shape(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+# ---- Forward and back through time.
+#
+#     a_t = x_t U + h_{t-1} W + b,  h_t = f(a_t),  y_t = softmax(h_t V + c)      (Elman 1990)
+#     L = sum_t L_t,  L_t = -ln y_t[target]
+#
+# and backwards, from the last word to the first (Rumelhart et al. 1986, Werbos 1990; Goodfellow et
+# al. 2016, section 10.2.2):
+#
+#     dL/dz_t = y_t - onehot(target),   z_t = h_t V + c
+#     dL/dh_t = dL/dz_t V^T + dL/da_{t+1} W^T,   dL/da_t = dL/dh_t * f'(a_t)
+#     dL/dU = sum_t x_t^T dL/da_t,   dL/dW = sum_t h_{t-1}^T dL/da_t,   dL/dV = sum_t h_t^T dL/dz_t
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What the network computes for T words. before_TH: h_{t-1}. losses: of the words that have a
+    target."""
+
+    x_TE: np.ndarray
+    before_TH: np.ndarray
+    a_TH: np.ndarray
+    h_TH: np.ndarray
+    y_TV: np.ndarray
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class Backward:
+    """Gradients of the summed loss. own_TH: of h_t by the loss at t; later_TH: by the losses behind
+    it. weights: by the names of the textbook. reach_TT[t, k]: the norm of dL_t/dh_k, zero where k
+    is behind t."""
+
+    own_TH: np.ndarray
+    later_TH: np.ndarray
+    slope_TH: np.ndarray
+    a_TH: np.ndarray
+    weights: dict[str, np.ndarray]
+    reach_TT: np.ndarray
+
+
+def forward(lesson: Lesson) -> Forward:
+    """Read the words."""
+    its = lesson.network
+    x_TE = its.vectors_VE[list(lesson.words_T)]
+    h_H = its.initial_H
+    before, sums, states = [], [], []
+    for x_E in x_TE:
+        before.append(h_H)
+        sums.append(x_E @ its.U_EH + h_H @ its.W_HH + its.b_H)
+        h_H = its.activation.function(sums[-1])
+        states.append(h_H)
+    h_TH = np.array(states)
+
+    # The softmax, from which the largest sum is taken so that it does not overflow.
+    z_TV = h_TH @ its.V_HV + its.c_V
+    z_TV = z_TV - z_TV.max(axis=1, keepdims=True)
+    logy_TV = z_TV - np.log(np.exp(z_TV).sum(axis=1, keepdims=True))
+    losses = -logy_TV[range(len(lesson.targets)), list(lesson.targets)]
+    return Forward(x_TE, np.array(before), np.array(sums), h_TH, np.exp(logy_TV), losses)
+
+
+def backward(lesson: Lesson, read: Forward) -> Backward:
+    """Go back through time, from the last word to the first."""
+    its = lesson.network
+    words, predicted = len(read.h_TH), len(lesson.targets)
+    slope_TH = its.activation.derivative(read.h_TH)
+
+    # The losses' own gradients; a word without a target has none.
+    dz_TV = np.zeros_like(read.y_TV)
+    dz_TV[:predicted] = read.y_TV[:predicted]
+    dz_TV[range(predicted), list(lesson.targets)] -= 1
+    own_TH = dz_TV @ its.V_HV.T
+
+    # What each state owes to the losses behind it.
+    later_TH, da_TH = np.zeros_like(own_TH), np.zeros_like(own_TH)
+    for t in reversed(range(words)):
+        if t + 1 < words:
+            later_TH[t] = da_TH[t + 1] @ its.W_HH.T
+        da_TH[t] = (own_TH[t] + later_TH[t]) * slope_TH[t]
+
+    # Each loss alone, on its way back.
+    reach_TT = np.zeros((words, words))
+    for t in range(words):
+        dh_H = own_TH[t]
+        for k in reversed(range(t + 1)):
+            reach_TT[t, k] = np.linalg.norm(dh_H)
+            dh_H = (dh_H * slope_TH[k]) @ its.W_HH.T
+
+    weights = {
+        "U": read.x_TE.T @ da_TH,
+        "W": read.before_TH.T @ da_TH,
+        "V": read.h_TH.T @ dz_TV,
+        "b": da_TH.sum(axis=0),
+        "c": dz_TV.sum(axis=0),
+    }
+    return Backward(own_TH, later_TH, slope_TH, da_TH, weights, reach_TT)
+
+
+def stepped(lesson: Lesson, gradients: Mapping[str, np.ndarray], rate: float) -> Lesson:
+    """Return the lesson after one step of gradient descent. Vectors of words and the initial state
+    stay."""
+    its = lesson.network
+    moved = {name: weight - rate * gradients[name] for name, weight in its.weights.items()}
+    network = replace(
+        its, U_EH=moved["U"], W_HH=moved["W"], V_HV=moved["V"], b_H=moved["b"], c_V=moved["c"]
+    )
+    return replace(lesson, network=network)
+
+
+# ---- `rnnlm inspect step`.
+
+NOTHING = "-"  # where there is no target
+WITH_NUMBERS = 7  # words and units up to which a picture has the numbers in its cells
+LETTERS_ACROSS = 32  # of words that are written from left to right below a picture
+MOST_ACROSS, MOST_DOWN = 12, 10  # words below a picture and beside it
+FORWARD = "Forward: a = x U + h' W + b, h = f(a), loss = -ln y[target] (nats)"
+PROBABILITIES = "y = softmax(h V + c): the probability of each word"
+BACKWARD = "Back through time: dh = (y - target) V^T + (da of the next word) W^T, da = dh * f'(a)"
+REACH = "How much of each loss arrives at each state: the norm of dL_t/dh_k"
+WEIGHTS = "Gradients of the summed loss by the weights (rows and columns from 1)"
+
+
+@dataclass(frozen=True, repr=False)
+class StepInspection(Inspection):
+    """What a small Elman network computes for each word, and the gradients of the summed loss.
+    rate: of one step of gradient descent; loss_after: the summed loss after it."""
+
+    lesson: Lesson
+    forward: Forward
+    backward: Backward
+    rate: float
+    loss_after: float
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The words that are read."""
+        return tuple(self.lesson.network.vocabulary[word] for word in self.lesson.words_T)
+
+    @cached_property
+    def targets(self) -> tuple[str | None, ...]:
+        """The target of each word; None where there is none."""
+        names = [self.lesson.network.vocabulary[target] for target in self.lesson.targets]
+        return (*names, *[None] * (len(self.words) - len(names)))
+
+    @property
+    def loss_nats(self) -> float:
+        """The loss, summed over the predictions."""
+        return float(self.forward.losses.sum())
+
+    @property
+    def verdict(self) -> str:
+        """The loss beside that of a guess, how far the last loss reaches back, and what one step
+        of gradient descent gains."""
+        count, choices = len(self.lesson.targets), len(self.lesson.network.vocabulary)
+        guess = count * float(np.log(choices))
+        said = (
+            f"The loss of {_counted(count, 'prediction')} is {self.loss_nats:.4g} nats; guesses "
+            f"among {choices} words would have {guess:.4g}."
+        )
+        last = count - 1
+        near, far = (
+            float(self.backward.reach_TT[last, last]),
+            float(self.backward.reach_TT[last, 0]),
+        )
+        if last:
+            back = _counted(last, "word")
+            said += (
+                f' Of the loss at "{self.words[last]}", a gradient of norm {near:.4g} arrives at '
+                f'its own state, and {far:.4g} at that of "{self.words[0]}", {back} before.'
+            )
+        change = "lowers" if self.loss_after < self.loss_nats else "does not lower"
+        return (
+            f"{said} One step of gradient descent with rate {self.rate:g} {change} the loss: it is "
+            f"{self.loss_after:.4g} then."
+        )
+
+    def tables(self) -> Sequence[Table]:
+        """Return the forward pass, the probabilities, the backward pass, how far each loss reaches,
+        and the gradients of all weights."""
+        its, read, back = self.lesson.network, self.forward, self.backward
+        steps = range(1, len(self.words) + 1)
+        losses = [*read.losses.tolist(), *[None] * (len(self.words) - len(read.losses))]
+
+        rows = []
+        for t, word in enumerate(self.words):
+            target = self.targets[t]
+            x_E, before_H = read.x_TE[t], read.before_TH[t]
+            products = (x_E @ its.U_EH, before_H @ its.W_HH, read.a_TH[t], read.h_TH[t])
+            ends = (target or NOTHING, losses[t])
+            rows.append((t + 1, word, *map(vector, (x_E, *products)), *ends))
+        heads: tuple[str, ...] = ("step", "word", "x", "x U", "h' W", "a", "h", "target", "loss")
+        tables = [Table(heads, tuple(rows), FORWARD)]
+
+        rows = list(zip(steps, self.words, *read.y_TV.T.tolist(), strict=True))
+        tables.append(Table(("step", "word", *its.vocabulary), tuple(rows), PROBABILITIES))
+
+        rows = []
+        for t, word in enumerate(self.words):
+            parts = (back.own_TH[t], back.later_TH[t], back.slope_TH[t], back.a_TH[t])
+            rows.append((t + 1, word, *map(vector, parts)))
+        heads = ("step", "word", "dh of its own loss", "dh of later losses", "f'(a)", "da")
+        tables.append(Table(heads, tuple(rows), BACKWARD))
+
+        rows = []
+        for t in range(len(self.lesson.targets)):
+            reach = [float(back.reach_TT[t, k]) if k <= t else None for k in range(len(self.words))]
+            rows.append((f"loss at {t + 1}, {self.words[t]}", *reach))
+        heads = tuple(f"h{k}" for k in steps)
+        tables.append(Table(("", *heads), tuple(rows), REACH))
+
+        rows = []
+        for name, weight in its.weights.items():
+            for place in np.ndindex(weight.shape):
+                label = f"{name}[{', '.join(str(index + 1) for index in place)}]"
+                rows.append((label, float(weight[place]), float(back.weights[name][place])))
+        tables.append(Table(("weight", "value", "gradient"), tuple(rows), WEIGHTS))
+        return tables
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers in JSON's types. "lesson" is what a file of --json may hold."""
+        read, back = self.forward, self.backward
+        steps = []
+        for t, word in enumerate(self.words):
+            has_target = t < len(read.losses)
+            steps.append(
+                {
+                    "word": word,
+                    "x": read.x_TE[t],
+                    "a": read.a_TH[t],
+                    "h": read.h_TH[t],
+                    "y": read.y_TV[t],
+                    "target": self.targets[t],
+                    "loss_nats": read.losses[t] if has_target else None,
+                    "dh_own": back.own_TH[t],
+                    "dh_later": back.later_TH[t],
+                    "slope": back.slope_TH[t],
+                    "da": back.a_TH[t],
+                    "loss_by_state": back.reach_TT[t, : t + 1] if has_target else None,
+                }
+            )
+        found: dict[str, Any] = plain(
+            {
+                "lesson": self.lesson.to_dict(),
+                "vocabulary": self.lesson.network.vocabulary,
+                "steps": steps,
+                "loss_nats": self.loss_nats,
+                "gradients": back.weights,
+                "rate": self.rate,
+                "loss_after_nats": self.loss_after,
+            }
+        )
+        return found
+
+    def figure(self, axes: "Axes | None" = None) -> "Figure":
+        """Draw states, probabilities, losses, and how far each loss reaches back."""
+        labels = [
+            ("h: what the network remembers after each word", "word read", "unit"),
+            ("y: what it expects next (box: the word that comes)", "word read", "probability of"),
+            ("Loss: high where the word that comes was unexpected", "word read", "nats"),
+            ("How strongly each loss reaches each state, back in time", "state after", "loss at"),
+        ]
+        figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
+        words = [plotting.short_name(word, 12) for word in self.words]
+        predicted = len(self.lesson.targets)
+        its, read = self.lesson.network, self.forward
+        is_small = max(len(words), len(its.vocabulary), len(its.b_H)) <= WITH_NUMBERS
+        letters = sum(len(word) + 2 for word in words)
+        style: dict[str, Any] = {
+            "upright": letters <= LETTERS_ACROSS,
+            "numbers": ".2g" if is_small else "",
+            "most": MOST_ACROSS,
+            "most_down": MOST_DOWN,
+        }
+
+        # Colours of the state lie evenly about 0, so that white is 0.
+        units = [str(unit) for unit in range(1, len(its.b_H) + 1)]
+        most = max(float(np.abs(read.h_TH).max()), 1e-9)
+        draw_heat_map(panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, **style)
+        draw_heat_map(panels[1], read.y_TV.T, words, its.vocabulary, "cividis", 0, 1, **style)
+        for t, target in enumerate(self.lesson.targets):
+            panels[1].add_patch(_box(t, target))
+
+        panels[2].bar(range(predicted), read.losses, color=plotting.COLOURS[0], width=0.6)
+        names = [label.get_text() for label in panels[0].get_xticklabels()]
+        angle = 0 if style["upright"] else 90
+        panels[2].set_xticks(
+            panels[0].get_xticks(), names, rotation=angle, fontsize=plotting.SMALL,
+            parse_math=False,
+        )  # fmt: skip
+        guess = float(np.log(len(its.vocabulary)))
+        panels[2].axhline(guess, color=plotting.REFERENCE, linestyle="--")
+        panels[2].set_xlim(-0.5, len(words) - 0.5)
+        panels[2].set_ylim(0, 1.25 * max(guess, *read.losses.tolist()))
+        panels[2].annotate(
+            f"dashed: a guess among {len(its.vocabulary)}", (0.02, 0.92),
+            xycoords="axes fraction", color=plotting.REFERENCE, fontsize=plotting.SMALL,
+        )  # fmt: skip
+
+        # States behind a loss do not matter to it: those cells stay empty.
+        reach_TT = np.where(np.tri(len(words), dtype=bool), self.backward.reach_TT, np.nan)
+        rows = reach_TT[:predicted]
+        draw_heat_map(panels[3], rows, words, words[:predicted], "cividis", 0, None, **style)
+        return figure
+
+
+def _box(across: int, down: int) -> "Rectangle":
+    """Return a frame around one cell of a heat map."""
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((across - 0.5, down - 0.5), 1, 1, fill=False, edgecolor=plotting.COLOURS[1],
+                     linewidth=3)  # fmt: skip
+
+
+def vector(values: np.ndarray) -> str:
+    """Write a vector as on a blackboard, numbers with four digits."""
+    return f"({', '.join(f'{each + 0.0:.4g}' for each in values.tolist())})"
+
+
+def inspect_step(
+    lesson: str | Path | Mapping[str, object] | None = None,
+    *,
+    assignments: Sequence[str] = (),
+    rate: float = 0.1,
+) -> StepInspection:
+    """Compute an Elman network of a few units (Elman 1990) by hand: a = x U + h' W + b, h = f(a), y
+    = softmax(h V + c), the loss of each prediction, and gradients through time by the formulas of
+    the textbook, in float64.
+
+    lesson: a TOML or JSON file with words, U, W, V and perhaps targets, vectors, b, c, initial and
+    activation, or a mapping with these; None: "a rusty can". assignments: NAME=VALUE, which replace
+    parts of it. rate: of the one step of gradient descent after which the loss is shown.
+
+    Raises:
+        TextError: the file cannot be read, its matrices do not fit each other, a word has no
+            vector, a number is not finite, or the network's numbers overflow. UsageError: an
+            assignment or the rate makes no sense.
+    """
+    if not (np.isfinite(rate) and rate > 0):
+        raise UsageError(f"rate = {rate:g} is not a positive number")
+    read = read_lesson(lesson, assignments)
+    with np.errstate(over="ignore", invalid="ignore"):
+        states = forward(read)
+        gradients = backward(read, states)
+        after = forward(stepped(read, gradients.weights, rate))
+    everything = [states.h_TH, states.losses, gradients.a_TH, *gradients.weights.values()]
+    if not all(np.isfinite(each).all() for each in everything):
+        raise TextError(
+            "the numbers of this network overflow",
+            "states or gradients grow beyond all bounds",
+            "take smaller weights",
+        )
+    return StepInspection(read, states, gradients, rate, float(after.losses.sum()))

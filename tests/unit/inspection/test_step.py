@@ -1,0 +1,259 @@
+"""A small Elman network by hand: beside a calculation on paper, the textbook's formulas written out
+number by number, torch's gradients, and difference quotients."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.errors import TextError, UsageError
+from rnnlm.inspection.step import RUSTY_CAN, forward, read_lesson
+from support.pictures import faults_of
+
+ACTIVATIONS = {
+    "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
+    "elu": torch.nn.functional.elu, "leaky_relu": torch.nn.functional.leaky_relu,
+}  # fmt: skip
+
+
+def random_lesson(activation="tanh", seed=1, words="a b c a", targets="b c a"):
+    """Return a lesson of 3 words with vectors of 2 numbers, and 4 units."""
+    draw = np.random.default_rng(seed)
+    sizes = {"U": (2, 4), "W": (4, 4), "V": (4, 3), "b": 4, "c": 3, "initial": 4}
+    parts = {name: draw.normal(0, 0.8, size).tolist() for name, size in sizes.items()}
+    vectors = {word: draw.normal(size=2).tolist() for word in "abc"}
+    return parts | {
+        "words": words, "targets": targets, "activation": activation, "vectors": vectors,
+    }  # fmt: skip
+
+
+def test_a_rusty_can_is_that_on_paper():
+    """The states as in tests/reference/test_worked_examples.py, and behind them, to four digits:
+
+    z1 = h1 V = (1, 1) V = (0, 0.5, 0.5, 0), y1 = (1, 1.6487, 1.6487, 1) / 5.2974
+    L1 = ln 5.2974 - 0.5 = 1.1672,  dz1 = y1 - (0, 1, 0, 0) = (0.1888, -0.6888, 0.3112, 0.1888)
+    dz1 V^T = (0.5 * -0.6888 - 0.5 * 0.1888, 0.5 * 0.3112 + 0.5 * 0.1888) = (-0.4388, 0.2500)
+
+    z4 = (1, 0) V = (0, 0.5, 0, -0.5),  y4 = (1, 1.6487, 1, 0.6065) / 4.2552
+    L4 = ln 4.2552 = 1.4482,  dz4 V^T = (0.5 * 0.3875 - 0.5 * 0.1425, 0.5 * (0.2350 + 0.1425))
+       = (0.1225, 0.1888),  da4 = (0.1225, 0), as the second unit is off: its sum is -0.5
+    W swaps the units: dh3 = dz3 V^T + da4 W^T = (0.5, -0.0740) + (0, 0.1225)
+    """
+    found = rnnlm.inspect_step()
+    read, back = found.forward, found.backward
+    assert read.h_TH.tolist() == [[1, 1], [5, 4], [3.5, 7], [1, 0]]
+    assert read.a_TH[3].tolist() == [1, -0.5]
+    assert read.losses == pytest.approx([1.1672, 1.0530, 2.0704, 1.4482], abs=5e-5)
+    assert read.y_TV[0] == pytest.approx([0.1888, 0.3112, 0.3112, 0.1888], abs=5e-5)
+    assert back.own_TH[0] == pytest.approx([-0.4388, 0.25], abs=5e-5)
+    assert back.own_TH[3] == pytest.approx([0.1225, 0.1888], abs=5e-5)
+    assert back.a_TH[3] == pytest.approx([0.1225, 0], abs=5e-5)
+    assert back.later_TH[2] == pytest.approx([0, 0.1225], abs=5e-5)
+    assert back.a_TH[2] == pytest.approx([0.5, 0.0484], abs=5e-5)
+    # A permutation keeps lengths: what arrives at one state arrives at all before it.
+    assert back.reach_TT[3] == pytest.approx([0.1225, 0.1225, 0.1225, 0.2250], abs=5e-5)
+    assert found.loss_nats == pytest.approx(5.7388, abs=5e-5) and found.loss_after < 5.5
+
+
+def textbook(lesson):
+    """Return losses and gradients by the formulas of the textbook, a number at a time, for tanh
+    (Goodfellow et al. 2016, equations 10.8 to 10.11 and 10.17 to 10.28, vectors as rows)."""
+    U, W, V = lesson["U"], lesson["W"], lesson["V"]
+    names = list(lesson["vectors"])
+    words, targets = lesson["words"].split(), lesson["targets"].split()
+    H, K, T = len(W), len(names), len(words)
+    h, y, losses = [lesson["initial"]], [], []
+    for t, word in enumerate(words):
+        x = lesson["vectors"][word]
+        state = []
+        for j in range(H):
+            a = lesson["b"][j]
+            a += sum(x[i] * U[i][j] for i in range(len(x)))
+            a += sum(h[-1][i] * W[i][j] for i in range(H))
+            state.append(math.tanh(a))
+        o = [lesson["c"][k] + sum(state[j] * V[j][k] for j in range(H)) for k in range(K)]
+        total = sum(math.exp(each) for each in o)
+        y.append([math.exp(each) / total for each in o])
+        h.append(state)
+        if t < len(targets):
+            losses.append(-math.log(y[-1][names.index(targets[t])]))
+
+    gradient = {"U": np.zeros((len(U), H)), "W": np.zeros((H, H)), "V": np.zeros((H, K)),
+                "b": np.zeros(H), "c": np.zeros(K)}  # fmt: skip
+    later = [0.0] * H
+    for t in reversed(range(T)):
+        by_o = [0.0] * K
+        if t < len(targets):
+            by_o = [y[t][k] - (names[k] == targets[t]) for k in range(K)]  # 10.18
+        by_h = [later[j] + sum(V[j][k] * by_o[k] for k in range(K)) for j in range(H)]  # 10.20
+        by_a = [by_h[j] * (1 - h[t + 1][j] ** 2) for j in range(H)]
+        x = lesson["vectors"][words[t]]
+        for j in range(H):
+            gradient["b"][j] += by_a[j]  # 10.23
+            for i in range(len(x)):
+                gradient["U"][i][j] += x[i] * by_a[j]  # 10.27
+            for i in range(H):
+                gradient["W"][i][j] += h[t][i] * by_a[j]  # 10.25
+            for k in range(K):
+                gradient["V"][j][k] += h[t + 1][j] * by_o[k]  # 10.24
+        for k in range(K):
+            gradient["c"][k] += by_o[k]  # 10.22
+        later = [sum(W[j][i] * by_a[i] for i in range(H)) for j in range(H)]  # 10.21
+    return losses, gradient
+
+
+@pytest.mark.parametrize("targets", ["b c a", "b c a b", "b"])
+def test_losses_and_gradients_are_the_textbooks(targets):
+    lesson = random_lesson(targets=targets)
+    losses, gradients = textbook(lesson)
+    found = rnnlm.inspect_step(lesson)
+    np.testing.assert_allclose(found.forward.losses, losses, rtol=1e-12)
+    for name, expected in gradients.items():
+        np.testing.assert_allclose(found.backward.weights[name], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_those_of_torch(activation):
+    """Of the summed loss by every weight, and of each loss alone by every state."""
+    lesson = random_lesson(activation, seed=2)
+    found = rnnlm.inspect_step(lesson)
+    tensor = {
+        name: torch.tensor(lesson[name], dtype=torch.float64, requires_grad=True)
+        for name in ("U", "W", "V", "b", "c", "initial")
+    }
+    h, states, losses = tensor["initial"], [], []
+    names, targets = list(lesson["vectors"]), lesson["targets"].split()
+    for t, word in enumerate(lesson["words"].split()):
+        x = torch.tensor(lesson["vectors"][word], dtype=torch.float64)
+        h = ACTIVATIONS[activation](x @ tensor["U"] + h @ tensor["W"] + tensor["b"])
+        states.append(h)
+        if t < len(targets):
+            logy = torch.log_softmax(h @ tensor["V"] + tensor["c"], dim=0)
+            losses.append(-logy[names.index(targets[t])])
+
+    weights = [tensor[name] for name in found.backward.weights]
+    expected = torch.autograd.grad(sum(losses), weights, retain_graph=True)
+    for (_, gradient), other in zip(found.backward.weights.items(), expected, strict=True):
+        np.testing.assert_allclose(gradient, other, atol=1e-12)
+    for t, loss in enumerate(losses):
+        by_state = torch.autograd.grad(loss, states[: t + 1], retain_graph=True)
+        norms = [float(each.norm()) for each in by_state]
+        np.testing.assert_allclose(found.backward.reach_TT[t, : t + 1], norms, atol=1e-12)
+        assert (found.backward.reach_TT[t, t + 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu"])
+def test_gradients_are_difference_quotients(activation):
+    lesson, step = random_lesson(activation, seed=3), 1e-6
+    found = rnnlm.inspect_step(lesson)
+
+    def loss(name, place, by):
+        moved = np.array(lesson[name])
+        moved[place] += by
+        return forward(read_lesson(lesson | {name: moved.tolist()})).losses.sum()
+
+    for name, gradient in found.backward.weights.items():
+        for place in np.ndindex(gradient.shape):
+            quotient = (loss(name, place, step) - loss(name, place, -step)) / (2 * step)
+            assert gradient[place] == pytest.approx(quotient, abs=1e-8)
+
+
+def test_one_step_moves_all_weights_by_rate():
+    lesson = random_lesson()
+    found = rnnlm.inspect_step(lesson, rate=0.05)
+    moved = {
+        name: (np.array(lesson[name]) - 0.05 * gradient).tolist()
+        for name, gradient in found.backward.weights.items()
+    }
+    assert found.loss_after == pytest.approx(rnnlm.inspect_step(lesson | moved).loss_nats)
+    assert "lowers the loss" in found.verdict
+
+
+def test_json_of_a_lesson_is_a_lesson(tmp_path):
+    found = rnnlm.inspect_step(random_lesson())
+    content = json.loads(json.dumps(found.to_dict()))
+    (tmp_path / "mine.json").write_text(json.dumps(content["lesson"]))
+    again = rnnlm.inspect_step(tmp_path / "mine.json").to_dict()
+    assert again == content
+    assert [each["target"] for each in content["steps"]] == ["b", "c", "a", None]
+    assert content["steps"][3]["loss_nats"] is None
+
+
+def test_toml_and_replaced_parts_are_read(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'words = "a b"\nU = [[1], [2]]\nW = [[0.5]]\nV = [[1, -1]]\nactivation = "relu"\n'
+    )
+    found = rnnlm.inspect_step(tmp_path / "mine.toml")  # one-hot vectors, zeros for the rest
+    assert found.forward.h_TH.tolist() == [[1], [2.5]]
+    assert found.targets == ("b", None)
+    asked = ["W=[[2]]", "words=b a b", "activation=tanh"]
+    found = rnnlm.inspect_step(tmp_path / "mine.toml", assignments=asked)
+    assert found.words == ("b", "a", "b") and found.targets == ("a", "b", None)
+    # vectors are one-hot in the order of the words: b is the first now
+    assert found.forward.h_TH[:2, 0] == pytest.approx(
+        [math.tanh(1), math.tanh(2 + 2 * math.tanh(1))]
+    )
+
+
+def test_one_word_with_a_target_is_enough():
+    found = rnnlm.inspect_step(RUSTY_CAN | {"words": "can", "targets": "</s>"})
+    assert len(found.forward.losses) == 1 and "1 prediction is" in found.verdict
+    assert found.figure().axes
+
+
+def test_the_picture_shows_states_probabilities_losses_reach():
+    figure = rnnlm.inspect_step().figure()
+    states, probabilities, losses, reach = figure.axes
+    assert [each.get_text() for each in states.texts] == ["1", "5", "3.5", "1", "1", "4", "7", "0"]
+    assert len(probabilities.patches) == 4 and len(losses.patches) == 4
+    assert len(reach.texts) == 10  # no number where a state comes after the loss
+    assert faults_of(figure) == []
+    many = random_lesson(words="a b c " * 7, targets="b c a " * 7)
+    assert faults_of(rnnlm.inspect_step(many).figure()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"U": [[1, 1], [2, 0]]}, "U is 2 x 2, not 3 x 2"),
+        ({"W": [[0, 1]]}, "W is 1 x 2, not 1 x 1"),
+        ({"W": []}, "W is empty"),
+        ({"W": [[]]}, "W is empty"),
+        ({"V": [[1, 2], [1]]}, "the rows of V have different lengths"),
+        ({"V": [[1, 2], [1, 2]]}, "V is 2 x 2, not 2 x 4"),
+        ({"V": "high"}, "is not a lesson"),
+        ({"b": [1]}, "b is 1, not 2"),
+        ({"c": [math.nan] * 4}, "c holds nan or inf"),
+        ({"initial": [math.inf, 0]}, "initial holds nan or inf"),
+        ({"words": ""}, "has no words"),
+        ({"words": "a rusty tin", "targets": "can"}, "no vector for 'tin'"),
+        ({"targets": "a a a a a"}, "5 targets for 4 words"),
+        ({"targets": ""}, "predicts nothing"),
+        ({"activation": "step"}, "unknown activation 'step'"),
+        ({"vectors": {}}, "vectors is empty"),
+        ({"vectors": {"a": [1], "b": [1, 2]}}, "rows of vectors have different lengths"),
+        ({"weights": 1}, "unknown part 'weights'"),
+        ({"words": "a " * 51, "targets": "a"}, "has 51 words"),
+        ({"U": [[1e308, 1e308]] * 3}, "numbers of this network overflow"),
+    ],
+)
+def test_lessons_that_make_no_sense_are_refused(change, what):
+    with pytest.raises(TextError, match=what):
+        rnnlm.inspect_step(RUSTY_CAN | change)
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"rate": 0}, "rate = 0 is not a positive number"),
+        ({"rate": math.nan}, "rate = nan"),
+        ({"assignments": ["X=1"]}, "nothing to set in"),
+        ({"assignments": ["W"]}, "nothing to set in"),
+    ],
+)
+def test_wrong_requests_are_refused(asked, what):
+    with pytest.raises(UsageError, match=what):
+        rnnlm.inspect_step(**asked)
