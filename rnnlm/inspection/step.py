@@ -192,10 +192,11 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
         raise TextError(
             f"{name} predicts nothing", "it has one word and no target", "name one: targets"
         )
-    vocabulary = list(dict.fromkeys([*words, *targets]))
-    vectors_VE = np.eye(len(vocabulary))
-    if written.vectors is not None:
-        vocabulary = list(written.vectors)
+    vocabulary = list(written.vectors or dict.fromkeys([*words, *targets]))
+    _check_sizes(name, {"words": len(words), "words with vectors": len(vocabulary)})
+    if written.vectors is None:
+        vectors_VE = np.eye(len(vocabulary))
+    else:
         vectors_VE = _array(name, "vectors", list(written.vectors.values()))
     for word in (*words, *targets):
         if word not in vocabulary:
@@ -204,6 +205,7 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
     # Matrices, whose sizes must go together.
     units = len(written.W)
     E, V = vectors_VE.shape[1], len(vocabulary)
+    _check_sizes(name, {"units": units, "numbers of a vector": E})
     given = {
         "W": (written.W, (units, units), "a row and a column for each unit"),
         "U": (written.U, (E, units), "a row for each number of a vector, a column for each unit"),
@@ -219,14 +221,6 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
             raise TextError(
                 f"{name}: {part} is {_shape(arrays[part].shape)}, not {_shape(shape)}", why
             )
-    sizes = {"words": len(words), "words with vectors": V, "units": units, "numbers of a vector": E}
-    for what, size in sizes.items():
-        if size > MOST:
-            raise TextError(
-                f"{name} has {size:,} {what}",
-                "it is computed for people to follow",
-                f"take {MOST} at most",
-            )
 
     network = ElmanNetwork(
         tuple(vocabulary), vectors_VE, arrays["U"], arrays["W"], arrays["V"],
@@ -235,6 +229,17 @@ def _checked(name: str, content: Mapping[str, object]) -> Lesson:
     number = {word: place for place, word in enumerate(vocabulary)}
     return Lesson(network, tuple(number[each] for each in words),
                   tuple(number[each] for each in targets))  # fmt: skip
+
+
+def _check_sizes(name: str, sizes: Mapping[str, int]) -> None:
+    """Refuse what nobody could follow, before anything is made of it."""
+    for what, size in sizes.items():
+        if size > MOST:
+            raise TextError(
+                f"{name} has {size:,} {what}",
+                "it is computed for people to follow",
+                f"take {MOST} at most",
+            )
 
 
 def _array(name: str, part: str, values: Sequence[float] | Sequence[list[float]]) -> np.ndarray:

@@ -110,6 +110,9 @@ ROWS = [
     Bad("inspect: a lesson whose words are escapes", "inspect step s.toml",
         None, {"s.toml": b'words = "\\u001b]0;x\\u0007 b"\nU = [[1], [2]]\nW = [[1]]\n'
                          b'V = [[1, 2]]\n'}, code=0),
+    Bad("inspect: a lesson of very many words", "inspect step s.toml", "s.toml has 150,000 words",
+        {"s.toml": b"words = '" + b"".join(b"%d " % n for n in range(150_000))
+                   + b"'\nU = [[1]]\nW = [[1]]\nV = [[1]]\n"}),
     Bad("inspect: a lesson that overflows", "inspect step s.toml",
         "the numbers of this network overflow",
         {"s.toml": LESSON + b"W = [[1e308]]\nactivation = 'relu'\ninitial = [1e308]\n"}),

@@ -237,6 +237,11 @@ def test_the_picture_shows_states_probabilities_losses_reach():
         ({"vectors": {"a": [1], "b": [1, 2]}}, "rows of vectors have different lengths"),
         ({"weights": 1}, "unknown part 'weights'"),
         ({"words": "a " * 51, "targets": "a"}, "has 51 words"),
+        (
+            {"words": "a", "targets": "a", "vectors": {str(n): [1] for n in range(51)}},
+            "has 51 words with vectors",
+        ),
+        ({"W": [[0]] * 51}, "has 51 units"),
         ({"U": [[1e308, 1e308]] * 3}, "numbers of this network overflow"),
     ],
 )
