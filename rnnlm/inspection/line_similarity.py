@@ -192,10 +192,11 @@ class LineSimilarity(Inspection):
         return found
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw the cosines as a heat map, red where two lines are alike."""
+        """Draw the cosines as a heat map, red where two lines are more alike than two random ones,
+        blue where they are less."""
         count = len(self.lines)
         name = plotting.short_name(self.model, 16)
-        title = f"Red: alike to {name} (two random lines: {self.random_mean:.2f})"
+        title = f"Red: more alike to {name} than random lines ({self.random_mean:.2f})"
         height = max(3.0, min(1.4 + 0.36 * count, 10))
         label = "number of the other line"
         figure, panel = plotting.new_figure(title, label, "", height=height, axes=axes)
@@ -204,8 +205,10 @@ class LineSimilarity(Inspection):
         for number, line in enumerate(self.lines, start=1):
             names.append(f"{_shortened(line)}  {number}")
         with_numbers = count <= WITH_NUMBERS
+        # Cosines of one model may all lie close to 1: random lines have the colour in the middle.
+        lowest = 2 * self.random_mean - 1
         draw_heat_map(
-            panel, self.cosine_NN, numbers, names, "RdBu_r", -1, 1, "cosine",
+            panel, self.cosine_NN, numbers, names, "RdBu_r", lowest, 1, "cosine",
             most=MOST_ACROSS, most_down=MOST_DOWN, upright=True,
             numbers=".2f" if with_numbers else "", longest=LONGEST_SHOWN + 6,
         )  # fmt: skip
