@@ -18,6 +18,7 @@ from rnnlm.benchmarks.memory import (
 )
 from rnnlm.benchmarks.memory_tasks import TASKS
 from rnnlm.errors import RnnlmError
+from support.pictures import faults_of
 
 CPU = torch.device("cpu")
 
@@ -161,7 +162,9 @@ def test_search_goes_from_shortest_lag_to_first_failure(monkeypatch):
     assert [(each.cell, each.longest, each.failed and each.failed.lag) for each in reaches] == [
         ("gru", 10, 20), ("lstm", 50, None), ("irnn", 0, 5),
     ]  # fmt: skip
-    (axes,) = draw(reaches).axes
+    figure = draw(reaches)
+    (axes,) = figure.axes
+    assert faults_of(figure) == []
     assert [text.get_text() for text in axes.texts] == ["10", "50", "0"]
 
 

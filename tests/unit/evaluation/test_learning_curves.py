@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, plot_curves
+from support.pictures import faults_of
 
 STARTED = {"event": "started", "model": "lstm", "train_tokens": 1000}
 NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event": "counted"},
@@ -104,6 +105,7 @@ def test_counted_models_are_level_lines_on_each_axis(run, by, places):
     curve, level = axes.lines
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
     assert set(level.get_ydata()) == {90.5} and axes.get_yscale() == "log"
+    assert faults_of(axes.figure) == []
     (legend,) = axes.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["b", "n (counted)"]
 

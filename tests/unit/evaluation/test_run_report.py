@@ -11,8 +11,10 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.evaluation import run_report
+from rnnlm.evaluation import plotting, run_report
+from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.evaluation.run_report import RunHistory, render, report, thinned
+from support.pictures import faults_of
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x1b[31m"
@@ -159,6 +161,21 @@ def test_plots_show_what_the_log_tells(page):
         and ">validation perplexity per token<" not in page
         and ">largest |eigenvalue|<" in page
     )
+
+
+def test_plots_name_bounds_rollbacks_and_all_series(models, monkeypatch):
+    back = {"event": "rolledback", "step": 6, "to_step": 4}
+    events = (STARTED, step(1), step(8), validated(4, 90.0, layers=LAYER), back)
+    events = (*events, validated(8, 80.0, layers=LAYER), *[step(9 + n) for n in range(2)])
+    drawn = []
+    monkeypatch.setattr(plotting, "as_svg", lambda figure: drawn.append(figure) or "")
+    plots = run_report.plots(RunHistory(events), learning_curve(models.lstm))
+    figures = dict(zip([plot.title for plot in plots], drawn, strict=True))
+    assert {
+        title: faults_of(figure) for title, figure in figures.items() if faults_of(figure)
+    } == {}
+    named = figures["Spectral radius"].legends[0].get_texts()
+    assert {"layer 1 candidate", "layer 1 forget", "rollback"} < {each.get_text() for each in named}
 
 
 def test_old_and_sparse_logs_show_available_plots(log):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
+from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison import report
 from rnnlm.evaluation.comparison.comparison import compare
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from support.pictures import colours_of, faults_of
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x07 the cat"
@@ -68,6 +70,36 @@ def test_report_is_well_formed_with_plots_and_figures(page, compared):
     text = "".join(root.itertext())
     for model in compared.models:
         assert f"{model.evaluation.ppl_token:,.2f}" in text and model.evaluation.signature in text
+
+
+@pytest.fixture
+def figures(compared, monkeypatch):
+    """Return the figures of the plots by their titles."""
+    drawn = []
+    monkeypatch.setattr(plotting, "as_svg", lambda figure: drawn.append(figure) or "")
+    return dict(zip([plot.title for plot in report.plots(compared)], drawn, strict=True))
+
+
+def test_plots_give_a_model_one_colour(figures, compared):
+    names = [plotting.short_name(model.name) for model in compared.models]
+    colours = dict(zip(names, plotting.COLOURS, strict=False))
+    drawn = 0
+    for figure in figures.values():
+        assert faults_of(figure) == []
+        for label, colour in colours_of(figure).items():
+            name = label.partition(": ECE")[0]
+            drawn += name in colours
+            assert colours.get(name, colour) == colour
+    assert drawn >= 9
+
+
+def test_line_ends_and_unknown_words_rule_no_curve(figures, compared):
+    [axes] = figures["Perplexity by training frequency"].axes
+    groups = [label.get_text() for label in axes.get_xticklabels()]
+    assert groups and not {"</s>", "unknown"} & set(groups)
+    assert {"</s>", "unknown"} < {row.group for row in compared.bands}
+    page = html.unescape(report.render(compared))
+    assert "Not drawn, but in the table: ends of lines and unknown words." in page
 
 
 def test_nothing_is_fetched_and_no_script_is_run(page):

@@ -15,7 +15,9 @@ from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.decoding import AttentionReader, attended
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import DecodingSettings
+from rnnlm.tasks.seq2seq.results import Attention, plot_attention
 from rnnlm.text.pairs import ParallelText
+from support.pictures import faults_of
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 
@@ -168,7 +170,16 @@ def test_a_model_draws_what_it_looked_at(model):
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
         "the", "cat", "sat", "</s>",
     ]  # fmt: skip
+    assert faults_of(figure) == []
     assert line.hypotheses[0].attention.figure(figure.axes[0]) is figure
+
+
+def test_attention_to_many_tokens_names_some():
+    tokens = tuple(f"t{number}" for number in range(100))
+    figure = plot_attention(Attention(tokens, tokens[:9], np.eye(9, 100)))
+    assert faults_of(figure) == []
+    across, down = figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()
+    assert [label.get_text() for label in across[:2]] == ["t0", "t4"] and len(down) == 9
 
 
 def test_what_cannot_be_is_told(model):
