@@ -262,7 +262,7 @@ def curves_figure(
         label = "validation perplexity per token"
     title = ""
     if criterion == PERPLEXITY:
-        title = "Lower is better: how well each model predicts as it learns"
+        title = "The lower, the better a model predicts"
     figure, axes = plotting.new_figure(title, _AXES[by], label, *size, axes=axes)
 
     # A curve for each run, in another colour, and then with another kind of line.

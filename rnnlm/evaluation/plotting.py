@@ -229,7 +229,8 @@ def name_bands(axes: "Axes", name: str) -> None:
 # ---- Numbers beside axes, written as in a text: without exponents such as 1e7, and without a
 # part that all of them share.
 
-SMALLEST_IN_FULL = 1e-3
+SMALLEST_IN_FULL = 1e-4
+SMALLEST_BETWEEN_POWERS = 1e-3  # on a logarithmic axis
 _RAISED = str.maketrans(
     "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 )
@@ -238,14 +239,24 @@ _RAISED = str.maketrans(
 def written(value: float, _: float | None = None) -> str:
     """Write a number beside an axis: 1,000,000 or 12.5 or 2 x 10 to the -6th."""
     if 0 < abs(value) < SMALLEST_IN_FULL:
-        digits, exponent = f"{value:.0e}".split("e")
-        power = "10" + str(int(exponent)).translate(_RAISED)
-        text = power if digits == "1" else f"{digits}\u00d7{power}"
+        text = _as_power(value)
     elif math.isclose(value, round(value), rel_tol=1e-9):
         text = f"{value:,.0f}"
     else:
         text = f"{value:,.6g}"
     return text.replace("-", "\u2212")
+
+
+def _as_power(value: float, _: float | None = None) -> str:
+    digits, exponent = f"{value:.0e}".split("e")
+    power = "10" + str(int(exponent)).translate(_RAISED)
+    return power if digits == "1" else f"{digits}\u00d7{power}"
+
+
+def _on_log_axis(value: float, _: float | None = None) -> str:
+    if 0 < value < SMALLEST_BETWEEN_POWERS:
+        return _as_power(value)
+    return written(value)
 
 
 def _in_millions(value: float, _: float | None = None) -> str:
@@ -287,7 +298,7 @@ def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
         subs = (1, 2, 5)
 
     axis.set_major_locator(ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(ticker.FuncFormatter(written))
+    axis.set_major_formatter(ticker.FuncFormatter(_on_log_axis))
     axis.set_minor_locator(ticker.NullLocator())
 
 

@@ -324,7 +324,8 @@ def test_a_comparison_is_drawn_as_intervals(here):
     axes = figure.add_subplot()
     found = result_of(here, "comparison")
     assert found.plot(axes) is figure and faults_of(found.plot()) == []
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["b \u2212 <a>"]
+    [label] = [label.get_text() for label in axes.get_yticklabels()]
+    assert re.fullmatch("b \u2212 <a>\n[+\u2212][0-9.]+ \\[.*\\]", label)
 
 
 def test_plots_return_figures_with_and_without_file(here, tmp_path):

@@ -58,7 +58,7 @@ MOST_POINTS = 1000  # lines drawn
 # Groups that are no step of the scale of their plot, with what a note calls them
 APART = {BOUNDARY: "ends of lines", UNKNOWN_GROUP: "unknown words", UNSEEN_GROUP: "unseen words"}
 DIAGONAL: dict[str, Any] = {"color": plotting.REFERENCE, "linewidth": 1, "linestyle": "--"}
-LEARNING = "Lower is better: how well each model predicts as it learns"
+LEARNING = "The lower, the better a model predicts"
 
 
 def plots(comparison: Comparison) -> list[Plot]:
@@ -84,7 +84,7 @@ def plots(comparison: Comparison) -> list[Plot]:
 
 def _differences(comparison: Comparison) -> Plot | None:
     """Draw the differences of all pairs."""
-    figure = figure_of(comparison.contrasts)
+    figure = figure_of(comparison.contrasts, width=pages.SIZE[0])
     if figure is None:
         return None
     note = "With 95 % paired bootstrap intervals."

@@ -63,17 +63,20 @@ def in_points(found: PairedDifference | None) -> Interval | None:
     return Interval(100 * its.estimate, 100 * its.low, 100 * its.high, its.level)
 
 
-def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Figure | None":
+def figure_of(
+    contrasts: Sequence[Contrast], axes: "Axes | None" = None, width: float = plotting.WIDEST
+) -> "Figure | None":
     """Draw the differences, which all have the same unit, with their intervals; None where there
-    are none."""
+    are none. width: of the figure, in inches."""
     known = [each for each in contrasts if each.difference]
     if not known:
         return None
-    label = f"difference in {known[0].unit}, with 95 % intervals"
+    label = f"difference in {known[0].unit}\n(bars: 95 % intervals)"
     side = "Right" if known[0].higher_is_better else "Left"
     title = f"{side} of 0, the model that is named first is better"
-    height = 1.3 + 0.4 * len(known)
-    figure, axes = plotting.new_figure(title, label, "", height=height, axes=axes)
+    height = 1.2 + 0.45 * len(known)
+    labels = (title if axes else "", label, "")
+    figure, (axes,) = plotting.new_panels([labels], width, height, axes=axes, heading=title)
 
     # A row for each pair, the first on top.
     for row, each in enumerate(known):
@@ -83,14 +86,13 @@ def figure_of(contrasts: Sequence[Contrast], axes: "Axes | None" = None) -> "Fig
         axes.errorbar(found.estimate, row, xerr=arms, fmt="o", capsize=4, color=INK)
     axes.axvline(0, color=plotting.REFERENCE, linewidth=1, linestyle=":")
 
-    # The pairs on the left; on the right the numbers, as an interval may be narrower than its mark.
-    names = [short_name(f"{each.second} \u2212 {each.first}", LONGEST) for each in known]
+    # Each pair with its numbers, as an interval may be narrower than its mark.
+    names = []
+    for each in known:
+        pair = short_name(f"{each.second} \u2212 {each.first}", LONGEST)
+        names.append(f"{pair}\n{_numbers(each.difference)}")
     axes.set_yticks(range(len(known)), names, parse_math=False)
     axes.set_ylim(len(known) - 0.5, -0.5)
-    numbers = axes.secondary_yaxis("right")
-    numbers.set_yticks(range(len(known)), [_numbers(each.difference) for each in known])
-    numbers.tick_params(length=0, labelsize=plotting.SMALL)
-    numbers.spines["right"].set_visible(False)
     return figure
 
 

@@ -356,7 +356,7 @@ _LABELS = {
     "attractors": "nouns of the other number between them",
 }
 INCHES_PER_KIND = 0.25
-HEADING = "How often the right sentence of a pair is the likelier one: above 0.5, not by chance"
+HEADING = "How often the right sentence of a pair is the likelier one"
 GUESSING: dict[str, Any] = {"color": plotting.REFERENCE, "linestyle": ":", "label": "guessing"}
 DODGE = 0.14  # between models, where places are 1 apart
 
