@@ -67,6 +67,15 @@ def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
     is_lasting: False for what can be made again and whose hash is recorded elsewhere: it need not
     survive a power cut, so nobody waits for the disk.
     """
+    with unfinished(path, is_lasting) as stream:
+        yield stream
+    put_in_place(Path(stream.name), path, is_lasting)
+
+
+@contextlib.contextmanager
+def unfinished(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
+    """Open a file of a new name beside `path`, for :func:`put_in_place` to rename. It is fsynced at
+    the end of the context, if it is to last, and deleted after an error."""
     new = unfinished_path(path)
     # "x": never what is there already, nor through a link
     stream = open(new, "xb")  # noqa: SIM115
@@ -76,6 +85,15 @@ def replacing(path: Path, is_lasting: bool = True) -> Iterator[BinaryIO]:
             stream.flush()
             if is_lasting:
                 os.fsync(stream.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def put_in_place(new: Path, path: Path, is_lasting: bool = True) -> None:
+    """Give a file that is whole its name, in place of what is there. An error deletes it."""
+    try:
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):

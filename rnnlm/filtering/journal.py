@@ -16,7 +16,13 @@ import msgspec
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import read_small
-from rnnlm.files.writing import open_appending, remove_unfinished, replace_file, writing
+from rnnlm.files.writing import (
+    open_appending,
+    put_in_place,
+    remove_unfinished,
+    replace_file,
+    writing,
+)
 from rnnlm.filtering.settings import Layout
 from rnnlm.filtering.work import ShardCounts
 
@@ -55,10 +61,6 @@ class Done(msgspec.Struct, tag="shard", tag_field="what"):
     source_bytes: int
     text_bytes: int
 
-    @classmethod
-    def of(cls, shard: str, counts: ShardCounts) -> "Done":
-        return cls(shard, counts.documents, counts.words, counts.bytes, counts.text_bytes)
-
 
 Entry = Borders | Started | Done
 
@@ -89,6 +91,14 @@ class Journal:
             stream.write(_line(entry))
             stream.flush()
             os.fsync(stream.fileno())
+
+    def finish(self, shard: str, counts: ShardCounts) -> None:
+        """Put what was written of a shard in its place, and take note that it is finished."""
+        paths = self.begun.layout.paths(self.folder, shard)
+        for group, name in counts.files.items():
+            with writing(paths[group]):
+                put_in_place(paths[group].with_name(name), paths[group])
+        self.add(Done(shard, counts.documents, counts.words, counts.bytes, counts.text_bytes))
 
     def _note(self, entry: Entry) -> None:
         if isinstance(entry, Borders):

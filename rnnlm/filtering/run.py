@@ -31,6 +31,7 @@ from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.sources import expand_files
 
 Result = TypeVar("Result")
+REFERENCE = ".reference"  # the perplexities of one, until they are read
 AHEAD = 2  # tasks for each worker: one runs, one waits
 MOST_WORKERS = 1024
 
@@ -392,7 +393,7 @@ def _find_borders(job: Job, journal: Journal) -> Iterator[Event]:
         journal.borders = Borders((low, high), 0)
         return
     if journal.borders is None:
-        perplexity_D = _reference_perplexities(job, journal)
+        perplexity_D = _reference_perplexities(job)
         low, high = borders_of(perplexity_D, settings.quantiles, job.references)
         journal.add(Borders((low, high), len(perplexity_D)))
     borders = journal.borders
@@ -417,31 +418,25 @@ def borders_of(
     return low, high
 
 
-def _reference_perplexities(job: Job, journal: Journal) -> np.ndarray:
+def _reference_perplexities(job: Job) -> np.ndarray:
     """Return the perplexities of all documents of the reference. Each file is a task, which writes
     them to a file."""
-    folder = job.request.output
-    targets = {}
-    for number, source in enumerate(job.references):
-        targets[source] = folder / f".reference-{number:05}"
-    means = _means(job, len(targets))
+    means = _means(job, len(job.references))
     work = replace(job.work, threads=means.threads)
-    # A reference may have columns of these names, to which nothing is added.
+    # A reference may have columns of these names: nothing is added to it.
     work = replace(work, reading=replace(work.reading, added=()))
+    target = job.request.output / REFERENCE
 
-    def submit(executor: Executor, source: str) -> "Future[int]":
-        place, target = job.place(source), job.place(targets[source])
-        return executor.submit(reference_perplexities, work, place, target)
+    def submit(executor: Executor, source: str) -> "Future[str]":
+        return executor.submit(reference_perplexities, work, job.place(source), job.place(target))
 
+    parts: dict[str, np.ndarray] = {}
     try:
-        for _ in _run_tasks(means, targets, submit):
-            pass
-        parts = [np.frombuffer(path.read_bytes()) for path in targets.values()]
-        return np.concatenate(parts)
+        for source, name in _run_tasks(means, job.references, submit):
+            parts[source] = np.frombuffer(target.with_name(name).read_bytes())
     finally:
-        for path in targets.values():
-            remove_unfinished(path)
-            path.unlink(missing_ok=True)
+        remove_unfinished(target)
+    return np.concatenate([parts[source] for source in job.references])
 
 
 def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
@@ -463,7 +458,7 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
         return executor.submit(filter_shard, work, source, folder)
 
     for name, counts in _run_tasks(means, left, submit):
-        journal.add(Done.of(name, counts))
+        journal.finish(name, counts)
         for message in counts.notices:
             if message not in told:
                 notice(message)

@@ -1,8 +1,8 @@
 """The tasks of a filter: a shard read, judged and written; the perplexities of a reference.
 
-A task takes paths and numbers and returns counts, so that any executor can run it whose workers see
-the files under the same names. A file is written under a new name and renamed: a task that is
-killed leaves nothing, and one that runs twice changes nothing.
+A task takes paths and numbers and returns names and counts, so that any executor can run it whose
+workers see the files under the same names. What it writes has a new name, until the process that
+owns the folder gives it its own: a task that is killed, late or run twice changes nothing.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.files.writing import remove_unfinished, replace_file, replacing, writing
+from rnnlm.files.writing import unfinished, writing
 from rnnlm.filtering.judging import Documents, Judge, Verdicts, document_scores, perplexities
 from rnnlm.filtering.settings import Rule
 from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, open_shard, shown_perplexities
@@ -54,9 +54,11 @@ class Work:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What was found in a shard. documents, words: by group; those outside the thresholds and the
-    empty ones come last. bytes: of the shard on disk. notices: for people."""
+    """What was found in a shard. files: by group, the names of what was written, until they are
+    put in their places. documents, words: by group; those outside the thresholds and the empty ones
+    come last. bytes: of the shard on disk. notices: for people."""
 
+    files: dict[str, str]
     documents: tuple[int, ...]
     words: tuple[int, ...]
     bytes: int
@@ -66,7 +68,7 @@ class ShardCounts:
 
 
 def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
-    """Write the documents of a shard that are kept into `folder`, by group."""
+    """Write the documents of a shard that are kept into `folder`, by group, under new names."""
     began = time.perf_counter()
     groups = len(work.rule.groups) + 2
     documents, words = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
@@ -76,6 +78,7 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
     judge = Judge(_models(work), work.rule)
     with _telling() as told, contextlib.ExitStack() as files:
         outputs: dict[str, Output] = {}
+        names: dict[str, str] = {}
         for chunk, verdicts in _judged(shard.chunks(), judge, work.threads):
             documents += np.bincount(verdicts.group_D, minlength=groups)
             words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups).astype(
@@ -89,14 +92,16 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
                     continue
                 # A file is made when there is something to write.
                 if group not in outputs:
-                    stream = files.enter_context(_replacing(path))
+                    stream = files.enter_context(_unfinished(path))
                     outputs[group] = shard.output(stream)
+                    names[group] = Path(stream.name).name
                 with writing(path):
                     outputs[group].write(chunk.chosen(chosen, columns))
         for group, output in outputs.items():
             with writing(paths[group]):
                 output.finish()
     return ShardCounts(
+        names,
         tuple(documents.tolist()),
         tuple(words.tolist()),
         os.path.getsize(source),
@@ -107,11 +112,10 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _unfinished(path: Path) -> Iterator[BinaryIO]:
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        remove_unfinished(path)
-        with replacing(path) as stream:
+        with unfinished(path) as stream:
             yield stream
 
 
@@ -125,9 +129,9 @@ def _columns(work: Work, verdicts: Verdicts) -> Columns:
     return {work.perplexity_column: perplexity_D, work.rule.column: group_D}
 
 
-def reference_perplexities(work: Work, source: str, target: str) -> int:
-    """Write the perplexities of a reference's documents to a file, as float64. Return how many
-    there are."""
+def reference_perplexities(work: Work, source: str, target: str) -> str:
+    """Write the perplexities of a reference's documents, as float64, to a file of a new name beside
+    `target`. Return its name."""
     ((_, model),) = _models(work).items()
 
     def found(documents: Documents) -> np.ndarray:
@@ -135,12 +139,11 @@ def reference_perplexities(work: Work, source: str, target: str) -> int:
         return perplexity_D[~np.isnan(perplexity_D)]
 
     shard = open_shard(source, work.reading)
-    with _telling():
-        parts = [part for _, part in _judged(shard.chunks(), found, work.threads)]
-    perplexity_D = np.concatenate([np.zeros(0), *parts])
-    with writing(Path(target)):
-        replace_file(Path(target), perplexity_D.tobytes())
-    return len(perplexity_D)
+    path = Path(target)
+    with _telling(), writing(path), unfinished(path, is_lasting=False) as stream:
+        for _, perplexity_D in _judged(shard.chunks(), found, work.threads):
+            stream.write(perplexity_D.tobytes())
+    return Path(stream.name).name
 
 
 def _judged(

@@ -75,7 +75,7 @@ def test_it_pickles_by_place_and_is_recognised(model, tmp_path):
 
 @pytest.mark.soak
 def test_several_processes_filter_a_data_set(model):
-    keep = rnnlm.filter(model, max_perplexity=9)
+    keep = rnnlm.filter(model, max_perplexity=8.2)  # of "speech", 8.6
     dataset = datasets.Dataset.from_dict({"text": ["the cat sat", "speech", "a dog"] * 20})
     expected = [text for text in dataset["text"] if keep(text)]
     assert 0 < len(expected) < 60

@@ -193,7 +193,7 @@ class KilledAfter(Executor):
             return Inline().submit(function, *arguments, **keywords)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(work, "_columns", self.kill)
-            patched.setattr(work, "replace_file", self.kill)
+            patched.setattr(work, "perplexities", self.kill)
             function(*arguments, **keywords)
         raise AssertionError("the task came to its end")
 

@@ -1,0 +1,89 @@
+"""A filter that is killed at random moments, with its workers, goes on with --resume and writes
+what it would have written, byte by byte."""
+
+import gzip
+import multiprocessing
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from rnnlm.filtering.run import Request, run
+from rnnlm.filtering.settings import FilterSettings
+from support.tiny_models import fit, save
+
+PROCESSES = multiprocessing.get_context("fork")
+SHARDS = 7
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, corpus_lines):
+    """Make a model, a reference and shards, some of them compressed."""
+    folder = tmp_path_factory.mktemp("filter")
+    lines = [line for line in corpus_lines if line.strip()]
+    save(folder / "m", fit("ngram", lines[:300], order=3), "ngram", order=3)
+    (folder / "reference.txt").write_text("\n".join(lines[:500]) + "\n", encoding="utf-8")
+    chance = random.Random(3)
+    for number in range(SHARDS):
+        rows = chance.choices(lines, k=chance.randint(300, 3000))
+        data = ("\n".join(rows) + "\n").encode()
+        if number % 2:
+            (folder / f"{number}.txt.gz").write_bytes(gzip.compress(data))
+        else:
+            (folder / f"{number}.txt").write_bytes(data)
+    return folder
+
+
+def filter_shards(folder: Path, output: Path, resume: bool = False) -> None:
+    shards = tuple(str(path) for path in folder.glob("[0-9].txt*"))
+    reference = (str(folder / "reference.txt"),)
+    request = Request(
+        shards, output, {"": str(folder / "m")}, FilterSettings(), reference=reference, workers=2,
+        resume=resume,
+    )  # fmt: skip
+    for _ in run(request):
+        pass
+
+
+def killed_after(seconds: float, *arguments: object) -> bool:
+    """Filter in a process of its own, and kill it. Return whether it had come to its end."""
+    process = PROCESSES.Process(target=filter_shards, args=arguments)
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        return False
+    assert process.exitcode == 0
+    return True
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def killed_at_random(folder: Path, output: Path, seed: int, kills: int) -> None:
+    filter_shards(folder, output / "unbroken")
+    expected = contents(output / "unbroken")
+    assert len(expected) == 1 + 3 * SHARDS
+    draw = random.Random(seed)
+    done = 0
+    number = 0
+    while done < kills:
+        number += 1
+        killed = output / f"killed-{number}"
+        while not killed_after(draw.uniform(0.05, 0.9), folder, killed, True):
+            done += 1
+        assert contents(killed) == expected
+
+
+def test_killed_filter_ends_like_an_uninterrupted_one(folder, tmp_path):
+    killed_at_random(folder, tmp_path, seed=1, kills=2)
+
+
+@pytest.mark.soak
+def test_fifty_kills_of_a_filter(folder, tmp_path):
+    killed_at_random(folder, tmp_path, seed=2, kills=50)
