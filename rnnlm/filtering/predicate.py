@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.errors import ArgumentTypeError, TextError, given, nearest
 from rnnlm.filtering.judging import Documents, Judge
 from rnnlm.filtering.settings import FilterSettings, Rule, rule_of
-from rnnlm.filtering.shards import shown_perplexities
+from rnnlm.filtering.shards import added_columns
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import language_model_of
 
@@ -63,12 +63,7 @@ class TextFilter:
         """
         texts, is_one = self._texts(row)
         verdicts = Judge(self.models, self.rule)(Documents.of_texts(texts, "replace"))
-        added: dict[str, list] = {
-            self.perplexity_column: list(shown_perplexities(verdicts.perplexity_D))
-        }
-        if self.rule.column is not None:
-            names = [*self.rule.groups, None, None]
-            added[self.rule.column] = [names[group] for group in verdicts.group_D.tolist()]
+        added = added_columns(verdicts, self.rule, self.perplexity_column)
         return {name: values[0] if is_one else values for name, values in added.items()}
 
     def _texts(self, row: Row | str) -> tuple[list[str | None], bool]:

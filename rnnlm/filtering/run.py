@@ -91,8 +91,8 @@ class Job:
 def resolve_request(request: Request) -> Job:
     """Find what a request names. An error says what is wrong with it."""
     _check_request(request)
-    shards = _by_name(expand_files(request.shards, "shards", ".jsonl"))
-    references = expand_files(request.reference, "references", ".jsonl")
+    shards = _by_name(expand_files(request.shards, "texts", ".jsonl"))
+    references = expand_files(request.reference, "texts", ".jsonl")
     settings = request.settings
     languages = tuple(label for label in request.models if label)
     has_buckets = bool(references) or settings.cutoffs is not None
@@ -132,7 +132,7 @@ def resolve_request(request: Request) -> Job:
 
 def _check_request(request: Request) -> None:
     if not request.shards:
-        raise UsageError("which shards are to be filtered?", hint="name files, or globs of them")
+        raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
     if request.resume and request.overwrite:
         raise UsageError(
             "--resume and --overwrite contradict each other", hint="leave one of them out"
@@ -153,7 +153,7 @@ def _check_request(request: Request) -> None:
     if (is_file and not output.is_dir()) or str(output) == "-":
         raise UsageError(
             f"{output}: the result is a folder",
-            "it holds a file for each shard",
+            "it holds a file for each one that is filtered",
             "name a folder: -o kept",
         )
 
@@ -166,12 +166,12 @@ def _by_name(sources: Iterable[str]) -> dict[str, str]:
         name = Path(source).name
         if name in found:
             raise UsageError(
-                f"two shards are called {name}",
+                f"two files are called {name}",
                 f"{found[name]} and {source}",
                 "filter them into different folders, or rename one",
             )
         if not journals.is_plain(name):
-            raise UsageError(f"a shard cannot be called {name}", hint="rename it")
+            raise UsageError(f"a filtered file cannot be called {name}", hint="rename it")
         found[name] = source
     return found
 
@@ -303,7 +303,7 @@ def _journal(job: Job) -> Journal:
     if journal is None:
         journals.check_free(request.output)
         if request.resume:
-            notice(f"there is nothing to resume in {request.output}: all shards are filtered")
+            notice(f"there is nothing to resume in {request.output}: all files are filtered")
     elif request.overwrite:
         journal.delete()
         journal = None
@@ -318,8 +318,8 @@ def _journal(job: Job) -> Journal:
         state = "already filtered" if is_finished else "begun by another run"
         raise OutputError(
             f"{request.output} is {state}",
-            f"{len(journal.done):,} shards are finished",
-            "go on, perhaps with more shards, with --resume; start again with --overwrite",
+            f"finished files: {len(journal.done):,}",
+            "go on, perhaps with more files, with --resume; start again with --overwrite",
         )
     journal.check_identity(job.identity)
     for name, source in job.shards.items():

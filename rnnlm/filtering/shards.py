@@ -19,7 +19,8 @@ from rnnlm.errors import TextError, UsageError, given
 from rnnlm.files import tables
 from rnnlm.files.compression import compressor, without_suffix
 from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
-from rnnlm.filtering.judging import Documents, lines_read
+from rnnlm.filtering.judging import Documents, Verdicts, lines_read
+from rnnlm.filtering.settings import Rule
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
 from rnnlm.text.named_columns import no_column
 from rnnlm.text.sources import SourceSettings, column_of
@@ -69,7 +70,9 @@ class Output(ABC):
 
 
 class Shard(ABC):
-    """A file of documents. source: its path."""
+    """A file of documents. source: its path. has_columns: whether columns can be added."""
+
+    has_columns = True
 
     def __init__(self, source: str, reading: Reading) -> None:
         self.source = source
@@ -91,7 +94,7 @@ def open_shard(source: str, reading: Reading) -> Shard:
     if kind == tables.CSV or (kind == tables.TSV and has_column):
         raise UsageError(
             f"{source}: tables with a delimiter are not filtered",
-            "shards are JSON-lines, Parquet or plain text",
+            "JSON-lines, Parquet and plain text are",
             "write the table as Parquet or JSON-lines",
         )
     if kind == tables.PARQUET:
@@ -105,7 +108,9 @@ def check_source(source: str) -> None:
     """Refuse what cannot be read again."""
     if source == STANDARD_INPUT:
         raise UsageError(
-            "standard input is no shard", "a run that goes on reads files", "write it to a file"
+            "standard input cannot be filtered",
+            "a run that goes on reads its files again",
+            "write it to a file",
         )
 
 
@@ -142,18 +147,22 @@ def _pieces(source: str) -> Iterator[tuple[int, bytes]]:
 
 @dataclass(frozen=True)
 class LinesChunk(Chunk):
-    """texts: of the documents, as they are written."""
+    """texts: of the documents, as they are written; end: what follows each."""
 
     documents: Documents
     texts: Sequence[str]
+    end: str
 
     def chosen(self, numbers: np.ndarray, columns: Columns) -> bytes:
-        return "".join([self.texts[number] for number in numbers.tolist()]).encode("utf-8")
+        texts = [self.texts[number] for number in numbers.tolist()]
+        return self.end.join([*texts, ""]).encode("utf-8")
 
 
 class LinesShard(Shard):
     """Lines of text. A document is a line, or the lines between blank lines, which it is written
     with. Line ends become newlines, and blank lines are skipped."""
+
+    has_columns = False
 
     def chunks(self) -> Iterator[LinesChunk]:
         settings = self.reading.text
@@ -164,7 +173,8 @@ class LinesShard(Shard):
             where = f"{self.source}, from line {first_line}"
             if not has_documents:
                 kept = [line for line in lines if line.strip(WORD_SPACE)]
-                yield self._chunk([[line] for line in kept], where, "\n")
+                read = self._read(kept, where, b"<s>" in data or b"</s>" in data)
+                yield LinesChunk(Documents(read, np.arange(len(kept) + 1)), kept, "\n")
                 continue
             *whole, held = _documents([*held, *lines])
             if sum(map(len, held)) > tables.LARGEST_VALUE:
@@ -174,16 +184,21 @@ class LinesShard(Shard):
                     "separate documents by blank lines",
                 )
             if whole:
-                yield self._chunk(whole, where, "\n\n")
+                yield self._chunk(whole, where)
         if held:
-            yield self._chunk([held], self.source, "\n\n")
+            yield self._chunk([held], self.source)
 
-    def _chunk(self, documents: list[list[str]], where: str, end: str) -> LinesChunk:
+    def _chunk(self, documents: list[list[str]], where: str) -> LinesChunk:
         lines = [line for document in documents for line in document]
         starts_D = np.cumsum([0, *map(len, documents)])
-        read = lines_read(lines, self.reading.text.special_symbols, where)
-        texts = ["\n".join(document) + end for document in documents]
-        return LinesChunk(Documents(read, starts_D), texts)
+        texts = ["\n".join(document) for document in documents]
+        return LinesChunk(Documents(self._read(lines, where), starts_D), texts, "\n\n")
+
+    def _read(self, lines: list[str], where: str, may_be_reserved: bool = True) -> list[str]:
+        """Return lines that have words as models read them."""
+        if not may_be_reserved:
+            return lines
+        return lines_read(lines, self.reading.text.special_symbols, where)
 
 
 def _documents(lines: Sequence[str]) -> list[list[str]]:
@@ -456,9 +471,20 @@ class _Table(Output):
             self.writer.close()
 
 
-# ---- Numbers as tables hold them.
+# ---- What is added to tables.
 
 DIGITS = 6
+
+
+def added_columns(verdicts: Verdicts, rule: Rule, perplexity_column: str) -> Columns:
+    """Return the columns that are added to tables: the perplexities, and the groups where the rule
+    has several."""
+    perplexity_D = shown_perplexities(verdicts.perplexity_D)
+    if rule.column is None:
+        return {perplexity_column: perplexity_D}
+    names = [*rule.groups, None, None]  # None: outside, or empty
+    group_D = [names[group] for group in verdicts.group_D.tolist()]
+    return {perplexity_column: perplexity_D, rule.column: group_D}
 
 
 def shown_perplexities(perplexity_D: np.ndarray) -> list[float | None]:

@@ -19,9 +19,9 @@ import numpy as np
 
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.files.writing import unfinished, writing
-from rnnlm.filtering.judging import Documents, Judge, Verdicts, document_scores, perplexities
+from rnnlm.filtering.judging import Documents, Judge, document_scores, perplexities
 from rnnlm.filtering.settings import Rule
-from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, open_shard, shown_perplexities
+from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.system import in_threads, one_processor
@@ -85,7 +85,9 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
                 np.int64
             )
             text_bytes += len(chunk.documents.data)
-            columns = _columns(work, verdicts)
+            columns: Columns = {}
+            if shard.has_columns:
+                columns = added_columns(verdicts, work.rule, work.perplexity_column)
             for group, path in paths.items():
                 chosen = np.flatnonzero(verdicts.group_D == work.rule.groups.index(group))
                 if not len(chosen):
@@ -117,16 +119,6 @@ def _unfinished(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(exist_ok=True)
         with unfinished(path) as stream:
             yield stream
-
-
-def _columns(work: Work, verdicts: Verdicts) -> Columns:
-    """Return what is added to tables."""
-    perplexity_D = shown_perplexities(verdicts.perplexity_D)
-    if work.rule.column is None:
-        return {work.perplexity_column: perplexity_D}
-    names = [*work.rule.groups, None, None]
-    group_D = [names[group] for group in verdicts.group_D.tolist()]
-    return {work.perplexity_column: perplexity_D, work.rule.column: group_D}
 
 
 def reference_perplexities(work: Work, source: str, target: str) -> str:

@@ -722,3 +722,11 @@ def test_cells_run_in_own_processes_and_are_reread(rnnlm, here, models, forked):
 def test_cells_without_an_answer(rnnlm, here, models, arguments, what):
     ended = rnnlm("bench", "cells", str(models.text), *FEW, *arguments, "-o", "c")
     assert ended.code in (1, 2) and what in ended.err and not (here / "c" / "cells.json").exists()
+
+
+def test_filtering_is_timed_and_nothing_is_saved(rnnlm, models, here):
+    arguments = ("bench", "filter", models.text, "-m", models.unigram, "--rounds", 1)
+    speeds = [json.loads(line) for line in rnnlm(*arguments, "--json").out.splitlines()]
+    assert {speed["what"] for speed in speeds} == {"rnnlm filter"}
+    assert speeds[0]["processors"] == 1 and speeds[0]["megabytes_per_second"] > 0
+    assert speeds[0]["ratio"] is None and list(here.iterdir()) == []

@@ -122,17 +122,22 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         return self  # every text is made of its pieces: none is unseen
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
-        # Only lines with <unk> or U+2581 need care, which takes longer.
+        # Only lines with <unk> or U+2581 need care, which takes longer. All lines at once are
+        # searched faster than one by one.
         prepared = [_prepared(line, self.settings) for line in self.normalise(lines)]
-        if any(map(self._special.search, prepared)):
+        whole = "\n".join(prepared)
+        has_special = _SPACE in whole or (
+            self.settings.literal_unk == "symbol" and UNKNOWN in whole
+        )
+        # To sentencepiece a newline is a byte piece like any other.
+        if whole.count("\n") >= max(1, len(prepared)):
+            raise newline_error()
+        if has_special:
             encoded = list(map(self._encode_line, prepared))
         else:
             # By itself it would take all processors, also those of other threads.
             threads = free_processors()
             encoded = self._processor.encode(prepared, out_type=int, num_threads=threads)
-        # To sentencepiece a newline is a byte piece like any other.
-        if any("\n" in line for line in prepared):
-            raise newline_error()
 
         for ids in encoded:
             ids.append(self.boundary_id)

@@ -192,7 +192,8 @@ class KilledAfter(Executor):
             self.left -= 1
             return Inline().submit(function, *arguments, **keywords)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(work, "_columns", self.kill)
+            patched.setattr(shards.LinesChunk, "chosen", self.kill)
+            patched.setattr(work, "added_columns", self.kill)
             patched.setattr(work, "perplexities", self.kill)
             function(*arguments, **keywords)
         raise AssertionError("the task came to its end")
@@ -297,9 +298,9 @@ def test_names_that_meet_are_refused(texts, model):
     (texts / "other").mkdir()
     for name in ("other/plain.txt", JOURNAL, "a.csv"):
         (texts / name).write_text("a b\n")
-    with pytest.raises(UsageError, match="two shards are called plain.txt"):
+    with pytest.raises(UsageError, match="two files are called plain.txt"):
         filtered(texts, model, "plain.txt", "other/plain.txt", settings=settings)
-    with pytest.raises(UsageError, match=f"a shard cannot be called {JOURNAL}"):
+    with pytest.raises(UsageError, match=f"a filtered file cannot be called {JOURNAL}"):
         filtered(texts, model, JOURNAL, settings=settings)
     with pytest.raises(UsageError, match="the result is a folder"):
         filtered(texts, model, "plain.txt", settings=settings, output="out.txt")
