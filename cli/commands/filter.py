@@ -104,10 +104,10 @@ def command(
     INPUT: files of JSON-lines or Parquet, whose rows are documents, or of plain text, whose lines
     are; compressed or not, and globs of them.
 
-    With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet: a
-    document is in the head if its perplexity is lower than that of all but 30 % of the reference's
-    documents, in the middle if lower than all but 60 %. With several models of characters, each of
-    a language, the likeliest wins; DIR has a folder for each, and one for none.
+    With --reference, documents are sorted into DIR/head, DIR/middle and DIR/tail, as in CCNet: the
+    head has perplexities below the 30 % quantile of the reference's, the middle below the 60 %
+    quantile. With several models of characters, each of a language, the likeliest wins; DIR has a
+    folder for each, and one for none.
 
     Rows keep their columns; the perplexity and the bucket or language are added. Documents without
     words are counted, and not written. An interrupted run keeps the files that are finished:
@@ -117,6 +117,7 @@ def command(
     from rnnlm.filtering.settings import FilterSettings
     from rnnlm.text.lines import TextSettings
 
+    refuse_if(given["quantiles"] and not reference, "--quantiles needs --reference.")
     text = {
         "encoding_errors": encoding_errors,
         "special_symbols": special_symbols or "replace",

@@ -19,9 +19,9 @@ OUTSIDE, EMPTY = "outside", "empty"  # what is never written: beyond a threshold
 class FilterSettings(Checked):
     """Which documents are kept.
 
-    quantiles: of the perplexities of a reference, the two borders between head, middle and tail (as
-    in CCNet: Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets from Web
-    Crawl Data", section 3.3 and its program's defaults). cutoffs: these borders themselves, instead
+    quantiles: of the perplexities of a reference, the two borders between head, middle and tail, as
+    in CCNet (Wenzek et al. 2020, "CCNet: Extracting High Quality Monolingual Datasets from Web
+    Crawl Data"; the defaults are those of its program). cutoffs: these borders themselves, instead
     of a reference. A document is in the head below the first border, in the middle below the
     second, else in the tail. min_perplexity, max_perplexity: a document beyond them is dropped, or
     in none of the languages. min_probability: a document whose likeliest language is less probable
@@ -58,9 +58,7 @@ class FilterSettings(Checked):
     ] = None
     perplexity_column: Annotated[str, Meta(description="column of the perplexity")] = "perplexity"
     bucket_column: Annotated[str, Meta(description="column of the bucket")] = "bucket"
-    language_column: Annotated[str, Meta(min_length=1, description="column of the language")] = (
-        "language"
-    )
+    language_column: Annotated[str, Meta(description="column of the language")] = "language"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,6 +147,13 @@ def rule_of(
                 "filter by language first, then each language by its own model",
             )
         groups = (*languages, NONE)
+        for name in languages:
+            if name in (NONE, OUTSIDE, EMPTY):
+                raise UsageError(
+                    f"a language cannot be called {name}",
+                    "that is what other documents are called",
+                    "choose another name",
+                )
         return Rule(
             groups,
             _kept(settings, groups),

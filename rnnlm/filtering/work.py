@@ -70,26 +70,27 @@ class ShardCounts:
 def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
     """Write the documents of a shard that are kept into `folder`, by group, under new names."""
     began = time.perf_counter()
-    groups = len(work.rule.groups) + 2
-    documents, words = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-    text_bytes = 0
+    rule = work.rule
     shard = open_shard(source, work.reading)
-    paths = work.rule.layout.paths(Path(folder), Path(source).name)
-    judge = Judge(_models(work), work.rule)
+    paths = rule.layout.paths(Path(folder), Path(source).name)
+    judge = Judge(_models(work), rule)
+
+    groups = len(rule.groups) + 2  # two more: outside, and empty
+    documents, words = np.zeros(groups), np.zeros(groups)
+    text_bytes = 0
+    outputs: dict[str, Output] = {}
+    names: dict[str, str] = {}
     with _telling() as told, contextlib.ExitStack() as files:
-        outputs: dict[str, Output] = {}
-        names: dict[str, str] = {}
         for chunk, verdicts in _judged(shard.chunks(), judge, work.threads):
             documents += np.bincount(verdicts.group_D, minlength=groups)
-            words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups).astype(
-                np.int64
-            )
+            words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups)
             text_bytes += len(chunk.documents.data)
             columns: Columns = {}
             if shard.has_columns:
-                columns = added_columns(verdicts, work.rule, work.perplexity_column)
+                columns = added_columns(verdicts, rule, work.perplexity_column)
+
             for group, path in paths.items():
-                chosen = np.flatnonzero(verdicts.group_D == work.rule.groups.index(group))
+                chosen = np.flatnonzero(verdicts.group_D == rule.groups.index(group))
                 if not len(chosen):
                     continue
                 # A file is made when there is something to write.
@@ -99,17 +100,19 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
                     names[group] = Path(stream.name).name
                 with writing(path):
                     outputs[group].write(chunk.chosen(chosen, columns))
+
+        # The ends of all files, before any of them is closed.
         for group, output in outputs.items():
             with writing(paths[group]):
                 output.finish()
     return ShardCounts(
-        names,
-        tuple(documents.tolist()),
-        tuple(words.tolist()),
-        os.path.getsize(source),
-        text_bytes,
-        time.perf_counter() - began,
-        tuple(told),
+        files=names,
+        documents=tuple(documents.astype(int).tolist()),
+        words=tuple(words.astype(int).tolist()),
+        bytes=os.path.getsize(source),
+        text_bytes=text_bytes,
+        seconds=time.perf_counter() - began,
+        notices=tuple(told),
     )
 
 

@@ -91,6 +91,7 @@ def test_model_names_may_have_equals_signs(rnnlm, models, shards, here):
         ((), "what is to be kept?"),
         (("--max-perplexity", "9", "--keep", "head"), "keep names buckets or languages"),
         (("--cutoffs", "9"), "cutoffs = 9 is not valid"),
+        (("--max-perplexity", "9", "--quantiles", "0.1,0.2"), "--quantiles needs --reference"),
         (("--cutoffs", "a,b"), "'a,b' is not a list of numbers"),
         (("--cutoffs", "3,9", "--reference", "plain.txt"), "a reference and cutoffs contradict"),
         (("--max-perplexity", "9", "-m", "x"), "several models are one for each language"),
@@ -110,6 +111,7 @@ def test_languages_are_named_once(rnnlm, models, shards):
     for names, what in (
         (("en=a", "en=b"), "there are two models of en"),
         (("=a", "de=b"), "a language needs a name and a model"),
+        (("none=a", "de=b"), "a language cannot be called none"),
         (("en/x=lstm", "de=b"), "a language cannot be called 'en/x'"),
     ):
         given = [word for name in names for word in ("-m", name)]
