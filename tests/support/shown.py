@@ -18,9 +18,10 @@ or fence that says why not:
 
 `<!-- numbers of this section: ... -->` holds up to the next heading.
 
-    python tests/support/shown.py docs/insight.md FOLDER
+    python tests/support/shown.py docs/insight.md FOLDER [WORD]
 
-runs the compared commands of a page in that folder, and rewrites what it shows.
+runs the compared commands of a page in that folder, and rewrites what it shows; with WORD, only the
+blocks whose code has it.
 """
 
 import contextlib
@@ -122,16 +123,17 @@ def overwriting(arguments: list[str]) -> list[str]:
     return [*arguments, "--overwrite"] if arguments[0] in ("train", "mix") else arguments
 
 
-def printed_by(code: str) -> str:
-    """Run the commands of a block, and return what they print."""
-    printed = io.StringIO()
-    for words in commands(code):
-        arguments = overwriting(words[1:])
-        said = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-            code_of_end = run(arguments)
-        assert code_of_end == 0, f"{shlex.join(words)}\n{said.getvalue()}"
-    return printed.getvalue()
+def printed_by(block: Block) -> str:
+    """Run a block. Return what its commands print: the results, and behind them the notes."""
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+        if block.language == "python":
+            exec(compile(block.code, "page", "exec"), {"__name__": "page"})
+        else:
+            for words in commands(block.code):
+                ended = run(overwriting(words[1:]))
+                assert ended == 0, f"{shlex.join(words)}\n{said.getvalue()}"
+    return f"{printed.getvalue()}\n{said.getvalue()}"
 
 
 def written_files(text: str) -> None:
@@ -262,23 +264,24 @@ def unheld_numbers(text: str) -> list[str]:
     """Return the numbers of a page that no mark excuses and that its compared blocks don't show."""
     blocks = blocks_of(text)
     shown = "\n".join(part for block in blocks if block.is_compared for part in block.shown)
-    every = re.findall(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", shown)
-    held = sorted({value_of(number) for number in every})
+    held = sorted(set(re.findall(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?", shown)))
     return [
         number
         for paragraph in unmarked_paragraphs(text)
         for number in numbers_in(paragraph)
-        if not is_held(number, held)
+        if not any(is_rounding(number, each) for each in held)
     ]
 
 
-def is_held(number: str, held: list[float]) -> bool:
-    """Return whether a number is a rounding of one of those, or of its percentage."""
+def is_rounding(number: str, printed: str) -> bool:
+    """Return whether a number of a page is a rounding of a printed one, or of its percentage."""
     bare = number.rstrip(" %")
-    off = half_of_last_place(bare) * 1.0001
     scales = (1, 100) if number.endswith("%") else (1,)
+    rounding = half_of_last_place(bare) * 1.0001
     return any(
-        abs(abs(value_of(bare)) - scale * abs(each)) <= off for scale in scales for each in held
+        abs(value_of(bare) - scale * value_of(printed)) <= rounding
+        and scale * half_of_last_place(printed) <= rounding
+        for scale in scales
     )
 
 
@@ -375,7 +378,7 @@ def aligned(rows: list[list[str]]) -> Iterator[str]:
             ).rstrip()
 
 
-def measure_again(page: Path, folder: Path) -> None:
+def measure_again(page: Path, folder: Path, word: str = "") -> None:
     """Run the commands that a page is held by, block by block, and rewrite what it shows."""
     corpora_of_checkout = folder / "corpora"
     if not corpora_of_checkout.exists():
@@ -384,11 +387,11 @@ def measure_again(page: Path, folder: Path) -> None:
     with contextlib.chdir(folder):
         written_files(text)
     for block in blocks_of(text):
-        if not block.is_run:
+        if not block.is_run or word not in block.code:
             continue
         began = time.perf_counter()
         with contextlib.chdir(folder):
-            printed = printed_by(block.code)
+            printed = printed_by(block)
         print(f"{time.perf_counter() - began:.0f} s: {block.code.splitlines()[0]}", file=sys.stderr)
         text = page.read_text(encoding="utf-8")
         (fence,) = [each for each in FENCE.finditer(text) if each[3].strip() == block.code]
@@ -401,4 +404,4 @@ def measure_again(page: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    measure_again(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    measure_again(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), *sys.argv[3:])

@@ -32,7 +32,7 @@ PENDING = {
     *(
         f"docs/{name}.md"
         for name in (
-            "install text ngrams networks recipes comparing-networks cells overnight "
+            "install text ngrams networks recipes cells overnight "
             "reading-experiments rescoring combining tagging translating tasks insight word-vectors "
             "embedding in-a-service serving model-folder"
         ).split()
@@ -53,7 +53,7 @@ def checkout(tmp_path, monkeypatch):
 
 def problem_of(block):
     """Run a block. Return what the page shows that was not printed."""
-    printed = printed_by(block.code)
+    printed = printed_by(block)
     for shown in block.shown:
         line = differing_line(shown, printed, Allowed.by(block.before))
         if line is not None:
