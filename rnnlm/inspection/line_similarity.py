@@ -206,7 +206,7 @@ class LineSimilarity(Inspection):
             names.append(f"{_shortened(line)}  {number}")
         with_numbers = count <= WITH_NUMBERS
         # Cosines of one model may all lie close to 1: random lines have the colour in the middle.
-        lowest = 2 * self.random_mean - 1
+        lowest = 2 * self.random_mean - 1 if np.isfinite(self.random_mean) else -1.0
         draw_heat_map(
             panel, self.cosine_NN, numbers, names, "RdBu_r", lowest, 1, "cosine",
             most=MOST_ACROSS, most_down=MOST_DOWN, upright=True,

@@ -92,7 +92,7 @@ def test_gradcheck_picture_names_model_with_plain_numbers(rnnlm, models, here):
     )
     assert rnnlm(*asked, "--plot", "differences.svg").code == 0
     drawn = (here / "differences.svg").read_text()
-    assert "Gradients of tiny<" in drawn and "mathdefault" not in drawn
+    assert "tiny: gradients left of the line are right" in drawn and "mathdefault" not in drawn
 
 
 def test_what_the_lessons_cannot_do_is_one_line(rnnlm, models):

@@ -7,7 +7,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.line_similarity import cosines
+from rnnlm.inspection.line_similarity import LinePair, LineSimilarity, cosines
 from support import tiny_models, tiny_tasks
 from support.pictures import faults_of
 from support.tiny_models import LINES
@@ -59,6 +59,13 @@ def test_unknown_words_are_named(lstm):
 def test_zero_vectors_have_no_cosine():
     found = cosines(np.array([[1, 0], [0, 0], [3, 4]], dtype=np.float32))
     assert np.isnan(found[1]).all() and found[0, 2] == pytest.approx(0.6)
+    nothing = (float("nan"),) * 3  # no random line has a vector either
+    empty = LineSimilarity(
+        "it", "1", "last", ("a", "b"), np.full((2, 2), np.nan), (LinePair(0, 1, None, None),),
+        *nothing, (),
+    )  # fmt: skip
+    assert "no two of these lines" in empty.verdict and empty.figure().axes
+    assert empty.to_dict()["cosines"] == [[None, None], [None, None]]
 
 
 def test_taggers_compare_sentences_too():
