@@ -46,7 +46,7 @@ class Documents:
         starts = [0]
         for number, text in enumerate(texts, start=1):
             if text:
-                lines += lines_read(text.split("\n"), special_symbols, f"{where} {number}")
+                lines += lines_of_text(text, special_symbols, f"{where} {number}")
             starts.append(len(lines))
         return cls(lines, np.array(starts))
 
@@ -58,6 +58,12 @@ class Documents:
     def words_D(self) -> np.ndarray:
         """Return how many words each document holds."""
         return sums_between(words_between_newlines(self.data), self.starts_D)
+
+
+def lines_of_text(text: str, special_symbols: SpecialSymbols, where: str) -> list[str]:
+    """Return the lines of a text that have words, as models read them. A line ends at a newline
+    alone; one carriage return before it is dropped."""
+    return lines_read(text.replace("\r\n", "\n").split("\n"), special_symbols, where)
 
 
 def lines_read(lines: Sequence[str], special_symbols: SpecialSymbols, where: str) -> list[str]:

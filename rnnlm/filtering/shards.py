@@ -19,7 +19,7 @@ from rnnlm.errors import TextError, UsageError, given
 from rnnlm.files import tables
 from rnnlm.files.compression import compressor, without_suffix
 from rnnlm.files.reading import STANDARD_INPUT, decode, opened, too_long
-from rnnlm.filtering.judging import Documents, Verdicts, lines_read
+from rnnlm.filtering.judging import Documents, Verdicts, lines_of_text, lines_read
 from rnnlm.filtering.settings import Rule
 from rnnlm.text.lines import WORD_SPACE, TextSettings, lines_of, whole_lines
 from rnnlm.text.named_columns import no_column
@@ -258,7 +258,7 @@ class JsonShard(Shard):
                     decoder = self._decoder(row, where)
                 value = decoder(row, where)
                 if value:
-                    lines += lines_read(value.split("\n"), settings.special_symbols, where)
+                    lines += lines_of_text(value, settings.special_symbols, where)
                 rows.append(row)
                 starts.append(len(lines))
             yield JsonChunk(Documents(lines, np.array(starts)), rows)
@@ -422,7 +422,7 @@ class ParquetShard(Shard):
         for number, text in enumerate(texts, start=first + 1):
             if text:
                 where = f"{self.source}, row {number}"
-                lines += lines_read(text.split("\n"), self.reading.text.special_symbols, where)
+                lines += lines_of_text(text, self.reading.text.special_symbols, where)
             starts.append(len(lines))
         table = pyarrow.Table.from_batches(batches)
         return TableChunk(Documents(lines, np.array(starts)), table)

@@ -17,7 +17,7 @@ WORKED = {
     "a b": 4.0,
     "a": 8 ** (1 / 2),
     "a\na b": 512 ** (1 / 5),
-    "a\n \n\na b\n": 512 ** (1 / 5),  # lines without words are skipped
+    "a\r\n \n\na b\r\n": 512 ** (1 / 5),  # lines without words are skipped
     "b b": 256 ** (1 / 3),
     "never": math.inf,
 }
@@ -53,6 +53,13 @@ def test_buckets_of_a_worked_example():
 def test_reserved_words_count_as_unknown():
     rule = rule_of(FilterSettings(max_perplexity=1e9))
     _, verdicts = judged({"": halves_model()}, rule, ["a <s> b", "a <unk> b"])
+    assert verdicts.perplexity_D[0] == verdicts.perplexity_D[1]
+
+
+def test_line_ends_of_windows_are_dropped():
+    model = fit("ngram", ["ab", "ba"], order=2, tokenizer="char")
+    rule = rule_of(FilterSettings(max_perplexity=1e9))
+    _, verdicts = judged({"": model}, rule, ["ab\r\nba\r\n", "ab\nba"])
     assert verdicts.perplexity_D[0] == verdicts.perplexity_D[1]
 
 
