@@ -3,11 +3,15 @@ that names its place."""
 
 import itertools
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files.reading import opened
@@ -64,6 +68,38 @@ def test_rows_of_json_stay_as_they_are(tmp_path):
     first, last = (tmp_path / "b.jsonl").read_text(encoding="utf-8").splitlines()
     assert first == ROWS[0][:-1] + ', "perplexity": 1.5, "bücket": "head"}'
     assert json.loads(last) == {**json.loads(ROWS[2]), "perplexity": 2.0, "bücket": "tail"}
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.text(), VALUES, max_size=4), min_size=1, max_size=5),
+    st.text(min_size=1).filter(lambda name: name != "text"),
+    st.booleans(),
+)
+def test_rows_of_any_kind_only_gain_columns(rows, added, ascii_only):
+    rows = [{name: value for name, value in row.items() if name != added} for row in rows]
+    rows = [{**row, "text": "a b"} for row in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        lines = [json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows]
+        path.write_text("".join(lines), "utf-8", newline="\n")
+        columns = {added: [float(number) for number in range(len(rows))]}
+        written(path, range(len(rows)), columns, Path(folder) / "b.jsonl", column="text",
+                added=(added,))  # fmt: skip
+        found = (Path(folder) / "b.jsonl").read_text("utf-8").split("\n")[:-1]
+    for number, (row, line, before) in enumerate(zip(rows, found, lines, strict=True)):
+        assert json.loads(line) == {**row, added: number}
+        assert line.startswith(before.rstrip()[:-1].rstrip())
 
 
 @pytest.mark.parametrize("suffix", ["", *COMPRESS])
