@@ -237,8 +237,7 @@ class Surface(Inspection):
             label = each.name
             if not self._has(weight, bias):
                 label += f" (leaves the picture, to w = {weight:.3g}, b = {bias:.3g})"
-            path: dict[str, Any] = {"color": its.colour, "marker": ".", "markersize": 3}
-            path |= {"linewidth": 1.0, "zorder": 3 - number}
+            path: dict[str, Any] = {"color": its.colour, "linewidth": 1.0, "zorder": 3 - number}
             axes.plot(each.weight_U, each.bias_U, label=label, **path)
         mark: dict[str, Any] = {
             "linestyle": "",

@@ -349,6 +349,19 @@ def test_files_that_the_architecture_speaks_of_are_there():
     assert missing == []
 
 
+def test_pictures_can_be_read_on_a_page():
+    for path in (ROOT / "docs" / "pictures").glob("*.svg"):
+        root = ElementTree.parse(path).getroot()
+        width = float(root.get("viewBox").split()[2])
+        sizes, texts = [], []
+        for text in root.iter("{http://www.w3.org/2000/svg}text"):
+            sizes.append(float(re.search(r"font-size: ([0-9.]+)px", text.get("style"))[1]))
+            texts.append("".join(text.itertext()))
+        # 9 points on a screen, where a page shows the picture 700 pixels wide; no 1e7
+        assert min(sizes) * 700 / width > 11.9, path.name
+        assert not any(re.search(r"\d[eE][+-]?\d", text) for text in texts), path.name
+
+
 def test_pictures_are_small_and_shown():
     pictures = list((ROOT / "docs" / "pictures").iterdir())
     # Of pages in a browser there are pictures alone; all others can be drawn anew.

@@ -87,7 +87,7 @@ def test_colour_blind_readers_tell_all_series_apart(eyes):
 def test_no_two_of_24_series_look_alike():
     looks = [plotting.look(number) for number in range(24)]
     assert len({(each.colour, each.line) for each in looks}) == 24
-    assert len({(each.colour, each.marker) for each in looks}) == 6
+    assert len({(each.colour, each.marker) for each in looks}) == 24
 
 
 def test_a_missing_model_leaves_other_colours():
