@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ORDER = 3
 # Options that are about counts, not about the text
-_COUNTING = ("order", "highest_only", "min_count", "memory", "temp")
+_COUNTING = ("order", "highest_only", "min_count", "memory", "temp", "dask")
 FOLDER, TSV, PARQUET = "folder", "tsv", "parquet"
 
 tokenizer_options = section(
@@ -83,6 +83,7 @@ tokenizer_options = section(
     ),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
     options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
+    options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
 )
 @section(
     "Output",
@@ -228,7 +229,7 @@ def _check_input(
             counts_folder.load(name)
 
     of_text = _given_of_text(given)
-    is_limited = given["memory"] or given["temp"]
+    is_limited = given["memory"] or given["temp"] or given["dask"]
     if not folders:
         counting = of_text or given["order"] or given["highest_only"] or is_limited
         refuse_if(
@@ -237,8 +238,11 @@ def _check_input(
             "no effect.",
         )
         refuse_if(merge and form != TSV, f"--format {form}: {text[0]} is not a folder of counts.")
-        refuse_if(is_limited and form == TSV, "--memory and --temp need a folder: add -o DIR.")
-        refuse_if(given["temp"] and not given["memory"], "--temp needs --memory.")
+        refuse_if(
+            is_limited and form == TSV, "--memory, --temp and --dask need a folder: add -o DIR."
+        )
+        needs_memory = given["temp"] and not (given["memory"] or given["dask"])
+        refuse_if(needs_memory, "--temp needs --memory.")
         return
 
     first = f"{folders[0]} is a folder of counts"
@@ -246,7 +250,8 @@ def _check_input(
     refuse_if(others, f"{first}, and cannot be combined with {', '.join(others)}.")
     refuse_if(of_text, f"{first}: options for reading and tokenizing text have no effect.")
     refuse_if(len(folders) > 1 and not merge, f"{first}: add up several with --merge.")
-    refuse_if(not merge and is_limited, f"{first}: --memory and --temp have no effect.")
+    refuse_if(not merge and is_limited, f"{first}: --memory, --temp and --dask have no effect.")
+    refuse_if(given["dask"], f"{first}: counts are added up by this process: leave --dask out.")
     refuse_if(not merge and form == FOLDER, f"{first}: copy it, or add up several with --merge.")
 
 
@@ -286,7 +291,8 @@ def _counted(
         return counted.of_folders(folders, given["order"], memory, temp, progress)
     order = given["order"] or DEFAULT_ORDER
     extend = given["extend"]
-    return counted.of_text(*_text_and_tokenizer(text, given), order, memory, temp, progress, extend)
+    corpus, tokenizer = _text_and_tokenizer(text, given)
+    return counted.of_text(corpus, tokenizer, order, memory, temp, progress, extend, given["dask"])
 
 
 def _text_and_tokenizer(

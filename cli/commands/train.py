@@ -151,6 +151,7 @@ ngram_options = section(
     options_of(NGRAMS, "discounts"),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
     options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
+    options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
 )
 run_options = section(
     "Run",

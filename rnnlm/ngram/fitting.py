@@ -1,5 +1,6 @@
 """Fitting an n-gram model: count, estimate, and, with validation text, read that once."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,7 @@ from rnnlm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys, split_keys
 from rnnlm.system import in_threads
 from rnnlm.text.encoding import TrainingData, known_ids
+from rnnlm.work import dask_cluster
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -57,6 +59,8 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     check_join(settings)
     if settings.memory is not None:
         system.parse_size(settings.memory)
+    if settings.dask is not None:
+        dask_cluster.check_address(settings.dask, settings.temp)
     needed = estimator(settings.smoothing).heldout
     is_constant_missing = needed == "without additive_k" and settings.additive_k is None
     if not has_valid and (needed == "always" or is_constant_missing):
@@ -142,7 +146,7 @@ def fit(
     yield Started("ngram", None, data.tokenizer.size, tokens, valid_tokens, "cpu", "fp32")
 
     size = data.tokenizer.size
-    with room_for(settings.memory, settings.temp, settings.threads, size) as room:
+    with _room(settings, data, size) as room:
         # Count, order by order.
         levels: list[Level] = []
         timer = _Timer(began)
@@ -188,6 +192,25 @@ def fit(
     yield Fitted(1, 1, tokens, time.perf_counter() - began, "complete", model, ppl, facts)
 
 
+@contextlib.contextmanager
+def _room(settings: NgramSettings, data: TrainingData | CountedData, size: int) -> Iterator[Room]:
+    """Provide room for the work, with the workers of a cluster to count if one is named."""
+    memory = memory_of(settings)
+    with contextlib.ExitStack() as held:
+        team = None
+        # What is counted already needs nobody to count.
+        if settings.dask is not None and not isinstance(data, CountedData):
+            team = held.enter_context(dask_cluster.connected(settings.dask))
+        yield held.enter_context(room_for(memory, settings.temp, settings.threads, size, team))
+
+
+def memory_of(settings: NgramSettings) -> str | None:
+    """Return how much memory the work may take; None: as much as it needs."""
+    if settings.memory is None and settings.dask is not None:
+        return dask_cluster.MEMORY
+    return settings.memory
+
+
 class _Timer:
     """Says how long a phase will take from how far it is."""
 
@@ -211,7 +234,7 @@ def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
     settings = resolved.make(NgramSettings)
     # Counts that were there already, and a count in memory, have left nothing.
     is_counted_before = isinstance(data, CountedData)
-    if settings.temp is not None and settings.memory is not None and not is_counted_before:
+    if settings.temp is not None and memory_of(settings) and not is_counted_before:
         identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
         rooms.clean_up(settings.temp, identity)
 
@@ -219,7 +242,7 @@ def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
     """Return the settings that must be the same for an interrupted count to go on."""
     values = dataclasses.asdict(settings)
-    for name in ("threads", "memory", "temp"):
+    for name in ("threads", "memory", "temp", "dask"):
         del values[name]
     return values
 
@@ -248,9 +271,9 @@ def _levels(
 def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, int]:
     """Return how much disk the work will take for a while, and the model, in bytes."""
     settings, tokenizer = resolved.make(NgramSettings), data.tokenizer
-    allowed = None
-    if settings.memory is not None:
-        allowed = rooms.memory_for_arrays(settings.memory, tokenizer.size)
+    allowed, memory = None, memory_of(settings)
+    if memory is not None:
+        allowed = rooms.memory_for_arrays(memory, tokenizer.size)
     workspace = Workspace(allowed, settings.threads)
     thresholds = pruning_thresholds(settings.prune, settings.order)
     if isinstance(data, CountedData):
@@ -261,7 +284,7 @@ def foresee(resolved: Resolved, data: TrainingData | CountedData) -> dict[str, i
             ids = known_ids(ids, tokenizer)
         plan = plans.make(ids, tokenizer.boundary_id, settings.order, {}, workspace, thresholds)
     temporary = 0
-    if settings.memory is not None:
+    if memory is not None:
         temporary = max(plan.bytes_counting(), plan.bytes_estimating(workspace.lookups))
     return {"temporary_bytes": temporary, "model_bytes": plan.bytes_of_model(tokenizer.size)}
 

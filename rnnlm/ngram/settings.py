@@ -97,6 +97,14 @@ class NgramSettings:
         Meta(
             description="folder for what does not fit in memory; an interrupted count goes on from "
             "there; none: temporary files of the system",
-            extra=needs(memory=ANY),
+            extra=needs(memory=ANY, dask=ANY),
+        ),
+    ] = None
+    dask: Annotated[
+        str | None,
+        Meta(
+            description="count on the workers of a Dask cluster: the address of its scheduler, or "
+            "local:4 for four workers of this machine; all see --temp, and each task takes "
+            "--memory; none: this process counts"
         ),
     ] = None

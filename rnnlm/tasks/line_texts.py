@@ -25,6 +25,7 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.work import dask_cluster
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.
@@ -181,8 +182,12 @@ def open_texts(
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
-    memory = resolved.values.get("memory")
-    if memory and isinstance(text, Corpus) and not fits(text, memory):
+    memory, address = resolved.values.get("memory"), resolved.values.get("dask")
+    is_elsewhere = address is not None
+    if address is not None:
+        dask_cluster.try_out(address, resolved.values["temp"])
+        memory = memory or dask_cluster.MEMORY
+    if memory and isinstance(text, Corpus) and (is_elsewhere or not fits(text, memory)):
         made_with = tokenizer or resolved.make(TokenizerSettings)
         text = on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
         tokenizer = text.tokenizer

@@ -1,14 +1,17 @@
 """A whole text as one array of token ids, with all that is counted about it on the way."""
 
+import bisect
 import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from rnnlm.files import tensors
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.system import in_threads, processors
@@ -72,7 +75,7 @@ class EncodedText:
     each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
     :mod:`rnnlm.text.marks` occurs; none are known of a prepared text. let_go: called with a
     number of tokens, deletes what was written of the first ones for this run alone; they are not
-    needed any more.
+    needed any more. files: where the ids lie on disk, for other processes.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -89,6 +92,7 @@ class EncodedText:
     blank_lines: str = "skip"
     marks: Mapping[str, int] = field(default_factory=dict, repr=False)
     let_go: Callable[[int], None] = field(default=kept, repr=False, compare=False)
+    files: "IdFiles | None" = field(default=None, repr=False, compare=False)
 
     @property
     def tokens(self) -> int:
@@ -119,6 +123,30 @@ class EncodedText:
     def bytes(self) -> int:
         """The number of bytes in UTF-8, one for the end of each line among them."""
         return total(self.bytes_L)
+
+
+@dataclass(frozen=True)
+class IdFiles:
+    """Files of a folder that hold the ids of a text one after the other, as tensors `ids`. starts:
+    the position of the first of each, and at last of the end."""
+
+    folder: Path
+    names: tuple[str, ...]
+    starts: tuple[int, ...]
+
+    def around(self, start: int, stop: int) -> "IdFiles":
+        """Return the files that hold the ids from `start` to `stop`."""
+        first = bisect.bisect_right(self.starts, start) - 1
+        last = max(first + 1, bisect.bisect_left(self.starts, stop))
+        return IdFiles(self.folder, self.names[first:last], self.starts[first : last + 1])
+
+    def __getitem__(self, at: slice) -> np.ndarray:
+        """Read the ids of a range of positions."""
+        found = []
+        for name, start in zip(self.names, self.starts, strict=False):
+            ids = tensors.mapped(self.folder / name)["ids"]
+            found.append(np.array(ids[max(0, at.start - start) : max(0, at.stop - start)]))
+        return np.concatenate(found)
 
 
 LINE_COUNTS = ("words_L", "oov_words_L", "characters_L", "bytes_L")

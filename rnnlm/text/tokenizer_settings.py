@@ -114,8 +114,11 @@ class TokenizerSettings:
 
 def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` by name as files hold them: `reversed` only where it is set, so that all
-    others are as they were before it was introduced."""
-    return {name: value for name, value in settings.items() if name != "reversed" or value}
+    others are as they were before it was introduced; and not `dask`, an address that is of no use
+    to whoever gets the model."""
+    stored = {name: value for name, value in settings.items() if name != "reversed" or value}
+    stored.pop("dask", None)
+    return stored
 
 
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.benchmarks.processes import run_rnnlm
 from rnnlm.cli import processes
-from rnnlm.text.prepared.workers import Processes
+from rnnlm.work.executors import Processes
 
 PLANTED = "import os\nopen(os.path.join(os.path.dirname(__file__), 'was-run'), 'w').close()\n"
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 # A room imports from rooms of lower floors only; the rooms of one floor do not know each other.
 FLOORS = {
-    0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference",
+    0: "ground", 1: "files recipes corpora checkpoints work", 2: "text", 3: "models inference",
     4: "neural ngram generation",
     5: "evaluation", 6: "tasks", 7: "scoring training combinations conversion vectors",
     8: "rescoring filtering integrations benchmarks inspection", 9: "serving", 10: "doors",
@@ -330,7 +330,7 @@ LOOK_FOR_ATTRIBUTES = {
     "rnnlm/scoring/pairs/accuracy.py": "labels of pairs",
     "rnnlm/system.py": "the operating system, and errors of others",
     "rnnlm/serving/running.py": "the operating system",
-    "rnnlm/text/prepared/workers.py": "the operating system",
+    "rnnlm/work/executors.py": "the operating system",
     "rnnlm/text/tokenizers/vocabulary.py": "what a user gives for lines or ids",
     "cli/main.py": "standard output and the operating system",
     "cli/processes.py": "the operating system",

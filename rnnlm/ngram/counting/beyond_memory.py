@@ -1,21 +1,25 @@
 """Counting a text that does not fit in memory: shard by shard, then the shards are merged, order by
 order. All that is finished lies in a folder, from which an interrupted count goes on."""
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from rnnlm.errors import TextError
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.crew import Bench, Crew
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.merging import Merging, Sources
 from rnnlm.ngram.counting.plan import Plan
-from rnnlm.ngram.counting.store import Store, read_level, remove_level, write_level
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.counting.store import Piece, Store, Written, read_level, remove_level, write_level
 from rnnlm.ngram.tables import NOWHERE
-from rnnlm.text.encoding import kept
+from rnnlm.text.encoding import IdFiles, kept
+from rnnlm.work.tasks import say_share
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,60 @@ class Progress:
     share: float
 
 
+Ids = np.ndarray | ChunkedArray | IdFiles
+
+
+@dataclass(frozen=True)
+class CountShard:
+    """The task to count some lines of a text, from one token to another."""
+
+    number: int
+    ids: Ids
+    start: int
+    stop: int
+    sha256: str
+    boundary_id: int
+    size: int
+    order: int
+    watch: int
+
+    def run(self, bench: Bench) -> list[Written]:
+        """Count the shard, order by order, and write each."""
+        ids_T = np.asarray(self.ids[self.start : self.stop])
+        if isinstance(self.ids, IdFiles):
+            self._check(ids_T, self.ids.folder)
+        is_watched = self.start <= self.watch < self.stop
+        watched = self.watch - self.start if is_watched else NOWHERE
+        written = []
+        # Not by enumerate, which would hold a level while the next order is counted.
+        numbers = itertools.count(1)
+        shape = (self.boundary_id, self.size, self.order)
+        for level in count(ids_T, *shape, watched, bench.workspace):
+            n = next(numbers)
+            written += write_level(bench.store, prefix_of(self.number), n, level)
+            del level
+            say_share(n / self.order)
+        written.append(Written(Piece(prefix_of(self.number), 0, "")))
+        return written
+
+    def _check(self, ids_T: np.ndarray, folder: Path) -> None:
+        """Make sure that another machine sees the text that the plan was made for."""
+        found = hashlib.sha256(np.ascontiguousarray(ids_T, np.int32).data).hexdigest()
+        if found != self.sha256:
+            raise TextError(
+                f"a worker reads another text in {folder} than the one that is to be counted",
+                f"part {self.number + 1} differs",
+                "the folder must be one that all workers see, and must not change",
+            )
+
+
 def count_by_shards(
-    ids: np.ndarray | ChunkedArray,
+    ids: Ids,
     boundary_id: int,
     size: int,
     order: int,
     plan: Plan,
-    store: Store,
-    workspace: Workspace,
+    crew: Crew,
     watch: int = NOWHERE,
     done: Callable[[int], None] = kept,
 ) -> Iterator[Progress | Level]:
@@ -43,27 +93,31 @@ def count_by_shards(
     watch: a position of the text, or NOWHERE. done: called with the number of tokens, from the
     first on, that are not needed any more.
     """
-    for number, shard in enumerate(plan.shards):
-        yield Progress("counting", number / len(plan.shards))
-        if prefix_of(number) in store:
-            done(shard.stop)
-            continue
-        ids_T = np.asarray(ids[shard.start : shard.stop])
-        is_watched = shard.start <= watch < shard.stop
-        watched = watch - shard.start if is_watched else NOWHERE
-        # Not by enumerate, which would hold a level while the next order is counted.
-        numbers = itertools.count(1)
-        for level in count(ids_T, boundary_id, size, order, watched, workspace):
-            n = next(numbers)
-            write_level(store, prefix_of(number), n, level)
-            del level
-        store.note(prefix_of(number), {})
-        done(shard.stop)
-    yield Progress("counting", 1.0)
+    store, shards = crew.store, plan.shards
+    left = [number for number in range(len(shards)) if prefix_of(number) not in store]
+    counted = len(shards) - len(left)
+    done(shards[left[0]].start if left else shards[-1].stop)
+    yield Progress("counting", counted / len(shards))
+
+    def tasks() -> Iterator[CountShard]:
+        for number in left:
+            shard = shards[number]
+            span = (shard.start, shard.stop)
+            near = ids.around(*span) if isinstance(ids, IdFiles) else ids
+            yield CountShard(number, near, *span, shard.sha256, boundary_id, size, order, watch)
+
+    # Shards come in order, so all tokens up to the end of this one are counted.
+    for written in crew.run(tasks(), alone=True):
+        if written is not None:
+            store.finish(*written)
+            counted += 1
+            last = left[counted - len(shards) - 1]
+            done(shards[last].stop)
+        yield Progress("counting", min(1.0, (counted + crew.begun) / len(shards)))
 
     # A single shard is the whole already.
-    sources = _Shards(len(plan.shards), store)
-    if len(plan.shards) == 1:
+    sources = _Shards(len(shards))
+    if len(shards) == 1:
         for n in range(1, order + 1):
             whole = read_level(store, prefix_of(0), n)
             if whole is None:
@@ -71,15 +125,13 @@ def count_by_shards(
             yield whole
         return
 
-    yield from merge(sources, order, store, workspace)
+    yield from merge(sources, order, crew)
 
 
-def merge(
-    sources: Sources, order: int, store: Store, workspace: Workspace
-) -> Iterator[Progress | Level]:
+def merge(sources: Sources, order: int, crew: Crew) -> Iterator[Progress | Level]:
     """Yield how far merging is, and the merged levels of orders 1 to `order`; fewer where there are
     no n-grams that long."""
-    merging = Merging(sources, order, store, workspace)
+    merging = Merging(sources, order, crew)
     yield merging.unigrams()
     for n in range(2, order + 1):
         steps = merging.longer(n)
@@ -94,19 +146,21 @@ def merge(
         yield merged
 
 
+@dataclass(frozen=True)
 class _Shards:
     """The shards of a text, as they are merged."""
 
-    def __init__(self, shards: int, store: Store) -> None:
-        self.shards = shards
-        self.store = store
+    shards: int
 
-    def of_order(self, n: int) -> list[Level | None]:
-        return [read_level(self.store, prefix_of(shard), n) for shard in range(self.shards)]
+    def __len__(self) -> int:
+        return self.shards
 
-    def forget(self, n: int) -> None:
+    def level(self, store: Store, source: int, n: int) -> Level | None:
+        return read_level(store, prefix_of(source), n)
+
+    def forget(self, store: Store, n: int) -> None:
         for shard in range(self.shards):
-            remove_level(self.store, prefix_of(shard), n)
+            remove_level(store, prefix_of(shard), n)
 
 
 def prefix_of(shard: int) -> str:

@@ -21,7 +21,7 @@ from rnnlm.ngram.counting.room import clean_up, count_in, identity_of, room_for
 from rnnlm.ngram.counting.store import (
     Store,
     columns_of,
-    note_level,
+    note_of_level,
     read_level,
     remove_level,
     write_level,
@@ -33,6 +33,7 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.work import dask_cluster
 
 MERGING_MEMORY = "1G"  # unless another limit is given
 WAY_ON = "run the same command again"  # after a full disk
@@ -107,9 +108,11 @@ def of_text(
     temp: str | None = None,
     report: Progress = silent,
     extend: bool = False,
+    dask: str | None = None,
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
-    does not fit, from where an interrupted count goes on; it is cleaned up in the end.
+    does not fit, from where an interrupted count goes on; it is cleaned up in the end. dask: the
+    cluster whose workers count.
 
     tokenizer: an existing one, or settings to make one from the text. extend: words that it lacks
     get ids after its own.
@@ -117,14 +120,20 @@ def of_text(
     _check_prepared(text, tokenizer, extend)
     if extend and not isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.extend(tokenizer, watched(text.blocks(), report))
-    if memory is not None and isinstance(text, Corpus) and not fits(text, memory):
+    if dask is not None:
+        dask_cluster.try_out(dask, temp)
+        memory = memory or dask_cluster.MEMORY
+    is_elsewhere = dask is not None
+    if memory and isinstance(text, Corpus) and (is_elsewhere or not fits(text, memory)):
         text = on_disk(text, tokenizer, memory, temp, 0.0, report)
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.train(tokenizer, watched(text.blocks(), report))
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = Source.of(encoded, text.settings)
-    with room_for(memory, temp, None, tokenizer.size) as room:
+    with contextlib.ExitStack() as held:
+        team = None if dask is None else held.enter_context(dask_cluster.connected(dask))
+        room = held.enter_context(room_for(memory, temp, None, tokenizer.size, team))
         if room.store is not None:
             room.store.way_on = WAY_ON
         steps = count_in(room, encoded, tokenizer, order, {"order": order})
@@ -177,10 +186,10 @@ def of_folders(
     longest = counts_folder.with_longest_vocabulary(several)
     size = longest.index.vocabulary_size
     with _folder_in(temp) as folder, room_for(memory or MERGING_MEMORY, folder, None, size) as room:
-        assert room.store is not None
+        assert room.store is not None and room.crew is not None
         room.store.way_on = WAY_ON
-        sources = _Folders(several, size, room.store)
-        steps = merge(sources, order, room.store, room.workspace)
+        sources = _Folders(tuple(several), size)
+        steps = merge(sources, order, room.crew)
         yield Counted(_reported(steps, report), order, source, longest.tokenizer)
 
 
@@ -209,30 +218,29 @@ def within(counts: Counts, order: int | None) -> int:
     return order or own
 
 
+@dataclass(frozen=True)
 class _Folders:
-    """Counts in folders, as they are merged. Those of a shorter vocabulary are rewritten, in
-    `store`, with the keys of a vocabulary of `size` words, which begins with theirs."""
+    """Counts in folders, as they are merged. Those of a shorter vocabulary are rewritten, in the
+    store, with the keys of a vocabulary of `size` words, which begins with theirs."""
 
-    def __init__(self, several: Sequence[Counts], size: int, store: Store) -> None:
-        self.several = several
-        self.size = size
-        self.store = store
+    several: tuple[Counts, ...]
+    size: int
 
-    def of_order(self, n: int) -> list[Level | None]:
-        return [self._level(number, n) for number in range(len(self.several))]
+    def __len__(self) -> int:
+        return len(self.several)
 
-    def _level(self, number: int, n: int) -> Level | None:
-        level, prefix = self.several[number].level(n), _prefix(number)
+    def level(self, store: Store, source: int, n: int) -> Level | None:
+        level, prefix = self.several[source].level(n), _prefix(source)
         if level is None or level.size == self.size:
             return level
-        if f"{prefix}order-{n}" not in self.store:
-            _write_extended(self.store, prefix, n, level, self.size)
-        return read_level(self.store, prefix, n)
+        if f"{prefix}order-{n}" not in store:
+            _write_extended(store, prefix, n, level, self.size)
+        return read_level(store, prefix, n)
 
-    def forget(self, n: int) -> None:
+    def forget(self, store: Store, n: int) -> None:
         """Let go of what was rewritten; the folders are the user's."""
         for number in range(len(self.several)):
-            remove_level(self.store, _prefix(number), n)
+            remove_level(store, _prefix(number), n)
 
 
 def _prefix(number: int) -> str:
@@ -248,7 +256,8 @@ def _write_extended(store: Store, prefix: str, n: int, level: Level, size: int) 
         counts_M[size:] = level.counts_M[level.size :]
         keys_M = np.arange(size + 1, dtype=np.uint64)
         suffixes_M = np.zeros(size + 1, level.suffixes_M.dtype)
-        write_level(store, prefix, 1, Level(size, keys_M, suffixes_M, counts_M, size))
+        extended = Level(size, keys_M, suffixes_M, counts_M, size)
+        store.finish(*write_level(store, prefix, 1, extended))
         return
 
     for number, start in enumerate(range(0, len(level), counts_folder.PIECE_NGRAMS)):
@@ -259,7 +268,7 @@ def _write_extended(store: Store, prefix: str, n: int, level: Level, size: int) 
         columns["keys"] = make_keys(contexts_M, words_M, size)
         name, facts = f"{prefix}order-{n}-{number:06d}", {"ngrams": len(words_M)}
         store.finish(store.write(name, columns, facts))
-    note_level(store, prefix, n, replace(level, size=size))
+    store.finish(note_of_level(prefix, n, replace(level, size=size)))
 
 
 def _reported(steps: Iterable[Phase | Level], report: Progress) -> Iterator[Level]:

@@ -5,40 +5,47 @@ Each source numbers its own contexts. In the merged trie they have other numbers
 order, so the keys of a source are still sorted once their contexts are renumbered. An order is
 merged by ranges of keys, a few n-grams of each source at a time; what a source's n-grams are called
 in the merged order is kept for the next one, where they are contexts and suffixes.
+
+Each order takes two phases: the suffixes of each source get their merged numbers, a task a source;
+then ranges are merged, a task each. A range ends at any key, so a context that very many different
+words follow is cut between two of them.
 """
 
+import functools
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike
 
+from rnnlm.ngram.counting.crew import Bench, Crew
 from rnnlm.ngram.counting.exchange import SuffixExchange
 from rnnlm.ngram.counting.levels import Column, Level
-from rnnlm.ngram.counting.store import Piece, Store, note_level, read_level, write_level
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.counting.store import Piece, Store, Written, note_of_level, read_level, write_level
 from rnnlm.ngram.tables import NOWHERE, word_bits
-from rnnlm.system import in_threads
 from rnnlm.text.encoding import smallest
 
 MERGED = "merged-"  # before the names of the pieces
 KEY_BITS = 64
 NARROW = 2**31 - 1  # numbers below fit into 32 bits
+PIECE_NGRAMS = 1 << 22  # whose suffixes are written together
 
 
 Steps = Generator[float, None, Level]  # the share of an order that is merged, and its level
 
 
 class Sources(Protocol):
-    """The tries that are merged."""
+    """The tries that are merged, as a task in another process can find them."""
 
-    def of_order(self, n: int) -> Sequence[Level | None]:
-        """Return the level of each source; None: it has no n-grams that long, or they are
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def level(self, store: Store, source: int, n: int) -> Level | None:
+        """Return the level of a source; None: it has no n-grams that long, or they are
         forgotten."""
 
-    def forget(self, n: int) -> None:
+    def forget(self, store: Store, n: int) -> None:
         """Let go of order n, which is merged."""
 
 
@@ -47,20 +54,20 @@ class Merging:
 
     A source may have fewer orders than others. An n-gram that a source watches is watched in the
     merged level. Orders that are in the store are not merged again.
-
-    numbers[s]: the merged number of each n-gram of source s in the order merged last.
     """
 
-    def __init__(self, sources: Sources, order: int, store: Store, workspace: Workspace) -> None:
+    def __init__(self, sources: Sources, order: int, crew: Crew) -> None:
         self.sources = sources
         self.order = order
-        self.store = store
-        self.workspace = workspace
+        self.crew = crew
+        self.store = crew.store
 
     def unigrams(self) -> Level:
         """Add up the counts of words: all sources have the same."""
-        if read_level(self.store, MERGED, 1) is None:
-            levels = [level for level in self.sources.of_order(1) if level is not None]
+        store = self.store
+        if read_level(store, MERGED, 1) is None:
+            found = [self.sources.level(store, source, 1) for source in range(len(self.sources))]
+            levels = [level for level in found if level is not None]
             size = levels[0].size
             counts_M = np.zeros(size + 1, dtype=np.int64)
             watched = NOWHERE
@@ -70,20 +77,16 @@ class Merging:
             keys_M = np.arange(size + 1, dtype=np.uint64)
             suffixes_M = np.zeros(size + 1, np.int32)
             merged = Level(size, keys_M, suffixes_M, counts_M, size, watched)
-            write_level(self.store, MERGED, 1, merged)
+            store.finish(*write_level(store, MERGED, 1, merged))
 
         # From the store even if it was made just now: the same arrays as in a resumed count.
-        found = read_level(self.store, MERGED, 1)
-        assert found is not None
-        self.size = found.size
-        self.bits = np.uint64(word_bits(found.size))
-        self.count_type = _smallest(int(np.asarray(found.counts_M).sum(dtype=np.int64)))
-        self.after_start = found.after_start
-        sources = len(self.sources.of_order(1))
-        self.sources.forget(1)
-        numbers_M = np.arange(found.size + 1, dtype=np.int32)
-        self.numbers: list[Column] = [numbers_M] * sources
-        return found
+        whole = read_level(store, MERGED, 1)
+        assert whole is not None
+        self.size = whole.size
+        self.count_type = np.dtype(_smallest(int(np.asarray(whole.counts_M).sum(dtype=np.int64))))
+        self.after_start = whole.after_start
+        self.sources.forget(store, 1)
+        return whole
 
     def longer(self, n: int) -> Steps:
         """Merge order n."""
@@ -91,80 +94,161 @@ class Merging:
         if level is None:
             level = yield from self._merge(n)
         # A kill may have come before the sources' n-grams were forgotten.
-        self.sources.forget(n)
+        self.sources.forget(self.store, n)
         self.after_start = level.after_start
-        if n < self.order:
-            self.numbers = self._numbers(n, len(self.numbers))
+        self.store.remove(self.store.names(f"suffixes-{n}-"))
         self.store.remove(self.store.names(f"numbers-{n - 1}-"))
         return level
 
     def _merge(self, n: int) -> Steps:
-        levels = self.sources.of_order(n)
-        entries = sum(len(level) for level in levels if level is not None)
-        index = _smallest(entries)
-        job = _OrderJob(self, levels)
+        order = MergedOrder(self.sources, n, self.size, self.count_type.name)
+        yield from self._find_suffixes(order)
 
         # Nobody looks up numbers in the highest order, but for an n-gram that is watched.
+        opened = self.crew.bench.opened(order)
+        levels, entries = opened.levels, int(opened.lengths.sum())
         are_watched = [level is not None and level.watched != NOWHERE for level in levels]
         are_wanted = n < self.order or any(are_watched)
 
         # Each range becomes two pieces, numbered within itself; what came before is added later.
         done = len(self.store.names(f"{MERGED}order-{n}-"))
         starts = self.store.mapped(f"numbers-{n}-{done - 1:06d}")["ends"] if done else None
+        ranges = opened.ranges(starts, done, self.crew.entries(entries))
+        ends = []
 
-        def merge_range(span: _Range) -> tuple[int, Piece, Piece]:
-            number = f"{done + span.number:06d}"
-            columns, origin = job.merge(span, index, self.count_type)
-            facts = {"ngrams": len(columns["keys"])}
-            if not are_wanted:
-                origin["numbers"] = origin["numbers"][:0]
-            numbers = self.store.write(f"numbers-{n}-{number}", origin, facts)
-            ngrams = self.store.write(f"{MERGED}order-{n}-{number}", columns, facts)
-            return int(span.ends.sum()), numbers, ngrams
+        def tasks() -> Iterator[MergeRange]:
+            for span in ranges:
+                ends.append(int(span.ends.sum()))
+                yield MergeRange(order, span, are_wanted)
 
-        for merged, *pieces in in_threads(merge_range, job.ranges(starts), self.workspace.threads):
-            self.store.finish(*pieces)
-            yield merged / entries
+        share, merged = 0.0, 0
+        for written in self.crew.run(tasks()):
+            if written is not None:
+                self.store.finish(*written)
+                share = ends[merged] / entries
+                merged += 1
+            yield share
 
         # Join the pieces.
         names = self.store.names(f"{MERGED}order-{n}-")
         keys_M = self.store.column(names, "keys", np.uint64)
-        first_key = np.uint64(self.after_start) << self.bits
+        first_key = np.uint64(self.after_start) << np.uint64(word_bits(self.size))
         level = Level(
             self.size,
             keys_M,
-            self.store.column(names, "suffixes", job.suffix_type),
+            self.store.column(names, "suffixes", opened.suffix_type),
             self.store.column(names, "counts", self.count_type),
             keys_M.searchsorted(first_key),
             self._watched(n, levels),
         )
-        note_level(self.store, MERGED, n, level)
+        self.store.finish(note_of_level(MERGED, n, level))
         return level
 
-    def _numbers(self, n: int, sources: int) -> list[Column]:
-        """Return the merged numbers of the n-grams of each source."""
-        names = self.store.names(f"numbers-{n}-")
-        ngrams = [self.store.facts(name)["ngrams"] for name in names]
-        before = dict(zip(names, np.cumsum([0, *ngrams]).tolist(), strict=False))
-        index = np.dtype(_smallest(sum(ngrams)))
-
-        def of_source(source: int) -> Column:
-            def part(name: str, numbers: np.ndarray) -> np.ndarray:
-                starts = self.store.mapped(name)["starts"]
-                own = numbers[starts[source] : starts[source + 1]]
-                return own.astype(index) + index.type(before[name])
-
-            return self.store.column(names, "numbers", index, part)
-
-        return [of_source(source) for source in range(sources)]
+    def _find_suffixes(self, order: "MergedOrder") -> Iterator[float]:
+        """Let the suffixes of each source have their merged numbers."""
+        left = []
+        for source in range(len(self.sources)):
+            if order.suffixes_of(source) not in self.store:
+                left.append(FindSuffixes(order, source))
+        for written in self.crew.run(left, alone=True):
+            if written is not None:
+                self.store.finish(*written)
+            yield 0.0
 
     def _watched(self, n: int, levels: Sequence[Level | None]) -> int:
         """Return the merged number of the n-gram that a source watches."""
         for source, level in enumerate(levels):
             if level is not None and level.watched != NOWHERE:
-                numbers_M = self._numbers(n, len(levels))[source]
+                numbers_M = merged_numbers(self.store, len(levels), n, self.size)[source]
                 return int(numbers_M[level.watched : level.watched + 1][0])
         return NOWHERE
+
+
+@dataclass(frozen=True)
+class MergedOrder:
+    """An order that is merged, as a task is told of it. size: V. count_type: of merged counts."""
+
+    sources: Sources
+    n: int
+    size: int
+    count_type: str
+
+    def suffixes_of(self, source: int) -> str:
+        """Return how the names of the pieces of a source's suffixes begin, and their note."""
+        return f"suffixes-{self.n}-{source:05d}"
+
+    def open(self, store: Store) -> "OpenOrder":
+        return OpenOrder(self, store)
+
+
+@dataclass(frozen=True)
+class FindSuffixes:
+    """The task to find the merged numbers of the suffixes of a source's n-grams."""
+
+    order: MergedOrder
+    source: int
+
+    def run(self, bench: Bench) -> list[Written]:
+        """Look all of them up, and write them, some at a time."""
+        opened, workspace = bench.opened(self.order), bench.workspace
+        level, numbers_M = opened.levels[self.source], opened.numbers[self.source]
+        name = self.order.suffixes_of(self.source)
+        written = [Written(Piece(name, 0, ""))]
+        if level is None:
+            return written
+        edges = [*range(0, len(level), workspace.ngrams), len(level)]
+        blocks = list(itertools.pairwise(edges))
+        exchange = SuffixExchange(level.suffixes_M, blocks, len(numbers_M), workspace)
+        values = exchange.values(numbers_M)
+        at_once = max(1, PIECE_NGRAMS // workspace.ngrams)
+        for first in range(0, len(blocks), at_once):
+            numbers = range(first, min(first + at_once, len(blocks)))
+            found = np.concatenate([values(number) for number in numbers])
+            facts = {"ngrams": len(found)}
+            written.append(bench.store.write(f"{name}-{first:06d}", {"suffixes": found}, facts))
+        # The note comes last: with it, all of them are there.
+        return [*written[1:], written[0]]
+
+
+@dataclass(frozen=True)
+class MergeRange:
+    """The task to merge a range. are_numbers_wanted: those of each source's n-grams."""
+
+    order: MergedOrder
+    span: "_Range"
+    are_numbers_wanted: bool
+
+    def run(self, bench: Bench) -> list[Written]:
+        """Write the merged n-grams, and the numbers in the range of each source's own."""
+        columns, origin = bench.opened(self.order).merge(self.span)
+        facts = {"ngrams": len(columns["keys"])}
+        if not self.are_numbers_wanted:
+            origin["numbers"] = origin["numbers"][:0]
+        number = f"{self.order.n}-{self.span.number:06d}"
+        return [
+            bench.store.write(f"numbers-{number}", origin, facts),
+            bench.store.write(f"{MERGED}order-{number}", columns, facts),
+        ]
+
+
+def merged_numbers(store: Store, sources: int, n: int, size: int) -> list[Column]:
+    """Return the merged numbers of the n-grams of order n of each source."""
+    if n == 1:
+        return [np.arange(size + 1, dtype=np.int32)] * sources
+    names = store.names(f"numbers-{n}-")
+    ngrams = [store.facts(name)["ngrams"] for name in names]
+    before = dict(zip(names, np.cumsum([0, *ngrams]).tolist(), strict=False))
+    index = np.dtype(_smallest(sum(ngrams)))
+
+    def of_source(source: int) -> Column:
+        def part(name: str, numbers: np.ndarray) -> np.ndarray:
+            starts = store.mapped(name)["starts"]
+            own = numbers[starts[source] : starts[source + 1]]
+            return own.astype(index) + index.type(before[name])
+
+        return store.column(names, "numbers", index, part)
+
+    return [of_source(source) for source in range(sources)]
 
 
 @dataclass(frozen=True)
@@ -177,45 +261,42 @@ class _Range:
     ends: np.ndarray
 
 
-class _OrderJob:
-    """The n-grams of one order of all sources, ready to be merged by ranges."""
+class OpenOrder:
+    """The n-grams of one order of all sources, ready to be merged by ranges. numbers: of their
+    contexts."""
 
-    def __init__(self, merging: Merging, levels: Sequence[Level | None]) -> None:
-        self.bits = merging.bits
+    def __init__(self, order: MergedOrder, store: Store) -> None:
+        self.order = order
+        self.store = store
+        self.bits = np.uint64(word_bits(order.size))
         self.mask = (np.uint64(1) << self.bits) - np.uint64(1)
-        self.levels = levels
-        self.numbers = merging.numbers  # of the contexts
-        self.workspace = merging.workspace
-        self.suffix_type = merging.numbers[0].dtype
-        self.suffixes = [self._suffixes(source) for source in range(len(levels))]
+        sources, n = order.sources, order.n
+        self.levels = [sources.level(store, source, n) for source in range(len(sources))]
+        self.lengths = np.array([0 if level is None else len(level) for level in self.levels])
+        self.index = _smallest(int(self.lengths.sum()))
+        self.count_type = np.dtype(order.count_type)
+        self.numbers = merged_numbers(store, len(sources), n - 1, order.size)
+        self.suffix_type = self.numbers[0].dtype
 
-    def _suffixes(self, source: int) -> np.ndarray:
-        """Return the merged numbers of the suffixes of a source's n-grams."""
-        level, numbers_M = self.levels[source], self.numbers[source]
-        found_M = self.workspace.empty(0 if level is None else len(level), self.suffix_type)
-        if level is None:
-            return found_M
-        edges = [*range(0, len(level), self.workspace.ngrams), len(level)]
-        blocks = list(itertools.pairwise(edges))
-        exchange = SuffixExchange(level.suffixes_M, blocks, len(numbers_M), self.workspace)
-        values = exchange.values(numbers_M)
-        for number, (start, end) in enumerate(blocks):
-            found_M[start:end] = values(number)
-        self.workspace.release(found_M)
-        return found_M
+    @functools.cached_property
+    def suffixes(self) -> list[Column]:
+        """The merged numbers of the suffixes of each source's n-grams."""
+        found: list[Column] = []
+        for source in range(len(self.levels)):
+            names = self.store.names(f"{self.order.suffixes_of(source)}-")
+            found.append(self.store.column(names, "suffixes", self.suffix_type))
+        return found
 
-    def ranges(self, starts: np.ndarray | None) -> Iterator[_Range]:
+    def ranges(self, starts: np.ndarray | None, number: int, entries: int) -> Iterator[_Range]:
         """Yield ranges of about as many n-grams as are to be merged at a time, from where each
-        source begins or from `starts` on."""
-        lengths = np.array([0 if level is None else len(level) for level in self.levels])
+        source begins or from `starts` on. number: of the first."""
+        lengths = self.lengths
         at = np.zeros_like(lengths) if starts is None else np.array(starts)
-        number = 0
         while (at < lengths).any():
             left = np.flatnonzero(at < lengths).tolist()
             low = min(self._key(source, int(at[source])) for source in left)
 
             # Each source gives its share; the one that reaches its share first ends the range.
-            entries = self.workspace.entries
             shares = entries * (lengths - at) // int((lengths - at).sum())
             goals = np.minimum(at + np.maximum(shares, 1), lengths)
             high = low + (1 << KEY_BITS - int(entries + len(left)).bit_length())
@@ -248,9 +329,7 @@ class _OrderJob:
             word = 0  # the source does not know the context: begin with the next one it knows
         return int(level.keys_M.searchsorted(np.uint64((own << int(self.bits)) | word)))
 
-    def merge(
-        self, span: _Range, index: DTypeLike, count_type: DTypeLike
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def merge(self, span: _Range) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the columns of the merged n-grams; and for each source's own, its number among
         them, source after source."""
         lengths = span.ends - span.starts
@@ -271,13 +350,13 @@ class _OrderJob:
         is_new[:1] = True
         np.not_equal(keys[1:], keys[:-1], out=is_new[1:])
         first = np.flatnonzero(is_new)
-        numbers = np.empty(len(keys), dtype=index)
+        numbers = np.empty(len(keys), dtype=self.index)
         numbers[places] = np.cumsum(is_new) - 1
-        counts, suffixes = self._gathered(span, count_type)
+        counts, suffixes = self._gathered(span)
         columns = {
             "keys": keys[first] + np.uint64(span.low),
             "suffixes": suffixes[places[first]],
-            "counts": smallest(np.add.reduceat(counts[places], first, dtype=count_type)),
+            "counts": smallest(np.add.reduceat(counts[places], first, dtype=self.count_type)),
         }
         origin = {"numbers": numbers, "starts": starts, "ends": span.ends.astype(np.int64)}
         return columns, origin
@@ -299,15 +378,14 @@ class _OrderJob:
         found -= np.uint64(span.low)
         return found
 
-    def _gathered(self, span: _Range, count_type: DTypeLike) -> tuple[np.ndarray, np.ndarray]:
+    def _gathered(self, span: _Range) -> tuple[np.ndarray, np.ndarray]:
         """Return counts and suffixes of all n-grams of a range, source after source."""
         counts, suffixes = [], []
         for source, level in enumerate(self.levels):
             here = slice(int(span.starts[source]), int(span.ends[source]))
             if level is not None and here.start < here.stop:
-                counts.append(level.counts_M[here].astype(count_type))
+                counts.append(level.counts_M[here].astype(self.count_type))
                 suffixes.append(self.suffixes[source][here])
-                self.workspace.release(self.suffixes[source])
         return np.concatenate(counts), np.concatenate(suffixes)
 
 

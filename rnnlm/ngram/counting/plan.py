@@ -112,12 +112,14 @@ def make(
     identity: Mapping[str, Any],
     workspace: Workspace,
     thresholds: Sequence[int] = (),
+    shard: int | None = None,
 ) -> Plan:
     """Return the plan for a text whose lines end in `boundary_id`. The text is read once.
 
     thresholds: n-grams of order n that occur at most `thresholds[n - 1]` times will be left out.
+    shard: tokens that are counted together; None: as many as memory takes.
     """
-    bounds = list(_bounds(ids, boundary_id, workspace.shard))
+    bounds = list(_bounds(ids, boundary_id, shard or workspace.shard))
     # So few n-grams are looked at that there are some SAMPLED different ones in the end.
     rate = max(0, (len(ids) // SAMPLED).bit_length() - 1)
     sampled = [(np.zeros(0, np.uint64), np.zeros(0, np.int64)) for _ in range(order - 1)]

@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 
 from rnnlm import system
-from rnnlm.errors import OutputError, SettingsError, notice
+from rnnlm.errors import OutputError, SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting.beyond_memory import Progress, count_by_shards, prefix_of
 from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.crew import Bench, Crew, TeamCrew
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import BYTES_PER_POSITION, Workspace
 from rnnlm.ngram.tables import NOWHERE
-from rnnlm.text.encoding import EncodedText, known_ids
+from rnnlm.text.encoding import EncodedText, IdFiles, known_ids
 from rnnlm.text.on_disk import work_folder
 from rnnlm.text.prepared import writer
 from rnnlm.text.prepared.index import PREPARED_TEXT, is_prepared
+from rnnlm.work.tasks import Team
 
 LEAST_BYTES = 80_000_000  # of arrays, for work that is worth beginning
 # Bytes of arrays that stay in the process when they are freed
@@ -40,30 +42,58 @@ Watch = Callable[[Ids, Sequence[tuple[int, int]]], int]
 
 @dataclass(frozen=True)
 class Room:
-    """A workspace, and the folder where what is finished is kept; None: all is in memory."""
+    """A workspace, and who counts beside the folder where what is finished is kept; None: all is in
+    memory."""
 
     workspace: Workspace
-    store: Store | None = None
+    crew: Crew | None = None
+
+    @property
+    def store(self) -> Store | None:
+        return None if self.crew is None else self.crew.store
 
 
 @contextlib.contextmanager
 def room_for(
-    memory: str | None, temp: str | None, threads: int | None, size: int
+    memory: str | None, temp: str | None, threads: int | None, size: int, team: Team | None = None
 ) -> Iterator[Room]:
     """Provide room for counting and estimating in as much `memory` as is allowed, with a vocabulary
-    of that size. What is finished in a folder that the user named stays until :func:`clean_up`."""
+    of that size. What is finished in a folder that the user named stays until :func:`clean_up`.
+
+    team: workers elsewhere that count, each in so much memory; they must see the folder.
+    """
     if memory is None:
         yield Room(Workspace(threads=threads))
         return
     allowed = memory_for_arrays(memory, size)
     system.allow_open_files()
-    if temp is None:
-        with _vanishing_folder() as folder:
-            yield Room(Workspace(allowed, threads, folder), Store(folder))
-        return
-    folder = work_folder(temp)
-    with lock.held(folder, "counting"):
-        yield Room(Workspace(allowed, threads, folder), Store(folder))
+    with contextlib.ExitStack() as held:
+        if temp is None:
+            folder = held.enter_context(_vanishing_folder())
+        else:
+            folder = work_folder(temp)
+            held.enter_context(lock.held(folder, "counting"))
+        bench = Bench(Store(folder), Workspace(allowed, threads, folder))
+        crew = Crew(bench)
+        if team is not None:
+            crew = held.enter_context(_elsewhere(bench, team, allowed))
+        yield Room(bench.workspace, crew)
+
+
+@contextlib.contextmanager
+def _elsewhere(bench: Bench, team: Team, memory: int) -> Iterator[Crew]:
+    """Provide the crew of a team's workers. When the context ends, what they still write is of no
+    use, and is deleted."""
+    # Another run may have been killed here, whose workers are to stop.
+    bench.store.remove_unfinished()
+    bench.store.set_mark()
+    try:
+        team.check_folder(bench.store.folder.absolute(), bench.store.mark)
+        yield TeamCrew(bench, team, memory)
+    finally:
+        bench.store.remove_mark()
+        team.settle()
+        bench.store.remove_unfinished()
 
 
 def clean_up(temp: str, identity: Mapping[str, Any]) -> None:
@@ -81,17 +111,17 @@ def clean_up(temp: str, identity: Mapping[str, Any]) -> None:
             return
         # The plan goes first: what a kill leaves belongs to nobody, and goes with the next count.
         plans.delete(folder)
-        _delete_rest(folder)
+        _delete_rest(Store(folder))
     with contextlib.suppress(OSError):  # other files may be there
         folder.rmdir()
         folder.parent.rmdir()
 
 
-def _delete_rest(folder: Path) -> None:
+def _delete_rest(store: Store) -> None:
     """Delete the pieces in a folder that has no plan, and what is left of texts that were let go
     of."""
-    Store(folder).delete()
-    for text in folder.glob(f"{PREPARED_TEXT}-*"):
+    store.delete()
+    for text in store.folder.glob(f"{PREPARED_TEXT}-*"):
         if text.is_dir() and not is_prepared(text):
             writer.remove_all(text)
 
@@ -151,7 +181,7 @@ def count_in(
     the model that will be estimated, if one will."""
     shape = (tokenizer.boundary_id, tokenizer.size, order)
     ids = text.ids
-    if room.store is None:
+    if room.crew is None:
         ids_T = known_ids(ids, tokenizer)
         yield from count(ids_T, *shape, watch(ids_T, [(0, len(ids_T))]), room.workspace)
         return
@@ -161,9 +191,21 @@ def count_in(
     plan = _plan(ids, tokenizer, order, identity, room, thresholds)
     shards = [(shard.start, shard.stop) for shard in plan.shards]
     watched = watch(ids, shards)
-    yield from count_by_shards(
-        ids, *shape, plan, room.store, room.workspace, watched, done=text.let_go
-    )
+    read: Ids | IdFiles = ids
+    if isinstance(room.crew, TeamCrew):
+        read = _ids_elsewhere(text)
+    yield from count_by_shards(read, *shape, plan, room.crew, watched, done=text.let_go)
+
+
+def _ids_elsewhere(text: EncodedText) -> IdFiles:
+    """Return the ids of a text as workers elsewhere read them."""
+    if text.files is None:
+        raise UsageError(
+            "workers elsewhere cannot read this text",
+            "it is in the memory of this process",
+            "write it to a file, or prepare it with rnnlm prepare",
+        )
+    return text.files
 
 
 def identity_of(settings: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
@@ -180,18 +222,20 @@ def _plan(
     thresholds: Sequence[int] | None,
 ) -> plans.Plan:
     """Return the plan in the folder, which another run has left there, or a new one."""
-    store, workspace = room.store, room.workspace
-    assert store is not None
+    crew, workspace = room.crew, room.workspace
+    assert crew is not None
+    store = crew.store
     plan = plans.read(store.folder)
     is_new = plan is None
     if plan is None:
-        _delete_rest(store.folder)
+        _delete_rest(store)
         boundary_id = tokenizer.boundary_id
-        plan = plans.make(ids, boundary_id, order, identity, workspace, thresholds or ())
+        shard = crew.shard(len(ids))
+        plan = plans.make(ids, boundary_id, order, identity, workspace, thresholds or (), shard)
     else:
         plans.check(plan, store.folder, ids, identity)
         store.resume()
-        _tell_large_shards(plan, store, workspace)
+        _tell_large_shards(plan, store, crew.workspace)
         notice(f"the count in {store.folder} goes on")
 
     # Say it before the work if the disk is too small for it.

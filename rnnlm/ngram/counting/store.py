@@ -1,19 +1,24 @@
 """The finished pieces of a long count in a folder: each is a file of arrays, which a journal names
 with its length and hash.
 
-A piece is written under a new name, then renamed, then named in the journal, a line each. After a
-kill, the pieces that the journal names count. One that is missing or damaged is an error.
+A piece is written under a new name, in this process or by a worker elsewhere; then the process that
+owns the folder renames it and names it in the journal, a line each. So a worker that is late, or
+does its work twice, changes nothing. After a kill, the pieces that the journal names count. One
+that is missing or damaged is an error.
 
 A trie of counts lies in such a folder as pieces of each order, PREFIXorder-N-NUMBER, and a note of
 what they have in common, PREFIXorder-N.
 """
 
 import hashlib
+import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,9 +30,11 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.text.encoding import smallest
+from rnnlm.work.tasks import Cancelled
 
 JOURNAL = "finished.jsonl"
-OURS = re.compile(r"(shard|merged|numbers)-[-\w]+\.safetensors")
+OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-[0-9a-f]{16}")
+RUNNING = "running-"  # the mark of a run whose workers are elsewhere begins so
 # Pieces that stay mapped, each of which keeps a file open, of all files that may be open
 MOST_OPEN, SHARE_OPEN = 1024, 4
 REMOVED = -1  # bytes of a piece that was deleted, in the journal
@@ -45,26 +52,32 @@ class Piece:
     facts: Facts = field(default_factory=dict)
 
 
+class Written(NamedTuple):
+    """A piece that is written, and the file's name until it counts; "": facts alone."""
+
+    piece: Piece
+    file: str = ""
+
+
 class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
-    way_on: how interrupted work goes on, in an error that a full disk causes."""
+    way_on: how interrupted work goes on, in an error that a full disk causes. mark: a file that is
+    there as long as the run is to go on, for workers elsewhere."""
 
-    def __init__(self, folder: Path, needed: int = 0) -> None:
+    def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
         self.needed = needed
         self.way_on = "go on with --resume"
+        self.mark = mark
         self.pieces: dict[str, Piece] = {}
         self._open: dict[str, dict[str, np.ndarray]] = {}
         self._most_open = min(MOST_OPEN, system.most_open_files() // SHARE_OPEN)
 
     def resume(self) -> None:
-        """Take up the pieces that are in the folder and whole."""
-        for piece in _read_journal(self.folder / JOURNAL):
-            self.pieces[piece.name] = piece
-        for piece in list(self.pieces.values()):
-            if piece.bytes == REMOVED:
-                del self.pieces[piece.name]
-            elif piece.bytes and writing.sha256(self._path(piece.name)) != piece.sha256:
+        """Take up the pieces that are in the folder and whole. What killed writers left goes."""
+        self._read_pieces(_read_journal(self.folder / JOURNAL))
+        for piece in self.pieces.values():
+            if piece.bytes and writing.sha256(self._path(piece.name)) != piece.sha256:
                 raise ModelError(
                     f"the counts in {self.folder} are damaged",
                     f"{self._path(piece.name).name} is missing, or not as it was written",
@@ -72,6 +85,32 @@ class Store:
                 )
         with self._explaining():
             writing.replace_file(self.folder / JOURNAL, map(_line, self.pieces.values()))
+        self.remove_unfinished()
+
+    def follow(self, journal_bytes: int) -> None:
+        """Take up the pieces that another process has named in so much of its journal."""
+        journal = self.folder / JOURNAL
+        data = journal.read_bytes()[:journal_bytes] if journal.is_file() else b""
+        if len(data) < journal_bytes:
+            raise ModelError(
+                f"{journal} is shorter here than where it is written",
+                f"{len(data):,} bytes of {journal_bytes:,}",
+                "the folder must be one that all workers see",
+            )
+        self._read_pieces(_pieces_in(data))
+
+    def _read_pieces(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            if piece.bytes == REMOVED:
+                self.pieces.pop(piece.name, None)
+            else:
+                self.pieces[piece.name] = piece
+
+    @property
+    def journal_bytes(self) -> int:
+        """How long the journal is."""
+        journal = self.folder / JOURNAL
+        return journal.stat().st_size if journal.exists() else 0
 
     def __contains__(self, name: str) -> bool:
         return name in self.pieces
@@ -79,21 +118,33 @@ class Store:
     def facts(self, name: str) -> Facts:
         return self.pieces[name].facts
 
-    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> Piece:
-        """Write a piece. It counts once it was handed to :meth:`finish`."""
+    def write(self, name: str, arrays: Mapping[str, np.ndarray], facts: Facts) -> Written:
+        """Write a piece under a new name. It counts once it was handed to :meth:`finish`."""
+        self.check_mark()
         size = 0
         hashed = hashlib.sha256()
-        with self._explaining(), writing.replacing(self._path(name), is_lasting=False) as stream:
-            for data in tensors.chunks(arrays):
-                stream.write(data)
-                hashed.update(data)
-                size += len(data)
-        return Piece(name, size, hashed.hexdigest(), facts)
+        new = writing.unfinished_path(self._path(name))
+        try:
+            with self._explaining(), open(new, "xb") as stream:
+                for data in tensors.chunks(arrays):
+                    stream.write(data)
+                    hashed.update(data)
+                    size += len(data)
+            self.check_mark()
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
+        return Written(Piece(name, size, hashed.hexdigest(), facts), new.name)
 
-    def finish(self, *pieces: Piece) -> None:
-        """Name pieces in the journal, in one write."""
-        self._note(pieces)
-        for piece in pieces:
+    def finish(self, *written: Written) -> None:
+        """Give pieces their names, and name them in the journal, in one write."""
+        with self._explaining():
+            for piece, file in written:
+                if file:
+                    os.replace(self.folder / file, self._path(piece.name))
+        self._note(piece for piece, _ in written)
+        for piece, _ in written:
             self.pieces[piece.name] = piece
 
     def _note(self, pieces: Iterable[Piece]) -> None:
@@ -102,7 +153,7 @@ class Store:
 
     def note(self, name: str, facts: Facts) -> None:
         """Keep facts under a name, without arrays."""
-        self.finish(Piece(name, 0, "", facts))
+        self.finish(Written(Piece(name, 0, "", facts)))
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete pieces that are not needed any more."""
@@ -177,10 +228,47 @@ class Store:
     def delete(self) -> None:
         """Delete all pieces, finished or not, and the journal, if there is one."""
         self._open.clear()
-        for path in self.folder.iterdir():
-            if OURS.fullmatch(writing.whole_name(path.name)):
-                path.unlink(missing_ok=True)
+        self._delete(lambda name: bool(OURS.fullmatch(writing.whole_name(name))))
         (self.folder / JOURNAL).unlink(missing_ok=True)
+
+    def remove_unfinished(self) -> None:
+        """Delete what writers have left that were killed, called off, or late; and their marks."""
+        self._delete(
+            lambda name: (
+                bool(OURS.fullmatch(writing.whole_name(name)))
+                and (writing.whole_name(name) != name or name.startswith(RUNNING))
+            )
+        )
+
+    def _delete(self, is_meant: Callable[[str], bool]) -> None:
+        for name in os.listdir(self.folder):
+            if is_meant(name) and name != self.mark:
+                (self.folder / name).unlink(missing_ok=True)
+
+    # ---- The mark of a run whose workers are elsewhere.
+
+    def set_mark(self) -> None:
+        """Write the mark of this run, which names itself."""
+        self.mark = f"{RUNNING}{secrets.token_hex(8)}"
+        with self._explaining():
+            (self.folder / self.mark).write_text(self.mark)
+
+    def remove_mark(self) -> None:
+        """Delete the mark: what workers still write for this run is of no use."""
+        with suppress(OSError):
+            (self.folder / self.mark).unlink()
+        self.mark = ""
+
+    def check_mark(self) -> None:
+        """Raise Cancelled if the run is not to go on. The file is opened, as a network's file
+        system may remember names that are gone."""
+        if not self.mark:
+            return
+        try:
+            with open(self.folder / self.mark):
+                pass
+        except OSError:
+            raise Cancelled(f"the run in {self.folder} has ended") from None
 
 
 def _line(piece: Piece) -> bytes:
@@ -189,9 +277,12 @@ def _line(piece: Piece) -> bytes:
 
 def _read_journal(path: Path) -> Iterator[Piece]:
     """Yield the pieces that the journal names; its last line may have been cut off."""
-    if not path.is_file():
-        return
-    for line in path.read_bytes().split(b"\n"):
+    if path.is_file():
+        yield from _pieces_in(path.read_bytes())
+
+
+def _pieces_in(journal: bytes) -> Iterator[Piece]:
+    for line in journal.split(b"\n"):
         try:
             yield msgspec.json.decode(line, type=Piece)
         except msgspec.DecodeError:
@@ -201,14 +292,14 @@ def _read_journal(path: Path) -> Iterator[Piece]:
 # ---- Tries of counts.
 
 
-def write_level(store: Store, prefix: str, n: int, level: Level) -> None:
+def write_level(store: Store, prefix: str, n: int, level: Level) -> list[Written]:
     """Write an order as one piece; of unigrams the counts alone, as all else is the same for all of
-    them."""
+    them. Return it with its note, to be finished."""
     columns = columns_of(level, 0, len(level))
     if n == 1:
         columns = {"counts": columns["counts"]}
-    store.finish(store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)}))
-    note_level(store, prefix, n, level)
+    piece = store.write(f"{prefix}order-{n}-000000", columns, {"ngrams": len(level)})
+    return [piece, note_of_level(prefix, n, level)]
 
 
 def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
@@ -220,9 +311,9 @@ def columns_of(level: Level, start: int, stop: int) -> dict[str, np.ndarray]:
     }
 
 
-def note_level(store: Store, prefix: str, n: int, level: Level) -> None:
-    """Note that all pieces of an order are there."""
-    store.note(f"{prefix}order-{n}", facts_of(level))
+def note_of_level(prefix: str, n: int, level: Level) -> Written:
+    """Return the note that all pieces of an order are there."""
+    return Written(Piece(f"{prefix}order-{n}", 0, "", facts_of(level)))
 
 
 def facts_of(level: Level) -> Facts:

@@ -35,11 +35,11 @@ from rnnlm.text.prepared.tokenizer_sample import (
     start_of,
     way_of,
 )
-from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.work.executors import HINT, Inline, Processes
 
 # ---- A request to `prepare`, with every setting resolved.
 

@@ -18,7 +18,7 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IntArray, compact_type, kept
+from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IdFiles, IntArray, compact_type, kept
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
     JOURNAL,
@@ -136,6 +136,10 @@ class Shards:
             self.ids_type,
             self.index.vocabulary_size,
         )
+
+    def id_files(self) -> IdFiles:
+        names = tuple(shard.name for shard in self.index.shards)
+        return IdFiles(self.folder.absolute(), names, tuple(self.token_starts.tolist()))
 
     def line_offsets(self) -> ChunkedArray:
         """Return a zero, then where each line ends, (lines + 1,)."""
@@ -261,7 +265,7 @@ class PreparedText:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
         """
         mapped = self.mapped(tokenizer)
-        read: dict[str, Any] = {}
+        read: dict[str, Any] = {"files": None}
         for field in fields(mapped):
             value = getattr(mapped, field.name)
             if isinstance(value, ChunkedArray):
@@ -333,6 +337,7 @@ class PreparedText:
             lines_hash=self._lines_hash(),
             blank_lines=self.settings.blank_lines,
             let_go=self.let_go,
+            files=None if self.start else shards.id_files(),
         )
 
     def in_two(

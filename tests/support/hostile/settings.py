@@ -58,6 +58,31 @@ NUMBERS = {
     ),
     "count, order: 65": ("count {text} --order 65", "Invalid value for '--order'"),
     "count, min-count: 0": ("count {text} --min-count 0", "Invalid value for '--min-count'"),
+    "dask: no address": (
+        "train {text} --model ngram --dask nonsense -o out",
+        "dask = 'nonsense' is not understood",
+    ),
+    "dask: a path": (
+        "count {text} --dask /tmp/scheduler -o out",
+        "dask = '/tmp/scheduler' is not understood",
+    ),
+    "dask: no workers": (
+        "train {text} --model ngram --dask local:0 -o out",
+        "dask = local:0 is not valid",
+    ),
+    "dask: other digits": ("count {text} --dask local:٣ -o out", "dask = 'local:٣' is not"),
+    "dask: no shared folder": (
+        "train {text} --model ngram --dask tcp://127.0.0.1:1 -o out",
+        "the workers of a cluster need a folder that all of them see",
+    ),
+    "dask: rows of text": (
+        "count {text} --dask local:2",
+        "--memory, --temp and --dask need a folder",
+    ),
+    "dask: of a network": (
+        "train {text} --model lstm --dask local:2 -o out",
+        "a model of kind lstm has no setting 'dask'",
+    ),
     "generate, temperature: NaN": (
         "generate -m {unigram} --temperature nan",
         "setting temperature = nan is not valid",

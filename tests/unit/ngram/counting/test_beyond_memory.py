@@ -12,6 +12,7 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.ngram.counting import plan as plans
 from rnnlm.ngram.counting.beyond_memory import count_by_shards
 from rnnlm.ngram.counting.counts import count
+from rnnlm.ngram.counting.crew import Bench, Crew
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Store
 from rnnlm.ngram.counting.workspace import Workspace
@@ -39,7 +40,8 @@ def levels_by_shards(
     plans.write(folder, plan)
     store = Store(folder)
     store.resume()
-    steps = count_by_shards(ids_T, END, text.size, text.order, plan, store, room, watch)
+    crew = Crew(Bench(store, room))
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, crew, watch)
     return [step for step in steps if isinstance(step, Level)]
 
 
@@ -77,9 +79,8 @@ def test_counted_shards_need_no_text(tmp_path):
     def let_go(tokens):
         ids_T[:tokens].fill(END)
 
-    steps = count_by_shards(
-        ids_T, END, text.size, text.order, plan, Store(tmp_path), room, done=let_go
-    )
+    crew = Crew(Bench(Store(tmp_path), room))
+    steps = count_by_shards(ids_T, END, text.size, text.order, plan, crew, done=let_go)
     assert_levels([step for step in steps if isinstance(step, Level)], expected, text.size)
     assert (ids_T == END).all()
 
@@ -96,11 +97,11 @@ def test_an_interrupted_count_goes_on_where_it_was(seed, tmp_path, monkeypatch):
     chance = random.Random(seed)
     finished = []
 
-    def die_now_and_then(store, *pieces):
-        if chance.random() < 0.1:
+    def die_now_and_then(store, *written):
+        if chance.random() < 0.3:
             raise Killed
-        finish(store, *pieces)
-        finished.extend(piece.name for piece in pieces)
+        finish(store, *written)
+        finished.extend(piece.name for piece, _ in written)
 
     # Each time it goes on, in another amount of memory.
     monkeypatch.setattr(Store, "finish", die_now_and_then)

@@ -22,10 +22,11 @@ from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import pieces, prepared_text, workers
+from rnnlm.text.prepared import pieces, prepared_text
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.work import executors
 
 
 def content(folder):
@@ -190,7 +191,7 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
 
 
 def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeypatch):
-    submit = workers.Processes.submit
+    submit = executors.Processes.submit
 
     def dying(self, function, piece, *arguments):
         if isinstance(piece, pieces.Piece) and piece.first_line > 400:
@@ -198,7 +199,7 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
         return submit(self, function, piece, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(workers.Processes, "submit", dying)
+        patched.setattr(executors.Processes, "submit", dying)
         with pytest.raises(
             RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"
         ):

@@ -1,8 +1,11 @@
-"""Executors: processes of this machine, or the calling thread itself.
+"""Executors: processes of this machine, or the calling thread itself. Those of other machines are
+in :mod:`rnnlm.work.dask_cluster`.
 
 :class:`Processes` replaces concurrent.futures.ProcessPoolExecutor, which runs a script without a
 `__main__` guard again in each worker, lets workers survive a parent that is killed, and before
-Python 3.11.5 waits forever when a worker dies while a large piece is being sent.
+Python 3.11.5 waits forever when a worker dies while a large piece is being sent. loky, which does
+without the guard, has its workers finish what they were given when their parent is killed, up to
+hours later, and then report leaked semaphores; one killed worker ends all of them.
 """
 
 import contextlib

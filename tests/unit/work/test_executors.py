@@ -8,8 +8,8 @@ from rnnlm.errors import RnnlmError
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.tokenizer_sample import learn
-from rnnlm.text.prepared.workers import Inline, Processes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
+from rnnlm.work.executors import Inline, Processes
 
 
 @pytest.fixture(scope="module")

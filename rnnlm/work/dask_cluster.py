@@ -1,0 +1,418 @@
+"""The workers of a Dask cluster as a team: connected to, checked, watched, and left in order.
+
+This is the one module that knows Dask. Everybody else has an executor
+(:class:`concurrent.futures.Executor`) or a :class:`rnnlm.work.tasks.Team`, and runs a phase so::
+
+    with dask_cluster.connected("tcp://10.0.0.1:8786") as team:
+        team.check_folder(folder, mark)
+        for result in team.run(function, tasks):
+            if result is not None:
+                ...
+
+`function` and each of `tasks` travel to a worker: a function of a module, and a small value with
+paths and numbers. What they work on, and what they make, lies in a folder that all workers see,
+never in arguments or results. A task may run several times, also after its run has ended: it writes
+under a new name, which the caller renames when it has the result (as
+:class:`rnnlm.ngram.counting.store.Store` does). None is yielded now and then while a result is
+awaited. Ctrl-C, or any error, leaves the context: tasks that wait are called off, those that run
+have ten seconds to notice.
+
+`distributed` is imported when a cluster is named, and not before.
+"""
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import re
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+from rnnlm import system
+from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
+from rnnlm.work.tasks import Team, saying
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+Result = TypeVar("Result")
+
+MEMORY = "1G"  # that a task may take, unless another limit is given
+LOCAL = re.compile(r"local(?::([0-9]{1,4}))?")
+SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
+HOST = r"(\[[0-9a-fA-F:.%]+\]|[\w.-]+)"
+ADDRESS = re.compile(rf"(({'|'.join(SCHEMES)})://)?{HOST}:[0-9]{{1,5}}")
+MOST_LOCAL = 1024
+CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 2.0  # between two questions to the scheduler
+SILENT_SECONDS = 60.0  # without an answer, after which it counts as lost
+SETTLE_SECONDS = 10.0  # for tasks that were called off
+WAY_OUT = "see whether the scheduler runs and can be reached from here; what is done is kept"
+
+
+def check_address(address: str, folder: str | None) -> None:
+    """Make sure that `address` can be that of a cluster, and that its workers can see what they
+    share: `folder`, or, on this machine, one that is made for them."""
+    local = LOCAL.fullmatch(address)
+    if local:
+        count = local[1]
+        if count is not None and not 1 <= int(count) <= MOST_LOCAL:
+            raise SettingsError(
+                f"dask = {address} is not valid", f"from 1 to {MOST_LOCAL:,} workers are possible"
+            )
+    elif not ADDRESS.fullmatch(address):
+        raise SettingsError(
+            f"dask = {address!r} is not understood",
+            hint="give the address of a scheduler, such as tcp://10.0.0.1:8786, or local:4",
+        )
+    elif folder is None:
+        raise UsageError(
+            "the workers of a cluster need a folder that all of them see",
+            f"dask = {address} names none",
+            "add --temp DIR, a folder of a shared file system",
+        )
+    _distributed()
+
+
+def _distributed() -> ModuleType:
+    """Import the package."""
+    return require_package("distributed", "dask", "clusters")
+
+
+def try_out(address: str, folder: str | None) -> None:
+    """Connect to a cluster and look whether its workers can do the work, before time goes into
+    what comes first. Workers of this machine are not started for that."""
+    check_address(address, folder)
+    if LOCAL.fullmatch(address) or folder is None:
+        return
+    with connected(address) as team:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=folder, prefix="rnnlm-") as probe:
+                name = os.path.basename(probe.name)
+                probe.write(name)
+                probe.flush()
+                team.check_folder(Path(folder).absolute(), name)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise OutputError(f"cannot write to {folder}", why, "choose another folder") from None
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator["Cluster"]:
+    """Provide the workers of a cluster. local:N starts N of them on this machine, which end with
+    the context."""
+    distributed = _distributed()
+    # Its messages about workers that come and go are for those who run a cluster; what matters
+    # here is said in errors of ours.
+    for name in ("distributed", "distributed.scheduler", "distributed.nanny", "bokeh"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as held:
+        local = LOCAL.fullmatch(address)
+        where: str | LocalCluster = address
+        if local:
+            where = held.enter_context(_local_workers(int(local[1] or system.processors())))
+        try:
+            client = distributed.Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise RnnlmError(
+                f"cannot connect to the Dask scheduler at {address}",
+                str(error).partition("\n")[0] or type(error).__name__,
+                "see whether it runs and can be reached from here, and what its address is",
+            ) from None
+        held.callback(_close, client)
+        cluster = Cluster(client, "of this machine" if local else f"of {address}")
+        held.callback(cluster.leave)
+        cluster.check_workers()
+        yield cluster
+
+
+@contextlib.contextmanager
+def _local_workers(count: int) -> "Iterator[LocalCluster]":
+    """Provide a cluster of this machine, of `count` workers of one thread each."""
+    distributed = _distributed()
+    import dask
+
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="rnnlm-dask-"))
+        held.enter_context(dask.config.set({"temporary-directory": folder, **_PATIENCE}))
+        try:
+            cluster = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None,
+                host="127.0.0.1", local_directory=folder, silence_logs=logging.CRITICAL,
+                preload=_IGNORE_SIGNALS,
+            )  # fmt: skip
+        except (OSError, RuntimeError, ValueError) as error:
+            why = str(error.__cause__ or error).partition("\n")[0]
+            raise RnnlmError(
+                f"cannot start {count} workers on this machine", why, "try fewer: --dask local:2"
+            ) from None
+        try:
+            yield cluster
+        finally:
+            with contextlib.suppress(Exception):  # what does not end by itself is killed
+                cluster.close(timeout=SETTLE_SECONDS)
+
+
+# Workers that somebody ends while they work on the same task, before it counts as their reason
+_PATIENCE = {"distributed.scheduler.allowed-failures": 10}
+# Run by each worker of this machine as it starts: the process that has the terminal handles these.
+_IGNORE_SIGNALS = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+"""
+
+
+def _close(client: "Client") -> None:
+    with contextlib.suppress(Exception):  # the scheduler may be gone
+        client.close(timeout=SETTLE_SECONDS)
+
+
+class Cluster(Team):
+    """The workers of a cluster. whose: as messages call them.
+
+    A thread asks the scheduler now and then how many workers there are; one that does not answer
+    for SILENT_SECONDS is lost.
+    """
+
+    def __init__(self, client: "Client", whose: str) -> None:
+        self.client = client
+        self.whose = whose
+        self.topic = f"rnnlm-{secrets.token_hex(8)}"
+        self._heard = time.monotonic()
+        self._has_left = threading.Event()
+        self._shares: dict[str, float] = {}
+        self._look()
+        client.subscribe_topic(self.topic, self._hear)
+        super().__init__(client.get_executor(pure=False, retries=3), self._threads)
+        threading.Thread(target=self._keep_looking, daemon=True).start()
+
+    # ---- The scheduler, and how many workers it has.
+
+    def _look(self) -> None:
+        found: Mapping[str, int] = self.client.nthreads()
+        self.size = self._threads = sum(found.values())
+        self._heard = time.monotonic()
+
+    def _keep_looking(self) -> None:
+        while not self._has_left.wait(LOOK_SECONDS):
+            with contextlib.suppress(Exception):  # no answer; `check` counts the seconds
+                self._look()
+
+    def check(self) -> None:
+        if self.client.status not in ("running", "connecting"):
+            raise self._lost("the connection is closed")
+        silent = time.monotonic() - self._heard
+        if silent > SILENT_SECONDS:
+            raise self._lost(f"it has not answered for {silent:.0f} s")
+
+    def _lost(self, why: str) -> RnnlmError:
+        return RnnlmError(f"lost the Dask scheduler {self.whose}", why, WAY_OUT)
+
+    # ---- Tasks.
+
+    def submit(self, function: Callable[..., Result], *arguments: object) -> "Future[Result]":
+        call = Call(code_version(), self.topic, secrets.token_hex(8))
+        future = self.executor.submit(_checked, call, function, *arguments)
+        self._shares[call.task] = 0.0
+        future.add_done_callback(lambda _: self._shares.pop(call.task, None))
+        return future
+
+    def _hear(self, event: tuple[float, "Said"]) -> None:
+        """Note how far a task is."""
+        _, said = event
+        # It may have ended since, or belong to an earlier phase.
+        if said["task"] in self._shares:
+            self._shares[said["task"]] = said["share"]
+
+    @property
+    def begun(self) -> float:
+        return sum(list(self._shares.values()))
+
+    def outcome(self, future: "Future[Result]") -> Result:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            return future.result()
+        except CancelledError:
+            raise self._lost("it has dropped the work") from None
+        except KilledWorker as error:
+            raise RnnlmError(
+                "a task has ended several workers",
+                str(error).partition("\n")[0],
+                "they may have run out of memory: lower --memory, or give workers more with "
+                "--memory-limit; what is done is kept",
+            ) from None
+        except ModuleNotFoundError as error:
+            raise _no_rnnlm("a worker", str(error)) from None
+
+    def leave(self) -> None:
+        """Stop asking the scheduler, and hearing workers."""
+        self._has_left.set()
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            self.client.unsubscribe_topic(self.topic)
+
+    def settle(self) -> None:
+        """Wait until no worker is at work for this client, SETTLE_SECONDS at most."""
+        until = time.monotonic() + SETTLE_SECONDS
+        with contextlib.suppress(Exception):  # without a scheduler, nobody is to be waited for
+            while time.monotonic() < until and self.client.status == "running":
+                busy = self.client.sync(self._busy, callback_timeout=SETTLE_SECONDS)
+                if not busy:
+                    return
+                time.sleep(0.1)
+
+    async def _busy(self) -> bool:
+        # What workers say themselves: the scheduler forgets a task at once when it is called off.
+        found = await self.client._run(_is_at_work, on_error="ignore")
+        return any(found.values())
+
+    # ---- Checks, before the first task.
+
+    def check_workers(self) -> None:
+        """Make sure that there are workers, that each has this version of rnnlm, and none
+        another."""
+        if not self.size:
+            raise RnnlmError(
+                f"the Dask scheduler {self.whose} has no workers",
+                hint="start some with dask worker ADDRESS, and try again",
+            )
+        found = self.client.run(_version, on_error="return")
+        for worker, answer in sorted(found.items()):
+            # What a worker cannot even read comes back in words.
+            if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
+                raise _no_rnnlm(f"the worker {worker}", str(answer))
+            if isinstance(answer, BaseException):
+                raise RnnlmError(f"the worker {worker} does not work", str(answer))
+            if answer != code_version():
+                raise _other_version(f"the worker {worker}", answer)
+
+    def check_folder(self, folder: Path, mark: str, files: Mapping[str, str] = {}) -> None:
+        """Make sure that each worker sees the file `mark` of `folder`, which holds its own name,
+        can write beside it, and reads `files`: SHA-256 by name."""
+        found = self.client.run(_seen, str(folder), mark, dict(files), on_error="return")
+        for worker, answer in sorted(found.items()):
+            why = str(answer)
+            if isinstance(answer, str):
+                written = folder / answer
+                why = f"the file {answer} that it wrote there is not seen here"
+                if written.is_file():
+                    written.unlink(missing_ok=True)
+                    continue
+            raise OutputError(
+                f"the worker {worker} does not share the folder {folder}",
+                why,
+                "name a folder of a file system that all workers can read and write, at the same "
+                "place",
+            )
+
+
+def _no_rnnlm(worker: str, why: str) -> RnnlmError:
+    return RnnlmError(
+        f"{worker} cannot import rnnlm", why, "install the same version there, and start it again"
+    )
+
+
+def _other_version(worker: str, found: str) -> RnnlmError:
+    return RnnlmError(
+        f"{worker} has another version of rnnlm",
+        f"{found} there, {code_version()} here",
+        "install the same version there, and start it again",
+    )
+
+
+# ---- In a worker.
+
+
+class Said(TypedDict):
+    """What a task tells of itself."""
+
+    task: str
+    share: float
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version of rnnlm with a hash of its code: two copies of one version may differ
+    while it is developed."""
+    package = sys.modules[__name__.partition(".")[0]]
+    root = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    # What lies there in an installed copy alone is left out.
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(("cli/", "corpora/", "checkpoints/")):
+            found.update(name.encode())
+            found.update(path.read_bytes())
+    return f"{package.__version__}+{found.hexdigest()[:12]}"
+
+
+_at_work = 0  # tasks of this process
+_counting = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Call:
+    """What goes with a task: the version of rnnlm that sent it, its name, and where it tells how
+    far it is."""
+
+    version: str
+    topic: str
+    task: str
+
+
+def _checked(call: Call, function: Callable[..., Result], *arguments: object) -> Result:
+    """Run a task. Workers that came after the first task have not been asked for their version."""
+    from distributed import get_worker
+
+    global _at_work
+    if call.version != code_version():
+        raise RnnlmError(
+            "a worker has another version of rnnlm",
+            f"{code_version()} there, {call.version} here",
+            "install the same version there, and start it again",
+        )
+    with _counting:
+        _at_work += 1
+    worker = get_worker()
+    try:
+        with saying(
+            lambda share: worker.log_event(call.topic, {"task": call.task, "share": share})
+        ):
+            return function(*arguments)
+    finally:
+        with _counting:
+            _at_work -= 1
+
+
+def _is_at_work() -> bool:
+    return _at_work > 0
+
+
+def _version() -> str:
+    return code_version()
+
+
+def _seen(folder: str, mark: str, files: Mapping[str, str]) -> str:
+    """Look at the folder as this worker sees it. Return the name of a file that it wrote there."""
+    path = Path(folder) / mark
+    if path.read_text() != mark:
+        raise ValueError(f"it reads something else in {path}")
+    for name, sha256 in files.items():
+        with open(name, "rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                raise ValueError(f"it reads another {name}")
+    new = f"{mark}.{secrets.token_hex(8)}.new"
+    with open(Path(folder) / new, "x") as stream:
+        stream.write(mark)
+    return new

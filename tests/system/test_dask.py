@@ -1,0 +1,319 @@
+"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
+and the folder; or one clear error, and nothing left behind."""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rnnlm
+from rnnlm import system
+from rnnlm.errors import RnnlmError
+from rnnlm.events import Counting
+from rnnlm.ngram.counting import crew, room
+from rnnlm.text.prepared import preparation
+from rnnlm.work import dask_cluster
+from support.killed_runs import cut_off
+
+distributed = pytest.importorskip("distributed")
+SOAK = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """Write a text of a few shards, whose frequent words come again."""
+    chance = random.Random(7)
+    words = [f"w{number}" for number in range(2000)]
+    weights = [1 / (1 + number) for number in range(2000)]
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    lines = (chance.choices(words, weights, k=chance.randint(1, 25)) for _ in range(6000))
+    path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Start two workers of this machine, once for all tests."""
+    import dask
+
+    folder = str(tmp_path_factory.mktemp("dask"))
+    with (
+        dask.config.set({"temporary-directory": folder}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None,
+            host="127.0.0.1", silence_logs=50, local_directory=folder,
+        ) as started,
+    ):  # fmt: skip
+        yield started
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let a small text have several shards and ranges, and any memory be enough."""
+    monkeypatch.setattr(crew, "LEAST_SHARD", 5000)
+    monkeypatch.setattr(crew, "LEAST_ENTRIES", 20_000)
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
+    for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
+        monkeypatch.setattr(room, name, 0)
+    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
+        monkeypatch.setattr(preparation, name, 0)
+    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
+
+
+def trained(text: Path, folder: Path, **settings) -> dict[str, str]:
+    """Train a model, and return the hashes of the files that make it up."""
+    rnnlm.train(text, output=folder, model="ngram", order=4, **settings).wait()
+    found = {}
+    for path in sorted(folder.glob("weights-*")) + [folder / "vocab.txt"]:
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by name, without the random part of counts' names."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".safetensors":
+            found[path.name.split("-", 2)[2]] = path.read_bytes()
+    return found
+
+
+def test_workers_make_the_same_bytes(text, cluster, small, tmp_path):
+    expected = trained(text, tmp_path / "local")
+    address, temp = cluster.scheduler_address, tmp_path / "shared"
+    steps = []
+    run = rnnlm.train(
+        text, output=tmp_path / "dask", model="ngram", order=4, memory="2M", temp=str(temp),
+        dask=address,
+    )  # fmt: skip
+    steps = [event.phase for event in run if isinstance(event, Counting)]
+    assert steps.count("counting") > 3 and steps.count("merging order 4") > 3
+    found = {path.name: path for path in (tmp_path / "dask").iterdir()}
+    for name, sha256 in expected.items():
+        assert hashlib.sha256(found[name].read_bytes()).hexdigest() == sha256
+    # Nothing is left in the shared folder, nor of the address in the model.
+    assert not temp.exists()
+    assert address not in found["config.json"].read_text()
+
+
+def test_a_count_of_workers_is_that_of_this_process(text, cluster, small, tmp_path, request):
+    command = request.getfixturevalue("rnnlm")
+    given = ("count", str(text), "--order", "3", "--memory", "2M")
+    assert command(*given, "-o", str(tmp_path / "local")).code == 0
+    shared = ("--dask", cluster.scheduler_address, "--temp", str(tmp_path / "shared"))
+    outcome = command(*given, *shared, "-o", str(tmp_path / "elsewhere"))
+    assert outcome.code == 0, outcome.err
+    assert content(tmp_path / "elsewhere") == content(tmp_path / "local")
+    assert not (tmp_path / "shared").exists()
+
+
+def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
+    expected = trained(text, tmp_path / "local")
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
+    run = rnnlm.train(
+        text, output=tmp_path / "model", model="ngram", order=4, dask=cluster.scheduler_address,
+        **settings,
+    )  # fmt: skip
+    for event in run:
+        if isinstance(event, Counting) and event.phase == "merging order 3":
+            break
+    cut_off(run)
+    left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    assert any(name.startswith("merged-") for name in left)
+    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
+    assert trained(text, tmp_path / "model", resume="auto", **settings) == expected
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
+    (tmp_path / "shared").mkdir()
+
+    def refusing(folder, mark, files):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(dask_cluster, "_seen", refusing)
+    with pytest.raises(RnnlmError, match="does not share the folder") as raised:
+        trained(
+            text, tmp_path / "model", temp=str(tmp_path / "shared"),
+            dask=cluster.scheduler_address,
+        )  # fmt: skip
+    assert "Permission denied" in raised.value.why
+    assert not list((tmp_path / "shared").rglob("*"))
+
+
+# ---- Faults, at length.
+
+
+@SOAK
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_workers_makes_the_same_bytes(text, small, tmp_path, workers):
+    expected = trained(text, tmp_path / "local")
+    assert trained(text, tmp_path / "dask", memory="2M", dask=f"local:{workers}") == expected
+
+
+class Processes:
+    """A scheduler and workers, started as `dask scheduler` and `dask worker` start them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.started: list[subprocess.Popen] = []
+        self.scheduler = self.start("scheduler", "--scheduler-file", str(self.file), "--no-show")
+        until = time.monotonic() + 60
+        while not self.file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        self.address = distributed.Client(scheduler_file=str(self.file)).scheduler.address
+
+    def start(self, what: str, *arguments: str, setup: str = "") -> subprocess.Popen:
+        program = f"{setup}\nfrom distributed.cli.dask_{what} import main\nmain()"
+        command = [sys.executable, "-c", program, *arguments, "--no-dashboard"]
+        if what == "scheduler":
+            command += ["--host", "127.0.0.1", "--port", "0"]
+        with open(self.folder / f"{what}-{len(self.started)}.log", "wb") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def worker(self, setup: str = "") -> subprocess.Popen:
+        return self.start("worker", self.address, "--nthreads", "1", "--no-nanny", setup=setup)
+
+    def await_workers(self, count: int) -> None:
+        with distributed.Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=60)
+
+    def end(self) -> None:
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def processes(tmp_path):
+    folder = tmp_path / "processes"
+    folder.mkdir()
+    started = Processes(folder)
+    yield started
+    started.end()
+
+
+SMALL_SHARDS = "from rnnlm.ngram.counting import crew\ncrew.LEAST_SHARD = crew.LEAST_ENTRIES = 5000"
+
+
+@SOAK
+def test_workers_killed_at_random_moments(text, small, tmp_path, processes):
+    expected = trained(text, tmp_path / "local")
+    chance = random.Random(3)
+    workers = [processes.worker() for _ in range(3)]
+    killed = number = 0
+    while killed < 20:
+        processes.await_workers(2)
+        run = rnnlm.train(
+            text, output=tmp_path / f"model-{number}", model="ngram", order=4, memory="2M",
+            temp=str(tmp_path / "shared"), dask=processes.address,
+        )  # fmt: skip
+        for event in run:
+            if isinstance(event, Counting) and chance.random() < 0.1 and killed < 20:
+                dying = workers.pop(chance.randrange(len(workers)))
+                dying.kill()
+                dying.wait()
+                killed += 1
+                workers.append(processes.worker())
+        (path,) = (tmp_path / f"model-{number}").glob("weights-*")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == expected[path.name]
+        assert not (tmp_path / "shared").exists()
+        number += 1
+
+
+@SOAK
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, monkeypatch):
+    expected = trained(text, tmp_path / "local")
+    monkeypatch.setattr(dask_cluster, "SILENT_SECONDS", 5.0)
+    monkeypatch.setattr(dask_cluster, "SETTLE_SECONDS", 2.0)
+    processes.worker()
+    processes.await_workers(1)
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
+    with pytest.raises(RnnlmError, match="lost the Dask scheduler"):
+        for event in rnnlm.train(
+            text, output=tmp_path / "model", model="ngram", order=4, dask=processes.address,
+            **settings,
+        ):  # fmt: skip
+            if isinstance(event, Counting) and event.phase == "merging order 2":
+                number = signal.SIGKILL if way == "killed" else signal.SIGSTOP
+                processes.scheduler.send_signal(number)
+    assert trained(text, tmp_path / "model", resume="auto", **settings) == expected
+    assert not (tmp_path / "shared").exists()
+
+
+@SOAK
+def test_a_worker_without_rnnlm_or_with_another_version(text, small, tmp_path, processes):
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
+    lacking = processes.worker("import sys; sys.modules['rnnlm'] = None")
+    processes.await_workers(1)
+    with pytest.raises(RnnlmError, match="cannot import rnnlm"):
+        trained(text, tmp_path / "model", **settings)
+    lacking.kill()
+    lacking.wait()
+    other = processes.worker("import rnnlm; rnnlm.__version__ = '0.0'")
+    processes.await_workers(1)
+    with pytest.raises(RnnlmError, match="has another version of rnnlm") as raised:
+        trained(text, tmp_path / "model", **settings)
+    assert raised.value.why.startswith("0.0+")
+
+    # One that comes later is noticed by its first task; or the other one did all of them.
+    processes.worker()
+    other.kill()
+    other.wait()
+    processes.await_workers(1)
+    with contextlib.suppress(RnnlmError):
+        for event in rnnlm.train(
+            text, output=tmp_path / "late", model="ngram", order=4, **settings
+        ):
+            if isinstance(event, Counting) and event.phase == "counting":
+                processes.worker("import rnnlm; rnnlm.__version__ = '0.0'")
+    left = list((tmp_path / "shared").rglob("*.new"))
+    assert not left
+
+
+@SOAK
+def test_workers_whose_folder_is_full_or_elsewhere(text, small, tmp_path, processes):
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
+    full = (
+        "import errno, os, builtins\nreal = builtins.open\n"
+        "def failing(file, mode='r', *rest, **options):\n"
+        "    if 'x' in mode and 'shard-' in str(file): raise OSError(errno.ENOSPC, 'No space')\n"
+        "    return real(file, mode, *rest, **options)\n"
+        "builtins.open = failing"
+    )
+    worker = processes.worker(full)
+    processes.await_workers(1)
+    with pytest.raises(RnnlmError, match="cannot write to") as raised:
+        trained(text, tmp_path / "model", **settings)
+    assert raised.value.why == "No space"
+    left = [path.name for path in (tmp_path / "shared").rglob("*")]
+    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
+    worker.kill()
+    worker.wait()
+
+    elsewhere = (
+        "import os, builtins\nreal = builtins.open\n"
+        "def failing(file, *rest, **options):\n"
+        "    if 'shared' in str(file): raise FileNotFoundError(2, 'No such file', str(file))\n"
+        "    return real(file, *rest, **options)\n"
+        "builtins.open = failing\nimport io\nio.open = failing"
+    )
+    processes.worker(elsewhere)
+    processes.await_workers(1)
+    with pytest.raises(RnnlmError, match="does not share the folder"):
+        trained(text, tmp_path / "other", **settings)

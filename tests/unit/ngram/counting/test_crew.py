@@ -1,0 +1,142 @@
+"""Workers elsewhere that see the same folder count as this process does, and a late one changes
+nothing."""
+
+import numpy as np
+import pytest
+
+from reference.ngram_levels import levels_of
+from rnnlm.errors import ModelError, TextError
+from rnnlm.files import tensors
+from rnnlm.files.writing import replace_file
+from rnnlm.ngram.counting import crew as crews
+from rnnlm.ngram.counting import plan as plans
+from rnnlm.ngram.counting.beyond_memory import CountShard, count_by_shards
+from rnnlm.ngram.counting.crew import Bench, Place, TeamCrew, work_at
+from rnnlm.ngram.counting.levels import Level
+from rnnlm.ngram.counting.store import Store
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.tables import NOWHERE
+from rnnlm.text.encoding import IdFiles
+from rnnlm.work.executors import Inline, Processes
+from rnnlm.work.tasks import Cancelled, Team
+from support.random_texts import assert_levels, random_text
+from support.tiny_ngrams import END, ids_of
+
+MEMORY = 10**6
+
+
+@pytest.fixture(scope="module")
+def teams():
+    """Two processes, which are started once; and none, where each task is done at once."""
+    with Processes(2) as processes:
+        yield {"processes": Team(processes, 2), "inline": Team(Inline(), 1)}
+
+
+def written_ids(ids_T: np.ndarray, folder, parts: int) -> IdFiles:
+    """Write ids to several files, as those of a prepared text are."""
+    starts = [len(ids_T) * part // parts for part in range(parts + 1)]
+    names = []
+    for number in range(parts):
+        names.append(f"ids-{number}.safetensors")
+        part = {"ids": ids_T[starts[number] : starts[number + 1]]}
+        replace_file(folder / names[-1], tensors.chunks(part))
+    return IdFiles(folder, tuple(names), tuple(starts))
+
+
+def task_of(ids: IdFiles, sha256: str, order: int = 3) -> CountShard:
+    return CountShard(0, ids, 0, ids.starts[-1], sha256, END, 1000, order, NOWHERE)
+
+
+def test_ids_are_read_from_the_files_that_hold_them(tmp_path):
+    ids_T = np.arange(100, dtype=np.uint16)
+    ids = written_ids(ids_T, tmp_path, 7)
+    for start in range(0, 100, 3):
+        for stop in range(start + 1, 101, 5):
+            near = ids.around(start, stop)
+            assert near[start:stop].tolist() == list(range(start, stop))
+            assert len(near.names) <= (stop - start) // 14 + 2
+
+
+@pytest.mark.parametrize("kind", ["processes", "inline"])
+@pytest.mark.parametrize("seed", range(4))
+def test_workers_elsewhere_find_the_same_levels(teams, kind, seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(crews, "LEAST_SHARD", 40)
+    monkeypatch.setattr(crews, "LEAST_ENTRIES", 20)
+    text = random_text(seed)
+    ids_T = ids_of(text.sentences)
+    store = Store(tmp_path)
+    store.set_mark()
+    bench = Bench(store, Workspace(MEMORY, threads=2, folder=tmp_path))
+    crew = TeamCrew(bench, teams[kind], MEMORY)
+    shard = crew.shard(len(ids_T))
+    plan = plans.make(ids_T, END, text.order, {}, bench.workspace, (), shard)
+    ids = written_ids(ids_T, tmp_path, 5)
+    steps = count_by_shards(ids, END, text.size, text.order, plan, crew)
+    found = [step for step in steps if isinstance(step, Level)]
+    assert_levels(found, levels_of(text.sentences, text.size, text.order), text.size)
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_worker_that_is_late_leaves_nothing(tmp_path):
+    ids_T = ids_of(random_text(3).sentences)
+    ids = written_ids(ids_T, tmp_path, 1)
+    sha256 = plans.make(ids_T, END, 3, {}, Workspace(MEMORY)).shards[0].sha256
+    store = Store(tmp_path)
+    store.set_mark()
+    place = Place(str(tmp_path), 0, store.mark, MEMORY)
+    twice = [work_at(place, task_of(ids, sha256)) for _ in range(2)]
+    # Both have written all of it, under names of their own; only one is taken.
+    assert [piece for piece, _ in twice[0]] == [piece for piece, _ in twice[1]]
+    store.finish(*twice[0])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    store.remove_mark()
+    with pytest.raises(Cancelled, match="has ended"):
+        work_at(place, task_of(ids, sha256))
+    store.remove_unfinished()
+    left = [name for name in before if not name.endswith(".new") and name != place.mark]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_a_run_that_ends_while_a_piece_is_written(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.set_mark()
+    chunks = tensors.chunks
+
+    def ending(arrays):
+        store_of_run.remove_mark()
+        yield from chunks(arrays)
+
+    store_of_run = Store(tmp_path, mark=store.mark)
+    monkeypatch.setattr(tensors, "chunks", ending)
+    with pytest.raises(Cancelled):
+        store.write("merged-order-2-000000", {"keys": np.zeros(3, np.uint64)}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_sees_another_text_says_so(tmp_path):
+    ids = written_ids(ids_of(random_text(3).sentences), tmp_path, 2)
+    place = Place(str(tmp_path), 0, "", MEMORY)
+    with pytest.raises(TextError, match="reads another text"):
+        work_at(place, task_of(ids, "0" * 64))
+
+
+def test_a_folder_that_is_behind_is_an_error(tmp_path):
+    place = Place(str(tmp_path), 10, "", MEMORY)
+    (tmp_path / "finished.jsonl").write_bytes(b"{}\n")
+    ids = written_ids(np.zeros(3, np.uint16), tmp_path, 1)
+    with pytest.raises(ModelError, match="is shorter here") as raised:
+        work_at(place, task_of(ids, ""))
+    assert raised.value.why == "3 bytes of 10"
+
+
+def test_no_worker_is_idle_in_the_last_round():
+    bench = Bench(Store.__new__(Store), Workspace(55_000_000))
+    crew = TeamCrew(bench, Team(Inline(), 4), 55_000_000)  # a million tokens at a time
+    assert [crew.shard(tokens) for tokens in (10**7, 4_000_001, 10**5)] == [
+        833_334,  # twelve shards of three rounds
+        500_001,
+        crews.LEAST_SHARD,
+    ]
+    assert crew.entries(10**6) == crews.LEAST_ENTRIES
+    assert crew.entries(10**9) == 500_000  # what memory takes
+    assert crew.entries(6_400_000) == 400_001

@@ -1,0 +1,175 @@
+"""Addresses of clusters, and what is said of a cluster that cannot do the work, without one."""
+
+import sys
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from rnnlm.errors import RnnlmError, SettingsError, UsageError
+from rnnlm.work import dask_cluster
+from rnnlm.work.dask_cluster import Cluster, check_address
+
+pytest.importorskip("distributed")
+
+
+@pytest.mark.parametrize(
+    "address", ["local", "local:1", "local:1024", "tcp://h:1", "h:8786", "tls://[::1]:80"]
+)
+def test_addresses_are_understood(address):
+    check_address(address, "shared")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", " ", "local:", "local:0", "local:1025", "local:-1", "local:1.5", "h", "tcp://h", "/a/b:1",
+     "http://h:1", "h:port", "tcp://h:1 ", "local:2\n", "h:123456"],
+)  # fmt: skip
+def test_nonsense_is_refused(address):
+    with pytest.raises(SettingsError, match="dask = "):
+        check_address(address, "shared")
+
+
+def test_a_cluster_needs_a_shared_folder():
+    check_address("local:2", None)
+    with pytest.raises(UsageError, match="need a folder that all of them see") as raised:
+        check_address("tcp://h:8786", None)
+    assert raised.value.hint == "add --temp DIR, a folder of a shared file system"
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match="clusters need the package distributed") as raised:
+        check_address("local:2", None)
+    assert raised.value.hint == "pip install 'rnnlm[dask]'"
+
+
+def test_the_version_names_the_code():
+    version = dask_cluster.code_version()
+    assert version.startswith("0.") and len(version.partition("+")[2]) == 12
+
+
+class Client:
+    """A client whose scheduler has two workers, and whose workers answer as they are told."""
+
+    status = "running"
+
+    def __init__(self, answers=None, threads=2):
+        self.answers = answers
+        self.threads = {f"tcp://w:{number}": 1 for number in range(threads)}
+        self.submitted = []
+
+    def nthreads(self):
+        return self.threads
+
+    def get_executor(self, **options):
+        assert options == {"pure": False, "retries": 3}
+        return self
+
+    def submit(self, function, *arguments):
+        self.submitted.append(arguments)
+        return Future()
+
+    def subscribe_topic(self, topic, handler):
+        self.handler = handler
+
+    def unsubscribe_topic(self, topic):
+        pass
+
+    def run(self, function, *arguments, on_error):
+        assert on_error == "return"
+        return dict.fromkeys(self.threads, self.answers)
+
+
+@pytest.fixture
+def cluster():
+    """Return a function that makes a cluster of such a client."""
+    made = []
+
+    def make(*arguments):
+        made.append(Cluster(Client(*arguments), "of tcp://h:1"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.leave()
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (ModuleNotFoundError("No module named 'rnnlm'"), "the worker tcp://w:0 cannot import"),
+        ("0.0+1234", "the worker tcp://w:0 has another version of rnnlm"),
+        (OSError("gone"), "the worker tcp://w:0 does not work"),
+    ],
+)
+def test_workers_that_cannot_do_the_work(cluster, answer, what):
+    with pytest.raises(RnnlmError, match=what):
+        cluster(answer).check_workers()
+    cluster(dask_cluster.code_version()).check_workers()
+
+
+def test_a_scheduler_without_workers(cluster):
+    with pytest.raises(RnnlmError, match="has no workers"):
+        cluster(None, 0).check_workers()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        ("not-there", "the file not-there that it wrote there is not seen here"),
+    ],
+)
+def test_a_folder_that_workers_do_not_share(cluster, tmp_path, answer, why):
+    with pytest.raises(RnnlmError, match="does not share the folder") as raised:
+        cluster(answer).check_folder(tmp_path, "mark")
+    assert why in raised.value.why
+
+
+def test_a_worker_looks_at_the_folder_and_writes_there(tmp_path):
+    (tmp_path / "mark").write_text("mark")
+    (tmp_path / "vocabulary").write_text("a\nb\n")
+    vocabulary = str(tmp_path / "vocabulary")
+    sha256 = "81c611f54b2e5a3c7e18d0bb1d4c1b1a9f3aa4ac9d1a0f3f10b0d9a1a5bd0ef0"
+    with pytest.raises(ValueError, match="it reads another"):
+        dask_cluster._seen(str(tmp_path), "mark", {vocabulary: sha256})
+    name = dask_cluster._seen(str(tmp_path), "mark", {})
+    assert (tmp_path / name).read_text() == "mark" and name.endswith(".new")
+    (tmp_path / "mark").write_text("another")
+    with pytest.raises(ValueError, match="something else"):
+        dask_cluster._seen(str(tmp_path), "mark", {})
+
+
+def test_a_silent_scheduler_is_an_error(cluster, monkeypatch):
+    found = cluster()
+    found.check()
+    monkeypatch.setattr(dask_cluster, "SILENT_SECONDS", 0.01)
+    time.sleep(0.05)
+    with pytest.raises(RnnlmError, match="lost the Dask scheduler of tcp://h:1") as raised:
+        found.check()
+    assert raised.value.why.startswith("it has not answered for")
+    found.client.status = "closed"
+    with pytest.raises(RnnlmError, match="lost the Dask scheduler") as raised:
+        found.check()
+    assert raised.value.why == "the connection is closed"
+
+
+def test_work_that_the_scheduler_drops_is_an_error(cluster):
+    found = cluster()
+    future = found.submit(abs, 1)
+    future.cancel()
+    with pytest.raises(RnnlmError, match="lost the Dask scheduler") as raised:
+        found.outcome(future)
+    assert raised.value.why == "it has dropped the work"
+
+
+def test_what_tasks_tell_is_added_up(cluster):
+    found = cluster()
+    futures = [found.submit(abs, 1) for _ in range(3)]
+    names = [call.task for call, *_ in found.client.submitted]
+    for name, share in zip([*names, "of another phase"], [0.25, 0.5, 0.0, 1.0], strict=True):
+        found.client.handler((0.0, {"task": name, "share": share}))
+    assert found.begun == 0.75
+    futures[1].set_result(1)
+    assert found.begun == 0.25
