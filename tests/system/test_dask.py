@@ -103,7 +103,7 @@ def test_workers_make_the_same_bytes(text, cluster, small, tmp_path):
     assert address not in found["config.json"].read_text()
 
 
-def test_a_count_of_workers_is_that_of_this_process(text, cluster, small, tmp_path, request):
+def test_workers_count_as_this_process_does(text, cluster, small, tmp_path, request):
     command = request.getfixturevalue("rnnlm")
     given = ("count", str(text), "--order", "3", "--memory", "2M")
     assert command(*given, "-o", str(tmp_path / "local")).code == 0
@@ -257,7 +257,7 @@ def test_a_lost_scheduler_is_an_error(text, small, tmp_path, processes, way, mon
 
 
 @SOAK
-def test_a_worker_without_rnnlm_or_with_another_version(text, small, tmp_path, processes):
+def test_a_worker_without_rnnlm_or_another_version(text, small, tmp_path, processes):
     settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
     lacking = processes.worker("import sys; sys.modules['rnnlm'] = None")
     processes.await_workers(1)
@@ -287,7 +287,7 @@ def test_a_worker_without_rnnlm_or_with_another_version(text, small, tmp_path, p
 
 
 @SOAK
-def test_workers_whose_folder_is_full_or_elsewhere(text, small, tmp_path, processes):
+def test_workers_whose_folder_is_full_or_missing(text, small, tmp_path, processes):
     settings = {"memory": "2M", "temp": str(tmp_path / "shared"), "dask": processes.address}
     full = (
         "import errno, os, builtins\nreal = builtins.open\n"

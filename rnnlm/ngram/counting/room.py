@@ -107,9 +107,10 @@ def clean_up(temp: str, identity: Mapping[str, Any]) -> None:
         return
     with lock.held(folder, "cleaning up"):
         plan = plans.read(folder)
-        if plan is None or plan.identity != identity:
+        if plan is not None and plan.identity != identity:
             return
-        # The plan goes first: what a kill leaves belongs to nobody, and goes with the next count.
+        # The plan goes first: what a kill leaves belongs to nobody, and goes with the next cleaning
+        # or count.
         plans.delete(folder)
         _delete_rest(Store(folder))
     with contextlib.suppress(OSError):  # other files may be there

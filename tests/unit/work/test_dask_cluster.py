@@ -127,7 +127,7 @@ def test_a_folder_that_workers_do_not_share(cluster, tmp_path, answer, why):
     assert why in raised.value.why
 
 
-def test_a_worker_looks_at_the_folder_and_writes_there(tmp_path):
+def test_a_worker_reads_and_writes_the_folder(tmp_path):
     (tmp_path / "mark").write_text("mark")
     (tmp_path / "vocabulary").write_text("a\nb\n")
     vocabulary = str(tmp_path / "vocabulary")

@@ -88,7 +88,7 @@ def test_leaving_calls_off_what_waits():
         Kept.futures[0].result()
 
 
-def test_tasks_tell_how_far_they_are_to_whom_listens():
+def test_tasks_tell_a_listener_how_far_they_are():
     heard = []
     say_share(0.2)
     with saying(heard.append):

@@ -98,7 +98,7 @@ def test_an_interrupted_count_goes_on_where_it_was(seed, tmp_path, monkeypatch):
     finished = []
 
     def die_now_and_then(store, *written):
-        if chance.random() < 0.3:
+        if chance.random() < 0.35:
             raise Killed
         finish(store, *written)
         finished.extend(piece.name for piece, _ in written)

@@ -47,7 +47,7 @@ def task_of(ids: IdFiles, sha256: str, order: int = 3) -> CountShard:
     return CountShard(0, ids, 0, ids.starts[-1], sha256, END, 1000, order, NOWHERE)
 
 
-def test_ids_are_read_from_the_files_that_hold_them(tmp_path):
+def test_ids_are_read_from_their_files(tmp_path):
     ids_T = np.arange(100, dtype=np.uint16)
     ids = written_ids(ids_T, tmp_path, 7)
     for start in range(0, 100, 3):
@@ -97,7 +97,7 @@ def test_a_worker_that_is_late_leaves_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
-def test_a_run_that_ends_while_a_piece_is_written(tmp_path, monkeypatch):
+def test_a_run_that_ends_while_it_writes(tmp_path, monkeypatch):
     store = Store(tmp_path)
     store.set_mark()
     chunks = tensors.chunks
