@@ -233,8 +233,11 @@ def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
     """Delete what counting has left in the folder that the settings name: its model is saved."""
     settings = resolved.make(NgramSettings)
     # Counts that were there already, and a count in memory, have left nothing.
-    is_counted_before = isinstance(data, CountedData)
-    if settings.temp is not None and memory_of(settings) and not is_counted_before:
+    if isinstance(data, CountedData):
+        return
+    if settings.temp is not None and memory_of(settings) is not None:
+        # A run that had ended before has its text again, which nobody needs.
+        data.train.let_go(data.train.tokens)
         identity = rooms.identity_of(_counted_by(settings), data.tokenizer)
         rooms.clean_up(settings.temp, identity)
 

@@ -91,6 +91,8 @@ def on_disk(
 
     def let_go(tokens: int) -> None:
         prepared.shards.close()
+        if not folder.is_dir():  # all of it was let go of before
+            return
         writer.remove_shards(folder, prepared.shards.within(tokens))
         if tokens >= prepared.index.counts.tokens:
             delete()
