@@ -27,8 +27,8 @@ from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, re
 from rnnlm.models import loading
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
-from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.sources import expand_files
+from rnnlm.work.executors import HINT, Inline, Processes
 
 Result = TypeVar("Result")
 REFERENCE = ".reference"  # the perplexities of one, until they are read

@@ -19,7 +19,7 @@ from rnnlm.filtering.journal import JOURNAL
 from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
 from rnnlm.filtering.settings import FilterSettings
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared.workers import Inline
+from rnnlm.work.executors import Inline
 from support.tiny_models import fit, save
 
 
