@@ -49,7 +49,8 @@ MACHINE_AND_DATE = re.compile(r"measured 20\d\d-\d\d(-\d\d)?, \w+")
 DECIMAL_OR_SHARE = re.compile(
     r"(?<![\w.,-])\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?(?: ?%)?| ?%)(?![\w]|\.\d)"
 )
-NO_NUMBERS = (r"`[^`\n]*`", r"\]\([^)]*\)", r"<!--.*?-->", r"https?://\S+")  # code, links
+VERSIONS = r"Python 3\.\d+(?:, 3\.\d+)*(?: (?:to|or) 3\.\d+)?"
+NO_NUMBERS = (r"`[^`\n]*`", r"\]\([^)]*\)", r"<!--.*?-->", r"https?://\S+", VERSIONS)
 
 
 # ---- The blocks of a page.

@@ -27,10 +27,7 @@ QUICK = [
 ]
 SOAK = [page for page in PAGES if any(block.is_soak for block in BLOCKS[page])]
 # Pages whose numbers have not been gone through.
-PENDING = {
-    "README.md",
-    *(f"docs/{name}.md" for name in ("install", "networks", "tagging", "translating", "insight")),
-}
+PENDING = {f"docs/{name}.md" for name in ("networks", "tagging", "translating")}
 
 
 @pytest.fixture
