@@ -26,12 +26,16 @@ if TYPE_CHECKING:
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
                    "stdout.")  # fmt: skip
 @click.option(
-    "--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16."
+    "--compact",
+    type=PATH,
+    metavar="DIR",
+    help="Write a model folder with weights in bf16, or with n-grams in few bits.",
 )
 @click.option(
     "--bits",
     type=click.Choice(["16", "8"]),
-    help="With --compact: bits of a weight; 16 is bf16, 8 half of that.  [default: 16]",
+    help="With --compact: bits of a weight (16 is bf16), or of the probability and the backoff "
+    "weight of an n-gram.  [default: 16]",
 )
 @click.option(
     "--test",
@@ -63,18 +67,22 @@ def command(
     test: str | None, vectors: Path | None,
     which: "Which | None", html: Path | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write an ARPA file, a compact network, word vectors, or a page.
+    """Write an ARPA file, a compact model, word vectors, or a page.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
+    rnnlm export -m my-5gram --compact few --bits 8
     rnnlm export -m my-lstm --vectors my-lstm.vec
     rnnlm export -m my-lstm -m my-5gram --html both.html
 
-    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
-    gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
+    KenLM, SRILM and others read ARPA files. The compact form of a network takes half the bytes, or
+    a quarter. That of an n-gram model takes a third with 8 bits: keys are packed, and probabilities
+    and backoff weights are in bins with an equal share of them, as in KenLM's build_binary -q 8 -b
+    8, so that it no longer sums to one. gensim, rnnlm train --embeddings and rnnlm inspect --file
+    read word vectors.
     """
     # One result is written, and each option belongs to one kind of result.
     given = [each for each in (file, compact, vectors, html) if each is not None]

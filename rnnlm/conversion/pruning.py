@@ -222,7 +222,7 @@ def _mask_of_most_frequent(
     if tokenizer.counts_V is not None:
         frequency_V = tokenizer.counts_V
     else:
-        frequency_V = model.values[0][: tokenizer.size, 0]
+        frequency_V = np.asarray(model.values[0])[: tokenizer.size, 0]
         notice("the model has no word counts: the most probable words are kept")
 
     # Words left out come last, the special symbols first; ties are broken by id.

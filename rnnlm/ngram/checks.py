@@ -13,7 +13,7 @@ import numpy as np
 from rnnlm.errors import ModelError
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
-from rnnlm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
+from rnnlm.ngram.tables import NOWHERE, Keys, find_many, make_keys, split_keys
 from rnnlm.text.batches import gather, with_boundary
 
 if TYPE_CHECKING:
@@ -41,21 +41,17 @@ def examine(model: "NgramModel") -> tuple[str, str]:
 def disorders(model: "NgramModel") -> Iterator[str]:
     """Yield what is wrong: keys that are not sorted or point nowhere, values that are not numbers,
     probabilities above 1."""
-    for n, values in enumerate(model.values, start=1):
-        if n > 1:
-            yield from _odd_keys(model, n)
-        is_odd_M = np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1)
-        at = np.flatnonzero(is_odd_M)
-        if len(at):
-            yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
-        at = np.flatnonzero(values[:, 0] > TOLERANCE)
-        if len(at):
-            largest = np.exp(values[at[0], 0])
-            yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {largest:.6g}"
+    for n in range(1, model.order + 1):
+        try:
+            if n > 1:
+                yield from _odd_keys(model, n)
+            yield from _odd_values(model, n)
+        except IndexError as error:  # of tables in compact form
+            yield f"{n}-grams cannot be unpacked: {error}"
 
 
 def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
-    keys = model.keys[n - 2]
+    keys = np.asarray(model.keys[n - 2])
     contexts, words = split_keys(keys, model.size)
     at = np.flatnonzero(keys[1:] <= keys[:-1])
     if len(at):
@@ -64,6 +60,18 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
         yield f"{n}-grams follow {n - 1}-grams that do not exist"
     if len(words) and words.max() >= model.size:
         yield f"{n}-grams end in words that do not exist"
+
+
+def _odd_values(model: "NgramModel", n: int) -> Iterator[str]:
+    values = np.asarray(model.values[n - 1])
+    is_odd_M = np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1)
+    at = np.flatnonzero(is_odd_M)
+    if len(at):
+        yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
+    at = np.flatnonzero(values[:, 0] > TOLERANCE)
+    if len(at):
+        largest = np.exp(values[at[0], 0])
+        yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {largest:.6g}"
 
 
 def contexts(
@@ -75,7 +83,7 @@ def contexts(
     Contexts are the n-grams that another one continues, and one word that nothing continues, if
     there is one, after which the unigrams are left alone.
     """
-    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys]
+    numbers = [_different(split_keys(np.asarray(keys), model.size)[0]) for keys in model.keys]
     if not numbers:
         numbers = [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
@@ -127,7 +135,7 @@ def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
 
 
 def longest_matches(
-    ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int
+    ids_N: np.ndarray, keys: Sequence[Keys], size: int, boundary_id: int
 ) -> np.ndarray:
     """Return how many words the longest n-gram has that ends at each token, (N,) int64; the start
     of the line counts as one. It is 1 where not even a bigram is there.

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnnlm.interface import State
-from rnnlm.ngram.tables import NOWHERE, damage_error, word_bits
+from rnnlm.ngram.packed import SingleKeys
+from rnnlm.ngram.quantised import SingleValues
+from rnnlm.ngram.tables import NOWHERE, Keys, Values, damage_error, naming_damage, word_bits
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem as Indexed
+
     from rnnlm.ngram.model import NgramModel
 
 
@@ -45,8 +49,8 @@ class _OrderIndex(NamedTuple):
     """
 
     n: int
-    keys: Sequence[int]
-    values: Sequence[float]
+    keys: "Indexed[int]"
+    values: "Indexed[float]"
     width: int
     starts: Sequence[int]
 
@@ -61,7 +65,7 @@ class IncrementalScorer:
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
         # The log p and the cost of each word in turn, or log p alone in a unigram model.
-        self._unigrams: Sequence[float] = model.values[0].reshape(-1).data
+        self._unigrams = _values_one_by_one(model.values[0])
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
@@ -70,8 +74,10 @@ class IncrementalScorer:
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
         index = np.uint32 if len(keys) < 1 << 32 else np.uint64
-        starts = np.searchsorted(keys, contexts).astype(index)
-        return _OrderIndex(n, keys.data, values.reshape(-1).data, values.shape[1], starts.data)
+        with naming_damage():
+            starts = keys.searchsorted(contexts).astype(index)
+        single_keys, single_values = _keys_one_by_one(keys), _values_one_by_one(values)
+        return _OrderIndex(n, single_keys, single_values, values.shape[1], starts.data)
 
     def begin(self) -> NgramContext:
         """Return the start of a line."""
@@ -99,7 +105,7 @@ class IncrementalScorer:
         """Return log p of every word after `context`, (V,), and the model's state there."""
         state = self.model.initial_state(1)
         if not context.token_ids:
-            return self.model.values[0][: self._size, 0], state
+            return np.asarray(self.model.values[0])[: self._size, 0], state
         token_ids = np.array(context.token_ids)
         token_ids[token_ids == self._size] = self.model.tokenizer.boundary_id
         *before, last = token_ids
@@ -171,3 +177,13 @@ class IncrementalScorer:
         """Return whether longer n-grams begin with the n-gram of order at + 1 of that number."""
         starts = self._orders[at].starts
         return number >= 0 and starts[number] < starts[number + 1]
+
+
+def _keys_one_by_one(keys: Keys) -> "Indexed[int]":
+    """Return the keys as a sequence that is quick to ask for a single one."""
+    return keys.data if isinstance(keys, np.ndarray) else SingleKeys(keys)
+
+
+def _values_one_by_one(values: Values) -> "Indexed[float]":
+    """Return the values, row by row, as a sequence that is quick to ask for a single one."""
+    return values.reshape(-1).data if isinstance(values, np.ndarray) else SingleValues(values)

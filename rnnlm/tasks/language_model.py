@@ -80,7 +80,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "rescore": "n-best lists in a new order",
         "plot": "curves of perplexity",
         "doctor": "files, arrays, sums of probabilities",
-        "export": "ARPA file of n-grams, compact form and word vectors of networks",
+        "export": "ARPA file of n-grams, compact form, word vectors of networks",
         "inspect": (
             "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients"
         ),

@@ -1,4 +1,5 @@
 import gzip
+import shlex
 
 import pytest
 
@@ -56,10 +57,28 @@ def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     )
     checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")
     checked_error(
-        rnnlm("export", "-m", trigrams, "--compact", "carried"),
+        rnnlm("export", "-m", models.unigram, "--compact", "carried"),
         2,
-        "a model of kind ngram has no compact form",
+        "a model of kind unigram has no compact form",
     )
+
+
+def test_compact_ngrams_work_in_every_command(rnnlm, models, trigrams, here):
+    made = rnnlm(
+        "export", "-m", trigrams, "--compact", "few", "--bits", "8", "--test", models.valid
+    )
+    assert made.code == 0 and "(not normalised)" in made.err.splitlines()[-1]
+    for command in (
+        "generate -m few --num 1", "info few", "doctor few",
+        "inspect memory -m few --on {valid} --json", "compare few {trigrams} --on {valid} --resamples 20",
+        "score -m few --words 'the man'", "export -m few --arpa few.arpa",
+        "export -m few --html few.html", "export -m few --compact fewer --bits 8",
+        "prune -m few -o pruned --threshold 1e-4", "mix few {trigrams} --weights 0.5,0.5 -o mixed",
+        "count {text} --tokenizer-from few --extend -o counts",
+    ):  # fmt: skip
+        named = {"trigrams": trigrams, "text": models.text, "valid": models.valid}
+        done = rnnlm(*shlex.split(command.format(**named)))
+        assert done.code == 0, (command, done.err)
 
 
 def test_model_becomes_a_page(rnnlm, models, here):

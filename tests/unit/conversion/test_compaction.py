@@ -1,18 +1,24 @@
-"""Networks in compact form."""
+"""Networks and n-gram models in compact form."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import rnnlm
+from rnnlm.conversion import pruning
 from rnnlm.conversion.compaction import compact
+from rnnlm.conversion.pruning import Limits
 from rnnlm.errors import ModelError, UsageError
+from rnnlm.evaluation.soundness import audit
 from rnnlm.files import tensors, writing
 from rnnlm.models import loading, manifest, model_folder
+from rnnlm.ngram.arpa import writing as arpa
 from rnnlm.runs import train
 
+ENGLISH = Path(__file__).parents[3] / "corpora" / "english" / "test.txt"
 SETTINGS = {
     "model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu",
     "schedule": "constant", "warmup": 0.0,
@@ -103,6 +109,52 @@ def test_what_cannot_be_made_compact_says_so(text, tmp_path):
     for overwrite in (False, True):
         with pytest.raises(UsageError, match="over itself"):
             compact(str(folder), folder, overwrite=overwrite)
-    list(train(text, output=tmp_path / "ngram", model="ngram"))
+    list(train(text, output=tmp_path / "unigram", model="unigram"))
     with pytest.raises(UsageError, match="no compact form"):
-        compact(str(tmp_path / "ngram"), tmp_path / "again")
+        compact(str(tmp_path / "unigram"), tmp_path / "again")
+    list(train(text, output=tmp_path / "order-1", model="ngram", order=1))
+    with pytest.raises(UsageError, match="no n-grams but single words"):
+        compact(str(tmp_path / "order-1"), tmp_path / "again")
+
+
+@pytest.fixture(scope="module")
+def trigrams(tmp_path_factory):
+    """Train a model of the bundled corpus."""
+    folder = tmp_path_factory.mktemp("compact") / "trigrams"
+    list(train(output=folder, model="ngram", order=3))
+    return folder
+
+
+@pytest.mark.parametrize(("bits", "share", "tolerance"), [(16, 0.62, 1e-5), (8, 0.4, 3e-3)])
+def test_compact_ngrams_are_small_and_close(trigrams, tmp_path, bits, share, tolerance):
+    """Perplexity differs from that of the model as it is by less than the stated share."""
+    small = tmp_path / "small"
+    compact(str(trigrams), small, bits=bits, test="english")
+    sizes = [next(each.glob("weights-*")).stat().st_size for each in (trigrams, small)]
+    assert sizes[1] < share * sizes[0]
+    stored = model_folder.read_manifest(small)
+    before, after = (stored.results[name] for name in ("test, before", "test"))
+    assert after["ppl_token"] == pytest.approx(before["ppl_token"], rel=tolerance)
+    assert after["ppl_token"] != before["ppl_token"]
+    assert (before["normalised"], after["normalised"]) == (True, False)
+    assert f"{bits} bits, step 1 of" in (small / "README.md").read_text(encoding="utf-8")
+
+    # Doctor says by how much sums differ from one, without failing the model for it.
+    checks = {check.name: check for check in audit(small, sample=300)}
+    assert {check.result for check in checks.values()} == {"ok", "not claimed"}
+    assert "farthest from 1 by" in checks["sums"].detail
+
+
+def test_compact_ngrams_go_through_arpa_and_pruning(trigrams, tmp_path):
+    compact(str(trigrams), tmp_path / "small", bits=8)
+    model = loading.load(tmp_path / "small")
+    arpa.export_arpa(model, tmp_path / "small.arpa")
+    again = arpa.load_arpa(tmp_path / "small.arpa")
+    text = rnnlm.Corpus((str(ENGLISH),))
+    expected = rnnlm.evaluate(model, text).ppl_token
+    # Its words are in another order there, and probabilities have seven digits.
+    assert rnnlm.evaluate(again, text).ppl_token == pytest.approx(expected, rel=1e-6)
+
+    pruned = pruning.prune(str(tmp_path / "small"), tmp_path / "bigrams", Limits(max_order=2))
+    assert pruned.after.ngrams == pruned.before.ngrams[:2]
+    assert not loading.load(tmp_path / "bigrams").normalised

@@ -25,8 +25,10 @@ CASES = {
 def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damage):
     shutil.copytree(there[kind], "m", symlinks=True)
     damage(here / "m")
+    # What it was trained on reads all of its tables.
+    known, *_ = there["text"].read_text(encoding="utf-8").splitlines()
     with watched(), pytest.raises(RnnlmError) as caught:
-        rnnlm.score_sentences(rnnlm.load("m"), ["the man"])
+        rnnlm.score_sentences(rnnlm.load("m"), ["the man", known])
     assert caught.value.what.startswith(what) and caught.value.why and "\n" not in str(caught.value)
     assert not (here / "hacked").exists()
 

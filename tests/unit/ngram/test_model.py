@@ -190,6 +190,31 @@ def test_pruned_models_are_read_as_a_dictionary_is(name):
         check_against_dictionary(pruned, seed)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["mkn", "stupid", "mle"])
+def test_compact_models_are_read_as_a_dictionary_is(name, bits):
+    model = build(name, order=4).compacted(bits)
+    for seed in range(5):
+        check_against_dictionary(model, seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_compact_tables_hold_the_same_ngrams(tmp_path, seed):
+    (tmp_path / "random.arpa").write_text(random_arpa(seed, 3 + seed % 2, 0.3))
+    model = model_of(tmp_path / "random.arpa")
+    arrays = model.compacted(8).to_arrays()
+    compact = model_module.from_arrays({}, model.tokenizer, arrays, "cpu", None)
+    assert compact.is_compact and not model.is_compact and not compact.normalised
+    for before, after in zip(model.levels(), compact.levels(), strict=True):
+        assert np.array_equal(before.keys_M, after.keys_M)
+        assert after.values_MK == pytest.approx(before.values_MK, abs=1e-6)
+    # Made compact again, or stored again, it is the same.
+    again = compact.compacted(8).to_arrays()
+    for name, array in compact.to_arrays().items():
+        assert np.array_equal(array, arrays[name]) and np.array_equal(array, again[name])
+    check_against_dictionary(compact, seed)
+
+
 def score_line(model: NgramModel, inputs: list[int], targets: list[int]) -> list[float]:
     return np.exp(
         model.score(np.array([inputs]), np.array([targets]), model.initial_state(1))[0][0]
