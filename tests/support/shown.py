@@ -4,8 +4,9 @@ A block of commands marked `<!-- compared -->` prints what the page shows behind
 a language, a comment `<!-- printed ... -->` that readers don't see, or both. `soak` in the mark is
 for commands that take long. A line is shown as it is printed; of a printed table, a page may show
 some rows, and some columns under their names. `within 0.5` and `within 3%` are differences allowed,
-where another processor's rounding changes what is learned. `<!-- run, soak -->` stands before
-commands that only make what others need.
+where another processor's rounding changes what is learned. `fails` is for a command that ends with
+exit code 1, such as a run that diverges. `<!-- run, soak -->` stands before commands that only make
+what others need.
 
 Every other decimal number, percentage and number in a cell of a table is either a rounding of a
 number shown like that on the same page, or has a mark on the line before its paragraph, list, table
@@ -74,6 +75,10 @@ class Block:
         return self.before.startswith(("<!-- compared", "<!-- run"))
 
     @property
+    def exit_code(self) -> int:
+        return 1 if ", fails" in self.before else 0
+
+    @property
     def is_soak(self) -> bool:
         return self.is_run and "soak" in self.before
 
@@ -133,7 +138,7 @@ def printed_by(block: Block) -> str:
         else:
             for words in commands(block.code):
                 ended = run(overwriting(words[1:]))
-                assert ended == 0, f"{shlex.join(words)}\n{said.getvalue()}"
+                assert ended == block.exit_code, f"{shlex.join(words)}\n{said.getvalue()}"
     return f"{printed.getvalue()}\n{said.getvalue()}"
 
 

@@ -7,6 +7,7 @@ from support.shown import (
     PAGES,
     ROOT,
     Allowed,
+    Block,
     blocks_of,
     differing_line,
     faulty_marks,
@@ -95,6 +96,13 @@ def test_marks_say_what_difference_is_allowed():
     share = Allowed.by("<!-- compared, soak, within 3% -->")
     assert says_the_same("a 102.0", "a 100.0", share)
     assert not says_the_same("a 104.0", "a 100.0", share)
+
+
+def test_failing_commands_are_marked():
+    failing = "rnnlm info no-such-model"
+    assert "no-such-model" in printed_by(Block("<!-- compared, fails -->", "sh", failing))
+    with pytest.raises(AssertionError, match="no-such-model"):
+        printed_by(Block("<!-- compared -->", "sh", failing))
 
 
 PRINTED = "model\tseconds\tppl\nrnn\t3.1\t80.25\ngru\t9.7\t70.50\n\nrnn is worse by 9.75"
