@@ -356,6 +356,7 @@ def _saturation(layer: LayerActivity) -> str:
 SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
 BESIDE_WORDS = 1.4  # inches: numbers of units on the left, and the colour bar
 INCHES_PER_UNIT, LOWEST_MAP, HIGHEST_MAP = 0.1, 1.1, 4.0
+FEW_UNITS = 10
 GATE = "0: closed, 1: open"
 # Title, values, units, colours, range, name of the values
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float], str]
@@ -384,14 +385,16 @@ def draw(
         labels += [None] * (columns - len(row))
 
     width = min(WIDEST, columns * (BESIDE_WORDS + INCHES_PER_LABEL * max(words_below, 8)))
-    map_inches = min(HIGHEST_MAP, INCHES_PER_UNIT * max(len(layer.units) for layer in layers))
-    map_inches = max(map_inches, LOWEST_MAP)
+    # Each unit has its number beside it where there are few.
+    most = max(len(layer.units) for layer in layers)
+    map_inches = max(INCHES_PER_UNIT * most, INCHES_PER_LABEL * min(most, FEW_UNITS))
+    map_inches = min(max(map_inches, LOWEST_MAP), HIGHEST_MAP)
     height = 1.2 + len(rows) * (0.6 + map_inches)
     heading = f"{short_name(model)}: {_said_of_units(layers)}"
     figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
 
     # The words are written once, below the last row.
-    units_beside = int(map_inches / INCHES_PER_LABEL)
+    units_beside = round(map_inches / INCHES_PER_LABEL)
     drawn = list(itertools.chain.from_iterable(rows))
     for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
         _, values_TH, units, colours, limits, said = panel

@@ -45,7 +45,7 @@ def draw_heat_map(
         (bool(is_below), bool(is_above)), "neither"
     )
     if extend != "neither":
-        label += f"\n(one colour beyond {highest:.2g})"
+        label += f"\n(clipped at {highest:.2g})"
     image = axes.imshow(
         values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest"
     )

@@ -203,7 +203,7 @@ class LineSimilarity(Inspection):
         numbers = [str(number) for number in range(1, count + 1)]
         names = []
         for number, line in enumerate(self.lines, start=1):
-            names.append(f"{_shortened(line)}  {number}")
+            names.append(f"{number}. {_shortened(line)}")
         with_numbers = count <= WITH_NUMBERS
         # Cosines of one model may all lie close to 1: random lines have the colour in the middle.
         lowest = 2 * self.random_mean - 1 if np.isfinite(self.random_mean) else -1.0

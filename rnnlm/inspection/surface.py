@@ -196,7 +196,7 @@ class Surface(Inspection):
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the surface by colour, with both paths on it, and the error along them."""
         labels = [
-            ("Error of one recurrent unit: a plain, and a wall", "weight w", "bias b"),
+            ("Error of one recurrent unit: the darker, the larger", "weight w", "bias b"),
             ("Error along both paths", "update", "error (squared)"),
         ]
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)

@@ -30,5 +30,5 @@ def test_colour_bar_says_what_lies_beyond_it():
         figure, axes = plotting.new_figure("", "", "", 5.0)
         draw_heat_map(axes, values(*outliers), WORDS, WORDS, label="size")
         assert axes.images[0].colorbar.extend == ends
-        assert ("beyond 0.96" in figure.axes[1].get_ylabel()) == bool(outliers)
+        assert ("clipped at 0.96" in figure.axes[1].get_ylabel()) == bool(outliers)
         assert faults_of(figure) == []

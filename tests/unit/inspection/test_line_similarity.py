@@ -84,7 +84,7 @@ def test_file_json_and_picture_have_all_lines(lstm, tmp_path):
     assert np.shape(content["cosines"]) == (3, 3) and len(content["pairs"]) == 3
     (axes,) = found.figure().axes
     assert [each.get_text() for each in axes.get_yticklabels()] == [
-        "the cat sat  1", "a dog  2", "the dog saw a cat  3",
+        "1. the cat sat", "2. a dog", "3. the dog saw a cat",
     ]  # fmt: skip
     assert axes.texts[0].get_text() == "1.00"
     many = [f"the cat sat on the mat and saw dog number {number}" for number in range(60)]
