@@ -19,11 +19,13 @@ from rnnlm.files.reading import read_small
 from rnnlm.files.writing import (
     open_appending,
     put_in_place,
-    remove_unfinished,
     replace_file,
+    short_name,
+    whole_name,
     writing,
 )
 from rnnlm.filtering.settings import Layout
+from rnnlm.filtering.team import MARK
 from rnnlm.filtering.work import ShardCounts
 
 JOURNAL = "filter.jsonl"
@@ -147,18 +149,32 @@ class Journal:
                         "rename it, or choose another folder",
                     )
 
-    def clean(self, names: Iterable[str]) -> None:
-        """Delete what killed tasks have left of these shards."""
-        for name in names:
+    def clean(self) -> None:
+        """Delete what tasks have left that were killed, or late: also of shards that are finished,
+        as another task may have come first."""
+        paths: dict[Path, set[str]] = {}
+        for name in (*self.started, *self.done):
             for path in self.begun.layout.paths(self.folder, name).values():
-                remove_unfinished(path)
+                paths.setdefault(path.parent, set()).add(short_name(path))
+        for folder, names in paths.items():
+            with contextlib.suppress(OSError):  # nothing was written there
+                for name in os.listdir(folder):
+                    if whole_name(name) != name and whole_name(name) in names:
+                        (folder / name).unlink()
+
+    def remove_marks(self, kept: str = "") -> None:
+        """Delete the marks of runs that were killed. kept: the path of this run's mark."""
+        with contextlib.suppress(OSError):
+            for name in filter(MARK.fullmatch, os.listdir(self.folder)):
+                if name != os.path.basename(kept):
+                    (self.folder / name).unlink()
 
     def delete(self) -> None:
         """Delete all that the filter has written."""
         with writing(self.folder):
+            self.clean()
             for name in (*self.done, *self.started):
                 for path in self.begun.layout.paths(self.folder, name).values():
-                    remove_unfinished(path)
                     path.unlink(missing_ok=True)
                     if path.parent != self.folder:
                         with contextlib.suppress(OSError):  # other files are there
@@ -229,7 +245,8 @@ def is_plain(name: str) -> bool:
 def check_free(folder: Path) -> None:
     """Make sure that a folder without a filter holds nothing else."""
     with writing(folder):
-        others = [name for name in os.listdir(folder) if name != OWNER]
+        names = [name for name in os.listdir(folder) if name != OWNER]
+        others = [name for name in names if not MARK.fullmatch(name)]
     if others:
         raise OutputError(
             f"{folder} is not empty",

@@ -1,15 +1,15 @@
 """A filter of many shards: what is asked for, its tasks on an executor, and what came out."""
 
+import contextlib
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,22 +17,26 @@ from rnnlm.errors import OutputError, RnnlmError, SettingsError, TextError, Usag
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.files.tables import SUFFIXES as TABLES
-from rnnlm.files.writing import remove_unfinished
+from rnnlm.files.writing import remove_unfinished, sha256
 from rnnlm.filtering import journal as journals
 from rnnlm.filtering.journal import Begun, Borders, Done, Journal, Started
 from rnnlm.filtering.judging import check_languages
 from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.filtering.shards import Reading, check_source, open_shard
+from rnnlm.filtering.team import Means, cluster_at, of_team, of_this_machine, run_tasks
 from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
 from rnnlm.models import loading
+from rnnlm.models.manifest import CONFIG
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
-from rnnlm.work.executors import HINT, Inline, Processes
+from rnnlm.work.executors import HINT
+from rnnlm.work.tasks import Team
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from rnnlm.work.dask_cluster import Cluster
+
 REFERENCE = ".reference"  # the perplexities of one, until they are read
-AHEAD = 2  # tasks for each worker: one runs, one waits
 MOST_WORKERS = 1024
 
 
@@ -47,8 +51,9 @@ class Request:
     text whose perplexities give the borders of buckets. workers: how many processors to use, in
     processes with a shard each, or in threads where there are fewer shards; None: all, or one
     process where the model is a network. executor: does the work instead, about two shards at a
-    time for each of `workers`; its workers must see all files under the same names. resume: go on
-    with what is in `output`, or add shards to it.
+    time for each of `workers`; its workers must see all files under the same names. dask: the
+    address of a Dask cluster that does the work, or "local:4". resume: go on with what is in
+    `output`, or add shards to it.
     """
 
     shards: tuple[str, ...]
@@ -61,6 +66,7 @@ class Request:
     device: str = "auto"
     workers: int | None = None
     executor: Executor | None = None
+    dask: str | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -68,7 +74,8 @@ class Request:
 @dataclass(frozen=True)
 class Job:
     """A request with its files and models found. shards: paths, by the names of their results.
-    references: paths. identity: what must be the same for the work to be resumed."""
+    references: paths. identity: what must be the same for the work to be resumed. cluster: whose
+    workers do it, once there is a connection."""
 
     request: Request
     shards: dict[str, str]
@@ -77,6 +84,7 @@ class Job:
     workers: int
     reads_in_threads: bool
     identity: dict[str, str]
+    cluster: "Cluster | None" = None
 
     @property
     def has_buckets(self) -> bool:
@@ -85,7 +93,8 @@ class Job:
 
     def place(self, path: str | Path) -> str:
         """Return how a task calls a file: as the person did, unless its worker may be elsewhere."""
-        return str(path) if self.request.executor is None else os.path.abspath(path)
+        is_here = self.request.executor is None and self.request.dask is None
+        return str(path) if is_here else os.path.abspath(path)
 
 
 def resolve_request(request: Request) -> Job:
@@ -148,6 +157,16 @@ def _check_request(request: Request) -> None:
             f"workers = {request.workers} is not valid",
             f"a number from 1 to {MOST_WORKERS} is needed",
         )
+    if request.dask is not None:
+        if request.workers is not None or request.executor is not None:
+            raise UsageError(
+                "a cluster brings its own workers",
+                "others were asked for, too",
+                "leave --workers or --dask out",
+            )
+        from rnnlm.work import dask_cluster
+
+        dask_cluster.check_address(request.dask, str(request.output))
     output = request.output
     is_file = output.suffix.lower() in (*TABLES, *COMPRESSED, ".txt")
     if (is_file and not output.is_dir()) or str(output) == "-":
@@ -276,43 +295,45 @@ def run(request: Request) -> Iterator[Event]:
     began = time.perf_counter()
     job = resolve_request(request)
     with lock.held(request.output, "filtering"):
-        journal = _journal(job)
-        before = len(journal.done)
+        # Whatever speaks against the folder comes before anything is written there.
+        found = _journal(job)
+        journal = None
         try:
-            work = job.work
-            if job.has_buckets:
-                yield from _find_borders(job, journal)
-                assert journal.borders is not None
-                rule = replace(work.rule, cutoffs=journal.borders.cutoffs)
-                work = replace(work, rule=rule)
-            yield from _filter(replace(job, work=work), journal, began)
+            with contextlib.ExitStack() as held:
+                if request.dask is not None:
+                    files = _files_of_models(job.work.models)
+                    workers = cluster_at(request.dask, request.output, files)
+                    cluster, mark = held.enter_context(workers)
+                    job = replace(job, cluster=cluster, work=replace(job.work, mark=str(mark)))
+                journal = _begun(job, found)
+                before = len(journal.done)
+                if job.has_buckets:
+                    yield from _find_borders(job, journal)
+                    assert journal.borders is not None
+                    rule = replace(job.work.rule, cutoffs=journal.borders.cutoffs)
+                    job = replace(job, work=replace(job.work, rule=rule))
+                yield from _filter(job, journal, began)
         except BrokenExecutor as error:
             raise RnnlmError("a worker process died", str(error), HINT) from None
         finally:
-            journal.clean(journal.started)
+            if journal is not None:
+                journal.clean()
         journal.write()
     now = [journal.done[name] for name in list(journal.done)[before:]]
     yield _filtered(job, journal, now, time.perf_counter() - began)
 
 
-def _journal(job: Job) -> Journal:
-    """Return the state of the work in the folder, which may go on, or that of new work."""
+def _journal(job: Job) -> Journal | None:
+    """Return the state of the work in the folder, if there is any. Refuse what cannot go on."""
     request = job.request
-    begun = Begun(job.identity, job.work.rule.layout)
     journal = journals.read(request.output)
     if journal is None:
         journals.check_free(request.output)
         if request.resume:
             notice(f"there is nothing to resume in {request.output}: all files are filtered")
-    elif request.overwrite:
-        journal.delete()
-        journal = None
-    if journal is None:
-        journal = Journal(request.output, begun)
-        journal.check_apart(job.shards)
-        journal.begin()
+        return None
+    if request.overwrite:
         return journal
-
     if not request.resume:
         is_finished = not journal.started and job.shards.keys() <= journal.done.keys()
         state = "already filtered" if is_finished else "begun by another run"
@@ -331,58 +352,43 @@ def _journal(job: Job) -> Journal:
                 "give it another name, or start again with --overwrite",
             )
     journal.check_apart(job.shards)
-    # Half a line may be left at the end.
-    journal.clean(journal.started)
-    journal.write()
     return journal
 
 
-@dataclass(frozen=True)
-class _Means:
-    """What tasks run on. most: how many are submitted at once; threads: of each."""
-
-    executor: AbstractContextManager[Executor]
-    most: int
-    threads: int
-
-
-def _means(job: Job, tasks: int) -> _Means:
-    """Return an executor for so many tasks: a process for each of several."""
-    given = job.request.executor
-    if given is not None:
-        return _Means(nullcontext(given), AHEAD * job.workers, 1)
-    count = min(job.workers, tasks)
-    if count <= 1:
-        return _Means(Inline(), 1, job.workers if job.reads_in_threads else 1)
-    threads = job.workers // count if job.reads_in_threads else 1
-    return _Means(Processes(count), AHEAD * count, threads)
+def _begun(job: Job, found: Journal | None) -> Journal:
+    """Return the state of the work that begins, or goes on with what was found."""
+    journal = found
+    if found is not None and job.request.overwrite:
+        found.delete()
+        journal = None
+    if journal is None:
+        journal = Journal(job.request.output, Begun(job.identity, job.work.rule.layout))
+        journal.check_apart(job.shards)
+        journal.begin()
+    else:
+        # Half a line may be left at the end, and what killed tasks wrote.
+        journal.clean()
+        journal.write()
+    journal.remove_marks(job.work.mark)
+    return journal
 
 
-def _run_tasks(
-    means: _Means, names: Iterable[str], submit: "Callable[[Executor, str], Future[Result]]"
-) -> Iterator[tuple[str, Result]]:
-    """Run a task for each name, and yield their results by name, as they come. After an error no
-    more tasks begin; it is raised when those that run have ended."""
-    waiting = iter(names)
-    running: dict[Future[Result], str] = {}
-    error: BaseException | None = None
-    with means.executor as executor:
-        while True:
-            while error is None and len(running) < means.most:
-                name = next(waiting, None)
-                if name is None:
-                    break
-                running[submit(executor, name)] = name
-            if not running:
-                break
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                name = running.pop(future)
-                error = error or future.exception()
-                if future.exception() is None:
-                    yield name, future.result()
-    if error is not None:
-        raise error
+def _files_of_models(models: Iterable[NamedModel]) -> dict[str, str]:
+    """Return what tells whether a worker sees the same models: SHA-256 of files by name."""
+    found = {}
+    for each in models:
+        path = loading.base_folder(each.name) / CONFIG
+        found[str(path)] = sha256(path) or ""
+    return found
+
+
+def _means(job: Job, tasks: int) -> Means:
+    """Return who works on so many tasks."""
+    if job.cluster is not None:
+        return of_team(job.cluster)
+    if job.request.executor is not None:
+        return of_team(Team(job.request.executor, job.workers))
+    return of_this_machine(job.workers, tasks, job.reads_in_threads)
 
 
 def _find_borders(job: Job, journal: Journal) -> Iterator[Event]:
@@ -427,12 +433,12 @@ def _reference_perplexities(job: Job) -> np.ndarray:
     work = replace(work, reading=replace(work.reading, added=()))
     target = job.request.output / REFERENCE
 
-    def submit(executor: Executor, source: str) -> "Future[str]":
-        return executor.submit(reference_perplexities, work, job.place(source), job.place(target))
+    def submit(team: Team, source: str) -> "Future[str]":
+        return team.submit(reference_perplexities, work, job.place(source), job.place(target))
 
     parts: dict[str, np.ndarray] = {}
     try:
-        for source, name in _run_tasks(means, job.references, submit):
+        for source, name in run_tasks(means, job.references, submit):
             parts[source] = np.frombuffer(target.with_name(name).read_bytes())
     finally:
         remove_unfinished(target)
@@ -452,12 +458,12 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
     means = _means(job, len(left))
     work = replace(job.work, threads=means.threads)
 
-    def submit(executor: Executor, name: str) -> "Future[ShardCounts]":
+    def submit(team: Team, name: str) -> "Future[ShardCounts]":
         journal.add(Started(name))
         source, folder = job.place(job.shards[name]), job.place(job.request.output)
-        return executor.submit(filter_shard, work, source, folder)
+        return team.submit(filter_shard, work, source, folder)
 
-    for name, counts in _run_tasks(means, left, submit):
+    for name, counts in run_tasks(means, left, submit):
         journal.finish(name, counts)
         for message in counts.notices:
             if message not in told:

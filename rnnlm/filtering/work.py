@@ -25,6 +25,7 @@ from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_column
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.system import in_threads, one_processor
+from rnnlm.work.tasks import Cancelled
 
 Found = TypeVar("Found")
 
@@ -42,7 +43,8 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class Work:
-    """What all tasks of a run have in common. threads: of each task."""
+    """What all tasks of a run have in common. threads: of each task. mark: a file that is there as
+    long as a run on a cluster is to go on; "": the tasks end with the run."""
 
     models: tuple[NamedModel, ...]
     device: str
@@ -50,6 +52,18 @@ class Work:
     reading: Reading
     perplexity_column: str
     threads: int = 1
+    mark: str = ""
+
+    def check_mark(self) -> None:
+        """Raise Cancelled if the run is not to go on. The file is opened, as a network's file
+        system may remember names that are gone."""
+        if not self.mark:
+            return
+        try:
+            with open(self.mark):
+                pass
+        except OSError:
+            raise Cancelled(f"the run of {self.mark} has ended") from None
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ def filter_shard(work: Work, source: str, folder: str) -> ShardCounts:
     outputs: dict[str, Output] = {}
     names: dict[str, str] = {}
     with _telling() as told, contextlib.ExitStack() as files:
-        for chunk, verdicts in _judged(shard.chunks(), judge, work.threads):
+        for chunk, verdicts in _judged(shard.chunks(), judge, work):
             documents += np.bincount(verdicts.group_D, minlength=groups)
             words += np.bincount(verdicts.group_D, verdicts.words_D, minlength=groups)
             text_bytes += len(chunk.documents.data)
@@ -136,21 +150,24 @@ def reference_perplexities(work: Work, source: str, target: str) -> str:
     shard = open_shard(source, work.reading)
     path = Path(target)
     with _telling(), writing(path), unfinished(path, is_lasting=False) as stream:
-        for _, perplexity_D in _judged(shard.chunks(), found, work.threads):
+        for _, perplexity_D in _judged(shard.chunks(), found, work):
             stream.write(perplexity_D.tobytes())
     return Path(stream.name).name
 
 
 def _judged(
-    chunks: Iterator[Chunk], judge: Callable[[Documents], Found], threads: int
+    chunks: Iterator[Chunk], judge: Callable[[Documents], Found], work: Work
 ) -> Iterator[tuple[Chunk, Found]]:
-    """Yield each chunk with what `judge` makes of its documents, in order."""
+    """Yield each chunk with what `judge` makes of its documents, in order, as long as the run
+    lasts."""
 
     def judged(chunk: Chunk) -> tuple[Chunk, Found]:
+        work.check_mark()
         return chunk, judge(chunk.documents)
 
-    with one_processor() if threads == 1 else contextlib.nullcontext():
-        yield from in_threads(judged, chunks, threads)
+    with one_processor() if work.threads == 1 else contextlib.nullcontext():
+        yield from in_threads(judged, chunks, work.threads)
+    work.check_mark()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ what is refused."""
 import json
 import math
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from rnnlm.filtering import shards, work
 from rnnlm.filtering.journal import JOURNAL
 from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
 from rnnlm.filtering.settings import FilterSettings
+from rnnlm.filtering.team import Means
 from rnnlm.text.lines import TextSettings
 from rnnlm.work.executors import Inline
 from support.tiny_models import fit, save
@@ -208,7 +210,7 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
     filtered(texts, model, *names, **request, output="unbroken")
     # The reference is the first task.
-    monkeypatch.setattr(running, "AHEAD", 1)
+    monkeypatch.setattr(running, "of_team", lambda team: Means(nullcontext(team), ahead=1))
     with pytest.raises(Killed):
         filtered(texts, model, *names, **request, executor=KilledAfter(tasks))
     with pytest.raises(OutputError, match="is begun by another run"):

@@ -1,0 +1,108 @@
+"""Tasks of a filter on a team: handed out a few at a time, kept as they come, called off."""
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.filtering import team
+from rnnlm.filtering.settings import Rule
+from rnnlm.filtering.shards import Reading
+from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
+from rnnlm.filtering.work import NamedModel, Work, filter_shard
+from rnnlm.models import loading
+from rnnlm.work.tasks import Cancelled, Team
+from support.tiny_models import fit, save
+
+
+def doubled(number):
+    if number == 3:
+        raise TextError("three cannot be doubled")
+    return 2 * number
+
+
+def submit(team, name):
+    return team.submit(doubled, int(name))
+
+
+def test_results_come_as_they_are_ready():
+    slow = threading.Event()
+
+    def wait_or_double(number):
+        return slow.wait(10) if number == 0 else 2 * number
+
+    with ThreadPoolExecutor(2) as executor:
+        means = of_team(Team(executor, 2))
+        found = []
+        for name, result in run_tasks(means, "0123", lambda team, name: team.submit(
+                wait_or_double, int(name))):  # fmt: skip
+            found.append((name, result))
+            if len(found) == 3:
+                slow.set()
+    assert sorted(found[:3]) == [("1", 2), ("2", 4), ("3", 6)] and found[3] == ("0", True)
+
+
+def test_after_an_error_no_more_tasks_begin():
+    begun = []
+
+    def noted(team, name):
+        begun.append(name)
+        return submit(team, name)
+
+    found = []
+    with pytest.raises(TextError, match="three cannot be doubled"):
+        for name, _ in run_tasks(of_this_machine(1, 9, True), "123456789", noted):
+            found.append(name)
+    assert found == ["1", "2"] and begun == ["1", "2", "3"]
+
+
+def test_tasks_that_wait_are_called_off():
+    waiting = []
+
+    class Idle(Team):
+        def submit(self, function, *arguments):
+            future = Future()
+            waiting.append(future)
+            if len(waiting) == 1:
+                future.set_result("done")
+            return future
+
+    results = run_tasks(Means(nullcontext(Idle(None, 2)), ahead=2), "12345678", submit)
+    assert next(results) == ("1", "done")
+    results.close()
+    assert len(waiting) == 4 and all(future.cancelled() for future in waiting[1:])
+
+
+@pytest.mark.parametrize(
+    ("workers", "tasks", "size", "threads"),
+    [(4, 9, 4, 1), (4, 2, 2, 2), (4, 1, 1, 4), (2, 0, 1, 2)],
+)
+def test_processors_are_shared_by_files(monkeypatch, workers, tasks, size, threads):
+    monkeypatch.setattr(team, "Processes", ThreadPoolExecutor)
+    means = of_this_machine(workers, tasks, reads_in_threads=True)
+    with means.team as made:
+        assert (made.size, means.threads) == (size, threads)
+    assert of_this_machine(workers, tasks, reads_in_threads=False).threads == 1
+
+
+def test_tasks_of_an_ended_run_leave_nothing(tmp_path):
+    save(tmp_path / "m", fit("ngram", order=2), "ngram", order=2)
+    fingerprint = loading.fingerprint_in_signature(loading.language_model_of(tmp_path / "m"))
+    models = (NamedModel("", str(tmp_path / "m"), fingerprint),)
+    mark = tmp_path / "running-0123456789abcdef"
+    work = Work(models, "cpu", Rule(("kept",), ("kept",)), Reading(), "perplexity", mark=str(mark))
+    (tmp_path / "a.txt").write_text("the cat sat\n")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(Cancelled):
+        filter_shard(work, str(tmp_path / "a.txt"), str(tmp_path))
+    assert sorted(tmp_path.iterdir()) == before
+    mark.write_text(mark.name)
+    (tmp_path / "out").mkdir()
+    counts = filter_shard(work, str(tmp_path / "a.txt"), str(tmp_path / "out"))
+    assert counts.documents == (1, 0, 0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [counts.files["kept"]]
+    # Here, without a mark, a task ends with the process that it works for.
+    assert filter_shard(replace(work, mark=""), str(tmp_path / "a.txt"), str(tmp_path / "out"))
