@@ -386,6 +386,7 @@ def aligned(rows: list[list[str]]) -> Iterator[str]:
 
 def measure_again(page: Path, folder: Path, word: str = "") -> None:
     """Run the commands that a page is held by, block by block, and rewrite what it shows."""
+    (folder / "docs" / "pictures").mkdir(parents=True, exist_ok=True)
     corpora_of_checkout = folder / "corpora"
     if not corpora_of_checkout.exists():
         corpora_of_checkout.symlink_to(ROOT / "corpora")
