@@ -188,8 +188,8 @@ def half_of_last_place(number: str) -> float:
 
 
 def says_the_same(line: str, other: str, allowed: Allowed | None = None) -> bool:
-    """Return whether two lines have the same words, and numbers that differ by little. A model's
-    hash may differ, and so may integers only where both are decimals."""
+    """Return whether two lines have the same words and integers, and decimals that differ by
+    little. A model's hash may differ."""
     allowed = allowed or Allowed()
     one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
     if NUMBER.sub("#", one) != NUMBER.sub("#", two):
@@ -293,12 +293,15 @@ def is_rounding(number: str, printed: str) -> bool:
 
 def unmarked_paragraphs(text: str) -> Iterator[str]:
     """Yield the paragraphs, tables and fences that no mark excuses, without what is compared."""
-    for block in FENCE.finditer(text):
-        if not block[1].startswith("<!-- compared"):
-            continue
-        for found in shown_after(text, block.end()):
-            text = text.replace(found[0], "\n\n", 1)
-    section_is_marked = False
+    compared = [
+        found[0]
+        for fence in FENCE.finditer(text)
+        if fence[1].startswith("<!-- compared")
+        for found in shown_after(text, fence.end())
+    ]
+    for part in compared:
+        text = text.replace(part, "\n\n", 1)
+
     # Code, and the content of files, is no result.
     text = re.sub(
         r"^(?:<!-- file: [^\n]*\n+```\w*|```\w+)\n.*?^```$",
@@ -306,6 +309,9 @@ def unmarked_paragraphs(text: str) -> Iterator[str]:
         text,
         flags=re.MULTILINE | re.DOTALL,
     )
+
+    # A mark of a section holds up to the next heading, that of a paragraph for it alone.
+    section_is_marked = False
     for paragraph in re.split(r"\n{2,}", text):
         if paragraph.startswith("#"):
             section_is_marked = False
@@ -393,9 +399,12 @@ def measure_again(page: Path, folder: Path, word: str = "") -> None:
     text = page.read_text(encoding="utf-8")
     with contextlib.chdir(folder):
         written_files(text)
+
     for block in blocks_of(text):
         if not block.is_run or word not in block.code:
             continue
+
+        # Read the page after the run, which may take long: somebody may have edited it meanwhile.
         began = time.perf_counter()
         with contextlib.chdir(folder):
             printed = printed_by(block)

@@ -4,6 +4,7 @@ and date, or are somebody else's: support/shown.py has the marks."""
 import pytest
 
 from support.shown import (
+    FILES,
     PAGES,
     ROOT,
     Allowed,
@@ -63,6 +64,12 @@ def test_pages_show_what_their_commands_print(checkout, page):
     """All blocks of a page run in their order: later ones use models that earlier ones made."""
     problems = [problem_of(block) for block in BLOCKS[page] if block.is_run]
     assert [problem for problem in problems if problem] == []
+
+
+def test_pages_give_different_files():
+    """All pages share one folder in the tests."""
+    names = [name for text in TEXTS.values() for name, _ in FILES.findall(text)]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("page", PAGES)
