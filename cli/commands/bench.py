@@ -12,6 +12,7 @@ from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..bench_cells import cells
+from ..bench_compact import compact
 from ..bench_filter import filtering
 from ..bench_memory import memory
 from ..bench_scale import scale
@@ -39,6 +40,7 @@ def command() -> None:
 
 
 command.add_command(cells)
+command.add_command(compact)
 command.add_command(filtering)
 command.add_command(memory)
 command.add_command(scale)

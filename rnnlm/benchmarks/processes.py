@@ -169,12 +169,14 @@ class Watch:
 @dataclass(frozen=True)
 class Process:
     """A process that succeeded. peak_bytes: the most resident memory, private or not, of one
-    process. held: the peaks of the whole tree, if it was watched."""
+    process. held: the peaks of the whole tree, if it was watched. cpu_seconds: of its threads
+    together."""
 
     seconds: float
     peak_bytes: int
     out: str
     held: Held = Held()
+    cpu_seconds: float = 0.0
 
 
 def run_rnnlm(command: str, *arguments: str, temporary: Path | None = None) -> Process:
@@ -182,20 +184,26 @@ def run_rnnlm(command: str, *arguments: str, temporary: Path | None = None) -> P
     return run(f"rnnlm {command}", python("-m", "rnnlm", command, *arguments), temporary)
 
 
-def run(name: str, command: list[str], temporary: Path | None = None) -> Process:
+def run(
+    name: str, command: list[str], temporary: Path | None = None, stdin: Path | None = None
+) -> Process:
     """Run a command in a separate process.
 
     temporary: a folder for its temporary files (TMPDIR). If it is given, memory and disk are
-    sampled.
+    sampled. stdin: what it reads; None: nothing.
     """
     environment = None
     if temporary is not None:
         environment = os.environ | {"TMPDIR": str(temporary)}
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        open(stdin or os.devnull, "rb") as given,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         # Wait by wait4, which tells the memory of this process alone.
         began = time.perf_counter()
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment
+            command, stdin=given, stdout=out, stderr=err, env=environment
         ) as process:
             watch = Watch(process.pid, temporary)
             try:
@@ -208,7 +216,8 @@ def run(name: str, command: list[str], temporary: Path | None = None) -> Process
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RnnlmError(f"{name} failed", last_words(_content(err)))
-        return Process(seconds, peak_bytes(usage), _content(out), watch.peak)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        return Process(seconds, peak_bytes(usage), _content(out), watch.peak, cpu_seconds)
 
 
 def _kill(root: int) -> None:

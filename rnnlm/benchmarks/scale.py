@@ -96,14 +96,16 @@ def _write_texts(text: Text, sizes: Sequence[int], folder: Path) -> Iterator[Pat
     repeated = RepeatedText(text) if sizes else None
     for size in sizes or [0]:
         if repeated is None:
-            _write_lines(text, path)
+            write_lines(text, path)
         else:
             repeated.write(path, size)
         yield path
         path.unlink()
 
 
-def _write_lines(text: Text, path: Path) -> None:
+def write_lines(text: Text, path: Path) -> None:
+    """Write the lines of a text into a plain file, as KenLM's programs read them: `<unk>` is
+    spelled otherwise."""
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for block in text.blocks():
             shown = [line.replace(UNKNOWN, UNKNOWN_SPELLED) for line in block.lines]

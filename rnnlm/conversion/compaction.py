@@ -89,7 +89,7 @@ def _no_compact_form(manifest: Manifest) -> UsageError:
     """Return the error for a model that has no compact form."""
     hint = "write its parts in compact form, and mix them"
     if manifest.kind.is_counted:
-        hint = "it is small already"
+        hint = "use it as it is: it is small"
     return UsageError(
         f"a model of kind {manifest.model} has no compact form",
         "it is made of counts of words or of other models",

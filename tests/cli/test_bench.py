@@ -730,3 +730,48 @@ def test_filtering_is_timed_and_nothing_is_saved(rnnlm, models, here):
     assert {speed["what"] for speed in speeds} == {"rnnlm filter"}
     assert speeds[0]["processors"] == 1 and speeds[0]["megabytes_per_second"] > 0
     assert speeds[0]["ratio"] is None and list(here.iterdir()) == []
+
+
+@pytest.fixture
+def bigrams(rnnlm, models, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compact") / "bigrams"
+    assert rnnlm("train", models.text, "--model", "ngram", "--order", 2, "-o", folder).code == 0
+    return folder
+
+
+def test_compact_forms_take_turns_with_kenlms_trie(
+    rnnlm, models, bigrams, tmp_path_factory, forked, here
+):
+    folder = tmp_path_factory.mktemp("bin")
+    fake(
+        folder,
+        "build_binary",
+        f'echo "$@" > {folder}/call\ngrep -q ngram "$8" && echo 12345 > "$9"',
+    )
+    fake(folder, "query", 'cat > /dev/null\nprintf "Perplexity including OOVs:\\t12.5\\n"')
+    programs = ("--build-binary", folder / "build_binary", "--query", folder / "query")
+    asked = ("bench", "compact", models.valid, "-m", bigrams, "--rounds", 1)
+    result = json.loads(rnnlm(*asked, *programs, "--json").out)
+    forms = {form["form"]: form for form in result["forms"]}
+    assert list(forms) == ["as it is", "16 bits", "8 bits", "KenLM's trie"]
+    assert (folder / "call").read_text().startswith("-a 22 -q 8 -b 8 trie ")
+    trie = forms["KenLM's trie"]
+    assert (trie["model_bytes"], trie["ppl_token"], trie["size_ratio"]) == (6, 12.5, 1)
+    whole, small = forms["as it is"], forms["8 bits"]
+    assert small["model_bytes"] < whole["model_bytes"]
+    assert small["size_ratio"] == small["model_bytes"] / 6
+    assert small["ppl_token"] == pytest.approx(whole["ppl_token"], rel=0.01)
+    expected = json.loads(rnnlm("eval", "-m", bigrams, models.valid, "--json").out)["ppl_token"]
+    assert whole["ppl_token"] == pytest.approx(expected)
+    assert list(here.iterdir()) == []
+
+
+def test_compact_form_is_measured_without_kenlm(rnnlm, models, bigrams, forked):
+    shown = rnnlm("bench", "compact", models.valid, "-m", bigrams, "--rounds", 1)
+    columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert columns == ["form", "MB", "seconds", "processor seconds", "peak MB", "ppl_token"]
+    assert [row[0] for row in rows] == ["as it is", "16 bits", "8 bits"]
+    refused = rnnlm("bench", "compact", models.valid, "-m", bigrams, "--query", "query")
+    assert (refused.code, refused.errors[0]) == (
+        2, "error: build_binary and query belong together: name both, or neither."
+    )  # fmt: skip

@@ -160,6 +160,11 @@ NUMBERS = {
         "rescore -m {unigram} --tune {nbest} --folds 1",
         "Invalid value for '--folds'",
     ),
+    "bench compact, no programs": (
+        "bench compact {text} -m {ngram} --build-binary a --query b",
+        "there is no program a",
+    ),
+    "bench compact, no n-grams": ("bench compact {text} -m {unigram}", ""),
     "bench, rounds: 0": ("bench train --rounds 0", "Invalid value for '--rounds'"),
     "bench, setting": ("bench train --set layers=nan", "setting layers = 'nan' is not valid"),
     "recipes: a path": ("recipes ../../../etc/passwd", "unknown recipe '../../../etc/passwd'"),
