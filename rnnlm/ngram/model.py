@@ -140,11 +140,6 @@ class NgramModel(PickledByOrigin):
         return NgramModel(keys, values, self.tokenizer, False, self.unseen_context_logprob)
 
     @property
-    def is_compact(self) -> bool:
-        """Whether keys are packed and values quantised."""
-        return any(isinstance(keys, PackedKeys) for keys in self.keys)
-
-    @property
     def order(self) -> int:
         """N, the number of words of the longest n-grams."""
         return len(self.values)

@@ -13,7 +13,7 @@ BLOCK = 32  # keys of a block
 BLOCK_BITS = 5
 EVEN = 2  # bits of a distance are a multiple of this, so that a block takes whole words
 WORD = 64  # bits
-WIDEST_ODD_SIZE = 58  # wider distances take a whole word: one load could not read them
+WIDEST = 58  # bits; wider distances take a whole word, as one load might not reach their end
 SEARCHED_TOGETHER = 1 << 15  # wanted keys whose blocks are unpacked together
 PACKED_TOGETHER = 1 << 16  # blocks
 ONE = np.uint64(1)
@@ -199,7 +199,7 @@ def _widths(distances_G: np.ndarray) -> np.ndarray:
         left_G[is_longer_G] >>= shift
     widths_G += left_G != 0
     widths_G += widths_G % EVEN
-    return np.where(widths_G > WIDEST_ODD_SIZE, WORD, widths_G)
+    return np.where(widths_G > WIDEST, WORD, widths_G)
 
 
 def _masks(widths: np.ndarray) -> np.ndarray:
