@@ -3,6 +3,7 @@ and the folder; or one clear error, and nothing left behind."""
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from rnnlm import system
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
 from rnnlm.ngram.counting import crew, room
-from rnnlm.text.prepared import preparation
+from rnnlm.text.prepared import encoder, pieces, preparation
 from rnnlm.work import dask_cluster
 from support.killed_runs import cut_off
 
@@ -130,6 +131,33 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
     assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
     assert trained(text, tmp_path / "model", resume="auto", **settings) == expected
     assert not (tmp_path / "shared").exists()
+
+
+@pytest.mark.parametrize("kind", ["lines", "records"])
+def test_workers_prepare_the_same_bytes(text, cluster, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 20_000)
+    monkeypatch.setattr(encoder, "SHARD_BYTES", 100_000)
+    settings, source = {}, text
+    if kind == "records":
+        source, settings = tmp_path / "text.jsonl", {"column": "text"}
+        lines = text.read_text().splitlines()
+        source.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    list(rnnlm.prepare(source, tmp_path / "local", workers=0, **settings))
+    address = cluster.scheduler_address
+    # An interrupted preparation goes on, too.
+    events = rnnlm.prepare(source, tmp_path / "elsewhere", dask=address, **settings)
+    for event in events:
+        if getattr(event, "shards", 0) > 1:
+            break
+    events.close()
+    left = [path.name for path in (tmp_path / "elsewhere").iterdir()]
+    assert not [name for name in left if name.endswith(".new")]
+    list(rnnlm.prepare(source, tmp_path / "elsewhere", dask=address, resume=True, **settings))
+    found = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("local", "elsewhere")
+    ]
+    assert found[0] == found[1] and len(found[0]) > 4
 
 
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import UsageError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.text.encoding import LinesHash, encode_block
 from rnnlm.text.lines import Block, Lines, TextSettings, as_bytes, read_block
@@ -86,7 +86,15 @@ class Encoder:
 
 @functools.lru_cache(1)
 def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
-    return load_tokenizer(folder, read_index(folder, JOURNAL))
+    tokenizer = load_tokenizer(folder, read_index(folder, JOURNAL))
+    # Another machine may see a folder of the same name, or an old content.
+    if tokenizer.fingerprint != fingerprint:
+        raise ModelError(
+            f"a worker reads another tokenizer in {folder}",
+            f"{tokenizer.fingerprint} there, {fingerprint} here",
+            "the folder must be one that all workers see",
+        )
+    return tokenizer
 
 
 def encoded_piece(

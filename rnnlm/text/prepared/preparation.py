@@ -1,6 +1,7 @@
 """The preparation of a text: a tokenizer is made, then shard after shard. Each step is reported as
 an event, a frozen value."""
 
+import contextlib
 import itertools
 import os
 import time
@@ -23,7 +24,15 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import TextSettings, no_text
-from rnnlm.text.prepared.encoder import SHARD_BYTES, Collector, Encoder, FullShard, block_of
+from rnnlm.text.prepared import elsewhere
+from rnnlm.text.prepared.encoder import (
+    SHARD_BYTES,
+    Collector,
+    EncodedPiece,
+    Encoder,
+    FullShard,
+    block_of,
+)
 from rnnlm.text.prepared.index import Index, Sample
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import load_tokenizer, tokenizer_files
@@ -39,6 +48,7 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, fi
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
+from rnnlm.work import dask_cluster
 from rnnlm.work.executors import HINT, Inline, Processes
 
 # ---- A request to `prepare`, with every setting resolved.
@@ -58,7 +68,7 @@ class Request:
     which reads the text twice. workers: processes that encode; None: one for each processor, 0: no
     other process. executor: does the work instead, about two pieces at a time for each of
     `workers`; its workers must see the files of the text and the folder `output` under the same
-    names.
+    names. dask: the address of a cluster whose workers encode instead; they must see the folder.
     """
 
     text: tuple[str, ...]
@@ -70,6 +80,7 @@ class Request:
     sample: str | None = None
     workers: int | None = None
     executor: Executor | None = None
+    dask: str | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -165,6 +176,14 @@ def _check_request(request: Request) -> None:
         raise UsageError(
             "--resume and --overwrite contradict each other", hint="leave one of them out"
         )
+    if request.dask is not None:
+        dask_cluster.check_address(request.dask, str(request.output))
+        if request.workers is not None or request.executor is not None:
+            raise UsageError(
+                "workers and a cluster contradict each other",
+                "each of both is to encode the text",
+                "leave one of them out",
+            )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
             f"workers = {request.workers} is not valid",
@@ -280,6 +299,7 @@ def prepare(
     sample: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
+    dask: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokenizer_name: str = "given",
@@ -293,9 +313,10 @@ def prepare(
     that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
     each processor, 0: no other process. executor: does the work instead, about two pieces at a time
     for each of `workers`; its workers must see the files of the text and the folder `output` under
-    the same names. resume: go on with the work in `output`; overwrite: replace what is there. The
-    other keywords are settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
-    max_vocab=50_000)`.
+    the same names. dask: the address of a Dask cluster whose workers encode instead, or "local:4";
+    they must see the folder `output`. resume: go on with the work in `output`; overwrite: replace
+    what is there. The other keywords are settings of tokenizer and text: `prepare("text.txt",
+    "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
@@ -311,7 +332,8 @@ def prepare(
         shared = tokenizer
     request = Request(
         names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
-        sample=sample, workers=workers, executor=executor, resume=resume, overwrite=overwrite,
+        sample=sample, workers=workers, executor=executor, dask=dask, resume=resume,
+        overwrite=overwrite,
     )  # fmt: skip
     yield from run(request)
 
@@ -563,24 +585,49 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
         tokenizer = job.request.shared_tokenizer or load_tokenizer(folder, index)
     encoder = Encoder(job.text, folder.absolute(), index.tokenizer_fingerprint, tokenizer)
     progress = _Progress(position)
-    with _executor(job, job.workers) as executor, ThreadPoolExecutor(1) as writer:
+    with (
+        contextlib.closing(_encoded(job, encoder, every, collector)) as pieces_encoded,
+        ThreadPoolExecutor(1) as writer,
+    ):
         # A shard is written while the next one is filled.
         writing: Future[Index] = writer.submit(lambda: index)
-        ahead = max(1, AHEAD * job.workers)
-        if job.bounds:
-            ahead = job.bounds.threads + 1
-        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
-            # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
-            if encoded.arrays is None and not collector.passes_over(encoded):
-                encoded = executor.submit(encoder.encode, piece).result()
+        for encoded in pieces_encoded:
             is_skipping = not collector.wants_ids()
-            for shard in collector.add(encoded):
-                writing = _next_shard(job, writer, writing, shard)
+            if encoded is not None:
+                for shard in collector.add(encoded):
+                    writing = _next_shard(job, writer, writing, shard)
             yield progress.event(collector, is_skipping)
 
         for shard in collector.rest():
             writing = _next_shard(job, writer, writing, shard)
         return writing.result()
+
+
+def _encoded(
+    job: Job, encoder: Encoder, every: Iterator[Piece], collector: Collector
+) -> Generator[EncodedPiece | None, None, None]:
+    """Yield the pieces, encoded, in order; None while one is awaited."""
+    if job.request.dask is not None:
+        with dask_cluster.connected(job.request.dask) as team:
+            for found in elsewhere.encode_all(encoder, every, collector.wants_ids, team):
+                if found is None:
+                    yield None
+                    continue
+                piece, encoded = found
+                if encoded.arrays is None and not collector.passes_over(encoded):
+                    encoded = encoder.encode(piece)
+                yield encoded
+        return
+
+    ahead = max(1, AHEAD * job.workers)
+    if job.bounds:
+        ahead = job.bounds.threads + 1
+    with _executor(job, job.workers) as executor:
+        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, ahead):
+            # Submitted without ids, as shards were left to skip; but it reaches beyond the last.
+            if encoded.arrays is None and not collector.passes_over(encoded):
+                encoded = executor.submit(encoder.encode, piece).result()
+            yield encoded
 
 
 def _next_shard(

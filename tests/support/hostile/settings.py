@@ -79,6 +79,14 @@ NUMBERS = {
         "count {text} --dask local:2",
         "--memory, --temp and --dask need a folder",
     ),
+    "dask: beside workers": (
+        "prepare {text} --dask local:2 --workers 2 -o out",
+        "workers and a cluster contradict each other",
+    ),
+    "dask: prepare nowhere": (
+        "prepare {text} --dask nowhere -o out",
+        "dask = 'nowhere' is not understood",
+    ),
     "dask: of a network": (
         "train {text} --model lstm --dask local:2 -o out",
         "a model of kind lstm has no setting 'dask'",
