@@ -17,8 +17,10 @@ import pytest
 import rnnlm
 from rnnlm import system
 from rnnlm.errors import RnnlmError
+from rnnlm.evaluation import perplexity
 from rnnlm.events import Counting
 from rnnlm.ngram.counting import crew, room
+from rnnlm.text.corpus import TextInMemory
 from rnnlm.text.prepared import encoder, pieces, preparation
 from rnnlm.work import dask_cluster
 from support.killed_runs import cut_off
@@ -158,6 +160,25 @@ def test_workers_prepare_the_same_bytes(text, cluster, tmp_path, kind, monkeypat
         for name in ("local", "elsewhere")
     ]
     assert found[0] == found[1] and len(found[0]) > 4
+
+
+def test_workers_evaluate_as_this_process_does(text, cluster, tmp_path):
+    rnnlm.train(text, output=tmp_path / "model", model="ngram", order=3).wait()
+    lines = text.read_text().splitlines(keepends=True)
+    names = []
+    for number in range(4):
+        names.append(tmp_path / f"part-{number}.txt")
+        # One of them is empty.
+        names[-1].write_text("".join(lines[number * 100 : number * 150]) + "never seen\n" * number)
+    shared = {"dask": cluster.scheduler_address, "temp": str(tmp_path / "shared")}
+    for context in ("carry", "reset"):
+        expected = perplexity.evaluate(tmp_path / "model", names, context=context)
+        found = perplexity.evaluate(tmp_path / "model", names, context=context, **shared)
+        assert {**found.to_dict(), "seconds": 0} == {**expected.to_dict(), "seconds": 0}
+    assert not list((tmp_path / "shared").iterdir())
+    held = TextInMemory.read(perplexity.as_text(names[1]))
+    with pytest.raises(RnnlmError, match="workers elsewhere cannot read this text"):
+        perplexity.evaluate(tmp_path / "model", held, **shared)
 
 
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):

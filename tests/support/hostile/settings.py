@@ -87,6 +87,18 @@ NUMBERS = {
         "prepare {text} --dask nowhere -o out",
         "dask = 'nowhere' is not understood",
     ),
+    "dask: eval of a stream": (
+        "eval -m {lstm} {valid} --dask local:1",
+        "files cannot be evaluated apart from each other",
+    ),
+    "dask: eval of documents": (
+        "eval -m {ngram} {valid} --documents --dask local:1",
+        "files cannot be evaluated apart from each other",
+    ),
+    "dask: eval nowhere": (
+        "eval -m {ngram} {valid} --dask nowhere",
+        "dask = 'nowhere' is not understood",
+    ),
     "dask: of a network": (
         "train {text} --model lstm --dask local:2 -o out",
         "a model of kind lstm has no setting 'dask'",
