@@ -123,6 +123,7 @@ _PUBLIC = {
     "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
+    "mix_static": "rnnlm.combinations.static_mixing",
     "next_words": "rnnlm.generation.autocomplete",
     "normalise": "rnnlm.text.normalisation",
     "pair_accuracies": "rnnlm.scoring.pairs.accuracy",
@@ -165,6 +166,7 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.combinations.mixing import Mixed as Mixed
     from rnnlm.combinations.mixing import mix as mix
     from rnnlm.combinations.mixture import Mixture as Mixture
+    from rnnlm.combinations.static_mixing import mix_static as mix_static
     from rnnlm.combinations.tuning import tune as tune
     from rnnlm.errors import RnnlmError as RnnlmError
     from rnnlm.errors import RnnlmWarning as RnnlmWarning

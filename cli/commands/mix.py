@@ -15,10 +15,12 @@ from ..options import (
     models_checked,
     output_option,
     overwrite_option,
+    refuse_if,
     section,
     text_flags,
     text_options,
 )
+from ..setting_options import NGRAMS, options_of
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import TextEvaluation
@@ -58,13 +60,32 @@ def _numbers(text: str) -> list[float]:
     device_option,
 )
 @section(
+    "Static mixture",
+    click.option(
+        "--static",
+        is_flag=True,
+        help="Join n-gram models into one n-gram model, which needs none of them.",
+    ),
+    options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
+    options_of(
+        NGRAMS,
+        "temp",
+        metavar="DIR",
+        default_is="",
+        help="Folder for what does not fit in memory; none: temporary files of the system.",
+    ),
+)
+@section(
     "Saving",
     output_option(
-        "Folder for the mixture.", "DIR", default=Path("checkpoints/mixture"), show_default=True
+        "Folder for the mixture; of a static one also a file, FILE.arpa or FILE.arpa.gz.",
+        "DIR|FILE",
+        default=Path("checkpoints/mixture"),
+        show_default=True,
     ),
     click.option("--bundle", is_flag=True,
                  help="Copy the models into DIR, so that it does not depend on their folders."),
-    overwrite_option("Replace the model in DIR."),
+    overwrite_option("Replace the model in DIR, or FILE."),
 )  # fmt: skip
 @section("Text", context_option, text_options)
 @section("Output", json_option)
@@ -72,6 +93,7 @@ def command(
     models: tuple[str, ...],
     on: tuple[str, ...],
     log_linear: bool,
+    static: bool,
     output: Path,
     as_json: bool,
     **given: Any,
@@ -84,19 +106,41 @@ def command(
     rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
     rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
     rnnlm mix lstm+cache kn5 --on valid.txt               one adapts itself
+    rnnlm mix a b --static --on valid.txt -o both.arpa    one n-gram model of two
 
     Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned
     by Newton's method.
 
     The mixture is a model like any other. Without --bundle it refers to the folders of the models,
     which must not change.
+
+    With --static the models are n-gram models, which may have different words. The result holds
+    the n-grams of all of them, and is read as fast as one model; its perplexity differs a little
+    from that of the mixture.
     """
+    memory, temp = given.pop("memory"), given.pop("temp")
+    if static:
+        refuse_if(log_linear, "--static adds up probabilities: leave --log-linear out.")
+        refuse_if(given["bundle"], "--static needs none of the models later: leave --bundle out.")
+        refuse_if(given["device"] not in ("auto", "cpu"), "--static runs on the CPU.")
+        refuse_if(temp and not memory, "--temp needs --memory.")
+    else:
+        refuse_if(memory or temp, "--memory and --temp need --static.")
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None
-    from rnnlm.combinations.mixing import mix
+    if static:
+        from rnnlm.combinations.static_mixing import mix_static
 
-    kind: Literal["log-linear", "linear"] = "log-linear" if log_linear else "linear"
-    mixed = mix(models, corpus, output, kind=kind, report=terminal.Progress(), **given)
+        del given["bundle"], given["device"]
+        progress = terminal.Progress()
+        mixed = mix_static(
+            models, corpus, output, memory=memory, temp=temp, report=progress, **given
+        )
+    else:
+        from rnnlm.combinations.mixing import mix
+
+        kind: Literal["log-linear", "linear"] = "log-linear" if log_linear else "linear"
+        mixed = mix(models, corpus, output, kind=kind, report=terminal.Progress(), **given)
     if as_json:
         # Without a text nothing was measured.
         parts = []
@@ -124,7 +168,7 @@ def command(
     terminal.print_table(["model", "weight", "ppl_token"], rows, right=["weight", "ppl_token"])
     if mixed.evaluation:
         click.echo(f"signature: {mixed.evaluation.signature}")
-    terminal.say(f"the mixture is in {mixed.folder}")
+    terminal.say(f"the {'n-gram model' if static else 'mixture'} is in {mixed.folder}")
 
 
 def _perplexity(evaluation: "TextEvaluation | None") -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -194,10 +194,11 @@ class MixedModel:
 
 @dataclass(frozen=True)
 class Mixed:
-    """A mixture, saved in `folder`. iterations: of tuning; None if the weights were given."""
+    """A mixture, saved in `folder`; "static" is an n-gram model, which may be an ARPA file of that
+    name. iterations: of tuning; None if the weights were given."""
 
     folder: str
-    kind: MixtureKind
+    kind: MixtureKind | Literal["static"]
     parts: tuple[MixedModel, ...]
     iterations: int | None
     evaluation: TextEvaluation | None
@@ -233,7 +234,7 @@ def mix(
     began = time.perf_counter()
     output = Path(output)
     called = [loading.name_of(name) for name in several(names, "names")]
-    _check(called, on, kind, weights, context)
+    check_request(called, on, kind, weights, context)
     folders = [loading.base_folder(name) for name in called]
     with model_folder.owned(output, overwrite, "mixing"):
         # Refuse models that cannot be referred to, or mixed, before the work begins.
@@ -243,11 +244,11 @@ def mix(
         shared_tokenizer([model.tokenizer for model in models], called)
 
         # The weights: given, or tuned on the text.
-        measured: _ScoredText | None = None
+        measured: ScoredText | None = None
         tuned: MixtureWeights | None = None
         if on is not None:
             text = perplexity.as_text(on, text_settings)
-            measured = _measure(models, text, context, report)
+            measured = measure(models, text, context, report)
         if measured is not None and weights is None:
             by_name = dict(zip(called, folders, strict=True))
             warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
@@ -281,7 +282,7 @@ def mix(
     return Mixed(str(output), kind, tuple(parts), iterations, whole)
 
 
-def _check(
+def check_request(
     names: list[str], on: object, kind: MixtureKind, weights: Sequence[float] | None, context: str
 ) -> None:
     """Refuse what is wrong, as far as it shows before anything is read."""
@@ -305,10 +306,10 @@ def _check(
 
 
 @dataclass(frozen=True)
-class _ScoredText:
+class ScoredText:
     """A text, and the log-probability (nats) that each model gave to each of its tokens."""
 
-    models: list[LanguageModel]
+    models: Sequence[LanguageModel]
     text: Text
     encoded: EncodedText
     context: Context
@@ -335,20 +336,27 @@ class _ScoredText:
             is_active_K = mixture.weights_K > 0
             logprob_N = mix_linear(self.scores_KN[is_active_K], mixture.weights_K[is_active_K])
         else:
-            spans = perplexity.spans_of(self.encoded, self.context)
-            logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, spans)
+            logprob_N = self.score(mixture)
+        return self.summaries([mixture, *self.models], [logprob_N, *self.scores_KN])
 
-        models = [mixture, *self.models]
-        scores = [logprob_N, *self.scores_KN]
+    def score(self, model: LanguageModel) -> np.ndarray:
+        """Return the log-probability that a model gives to each token."""
+        spans = perplexity.spans_of(self.encoded, self.context)
+        return span_scoring.score_spans(model, self.encoded.ids, spans)
+
+    def summaries(
+        self, models: Sequence[LanguageModel], scores: Sequence[np.ndarray]
+    ) -> list[TextEvaluation]:
+        """Evaluate models that gave these log-probabilities to the tokens."""
         return [
             perplexity.summary(model, scores_N, self.encoded, self.context, self.began)
             for model, scores_N in zip(models, scores, strict=True)
         ]
 
 
-def _measure(
-    models: list[LanguageModel], text: Text, context: Context, report: Progress
-) -> _ScoredText:
+def measure(
+    models: Sequence[LanguageModel], text: Text, context: Context, report: Progress
+) -> ScoredText:
     """Read the text once through each model."""
     began = time.perf_counter()
     encoded = text.encode(shared_tokenizer([model.tokenizer for model in models]), report)
@@ -359,7 +367,7 @@ def _measure(
         scores.append(span_scoring.score_spans(model, encoded.ids, spans, report=own_report))
     scores_KN = np.stack(scores)
     span_scoring.check_scores(scores_KN)
-    return _ScoredText(models, text, encoded, context, scores_KN, began)
+    return ScoredText(models, text, encoded, context, scores_KN, began)
 
 
 def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, Any]:
@@ -367,7 +375,7 @@ def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, A
 
 
 def _facts(
-    names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None
+    names: list[str], mixture: Mixture, measured: ScoredText | None, tuned: MixtureWeights | None
 ) -> dict[str, Any]:
     """Return what is kept with the mixture: its models by name, their weights, and where these come
     from."""

@@ -48,9 +48,10 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """Return the settings a model was made with. Of an imported one only its kind, order and
-    tokenizer are known. How the parts of a combination adapt is shown with these."""
-    if "imported_from" in manifest.training:
+    """Return the settings a model was made with. Of one that was imported, or joined of others,
+    only its kind, order and tokenizer are known. How the parts of a combination adapt is shown with
+    these."""
+    if manifest.training.keys() & {"imported_from", "joined"}:
         order = manifest.settings.get("order")
         return {"model": manifest.model, "order": order, **manifest.tokenizer}
     settings = dict(manifest.settings)
@@ -77,6 +78,8 @@ def commands(usage: Sequence[str], name: str, manifest: Manifest) -> Iterator[st
 def _origin(training: dict[str, Any]) -> str:
     if "mixed" in training:
         return "mixed with rnnlm"
+    if "joined" in training:
+        return "joined from n-gram models with rnnlm"
     if "imported_from" in training:
         return f"imported from `{training['imported_from']}`"
     return "trained with rnnlm"
@@ -95,6 +98,11 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
             if "adaptation" in mixed:
                 text += f", {mixed['adaptation']}"
             yield f"part {number}", text
+        yield "weights", training["weights"]
+    elif "joined" in training:
+        for number, part in enumerate(training["joined"], start=1):
+            text = f"`{part['model']}`, weight {part['weight']:.4f}"
+            yield f"part {number}", f"{text}, fingerprint `{part['fingerprint']}`"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
         words, examples = training.get("train_words", 0), training.get("train_sentences", 0)

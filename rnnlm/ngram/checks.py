@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
-from rnnlm.ngram.tables import NOWHERE, Keys, find_many, make_keys, split_keys
+from rnnlm.ngram.tables import NOWHERE, Keys, Values, find_many, make_keys, split_keys
 from rnnlm.text.batches import gather, with_boundary
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 TOLERANCE = 1e-5  # of a probability of 1, in fp32
+AT_ONCE = 1 << 20  # n-grams whose tables are looked at together
 
 
 def check_tables(model: "NgramModel") -> None:
@@ -51,27 +53,46 @@ def disorders(model: "NgramModel") -> Iterator[str]:
 
 
 def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
-    keys = np.asarray(model.keys[n - 2])
-    contexts, words = split_keys(keys, model.size)
-    at = np.flatnonzero(keys[1:] <= keys[:-1])
-    if len(at):
-        yield f"{n}-grams are not sorted, first at {at[0] + 1:,}"
-    if len(contexts) and contexts.max() >= len(model.values[n - 2]):
+    unsorted, last_context, last_word = NOWHERE, 0, 0
+    for first, block in _blocks(model.keys[n - 2]):
+        at = np.flatnonzero(block[1:] <= block[:-1])
+        if len(at) and unsorted == NOWHERE:
+            unsorted = first + int(at[0]) + 1
+        contexts, words = split_keys(block, model.size)
+        last_context = max(last_context, int(contexts.max()))
+        last_word = max(last_word, int(words.max()))
+    if unsorted != NOWHERE:
+        yield f"{n}-grams are not sorted, first at {unsorted:,}"
+    if last_context >= len(model.values[n - 2]):
         yield f"{n}-grams follow {n - 1}-grams that do not exist"
-    if len(words) and words.max() >= model.size:
+    if last_word >= model.size:
         yield f"{n}-grams end in words that do not exist"
 
 
 def _odd_values(model: "NgramModel", n: int) -> Iterator[str]:
-    values = np.asarray(model.values[n - 1])
-    is_odd_M = np.isnan(values).any(axis=1) | np.isposinf(values).any(axis=1)
-    at = np.flatnonzero(is_odd_M)
-    if len(at):
-        yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
-    at = np.flatnonzero(values[:, 0] > TOLERANCE)
-    if len(at):
-        largest = np.exp(values[at[0], 0])
-        yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {largest:.6g}"
+    odd = too_likely = NOWHERE
+    largest = 0.0
+    for first, block in _blocks(model.values[n - 1]):
+        at = np.flatnonzero((np.isnan(block) | np.isposinf(block)).any(axis=1))
+        if len(at) and odd == NOWHERE:
+            odd = first + int(at[0])
+        at = np.flatnonzero(block[:, 0] > TOLERANCE)
+        if len(at) and too_likely == NOWHERE:
+            too_likely, largest = first + int(at[0]), np.exp(block[at[0], 0])
+    if odd != NOWHERE:
+        yield f"a {n}-gram has values that are not numbers, first at {odd:,}"
+    if too_likely != NOWHERE:
+        yield f"a {n}-gram has a probability above 1, first at {too_likely:,}: {largest:.6g}"
+
+
+def _blocks(table: Keys | Values) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the rows of a table with the number of the first one, in blocks that begin with the
+    last row of the one before. Of a mapped file, no more than a block need be in memory."""
+    for start in range(0, len(table), AT_ONCE):
+        first = max(0, start - 1)
+        yield first, table[first : start + AT_ONCE]
+        if isinstance(table, np.ndarray):
+            drop_pages(table)
 
 
 def contexts(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays as array_types
+from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps
@@ -354,6 +355,12 @@ class NgramModel(PickledByOrigin):
             else:
                 arrays[f"values_{n}"] = values
         return arrays
+
+    def drop_pages(self) -> None:
+        """Let the tables leave memory, where they are mapped from files: they are read again when
+        they are needed."""
+        for array in self.to_arrays().values():
+            drop_pages(array)
 
     def _with_state(
         self, inputs_BT: Array, targets_BT: Array | None, state: NgramState

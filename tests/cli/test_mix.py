@@ -129,3 +129,52 @@ def test_mixtures_cannot_be_trained_exported_or_pruned(rnnlm, parts):
         2,
         "--init-from both",
     )
+
+
+def test_static_mixtures_are_ngram_models(rnnlm, parts):
+    rnnlm("train", "train.txt", "--model", "ngram", "--min-count", "2", "-o", "bigrams")
+    shown = rnnlm("mix", "kn", "bigrams", "--static", "--on", "valid.txt", "-o", "joined")
+    assert shown.code == 0
+    rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert [row[0] for row in rows[1:4]] == ["kn", "bigrams", "mixture"]
+    assert sum(float(row[1]) for row in rows[1:3]) == pytest.approx(1, abs=1e-3)
+    assert shown.err.splitlines()[-1] == "the n-gram model is in joined"
+    assert "note: the models have different vocabularies; together" in shown.err
+    ppl = library.evaluate(library.load("joined"), "valid.txt").ppl_token
+    assert float(rows[3][2].replace(",", "")) == pytest.approx(ppl, abs=1e-3)
+    sound = rnnlm("doctor", "joined").out
+    assert "sums\tok" in sound and "tables\tok" in sound
+    assert "part 1\tkn, weight 0." in rnnlm("info", "joined").out
+
+
+def test_static_mixtures_go_to_arpa_files(rnnlm, parts):
+    arguments = ("mix", "kn", "kn", "--static", "--weights", "0.3,0.7", "--memory", "4G")
+    result = json.loads(rnnlm(*arguments, "-o", "joined.arpa.gz", "--json").out)
+    assert (result["output"], result["kind"]) == ("joined.arpa.gz", "static")
+    assert [part["weight"] for part in result["parts"]] == [0.3, 0.7]
+    assert rnnlm("import", "joined.arpa.gz", "-o", "again").code == 0
+    own, again = [library.load(name) for name in ("kn", "again")]
+    assert list(map(len, again.values)) == list(map(len, own.values))
+
+
+@pytest.mark.parametrize(("options", "why"), [
+    (["--static", "--log-linear"], "--static adds up probabilities: leave --log-linear out."),
+    (["--static", "--bundle"], "--static needs none of the models later: leave --bundle out."),
+    (["--static", "--device", "cuda"], "--static runs on the CPU."),
+    (["--static", "--temp", "t"], "--temp needs --memory."),
+    (["--memory", "1G"], "--memory and --temp need --static."),
+])  # fmt: skip
+def test_options_that_do_not_go_with_static(rnnlm, parts, options, why):
+    checked_error(rnnlm("mix", "kn", "kn", "--weights", "0.5,0.5", *options), 2, why)
+
+
+@pytest.mark.parametrize(("names", "what"), [
+    (["kn", "lstm"], "lstm cannot be joined with others into one n-gram model"),
+    (["kn", "uni"], "uni cannot be joined with others into one n-gram model"),
+    (["kn", "kn+unigram"], "kn+unigram cannot be joined with others into one n-gram model"),
+])  # fmt: skip
+def test_only_ngram_models_are_joined(rnnlm, parts, names, what):
+    lines = checked_error(
+        rnnlm("mix", *names, "--static", "--weights", "0.5,0.5", "-o", "out"), 2, what
+    )
+    assert "mix them without --static" in lines[-1]

@@ -25,6 +25,7 @@ DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of th
 FAMILIES = {"ngram", "neural"}
 FAMILY_SERVICES = {  # importer -> what it may import of a family; all others ask the model
     "rnnlm.combinations.dynamic_evaluation": "neural.language_model",
+    "rnnlm.combinations.static_mixing": "ngram",
     "rnnlm.conversion.pruning": "ngram",
     "rnnlm.evaluation.comparison.tables": "ngram.counting.counts ngram.checks",
     "rnnlm.integrations.kenlm": "ngram.arpa",

@@ -55,6 +55,7 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
         yield f"\n\\{n}-grams:\n".encode()
         for first in range(0, len(model.values[n - 1]), BLOCK_NGRAMS):
             yield _lines(model, names, n, slice(first, first + BLOCK_NGRAMS))
+            model.drop_pages()  # the tables need not be in memory as a whole
     yield b"\n\\end\\\n"
 
 

@@ -429,6 +429,7 @@ COMMANDS = {
     "compare": "compare {unigram} m --on {valid}",
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out",
     "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
+    "mix, static": "mix {ngram} m --static --weights 0.5,0.5 -o out",
     "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
         "bench": "bench score -m m --rounds 1 --tokens 50",
     "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
@@ -548,5 +549,10 @@ ROWS += [
     Bad("export: no n-gram model", "export -m {lstm} --arpa out", "this model has no ARPA form",
         code=2),
     Bad("mix: one model", "mix {lstm} --weights 1 -o out", "", code=2),
+    Bad("mix, static: no n-gram model", "mix {ngram} {lstm} --static --weights 1,0 -o out", "",
+        code=2),
+    *(Bad(f"mix, static: {name}", COMMANDS["mix, static"], NGRAM[name][0],
+          {"m": model("ngram", NGRAM[name][1])})
+      for name in ("NaN", "infinity", "positive log-probabilities")),
     Bad("a model as a text", "eval -m {unigram} m", "m is a ", {"m": copy("unigram")}),
 ]  # fmt: skip

@@ -143,6 +143,18 @@ NUMBERS = {
         "Invalid value for '--resamples'",
     ),
     "mix, weights: NaN": ("mix {lstm} {ngram} --weights nan,1 -o out", ""),
+    "mix, static, weights: infinite": (
+        "mix {ngram} {ngram} --static --weights inf,-inf -o out.arpa",
+        "the weights inf, -inf are not all numbers",
+    ),
+    "mix, static: too little memory": (
+        "mix {ngram} {ngram} --static --weights 1,0 --memory 1k -o out",
+        "memory = 1k is too little",
+    ),
+    "mix, static: no memory": (
+        "mix {ngram} {ngram} --static --weights 1,0 --memory -1G -o out",
+        "memory = '-1G' is not understood",
+    ),
     "mix, weights: of one": (
         "mix {lstm} {ngram} --weights 1 -o out",
         "1 weights do not fit 2 models",

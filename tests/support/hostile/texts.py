@@ -47,6 +47,7 @@ COMMANDS = {
     "tune": "tune -m {unigram} --adapt unigram --on text",
     "tune, statistics": "tune -m {lstm} --adapt dynamic --on {valid} --statistics text --tokens 50",
     "mix": "mix {lstm} {ngram} --on text -o out",
+    "mix, static": "mix {ngram} {ngram} --static --on text -o out.arpa",
     "check": "generate -m {unigram} --num 2 --check text",
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
     "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",

@@ -112,7 +112,7 @@ def test_unmixable_requests_are_refused_before_reading(monkeypatch, arguments, s
 
 def test_mixture_replaces_models_on_request_never_its_parts(monkeypatch):
     mix(["lstm", "kn"], TEXT, "both")
-    monkeypatch.setattr(mixing, "_measure", None)  # nothing is read for nothing
+    monkeypatch.setattr(mixing, "measure", None)  # nothing is read for nothing
     with pytest.raises(OutputError, match="both already holds a model"):
         mix(["lstm", "kn"], TEXT, "both")
     with pytest.raises(UsageError, match="cannot replace kn"):

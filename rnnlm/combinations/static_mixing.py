@@ -1,0 +1,291 @@
+"""Joining n-gram models into one model of n-grams, whose weights are tuned on a text or given:
+static interpolation.
+
+The result needs none of its parts, is read as fast as one of them, and has an ARPA form. The
+mathematics is in :mod:`rnnlm.ngram.joining`. Models with different vocabularies of words get one
+that holds all words of all of them. As in SRILM's `ngram -mix-lm`, a word that a model does not
+know has probability zero there, and is in none of its contexts.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from rnnlm.checks import several
+from rnnlm.combinations import mixing
+from rnnlm.combinations.mixing import Mixed, MixedModel, MixtureWeights, ScoredText
+from rnnlm.combinations.mixture import shared_tokenizer
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.evaluation import perplexity
+from rnnlm.evaluation.perplexity import Context, TextEvaluation
+from rnnlm.files.compression import without_suffix
+from rnnlm.files.outputs import check_file
+from rnnlm.files.writing import writing
+from rnnlm.interface import LanguageModel, Tokenizer, answers_of
+from rnnlm.models import card, loading, model_folder
+from rnnlm.models.loading import warn_if_trained_on
+from rnnlm.models.manifest import Manifest, ModelArrays
+from rnnlm.ngram.arpa.writing import export_arpa
+from rnnlm.ngram.checks import disorders
+from rnnlm.ngram.counting.room import memory_for_arrays
+from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.joining import joined, renumbered
+from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.settings import NgramSettings
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.word import WordTokenizer
+
+ARPA = ".arpa"
+# Settings that choose words, not what a word is
+CHOOSING = ("min_count", "max_vocab", "vocab_size", "sentencepiece_model")
+
+
+def mix_static(
+    names: Sequence[LanguageModel | str | Path],
+    on: str | Path | Sequence[str | Path] | Text | None = None,
+    output: str | Path = "checkpoints/mixture",
+    *,
+    weights: Sequence[float] | None = None,
+    context: Context = "carry",
+    overwrite: bool = False,
+    memory: str | None = None,
+    temp: str | None = None,
+    text_settings: TextSettings | None = None,
+    report: Progress = silent,
+) -> Mixed:
+    """Join the n-gram models called `names` into one n-gram model, with the weights under which the
+    text `on` is most probable to their mixture, or with given ones.
+
+    The model has the n-grams of all of them, each with the weighted sum of their probabilities, and
+    sums to one. It is saved in the folder `output`, or as an ARPA file if `output` ends in .arpa,
+    .arpa.gz or so.
+
+    names: or models loaded from folders. memory: how much the work may take, such as "2G"; the rest
+    is on disk, in the folder `temp` (None: where the system has temporary files). report: called
+    with the progress.
+
+    Raises:
+        UsageError: there are fewer than two models, one is not of n-grams or has no probabilities,
+            their tokenizers split text in different ways, the weights are not valid, or there is
+            neither a text nor weights. SettingsError: memory is too little. TextError: the text
+            cannot be read. ModelError: a model is missing or damaged. OutputError: the result
+                cannot be written, or is there already.
+    """
+    began = time.perf_counter()
+    output = Path(output)
+    called = [loading.name_of(name) for name in several(names, "names")]
+    mixing.check_request(called, on, "linear", weights, context)
+    if temp is not None and memory is None:
+        raise UsageError("temp needs memory", "all is in memory, unless that is limited")
+    manifests = [_ngram_manifest(name) for name in called]
+    owned: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if is_arpa(output):
+        check_file(output, overwrite)
+    else:
+        owned = model_folder.owned(output, overwrite, "mixing")
+    with owned:
+        # One vocabulary for all models.
+        models = [_load(name, report) for name in called]
+        tokenizer = common_tokenizer([model.tokenizer for model in models], called)
+        workspace = _workspace(memory, temp, tokenizer.size)
+        parts = [_with_tokenizer(model, tokenizer, workspace) for model in models]
+
+        # The weights: given, or tuned on the text.
+        measured: ScoredText | None = None
+        tuned: MixtureWeights | None = None
+        origin = "given"
+        if on is not None:
+            text = perplexity.as_text(on, text_settings)
+            measured = mixing.measure(parts, text, context, report)
+            if memory is not None:
+                for part in parts:
+                    part.drop_pages()
+        if measured is not None and weights is None:
+            by_name = {name: loading.find(name) for name in called}
+            warn_if_trained_on(measured.encoded.lines_hash, by_name, "weights")
+            tuned = measured.tune("linear", report)
+            weights = tuned.weights_K.tolist()
+            origin = f"tuned on {measured.source}, context {context}"
+        weights_K = np.asarray(weights, dtype=np.float64)
+
+        # A model of weight 0 adds nothing, not even its n-grams.
+        active = np.flatnonzero(weights_K).tolist()
+        model = joined([parts[k] for k in active], weights_K[active], workspace, report)
+
+        # Save the model, then its results, which name its fingerprint.
+        manifest: Manifest | None = None
+        facts = _facts(called, manifests, weights_K, origin, model)
+        facts["seconds"] = round(time.perf_counter() - began, 1)
+        if is_arpa(output):
+            export_arpa(model, output, overwrite, report)
+        else:
+            manifest = _save(model, output, facts)
+        evaluations: list[TextEvaluation | None] = [None] * (1 + len(parts))
+        if measured is not None:
+            scores_N = measured.score(model)
+            evaluations = [*measured.summaries([model, *parts], [scores_N, *measured.scores_KN])]
+            if manifest is not None and evaluations[0] is not None:
+                results = {measured.source: evaluations[0].to_dict()}
+                manifest = model_folder.save_results(output, manifest, results, facts)
+        if manifest is not None:
+            card.write(output, manifest, tokenizer)
+
+    whole, *alone = evaluations
+    mixed = []
+    for name, part, weight, evaluation in zip(
+        called, parts, weights_K.tolist(), alone, strict=True
+    ):
+        mixed.append(MixedModel(name, part.fingerprint, weight, evaluation))
+    iterations = tuned.iterations if tuned else None
+    return Mixed(str(output), "static", tuple(mixed), iterations, whole)
+
+
+def is_arpa(output: Path) -> bool:
+    """Return whether an output is an ARPA file by its name, compressed or not."""
+    return Path(without_suffix(str(output))).suffix == ARPA
+
+
+def _ngram_manifest(name: str) -> Manifest:
+    """Return the manifest of a model that can be joined; refuse others before they are loaded."""
+    base, adaptation = loading.without_adaptation(name)
+    manifest = model_folder.read_manifest(loading.find(base))
+    hint = "mix them without --static"
+    if adaptation:
+        raise UsageError(
+            f"{name} cannot be joined with others into one n-gram model",
+            f"{base} adapts itself to what it reads, which no table of n-grams can",
+            hint,
+        )
+    if not manifest.kind.has_ngrams:
+        if manifest.model == "mixture":
+            hint = f"name the models that {name} is made of, or {hint}"
+        raise UsageError(
+            f"{name} cannot be joined with others into one n-gram model",
+            f"it is of kind {manifest.model}, and holds no n-grams of several orders",
+            hint,
+        )
+    return manifest
+
+
+def _load(name: str, report: Progress) -> NgramModel:
+    """Load an n-gram model, and make sure that it can be joined with others."""
+    report(f"reading {name}")
+    model = answers_of(loading.load(name, "cpu")).with_ngrams
+    assert model is not None  # models of that kind have them
+    if model.unseen_context_logprob:
+        raise UsageError(
+            f"{name} cannot be joined with others into one n-gram model",
+            "the scores of stupid backoff are not probabilities",
+            "train it with another --smoothing, or mix them without --static",
+        )
+    for disorder in disorders(model):
+        raise ModelError(
+            f"the tables of {name} are damaged", disorder, "make it again; rnnlm doctor says more"
+        )
+    return model
+
+
+def _workspace(memory: str | None, temp: str | None, size: int) -> Workspace:
+    """Return room for the arrays of a joined model with a vocabulary of that size."""
+    if memory is None:
+        return Workspace()
+    folder = None
+    if temp is not None:
+        folder = Path(temp)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    return Workspace(memory_for_arrays(memory, size), None, folder)
+
+
+def _with_tokenizer(model: NgramModel, tokenizer: Tokenizer, workspace: Workspace) -> NgramModel:
+    """Return the model with the vocabulary of `tokenizer`, which has all its words."""
+    if model.tokenizer.fingerprint == tokenizer.fingerprint:
+        return model
+    id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
+    number_V = np.array([id_of[symbol] for symbol in model.tokenizer.symbols()])
+    found = renumbered(model, number_V, tokenizer, workspace)
+    found.fingerprint = model.fingerprint
+    return found
+
+
+def common_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str]) -> Tokenizer:
+    """Return a tokenizer with the vocabularies of all: that of the first, then the words that it
+    lacks.
+
+    UsageError: they split text in different ways, or are not all of words.
+    """
+    first = tokenizers[0]
+    if len({tokenizer.fingerprint for tokenizer in tokenizers}) == 1:
+        return shared_tokenizer(tokenizers, names)
+    for name, tokenizer in zip(names, tokenizers, strict=True):
+        why = _difference(tokenizer, first)
+        if why:
+            raise UsageError(
+                f"{name} and {names[0]} cannot be joined into one n-gram model",
+                why,
+                f"train or import one of them again with --tokenizer-from {names[0]}, or with "
+                f"--tokenizer-from {name}",
+            )
+    return _with_all_words(cast(Sequence[WordTokenizer], tokenizers))
+
+
+def _difference(one: Tokenizer, other: Tokenizer) -> str:
+    """Say in what two tokenizers differ beside the words that they know; "" if in nothing."""
+    if one.name != other.name or one.is_reversed != other.is_reversed:
+        return "they read text in different ways"
+    mine, its = one.to_settings(), other.to_settings()
+    names = sorted({*mine, *its} - {*CHOOSING})
+    differing = [name for name in names if mine.get(name) != its.get(name)]
+    if differing:
+        return ", ".join(f"{name} is {mine.get(name)} and {its.get(name)}" for name in differing)
+    if one.name != WordTokenizer.name and one.fingerprint != other.fingerprint:
+        return f"their {one.name} tokenizers have different symbols, which only words may have"
+    return ""
+
+
+def _with_all_words(tokenizers: Sequence[WordTokenizer]) -> WordTokenizer:
+    words: dict[str, None] = {}
+    for tokenizer in tokenizers:
+        words.update(dict.fromkeys(tokenizer.symbols()))
+    # Counts would rank words, whose ids follow the models instead.
+    settings = dataclasses.replace(tokenizers[0].settings, min_count=1, max_vocab=None)
+    union = WordTokenizer(settings, Vocabulary(tuple(words), None))
+    unknown = [len(words) - tokenizer.size for tokenizer in tokenizers]
+    notice(
+        f"the models have different vocabularies; together {len(words):,} words, of which each "
+        f"lacks {' and '.join(f'{count:,}' for count in unknown)}"
+    )
+    return union
+
+
+def _facts(
+    names: Sequence[str],
+    manifests: Sequence[Manifest],
+    weights_K: np.ndarray,
+    origin: str,
+    model: NgramModel,
+) -> dict[str, Any]:
+    """Return what is kept with the joined model: what it was made of."""
+    parts = []
+    for name, manifest, weight in zip(names, manifests, weights_K.tolist(), strict=True):
+        parts.append({"model": name, "fingerprint": manifest.fingerprint, "weight": weight})
+    return {"joined": parts, "weights": origin, "ngrams": [len(values) for values in model.values]}
+
+
+def _save(model: NgramModel, output: Path, facts: dict[str, Any]) -> Manifest:
+    """Save the joined model as if it had been trained here."""
+    values = {"order": model.order, **model.tokenizer.to_settings()}
+    resolved = resolve([NgramSettings, TokenizerSettings], [Layer("mix", values)])
+    arrays = ModelArrays(model.tokenizer, model.to_arrays())
+    manifest = model_folder.save(output, arrays, "ngram", as_stored(resolved.values), 0, facts)
+    model.fingerprint = manifest.fingerprint
+    return manifest

@@ -1,0 +1,545 @@
+"""Several n-gram models joined into one (static interpolation, as SRILM's `ngram -mix-lm`).
+
+The joined model has the n-grams of all parts. Of each it holds what the parts give it together,
+backing off where they lack it, and the backoff weights are computed anew:
+
+    p(w|h) = sum over k of weight_k p_k(w|h)     where hw is in the union
+             a(h) p(w|h')                        elsewhere; h' is h without its first word
+
+    a(h) = (1 - sum of p(w|h) over the words seen after h)
+           / (sum of p(w|h') over all other words)
+
+so that it sums to one after every context, whatever the parts do (ngram(1) of SRILM, -mix-lm;
+Stolcke 2002). Where hw is in no part, this is not quite the mixture of the parts, in which each
+has a backoff weight of its own.
+
+Orders are joined from the unigrams up, each by ranges of contexts, in one pass over the sorted
+n-grams of the parts. What is known of the orders below is looked up in sorted order. All large
+arrays are in a workspace, which may put them into files: memory holds one range at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.errors import ModelError
+from rnnlm.interface import Tokenizer
+from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
+from rnnlm.ngram.model import NgramModel
+from rnnlm.ngram.tables import NOWHERE, Keys, find, make_keys, split_keys, word_bits
+from rnnlm.system import in_threads
+from rnnlm.text.lines import Progress, silent
+
+# n-grams joined at a time where memory is not limited: more do not fit into caches.
+RANGE = 1 << 18
+# Of each n-gram of a range, temporary arrays included; the second for each part
+BYTES_PER_NGRAM, BYTES_PER_PART = 260, 90
+# Keys looked up, in sorted order, before pages of files may leave memory
+LOOKUPS = 1 << 14
+CELLS = 1 << 20  # contexts times words looked up at a time
+# If the seen words of a context leave less than this, rounding has taken its digits.
+NEARLY_NOTHING = 1e-5
+# The same of what the seen words leave of a lower order's backoff mass, relative to that
+NEARLY_ALL = 1e-4
+
+
+def joined(
+    parts: Sequence[NgramModel],
+    weights_K: Sequence[float] | np.ndarray,
+    workspace: Workspace,
+    report: Progress = silent,
+) -> NgramModel:
+    """Join models that share a tokenizer, with weights above 0 whose sum is 1. The arrays of the
+    result belong to `workspace`.
+
+    ModelError: no part gives any word a probability.
+    """
+    joining = _Joining(parts, np.asarray(weights_K, dtype=np.float64), workspace)
+    joining.add_unigrams()
+    for n in range(2, joining.order + 1):
+        joining.add_order(n, report)
+    keys = [order.keys_M for order in joining.orders[1:]]
+    values = [order.values_MK for order in joining.orders]
+    return NgramModel(keys, values, parts[0].tokenizer, normalised=True)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The M n-grams of one order of the joined model.
+
+    values_MK: log p(w|h), log a(hw); as in the model. parts_MC: log p_k(w|h) of each part, then the
+    log backoff weight of each part. sums_M2: of p(v|hw) over the words v seen after hw, and over
+    all others. links_M, lengths_M: number and length of the longest proper suffix of each n-gram
+    that is in the joined model. Of the highest order there are keys and values alone.
+    """
+
+    keys_M: np.ndarray
+    values_MK: np.ndarray
+    parts_MC: np.ndarray
+    sums_M2: np.ndarray
+    links_M: np.ndarray
+    lengths_M: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys_M)
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        columns = (self.keys_M, self.values_MK, self.parts_MC, self.sums_M2)
+        return (*columns, self.links_M, self.lengths_M)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The contexts from number `first` to `last`, of the order below, and the n-grams of each part
+    that follow them, from `starts_K` to `ends_K` (all without the end)."""
+
+    first: int
+    last: int
+    starts_K: np.ndarray
+    ends_K: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Lower:
+    """What the orders below give to R n-grams: log p(w|h') of each part and, last, of the joined
+    model; the link of each n-gram, as number and length."""
+
+    logprob_RJ: np.ndarray
+    links_R: np.ndarray
+    lengths_R: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A range of n-grams, joined. places: of the n-grams of each part, in the range. weights_H,
+    sums_H2: of its contexts."""
+
+    span: _Range
+    places: list[np.ndarray]
+    keys_M: np.ndarray
+    logprob_M: np.ndarray
+    parts_MC: np.ndarray
+    lower: _Lower
+    weights_H: np.ndarray
+    sums_H2: np.ndarray
+
+
+class _Joining:
+    """The orders joined so far. numbers[k]: the joined number of each n-gram of part k in the order
+    joined last; they ascend, as all number their n-grams in the same order."""
+
+    def __init__(
+        self, parts: Sequence[NgramModel], weights_K: np.ndarray, workspace: Workspace
+    ) -> None:
+        self.parts = parts
+        self.weights_K = weights_K
+        self.workspace = workspace
+        self.size = parts[0].size
+        self.bits = word_bits(self.size)
+        self.order = max(part.order for part in parts)
+        self.orders: list[_Order] = []
+        self.numbers: list[np.ndarray] = []
+        self.most = RANGE
+        if workspace.in_files:
+            each = BYTES_PER_NGRAM + BYTES_PER_PART * len(parts)
+            self.most = max(1, workspace.entries * BYTES_PER_ENTRY // each)
+
+    def add_unigrams(self) -> None:
+        """Join the unigrams: every part has all words, and `<s>` as the last."""
+        logprob_VK = np.stack([part.values[0][:, 0] for part in self.parts], axis=1)
+        logbackoff_VK = np.zeros_like(logprob_VK)
+        for k, part in enumerate(self.parts):
+            if part.order > 1:
+                logbackoff_VK[:, k] = part.values[0][:, 1]
+        prob_V = np.exp(logprob_VK.astype(np.float64)) @ self.weights_K
+        total = prob_V[:-1].sum()
+        if not total > 0:
+            raise ModelError("the models cannot be joined", "no word has a probability above zero")
+
+        order = self._room_for(1, self.size + 1)
+        order.keys_M[:] = np.arange(self.size + 1)
+        order.values_MK[:, 0] = _log(prob_V / total)
+        order.values_MK[-1, 0] = 0.0  # by custom, as `<s>` is given
+        order.values_MK[:, 1:] = 0.0
+        order.parts_MC[:] = np.concatenate([logprob_VK, logbackoff_VK], axis=1)
+        order.lengths_M[:] = 0  # the empty n-gram is the only proper suffix
+        order.links_M[:] = 0
+        self.orders.append(order)
+        self.numbers = [np.arange(self.size + 1)] * len(self.parts)
+
+        # After the empty context, all words are seen.
+        total = _exp(order.values_MK[:-1, 0]).sum()
+        self.empty_sums_12 = np.array([[total, 0.0]])
+        order.sums_M2[:] = 0.0, total
+
+    def add_order(self, n: int, report: Progress) -> None:
+        """Join the next order, and set the backoff weights of the one below."""
+        lengths = [len(part.keys[n - 2]) if n <= part.order else 0 for part in self.parts]
+        longest = sum(lengths)
+        order, below = self._room_for(n, longest), self.orders[-1]
+        numbers = [self.workspace.empty(each, np.int64) for each in lengths]
+
+        length, done = 0, 0
+        spans = self._ranges(n)
+        for block in in_threads(lambda span: self._join(n, span), spans, self.workspace.threads):
+            here = slice(length, length + len(block.keys_M))
+            order.keys_M[here] = block.keys_M
+            order.values_MK[here, 0] = block.logprob_M
+            if n < self.order:
+                order.values_MK[here, 1] = 0.0
+                order.parts_MC[here] = block.parts_MC
+                order.links_M[here] = block.lower.links_R
+                order.lengths_M[here] = block.lower.lengths_R
+            for k, places in enumerate(block.places):
+                start, end = block.span.starts_K[k], block.span.ends_K[k]
+                numbers[k][start:end] = places + length
+            contexts = slice(block.span.first, block.span.last)
+            below.values_MK[contexts, 1] = block.weights_H
+            below.sums_M2[contexts] = block.sums_H2
+            length = here.stop
+            done += int((block.span.ends_K - block.span.starts_K).sum())
+            report(f"joining {n}-grams: {done / max(1, longest):.0%}")
+            self._release(*order.arrays(), *below.arrays(), *numbers)
+
+        # As many of them as there are; what they have in common takes no room.
+        self.orders.append(_Order(*(array[:length] for array in order.arrays())))
+        self.numbers = numbers
+        if n < self.order:
+            self._add_sums(self.orders[-1])
+
+    def _add_sums(self, order: _Order) -> None:
+        """Set the sums of n-grams as contexts that nothing follows: the words that do will change
+        them."""
+        for start in range(0, len(order), self.most):
+            here = slice(start, start + self.most)
+            sums_R2 = self._sums(order.links_M[here], order.lengths_M[here])
+            order.sums_M2[here, 0] = 0.0
+            order.sums_M2[here, 1] = sums_R2.sum(axis=1)
+            self._release(*order.arrays())
+
+    def _room_for(self, n: int, ngrams: int) -> _Order:
+        """Return an order of so many n-grams, not filled in."""
+        empty, is_highest = self.workspace.empty, n == self.order
+        below = 0 if is_highest else ngrams  # nothing is looked up in the highest order
+        return _Order(
+            empty(ngrams, np.uint64),
+            empty((ngrams, 1 if is_highest else 2), np.float32),
+            empty((below, 2 * len(self.parts)), np.float32),
+            empty((below, 2), np.float64),
+            empty(below, np.int64),
+            empty(below, np.int8),
+        )
+
+    def _ranges(self, n: int) -> Iterator[_Range]:
+        """Yield the contexts of order n with what follows them: about as many n-grams at a time as
+        may be in memory, but one context at least."""
+        contexts = len(self.orders[-1])
+        lengths_K = np.array([len(p.keys[n - 2]) if n <= p.order else 0 for p in self.parts])
+        starts_K = np.zeros_like(lengths_K)
+        first = 0
+        while first < contexts:
+            # Each part gives its share; the one that reaches its share first ends the range.
+            last = min(contexts, first + self.most)
+            left = int((lengths_K - starts_K).sum())
+            for k in np.flatnonzero(starts_K < lengths_K).tolist():
+                share = self.most * int(lengths_K[k] - starts_K[k]) // left
+                goal = int(starts_K[k]) + max(share, 1)
+                if goal < lengths_K[k]:
+                    own = _context(self.parts[k].keys[n - 2], goal, self.bits)
+                    last = min(last, int(self.numbers[k][own]))
+            last = max(last, first + 1)
+            ends_K = np.array([self._place(k, n, last) for k in range(len(self.parts))])
+            yield _Range(first, last, starts_K, ends_K)
+            first, starts_K = last, ends_K
+
+    def _place(self, k: int, n: int, context: int) -> int:
+        """Return the number of the first n-gram of part k whose joined context is at least
+        `context`."""
+        if n > self.parts[k].order:
+            return 0
+        own = int(np.searchsorted(self.numbers[k], context))
+        return _first_after(self.parts[k].keys[n - 2], own, self.bits)
+
+    def _join(self, n: int, span: _Range) -> _Joined:
+        """Join the n-grams of a range."""
+        parts, contexts = len(self.parts), span.last - span.first
+        below = self.orders[-1]
+
+        # The union of their keys, in which each part has its places.
+        keys = [self._keys(k, n, span) for k in range(parts)]
+        keys_M, places_R = np.unique(np.concatenate(keys), return_inverse=True)
+        places = np.split(places_R, np.cumsum([len(each) for each in keys])[:-1])
+        contexts_M, words_M = split_keys(keys_M, self.size)
+        contexts_M -= span.first
+
+        # What each part gives to an n-gram: its own probability, or what it backs off to.
+        here = slice(span.first, span.last)
+        links_H, lengths_H = below.links_M[here], below.lengths_M[here]
+        lower = self._lower(words_M, links_H[contexts_M], lengths_H[contexts_M])
+        logbackoff_HK = below.parts_MC[here, parts:].astype(np.float64)
+        logprob_MK = logbackoff_HK[contexts_M] + lower.logprob_RJ[:, :parts]
+        parts_MC = np.zeros((len(keys_M), 2 * parts), dtype=np.float32)
+        for k, places_R in enumerate(places):
+            if len(places_R):
+                values = self.parts[k].values[n - 1][span.starts_K[k] : span.ends_K[k]]
+                logprob_MK[places_R, k] = values[:, 0]
+                if values.shape[1] > 1:
+                    parts_MC[places_R, parts + k] = values[:, 1]
+        parts_MC[:, :parts] = logprob_MK
+        prob_M = np.exp(logprob_MK) @ self.weights_K
+
+        # What the seen words leave to the others: where that is next to nothing, as the parts say.
+        logprob_M = _log(prob_M)
+        seen_H = np.bincount(contexts_M, _exp(logprob_M), minlength=contexts)
+        words_H = np.bincount(contexts_M, minlength=contexts)
+        below_H2 = self._sums(links_H, lengths_H)
+        unseen_H = self._unseen(span, keys_M, contexts_M, lower, below_H2, words_H)
+        left_H = 1 - seen_H
+        near = np.flatnonzero((left_H < NEARLY_NOTHING) & (seen_H > 0))
+        if len(near):
+            lower_MK = lower.logprob_RJ[:, :parts]
+            left_N = self._left_by_parts(contexts_M, lower_MK, logbackoff_HK, near)
+            left_H[near] = left_N / (seen_H[near] + left_N)
+        left_H[unseen_H == 0] = 0.0
+
+        # The seen words share the rest, each in proportion to its probability.
+        is_scaled_H = (seen_H > 0) & (left_H != 1 - seen_H)
+        if is_scaled_H.any():
+            scale_H = np.ones(contexts)
+            scale_H[is_scaled_H] = (1 - left_H[is_scaled_H]) / seen_H[is_scaled_H]
+            logprob_M = _log(prob_M * scale_H[contexts_M])
+            seen_H = np.bincount(contexts_M, _exp(logprob_M), minlength=contexts)
+
+        # Backoff weights: 1 where nothing is seen, or where nothing is left unseen.
+        is_open_H = (words_H > 0) & (unseen_H > 0)
+        weights_H = np.zeros(contexts, dtype=np.float32)
+        weights_H[is_open_H] = _log(left_H[is_open_H] / unseen_H[is_open_H])
+        sums_H2 = np.stack([seen_H, _exp(weights_H) * unseen_H], axis=1)
+        return _Joined(span, places, keys_M, logprob_M, parts_MC, lower, weights_H, sums_H2)
+
+    def _left_by_parts(
+        self,
+        contexts_M: np.ndarray,
+        lower_MK: np.ndarray,
+        logbackoff_HK: np.ndarray,
+        near: np.ndarray,
+    ) -> np.ndarray:
+        """Return what the parts together leave to the words that no part has seen, after the
+        contexts numbered `near` in a range."""
+        left_N = np.zeros(len(near))
+        for k, weight in enumerate(self.weights_K.tolist()):
+            prob_M = np.exp(lower_MK[:, k])
+            below_H = np.bincount(contexts_M, prob_M, minlength=len(logbackoff_HK))
+            unseen_N = np.maximum(1 - below_H[near], 0)
+            left_N += weight * np.exp(logbackoff_HK[near, k]) * unseen_N
+        return left_N
+
+    def _keys(self, k: int, n: int, span: _Range) -> np.ndarray:
+        """Return the joined keys of the n-grams of part k in a range."""
+        start, end = int(span.starts_K[k]), int(span.ends_K[k])
+        if start == end:
+            return np.zeros(0, dtype=np.uint64)
+        part = self.parts[k]
+        contexts_R, words_R = split_keys(part.keys[n - 2][start:end], self.size)
+        first = int(contexts_R[0])
+        numbers = self.numbers[k][first : int(contexts_R[-1]) + 1]
+        found = make_keys(numbers[contexts_R - first], words_R, self.size)
+        self._release(self.numbers[k])
+        if self.workspace.in_files:
+            part.drop_pages()
+        return found
+
+    def _lower(self, words_R: np.ndarray, links_R: np.ndarray, lengths_R: np.ndarray) -> _Lower:
+        """Return what the orders below give to words after contexts, whose links are given: a
+        context is shortened until the n-gram is there."""
+        links_R, lengths_R = links_R.copy(), lengths_R.copy()
+        logprob_RJ = np.zeros((len(words_R), len(self.parts) + 1))
+        for length in range(int(lengths_R.max(initial=0)), -1, -1):
+            at = np.flatnonzero(lengths_R == length)
+            contexts = links_R[at]
+            keys = make_keys(contexts, words_R[at], self.size)
+            found, rows = self._look_up(length + 1, keys)
+
+            # Where the n-gram is there, it gives the probability and is the link.
+            is_there = found != NOWHERE
+            there = at[is_there]
+            links_R[there], lengths_R[there] = found[is_there], length + 1
+            logprob_RJ[there] += rows[is_there]
+
+            # Elsewhere its context is given up for the longest suffix of that.
+            if len(there) < len(at):
+                gone, contexts = at[~is_there], contexts[~is_there]
+                above = self.orders[length - 1]
+                logprob_RJ[gone, :-1] += above.parts_MC[contexts, len(self.parts) :]
+                logprob_RJ[gone, -1] += above.values_MK[contexts, 1]
+                links_R[gone], lengths_R[gone] = above.links_M[contexts], above.lengths_M[contexts]
+                self._release(*above.arrays())
+        return _Lower(logprob_RJ, links_R, lengths_R)
+
+    def _look_up(self, n: int, keys_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of n-grams of order n, NOWHERE where they are not, and log p of each
+        part and of the joined model, (Q, K + 1)."""
+        order, parts = self.orders[n - 1], len(self.parts)
+        numbers_Q = np.empty(len(keys_Q), dtype=np.int64)
+        rows_QJ = np.empty((len(keys_Q), parts + 1), dtype=np.float32)
+        by_key = np.argsort(keys_Q)
+        for start in range(0, len(keys_Q), LOOKUPS):
+            at = by_key[start : start + LOOKUPS]
+            wanted = keys_Q[at]
+            low = int(np.searchsorted(order.keys_M, wanted[0]))
+            high = int(np.searchsorted(order.keys_M, wanted[-1], side="right"))
+            numbers = find(order.keys_M[low:high], wanted, low)
+            numbers_Q[at] = numbers
+            rows_QJ[at, :parts] = order.parts_MC[numbers, :parts]
+            rows_QJ[at, parts] = order.values_MK[numbers, 0]
+            self._release(*order.arrays())
+        return numbers_Q, rows_QJ
+
+    def _sums(self, links_R: np.ndarray, lengths_R: np.ndarray) -> np.ndarray:
+        """Return the sums of n-grams given by number and length, as contexts, (R, 2)."""
+        sums_R2 = np.empty((len(links_R), 2))
+        for length in range(int(lengths_R.max(initial=0)) + 1):
+            at = np.flatnonzero(lengths_R == length)
+            table = self.orders[length - 1].sums_M2 if length else self.empty_sums_12
+            sums_R2[at] = table[links_R[at]]
+            self._release(table)
+        return sums_R2
+
+    def _unseen(
+        self,
+        span: _Range,
+        keys_M: np.ndarray,
+        contexts_M: np.ndarray,
+        lower: _Lower,
+        below_H2: np.ndarray,
+        words_H: np.ndarray,
+    ) -> np.ndarray:
+        """Return the sum of p(w|h') over the words unseen after h, for each context h of a range.
+
+        Of the words seen after h', as of all others, those are taken away that are seen after h.
+        Taken away from 1, too little would be left where h' is nearly always followed by the same
+        word.
+        """
+        contexts = span.last - span.first
+        lengths_H = self.orders[-1].lengths_M[span.first : span.last]
+        prob_M = np.exp(lower.logprob_RJ[:, -1])
+        is_longest_M = lower.lengths_R == lengths_H[contexts_M] + 1
+        seen_below_H = np.bincount(contexts_M, prob_M * is_longest_M, minlength=contexts)
+        other_H = np.bincount(contexts_M, prob_M * ~is_longest_M, minlength=contexts)
+        of_seen_H = np.maximum(below_H2[:, 0] - seen_below_H, 0)
+        of_others_H = below_H2[:, 1] - other_H
+        unseen_H = of_seen_H + np.maximum(of_others_H, 0)
+        unseen_H[words_H == self.size] = 0.0
+
+        # Where nearly all of the other words' sum is taken away, too, add up word by word.
+        is_near_H = (other_H > 0) & (unseen_H < NEARLY_ALL * below_H2[:, 1])
+        near = np.flatnonzero(is_near_H & (words_H < self.size))
+        links_H = self.orders[-1].links_M[span.first : span.last]
+        at_once = max(1, CELLS // self.size)
+        for start in range(0, len(near), at_once):
+            some = near[start : start + at_once]
+            contexts_C = np.repeat(some, self.size)
+            words_C = np.tile(np.arange(self.size), len(some))
+            keys_C = make_keys(contexts_C + span.first, words_C, self.size)
+            is_unseen_C = find(keys_M, keys_C) == NOWHERE
+            found = self._lower(words_C, links_H[contexts_C], lengths_H[contexts_C])
+            prob_C = np.where(is_unseen_C, np.exp(found.logprob_RJ[:, -1]), 0.0)
+            unseen_H[some] = prob_C.reshape(len(some), self.size).sum(axis=1)
+        return unseen_H
+
+    def _release(self, *arrays: np.ndarray) -> None:
+        """Let pages of files leave memory, if that is limited."""
+        if self.workspace.in_files:
+            self.workspace.release(*arrays)
+
+
+def _log(prob_M: np.ndarray) -> np.ndarray:
+    """Return natural logarithms, float32; -inf of zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(prob_M).astype(np.float32)
+
+
+def _exp(logarithms: np.ndarray) -> np.ndarray:
+    return np.exp(logarithms.astype(np.float64))
+
+
+def _context(keys_M: Keys, number: int, bits: int) -> int:
+    """Return the context of an n-gram."""
+    return int(keys_M[number : number + 1][0]) >> bits
+
+
+def _first_after(keys_M: Keys, context: int, bits: int) -> int:
+    """Return the number of the first n-gram that does not follow an earlier context."""
+    return int(keys_M.searchsorted(np.array([context << bits], dtype=np.uint64))[0])
+
+
+# ---- One vocabulary for all parts.
+
+
+def renumbered(
+    model: NgramModel, number_V: np.ndarray, tokenizer: Tokenizer, workspace: Workspace
+) -> NgramModel:
+    """Return `model` with the vocabulary of `tokenizer`, in which word w has the id number_V[w].
+
+    Words that the model does not know have probability zero. Its arrays belong to `workspace`.
+    """
+    size = tokenizer.size
+    number_of = np.append(number_V, size)  # <s> is the last
+    values_MK = np.zeros((size + 1, model.values[0].shape[1]), dtype=np.float32)
+    values_MK[:, 0] = -np.inf
+    values_MK[number_of] = model.values[0]
+
+    all_keys, all_values = [], [values_MK]
+    numbers_H = number_of  # the new number of each n-gram of the order below
+    contexts = size + 1
+    for old_keys_M, old_values_MK in zip(model.keys, model.values[1:], strict=True):
+        keys_M = workspace.empty(len(old_keys_M), np.uint64)
+        values_MK = workspace.empty(old_values_MK.shape, np.float32)
+        numbers_M = workspace.empty(len(old_keys_M), np.int64)
+        blocks = list(_blocks(old_keys_M, word_bits(model.size), workspace.ngrams))
+
+        # Where the n-grams of each context will begin.
+        starts_H = workspace.empty(contexts + 1, np.int64)
+        starts_H[:] = 0
+        for start, end in blocks:
+            contexts_R, _ = split_keys(old_keys_M[start:end], model.size)
+            first = int(contexts_R[0])
+            lengths = np.bincount(contexts_R - first)
+            starts_H[numbers_H[first : first + len(lengths)] + 1] += lengths
+            workspace.release(starts_H, numbers_H)
+        np.cumsum(starts_H, out=starts_H)
+
+        # Within a context, they go by their new last words.
+        for start, end in blocks:
+            contexts_R, words_R = split_keys(old_keys_M[start:end], model.size)
+            new_contexts_R, new_words_R = numbers_H[contexts_R], number_of[words_R]
+            by_word = np.argsort(make_keys(contexts_R, new_words_R, size))
+            is_first = np.diff(contexts_R, prepend=-1) > 0
+            ranks_R = np.arange(end - start)
+            ranks_R -= np.maximum.accumulate(np.where(is_first, ranks_R, 0))
+            places_R = starts_H[new_contexts_R] + ranks_R
+            keys_M[places_R] = make_keys(new_contexts_R, new_words_R[by_word], size)
+            values_MK[places_R] = old_values_MK[start:end][by_word]
+            numbers_M[start + by_word] = places_R
+            workspace.release(keys_M, values_MK, numbers_M)
+            if workspace.in_files:
+                model.drop_pages()
+        all_keys.append(keys_M)
+        all_values.append(values_MK)
+        numbers_H, contexts = numbers_M, len(old_keys_M)
+    return NgramModel(all_keys, all_values, tokenizer, model.normalised)
+
+
+def _blocks(keys_M: Keys, bits: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of about `most` n-grams, each of which ends where a context does."""
+    start = 0
+    while start < len(keys_M):
+        end = min(start + most, len(keys_M))
+        if end < len(keys_M):
+            context = _context(keys_M, end, bits)
+            end = _first_after(keys_M, context, bits)
+            if end == start:  # a context of more than that
+                end = _first_after(keys_M, context + 1, bits)
+        yield start, end
+        start = end
