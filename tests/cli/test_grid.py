@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_the_page_quotes_the_note_of_today(rnnlm, models):
     page = (ROOT / "docs" / "comparing-networks.md").read_text(encoding="utf-8")
     shown = rnnlm("train", models.text, "--grid", "model=rnn,gru,lstm", "-o", "lesson", "--dry-run")
     note = shown.err[shown.err.index("besides the grid") : shown.err.index("folder: ")]
-    assert note in page
+    assert re.sub(r"^ +", "", note, flags=re.MULTILINE) in page
 
 
 def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):

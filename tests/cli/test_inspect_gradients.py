@@ -37,7 +37,8 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
         and "tiny, untrained: the gradient" in start
     )
     assert [axes.get_ylabel() for axes in pictures["gradients.svg"].axes] == [
-        "size",
+        "size (1: all lengths kept)",
+        "size (1: all lengths kept)",
         "norm of the gradient (nats)",
     ]
 
