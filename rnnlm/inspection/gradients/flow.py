@@ -84,7 +84,7 @@ class GradientFlow(Inspection):
         return {"models": list(map(_model_dict, self.models))}
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
-        """Draw size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic
+        """Draw size by lag of states, cells and the loss, a panel each, on a logarithmic
         scale, with the quantiles 0.1 and 0.9 as bands."""
         unit = common([model.unit for model in self.models])
         curves = [(model.model, model.layers, model.loss) for model in self.models]
