@@ -29,7 +29,8 @@ def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
     assert (shown.code, shown.out) == (0, "") and "saved in curves.svg" in shown.err
     assert "kind unigram is counted" in shown.err or "uni is not drawn" in shown.err
     picture = (here / "curves.svg").read_text(encoding="utf-8")
-    assert ">lstm<" in picture and ">perplexity per token (thin lines: training text)<" in picture
+    assert ">tiny<" in picture and ">tiny, training text<" in picture
+    assert ">perplexity per token<" in picture
     assert (
         rnnlm(*arguments).errors[0].startswith("error: ")
         and rnnlm(*arguments, "--overwrite").code == 0
