@@ -41,7 +41,7 @@ def compact(
 
     \b
     rnnlm bench compact test.txt -m my-5gram
-    rnnlm bench compact test.txt -m my-5gram --build-binary bin/build_binary --query bin/query
+    rnnlm bench compact test.txt -m kn --build-binary build_binary --query query
 
     The model evaluates TEXT as it is, and in compact form with 16 and with 8 bits, each time in a
     process of its own from start to end. If KenLM's programs are named, they do the same with a
