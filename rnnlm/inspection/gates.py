@@ -13,8 +13,15 @@ from rnnlm.inspection.common import Inspection, Model, Table, checked_sentence, 
 from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.interface import Array, Device
 from rnnlm.neural.activations import Activation
-from rnnlm.neural.layers.layers import GruLayer, Layer
-from rnnlm.neural.layers.names import BACKWARD, CELL, HIDDEN, activations_of, named_layers
+from rnnlm.neural.layers.layers import (
+    BACKWARD,
+    CELL,
+    HIDDEN,
+    GruLayer,
+    Layer,
+    activations_of,
+    named_layers,
+)
 from rnnlm.neural.trace import NamedLayer
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import evaluation_mode, exact_products, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
-from rnnlm.neural.layers.names import named_layers
+from rnnlm.neural.layers.layers import named_layers
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.words import WordRows, input_rows, output_rows

@@ -16,8 +16,14 @@ from torch import Tensor, nn
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow, dropout
-from rnnlm.neural.layers.names import LayeredNetwork
+from rnnlm.neural.layers.layers import (
+    FedBack,
+    JordanLayer,
+    LayeredNetwork,
+    RecurrentStack,
+    WordWindow,
+    dropout,
+)
 from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax

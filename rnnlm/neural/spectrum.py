@@ -15,10 +15,11 @@ from rnnlm.neural.layers.layers import (
     GruLayer,
     JordanLayer,
     Layer,
+    LayeredNetwork,
     LstmLayer,
     MogrifierLayer,
+    named_layers,
 )
-from rnnlm.neural.layers.names import LayeredNetwork, named_layers
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps

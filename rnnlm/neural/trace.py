@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rnnlm.neural.layers.layers import BidirectionalStack, Layer, RecurrentStack, State, first_state
-from rnnlm.neural.layers.names import BACKWARD, rows_of
+from rnnlm.neural.layers.layers import (
+    BACKWARD,
+    BidirectionalStack,
+    Layer,
+    RecurrentStack,
+    State,
+    first_state,
+    rows_of,
+)
 from rnnlm.neural.layers.steps import Step
 
 if TYPE_CHECKING:

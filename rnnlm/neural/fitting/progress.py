@@ -22,8 +22,14 @@ from rnnlm.neural.activations import DOUBLED
 from rnnlm.neural.fitting.contracts import Validation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import BudgetClock, Interval
-from rnnlm.neural.layers.layers import Layer
-from rnnlm.neural.layers.names import CELL, HIDDEN, LayeredNetwork, activations_of, named_layers
+from rnnlm.neural.layers.layers import (
+    CELL,
+    HIDDEN,
+    Layer,
+    LayeredNetwork,
+    activations_of,
+    named_layers,
+)
 from rnnlm.neural.layers.steps import Step
 from rnnlm.neural.outputs.softmax import OutputLayer
 from rnnlm.neural.spectrum import recurrent_blocks, spectral_radius

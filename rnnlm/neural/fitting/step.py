@@ -24,7 +24,7 @@ from rnnlm.neural.fitting.optimization import (
 )
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.layers.names import LayeredNetwork, named_layers
+from rnnlm.neural.layers.layers import LayeredNetwork, named_layers
 
 
 class TrainingStep:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.layers import make_layer
-from rnnlm.neural.layers.names import LayeredNetwork
+from rnnlm.neural.layers.layers import LayeredNetwork, make_layer
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.batches import is_word
 from rnnlm.tasks.labels.contextual import LayerMixture

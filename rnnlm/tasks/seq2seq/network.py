@@ -18,13 +18,13 @@ from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import (
     BidirectionalStack,
     Layer,
+    LayeredNetwork,
     QuasiRecurrentLayer,
     RecurrentStack,
     State,
     dropout,
     first_state,
 )
-from rnnlm.neural.layers.names import LayeredNetwork
 from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.neural.words import WordInput

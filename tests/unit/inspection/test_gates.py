@@ -9,8 +9,7 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.inspection.gates import changed, inspect_gates, most_varied, rewritten
-from rnnlm.neural.layers.layers import make_layers
-from rnnlm.neural.layers.names import activations_of
+from rnnlm.neural.layers.layers import activations_of, make_layers
 from rnnlm.neural.settings import network_settings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import fit

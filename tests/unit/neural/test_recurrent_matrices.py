@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.names import named_layers
+from rnnlm.neural.layers.layers import named_layers
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import network_settings
 from rnnlm.neural.spectrum import recurrent_matrices

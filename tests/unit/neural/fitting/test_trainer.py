@@ -15,7 +15,7 @@ from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch, Loss, Verdict
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.layers.names import LayeredNetwork
+from rnnlm.neural.layers.layers import LayeredNetwork
 
 
 def points(seed, rows=8):
