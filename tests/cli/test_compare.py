@@ -22,7 +22,8 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts, pictures):
     assert re.fullmatch(
         r"kn is better than lstm by (\S+) bits a token, 95 % interval \S+ to \S+\.", verdict[0][0]
     )
-    assert pictures["difference.svg"].axes[0].get_xlabel().startswith("difference in bits")
+    label = "difference in bits a token\n(bars: 95 % intervals)"
+    assert pictures["difference.svg"].axes[0].get_xlabel() == label
     assert figures[0] == ["measure", "lstm", "kn"]
     alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
     cells = {row[0]: row[1:] for row in figures}["ppl_token"]

@@ -1,5 +1,5 @@
-"""Training runs that are killed: `rnnlm train`, in forks of this process, which has imported torch
-already, so that each starts at once.
+"""Runs that are killed: of a function, and of `rnnlm train`, in forks of this process, which has
+imported torch already, so that each starts at once.
 
 A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer,
 random numbers, figures, its log.
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
 from support.forked import import_commands
 
+FORK = multiprocessing.get_context("fork")
 TINY = {
     "hidden_size": 8,
     "embedding_size": 8,
@@ -31,6 +33,20 @@ TINY = {
     "device": "cpu",
     "threads": 1,
 }
+
+
+def killed_after(seconds: float, function: Callable[..., None], *arguments: Any) -> bool:
+    """Call a function in a fork of this process, and kill it. Return whether it had come to its
+    end."""
+    process = FORK.Process(target=function, args=arguments)
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        return False
+    assert process.exitcode == 0
+    return True
 
 
 def cut_off(run):
@@ -96,7 +112,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.context = multiprocessing.get_context("fork")
+        self.context = FORK
         import_commands()
 
     @contextlib.contextmanager

@@ -9,6 +9,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,17 @@ def random_text(seed: int) -> RandomText:
         at = chance.randrange(len(sentences) + 1)
         sentences.insert(at, [chance.choice(words)] * chance.randint(20, 60))
     return RandomText(seed, size, order, sentences)
+
+
+def write_common_words(path: Path, seed: int) -> Path:
+    """Write a text of 6,000 lines and 2,000 words, of which the frequent ones come again and again;
+    return its path."""
+    chance = random.Random(seed)
+    words = [f"w{number}" for number in range(2000)]
+    weights = [1 / (1 + number) for number in range(2000)]
+    lines = (chance.choices(words, weights, k=chance.randint(1, 25)) for _ in range(6000))
+    path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
 
 
 def assert_levels(levels: Sequence[Any], expected: Sequence[PlainLevel], size: int) -> None:

@@ -24,6 +24,7 @@ from rnnlm.text.corpus import TextInMemory
 from rnnlm.text.prepared import encoder, pieces, preparation
 from rnnlm.work import dask_cluster
 from support.killed_runs import cut_off
+from support.random_texts import write_common_words
 
 distributed = pytest.importorskip("distributed")
 SOAK = pytest.mark.soak
@@ -32,13 +33,7 @@ SOAK = pytest.mark.soak
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     """Write a text of a few shards, whose frequent words come again."""
-    chance = random.Random(7)
-    words = [f"w{number}" for number in range(2000)]
-    weights = [1 / (1 + number) for number in range(2000)]
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    lines = (chance.choices(words, weights, k=chance.randint(1, 25)) for _ in range(6000))
-    path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
-    return path
+    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,7 @@
 same model, to the bit."""
 
 import hashlib
-import multiprocessing
-import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -15,20 +12,14 @@ import rnnlm
 from rnnlm import system
 from rnnlm.ngram.counting import room
 from rnnlm.text.prepared import preparation
-
-PROCESSES = multiprocessing.get_context("fork")
+from support.killed_runs import killed_after
+from support.random_texts import write_common_words
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     """Write a text of a few shards, whose frequent words come again."""
-    chance = random.Random(5)
-    words = [f"w{number}" for number in range(2000)]
-    weights = [1 / (1 + number) for number in range(2000)]
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    lines = (chance.choices(words, weights, k=chance.randint(1, 25)) for _ in range(6000))
-    path.write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
-    return path
+    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=5)
 
 
 def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> None:
@@ -43,19 +34,6 @@ def train(text: Path, folder: Path, temp: Path | None, memory: str | None) -> No
     ).wait()
 
 
-def killed_after(seconds: float, *arguments: object) -> bool:
-    """Train in a process of its own, and kill it. Return whether it had come to its end."""
-    process = PROCESSES.Process(target=train, args=arguments)
-    process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        return False
-    assert process.exitcode == 0
-    return True
-
-
 def weights(folder: Path) -> str:
     (path,) = folder.glob("weights-*")
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -66,10 +44,10 @@ def weights(folder: Path) -> str:
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_count_ends_in_the_same_model(text, tmp_path, kills):
-    assert killed_after(600, text, tmp_path / "whole", None, None)
+    assert killed_after(600, train, text, tmp_path / "whole", None, None)
     expected = weights(tmp_path / "whole")
     began = time.perf_counter()
-    assert killed_after(600, text, tmp_path / "unbroken", tmp_path / "temp", "2M")
+    assert killed_after(600, train, text, tmp_path / "unbroken", tmp_path / "temp", "2M")
     seconds = time.perf_counter() - began
     assert weights(tmp_path / "unbroken") == expected
     assert not (tmp_path / "temp").exists()
@@ -79,11 +57,11 @@ def test_a_killed_count_ends_in_the_same_model(text, tmp_path, kills):
     while done < kills:
         folder = tmp_path / f"{number}"
         memory = chance.choice(["2M", "4M", "9M"])
-        if killed_after(chance.uniform(0, seconds), text, folder, tmp_path / "temp", memory):
+        if killed_after(chance.uniform(0, seconds), train, text, folder, tmp_path / "temp", memory):
             assert weights(folder) == expected
             number += 1
         else:
             done += 1
-    assert killed_after(600, text, tmp_path / f"{number}", tmp_path / "temp", "2M")
+    assert killed_after(600, train, text, tmp_path / f"{number}", tmp_path / "temp", "2M")
     assert weights(tmp_path / f"{number}") == expected
     assert not (tmp_path / "temp").exists()

@@ -2,19 +2,16 @@
 what it would have written, byte by byte."""
 
 import gzip
-import multiprocessing
-import os
 import random
-import signal
 from pathlib import Path
 
 import pytest
 
 from rnnlm.filtering.run import Request, run
 from rnnlm.filtering.settings import FilterSettings
+from support.killed_runs import killed_after
 from support.tiny_models import fit, save
 
-PROCESSES = multiprocessing.get_context("fork")
 SHARDS = 7
 
 
@@ -47,19 +44,6 @@ def filter_shards(folder: Path, output: Path, resume: bool = False) -> None:
         pass
 
 
-def killed_after(seconds: float, *arguments: object) -> bool:
-    """Filter in a process of its own, and kill it. Return whether it had come to its end."""
-    process = PROCESSES.Process(target=filter_shards, args=arguments)
-    process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        return False
-    assert process.exitcode == 0
-    return True
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
@@ -75,7 +59,7 @@ def killed_at_random(folder: Path, output: Path, seed: int, kills: int) -> None:
     while done < kills:
         number += 1
         killed = output / f"killed-{number}"
-        while not killed_after(draw.uniform(0.05, 0.9), folder, killed, True):
+        while not killed_after(draw.uniform(0.05, 0.9), filter_shards, folder, killed, True):
             done += 1
         assert contents(killed) == expected
 
