@@ -83,6 +83,7 @@ def filtering(
             for _ in run(request):
                 pass
 
+        # The loop reads the same n-grams, and must find the same perplexities.
         loop = None
         if has_loop:
             from rnnlm.ngram.arpa.writing import export_arpa
@@ -96,6 +97,8 @@ def filtering(
             ours = perplexities(*document_scores(model, documents)).tolist()
             difference = largest_difference(loop, lines, ours)
             terminal.say(f"perplexities of {len(lines):,} lines differ by {difference:.1e} at most")
+
+        # One processor and all of them, beside the loop.
         ways = [(count, partial(filtered_on, count)) for count in sorted({1, processors()})]
         beside = None
         if loop is not None:

@@ -10,7 +10,7 @@ from rnnlm.errors import UsageError
 
 from . import terminal
 from .live import announce_counting, display_for
-from .signals import Signals, saving_ignored
+from .signals import Signals, explaining, saving_ignored
 
 if TYPE_CHECKING:
     from rnnlm.training.grid import GridFinished, GridPlan, GridRunEnded, GridRunStarted, RunResult
@@ -43,7 +43,7 @@ def train_grid(
         )
         for line in _differences(planned):
             terminal.say(line)
-        with _resuming_explained(planned):
+        with explaining(lambda: _say_how_to_resume(planned)):
             finished, failed, ending = _train(planned)
     _show_results(planned, finished, as_json)
     return 128 + ending if ending else int(failed)
@@ -173,17 +173,6 @@ def _say_how_to_resume(planned: "GridPlan") -> None:
         f"the grid in {planned.folder} is not complete; to resume, run the same command "
         f"again{without}"
     )
-
-
-@contextlib.contextmanager
-def _resuming_explained(planned: "GridPlan") -> Iterator[None]:
-    """Say how to resume the grid where a signal ends it at once."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            _say_how_to_resume(planned)
-        raise
 
 
 def _show_plan(planned: "GridPlan", as_json: bool) -> None:

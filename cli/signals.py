@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -42,6 +42,18 @@ def saving_ignored() -> Iterator[None]:
     finally:
         if number:
             signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def explaining(say: Callable[[], None]) -> Iterator[None]:
+    """Call `say`, which says how to resume, where a signal ends this context at once."""
+    try:
+        yield
+    except BaseException as error:
+        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
+        if is_signal:
+            say()
+        raise
 
 
 class Signals:

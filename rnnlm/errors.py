@@ -12,7 +12,7 @@ import re
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 _REPR = reprlib.Repr()
@@ -160,6 +160,17 @@ def with_article(name: str) -> str:
     begins_with_vowel = name[0] in "AEIOUaeiou" and not name.startswith("Uni")
     article = "an" if begins_with_vowel else "a"
     return f"{article} {name}"
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str], absent: str) -> str:
+    """Say which values are others now than they were; "" if none is. absent: what a value is called
+    that is not there."""
+    said = []
+    for name in {**before, **now}:
+        was, is_now = before.get(name, absent), now.get(name, absent)
+        if was != is_now:
+            said.append(f"{name} was {was}, is {is_now}")
+    return ", ".join(said)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

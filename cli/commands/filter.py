@@ -1,7 +1,6 @@
 """`rnnlm filter`: documents of many files, kept by their perplexity or their language."""
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from ..options import (
     several_models_option,
 )
 from ..setting_options import FILTERING, LINES, SOURCES, options_of
+from ..signals import explaining
 
 if TYPE_CHECKING:
     from rnnlm.filtering.run import Event, Filtered
@@ -142,7 +142,8 @@ def command(
         resume=resume,
         overwrite=overwrite,
     )
-    with _resuming_explained(output), terminal.Progress() as progress:
+    explained = explaining(lambda: _say_how_to_resume(output))
+    with explained, terminal.Progress() as progress:
         for event in run(request):
             if isinstance(event, Filtered):
                 result = event
@@ -182,20 +183,14 @@ def _is_model(name: str) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _resuming_explained(folder: Path) -> Iterator[None]:
-    """Say how to go on where a signal ends the work."""
-    try:
-        yield
-    except BaseException as error:
-        from rnnlm.filtering.journal import JOURNAL
+def _say_how_to_resume(folder: Path) -> None:
+    """Say how to go on where something of the work is kept."""
+    from rnnlm.filtering.journal import JOURNAL
 
-        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
-        if is_signal and (folder / JOURNAL).exists():
-            terminal.say(
-                f"finished files are kept in {folder}; to go on, run the same command with --resume"
-            )
-        raise
+    if (folder / JOURNAL).exists():
+        terminal.say(
+            f"finished files are kept in {folder}; to go on, run the same command with --resume"
+        )
 
 
 def _tell(event: "Event", progress: terminal.Progress) -> None:

@@ -19,6 +19,7 @@ from ..options import (
     text_options,
     without_none,
 )
+from ..signals import explaining
 from .train import tokenizer_options
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def command(as_json: bool, **given: Any) -> None:
     flags = text_flags(given)
     flags |= without_none(given)
 
-    with _resuming_explained(own["output"]), _display() as (announce, advance):
+    explained = explaining(lambda: _say_how_to_resume(own["output"]))
+    with explained, _display() as (announce, advance):
         for event in run(Request(**own, flags=flags)):
             line = _announcement(event)
             if line:
@@ -111,20 +113,14 @@ def command(as_json: bool, **given: Any) -> None:
     terminal.print_table(["what", "value"], rows)
 
 
-@contextlib.contextmanager
-def _resuming_explained(folder: Path) -> Iterator[None]:
-    """Say how to resume where a signal ends the work and something of it is kept."""
-    try:
-        yield
-    except BaseException as error:
-        from rnnlm.text.prepared.index import is_prepared
+def _say_how_to_resume(folder: Path) -> None:
+    """Say how to resume where something of the work is kept."""
+    from rnnlm.text.prepared.index import is_prepared
 
-        is_signal = not isinstance(error, Exception)  # Ctrl-C, or another one
-        if is_signal and is_prepared(folder):
-            terminal.say(
-                f"what is done is kept in {folder}; to resume, run the same command with --resume"
-            )
-        raise
+    if is_prepared(folder):
+        terminal.say(
+            f"what is done is kept in {folder}; to resume, run the same command with --resume"
+        )
 
 
 @contextlib.contextmanager

@@ -113,6 +113,7 @@ def bench_filtering(
 
     ours: for a number of processors, what filters on so many; loop: the loop with kenlm.
     """
+    # All take turns, so that the machine's changes of speed meet all alike.
     ways = [("rnnlm filter", processors, run) for processors, run in ours]
     if loop is not None:
         ways.append(("kenlm loop", 1, loop))
@@ -123,6 +124,7 @@ def bench_filtering(
             if number:
                 runs[place].append(done)
 
+    # Ratios are of the same round.
     beside = runs[-1] if loop is not None else None
     for (what, processors, _), own in zip(ways, runs, strict=True):
         seconds = statistics.median(run.seconds for run in own)

@@ -51,6 +51,8 @@ class ScoreFile:
         """Encode and score the lines, and write what is found."""
         if not os.path.isdir(self.folder):
             raise Cancelled(f"nobody waits for {self.text.sources[0]} any more")
+
+        # The text as this worker reads it: its hash says whether that is what the others read.
         model = _model(self.model, self.fingerprint, self.device)
         lines_hash, parts = LinesHash(), []
         for block in self.text.blocks():
@@ -60,12 +62,15 @@ class ScoreFile:
         digest = lines_hash.hexdigest()
         if not parts:
             return Scored("", digest, {})
+
+        # Score it as one stream, or each line alone.
         whole = joined(parts, digest, self.text.settings.blank_lines)
         spans = span_scoring.whole_text(whole.ids)
         if self.by_line:
             spans = span_scoring.spans_between(whole.line_offsets)
         logprob_N = span_scoring.score_spans(model, whole.ids, spans)
 
+        # Results go through a file of a new name: a task that runs twice changes nothing.
         arrays = {name: getattr(whole, name) for name in ARRAYS} | {"logprob": logprob_N}
         name = f"{secrets.token_hex(8)}.safetensors"
         with writing(Path(self.folder)), open(Path(self.folder) / name, "xb") as stream:
@@ -157,12 +162,15 @@ def score_files(
     report: Progress,
 ) -> tuple[EncodedText, np.ndarray]:
     """Return a text and the log-probability (nats) of each of its tokens, as found by a team."""
+    # Workers may be elsewhere: files and models go by their whole paths.
     names = sources.expand(text.sources)
     texts = []
     for name in names:
         texts.append(Corpus((os.path.abspath(name),), text.settings, text.source_settings))
     found = loading.find(loading.name_if_saved(model) or "").absolute()
     about = (str(found), loading.fingerprint_in_signature(model), "cpu")
+
+    # One task a file; meanwhile this process reads all of them for their hashes.
     parts, scores = [], []
     with _shared_folder(temp, team) as folder, ThreadPoolExecutor(1) as reader:
         hashing = reader.submit(_hashes, texts)
@@ -178,6 +186,8 @@ def score_files(
                 scores.append(logprob_N)
             report(f"{len(scored):,} of {len(names):,} files scored")
         lines_hash, hashes = hashing.result()
+
+    # A worker that sees other files under the same names would give another text's numbers.
     for name, each, own in zip(names, scored, hashes, strict=True):
         if each.lines_hash != own:
             raise TextError(

@@ -198,6 +198,7 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
     columns as there is room for; in another's figure, in the axes."""
     import matplotlib
 
+    # A series that several panels show is named once.
     handles: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -208,6 +209,8 @@ def legend_below(figure: "Figure", *panels: "Axes") -> None:
         if not isinstance(figure, _figure_class()):
             panels[0].legend(handles.values(), handles)
             return
+
+        # As many columns as fit, measured as they are drawn.
         room = figure.get_figwidth() * figure.dpi - 2 * NORMAL
         for columns in range(min(len(handles), 4), 0, -1):
             legend = figure.legend(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, UsageError, changes
 from rnnlm.files.lock import OWNER
 from rnnlm.files.reading import read_small
 from rnnlm.files.writing import (
@@ -123,16 +123,11 @@ class Journal:
 
     def check_identity(self, identity: dict[str, str]) -> None:
         """Make sure that the filter that goes on is the one that was begun."""
-        before = self.begun.identity
-        differing = []
-        for name in {**before, **identity}:
-            was, now = before.get(name, "not given"), identity.get(name, "not given")
-            if was != now:
-                differing.append(f"{name} was {was}, is {now}")
-        if differing:
+        changed = changes(self.begun.identity, identity, "not given")
+        if changed:
             raise UsageError(
                 f"{self.folder} was begun with other models or options",
-                ", ".join(differing),
+                changed,
                 "repeat the same ones, or start again with --overwrite",
             )
 

@@ -74,6 +74,8 @@ class TextFilter:
             raise ArgumentTypeError(f"a row must be a mapping of columns, not {given(row)}")
         if self.column not in row:
             raise TextError(f"no column {self.column!r}", hint=nearest(self.column, map(str, row)))
+
+        # One text of a row, or a list of them of a batch.
         value = row[self.column]
         if value is None or isinstance(value, str):
             return [value], True

@@ -140,6 +140,7 @@ def resolve_request(request: Request) -> Job:
 
 
 def _check_request(request: Request) -> None:
+    # What contradicts itself.
     if not request.shards:
         raise UsageError("which files are to be filtered?", hint="name files, or globs of them")
     if request.resume and request.overwrite:
@@ -167,6 +168,8 @@ def _check_request(request: Request) -> None:
         from rnnlm.work import dask_cluster
 
         dask_cluster.check_address(request.dask, str(request.output))
+
+    # A name of a file, where a folder is made.
     output = request.output
     is_file = output.suffix.lower() in (*TABLES, *COMPRESSED, ".txt")
     if (is_file and not output.is_dir()) or str(output) == "-":
@@ -332,6 +335,8 @@ def _journal(job: Job) -> Journal | None:
         if request.resume:
             notice(f"there is nothing to resume in {request.output}: all files are filtered")
         return None
+
+    # Something is there, and what to do with it must be said.
     if request.overwrite:
         return journal
     if not request.resume:
@@ -342,6 +347,8 @@ def _journal(job: Job) -> Journal | None:
             f"finished files: {len(journal.done):,}",
             "go on, perhaps with more files, with --resume; start again with --overwrite",
         )
+
+    # The same models, options and files as before, and perhaps more files.
     journal.check_identity(job.identity)
     for name, source in job.shards.items():
         done = journal.done.get(name)
@@ -453,6 +460,8 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
     left = [name for name in sizes if name not in journal.done]
     left.sort(key=lambda name: (-sizes[name], name))
     done_bytes = total - sum(sizes[name] for name in left)
+
+    # By what means, and how each shard is handed over.
     text_bytes = 0
     told: set[str] = set()
     means = _means(job, len(left))
@@ -463,6 +472,7 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
         source, folder = job.place(job.shards[name]), job.place(job.request.output)
         return team.submit(filter_shard, work, source, folder)
 
+    # Shards end in any order. A notice that several of them give is said once.
     for name, counts in run_tasks(means, left, submit):
         journal.finish(name, counts)
         for message in counts.notices:

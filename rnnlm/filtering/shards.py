@@ -171,11 +171,15 @@ class LinesShard(Shard):
         for first_line, data in _pieces(self.source):
             lines = lines_of(data, self.source, first_line, settings.encoding_errors)
             where = f"{self.source}, from line {first_line}"
+
+            # Each line is a document.
             if not has_documents:
                 kept = [line for line in lines if line.strip(WORD_SPACE)]
                 read = self._read(kept, where, b"<s>" in data or b"</s>" in data)
                 yield LinesChunk(Documents(read, np.arange(len(kept) + 1)), kept, "\n")
                 continue
+
+            # Blank lines separate documents; the last one may go on in the next piece.
             *whole, held = _documents([*held, *lines])
             if sum(map(len, held)) > tables.LARGEST_VALUE:
                 raise TextError(
@@ -247,6 +251,8 @@ class JsonShard(Shard):
             text = decode(data, self.source, first_line, settings.encoding_errors)
             if first_line == 1:
                 text = text.removeprefix("\ufeff")
+
+            # Each row is a document. The first row of all decides how they are decoded.
             rows: list[str] = []
             lines: list[str] = []
             starts = [0]
@@ -271,6 +277,7 @@ class JsonShard(Shard):
         if column in self.reading.added:
             raise column_taken(where, column)
 
+        # The text, and columns that the result would have twice.
         columns_of = _decoder_of((column, *self.reading.added))
 
         def text_of(row: str, where: str) -> str | None:
@@ -371,6 +378,8 @@ class ParquetShard(Shard):
         with tables.reading_parquet(self.source):
             file = self._file()
             column = self._column(file)
+
+            # Batches are collected until their text is worth a call of the model.
             batches: list[pyarrow.RecordBatch] = []
             texts: list[str | None] = []
             size = first = 0

@@ -193,6 +193,7 @@ def _is_unknown(scored: SentenceScore) -> bool:
 
 def _rivals(model: LanguageModel, items: Sequence[ClozeItem]) -> dict[int, float | None]:
     """Return the surprisals of the rivals that are known, by the number of the item."""
+    # Rivals are scored as the only words after their contexts.
     places, words, contexts = [], [], []
     for place, item in enumerate(items):
         if item.rival is not None:

@@ -447,6 +447,7 @@ class StepInspection(Inspection):
         steps = range(1, len(self.words) + 1)
         losses = [*read.losses.tolist(), *[None] * (len(self.words) - len(read.losses))]
 
+        # Forward, a row for each word.
         rows = []
         for t, word in enumerate(self.words):
             target = self.targets[t]
@@ -457,9 +458,11 @@ class StepInspection(Inspection):
         heads: tuple[str, ...] = ("step", "word", "x", "x U", "h' W", "a", "h", "target", "loss")
         tables = [Table(heads, tuple(rows), FORWARD)]
 
+        # What each word makes likely.
         rows = list(zip(steps, self.words, *read.y_TV.T.tolist(), strict=True))
         tables.append(Table(("step", "word", *its.vocabulary), tuple(rows), PROBABILITIES))
 
+        # Backward, a row for each word again.
         rows = []
         for t, word in enumerate(self.words):
             parts = (back.own_TH[t], back.later_TH[t], back.slope_TH[t], back.a_TH[t])
@@ -467,6 +470,7 @@ class StepInspection(Inspection):
         heads = ("step", "word", "dh of its own loss", "dh of later losses", "f'(a)", "da")
         tables.append(Table(heads, tuple(rows), BACKWARD))
 
+        # How far the loss at each word reaches back: a triangle.
         rows = []
         for t in range(len(self.lesson.targets)):
             reach = [float(back.reach_TT[t, k]) if k <= t else None for k in range(len(self.words))]
@@ -474,6 +478,7 @@ class StepInspection(Inspection):
         heads = tuple(f"h{k}" for k in steps)
         tables.append(Table(("", *heads), tuple(rows), REACH))
 
+        # Every single weight, with its gradient.
         rows = []
         for name, weight in its.weights.items():
             for place in np.ndindex(weight.shape):

@@ -383,6 +383,7 @@ class _Joining:
         order, parts = self.orders[n - 1], len(self.parts)
         numbers_Q = np.empty(len(keys_Q), dtype=np.int64)
         rows_QJ = np.empty((len(keys_Q), parts + 1), dtype=np.float32)
+        # In the order of keys, so that each step reads one stretch of the mapped arrays.
         by_key = np.argsort(keys_Q)
         for start in range(0, len(keys_Q), LOOKUPS):
             at = by_key[start : start + LOOKUPS]

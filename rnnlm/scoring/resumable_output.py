@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from rnnlm.errors import OutputError, UsageError, notice
+from rnnlm.errors import OutputError, UsageError, changes, notice
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.outputs import check_file, claim
 from rnnlm.files.writing import open_appending, replace_file, writing
@@ -123,15 +123,11 @@ def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
         raise OutputError(
             f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
         ) from None
-    differing = []
-    for name in {**begun, **run}:
-        was, now = begun.get(name, "not there"), run.get(name, "not there")
-        if was != now:
-            differing.append(f"{name} was {was}, is {now}")
-    if differing:
+    changed = changes(begun, run, "not there")
+    if changed:
         raise UsageError(
             f"{path} was started with another model or other options",
-            ", ".join(differing),
+            changed,
             "repeat the same ones, or start again with --overwrite",
         )
 

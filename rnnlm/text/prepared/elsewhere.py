@@ -49,6 +49,7 @@ class EncodePiece:
         piece = Piece(self.source, self.first_line, self.is_first, whole)
         encoded = self.encoder.encode(piece, self.with_ids)
 
+        # The result goes through a file of a new name, unless nobody waits for it any more.
         arrays = {
             "data": np.frombuffer(encoded.data, np.uint8),
             "bytes_L": encoded.bytes_L,
