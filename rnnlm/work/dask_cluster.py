@@ -297,10 +297,10 @@ class Cluster(Team):
             if answer != code_version():
                 raise _other_version(f"the worker {worker}", answer, code_version())
 
-    def check_folder(self, folder: Path, mark: str) -> None:
+    def check_folder(self, folder: Path, mark: str, files: Mapping[str, str] = {}) -> None:
         """Make sure that each worker sees the file `mark` of `folder`, which holds its own name,
-        and can write beside it."""
-        found = self.client.run(_seen, str(folder), mark, on_error="return")
+        can write beside it, and reads `files`: SHA-256 by name."""
+        found = self.client.run(_seen, str(folder), mark, dict(files), on_error="return")
         for worker, answer in sorted(found.items()):
             why = str(answer)
             if isinstance(answer, str):
@@ -399,11 +399,15 @@ def _version() -> str:
     return code_version()
 
 
-def _seen(folder: str, mark: str) -> str:
+def _seen(folder: str, mark: str, files: Mapping[str, str]) -> str:
     """Look at the folder as this worker sees it. Return the name of a file that it wrote there."""
     path = Path(folder) / mark
     if path.read_text() != mark:
         raise ValueError(f"it reads something else in {path}")
+    for name, sha256 in files.items():
+        with open(name, "rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                raise ValueError(f"it reads another {name}")
     new = f"{mark}.{secrets.token_hex(8)}.new"
     with open(Path(folder) / new, "x") as stream:
         stream.write(mark)

@@ -179,7 +179,7 @@ def test_workers_evaluate_as_this_process_does(text, cluster, tmp_path):
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
 
-    def refusing(folder, mark):
+    def refusing(folder, mark, files):
         raise PermissionError(13, "Permission denied", folder)
 
     monkeypatch.setattr(dask_cluster, "_seen", refusing)
