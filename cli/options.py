@@ -205,20 +205,20 @@ context_option = click.option("--context", type=click.Choice(["carry", "reset"])
                               show_default=True,
                               help="One stream with the state carried across lines, or each line "
                                    "alone.")  # fmt: skip
-_dask = click.option(
-    "--dask",
-    metavar="ADDRESS",
-    help="Score the files of TEXT, one a task, on the workers of a Dask cluster: the address of "
-    "its scheduler, or local:4 for four workers of this machine.",
-)
 _temp = click.option(
     "--temp", metavar="DIR", help="With --dask: a folder that all workers see, for what they find."
 )
 
 
-def dask_options(function: Callable) -> Callable:
-    """Add the options for the workers of a cluster."""
-    return _dask(_temp(function))
+def dask_options(files: str) -> Decorator:
+    """Return what adds the options for the workers of a cluster. files: what they score."""
+    dask = click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help=f"Score the files of {files}, one a task, on the workers of a Dask cluster: the "
+        "address of its scheduler, or local:4 for four workers of this machine.",
+    )
+    return lambda function: dask(_temp(function))
 
 
 device_option = click.option(

@@ -1,37 +1,32 @@
 """Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
 continue."""
 
-import csv
-import io
 import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import TextError, visible
+from rnnlm.errors import TextError
 from rnnlm.events import never
-from rnnlm.files import tables
 from rnnlm.files.reading import standard_input_waits
 from rnnlm.files.tables import cell_text
-from rnnlm.scoring.rows import MEASURES, SideBySide
+from rnnlm.scoring.rows import MEASURES
 
 from . import terminal
 from .metrics import Cell, own, print_columns, shared
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
+    from rnnlm.scoring.elsewhere import Elsewhere
+    from rnnlm.scoring.forms import Layout, Scores, TextForm
     from rnnlm.scoring.records import SentenceScore, Unit
-    from rnnlm.scoring.rows import BelowEachOther
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
     from rnnlm.scoring.several_models import ModelsChunk
     from rnnlm.scoring.word_scores import RegionScore
-
-    Layout = SideBySide | BelowEachOther
 
 
 def show(
@@ -43,39 +38,64 @@ def show(
     with_ids: bool,
     has_region_names: bool,
     is_long: bool = False,
+    elsewhere: "Elsewhere | None" = None,
 ) -> None:
-    """Print the scores in the format `form`: records as they come, or a table, ranked."""
+    """Print the scores in the format `form`: records as they come, or a table, ranked. elsewhere:
+    who works the records out, if not this process."""
+    from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     about = _About(models, settings)
+    if elsewhere:
+        _show_texts(elsewhere, models, sentences, TextForm(form, settings, layout), about)
+        return
+
     # A program that writes line by line gets each answer before it writes the next line. A table is
     # ranked as a whole, so that its input can be read in large chunks.
     waits = never if form == "table" else standard_input_waits
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
 
     # Records are printed as they come; scores for a table are kept to the end.
-    header, text = "", None
-    if form != "table":
-        header, text = form_of(form, settings, layout)
+    as_text = None if form == "table" else TextForm(form, settings, layout)
     scores: list[Scores] = []
     read, say = 0, terminal.Progress()
-    click.echo(header, nl=False)
+    if as_text:
+        click.echo(as_text.header, nl=False)
     for chunk in chunks:
         about.observe(chunk)
         read += len(chunk)
         say(f"{read:,} sentences scored")
-        if text:
-            click.echo("".join(map(text, chunk)), nl=False)
+        if as_text:
+            click.echo("".join(map(as_text.text, chunk)), nl=False)
         else:
             scores += chunk
     say.close()
 
     carried = layout.layout.carried
-    if not text and len(models) > 1:
+    if not as_text and len(models) > 1:
         show_side_by_side(scores, settings, rank, with_ids, carried)
-    elif not text:
+    elif not as_text:
         show_table([_first(each) for each in scores], settings, rank, with_ids, carried)
+    about.say()
+
+
+def _show_texts(
+    elsewhere: "Elsewhere",
+    models: dict[str, Any],
+    sentences: "Iterator[Sentence]",
+    form: "TextForm",
+    about: "_About",
+) -> None:
+    """Print what workers elsewhere have worked out, file after file."""
+    say = terminal.Progress()
+    click.echo(form.header, nl=False)
+    for scored in elsewhere.scored(models, sentences, form, report=say):
+        for block in scored.text:
+            click.echo(block, nl=False)
+        about.tally.add(scored.tally)
+    say.close()
+    about.signatures |= elsewhere.read.signatures
     about.say()
 
 
@@ -89,33 +109,44 @@ def write(
     overwrite: bool,
     has_region_names: bool,
     is_long: bool = False,
+    elsewhere: "Elsewhere | None" = None,
 ) -> None:
     """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
-    has written. A Parquet file appears when it is complete."""
+    has written. A Parquet file appears when it is complete. elsewhere: who works the scores out, if
+    not this process; each input file is a chunk then."""
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
     from rnnlm.scoring import resumable_output
+    from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
 
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
-    header, text = form_of(form, settings, layout)
+    as_text = TextForm(form, settings, layout)
 
-    # Only a run of the same models, settings and columns can be resumed.
+    # Only a run of the same models, settings, columns and chunks can be resumed.
     run = describe_run_of_models(models, settings)
     run |= {"format": form, "columns": ", ".join(layout.columns)}
+    if elsewhere:
+        run |= {"chunks": "one a file (--dask)"}
     if resume:
-        file = resumable_output.resume(path, run, header)
+        file = resumable_output.resume(path, run, as_text.header)
     else:
-        file = resumable_output.begin(path, run, header, overwrite)
+        file = resumable_output.begin(path, run, as_text.header, overwrite)
 
     say = terminal.Progress()
-    for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
-        file.write(chunk.sentences, "".join(map(text, chunk)))
-        about.observe(chunk)
-        if len(chunk):
-            say(f"{file.sentences:,} sentences written")
+    if elsewhere:
+        for scored in elsewhere.scored(models, sentences, as_text, file.entries, say):
+            file.write_chunk(scored.sentences, scored.hash, scored.text)
+            about.tally.add(scored.tally)
+        about.signatures |= elsewhere.read.signatures
+    else:
+        for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
+            file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
+            about.observe(chunk)
+            if len(chunk):
+                say(f"{file.sentences:,} sentences written")
     file.finish()
     say.close()
     _say_written(file.sentences, path)
@@ -176,36 +207,29 @@ class _About:
     signature. Raises an error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: "ScoringSettings") -> None:
+        from rnnlm.scoring.forms import Tally
         from rnnlm.scoring.scorer import signature_before
 
         self.signatures = {}
         for name, model in models.items():
             self.signatures[name] = signature_before(model, settings)
-        self.without: Counter[str] = Counter()
-        self.lines_with_words = 0
-        self.first_reason: str | None = None
+        self.tally = Tally()
 
     def observe(self, chunk: "ModelsChunk") -> None:
         self.signatures = chunk.signatures
-        for scores in chunk:
-            self.lines_with_words += any(its.is_read and its.words for its in scores.values())
-            for name, score in scores.items():
-                if score.logprob_nats is None:
-                    self.without[name] += 1
-                if self.first_reason is None and not score.is_read:
-                    self.first_reason = score.reason
+        self.tally.observe(chunk)
 
     def say(self) -> None:
-        for name, lines in self.without.items():
+        for name, lines in self.tally.without_score.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
             lines_have = terminal.plural(lines, "line has", "lines have")
             terminal.say(f"note: {lines_have} no score{by}: each with its reason")
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
-        if self.first_reason is not None and not self.lines_with_words:
+        if self.tally.first_reason is not None and not self.tally.with_words:
             raise TextError(
                 "no line could be scored",
-                f"the first: {self.first_reason}",
+                f"the first: {self.tally.first_reason}",
                 "look at what the input holds: one sentence a line in UTF-8, or a table",
             )
 
@@ -363,59 +387,11 @@ def times(log10: float) -> str:
     return f"about 10^{round(log10)} times"
 
 
-# ---- Scores as text for other programs: JSON-lines, and tables of tab- or comma-separated values.
-#
-# A table has a line for each sentence, or with surprisals a line for each of its tokens, words or
-# regions (with --next, for each of the likely next words there). A number that is missing is an
-# empty cell, and the last column says why.
-
-# The header of all scores, and what makes the text of one sentence's scores
-Form = tuple[str, Callable[["Scores"], str]]
-
-
-def form_of(name: str, settings: "ScoringSettings", layout: "Layout") -> Form:
-    """Return how `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: makes
-    rows of a table, and records."""
-    if name == "jsonl":
-        assert isinstance(layout, SideBySide)  # the other layout has rows alone
-        return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
-    lines = _tsv_lines if name == "tsv" else _csv_lines
-    header = lines([layout.columns])
-    return header, lambda scores: lines(row.values() for row in layout.rows(scores))
-
-
-def _tsv_lines(rows: Iterable[Iterable[object]]) -> str:
-    lines = []
-    for row in rows:
-        cells = map(tables.quoted, map(_cell, row))
-        lines.append("\t".join(cells) + "\n")
-    return "".join(lines)
-
-
-def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: object) -> str:
-    """Return a value as a cell, with control characters escaped, except tabs and line ends: it may
-    end up on a terminal."""
-    if type(value) is float or type(value) is int:
-        return repr(value)
-    text = value if type(value) is str else cell_text(value)
-    if text.isascii() and text.isprintable():
-        return text
-    return visible(text, kept="\t\n")
-
-
 # ---- Scores of several models as tables for people: the columns of the models side by side.
-
-Scores = Mapping[str, "SentenceScore"]  # of one sentence, by model
 
 
 def show_side_by_side(
-    scores: list[Scores],
+    scores: "list[Scores]",
     settings: "ScoringSettings",
     unit: "Unit",
     with_ids: bool,
@@ -474,7 +450,7 @@ def _numbers_of(unit: "Unit", eos: bool) -> dict[str, Cell]:
     return columns
 
 
-def _first(scores: Scores) -> "SentenceScore":
+def _first(scores: "Scores") -> "SentenceScore":
     return next(iter(scores.values()))
 
 
@@ -482,7 +458,7 @@ def _rank(score: "SentenceScore", unit: "Unit", eos: bool) -> float:
     return rank(score.logprob_by(unit, eos))
 
 
-def _show_surprisals_side_by_side(scores: Scores, settings: "ScoringSettings") -> None:
+def _show_surprisals_side_by_side(scores: "Scores", settings: "ScoringSettings") -> None:
     for unit, of, more in (
         ("token", "token_scores", []),
         ("word", "word_scores", _measures(settings)),

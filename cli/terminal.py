@@ -3,7 +3,6 @@ control characters escaped. A piped table is TSV (:mod:`rnnlm.files.tables`): ta
 inside its cells are kept, in quotes."""
 
 import contextlib
-import json
 import re
 import sys
 import textwrap
@@ -14,7 +13,7 @@ from typing import IO, Any, cast
 
 import click
 
-from rnnlm.errors import CONTROL, RnnlmWarning, number, visible  # noqa: F401 for commands
+from rnnlm.errors import RnnlmWarning, number, visible  # noqa: F401 for commands
 from rnnlm.tabular import cell  # noqa: F401 for commands
 
 NARROW_COLUMNS = 50
@@ -188,14 +187,10 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
 
 def print_json(*values: Any) -> None:
     """Print one line of JSON for each value, on stdout."""
+    from rnnlm.files.tables import json_text
+
     for value in values:
         click.echo(json_text(value))
-
-
-def json_text(value: Any) -> str:
-    """Return one line of JSON, without NaN, Infinity or bare control characters."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def tsv_line(cells: Iterable[str]) -> str:

@@ -74,6 +74,7 @@ def command(
         "Parquet is not written: name a FILE.csv, .tsv or .jsonl.",
     )
     options.check_output(output, overwrite, source)
+    from rnnlm.files.tables import json_text
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import model_for
 
@@ -88,7 +89,7 @@ def command(
     found = _counted(files.with_labels(model, read))
 
     if as_json:
-        options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)
+        options.put((json_text(each.to_dict(top)) + "\n" for _, each in found), output)
         return
 
     # Arguments are shown as a table; a file is written while it is read.

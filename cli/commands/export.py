@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--bits",
+    "--quantise",
     type=click.Choice(["16", "8"]),
     help="With --compact: bits of a weight (16 is bf16), or of the probability and the backoff "
     "weight of an n-gram.  [default: 16]",

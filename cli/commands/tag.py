@@ -96,6 +96,7 @@ def command(
     these.
     """
     _check(sentences, source, as_json, output, overwrite, nbest, given)
+    from rnnlm.files.tables import json_text
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import Tagger, model_for
 
@@ -104,7 +105,7 @@ def command(
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(files.tagged(tagger, document.sentences))
     if as_json:
-        options.put((terminal.json_text(each.to_dict()) + "\n" for _, each in found), output)
+        options.put((json_text(each.to_dict()) + "\n" for _, each in found), output)
     elif sentences and not output and not given["output_form"]:
         show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:

@@ -363,7 +363,9 @@ def as_lines(found: "Iterable[TranslatedLine]") -> Iterator[str]:
 
 def translation_as_json(found: "Iterable[TranslatedLine]") -> Iterator[str]:
     """Yield a line of JSON for each source, with all that is known of its outputs."""
-    return (terminal.json_text(each.to_dict()) + "\n" for each in found)
+    from rnnlm.files.tables import json_text
+
+    return (json_text(each.to_dict()) + "\n" for each in found)
 
 
 def as_rows(found: "Iterable[TranslatedLine]", is_drawn: bool) -> Iterator[str]:

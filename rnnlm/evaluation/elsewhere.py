@@ -6,12 +6,9 @@ joins what was found: the metrics are those of evaluating all of it here, of n-g
 networks to rounding, as lines are batched otherwise.
 """
 
-import contextlib
-import functools
 import os
 import secrets
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.files import tensors
 from rnnlm.files.writing import writing
 from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
-from rnnlm.models import loading
+from rnnlm.models.elsewhere import SavedModel, check_files, other_text, saved_model, shared_folder
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText, LinesHash, as_bytes, encode_block, joined
@@ -32,16 +29,13 @@ from rnnlm.text.lines import Progress, no_text
 from rnnlm.work import dask_cluster
 from rnnlm.work.tasks import Cancelled, Team
 
-FOLDER = "rnnlm-scores-"  # how the folder of a run within the shared one begins
-
 
 @dataclass(frozen=True)
 class ScoreFile:
     """The task to score a file. text: of that file alone. folder: for what is found; it is there as
     long as anybody waits for it."""
 
-    model: str
-    fingerprint: str
+    model: SavedModel
     device: str
     text: Corpus
     by_line: bool
@@ -53,7 +47,7 @@ class ScoreFile:
             raise Cancelled(f"nobody waits for {self.text.sources[0]} any more")
 
         # The text as this worker reads it: its hash says whether that is what the others read.
-        model = _model(self.model, self.fingerprint, self.device)
+        model = self.model.load(self.device)
         lines_hash, parts = LinesHash(), []
         for block in self.text.blocks():
             data = as_bytes(block.lines)
@@ -105,20 +99,6 @@ class Scored:
         return whole, logprob_N
 
 
-@functools.lru_cache(1)
-def _model(name: str, fingerprint: str, device: str) -> LanguageModel:
-    """Load the model, once in each worker."""
-    model = loading.language_model_of(name, device)
-    found = loading.fingerprint_in_signature(model)
-    if found != fingerprint:
-        raise ModelError(
-            f"a worker reads another model in {name}",
-            f"{found} there, {fingerprint} here",
-            "the folder must be one that all workers see",
-        )
-    return model
-
-
 def check(model: LanguageModel, text: object, context: Literal["carry", "reset"]) -> Corpus:
     """Make sure that the files of a text can be scored one by one. Return the text."""
     if not isinstance(text, Corpus):
@@ -138,18 +118,8 @@ def check(model: LanguageModel, text: object, context: Literal["carry", "reset"]
             "a document may go on in the next one",
             "leave --documents or --dask out",
         )
-    is_plain = model.adaptation == "none" and not model.tokenizer.spells
-    if loading.name_if_saved(model) is None or not is_plain:
-        raise UsageError(
-            "workers elsewhere cannot load this model",
-            "it is in memory, adapts itself, or spells unseen words",
-            "name a saved one, or leave --dask out",
-        )
-    for name in sources.expand(text.sources):
-        if not os.path.isfile(name):
-            raise UsageError(
-                f"workers elsewhere cannot read {name}", "it is no file", "write it to one"
-            )
+    saved_model(model)
+    check_files(sources.expand(text.sources))
     return text
 
 
@@ -167,14 +137,13 @@ def score_files(
     texts = []
     for name in names:
         texts.append(Corpus((os.path.abspath(name),), text.settings, text.source_settings))
-    found = loading.find(loading.name_if_saved(model) or "").absolute()
-    about = (str(found), loading.fingerprint_in_signature(model), "cpu")
+    saved = saved_model(model)
 
     # One task a file; meanwhile this process reads all of them for their hashes.
     parts, scores = [], []
-    with _shared_folder(temp, team) as folder, ThreadPoolExecutor(1) as reader:
+    with shared_folder(temp, team) as folder, ThreadPoolExecutor(1) as reader:
         hashing = reader.submit(_hashes, texts)
-        tasks = (ScoreFile(*about, each, by_line, str(folder)) for each in texts)
+        tasks = (ScoreFile(saved, "cpu", each, by_line, str(folder)) for each in texts)
         scored = []
         for each in team.run(ScoreFile.run, tasks):
             if each is None:
@@ -190,10 +159,7 @@ def score_files(
     # A worker that sees other files under the same names would give another text's numbers.
     for name, each, own in zip(names, scored, hashes, strict=True):
         if each.lines_hash != own:
-            raise TextError(
-                f"a worker reads another text in {name}", "its lines differ from those here",
-                "the file must be one that all workers see",
-            )  # fmt: skip
+            raise other_text(name)
     if not parts:
         raise no_text(text.sources)
     return joined(parts, lines_hash, text.settings.blank_lines), np.concatenate(scores)
@@ -210,24 +176,6 @@ def _hashes(texts: list[Corpus]) -> tuple[str, list[str]]:
             own.update_block(block, data)
         hashes.append(own.hexdigest())
     return whole.hexdigest(), hashes
-
-
-@contextlib.contextmanager
-def _shared_folder(temp: str | None, team: Team) -> Iterator[Path]:
-    """Provide a folder within `temp` that all workers see, which is deleted in the end, once tasks
-    have stopped that nobody waits for."""
-    if temp is not None:
-        with writing(Path(temp)):
-            Path(temp).mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        with writing(Path(temp or tempfile.gettempdir())):
-            made = tempfile.TemporaryDirectory(prefix=FOLDER, dir=temp)
-        folder = Path(held.enter_context(made)).absolute()
-        mark = folder / "mark"
-        mark.write_text(mark.name)
-        team.check_folder(folder, mark.name)
-        held.callback(team.settle)
-        yield folder
 
 
 def scored_by_cluster(

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rnnlm.errors import TextError
+from rnnlm.errors import CONTROL, TextError
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines, undecoded
@@ -55,6 +55,12 @@ def unquoted(cell: str) -> str:
     if not _QUOTED.fullmatch(cell):
         return cell
     return cell[1:-1].replace('""', '"')
+
+
+def json_text(value: Any) -> str:
+    """Return one line of JSON, without NaN, Infinity or bare control characters."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:

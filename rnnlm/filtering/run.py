@@ -26,6 +26,7 @@ from rnnlm.filtering.shards import Reading, check_source, open_shard
 from rnnlm.filtering.team import Means, cluster_at, of_team, of_this_machine, run_tasks
 from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
 from rnnlm.models import loading
+from rnnlm.models.elsewhere import SavedModel
 from rnnlm.models.manifest import CONFIG
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
@@ -117,7 +118,7 @@ def resolve_request(request: Request) -> Job:
         model = loading.language_model_of(name, request.device)
         fingerprint = loading.fingerprint_in_signature(model)
         loaded[label] = model
-        named.append(NamedModel(label, _absolute(name), fingerprint))
+        named.append(NamedModel(label, SavedModel(_absolute(name), fingerprint)))
     if languages:
         check_languages(loaded)
     reads_in_threads = all(model.forgets_at_boundary for model in loaded.values())
@@ -211,7 +212,7 @@ def _identity(
     """Return what must be the same for the work to be resumed, by name."""
     found = {}
     for each in models:
-        found[f"model {each.label}".strip()] = each.fingerprint
+        found[f"model {each.label}".strip()] = each.saved.fingerprint
     for name, value in {**asdict(request.settings), **asdict(request.text)}.items():
         found[name] = _in_one_spelling(value)
     found["column"] = str(request.column)
@@ -384,7 +385,7 @@ def _files_of_models(models: Iterable[NamedModel]) -> dict[str, str]:
     """Return what tells whether a worker sees the same models: SHA-256 of files by name."""
     found = {}
     for each in models:
-        path = loading.base_folder(each.name) / CONFIG
+        path = loading.base_folder(each.saved.name) / CONFIG
         found[str(path)] = sha256(path) or ""
     return found
 

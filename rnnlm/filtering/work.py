@@ -6,7 +6,6 @@ owns the folder gives it its own: a task that is killed, late or run twice chang
 """
 
 import contextlib
-import functools
 import os
 import time
 import warnings
@@ -17,13 +16,13 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from rnnlm.errors import ModelError, RnnlmWarning
+from rnnlm.errors import RnnlmWarning
 from rnnlm.files.writing import unfinished, writing
 from rnnlm.filtering.judging import Documents, Judge, document_scores, perplexities
 from rnnlm.filtering.settings import Rule
 from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
-from rnnlm.models import loading
+from rnnlm.models.elsewhere import SavedModel
 from rnnlm.system import in_threads, one_processor
 from rnnlm.work.tasks import Cancelled
 
@@ -32,13 +31,10 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model on disk. label: the language it is of, "" where there is one model. name: its folder,
-    or that with the adaptation after a plus. fingerprint: what it must have when a task loads it.
-    """
+    """A model on disk. label: the language it is of, "" where there is one model."""
 
     label: str
-    name: str
-    fingerprint: str
+    saved: SavedModel
 
 
 @dataclass(frozen=True)
@@ -181,18 +177,4 @@ def _telling() -> Iterator[list[str]]:
 
 
 def _models(work: Work) -> dict[str, LanguageModel]:
-    return {each.label: _model(each, work.device) for each in work.models}
-
-
-@functools.lru_cache(maxsize=64)
-def _model(named: NamedModel, device: str) -> LanguageModel:
-    """Load a model, once in each process."""
-    model = loading.language_model_of(named.name, device)
-    found = loading.fingerprint_in_signature(model)
-    if found != named.fingerprint:
-        raise ModelError(
-            f"the model at {named.name} has changed since the filter began",
-            f"its fingerprint is {found} now, and was {named.fingerprint}",
-            "filter again with --overwrite",
-        )
-    return model
+    return {each.label: each.saved.load(work.device) for each in work.models}

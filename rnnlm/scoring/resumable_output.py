@@ -11,7 +11,7 @@ become, byte by byte.
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from rnnlm.errors import OutputError, UsageError, changes, notice
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.outputs import check_file, claim
 from rnnlm.files.writing import open_appending, replace_file, writing
-from rnnlm.scoring.sentences import Sentence, in_json
+from rnnlm.scoring.sentences import Sentence, clean, in_json
 
 JOURNAL = ".run"
 
@@ -37,38 +37,59 @@ class Done:
     hash: str
 
 
+class SentencesHash:
+    """A hash over whatever makes the scores of sentences. sentences: how many there were."""
+
+    def __init__(self) -> None:
+        self.sentences = 0
+        self._hash = hashlib.sha256()
+
+    def update(self, sentences: Sequence[Sentence]) -> None:
+        """Add the next sentences."""
+        self.sentences += len(sentences)
+        for each in sentences:
+            text_bytes = each.text.encode("utf-8", "surrogatepass")
+            hashed: list[object] = [[each.id, clean(each.given), text_bytes, each.reason]]
+            if each.source is not None:
+                hashed.append(each.source.encode("utf-8", "surrogatepass"))
+            if each.columns or each.regions:
+                regions = [[region.index, clean(region.text)] for region in each.regions]
+                hashed.append([in_json(each.columns), regions])
+            for part in hashed:
+                self._hash.update(msgspec.json.encode(part))
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of the sentences so far."""
+        return self._hash.hexdigest()
+
+
 class ScoreFile:
-    """A file of scores that is being written. done: how many sentences it has held from the
-    start."""
+    """A file of scores that is being written. done: how many sentences it has held from the start;
+    entries: in how many chunks. sentences: how many it holds now."""
 
     def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
         self.done = entries[-1].sentences if entries else 0
+        self.entries = len(entries)
         # Of chunks that were written before, and are still to be compared with the input
         self._expected = list(entries)
         self.sentences = 0
-        self._hash = hashlib.sha256()
+        self._hash = SentencesHash()
 
     def write(self, sentences: Sequence[Sentence], text: str) -> None:
         """Write the `text` of the next sentences, unless the file holds them already; refuse other
         sentences than those that it holds."""
-        # Hash whatever makes a score.
-        self.sentences += len(sentences)
-        for each in sentences:
-            text_bytes = each.text.encode("utf-8", "surrogatepass")
-            hashed: list[object] = [[each.id, each.given, text_bytes, each.reason]]
-            if each.source is not None:
-                hashed.append(each.source.encode("utf-8", "surrogatepass"))
-            if each.columns or each.regions:
-                regions = [[region.index, region.text] for region in each.regions]
-                hashed.append([in_json(each.columns), regions])
-            for part in hashed:
-                self._hash.update(msgspec.json.encode(part))
+        self._hash.update(sentences)
+        self.write_chunk(self._hash.sentences, self._hash.hexdigest(), [text.encode("utf-8")])
+
+    def write_chunk(self, sentences: int, hash: str, text: Iterable[bytes]) -> None:
+        """Write the `text` of a chunk, as :meth:`write` does. sentences, hash: of all so far."""
+        self.sentences = sentences
         if not self._expected:
-            _append(self.path, text, self.sentences, self._hash.hexdigest())
+            _append(self.path, text, sentences, hash)
             return
         expected = self._expected.pop(0)
-        if (expected.sentences, expected.hash) != (self.sentences, self._hash.hexdigest()):
+        if (expected.sentences, expected.hash) != (sentences, hash):
             raise self._other_sentences()
 
     def finish(self) -> None:
@@ -100,7 +121,7 @@ def _begun(path: Path, header: str) -> ScoreFile:
     """Write a file with nothing in it but `header`, of a run whose journal is there."""
     with writing(path):
         replace_file(path, b"")
-    _append(path, header, 0, hashlib.sha256().hexdigest())
+    _append(path, [header.encode("utf-8")], 0, SentencesHash().hexdigest())
     return ScoreFile(path, [])
 
 
@@ -165,10 +186,10 @@ def _journal(path: Path) -> Path:
     return path.with_name(path.name + JOURNAL)
 
 
-def _append(path: Path, text: str, sentences: int, hash: str) -> None:
+def _append(path: Path, text: Iterable[bytes], sentences: int, hash: str) -> None:
     with writing(path):
         with open_appending(path) as stream:
-            stream.write(text.encode("utf-8"))
+            stream.writelines(text)
             end = stream.tell()
         with open_appending(_journal(path)) as stream:
             stream.write(msgspec.json.encode(Done(sentences, end, hash)) + b"\n")

@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,12 +45,13 @@ class CarriedColumns:
     """The columns that are carried through: those of the first table, so that all rows have the
     same.
 
-    keep: their names; None: all but those that :meth:`begin_table` is told to leave out.
+    keep: their names; None: all but those that :meth:`begin_table` is told to leave out. shown: the
+    columns by name, with their names in the result; None: there was no table yet.
     """
 
-    def __init__(self, keep: Sequence[str] | None) -> None:
+    def __init__(self, keep: Sequence[str] | None, shown: Mapping[str, str] | None = None) -> None:
         self._keep = keep
-        self._shown: dict[str, str] | None = None  # name -> name in the result
+        self.shown = shown
         self._known: set[str] = set()
         self._source = ""
 
@@ -65,22 +66,22 @@ class CarriedColumns:
                     f"{source}: no column {name!r}", "--keep names it", nearest(name, names)
                 )
         self._source, self._known = source, {*names, *left_out}
-        if self._shown is None:
+        if self.shown is None:
             if self._keep is None:
                 kept = [name for name in names if name not in left_out]
             else:
                 kept = list(dict.fromkeys([*always, *self._keep]))
-            self._shown = _renamed(kept)
+            self.shown = _renamed(kept)
             return
 
         # Later tables give what columns of the first one they have.
-        missing = [name for name in self._shown if name not in names]
+        missing = [name for name in self.shown if name not in names]
         if missing:
             notice(
                 f"{source} does not have the columns {', '.join(missing)} of the first table: "
                 "their cells are empty"
             )
-        others = self._known - self._shown.keys() - left_out
+        others = self._known - self.shown.keys() - left_out
         if self._keep is None and others:
             notice(
                 f"{source} has columns that the first table does not have; they are left out: "
@@ -98,7 +99,7 @@ class CarriedColumns:
                 f"{row.where} has columns that the first row does not have; they are left "
                 f"out: {names}"
             )
-        shown = self._shown or {}
+        shown = self.shown or {}
         return {name: clean(row.values.get(column)) for column, name in shown.items()}
 
 
@@ -178,10 +179,24 @@ class _Record(NamedTuple):
     source: str | None = None
 
 
+@dataclass(frozen=True)
+class Source:
+    """One of several files, globs expanded, or `-`, or a data set. target: the file with its
+    targets, line by line. What reading it alone needs to know of those before it: before, how many
+    sentences they have; carried: the columns that the first table carries, by name, with their
+    names in the result, None where there was no table."""
+
+    name: str
+    target: str | None = None
+    before: int = 0
+    carried: Mapping[str, str] | None = None
+
+
 def read_sentences(
     names: str | Path | Sequence[str | Path],
     settings: SentenceSettings = SentenceSettings(),
     targets: Sequence[str] = (),
+    begun: Callable[[Source], None] | None = None,
 ) -> Iterator[Sentence]:
     """Yield the sentences of a file, glob, `-` or data set, or of several, numbered from 1 over
     all of them.
@@ -190,7 +205,7 @@ def read_sentences(
     regions.
 
     targets: where `names` hold the sources of the sentences, line by line, the files of the
-    sentences.
+    sentences. begun: called when reading a source begins.
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a
@@ -201,14 +216,11 @@ def read_sentences(
     given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")
     files = tuple(os.fspath(name) for name in given)
     warn_of_repeats(files)
-    if targets:
-        records = _files_side_by_side(files, tuple(targets), settings)
-    else:
-        records = _each(files, settings, CarriedColumns(settings.keep))
+    records = _records(files, tuple(targets), settings, begun)
 
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
-    for number, sentence in enumerate(itertools.chain.from_iterable(records), start=1):
+    for number, sentence in enumerate(records, start=1):
         # What may have been meant in another way.
         if settings.region_mark is None and "|" in sentence.text:
             with_bars += "|" in sentence.text.split()
@@ -220,24 +232,30 @@ def read_sentences(
         if sentence.id is not None:
             seen.add(sentence.id)
 
-        # What a sentence does not have of its own.
-        id = number if sentence.id is None else sentence.id
-        source = settings.given_source if sentence.source is None else sentence.source
-        yield Sentence(
-            sentence.text,
-            id,
-            sentence.given,
-            sentence.reason,
-            sentence.columns,
-            sentence.regions,
-            source,
-        )
+        yield _numbered(sentence, number, settings)
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
             f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" '
             "from Python) takes it out"
         )
+
+
+def read_source(source: Source, settings: SentenceSettings) -> Iterator[Sentence]:
+    """Yield the sentences of one source as :func:`read_sentences` does where it reads all of
+    them."""
+    carried = CarriedColumns(settings.keep, source.carried)
+    for number, record in enumerate(_read(source, settings, carried), start=source.before + 1):
+        yield _numbered(record, number, settings)
+
+
+def _numbered(record: _Record, number: int, settings: SentenceSettings) -> Sentence:
+    """Return the sentence of a record, with what it does not have of its own."""
+    id = number if record.id is None else record.id
+    source = settings.given_source if record.source is None else record.source
+    return Sentence(
+        record.text, id, record.given, record.reason, record.columns, record.regions, source
+    )
 
 
 def read_texts(
@@ -251,12 +269,13 @@ def read_texts(
     text.
     """
     warn_of_repeats(names)
-    for source in sources.expand(names):
+    for name in sources.expand(names):
         unit = "line"
-        if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings):
+        if _is_dataset(name) or _is_table(settings.source.table_kind(name), settings):
             unit = "row"
-        for number, record in enumerate(_read(source, settings, CarriedColumns(())), start=1):
-            where = f"{shown_name(source)}, {unit} {number}"
+        records = _read(Source(name), settings, CarriedColumns(()))
+        for number, record in enumerate(records, start=1):
+            where = f"{shown_name(name)}, {unit} {number}"
             if record.reason:
                 raise TextError(f"{where}: {record.reason}")
             yield where, record.text
@@ -309,22 +328,32 @@ def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region
     return joined(regions), regions
 
 
-def _each(
-    names: tuple[str, ...], settings: SentenceSettings, carried: CarriedColumns
-) -> Iterator[Iterator[_Record]]:
-    """Return the sentences of each file, glob, `-` or data set."""
-    if settings.are_pairs:
-        found = sources.expand_files(names, "pairs", ".tsv")
-    else:
-        found = sources.expand(names)
-    return (_read(source, settings, carried) for source in found)
+def _records(
+    names: tuple[str, ...],
+    targets: tuple[str, ...],
+    settings: SentenceSettings,
+    begun: Callable[[Source], None] | None,
+) -> Iterator[_Record]:
+    """Yield the sentences of all sources, one after the other."""
+    carried, count = CarriedColumns(settings.keep), 0
+    for name, target in _sources(names, targets, settings):
+        source = Source(name, target, count, carried.shown)
+        if begun:
+            begun(source)
+        for record in _read(source, settings, carried):
+            yield record
+            count += 1
 
 
-def _files_side_by_side(
+def _sources(
     names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
-) -> Iterator[Iterator[_Record]]:
-    """Return the sentences of each of the `targets`, whose sources are on the same lines of the
-    file at its place in `names`."""
+) -> list[tuple[str, str | None]]:
+    """Return all sources that `names` refer to, each with the file of the targets on its lines,
+    which is at its place in `targets`."""
+    if not targets and settings.are_pairs:
+        return [(name, None) for name in sources.expand_files(names, "pairs", ".tsv")]
+    if not targets:
+        return [(name, None) for name in sources.expand(names)]
     files = sources.expand_files(targets, "targets", ".txt")
     of = sources.expand_files(names, "sources", ".txt")
     if len(files) != len(of):
@@ -333,7 +362,7 @@ def _files_side_by_side(
             "each needs one",
             "name as many with --target",
         )
-    return (_pairs_of_lines(source, file, settings) for source, file in zip(of, files, strict=True))
+    return list(zip(of, files, strict=True))
 
 
 def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Iterator[_Record]:
@@ -343,27 +372,31 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         yield _Record(text, None, settings.given, None, columns, regions, before)
 
 
-def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
-    """Return the sentences of one source: a data set, a table, or lines."""
-    if _is_dataset(source):
-        return _dataset(source, settings)
-    kind = settings.source.table_kind(source)
+def _read(source: Source, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
+    """Return the sentences of one source: two files side by side, a data set, a table, or
+    lines."""
+    name = source.name
+    if source.target is not None:
+        return _pairs_of_lines(name, source.target, settings)
+    if _is_dataset(name):
+        return _dataset(name, settings)
+    kind = settings.source.table_kind(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV
     if kind and _is_table(kind, settings):
-        return _table(source, kind, settings, carried)
+        return _table(name, kind, settings, carried)
     if kind:
         notice(
-            f"{source} is read line by line because no column is named; to read it as a table, "
+            f"{name} is read line by line because no column is named; to read it as a table, "
             "name one with --column"
         )
     if settings.wants_table:
         raise TextError(
-            f"{source} does not have a table suffix",
+            f"{name} does not have a table suffix",
             "a column is named",
             "tables are " + ", ".join(tables.SUFFIXES),
         )
-    return _lines(source, settings)
+    return _lines(name, settings)
 
 
 def _is_dataset(source: str) -> bool:
@@ -481,7 +514,7 @@ def _sentence(
         reason = tables.TOO_LONG
 
     # Ids are numbers or texts; what JSON may hold besides is shown.
-    id = row.values.get(of.id) if of.id else None
+    id = clean(row.values.get(of.id)) if of.id else None
     if isinstance(id, (list, dict)):
         id = shown(id)
     elif id is not None and (isinstance(id, bool) or not isinstance(id, (int, str))):

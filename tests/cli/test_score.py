@@ -289,6 +289,18 @@ def test_split_chooses_what_words_are(rnnlm, models):
         assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
 
 
+@pytest.mark.parametrize("form", ["s.csv", "s.jsonl", "s.parquet"])
+def test_ids_and_regions_that_are_not_utf8(rnnlm, models, here, form):
+    (here / "t.csv").write_bytes(b"id,text,given\n\xff,the man,a\nb,the man,\xfe\n")
+    given = ("--column", "text", "--given-column", "given")
+    shown = rnnlm("score", "-m", models.unigram, "--input", "t.csv", *given, "-o", form)
+    assert shown.code == 0 and "note: 1 line has no score" in shown.err
+    (here / "text").write_bytes(b"the | bad \xff\n")
+    regions = ("--input", "text", "--regions", "|", "--overwrite", "-o", form)
+    shown = rnnlm("score", "-m", models.unigram, *regions)
+    assert shown.code == 1 and "byte 9 is 0xff" in shown.err  # and no other line
+
+
 def test_sentence_table_leaves_missing_figures_empty(rnnlm, models, here):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
     shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--output-format", "tsv")

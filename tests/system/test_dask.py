@@ -1,4 +1,4 @@
-"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
+"""Counting and scoring on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
 and the folder; or one clear error, and nothing left behind."""
 
 import contextlib
@@ -20,6 +20,7 @@ from rnnlm.errors import RnnlmError
 from rnnlm.evaluation import perplexity
 from rnnlm.events import Counting
 from rnnlm.ngram.counting import crew, room
+from rnnlm.scoring.resumable_output import ScoreFile
 from rnnlm.text.corpus import TextInMemory
 from rnnlm.text.prepared import encoder, pieces, preparation
 from rnnlm.work import dask_cluster
@@ -176,6 +177,24 @@ def test_workers_evaluate_as_this_process_does(text, cluster, tmp_path):
         perplexity.evaluate(tmp_path / "model", held, **shared)
 
 
+def test_workers_score_as_this_process_does(text, cluster, tmp_path, request):
+    command = request.getfixturevalue("rnnlm")
+    model, lines = str(tmp_path / "model"), text.read_text().splitlines(keepends=True)
+    rnnlm.train(text, output=model, model="ngram", order=3).wait()
+    given = ["score", "-m", model]
+    for number in range(4):
+        path = tmp_path / f"part-{number}.txt"
+        path.write_text("".join(lines[number * 100 : number * 150]))
+        given += ["--input", str(path)]
+    shared = ("--dask", cluster.scheduler_address, "--temp", str(tmp_path / "shared"))
+    for form in (("--words", "-o", "words.csv"), ("-o", "scores.jsonl")):
+        where = [(*form[:-1], str(tmp_path / f"{who}-{form[-1]}")) for who in ("here", "there")]
+        here, there = command(*given, *where[0]), command(*given, *where[1], *shared)
+        assert here.code == there.code == 0, there.err
+        assert Path(where[0][-1]).read_bytes() == Path(where[1][-1]).read_bytes()
+    assert not list((tmp_path / "shared").iterdir())
+
+
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
 
@@ -277,6 +296,38 @@ def test_workers_killed_at_random_moments(text, small, tmp_path, processes):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == expected[path.name]
         assert not (tmp_path / "shared").exists()
         number += 1
+
+
+@SOAK
+def test_killed_workers_score_the_same_bytes(text, tmp_path, processes, monkeypatch, request):
+    command = request.getfixturevalue("rnnlm")
+    model, lines = str(tmp_path / "model"), text.read_text().splitlines(keepends=True)
+    rnnlm.train(text, output=model, model="ngram", order=3).wait()
+    given = ["score", "-m", model, "--words"]
+    for number in range(30):
+        path = tmp_path / f"part-{number}.txt"
+        path.write_text("".join(lines[number * 20 : number * 20 + 400]))
+        given += ["--input", str(path)]
+    assert command(*given, "-o", str(tmp_path / "here.csv")).code == 0
+    shared = ("--dask", processes.address, "--temp", str(tmp_path / "shared"))
+
+    # A worker dies whenever a few files were written.
+    workers, killed, write = [processes.worker() for _ in range(3)], [], ScoreFile.write_chunk
+    processes.await_workers(3)
+
+    def killing(file, *chunk):
+        if len(killed) < 8 and chunk[0] // 400 % 4 == 1:
+            workers[0].kill()
+            killed.append(workers.pop(0))
+            workers.append(processes.worker())
+        write(file, *chunk)
+
+    monkeypatch.setattr(ScoreFile, "write_chunk", killing)
+    there = command(*given, "-o", str(tmp_path / "there.csv"), *shared)
+    assert there.code == 0, there.err
+    assert len(killed) > 4
+    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
+    assert not list((tmp_path / "shared").iterdir())
 
 
 @SOAK

@@ -15,7 +15,7 @@ import pytest
 ROOMS_AT_MOST = {
     "train": 7, "train an n-gram model": 7, "eval": 6, "score": 7, "tag": 6, "inspect gates": 6,
 }  # fmt: skip
-MODULES_AT_MOST = {"train": 50, "eval": 28, "score": 31, "tag": 32, "inspect gates": 24}
+MODULES_AT_MOST = {"train": 50, "eval": 28, "score": 32, "tag": 32, "inspect gates": 24}
 FUNCTIONS_AT_MOST = {"train": 555, "eval": 245, "score": 225, "tag": 225, "inspect gates": 155}
 # The settings of a task extend those of a network, and a registry of tasks calls them by name.
 CALLED_BACK = {"tag"}

@@ -185,6 +185,7 @@ class ConditionalModel(Answers):
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
         self.is_weights_only = model.is_weights_only
+        self.origin = model.origin
 
     @property
     def model_kind(self) -> str:

@@ -99,6 +99,10 @@ NUMBERS = {
         "eval -m {ngram} {valid} --dask nowhere",
         "dask = 'nowhere' is not understood",
     ),
+    "dask: score nowhere": (
+        "score -m {ngram} --input {valid} --json --dask nowhere",
+        "dask = 'nowhere' is not understood",
+    ),
     "dask: of a network": (
         "train {text} --model lstm --dask local:2 -o out",
         "a model of kind lstm has no setting 'dask'",

@@ -14,6 +14,7 @@ from rnnlm.filtering.shards import Reading
 from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
 from rnnlm.filtering.work import NamedModel, Work, filter_shard
 from rnnlm.models import loading
+from rnnlm.models.elsewhere import SavedModel
 from rnnlm.work.tasks import Cancelled, Team
 from support.tiny_models import fit, save
 
@@ -91,7 +92,7 @@ def test_processors_are_shared_by_files(monkeypatch, workers, tasks, size, threa
 def test_tasks_of_an_ended_run_leave_nothing(tmp_path):
     save(tmp_path / "m", fit("ngram", order=2), "ngram", order=2)
     fingerprint = loading.fingerprint_in_signature(loading.language_model_of(tmp_path / "m"))
-    models = (NamedModel("", str(tmp_path / "m"), fingerprint),)
+    models = (NamedModel("", SavedModel(str(tmp_path / "m"), fingerprint)),)
     mark = tmp_path / "running-0123456789abcdef"
     work = Work(models, "cpu", Rule(("kept",), ("kept",)), Reading(), "perplexity", mark=str(mark))
     (tmp_path / "a.txt").write_text("the cat sat\n")

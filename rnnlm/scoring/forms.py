@@ -1,0 +1,103 @@
+"""Scores as text for other programs, JSON-lines and tables of tab- or comma-separated values; and
+what is counted of them while they are written.
+
+A table has a line for each sentence, or with surprisals a line for each of its tokens, words or
+regions (with next words, for each of the likely ones there). A number that is missing is an empty
+cell, and the last column says why.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rnnlm.errors import visible
+from rnnlm.files import tables
+from rnnlm.files.tables import cell_text
+from rnnlm.scoring.records import SentenceScore
+from rnnlm.scoring.rows import BelowEachOther, SideBySide
+from rnnlm.scoring.settings import ScoringSettings
+from rnnlm.scoring.several_models import ModelsChunk
+
+Layout = SideBySide | BelowEachOther
+Scores = Mapping[str, SentenceScore]  # of one sentence, by model
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How scores are written as text. name: jsonl, tsv or csv. layout: makes rows of a table, and
+    records."""
+
+    name: str
+    settings: ScoringSettings
+    layout: Layout
+
+    @property
+    def header(self) -> str:
+        """What comes before all scores."""
+        return "" if self.name == "jsonl" else self._lines([self.layout.columns])
+
+    def text(self, scores: Scores) -> str:
+        """Return the scores of a sentence."""
+        if self.name == "jsonl":
+            assert isinstance(self.layout, SideBySide)  # the other layout has rows alone
+            return tables.json_text(self.layout.record(scores, self.settings)) + "\n"
+        return self._lines(row.values() for row in self.layout.rows(scores))
+
+    def _lines(self, rows: Iterable[Iterable[object]]) -> str:
+        if self.name == "csv":
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
+            return text.getvalue()
+        lines = []
+        for row in rows:
+            cells = map(tables.quoted, map(_cell, row))
+            lines.append("\t".join(cells) + "\n")
+        return "".join(lines)
+
+
+def _cell(value: object) -> str:
+    """Return a value as a cell, with control characters escaped, except tabs and line ends: it may
+    end up on a terminal."""
+    if type(value) is float or type(value) is int:
+        return repr(value)
+    text = value if type(value) is str else cell_text(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return visible(text, kept="\t\n")
+
+
+# ---- What is counted.
+
+
+@dataclass
+class Tally:
+    """What is counted of scores. without_score: sentences, by model. with_words: sentences that can
+    be read and have words. unknown_given: lines whose given text has unknown words, by model.
+    first_reason: why the first sentence cannot be read that cannot."""
+
+    without_score: Counter[str] = field(default_factory=Counter)
+    with_words: int = 0
+    unknown_given: Counter[str] = field(default_factory=Counter)
+    first_reason: str | None = None
+
+    def observe(self, chunk: ModelsChunk) -> None:
+        """Count the sentences of a chunk."""
+        for scores in chunk:
+            self.with_words += any(its.is_read and its.words for its in scores.values())
+            for name, score in scores.items():
+                if score.logprob_nats is None:
+                    self.without_score[name] += 1
+                if self.first_reason is None and not score.is_read:
+                    self.first_reason = score.reason
+        for name, its in chunk.chunks.items():
+            self.unknown_given[name] += its.unknown_given
+
+    def add(self, other: "Tally") -> None:
+        """Add what was counted of later sentences."""
+        self.without_score.update(other.without_score)
+        self.with_words += other.with_words
+        self.unknown_given.update(other.unknown_given)
+        if self.first_reason is None:
+            self.first_reason = other.first_reason

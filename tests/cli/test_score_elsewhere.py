@@ -1,0 +1,198 @@
+"""`rnnlm score --dask`: files scored by workers are as this process scores them. The worker here is
+this process; tests/system/test_dask.py has those of a cluster."""
+
+import contextlib
+import json
+
+import pytest
+
+from rnnlm.errors import RnnlmError
+from rnnlm.scoring import elsewhere, scorer
+from rnnlm.work import dask_cluster
+from rnnlm.work.executors import Inline
+from rnnlm.work.tasks import Team
+from support.tiny_seq2seq import saved
+
+
+@pytest.fixture(autouse=True)
+def workers(monkeypatch):
+    """Let this process be the worker of any cluster."""
+
+    @contextlib.contextmanager
+    def connected(address):
+        yield Team(Inline(), 1)
+
+    monkeypatch.setattr(dask_cluster, "connected", connected)
+    monkeypatch.setattr(scorer, "LINES_PER_CHUNK", 3)
+
+
+@pytest.fixture
+def lines(parts, here):
+    """Write files of sentences: more than a chunk, one, none, undecodable ones, and again some."""
+    texts = [
+        b"the man was here\nthe zorp\n\nthe man\nwas <s> here\n", b"here", b"",
+        b"\xff\n\xfe the\n", b"the man | was here\n" * 4,
+    ]  # fmt: skip
+    names = []
+    for number, text in enumerate(texts):
+        names += ["--input", f"part-{number}.txt"]
+        (here / names[-1]).write_bytes(text)
+    return names
+
+
+@pytest.fixture
+def tables(parts, here):
+    """Write tables of which only the first one has all columns, and a carried one has our name."""
+    (here / "a.csv").write_text("text,item,words,given\nthe man,1,x,was\nhere,2,y,zorp zorp\n")
+    (here / "b.csv").write_text("given,text,words\nthe,man,z\n")
+    rows = [{"text": "was here", "words": [1, None], "new": 3}, {"text": None}]
+    (here / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["--input", "?.*", "--column", "text"]
+
+
+def same_as_here(rnnlm, *command):
+    """Score with and without workers; return what both printed on standard output."""
+    here, there = rnnlm("score", *command), rnnlm("score", *command, "--dask", "local:2")
+    assert there.code == here.code == 0, there.err
+    said = [line for line in there.err.splitlines() if not line.endswith("files scored")]
+    assert sorted(said) == sorted(here.err.splitlines())
+    assert there.out == here.out and there.out
+    return there.out
+
+
+FORMS = (
+    ("--json",), ("--output-format", "tsv"), ("--output-format", "csv", "--words"),
+    ("--json", "--words", "--next", "2"), ("--output-format", "csv", "--regions", "|"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS, ids=" ".join)
+def test_lines_of_files_score_as_here(rnnlm, lines, form):
+    out = same_as_here(rnnlm, "-m", "kn", *lines, *form)
+    assert "the zorp" in out or "zorp" in out
+    same_as_here(rnnlm, "-m", "kn", "-m", "uni", *lines, *form)
+
+
+def test_tables_carry_the_columns_of_the_first(rnnlm, tables):
+    out = same_as_here(rnnlm, "-m", "kn", *tables, "--output-format", "csv")
+    assert out.splitlines()[0].startswith("id,item,input_words,given,")
+    given = ("--given-column", "given", "--keep", "given", "--input", "a.csv", "--input", "b.csv")
+    same_as_here(rnnlm, "-m", "kn", "--column", "text", *given, "--output-format", "tsv")
+    models_ = ("-m", "uni", "-m", "kn")
+    same_as_here(rnnlm, *models_, *tables, "--long", "--output-format", "csv")
+
+
+def test_pairs_of_files_score_side_by_side(rnnlm, here, tmp_path_factory):
+    fra = saved(tmp_path_factory.mktemp("encoder-decoder") / "fra", attention="general")
+    command = ["-m", str(fra), "--json"]
+    for number in range(2):
+        (here / f"{number}.en").write_text("a dog\nthe cat sat\n"[number:])
+        (here / f"{number}.fr").write_text("un chien\nle chat\n"[number:])
+    (here / "1.en").write_text("the cat\n")
+    (here / "1.fr").write_text("le chien\n")
+    for number in range(2):
+        command += ["--input", f"{number}.en", "--target", f"{number}.fr"]
+    here, there = rnnlm("score", *command), rnnlm("score", *command, "--dask", "local:2")
+    assert there.code == 0, there.err
+    records = [[json.loads(line) for line in each.out.splitlines()] for each in (here, there)]
+    assert len(records[0]) == 3
+    # One row a batch, or two: a network's last digits differ.
+    for expected, found in zip(*records, strict=True):
+        assert found.pop("logprob_nats") == pytest.approx(expected.pop("logprob_nats"), rel=1e-6)
+        assert found.pop("ppl_word") == pytest.approx(expected.pop("ppl_word"), rel=1e-6)
+        assert found == expected
+
+
+@pytest.mark.parametrize("fails_at", range(5))
+def test_a_resumed_run_scores_what_is_left(rnnlm, lines, here, monkeypatch, fails_at):
+    command = ("score", "-m", "kn", *lines, "-o")
+    shared = ("--dask", "local:2")
+    assert rnnlm(*command, "whole.csv").code == 0
+    scored, run = [], elsewhere.ScoreSource.run
+
+    def failing(task):
+        scored.append(task.source.name[-5])
+        if len(scored) == fails_at + 1:
+            raise RnnlmError("stopped")
+        return run(task)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(elsewhere.ScoreSource, "run", failing)
+        assert rnnlm(*command, "s.csv", *shared).code == 1
+    assert rnnlm(*command, "s.csv").code != 0  # an unfinished file is not overwritten
+    by_chunks = rnnlm(*command, "s.csv", "--resume")
+    assert by_chunks.code == 2 and "chunks" in by_chunks.err
+
+    # Only what was not written is scored again.
+    before = scored.copy()
+    with monkeypatch.context() as counted:
+        counted.setattr(elsewhere.ScoreSource, "run", failing)
+        resumed = rnnlm(*command, "s.csv", *shared, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert (here / "s.csv").read_bytes() == (here / "whole.csv").read_bytes()
+    assert set(scored[len(before) :]) | set(before) == set("01234")
+    assert [path.name for path in here.glob("*.run")] == []
+
+
+def test_other_files_are_not_resumed(rnnlm, lines, here, monkeypatch):
+    command = ("score", "-m", "kn", "--dask", "local:2", "-o", "s.csv")
+    run = elsewhere.ScoreSource.run
+
+    def failing(task):
+        if task.source.name.endswith("3.txt"):
+            raise RnnlmError("stopped")
+        return run(task)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(elsewhere.ScoreSource, "run", failing)
+        assert rnnlm(*command, *lines).code == 1
+    # The first file has other lines, or there are fewer files.
+    (here / "other.txt").write_text("the man was not here\n")
+    for inputs in (["--input", "other.txt", *lines[2:]], lines[:2]):
+        other = rnnlm(*command, *inputs, "--resume")
+        assert other.code == 2 and "was started with other sentences" in other.err
+
+
+def test_a_worker_that_reads_other_lines(rnnlm, lines, here, monkeypatch):
+    run = elsewhere.ScoreSource.run
+
+    def changing(task):
+        if task.source.name.endswith("1.txt"):
+            (here / "part-1.txt").write_text("there")
+        return run(task)
+
+    monkeypatch.setattr(elsewhere.ScoreSource, "run", changing)
+    shown = rnnlm("score", "-m", "kn", *lines, "--json", "--dask", "local:2")
+    assert shown.code == 1 and "a worker reads another text in part-1.txt" in shown.err
+
+
+def test_a_line_without_score_is_refused_if_strict(rnnlm, lines):
+    command = ("score", "-m", "kn", *lines, "--json", "--strict")
+    here, there = rnnlm(*command), rnnlm(*command, "--dask", "local:2")
+    assert here.code == there.code and here.code != 0
+    assert "sentence 5: " in there.err
+
+
+REFUSED = {
+    "sentences": (("the man",), "--dask scores files"),
+    "a ranked table": (("--input", "part-0.txt"), "--dask writes rows or records"),
+    "Parquet": (("--input", "part-0.txt", "-o", "s.parquet"), "--dask writes rows or records"),
+    "a stream": (("--input", "part-0.txt", "--json", "--context", "carry"), "--context carry"),
+    "standard input": (("--input", "-", "--json"), "workers elsewhere cannot read -"),
+    "minimal pairs": (("--input", "part-0.txt", "--pairs", "part-1.txt"), "--pairs"),
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_what_workers_cannot_score_is_refused(rnnlm, lines, given):
+    arguments, said = REFUSED[given]
+    shown = rnnlm("score", "-m", "kn", *arguments, "--dask", "local:2")
+    assert shown.code == 2 and said in shown.err
+
+
+def test_a_model_that_adapts_is_refused(rnnlm, lines):
+    adapting = "uni+unigram"
+    shown = rnnlm("score", "-m", adapting, *lines, "--json", "--dask", "local:2")
+    assert shown.code == 2 and "workers elsewhere cannot load this model" in shown.err
+    alone = rnnlm("score", "-m", "uni", "--temp", "x", "the man")
+    assert alone.code == 2 and "--temp needs --dask" in alone.err
