@@ -17,6 +17,7 @@ from rnnlm.scoring.rows import MEASURES
 
 from . import terminal
 from .metrics import Cell, own, print_columns, shared
+from .signals import explaining
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
@@ -136,18 +137,19 @@ def write(
         file = resumable_output.begin(path, run, as_text.header, overwrite)
 
     say = terminal.Progress()
-    if elsewhere:
-        for scored in elsewhere.scored(models, sentences, as_text, file.entries, say):
-            file.write_chunk(scored.sentences, scored.hash, scored.text)
-            about.tally.add(scored.tally)
-        about.signatures |= elsewhere.read.signatures
-    else:
-        for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
-            file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
-            about.observe(chunk)
-            if len(chunk):
-                say(f"{file.sentences:,} sentences written")
-    file.finish()
+    with explaining(lambda: _say_how_to_resume(path)):
+        if elsewhere:
+            for scored in elsewhere.scored(models, sentences, as_text, file.entries, say):
+                file.write_chunk(scored.sentences, scored.hash, scored.text)
+                about.tally.add(scored.tally)
+            about.signatures |= elsewhere.read.signatures
+        else:
+            for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
+                file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
+                about.observe(chunk)
+                if len(chunk):
+                    say(f"{file.sentences:,} sentences written")
+        file.finish()
     say.close()
     _say_written(file.sentences, path)
     about.say()
@@ -232,6 +234,10 @@ class _About:
                 f"the first: {self.tally.first_reason}",
                 "look at what the input holds: one sentence a line in UTF-8, or a table",
             )
+
+
+def _say_how_to_resume(path: Path) -> None:
+    terminal.say(f"{path} keeps what is written; to go on, run the same command with --resume")
 
 
 def _say_written(sentences: int, path: Path) -> None:

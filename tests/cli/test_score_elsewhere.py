@@ -3,11 +3,13 @@ this process; tests/system/test_dask.py has those of a cluster."""
 
 import contextlib
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring import elsewhere, scorer
+from rnnlm.scoring.forms import TextForm
 from rnnlm.work import dask_cluster
 from rnnlm.work.executors import Inline
 from rnnlm.work.tasks import Team
@@ -132,6 +134,16 @@ def test_a_resumed_run_scores_what_is_left(rnnlm, lines, here, monkeypatch, fail
     assert (here / "s.csv").read_bytes() == (here / "whole.csv").read_bytes()
     assert set(scored[len(before) :]) | set(before) == set("01234")
     assert [path.name for path in here.glob("*.run")] == []
+
+
+@pytest.mark.parametrize("where", [(), ("--dask", "local:2")])
+def test_ctrl_c_says_how_to_go_on(rnnlm, lines, here, monkeypatch, where):
+    command = ("score", "-m", "kn", *lines, "-o", "s.csv", *where)
+    with monkeypatch.context() as broken:
+        broken.setattr(TextForm, "text", Mock(side_effect=KeyboardInterrupt))
+        stopped = rnnlm(*command)
+    assert stopped.code == 130 and "run the same command with --resume" in stopped.err
+    assert rnnlm(*command, "--resume").code == 0
 
 
 def test_other_files_are_not_resumed(rnnlm, lines, here, monkeypatch):
