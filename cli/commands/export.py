@@ -98,6 +98,8 @@ def command(
         len(model_names) > 1 and html is None,
         "one model is exported; --html takes several, and shows them side by side.",
     )
+
+    # The imports of each kind of result take time: only its own are made.
     if html is not None:
         from rnnlm.serving.html_export import export_html
 

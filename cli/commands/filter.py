@@ -142,6 +142,8 @@ def command(
         resume=resume,
         overwrite=overwrite,
     )
+
+    # What is finished is told as it comes; the last event holds the whole.
     explained = explaining(lambda: _say_how_to_resume(output))
     with explained, terminal.Progress() as progress:
         for event in run(request):
@@ -226,6 +228,8 @@ def _show(result: "Filtered") -> None:
             }
         )
     terminal.print_records(records, left=["group", "written"])
+
+    # Below the table: how to sort other texts in the same way, and how much was read.
     if result.cutoffs is not None and result.reference_documents is not None:
         low, high = result.cutoffs
         terminal.say(f"to use these borders again: --cutoffs {low:.6g},{high:.6g}")

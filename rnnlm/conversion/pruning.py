@@ -125,6 +125,8 @@ def _check(limits: Limits, count_text: Text | None) -> None:
             "no limits are given",
             hint="give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab",
         )
+
+    # By perplexity: one of two ways to say how much goes.
     threshold = limits.threshold
     if threshold is not None and limits.ngrams is not None:
         raise UsageError(
@@ -135,6 +137,8 @@ def _check(limits: Limits, count_text: Text | None) -> None:
             f"threshold {threshold} is not valid",
             "it is a relative change of perplexity, such as 1e-8",
         )
+
+    # By counts, which a text has to give.
     if limits.cutoffs is not None and count_text is None:
         raise UsageError(
             "cut-offs need a text to count", "a model stores no counts", "give --counts TEXT"
@@ -143,6 +147,8 @@ def _check(limits: Limits, count_text: Text | None) -> None:
         raise UsageError(
             "a text to count needs cut-offs", "no other limit looks at counts", "give --cutoffs"
         )
+
+    # By order and vocabulary: something must be left.
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
     if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:

@@ -420,6 +420,7 @@ def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]
     total_SN = candidates.total_SN(np.array(list(weights.weights.values())))
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
 
+    # Edits are known where there is a reference.
     found = []
     for row, utterance in enumerate(table.utterances):
         edits: Sequence[Edits | None] = [None] * len(utterance.hypotheses)

@@ -266,6 +266,7 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
             found.append((region, text_start, its))
             start = end + 1
 
+    # Each has its own surprisal beside that of the next one, into which effects spill over.
     bits = [_sum([word.surprisal_bits for word in its]) for _, _, its in found]
     scores = []
     for (region, begin, its), here, after in zip(found, bits, [*bits[1:], None], strict=True):

@@ -309,6 +309,8 @@ def _with_read(
                 f"{option} brings another tokenizer than {folder} is {how} with",
                 hint=f"{command} the text with --tokenizer-from {request.tokenizer_from}",
             )
+
+    # How the text was read is long decided, and so is the direction of its lines.
     for field in fields(SourceSettings):
         if resolved.is_asked(field.name):
             raise UsageError(
