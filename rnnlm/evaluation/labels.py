@@ -253,7 +253,7 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
     said = "right labels on the diagonal, confusions beside it"
     title = f"{title}: {said}" if title else said.capitalize()
     inches = min(plotting.WIDEST - BESIDE, max(2.4, 0.4 * size))
-    width, height = inches + BESIDE, inches + 1.6
+    width, height = inches + BESIDE, min(inches + 1.6, plotting.TALLEST)
     figure, axes = plotting.new_figure(title, "predicted label", "gold label", width, height)
 
     # The colours: shares of rows, so that rare labels show as well as frequent ones.

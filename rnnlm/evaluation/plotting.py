@@ -24,9 +24,10 @@ DPI, DPI_IN_NOTEBOOKS = 150, 100
 LONGEST_NAME = 32  # characters of a model's name in a plot
 
 # ---- The size of pictures. A page shows one about 700 pixels wide; at WIDEST inches, letters of
-# SMALL points are then 12 pixels high (9 points on a screen), and on a slide of 4:3 larger.
+# SMALL points are then 12 pixels high (9 points on a screen). A slide of 4:3 has 1024 x 768 pixels;
+# up to TALLEST inches, a picture that fills it has letters of 14 pixels.
 
-WIDEST = 7.0  # inches
+WIDEST, TALLEST = 7.0, 6.1  # inches
 NORMAL, SMALL = 10, 9  # points: titles and names of axes; numbers, words and legends
 LETTER = 0.58  # the mean width of a letter, in its size
 
@@ -251,6 +252,11 @@ def written(value: float, _: float | None = None) -> str:
         text = f"{value:,.0f}"
     else:
         text = f"{value:,.6g}"
+    return with_minus(text)
+
+
+def with_minus(text: str) -> str:
+    """Write numbers with a minus sign, which is as wide as a plus, instead of a hyphen."""
     return text.replace("-", "\u2212")
 
 

@@ -144,9 +144,13 @@ class Activations(Inspection):
         """Draw each function and its derivative, grey where it saturates."""
         across = min(_PER_ROW, len(self.curves))
         down = -(-len(self.curves) // across)
-        labels = [(f"{each.name}: {_short_places(each)}", "a", "") for each in self.curves]
-        width, height = plotting.WIDEST * across / _PER_ROW, 0.6 + 2.4 * down
-        figure, panels = plotting.new_panels(labels, width, height, across, axes=axes)
+        labels = []
+        for number, each in enumerate(self.curves):
+            beside = "value, slope" if number % across == 0 else ""
+            labels.append((f"{each.name}: {_short_places(each)}", "input a", beside))
+        width, height = plotting.WIDEST * across / _PER_ROW, 0.9 + 2.4 * down
+        heading = f"Grey: saturated, the slope is less than {self.share:.3g} times its largest"
+        figure, panels = plotting.new_panels(labels, width, height, across, axes, heading)
         for each, panel in zip(self.curves, panels, strict=True):
             _draw(panel, each)
         plotting.legend_below(figure, panels[0])
@@ -183,9 +187,10 @@ def _short_places(curve: ActivationCurve) -> str:
     """Say so in a title."""
     if curve.below is not None and curve.above == -curve.below:
         return f"saturated beyond \u00b1{curve.above:.3g}"
+    said = _places(curve).replace("saturates", "saturated")
     if curve.below is not None and curve.above is None:
-        return f"saturated below {curve.below:.3g}"
-    return _places(curve).replace("saturates", "saturated")
+        said = f"saturated below {curve.below:.3g}"
+    return plotting.with_minus(said)
 
 
 def inspect_activations(

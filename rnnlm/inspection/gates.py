@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.plotting import WIDEST, new_panels, short_name
+from rnnlm.evaluation.plotting import TALLEST, WIDEST, new_panels, short_name
 from rnnlm.inspection.common import Inspection, Model, Table, checked_sentence, subjects
 from rnnlm.inspection.heat_maps import INCHES_PER_LABEL, MOST_LABELS, draw_heat_map, robust_highest
 from rnnlm.interface import Array, Device
@@ -362,7 +362,8 @@ def _saturation(layer: LayerActivity) -> str:
 
 SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
 BESIDE_WORDS = 1.4  # inches: numbers of units on the left, and the colour bar
-INCHES_PER_UNIT, LOWEST_MAP, HIGHEST_MAP = 0.1, 1.1, 4.0
+ABOVE_MAP, AROUND = 0.55, 1.3  # inches: titles of a row; heading and words
+INCHES_PER_UNIT, LOWEST_MAP, HIGHEST_MAP = 0.1, 1.0, 4.0
 FEW_UNITS = 10
 GATE = "0: closed, 1: open"
 # Title, values, units, colours, range, name of the values
@@ -395,9 +396,12 @@ def draw(
     # Each unit has its number beside it where there are few.
     most = max(len(layer.units) for layer in layers)
     map_inches = max(INCHES_PER_UNIT * most, INCHES_PER_LABEL * min(most, FEW_UNITS))
-    map_inches = min(max(map_inches, LOWEST_MAP), HIGHEST_MAP)
-    height = 1.2 + len(rows) * (0.6 + map_inches)
-    heading = f"{short_name(model)}: {_said_of_units(layers)}"
+    # Three rows, those of an LSTM, fit on a slide.
+    highest = min(HIGHEST_MAP, (TALLEST - AROUND) / len(rows) - ABOVE_MAP)
+    map_inches = max(min(map_inches, highest), LOWEST_MAP)
+    height = AROUND + len(rows) * (ABOVE_MAP + map_inches)
+    units = _said_of_units(layers)
+    heading = f"What units of {short_name(model)} do at each token: {units}"
     figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
 
     # The words are written once, below the last row.
@@ -406,7 +410,9 @@ def draw(
     for number, (place, panel) in enumerate(zip(places, drawn, strict=True)):
         _, values_TH, units, colours, limits, said = panel
         values_UT = values_TH[:, list(units)].T
-        below = words_below if number >= len(drawn) - columns else 0
+        is_last = number >= len(drawn) - columns
+        below = words_below if is_last else 0
+        place.set_xlabel("token read" if is_last else "")
         names = list(map(str, units))
         draw_heat_map(place, values_UT, tokens, names, colours, *limits, said, below, units_beside)
     return figure
@@ -422,11 +428,11 @@ def _said_of_units(layers: Sequence[LayerActivity]) -> str:
         is_varied &= layer.units == most_varied(state_TH, len(layer.units))
     each = " of each layer" if len(layers) > 1 else ""
     if has_all:
-        return f"all units{each}"
+        return f"all{each}"
     if not is_varied:
-        return f"chosen units{each}"
+        return f"those chosen{each}"
     counts = f"{min(shown)}" if len(shown) == 1 else f"up to {max(shown)}"
-    return f"the {counts} units{each} whose state varies most over these words"
+    return f"the {counts}{each} whose state varies most"
 
 
 def _panels(layer: LayerActivity) -> list[Panel]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnlm.errors import visible
-from rnnlm.evaluation.plotting import SMALL
+from rnnlm.evaluation.plotting import SMALL, with_minus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def _write_numbers(axes: "Axes", image: "AxesImage", values_YX: np.ndarray, form
         red, green, blue, _ = image.to_rgba(value)
         is_light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
         colour = "black" if is_light else "white"
-        axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=SMALL)
+        axes.text(x, y, with_minus(text), ha="center", va="center", color=colour, fontsize=SMALL)
 
 
 def _ticks(words: Sequence[str], most: int, longest: int) -> tuple[list[int], list[str]]:

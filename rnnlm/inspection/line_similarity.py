@@ -196,7 +196,8 @@ class LineSimilarity(Inspection):
         blue where they are less."""
         count = len(self.lines)
         name = plotting.short_name(self.model, 16)
-        title = f"Red: more alike to {name} than random lines ({self.random_mean:.2f})"
+        chance = plotting.with_minus(f"{self.random_mean:.2f}")
+        title = f"Cosines of lines by {name}; red: more alike than random lines ({chance})"
         height = max(3.0, min(1.4 + 0.36 * count, 10))
         label = "number of the other line"
         figure, panel = plotting.new_figure(title, label, "", height=height, axes=axes)

@@ -13,7 +13,7 @@ from rnnlm.checks import several
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.common import Inspection, Model, Table
-from rnnlm.inspection.neighbours import described, vectors_of
+from rnnlm.inspection.neighbours import briefly, described, vectors_of
 from rnnlm.inspection.word_tables import read_words
 from rnnlm.models.loading import SHIPPED
 from rnnlm.vectors.word_vectors import Which, WordVectors
@@ -74,7 +74,8 @@ class WordMap(Inspection):
         for number, share in enumerate(self.variance, start=1):
             labels.append(f"principal component {number} ({share:.1%} of the variance)")
         width, height = plotting.WIDEST, 5.2
-        figure, axes = plotting.new_figure(TITLE, labels[0], labels[1], width, height, axes)
+        title = f"{TITLE} ({briefly(self.source)})"
+        figure, axes = plotting.new_figure(title, labels[0], labels[1], width, height, axes)
         style: dict[str, Any] = {"s": 14, "color": plotting.COLOURS[0]}
         axes.scatter([at.x for at in self.places], [at.y for at in self.places], **style)
         axes.margins(x=0.15, y=0.08)

@@ -295,7 +295,7 @@ class Memory(Inspection):
         """Draw perplexity by k, both ways, side by side."""
         labels = [
             ("only the last k tokens are seen", "tokens seen (k)", "perplexity per token"),
-            ("tokens further back than k are shuffled", "tokens in order (k)", ""),
+            ("all but the last k are shuffled", "tokens in order (k)", ""),
         ]
         figure, panels = plotting.new_panels(labels, height=4.0, axes=axes, heading=HEADING)
         for kind, panel in zip(("seen", "shuffled"), panels, strict=True):

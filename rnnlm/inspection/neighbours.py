@@ -76,8 +76,11 @@ class Neighbours(Inspection):
         down = -(-len(self.words) // _PER_ROW)
         labels = [(plotting.short_name(word, 20), "cosine", "") for word in self.words]
         width = min(plotting.WIDEST, 1 + 3.0 * across)
-        height = 0.9 + down * (0.7 + 0.2 * len(self.neighbours[0]))
-        figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=HEADING)
+        height = 1.1 + down * (0.7 + 0.2 * len(self.neighbours[0]))
+        if down <= 2:
+            height = min(height, plotting.TALLEST)
+        heading = f"{HEADING} ({briefly(self.source)})"
+        figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=heading)
         style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.2}
         cosines = [each.cosine for its in self.neighbours for each in its]
         for panel, its in zip(panels, self.neighbours, strict=True):
@@ -178,7 +181,8 @@ class Analogy(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw the cosines of the answers as bars."""
-        title = f"The words nearest to {self.a} \u2212 {self.b} + {self.c}"
+        asked = f"{self.a} \u2212 {self.b} + {self.c}"
+        title = f"The words nearest to {asked} ({briefly(self.source)})"
         height = 1 + 0.25 * len(self.answers)
         figure, panel = plotting.new_figure(title, "cosine", "", height=height, axes=axes)
         draw_cosines(panel, self.answers)
@@ -240,3 +244,10 @@ def described(vectors: WordVectors) -> str:
     """Describe the vectors, as in the title of a table."""
     note = f" ({vectors.note})" if vectors.note else ""
     return f"{vectors.source}{note}: {len(vectors.words):,} words, {vectors.width_in_words}"
+
+
+def briefly(source: str) -> str:
+    """Shorten a description of vectors to whose they are, for the title of a picture."""
+    without_counts = source.rpartition(": ")[0] or source
+    without_note = without_counts.partition(" (")[0]
+    return plotting.short_name(without_note, 40)

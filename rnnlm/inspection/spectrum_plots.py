@@ -36,7 +36,9 @@ def draw(
         title = f"{plotting.short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
         labels.append((title, "real part", "imaginary part"))
         labels.append((POWERS, "power k", "log10 of the norm of W^k"))
-    height = 1.2 + 2.9 * len(rows)
+    # Two rows fit on a slide.
+    row_inches = 2.9 if len(rows) == 1 else (plotting.TALLEST - 1.2) / 2
+    height = 1.2 + row_inches * len(rows)
     figure, panels = plotting.new_panels(labels, plotting.WIDEST, height, 2, axes, heading=HEADING)
     looks = plotting.looks_of(each.matrix for matrices in rows.values() for each in matrices)
     for number, matrices in enumerate(rows.values()):
@@ -51,8 +53,9 @@ def _draw_plane(
 ) -> None:
     """Draw eigenvalues, and the unit circle."""
     turn = np.linspace(0, 2 * math.pi, 200)
-    circle: dict[str, Any] = {"color": plotting.REFERENCE, "linewidth": 1, "label": "unit circle"}
-    axes.plot(np.cos(turn), np.sin(turn), **circle)
+    # Above the eigenvalues, of which there may be hundreds inside.
+    circle: dict[str, Any] = {"color": "black", "linewidth": 1.5, "zorder": 3}
+    axes.plot(np.cos(turn), np.sin(turn), label="unit circle", **circle)
     for each in matrices:
         values = each.eigenvalues
         assert values is not None

@@ -528,7 +528,7 @@ class StepInspection(Inspection):
             ("h: what the network remembers after each word", "word read", "unit"),
             ("y: what it expects next (box: the word that comes)", "word read", "probability of"),
             ("Loss: high where the word that comes was unexpected", "word read", "nats"),
-            ("How strongly each loss reaches each state, back in time", "state after", "loss at"),
+            ("How strongly each loss reaches each state (norm of the gradient)", "state after", "loss at"),
         ]
         figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
         words = [plotting.short_name(word, 12) for word in self.words]
@@ -546,8 +546,12 @@ class StepInspection(Inspection):
         # Colours of the state lie evenly about 0, so that white is 0.
         units = [str(unit) for unit in range(1, len(its.b_H) + 1)]
         most = max(float(np.abs(read.h_TH).max()), 1e-9)
-        draw_heat_map(panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, **style)
-        draw_heat_map(panels[1], read.y_TV.T, words, its.vocabulary, "cividis", 0, 1, **style)
+        draw_heat_map(
+            panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, "state", **style
+        )
+        draw_heat_map(
+            panels[1], read.y_TV.T, words, its.vocabulary, "cividis", 0, 1, "probability", **style
+        )
         for t, target in enumerate(self.lesson.targets):
             panels[1].add_patch(_box(t, target))
 
@@ -570,7 +574,9 @@ class StepInspection(Inspection):
         # States behind a loss do not matter to it: those cells stay empty.
         reach_TT = np.where(np.tri(len(words), dtype=bool), self.backward.reach_TT, np.nan)
         rows = reach_TT[:predicted]
-        draw_heat_map(panels[3], rows, words, words[:predicted], "cividis", 0, None, **style)
+        draw_heat_map(
+            panels[3], rows, words, words[:predicted], "cividis", 0, None, "norm", **style
+        )
         return figure
 
 

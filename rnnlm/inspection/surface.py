@@ -197,7 +197,7 @@ class Surface(Inspection):
         """Draw the surface by colour, with both paths on it, and the error along them."""
         labels = [
             ("Error of one recurrent unit: the darker, the larger", "weight w", "bias b"),
-            ("Error along both paths", "update", "error (squared)"),
+            ("Error along both paths: the lower, the better", "updates", "error (squared)"),
         ]
         figure, (over, along) = plotting.new_panels(labels, height=4.4, axes=axes)
         self._draw_surface(figure, over)

@@ -103,7 +103,8 @@ class Similarity(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw cosines by judgments, a point for each pair."""
-        title = f"Spearman {self.spearman:.3f} (1: cosines rise as judgments do)"
+        spearman = plotting.with_minus(f"{self.spearman:.3f}")
+        title = f"Spearman {spearman} (1: cosines rise as judgments do)"
         label = "judgment of people (in the scale of the file)"
         figure, axes = plotting.new_figure(title, label, "cosine of both vectors", axes=axes)
         scores, cosines = [], []

@@ -1,4 +1,5 @@
-"""What is wrong with a picture, for somebody who sees it for the first time, 700 pixels wide."""
+"""What is wrong with a picture, for somebody who sees it for the first time, 700 pixels wide or on
+a slide."""
 
 import itertools
 import re
@@ -11,15 +12,22 @@ from matplotlib.text import Text
 from rnnlm.evaluation.plotting import REFERENCE
 
 PIXELS, LETTERS = 700, 12  # the width of a page; 9 points on a screen
+SLIDE = 944, 688  # pixels of a picture that fills a slide of 4:3, less its edges
+LETTERS_ON_SLIDE = 14
 TOUCHING = 1.5  # pixels by which two texts may lie over each other
 EXPONENT = re.compile(r"\d[eE][+-]?\d")
+HYPHEN = re.compile(r"(?<![\w.])-\d")  # before a number, where a minus belongs
 
 
-def faults_of(figure, words_may_touch=False):
+def faults_of(figure, words_may_touch=False, fits_a_slide=True):
     """Return what cannot be read in a figure, in words; empty if it can. words_may_touch: of what is
-    written into the axes."""
+    written into the axes. fits_a_slide: False for pictures with a row for each model or layer, which
+    may be longer than a slide."""
     figure.draw_without_rendering()
     faults = [*_outside(figure), *_letters(figure), *_numbers(figure), *_nameless(figure)]
+    faults += [*_unnamed_axes(figure), *_hyphens(figure)]
+    if fits_a_slide:
+        faults += _letters_on_a_slide(figure)
     return faults + list(_overlapping(figure, words_may_touch))
 
 
@@ -49,6 +57,47 @@ def _letters(figure):
     for text in _texts(figure):
         if text.get_fontsize() * pixels < LETTERS - 0.01:
             yield f"{text.get_text()!r} has {text.get_fontsize() * pixels:.1f} pixels"
+
+
+def _letters_on_a_slide(figure):
+    """Return the smallest letters of a figure that are too small where it fills a slide."""
+    width, height = figure.get_size_inches()
+    pixels = min(SLIDE[0] / width, SLIDE[1] / height) / 72
+    smallest = min(text.get_fontsize() for text in _texts(figure))
+    if smallest * pixels < LETTERS_ON_SLIDE - 0.01:
+        return [f"on a slide, letters have {smallest * pixels:.1f} pixels"]
+    return []
+
+
+def _hyphens(figure):
+    """Yield texts with a hyphen in place of a minus."""
+    for text in _texts(figure):
+        if HYPHEN.search(text.get_text()):
+            yield f"{text.get_text()!r} has a hyphen for a minus"
+
+
+def _unnamed_axes(figure):
+    """Yield axes of numbers without a name. Panels beside each other may share one."""
+    panels = [axes for axes in figure.axes if axes.axison]
+    named_rows = {_row(axes) for axes in panels if axes.get_ylabel()}
+    for axes in panels:
+        if _has_numbers(axes.xaxis) and not axes.get_xlabel():
+            yield f"no name below the numbers of {axes.get_title()!r}"
+        is_named = axes.get_ylabel() or _row(axes) in named_rows
+        if _has_numbers(axes.yaxis) and not is_named:
+            yield f"no name beside the numbers of {axes.get_title()!r}"
+
+
+def _row(axes):
+    place = axes.get_subplotspec()
+    return place and place.rowspan.start
+
+
+def _has_numbers(axis):
+    """Return whether numbers stand beside an axis, not words."""
+    shown = [label.get_text() for label in axis.get_ticklabels() if label.get_visible()]
+    numbers = [re.fullmatch(r"\u2212?[\d.,]+", text) for text in shown if text]
+    return axis.get_visible() and bool(numbers) and all(numbers)
 
 
 def _numbers(figure):

@@ -405,7 +405,7 @@ def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
 # ---- The plots of gradients: curves by lag, and maps of the words of a sentence.
 
 DECADES = 12  # powers of ten on the axis; smaller sizes lie below the plot
-SIZE = "size (1: all lengths kept)"
+SIZE, LOSS = "size (1: all lengths kept)", "norm of the gradient (nats)"
 HEIGHT = 3.1  # inches of a row of panels
 # What is beside a map, in inches: words on the left, the colour bar
 BESIDE_MAP = 1.6
@@ -422,17 +422,17 @@ def draw_curves(
 
     A network before training has the colour of the trained one, and broken lines."""
     has_cells = any(layer.cell is not None for _, layers, _ in models for layer in layers)
+    below = "lag (tokens)"
     labels: list[tuple[str, str, str] | None] = [
-        ("State by an earlier state: the flatter, the longer it lasts", "lag (tokens)", SIZE),
-        (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)"),
+        ("State by an earlier state: the flatter, the longer it lasts", below, SIZE),
+        (f"Loss by {unit} read: the higher, the more it matters", below, LOSS),
     ]
     columns, rows = 2, 1
     if has_cells:
-        labels.insert(1, ("Cell by an earlier cell", "lag (tokens)", SIZE))
+        labels.insert(1, ("Cell by an earlier cell: the flatter, the longer it lasts", below, SIZE))
         rows = 2
-    figure, panels = plotting.new_panels(
-        labels, height=rows * HEIGHT + 0.8, columns=columns, axes=axes
-    )
+    height = min(rows * HEIGHT + 0.8, plotting.TALLEST)
+    figure, panels = plotting.new_panels(labels, height=height, columns=columns, axes=axes)
     states, losses = panels[0], panels[-1]
 
     # The series of each panel, drawn in the looks of their networks.

@@ -436,8 +436,9 @@ def _draw_kinds(
         )
     axes.axvline(0.5, **GUESSING)
     axes.set_xlim(-0.02, 1.02)
+    # The first kind on top, and room for all models beside the first and the last.
     axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(groups) - 0.5, -0.5)
 
 
 def _series(

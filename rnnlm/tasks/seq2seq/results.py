@@ -119,7 +119,7 @@ MOST_TOKENS = 120  # of a side
 LONGEST_TOKEN = 24  # characters
 INCHES_PER_TOKEN, SMALLEST = 0.17, 1.6
 BESIDE, BELOW = 1.7, 1.4  # inches: names of tokens, titles and the colour bar
-TITLE = "Where each token of the target (a row) looked in the source"
+TITLE = "Where each token of the target (a row) looked in the source: the darker, the more"
 
 
 def plot_attention(
@@ -152,7 +152,9 @@ def plot_attention(
         stride = -(-len(tokens) // int(longest / INCHES_PER_TOKEN))
         named = tokens[::stride]
         axis.set_ticks(range(0, len(tokens), stride), named, parse_math=False)
-    axes.tick_params(axis="x", rotation=90)
+    # Letters stand upright; longer tokens are turned.
+    for label in axes.get_xticklabels():
+        label.set_rotation(90 if len(label.get_text()) > 1 else 0)
     axes.grid(False)
     figure.colorbar(image, ax=axes, label="weight of attention")
     if path is not None:

@@ -128,7 +128,7 @@ def test_long_names_stay_inside_the_picture(series):
 
 
 def test_faults_of_a_picture_are_found():
-    drawn, axes = plotting.new_figure("", "x", "y")
+    drawn, axes = plotting.new_figure("below -2", "x", "", height=7)
     axes.set_xlabel("a name too long for its axis " * 6)
     axes.plot([0, 1], label="named")
     axes.plot([1, 0])
@@ -136,5 +136,8 @@ def test_faults_of_a_picture_are_found():
     axes.text(0.5, 0.5, "small, too", fontsize=5)
     plotting.legend_below(drawn, axes)
     found = " ".join(faults_of(drawn))
-    for fault in ("drawn to", "pixels", "no legend names", "lies over"):
+    for fault in (
+        "drawn to", "pixels", "no legend names", "lies over", "on a slide", "hyphen",
+        "no name beside",
+    ):  # fmt: skip
         assert fault in found

@@ -12,6 +12,7 @@ from rnnlm.inspection.gates import changed, inspect_gates, most_varied, rewritte
 from rnnlm.neural.layers.layers import activations_of, make_layers
 from rnnlm.neural.settings import network_settings
 from support import tiny_seq2seq, tiny_tasks
+from support.pictures import faults_of
 from support.tiny_models import fit
 
 LINE = "the cat sat on the mat"
@@ -193,3 +194,13 @@ def test_the_picture_has_a_panel_for_each_gate():
         f"layer 1, {name}" for name in ("hidden", "cell", "input", "forget", "candidate", "output")
     ]
     assert panels[3].images[0].get_array().shape == (2, 7)
+    heading = figure.get_suptitle()
+    assert "units of" in heading and heading.endswith("those chosen") and faults_of(figure) == []
+
+
+def test_pictures_of_many_units_and_words_can_be_read():
+    """Sixteen units of an LSTM fit on a slide; a long line has a panel below the other."""
+    model = fit("lstm", hidden_size=20)
+    assert faults_of(inspect_gates(model, LINE, units=range(16)).figure()) == []
+    drawn = inspect_gates(model, f"{LINE} " * 6).figure()
+    assert faults_of(drawn, fits_a_slide=False) == []

@@ -17,6 +17,7 @@ from rnnlm.inspection.gradients.curve import curve
 from rnnlm.inspection.gradients.flow import SIZE, verdict_of
 from rnnlm.inspection.gradients.jacobians import Bounds, loss_gradients
 from rnnlm.inspection.gradients.measuring import draw
+from support.pictures import faults_of
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 6)
@@ -176,7 +177,9 @@ def test_flow_holds_all_its_parts_and_is_json(lstm, elman):
         (bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3
     )
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
-    panels = [axes.get_ylabel() for axes in found.figure().axes]  # states, cells, loss
+    figure = found.figure()
+    assert faults_of(figure) == []
+    panels = [axes.get_ylabel() for axes in figure.axes]  # states, cells, loss
     assert panels == [SIZE, SIZE, "norm of the gradient (nats)"]
 
 
@@ -190,7 +193,8 @@ def test_report_says_word_only_for_word_models(elman):
         and found.models[1].curves()[-1][0] == "loss by token read"
     )
     figure = found.figure()
-    assert figure.axes[1].get_title() == "Loss by token read"
+    title = figure.axes[1].get_title().replace("\n", " ")
+    assert title == "Loss by token read: the higher, the more it matters"
     assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
     words, letters = inspect_sensitivity(models, "the cat").tables()
     assert "of the word read" in words.title and "of the token read" in letters.title

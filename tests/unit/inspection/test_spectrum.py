@@ -9,6 +9,7 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.inspection.spectrum import POWERS, inspect_spectrum, spectrum_of
 from rnnlm.neural.spectrum import RecurrentMatrix
 from support import tiny_seq2seq, tiny_tasks
+from support.pictures import faults_of
 from support.tiny_models import fit
 
 
@@ -117,13 +118,16 @@ def test_non_recurrent_and_damaged_models_are_refused():
 
 def test_picture_has_two_panels_per_layer_showing_eigenvalues():
     found = inspect_spectrum({"a": fit("gru", layers=2), "b": fit("lstm", mogrifier_rounds=2)})
-    panels = found.figure().axes
+    figure = found.figure()
+    assert faults_of(figure, fits_a_slide=False) == []
+    panels = figure.axes
     assert [axes.get_title() for axes in panels[::2]] == [
         "a, layer 1",
         "a, layer 2",
         "b, layer 1",
     ] and len(panels) == 6
     circle, *gates = panels[0].lines
+    assert circle.get_zorder() > max(each.get_zorder() for each in gates)  # seen among hundreds
     assert len(gates) == 3 and [len(each.get_xdata()) for each in gates] == [12, 12, 12]
     assert [row[2] for row in found.tables()[0].rows[6:8]] == ["round 1", "round 2"] and len(
         found.tables()[1].rows
