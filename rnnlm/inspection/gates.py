@@ -400,8 +400,8 @@ def draw(
     highest = min(HIGHEST_MAP, (TALLEST - AROUND) / len(rows) - ABOVE_MAP)
     map_inches = max(min(map_inches, highest), LOWEST_MAP)
     height = AROUND + len(rows) * (ABOVE_MAP + map_inches)
-    units = _said_of_units(layers)
-    heading = f"What units of {short_name(model)} do at each token: {units}"
+    said_of_units = _said_of_units(layers)
+    heading = f"What units of {short_name(model)} do at each token: {said_of_units}"
     figure, places = new_panels(labels, width, height, columns, axes, heading=heading)
 
     # The words are written once, below the last row.

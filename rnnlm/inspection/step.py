@@ -524,11 +524,12 @@ class StepInspection(Inspection):
 
     def figure(self, axes: "Axes | None" = None) -> "Figure":
         """Draw states, probabilities, losses, and how far each loss reaches back."""
+        reach = "How strongly each loss reaches each state (norm of the gradient)"
         labels = [
             ("h: what the network remembers after each word", "word read", "unit"),
             ("y: what it expects next (box: the word that comes)", "word read", "probability of"),
             ("Loss: high where the word that comes was unexpected", "word read", "nats"),
-            ("How strongly each loss reaches each state (norm of the gradient)", "state after", "loss at"),
+            (reach, "state after", "loss at"),
         ]
         figure, panels = plotting.new_panels(labels, height=5.25, columns=2, axes=axes)
         words = [plotting.short_name(word, 12) for word in self.words]
@@ -546,9 +547,7 @@ class StepInspection(Inspection):
         # Colours of the state lie evenly about 0, so that white is 0.
         units = [str(unit) for unit in range(1, len(its.b_H) + 1)]
         most = max(float(np.abs(read.h_TH).max()), 1e-9)
-        draw_heat_map(
-            panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, "state", **style
-        )
+        draw_heat_map(panels[0], read.h_TH.T, words, units, "RdBu_r", -most, most, "state", **style)
         draw_heat_map(
             panels[1], read.y_TV.T, words, its.vocabulary, "cividis", 0, 1, "probability", **style
         )

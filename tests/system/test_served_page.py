@@ -170,6 +170,13 @@ def test_a_word_is_explained_by_all_models(browser, server, models):
         likely = [each.word for each in score.next_words[1]]
         assert rows[:5] == [word.replace("</s>", "⏎") for word in likely]
 
+    # Bars of all models have one scale.
+    pixels_of_one = browser.execute_script(
+        "return [...document.querySelectorAll('#read-cards .bars li:first-child .bar')].map("
+        "(bar) => bar.offsetWidth / getComputedStyle(bar).getPropertyValue('--p'))"
+    )
+    assert len(pixels_of_one) == 2 and max(pixels_of_one) < 1.1 * min(pixels_of_one)
+
 
 def test_pairs_have_the_odds_of_their_scores(browser, server, models):
     pair = ("the dog barked", "dog the barked")

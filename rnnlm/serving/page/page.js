@@ -167,21 +167,25 @@ function ownAmong(next, word, own) {
   return next.find((each) => each.word === word.word) ?? next.find((each) => isRead(each) && isOwn(each));
 }
 
-// Return rows of words with their rank and their probability as bars, at most ALTERNATIVES.
-function bars(word) {
+// Return the likeliest words and the word itself, at most ALTERNATIVES, with rank and probability.
+function rowsOf(word) {
   const own = word.surprisal_bits === null ? 0 : 2 ** -word.surprisal_bits;
   const next = (word.next ?? []).slice(0, ALTERNATIVES).map((each, at) => ({ ...each, rank: at + 1 }));
   let ownRow = ownAmong(next, word, own);
   const isAmong = ownRow !== undefined;
   ownRow ??= { word: word.word, probability: own, rank: word.rank };
   const rows = isAmong ? next : [...next.slice(0, ALTERNATIVES - 1), ownRow];
-  const most = Math.max(...rows.map(({ probability }) => probability), 1e-12);
+  return { rows, ownRow, isAmong };
+}
+
+// Draw rows with their probabilities as bars. Page.scaleBars makes the longest as long as there is room.
+function bars({ rows, ownRow, isAmong }) {
   return rows.map((row) => {
     const classes = [row === ownRow ? "own" : null, row === ownRow && !isAmong ? "apart" : null];
     return el("li", { class: classes.filter(Boolean).join(" ") || undefined },
       el("span", { class: "r", text: row.rank?.toLocaleString("en") ?? "" }),
       el("span", { class: "w", text: shown(row.word) }),
-      el("span", { class: "bar", vars: { "--p": (row.probability / most).toFixed(4) } }),
+      el("span", { class: "bar", vars: { "--p": row.probability } }),
       el("span", { class: "n", text: probabilityText(row.probability) }),
     );
   });
@@ -296,7 +300,10 @@ class ReadingCard {
     const word = this.record.word_surprisals[this.picked];
     if (!word) return;
     this.facts.replaceChildren(...facts(word));
-    this.bars.replaceChildren(...bars(word));
+    const found = rowsOf(word);
+    this.most = Math.max(...found.rows.map(({ probability }) => probability));
+    this.bars.replaceChildren(...bars(found));
+    this.page.scaleBars();
   }
 
   fail(error) {
@@ -307,6 +314,7 @@ class ReadingCard {
     this.words.replaceChildren();
     this.facts.replaceChildren();
     this.bars.replaceChildren();
+    this.most = 0;
     this.trouble.hidden = false;
     this.trouble.textContent = troubleText(error);
   }
@@ -545,6 +553,13 @@ class Page {
     this.isChosen = true;
     this.readCards.forEach((card) => card.pick(at));
     this.tellSoon();
+  }
+
+  // Draw the bars of all models on one scale.
+  scaleBars() {
+    const shownCards = this.readCards.filter(({ element }) => !element.hidden);
+    const most = Math.max(...shownCards.map((card) => card.most ?? 0), 1e-12);
+    byId("read-cards").style.setProperty("--most", most);
   }
 
   // Tell a screen reader what has changed, all models in one go.

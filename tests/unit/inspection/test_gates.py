@@ -198,7 +198,7 @@ def test_the_picture_has_a_panel_for_each_gate():
     assert "units of" in heading and heading.endswith("those chosen") and faults_of(figure) == []
 
 
-def test_pictures_of_many_units_and_words_can_be_read():
+def test_pictures_of_many_units_can_be_read():
     """Sixteen units of an LSTM fit on a slide; a long line has a panel below the other."""
     model = fit("lstm", hidden_size=20)
     assert faults_of(inspect_gates(model, LINE, units=range(16)).figure()) == []
