@@ -371,3 +371,37 @@ def test_pictures_are_small_and_shown():
     ) < 100_000
     text = "".join(TEXTS.values())
     assert [path.name for path in pictures if f"pictures/{path.name})" not in text] == []
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def colours_in_legend(path: Path) -> dict[str, str]:
+    """Return the colour of each name in the legend of a picture: of the last thing with a colour
+    that is drawn before the name."""
+    found = {}
+    for group in ElementTree.parse(path).iter(f"{SVG}g"):
+        if not group.get("id", "").startswith("legend"):
+            continue
+        colour = None
+        for part in group.iter():
+            if part.tag == f"{SVG}text":
+                found["".join(part.itertext())] = colour
+                continue
+            colours = re.findall(r"(?:stroke|fill): (#\w{6})", part.get("style", ""))
+            colour = next((each for each in colours if each != "#ffffff"), colour)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_model_has_one_colour_on_a_page(page):
+    colours: dict[str, set[str]] = {}
+    for picture in re.findall(r"pictures/([\w-]+\.svg)\)", TEXTS[page]):
+        for name, colour in colours_in_legend(ROOT / "docs" / "pictures" / picture).items():
+            colours.setdefault(name, set()).add(colour)
+    assert {name: each for name, each in colours.items() if len(each) > 1} == {}
+
+
+def test_colours_are_found_in_legends():
+    found = colours_in_legend(ROOT / "docs" / "pictures" / "insight-elman.svg")
+    assert found["lesson-tanh"] == "#0072b2" and found["lesson-sigmoid"] == "#d55e00"
