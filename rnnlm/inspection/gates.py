@@ -364,7 +364,7 @@ SIGNED, SHARES = "RdBu_r", "viridis"  # colour maps
 BESIDE_WORDS = 1.4  # inches: numbers of units on the left, and the colour bar
 ABOVE_MAP, AROUND = 0.55, 1.3  # inches: titles of a row; heading and words
 INCHES_PER_UNIT, LOWEST_MAP, HIGHEST_MAP = 0.1, 1.0, 4.0
-FEW_UNITS = 10
+FEW_UNITS, UNITS_ON_A_SLIDE = 10, 16
 GATE = "0: closed, 1: open"
 # Title, values, units, colours, range, name of the values
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float], str]
@@ -396,9 +396,11 @@ def draw(
     # Each unit has its number beside it where there are few.
     most = max(len(layer.units) for layer in layers)
     map_inches = max(INCHES_PER_UNIT * most, INCHES_PER_LABEL * min(most, FEW_UNITS))
-    # Three rows, those of an LSTM, fit on a slide.
-    highest = min(HIGHEST_MAP, (TALLEST - AROUND) / len(rows) - ABOVE_MAP)
-    map_inches = max(min(map_inches, highest), LOWEST_MAP)
+    # Three rows, those of an LSTM, fit on a slide; many units need more room.
+    map_inches = min(max(map_inches, LOWEST_MAP), HIGHEST_MAP)
+    if most <= UNITS_ON_A_SLIDE:
+        on_a_slide = (TALLEST - AROUND) / len(rows) - ABOVE_MAP
+        map_inches = max(min(map_inches, on_a_slide), LOWEST_MAP)
     height = AROUND + len(rows) * (ABOVE_MAP + map_inches)
     said_of_units = _said_of_units(layers)
     heading = f"What units of {short_name(model)} do at each token: {said_of_units}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RANDOM_PAIRS = 10_000
 _PER_ROW = 2  # panels of a plot
+BARS_ON_A_SLIDE = 20  # above each other: those of two rows of panels
 HEADING = "The longer the bar, the more alike are the contexts of two words"
 
 
@@ -76,8 +77,9 @@ class Neighbours(Inspection):
         down = -(-len(self.words) // _PER_ROW)
         labels = [(plotting.short_name(word, 20), "cosine", "") for word in self.words]
         width = min(plotting.WIDEST, 1 + 3.0 * across)
-        height = 1.1 + down * (0.7 + 0.2 * len(self.neighbours[0]))
-        if down <= 2:
+        bars = down * len(self.neighbours[0])
+        height = 1.1 + 0.7 * down + 0.2 * bars
+        if bars <= BARS_ON_A_SLIDE:
             height = min(height, plotting.TALLEST)
         heading = f"{HEADING} ({briefly(self.source)})"
         figure, panels = plotting.new_panels(labels, width, height, across, axes, heading=heading)

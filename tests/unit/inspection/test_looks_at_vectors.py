@@ -13,6 +13,7 @@ from rnnlm.inspection.map import label_offsets, principal_plane
 from rnnlm.inspection.word_tables import read_analogies, read_pairs
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
+from support.pictures import faults_of
 
 COUNTRIES, WIDTH = 40, 30
 
@@ -232,6 +233,16 @@ def test_every_inspection_has_tables_json_and_picture(tmp_path):
         )
         assert json.loads(json.dumps(look.to_dict())) and look.verdict.endswith(".")
         assert look.figure().axes
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "fits_a_slide"), [(1, 5, True), (3, 10, True), (3, 20, False)]
+)
+def test_neighbours_are_named_without_touching(words, count, fits_a_slide):
+    chosen = [f"country{number}" for number in range(1, words + 1)]
+    drawn = rnnlm.inspect_neighbours(planted(), chosen, count=count).figure()
+    assert faults_of(drawn, fits_a_slide=fits_a_slide) == []
+    assert drawn.get_suptitle().replace("\n", " ").endswith("of two words (planted vectors)")
 
 
 def pairs_of(*lines, **settings):
