@@ -7,6 +7,7 @@
   them ignored in every process below.
 """
 
+import gc
 import os
 import re
 import signal
@@ -37,6 +38,7 @@ def reach_no_disk(handle: int) -> None:
 
 
 os.fsync = reach_no_disk
+gc.disable()  # what is imported and collected is no garbage: it is looked for from the tests on
 sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -93,6 +95,10 @@ def mark_further_cases(items: list[pytest.Item]) -> None:
             cases[function] += 1
             if cases[function] > CPU_CASES:
                 item.add_marker("soak")
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def _function(item: pytest.Item) -> tuple[Path, str]:

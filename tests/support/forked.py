@@ -41,7 +41,7 @@ IMPORTED = (
     "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.cli.commands.eval", "rnnlm.cli.processes",
     "rnnlm.cli.live", "rnnlm.training.run", "rnnlm.neural.fitting.fitting", "rnnlm.ngram.fitting",
     "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
-    "rnnlm.tasks.seq2seq.texts",
+    "rnnlm.tasks.seq2seq.texts", "rnnlm.cli.commands.serve", "rnnlm.serving.running",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ class Forked(subprocess.Popen):
     """A `subprocess.Popen` whose process is forked of the server, if it runs `python -m rnnlm`.
 
     limits: by their number, as in the module `resource`. closed: the numbers of the streams that it
-    is started without. ignored: the signals that it ignores.
+    is started without. ignored: the signals that it ignores. constants: numbers of modules that are
+    others in it, by dotted name; only in what is forked.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class Forked(subprocess.Popen):
         limits: Mapping[int, int] | None = None,
         closed: Sequence[int] = (),
         ignored: Sequence[int] = (),
+        constants: Mapping[str, float] | None = None,
         **options: Any,
     ) -> None:
         self.limits, self.closed, self.ignored = limits or {}, closed, ignored
+        self.constants = constants or {}
         words = [] if isinstance(arguments, (str, bytes)) else list(map(os.fsdecode, arguments))
         is_ours = words[:1] == [sys.executable] and _options_of_python(words) is not None
         self.is_forked = is_ours and sys.platform == "linux"
@@ -91,6 +94,7 @@ class Forked(subprocess.Popen):
             "limits": list(self.limits.items()),
             "closed": list(self.closed),
             "ignored": [int(number) for number in self.ignored],
+            "constants": dict(self.constants),
         }
         try:
             self.pid = _asked(json.dumps(request).encode("utf-8", "surrogatepass"), streams)
@@ -255,6 +259,9 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     prepare(dict(request["limits"]), request["closed"], request["ignored"])
+    for name, value in request["constants"].items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     if "RANK" in os.environ:  # so that tests find it in /proc, whose environment is the server's
         Path("/proc/self/comm").write_text(f"rank {os.environ['RANK']}")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
 from rnnlm import system
+from support.forked import Forked
 
 START_SECONDS = 60
 ENDS_BY_FIN = "fin"  # a step of a client: it says that it sends no more
@@ -60,15 +61,17 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments, **environment):
-    """Start `rnnlm serve` at a free port, wait until it answers, and end it afterwards."""
-    process = subprocess.Popen(
+def serving(*arguments, constants=None, **environment):
+    """Start `rnnlm serve` at a free port, wait until it answers, and end it afterwards. constants:
+    numbers of modules that are others there (`support.forked`)."""
+    process = Forked(
         system.python("-m", "rnnlm", "serve", "--port", "0", *map(str, arguments)),
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(system.import_path()), **environment},
+        constants=constants,
     )
     server = Server(process)
     reading = threading.Thread(target=server.read_log, daemon=True)

@@ -57,28 +57,39 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """Make a command small: few steps and one process for training, few resamples for a comparison,
-    few tokens for tuning, few positions for a look. Leave other commands as they are."""
+    """Make a command small: few steps, few points of a grid and one process for training, few
+    resamples for a comparison, few tokens for tuning, few positions for a look. Leave other
+    commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "tune":
         return [*arguments, "--tokens", "200"]
     if arguments[0] == "inspect":
         return [*arguments, *FEW.get(arguments[1], ())]
-    if arguments[0] != "train" or COUNTED & set(arguments):
+    if arguments[0] != "train":
+        return arguments
+    axes = {word for before, word in itertools.pairwise(arguments) if before == "--grid"}
+    if "--equal" not in arguments:
+        arguments = [of_few(word) if word in axes else word for word in arguments]
+    if COUNTED & set(arguments):
         return arguments
     if "--processes" in arguments:  # several are proven by test_ranks.py
         at = arguments.index("--processes")
         arguments = [*arguments[:at], *arguments[at + 2 :]]
-    in_grid = {
-        word.partition("=")[0]
-        for before, word in itertools.pairwise(arguments)
-        if before == "--grid"
-    }
+    in_grid = {axis.partition("=")[0] for axis in axes}
     small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
     if any(word.startswith("layer_sizes=") for word in arguments):
         small.append("layer_sizes=16,16")
     return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
+
+
+def of_few(axis: str) -> str:
+    """Return an axis of a grid without values that no page names again: all but the first and the
+    last one."""
+    name, _, values = axis.partition("=")
+    first, *others, last = values.split(",") if "," in values else (values, values)
+    kept = [value for value in others if f"/{name}={value}" in CODE]
+    return f"{name}={','.join(dict.fromkeys([first, *kept, last]))}"
 
 
 def nbest_record(number: int, line: str) -> str:
@@ -88,6 +99,19 @@ def nbest_record(number: int, line: str) -> str:
         for rank, text in enumerate((" ".join(line.split()[::-1]), line))
     ]
     return json.dumps({"utt": f"u{number}", "ref": line, "hypotheses": hypotheses}) + "\n"
+
+
+ENDS_OF_ROWS = {".tsv": "\n", ".conllu": "\n\n"}
+
+
+def shorten(table: Path) -> None:
+    """Leave the first rows of a table, or sentences. What is translated, labelled and measured at
+    the end of a training takes longest."""
+    end = ENDS_OF_ROWS.get(table.suffix)
+    if end is not None:
+        most = 100 if "train" in table.stem else 20
+        rows = table.read_text(encoding="utf-8").rstrip().split(end)
+        table.write_text("".join(row + end for row in rows[:most]), encoding="utf-8")
 
 
 N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trains and others use
@@ -119,11 +143,9 @@ def folder(tmp_path_factory):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
-    # The others are small. What is translated at the end takes longest.
-    for table in (folder / "corpora").glob("dates/*.tsv"):
-        rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
-        few = rows[: 100 if table.stem == "train" else 10]
-        table.write_text("".join(few), encoding="utf-8")
+    for name in {*corpora.COLUMNS, *corpora.PAIRS}:
+        for table in (folder / "corpora" / name).iterdir():
+            shorten(table)
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")
     vectors = (
@@ -165,8 +187,11 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, server, 
             code = block.code.replace(SERVED_AT, server.at)
             small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', code)
             exec(compile(small, page, "exec"), {"__name__": "page"})
+            for table in Path().glob("*.tsv"):
+                shorten(table)
     for picture in Path("docs/pictures").glob("*.svg"):
         assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+        picture.unlink()
 
 
 @pytest.fixture(scope="module")

@@ -140,9 +140,9 @@ BARE = {
     "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "nonsense",
     "COLUMNS": "20", "LINES": "-1",
     "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error",
-    "PYTHONPYCACHEPREFIX": "/proc/nowhere",
     "XDG_CACHE_HOME": "/nonexistent/cache", "HF_HOME": "/nonexistent/hf",
 }  # fmt: skip
+UNCOMPILED = {"PYTHONPYCACHEPREFIX": "/proc/nowhere"}  # nothing is read or written there
 STARTED = ("-I", "-m", "rnnlm")  # started by the kernel: how Python opens its streams, too
 ONE_AFTER_THE_OTHER = """
 import sys
@@ -156,13 +156,16 @@ while names:
 """
 
 
-def test_a_bare_environment(place):
+@pytest.mark.parametrize(
+    "more", [{}, pytest.param(UNCOMPILED, marks=pytest.mark.soak)], ids=["", "nothing compiled"]
+)
+def test_a_bare_environment(place, more):
     """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or
     compiled files, warnings that are errors, no standard input, twenty open files: every command
     works, whatever names and text it is given."""
     given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
-        place, given, variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
+        place, given, variables={**BARE, **more}, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
         limits={resource.RLIMIT_NOFILE: 20},
         program=("-c", ONE_AFTER_THE_OTHER),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 device."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -137,6 +138,8 @@ def test_running_out_of_memory_gives_a_hint():
 
 # ---- device independence, shown on torch's meta device, where mixing devices raises
 
+WINDOW = 4  # tokens: each step of a loop takes milliseconds there
+
 
 @pytest.mark.parametrize(
     "model, activation, optimizer",
@@ -148,7 +151,7 @@ def test_a_training_step_runs_on_the_meta_device(
 ):
     trainer = make_trainer(
         make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2,
-        batch_rows=3, optimizer=optimizer,
+        batch_rows=3, bptt_tokens=WINDOW, optimizer=optimizer,
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0, state_reset=0.5,
         l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
@@ -169,8 +172,9 @@ def test_a_training_step_runs_on_the_meta_device(
 def test_every_variant_trains_and_predicts_on_meta(make_data, make_trainer, sentences, settings):
     data = make_data(sentences[:20])
     trainer = make_trainer(
-        data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings
-    )
+        data, device="meta", batch_rows=3, bptt_tokens=WINDOW, dropout_input=0.1,
+        dropout_output=0.1, **settings,
+    )  # fmt: skip
     _, window = next(trainer.source.windows())
     loss, state = trainer.step(trainer.source.batch(window), trainer.network.initial_state(3), 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
@@ -295,6 +299,7 @@ BEFORE = {
 }  # called before the first step or in decoding, reached by names of buffers, attributes, modules
 
 
+@functools.cache
 def step_functions():
     """Map each name to the functions of that name that a step may call. A module's forward and an
     autograd.Function's two halves are called under other names, so all of them are included."""

@@ -29,6 +29,10 @@ from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 
+# Between two events, in seconds. Without a pause, whoever waits for them would take the processor
+# from the threads that do the work.
+SOON = 0.001
+
 
 @pytest.fixture
 def exactly(tmp_path, text, small_shards, monkeypatch):
@@ -36,7 +40,7 @@ def exactly(tmp_path, text, small_shards, monkeypatch):
     returns the prepared text."""
     monkeypatch.setattr(system, "return_freed", lambda: None)
     monkeypatch.setattr(preparation, "SMALL_SHARD_BYTES", 20_000)
-    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", SOON)
     events = []
 
     def prepare(blank_lines="skip", source=text, threads=2, **given):
@@ -138,7 +142,7 @@ def test_a_sample_of_all_gives_every_word(tmp_path, text, prepared, monkeypatch)
 
 
 def test_counting_ends_when_nobody_waits(tmp_path, text, small_shards, monkeypatch):
-    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(preparation, "PROGRESS_SECONDS", SOON)
     monkeypatch.setattr(preparation, "pieces", lambda *given: iter(lambda: endless, None))
     endless = preparation.Piece("text", 1, True, b"the same\n")
     events = rnnlm.prepare(text, tmp_path / "prepared", sample="all")
