@@ -8,7 +8,11 @@ import time
 import pytest
 
 from rnnlm.text.prepared import prepared_text
-from rnnlm.text.prepared.encoder import SHARD_BYTES
+
+SMALL = 1 << 20  # bytes of a shard
+SMALL_SHARDS = {
+    f"rnnlm.text.prepared.{module}.SHARD_BYTES": SMALL for module in ("encoder", "preparation")
+}
 
 
 @pytest.fixture
@@ -68,9 +72,9 @@ def test_the_outcome_as_json(rnnlm, text):
 def test_interrupted_preparation_stops_soon_and_can_resume(
     start, spawn, here, corpus_lines, number, code
 ):
-    # Text of two shards: the signal comes while the second one is in the making.
+    # Text of many shards: the signal comes while the second one is in the making.
     text = "\n".join(corpus_lines) + "\n"
-    (here / "text.txt").write_text(text * (2 * SHARD_BYTES // len(text)), encoding="utf-8")
+    (here / "text.txt").write_text(text * (16 * SMALL // len(text)), encoding="utf-8")
     process = start(
         "prepare",
         "text.txt",
@@ -82,6 +86,7 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
         "1000",
         "--sample",
         "1M",
+        constants=SMALL_SHARDS,
     )
     deadline = time.monotonic() + 60
     while not list((here / "big").glob("shard-*")) and time.monotonic() < deadline:
@@ -105,6 +110,7 @@ def test_interrupted_preparation_stops_soon_and_can_resume(
             "--sample",
             "1M",
             "--resume",
+            constants=SMALL_SHARDS,
         ).code
         == 0
     )

@@ -3,6 +3,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import pyarrow.parquet
 import pytest
@@ -466,20 +467,22 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
     pytest.param("s.jsonl", ["--tokens", "--context", "carry"], marks=pytest.mark.soak),
 ])  # fmt: skip
 def test_killed_run_resumes_to_the_same_file(
-    rnnlm, models, here, start, corpus_lines, name, options
+    rnnlm, models, here, start, corpus_lines, monkeypatch, name, options
 ):
     (here / "text.jsonl").write_text(
         "".join(
             json.dumps({"text": line, "item": number}) + "\n"
-            for number, line in enumerate((corpus_lines * 30)[:9_000])  # three chunks
+            for number, line in enumerate((corpus_lines * 30)[:6_000])  # twelve chunks
         )
     )
     command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
+    monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 500)
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
-    process = start(*command, name)
+    process = start(*command, name, constants={"rnnlm.scoring.scorer.LINES_PER_CHUNK": 500})
     while not (here / name).exists() or (here / name).stat().st_size < 1000:
         assert process.poll() is None
+        time.sleep(0.002)
     process.kill()
     process.wait()
     expected = (here / f"whole-{name}").read_bytes()

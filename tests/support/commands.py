@@ -156,13 +156,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
-def spawn(*arguments, cwd=None, stdin: bytes = b"", **more: str) -> Outcome:
-    """Run a command in a separate process."""
+def spawn(*arguments, cwd=None, stdin: bytes = b"", constants=None, **more: str) -> Outcome:
+    """Run a command in a separate process. constants: see `support.forked`."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = Forked(
         [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)],
         cwd=cwd,
         env=environment(**more),
+        constants=constants,
         **pipes,
     )
     try:
@@ -185,14 +186,14 @@ def spawn_fixture(here):
 @pytest.fixture
 def start(here):
     """Yield a function that starts `python -m rnnlm ...` in a separate process, which can be
-    signalled. End the processes afterwards."""
+    signalled. End the processes afterwards. constants: see `support.forked`."""
     processes = []
 
-    def command(*arguments, **more: str) -> subprocess.Popen:
+    def command(*arguments, constants=None, **more: str) -> subprocess.Popen:
         process = Forked(
             [sys.executable, "-u", "-m", "rnnlm", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-            cwd=here, env=environment(**more),
+            cwd=here, env=environment(**more), constants=constants,
         )  # fmt: skip
         processes.append(process)
         return process

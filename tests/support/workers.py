@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 
-from support.forked import begin_server
+from support.forked import begin_server, import_commands
 
 FORK = get_context("fork")
 SYSTEM = "tests/system/"
 SERVERS = "tests/system/test_serving"
 BUSY = {"tests/system/test_docs.py"}  # it waits for few processes
 NONE = -1  # a worker runs no test
+MANY = 1000  # tests, among which all workers find some that run commands
 LAST_SECONDS = 5  # for a worker to end in when it is asked to
 
 
@@ -80,7 +81,10 @@ class Team:
         self.running = FORK.Array("i", [NONE] * count)  # the test that each worker runs
         groups = in_groups(session.items)
 
-        # What is there is not looked at again by the collector, so that workers share its memory.
+        # What is there is not looked at again by the collector, so that workers share its memory;
+        # nor do they, and the servers below them, import what commands need, each for itself.
+        if len(session.items) > MANY:
+            import_commands()
         gc.collect()
         gc.freeze()
         self.processes = {}
@@ -169,6 +173,9 @@ class Worker:
     ) -> None:  # fmt: skip
         self.session, self.groups, self.number = session, groups, number
         self.turn, self.running, self.home = turn, running, home
+        # Few ask what came of beginnings and ends that were as they should be.
+        options = session.config.option
+        self.tells_all = options.durations is not None or bool(options.xmlpath)
         self.reports: list[dict] = []
         self.warned: list[dict] = []
 
@@ -224,6 +231,8 @@ class Worker:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         hook, config = self.session.config.hook, self.session.config
+        if report.passed and report.when != "call" and not self.tells_all:
+            return
         self.reports.append(hook.pytest_report_to_serializable(config=config, report=report))
 
     def pytest_warning_recorded(

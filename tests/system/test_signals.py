@@ -65,7 +65,7 @@ PHASES = {
     ("steps", signal.SIGTERM), ("steps", signal.SIGINT), ("steps", signal.SIGHUP),
     ("validation", signal.SIGTERM), ("exact evaluation",
         signal.SIGTERM),
-    ("exact evaluation", signal.SIGINT),
+    pytest.param("exact evaluation", signal.SIGINT, marks=pytest.mark.soak),
 ])  # fmt: skip
 def test_signal_ends_the_run_cleanly_at_any_point(runs, long_texts, expected, phase, number):
     arguments = command(*long_texts, runs.folder / "m", SETTINGS, **STEPS)

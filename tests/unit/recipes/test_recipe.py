@@ -13,8 +13,13 @@ from rnnlm.recipes import recipe as recipes
 from rnnlm.runs import train
 from rnnlm.training.request import Request, resolve_request
 
-# Narrower, where two steps at full width take seconds.
+# Narrower, where two steps at full width take long.
+WIDTHS = {"hidden_size": 96, "embedding_size": 64}
 NARROW = {
+    **dict.fromkeys(("cpu-10m", "demo", "lstm", "gru", "rnn", "qrnn"), WIDTHS),
+    "lstm-char": {"hidden_size": 96},
+    "lstm-sentencepiece": {**WIDTHS, "vocab_size": 1000},
+    "char-cnn-lstm": {"hidden_size": 96},
     "mogrifier-ptb": {"hidden_size": 96, "embedding_size": 96, "mogrifier_rank": 8},
     "mos-ptb": {"layer_sizes": "96,96,62", "embedding_size": 28},
     "qrnn-ptb": {"layer_sizes": "155,155,155,40", "embedding_size": 40},

@@ -200,12 +200,15 @@ def test_other_row_counts_pass_but_invalid_ones_fail():
             state_module.current_form(TrainingState({"source": {"rows": rows}}, {}))
 
 
-def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences):
+@pytest.mark.parametrize(
+    "stops", [range(1, 20, 3), pytest.param(range(1, 20), marks=pytest.mark.soak)], ids=str
+)
+def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
     """Bit by bit the same weights, whichever of its steps it was cut off after."""
     data = make_data(sentences[:60], sentences[60:70])
     settings = {"optimizer": "adamw", "ema_decay": 0.9, "bptt_deviation": 3.0, "state_reset": 0.3}
     *_, expected = make(make_trainer, data, settings, "20steps").train(never)
-    for steps in range(1, 20):
+    for steps in stops:
         state = cut_after(make(make_trainer, data, settings, "20steps"), steps).state
         trainer = make(make_trainer, data, settings, "20steps")
         state_module.load_state_dict(trainer, through_a_file(state))

@@ -23,6 +23,16 @@ from support.tiny_ngrams import END, ids_of
 MEMORY = (1000, 3000, 10**4, 10**5, 10**8)
 IDENTITY = {"order": 3}
 
+# Shards and texts. Many shards take long: of few texts in every run, of all in the long proofs.
+FEW = [pytest.param(17, range(3), id="17-three")]
+TEXTS = [
+    pytest.param(number, *seeds.values, id=f"{number}-{seeds.id}", marks=marks)
+    for number in SHARDS
+    for seeds in SEEDS
+    for marks in [pytest.mark.soak if number == 17 else seeds.marks]
+]
+TEXTS += FEW
+
 
 def workspace(folder: Path, memory: int, shard: int) -> Workspace:
     """Make a workspace that counts so many positions together."""
@@ -45,8 +55,7 @@ def levels_by_shards(
     return [step for step in steps if isinstance(step, Level)]
 
 
-@pytest.mark.parametrize("seeds", SEEDS)
-@pytest.mark.parametrize("number", SHARDS)
+@pytest.mark.parametrize(("number", "seeds"), TEXTS)
 def test_shards_make_the_levels_of_the_whole(seeds, number, tmp_path):
     for seed in seeds:
         text = random_text(seed)
@@ -58,7 +67,7 @@ def test_shards_make_the_levels_of_the_whole(seeds, number, tmp_path):
 
 @pytest.mark.parametrize("number", SHARDS)
 def test_a_watched_ngram_is_found_in_any_shard(number, tmp_path):
-    for seed in range(3):
+    for seed in range(2 if number > 3 else 3):
         text = random_text(seed)
         ids_T = ids_of(text.sentences)
         watch = random.Random(seed).randrange(len(ids_T))
