@@ -95,7 +95,6 @@ class Team:
             process.start()
             theirs.close()
             self.processes[ours] = (number, process)
-        gc.unfreeze()
 
     def report_all(self) -> None:
         """Report what the workers send, as it comes; then what none of them could send."""
@@ -156,6 +155,7 @@ class Team:
     def end(self) -> None:
         """End workers that still run: somebody has stopped the session. A test may take the signal
         for its own."""
+        gc.unfreeze()
         for _, process in self.processes.values():
             process.terminate()
         for _, process in self.processes.values():
