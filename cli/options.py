@@ -206,7 +206,9 @@ context_option = click.option("--context", type=click.Choice(["carry", "reset"])
                               help="One stream with the state carried across lines, or each line "
                                    "alone.")  # fmt: skip
 _temp = click.option(
-    "--temp", metavar="DIR", help="With --dask: a folder that all workers see, for what they find."
+    "--temp",
+    metavar="DIR",
+    help="With --dask: a folder that all workers see, for temporary results.",
 )
 
 
@@ -215,8 +217,8 @@ def dask_options(files: str) -> Decorator:
     dask = click.option(
         "--dask",
         metavar="ADDRESS",
-        help=f"Score the files of {files}, one a task, on the workers of a Dask cluster: the "
-        "address of its scheduler, or local:4 for four workers of this machine.",
+        help=f"Score each {files} as one task on the workers of a Dask cluster, which use their "
+        "processors: the address of its scheduler, or local:4 for four workers of this machine.",
     )
     return lambda function: dask(_temp(function))
 

@@ -1,6 +1,7 @@
 """Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
 continue."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.elsewhere import Elsewhere
     from rnnlm.scoring.forms import Layout, Scores, TextForm
     from rnnlm.scoring.records import SentenceScore, Unit
+    from rnnlm.scoring.resumable_output import ScoreFile
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
     from rnnlm.scoring.several_models import ModelsChunk
@@ -42,7 +44,7 @@ def show(
     elsewhere: "Elsewhere | None" = None,
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, ranked. elsewhere:
-    who works the records out, if not this process."""
+    workers that score instead of this process."""
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
@@ -90,13 +92,14 @@ def _show_texts(
 ) -> None:
     """Print what workers elsewhere have worked out, file after file."""
     say = terminal.Progress()
-    click.echo(form.header, nl=False)
-    for scored in elsewhere.scored(models, sentences, form, report=say):
-        for block in scored.text:
-            click.echo(block, nl=False)
-        about.tally.add(scored.tally)
+    with elsewhere.workers(models, form.settings) as workers:
+        click.echo(form.header, nl=False)
+        for scores in workers.scored(models, sentences, form, report=say):
+            for block in scores.text:
+                click.echo(block, nl=False)
+            about.tally.add(scores.tally)
     say.close()
-    about.signatures |= elsewhere.read.signatures
+    about.signatures |= elsewhere.sources.signatures
     about.say()
 
 
@@ -113,36 +116,30 @@ def write(
     elsewhere: "Elsewhere | None" = None,
 ) -> None:
     """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
-    has written. A Parquet file appears when it is complete. elsewhere: who works the scores out, if
-    not this process; each input file is a chunk then."""
+    has written. A Parquet file appears when it is complete. elsewhere: workers that score
+    instead of this process; each input file is a chunk then."""
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
-    from rnnlm.scoring import resumable_output
     from rnnlm.scoring.forms import TextForm
-    from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
+    from rnnlm.scoring.several_models import score_chunks_of_models
 
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     as_text = TextForm(form, settings, layout)
 
-    # Only a run of the same models, settings, columns and chunks can be resumed.
-    run = describe_run_of_models(models, settings)
-    run |= {"format": form, "columns": ", ".join(layout.columns)}
-    if elsewhere:
-        run |= {"chunks": "one a file (--dask)"}
-    if resume:
-        file = resumable_output.resume(path, run, as_text.header)
-    else:
-        file = resumable_output.begin(path, run, as_text.header, overwrite)
-
-    say = terminal.Progress()
-    with explaining(lambda: _say_how_to_resume(path)):
-        if elsewhere:
-            for scored in elsewhere.scored(models, sentences, as_text, file.entries, say):
-                file.write_chunk(scored.sentences, scored.hash, scored.text)
-                about.tally.add(scored.tally)
-            about.signatures |= elsewhere.read.signatures
+    # Workers are there before a file is replaced.
+    with contextlib.ExitStack() as held:
+        workers = held.enter_context(elsewhere.workers(models, settings)) if elsewhere else None
+        file = _begun(path, models, as_text, resume, overwrite, bool(elsewhere))
+        is_resumed = file.done > 0
+        say = held.enter_context(terminal.Progress())
+        held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
+        if elsewhere and workers:
+            for scores in workers.scored(models, sentences, as_text, file.entries, say):
+                file.write_chunk(scores.sentences, scores.digest, scores.text)
+                about.tally.add(scores.tally)
+            about.signatures |= elsewhere.sources.signatures
         else:
             for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
                 file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
@@ -150,9 +147,30 @@ def write(
                 if len(chunk):
                     say(f"{file.sentences:,} sentences written")
         file.finish()
-    say.close()
     _say_written(file.sentences, path)
-    about.say()
+    about.say(is_resumed)
+
+
+def _begun(
+    path: Path,
+    models: dict[str, Any],
+    form: "TextForm",
+    resume: bool,
+    overwrite: bool,
+    by_file: bool,
+) -> "ScoreFile":
+    """Begin the file, or go on with that of a run with the same models, settings, columns and
+    chunks."""
+    from rnnlm.scoring import resumable_output
+    from rnnlm.scoring.several_models import describe_run_of_models
+
+    run = describe_run_of_models(models, form.settings)
+    run |= {"format": form.name, "columns": ", ".join(form.layout.columns)}
+    if by_file:
+        run |= {"--dask": "given"}
+    if resume:
+        return resumable_output.resume(path, run, form.header)
+    return resumable_output.begin(path, run, form.header, overwrite)
 
 
 def _write_parquet(
@@ -221,14 +239,17 @@ class _About:
         self.signatures = chunk.signatures
         self.tally.observe(chunk)
 
-    def say(self) -> None:
+    def say(self, is_resumed: bool = False) -> None:
+        """Print it. is_resumed: other sentences were scored before, and are not counted."""
+        now = " of those scored now" if is_resumed else ""
         for name, lines in self.tally.without_score.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
-            lines_have = terminal.plural(lines, "line has", "lines have")
+            lines_have = terminal.plural(lines, f"line{now} has", f"lines{now} have")
             terminal.say(f"note: {lines_have} no score{by}: each with its reason")
         terminal.say_signatures(self.signatures)
         # Blank lines always have a score: they do not show that the file is a text.
-        if self.tally.first_reason is not None and not self.tally.with_words:
+        has_none = self.tally.first_reason is not None and not self.tally.with_words
+        if has_none and not is_resumed:
             raise TextError(
                 "no line could be scored",
                 f"the first: {self.tally.first_reason}",
@@ -236,8 +257,9 @@ class _About:
             )
 
 
-def _say_how_to_resume(path: Path) -> None:
-    terminal.say(f"{path} keeps what is written; to go on, run the same command with --resume")
+def _say_how_to_resume(path: Path, overwrites: bool) -> None:
+    how = "--resume instead of --overwrite" if overwrites else "--resume"
+    terminal.say(f"{path} keeps what is written; to go on, run the same command with {how}")
 
 
 def _say_written(sentences: int, path: Path) -> None:

@@ -203,7 +203,7 @@ _ABOUT_INPUT = {
 @source_options
 @result_options
 @pairs_options
-@options.section("Many files", options.dask_options("--input"))
+@options.section("Many files", options.dask_options("--input file"))
 @output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             device: str, form: str | None,
@@ -237,7 +237,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     plot = None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
-    _check_elsewhere(inputs, form, pairs is not None, given)
+    _check_elsewhere(inputs, form, given)
 
     from rnnlm.system import keep_freed
 
@@ -305,24 +305,17 @@ def _check_files(
     options.notice_file(sentences, "scored as a sentence", "scores its lines")
 
 
-def _check_elsewhere(
-    inputs: tuple[str, ...], form: str, wants_minimal: bool, given: dict[str, Any]
-) -> None:
+def _check_elsewhere(inputs: tuple[str, ...], form: str, given: dict[str, Any]) -> None:
     """Refuse what workers of a cluster cannot score."""
     address = given["dask"]
     options.refuse_if(given["temp"] and not address, "--temp needs --dask.")
     if not address:
         return
     options.refuse_if(not inputs, "--dask scores files: name them with --input.")
-    options.refuse_if(wants_minimal, "--dask: minimal pairs are scored by this process.")
     options.refuse_if(
         form not in ("jsonl", "tsv", "csv"),
         "--dask writes rows or records, which are put one after the other: add -o FILE.csv, .tsv "
         "or .jsonl, or --output-format.",
-    )
-    options.refuse_if(
-        given["context"] == "carry",
-        "--context carry: workers score files apart from each other; leave it or --dask out.",
     )
     from rnnlm.models.elsewhere import check_files
     from rnnlm.text import sources
@@ -480,7 +473,7 @@ def _sentences(
     # Workers score each file as a whole: where one ends is noted as they are read here.
     read = SourcesRead()
     each = read.noted(read_sentences(names, settings, targets, read.begin))
-    return each, Elsewhere(given["dask"], given["temp"], settings, read)
+    return each, Elsewhere(given["dask"], given["temp"], settings, sources=read)
 
 
 # ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.

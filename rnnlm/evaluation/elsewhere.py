@@ -21,7 +21,14 @@ from rnnlm.files import tensors
 from rnnlm.files.writing import writing
 from rnnlm.inference import span_scoring
 from rnnlm.interface import LanguageModel
-from rnnlm.models.elsewhere import SavedModel, check_files, other_text, saved_model, shared_folder
+from rnnlm.models.elsewhere import (
+    SavedModel,
+    check_files,
+    load_all,
+    other_text,
+    saved_model,
+    shared_folder,
+)  # fmt: skip
 from rnnlm.text import sources
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText, LinesHash, as_bytes, encode_block, joined
@@ -47,7 +54,7 @@ class ScoreFile:
             raise Cancelled(f"nobody waits for {self.text.sources[0]} any more")
 
         # The text as this worker reads it: its hash says whether that is what the others read.
-        model = self.model.load(self.device)
+        (model,) = load_all((self.model,), self.device)
         lines_hash, parts = LinesHash(), []
         for block in self.text.blocks():
             data = as_bytes(block.lines)

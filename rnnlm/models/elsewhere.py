@@ -26,19 +26,21 @@ class SavedModel:
     name: str
     fingerprint: str
 
-    def load(self, device: str) -> LanguageModel:
-        """Load the model, once in each process. ModelError: there is another one."""
-        return _loaded(self.name, self.fingerprint, device)
+
+@functools.lru_cache(maxsize=1)
+def load_all(models: tuple[SavedModel, ...], device: str) -> tuple[LanguageModel, ...]:
+    """Load the models of a run, once in each process, which keeps those of the last run alone.
+    ModelError: there is another model of that name."""
+    return tuple(_load(each, device) for each in models)
 
 
-@functools.lru_cache(maxsize=64)
-def _loaded(name: str, fingerprint: str, device: str) -> LanguageModel:
-    model = loading.scoring_model_of(name, device)
+def _load(saved: SavedModel, device: str) -> LanguageModel:
+    model = loading.scoring_model_of(saved.name, device)
     found = loading.fingerprint_in_signature(model)
-    if found != fingerprint:
+    if found != saved.fingerprint:
         raise ModelError(
-            f"a worker reads another model in {name}",
-            f"its fingerprint is {found} there, {fingerprint} here",
+            f"a worker reads another model in {saved.name}",
+            f"its fingerprint is {found} there, {saved.fingerprint} here",
             "all workers must see the same folder; it must not change while they work",
         )
     return model
@@ -79,10 +81,10 @@ def shared_folder(temp: str | None, team: Team) -> Iterator[Path]:
 def check_files(names: Sequence[str]) -> None:
     """Make sure that workers elsewhere can read all of the sources `names`."""
     for name in names:
+        if name == "-":
+            raise UsageError("workers elsewhere read files", "- is standard input", "name a file")
         if not os.path.isfile(name):
-            raise UsageError(
-                f"workers elsewhere cannot read {name}", "it is no file", "write it to one"
-            )
+            raise UsageError(f"workers elsewhere read files: {name} is none", hint="name files")
 
 
 def other_text(name: str) -> TextError:
@@ -90,5 +92,5 @@ def other_text(name: str) -> TextError:
     return TextError(
         f"a worker reads another text in {name}",
         "its lines differ from those here",
-        "the file must be one that all workers see",
+        "all workers must see the same file; it must not change while they work",
     )

@@ -75,7 +75,7 @@ def _cell(value: object) -> str:
 class Tally:
     """What is counted of scores. without_score: sentences, by model. with_words: sentences that can
     be read and have words. unknown_given: lines whose given text has unknown words, by model.
-    first_reason: why the first sentence cannot be read that cannot."""
+    first_reason: why the first of the sentences that cannot be read cannot be read."""
 
     without_score: Counter[str] = field(default_factory=Counter)
     with_words: int = 0

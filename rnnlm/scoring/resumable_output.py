@@ -83,7 +83,8 @@ class ScoreFile:
         self.write_chunk(self._hash.sentences, self._hash.hexdigest(), [text.encode("utf-8")])
 
     def write_chunk(self, sentences: int, hash: str, text: Iterable[bytes]) -> None:
-        """Write the `text` of a chunk, as :meth:`write` does. sentences, hash: of all so far."""
+        """Write the `text` of a chunk, as :meth:`write` does. sentences: how many all chunks so far
+        have; hash: over them, as the caller makes it."""
         self.sentences = sentences
         if not self._expected:
             _append(self.path, text, sentences, hash)

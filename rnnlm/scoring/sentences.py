@@ -181,14 +181,17 @@ class _Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One of several files, globs expanded, or `-`, or a data set. target: the file with its
-    targets, line by line. What reading it alone needs to know of those before it: before, how many
-    sentences they have; carried: the columns that the first table carries, by name, with their
-    names in the result, None where there was no table."""
+    """One of several sources: a file, `-` or a data set; with what reading it alone needs to know
+    of those before it.
+
+    target: the file with its targets, line by line. sentences_before: how many sentences the
+    sources before it have. carried: the columns that the first table carries, by name, with their
+    names in the result; None: there was no table yet.
+    """
 
     name: str
     target: str | None = None
-    before: int = 0
+    sentences_before: int = 0
     carried: Mapping[str, str] | None = None
 
 
@@ -245,7 +248,8 @@ def read_source(source: Source, settings: SentenceSettings) -> Iterator[Sentence
     """Yield the sentences of one source as :func:`read_sentences` does where it reads all of
     them."""
     carried = CarriedColumns(settings.keep, source.carried)
-    for number, record in enumerate(_read(source, settings, carried), start=source.before + 1):
+    records = _read(source, settings, carried)
+    for number, record in enumerate(records, start=source.sentences_before + 1):
         yield _numbered(record, number, settings)
 
 

@@ -52,12 +52,13 @@ LOCAL = re.compile(r"local(?::([0-9]{1,4}))?")
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 HOST = r"(\[[0-9a-fA-F:.%]+\]|[\w.-]+)"
 ADDRESS = re.compile(rf"(({'|'.join(SCHEMES)})://)?{HOST}:[0-9]{{1,5}}")
+DISTRIBUTED = re.compile(r"distributed(\..*)?")  # its loggers, each with a level of its own
 MOST_LOCAL = 1024
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two questions to the scheduler
 SILENT_SECONDS = 60.0  # without an answer, after which it counts as lost
 SETTLE_SECONDS = 10.0  # for tasks that were called off
-WAY_OUT = "see whether the scheduler runs and can be reached from here; what is done is kept"
+WAY_OUT = "see whether the scheduler runs and can be reached from here, and run the command again"
 
 
 def check_address(address: str, folder: str | None) -> None:
@@ -115,8 +116,8 @@ def connected(address: str) -> Iterator["Cluster"]:
     distributed = _distributed()
     # Its messages about workers that come and go are for those who run a cluster; what matters
     # here is said in errors of ours.
-    for name in ("distributed", "distributed.scheduler", "distributed.nanny", "bokeh"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("bokeh", *filter(DISTRIBUTED.match, logging.root.manager.loggerDict)):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as held:
         local = LOCAL.fullmatch(address)
         where: str | LocalCluster = address
@@ -192,6 +193,7 @@ class Cluster(Team):
         self._heard = time.monotonic()
         self._has_left = threading.Event()
         self._shares: dict[str, float] = {}
+        self._done: list[object] = []
         self._look()
         client.subscribe_topic(self.topic, self._hear)
         super().__init__(client.get_executor(pure=False, retries=3), self._threads)
@@ -205,9 +207,12 @@ class Cluster(Team):
         self._heard = time.monotonic()
 
     def _keep_looking(self) -> None:
-        while not self._has_left.wait(LOOK_SECONDS):
+        has_left = False
+        while not has_left:
             with contextlib.suppress(Exception):  # no answer; `check` counts the seconds
                 self._look()
+            has_left = self._has_left.wait(LOOK_SECONDS)
+            self._done = []  # see `outcome`
 
     def check(self) -> None:
         if self.client.status not in ("running", "connecting"):
@@ -242,6 +247,10 @@ class Cluster(Team):
     def outcome(self, future: "Future[Result]") -> Result:
         from distributed.scheduler import KilledWorker
 
+        # A future tells the scheduler when it is let go of. Python ignores what is raised then: of
+        # a signal that comes in that moment, the main thread would never hear. Another thread lets
+        # go of it.
+        self._done.append(future)
         try:
             return future.result()
         except CancelledError:
@@ -251,7 +260,7 @@ class Cluster(Team):
                 "a task has ended several workers",
                 str(error).partition("\n")[0],
                 "they may have run out of memory: lower --memory, or give workers more with "
-                "--memory-limit; what is done is kept",
+                "--memory-limit",
             ) from None
         except ModuleNotFoundError as error:
             raise _no_rnnlm("a worker", str(error)) from None

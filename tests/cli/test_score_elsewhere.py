@@ -3,6 +3,7 @@ this process; tests/system/test_dask.py has those of a cluster."""
 
 import contextlib
 import json
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -56,7 +57,7 @@ def same_as_here(rnnlm, *command):
     """Score with and without workers; return what both printed on standard output."""
     here, there = rnnlm("score", *command), rnnlm("score", *command, "--dask", "local:2")
     assert there.code == here.code == 0, there.err
-    said = [line for line in there.err.splitlines() if not line.endswith("files scored")]
+    said = [line for line in there.err.splitlines() if not line.startswith("files scored")]
     assert sorted(said) == sorted(here.err.splitlines())
     assert there.out == here.out and there.out
     return there.out
@@ -123,7 +124,7 @@ def test_a_resumed_run_scores_what_is_left(rnnlm, lines, here, monkeypatch, fail
         assert rnnlm(*command, "s.csv", *shared).code == 1
     assert rnnlm(*command, "s.csv").code != 0  # an unfinished file is not overwritten
     by_chunks = rnnlm(*command, "s.csv", "--resume")
-    assert by_chunks.code == 2 and "chunks" in by_chunks.err
+    assert by_chunks.code == 2 and "--dask was given, is not there" in by_chunks.err
 
     # Only what was not written is scored again.
     before = scored.copy()
@@ -178,6 +179,63 @@ def test_a_worker_that_reads_other_lines(rnnlm, lines, here, monkeypatch):
     assert shown.code == 1 and "a worker reads another text in part-1.txt" in shown.err
 
 
+def test_scores_that_are_gone_are_an_error(rnnlm, lines, here, monkeypatch):
+    run = elsewhere.ScoreSource.run
+
+    def losing(task):
+        written = run(task)
+        (Path(task.folder) / written.file).unlink()
+        return written
+
+    monkeypatch.setattr(elsewhere.ScoreSource, "run", losing)
+    for output in (("--json",), ("-o", "s.csv")):
+        shown = rnnlm("score", "-m", "kn", *lines, *output, "--dask", "local:2")
+        assert shown.code == 1 and "cannot read the scores that a worker has" in shown.err
+
+
+def test_what_is_there_stays_without_workers(rnnlm, lines, here, monkeypatch):
+    command = ("score", "-m", "kn", *lines, "-o", "s.csv")
+    assert rnnlm(*command).code == 0
+    before = (here / "s.csv").read_bytes()
+
+    # Neither a cluster that is not there, nor a folder that cannot be made, costs the file.
+    for there in (dask_cluster.connected, Mock(side_effect=RnnlmError("no cluster"))):
+        monkeypatch.setattr(dask_cluster, "connected", there)
+        (here / "no-folder").write_text("")
+        shared = ("--dask", "local:2", "--temp", "no-folder")
+        assert rnnlm(*command, "--overwrite", *shared).code == 1
+        assert (here / "s.csv").read_bytes() == before
+        assert not (here / "s.csv.run").exists()
+
+
+def test_a_rest_without_scores_resumes(rnnlm, lines, here, monkeypatch):
+    (here / "bad.txt").write_text("<s>\n</s>\n")
+    command = (
+        "score",
+        "-m",
+        "kn",
+        *lines[:2],
+        "--input",
+        "bad.txt",
+        "-o",
+        "s.csv",
+        "--dask",
+        "local:2",
+    )
+    run = elsewhere.ScoreSource.run
+
+    def failing(task):
+        if task.source.name.endswith("bad.txt"):
+            raise RnnlmError("stopped")
+        return run(task)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(elsewhere.ScoreSource, "run", failing)
+        assert rnnlm(*command).code == 1
+    resumed = rnnlm(*command, "--resume")
+    assert resumed.code == 0 and "2 lines of those scored now have no score" in resumed.err
+
+
 def test_a_line_without_score_is_refused_if_strict(rnnlm, lines):
     command = ("score", "-m", "kn", *lines, "--json", "--strict")
     here, there = rnnlm(*command), rnnlm(*command, "--dask", "local:2")
@@ -190,7 +248,8 @@ REFUSED = {
     "a ranked table": (("--input", "part-0.txt"), "--dask writes rows or records"),
     "Parquet": (("--input", "part-0.txt", "-o", "s.parquet"), "--dask writes rows or records"),
     "a stream": (("--input", "part-0.txt", "--json", "--context", "carry"), "--context carry"),
-    "standard input": (("--input", "-", "--json"), "workers elsewhere cannot read -"),
+    "standard input": (("--input", "-", "--json"), "workers elsewhere read files"),
+    "a folder": (("--input", ".", "--json"), "workers elsewhere read files"),
     "minimal pairs": (("--input", "part-0.txt", "--pairs", "part-1.txt"), "--pairs"),
 }
 

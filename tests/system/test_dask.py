@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -177,8 +178,16 @@ def test_workers_evaluate_as_this_process_does(text, cluster, tmp_path):
         perplexity.evaluate(tmp_path / "model", held, **shared)
 
 
-def test_workers_score_as_this_process_does(text, cluster, tmp_path, request):
+def test_workers_score_as_this_process_does(text, cluster, tmp_path, request, monkeypatch):
     command = request.getfixturevalue("rnnlm")
+    # A signal that comes while the main thread lets go of a future would be lost.
+    let_go, finalize = [], distributed.Future.__del__
+
+    def watched(future):
+        let_go.append(threading.current_thread())
+        finalize(future)
+
+    monkeypatch.setattr(distributed.Future, "__del__", watched)
     model, lines = str(tmp_path / "model"), text.read_text().splitlines(keepends=True)
     rnnlm.train(text, output=model, model="ngram", order=3).wait()
     given = ["score", "-m", model]
@@ -193,6 +202,7 @@ def test_workers_score_as_this_process_does(text, cluster, tmp_path, request):
         assert here.code == there.code == 0, there.err
         assert Path(where[0][-1]).read_bytes() == Path(where[1][-1]).read_bytes()
     assert not list((tmp_path / "shared").iterdir())
+    assert let_go and threading.main_thread() not in let_go
 
 
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
