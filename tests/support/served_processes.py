@@ -87,7 +87,9 @@ def serving(*arguments, constants=None, **environment):
         process.kill()
         process.wait()
         reading.join(timeout=5)
-        process.stderr.close()
+        # Processes that outlive the server hold the other end, and closing would wait for them.
+        if not reading.is_alive():
+            process.stderr.close()
 
 
 def exchanged(server, steps, seconds):
