@@ -57,9 +57,11 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """Make a command small: few steps, few points of a grid and one process for training, few
-    resamples for a comparison, few tokens for tuning, few positions for a look. Leave other
-    commands as they are."""
+    """Make a command small: few steps, few points of a grid and one process for training, one
+    worker of a cluster, few resamples for a comparison, few tokens for tuning, few positions for a
+    look. Leave other commands as they are."""
+    # Several workers are proven by test_dask.py.
+    arguments = [re.sub(r"^local:\d+$", "local:1", word) for word in arguments]
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "tune":
@@ -68,9 +70,10 @@ def made_small(arguments: list[str]) -> list[str]:
         return [*arguments, *FEW.get(arguments[1], ())]
     if arguments[0] != "train":
         return arguments
-    axes = {word for before, word in itertools.pairwise(arguments) if before == "--grid"}
+    axes = [word for before, word in itertools.pairwise(arguments) if before == "--grid"]
     if "--equal" not in arguments:
-        arguments = [of_few(word) if word in axes else word for word in arguments]
+        few = {axis: of_few(axis, is_first=axis == axes[0]) for axis in axes}
+        arguments = [few.get(word, word) for word in arguments]
     if COUNTED & set(arguments):
         return arguments
     if "--processes" in arguments:  # several are proven by test_ranks.py
@@ -83,13 +86,14 @@ def made_small(arguments: list[str]) -> list[str]:
     return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
 
 
-def of_few(axis: str) -> str:
-    """Return an axis of a grid without values that no page names again: all but the first and the
-    last one."""
+def of_few(axis: str, is_first: bool) -> str:
+    """Return an axis of a grid without values that no page names again: all but the first one and,
+    of the grid's first axis, the last one."""
     name, _, values = axis.partition("=")
-    first, *others, last = values.split(",") if "," in values else (values, values)
-    kept = [value for value in others if f"/{name}={value}" in CODE]
-    return f"{name}={','.join(dict.fromkeys([first, *kept, last]))}"
+    first, *others = values.split(",")
+    last = others[-1:] if is_first else []
+    kept = [value for value in others if value in last or f"/{name}={value}" in CODE]
+    return f"{name}={','.join([first, *kept])}"
 
 
 def nbest_record(number: int, line: str) -> str:
