@@ -320,8 +320,10 @@ def run(request: Request) -> Iterator[Event]:
         except BrokenExecutor as error:
             raise RnnlmError("a worker process died", str(error), HINT) from None
         finally:
+            # A worker may have written late, until it was waited for.
             if journal is not None:
                 journal.clean()
+                remove_unfinished(request.output / REFERENCE)
         journal.write()
     now = [journal.done[name] for name in list(journal.done)[before:]]
     yield _filtered(job, journal, now, time.perf_counter() - began)

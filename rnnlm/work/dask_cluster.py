@@ -291,12 +291,12 @@ class Cluster(Team):
     def check_workers(self) -> None:
         """Make sure that there are workers, that each has this version of rnnlm, and none
         another."""
-        if not self.size:
+        found = self._answers(_version)
+        if not found:
             raise RnnlmError(
                 f"the Dask scheduler {self.whose} has no workers",
                 hint="start some with dask worker ADDRESS, and try again",
             )
-        found = self.client.run(_version, on_error="return")
         for worker, answer in sorted(found.items()):
             # What a worker cannot even read comes back in words.
             if isinstance(answer, ImportError) or "ModuleNotFoundError" in str(answer):
@@ -304,26 +304,37 @@ class Cluster(Team):
             if isinstance(answer, BaseException):
                 raise RnnlmError(f"the worker {worker} does not work", str(answer))
             if answer != code_version():
-                raise _other_version(f"the worker {worker}", answer, code_version())
+                raise _other_version(f"the worker {worker}", str(answer), code_version())
+
+    def _answers(self, function: Callable[..., object], *arguments: object) -> dict[str, object]:
+        """Return what a function gives on each worker, or its error. A worker that is lost
+        meanwhile has no answer: others do its work."""
+        from distributed.comm import CommClosedError
+
+        found = self.client.run(function, *arguments, on_error="return")
+        lost = (CommClosedError, ConnectionError)
+        return {name: answer for name, answer in found.items() if not isinstance(answer, lost)}
 
     def check_folder(self, folder: Path, mark: str, files: Mapping[str, str] = {}) -> None:
         """Make sure that each worker sees the file `mark` of `folder`, which holds its own name,
         can write beside it, and reads `files`: SHA-256 by name."""
-        found = self.client.run(_seen, str(folder), mark, dict(files), on_error="return")
-        for worker, answer in sorted(found.items()):
-            why = str(answer)
-            if isinstance(answer, str):
-                written = folder / answer
-                why = f"the file {answer} that it wrote there is not seen here"
-                if written.is_file():
-                    written.unlink(missing_ok=True)
-                    continue
-            raise OutputError(
-                f"the worker {worker} does not share the folder {folder}",
-                why,
-                "name a folder of a file system that all workers can read and write, at the same "
-                "place",
-            )
+        found = self._answers(_seen, str(folder), mark, dict(files))
+        try:
+            for worker, answer in sorted(found.items()):
+                why = str(answer)
+                if isinstance(answer, str):
+                    why = f"the file {answer} that it wrote there is not seen here"
+                    if (folder / answer).is_file():
+                        continue
+                raise OutputError(
+                    f"the worker {worker} does not share the folder {folder}",
+                    why,
+                    "name a folder of a file system that all workers can read and write, at the "
+                    "same place",
+                )
+        finally:
+            for path in folder.glob(f"{mark}.*.new"):  # also of a worker that is lost since
+                path.unlink(missing_ok=True)
 
 
 def _no_rnnlm(worker: str, why: str) -> RnnlmError:
