@@ -2,8 +2,9 @@
 folder with small texts and budgets.
 
 Every command of an sh block and every python block runs, but for blocks marked `<!-- compared -->`
-without `soak`, which test_shown_numbers.py runs as they are. `<!-- file: NAME -->` stands before
-the content of a file that the commands of the page read.
+without `soak`, which test_shown_numbers.py runs as they are. Pages that train and compare many
+models run in soak; otherwise their trainings are planned, and their other commands understood.
+`<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
 """
 
 import contextlib
@@ -20,17 +21,22 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 from xml.etree import ElementTree
 
+import click
 import pytest
 
 import rnnlm
 from rnnlm import checkpoints, corpora
 from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
+from rnnlm.work import dask_cluster
+from rnnlm.work.executors import Inline
+from rnnlm.work.tasks import Team
 from support.forked import command, door
 from support.served_processes import serving
-from support.shown import FILES, PAGES, README, ROOT, blocks_of, commands, overwriting
+from support.shown import FILES, PAGES, README, ROOT, Block, blocks_of, commands, overwriting
 
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+SOAK = pytest.mark.soak
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
 FEW = {
     "gradients": ["--positions", "5", "--lags", "3"],
@@ -38,6 +44,11 @@ FEW = {
     "probe": ["--most-items", "200"],
 }
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
+LONG = {  # pages that train, tune and compare for seconds
+    f"docs/{name}.md"
+    for name in ("combining", "comparing-networks", "evaluating", "insight", "install", "lectures",
+                 "networks", "recipes", "translating")
+}  # fmt: skip
 OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", ".", ".ci/gpu"}
 
 
@@ -57,11 +68,9 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """Make a command small: few steps, few points of a grid and one process for training, one
-    worker of a cluster, few resamples for a comparison, few tokens for tuning, few positions for a
-    look. Leave other commands as they are."""
-    # Several workers are proven by test_dask.py.
-    arguments = [re.sub(r"^local:\d+$", "local:1", word) for word in arguments]
+    """Make a command small: few steps, few points of a grid and one process for training, few
+    resamples for a comparison, few tokens for tuning, few positions for a look. Leave other
+    commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "tune":
@@ -171,19 +180,33 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, server, page):
+@pytest.fixture
+def there(folder, monkeypatch):
+    """Work in that folder, in which the bundled corpora are."""
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
     # what somebody types to --interactive
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
+    # A cluster is this process: starting one for each command is left to test_dask.py.
+    here = contextlib.nullcontext(Team(Inline(), 1))
+    monkeypatch.setattr(dask_cluster, "connected", lambda address: here)
+
+
+def is_run_here(block: Block) -> bool:
+    """Return whether the commands of a block are run by the tests of this file."""
+    is_run_elsewhere = block.is_compared and not block.is_soak
+    is_main = re.match("<!-- (demo|tests) -->", block.before)
+    return block.language == "sh" and not is_run_elsewhere and not is_main
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[SOAK] if page in LONG else []) for page in PAGES]
+)
+def test_the_examples_of_a_page_run(there, capsys, shell, server, page):
     looks: list[list[str]] = []
     for block in BLOCKS[page]:
-        if block.language == "sh" and not (
-            (block.is_compared and not block.is_soak)
-            or re.match("<!-- (demo|tests) -->", block.before)
-        ):
+        if is_run_here(block):
             for words in commands(block.code):
                 if block.is_run:
                     words = [words[0], *overwriting(words[1:])]
@@ -200,6 +223,39 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, server, 
     for picture in Path("docs/pictures").glob("*.svg"):
         assert ElementTree.parse(picture).getroot().tag.endswith("svg")
         picture.unlink()
+
+
+TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from", "--resume"}
+
+
+@pytest.mark.parametrize("page", sorted(LONG))
+def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page):
+    """Trainings are planned, unless they need a model that the page makes. Other commands are read
+    as far as their options go."""
+    outputs = [name for block in BLOCKS[page] for name in re.findall(r"-o (\S+)", block.code)]
+    made = {"auto", *outputs, *(name.removeprefix("checkpoints/") for name in outputs)}
+    planned = 0
+    for block in BLOCKS[page]:
+        if block.language == "python" and "rnnlm" not in block.code:
+            exec(compile(block.code, page, "exec"), {"__name__": "page"})
+        if not is_run_here(block):
+            continue
+        for words in filter(is_rnnlm, commands(block.code)):
+            if {"|", ">"} & {*words}:
+                continue
+            arguments = made_small(words[1:])
+            of_models = {
+                name for option, name in itertools.pairwise(words) if option in TAKES_MODEL
+            }
+            with monkeypatch.context() as patched:
+                if words[1] == "train" and not made & of_models:
+                    arguments = [*overwriting(arguments), "--dry-run"]
+                    planned += 1
+                else:
+                    patched.setattr(click.Command, "invoke", lambda command, context: None)
+                code, printed = run(arguments), capsys.readouterr()
+            assert code == 0, f"{shlex.join(arguments)}\n{printed.err}"
+    assert planned
 
 
 @pytest.fixture(scope="module")
