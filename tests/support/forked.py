@@ -1,4 +1,5 @@
-"""Processes of `python -m rnnlm ...` that start at once: forks of a server that has imported torch.
+"""Processes of `python -m rnnlm ...`, and of `python -c ...` where that is asked for, that start at
+once: forks of a server that has imported torch.
 
 Such a process is a child of whoever started it: it has a process id, takes signals and ends with
 an exit code as any other; its streams, environment, working folder and limits are those that were
@@ -50,7 +51,8 @@ class Forked(subprocess.Popen):
 
     limits: by their number, as in the module `resource`. closed: the numbers of the streams that it
     is started without. ignored: the signals that it ignores. constants: numbers of modules that are
-    others in it, by dotted name; only in what is forked.
+    others in it, by dotted name; only in what is forked. is_code: it runs `python -c CODE`, and finds
+    imported what commands need.
     """
 
     def __init__(
@@ -61,12 +63,15 @@ class Forked(subprocess.Popen):
         closed: Sequence[int] = (),
         ignored: Sequence[int] = (),
         constants: Mapping[str, float] | None = None,
+        is_code: bool = False,
         **options: Any,
     ) -> None:
         self.limits, self.closed, self.ignored = limits or {}, closed, ignored
         self.constants = constants or {}
         words = [] if isinstance(arguments, (str, bytes)) else list(map(os.fsdecode, arguments))
-        is_ours = words[:1] == [sys.executable] and _options_of_python(words) is not None
+        is_ours = words[:1] == [sys.executable] and (
+            is_code or _options_of_python(words) is not None
+        )
         self.is_forked = is_ours and sys.platform == "linux"
         if not self.is_forked and (limits or closed or ignored):
             options["preexec_fn"] = self._prepare
@@ -280,7 +285,11 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
         sys.path.insert(0, os.getcwd())
     code = 0
     try:
-        runpy.run_module("rnnlm", run_name="__main__", alter_sys=True)
+        if arguments[1] == "-c":
+            sys.argv = arguments[1:2] + arguments[3:]
+            exec(compile(arguments[2], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module("rnnlm", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from support.forked import Forked
+
 # One of the rooms is tasks: what is learned answers there, for language models too, in two modules.
 ROOMS_AT_MOST = {
     "train": 7, "train an n-gram model": 7, "eval": 6, "score": 7, "tag": 6, "inspect gates": 6,
@@ -20,7 +22,7 @@ FUNCTIONS_AT_MOST = {"train": 555, "eval": 245, "score": 225, "tag": 225, "inspe
 # The settings of a task extend those of a network, and a registry of tasks calls them by name.
 CALLED_BACK = {"tag"}
 WALK = """
-import contextlib, io, json, os, sys
+import contextlib, gc, io, json, os, sys
 import rnnlm, torch, torch._dynamo
 from rnnlm.cli.main import run
 
@@ -55,6 +57,7 @@ def watch(frame, event, _):
     elif event == "return" and stack and stack[-1][0] is frame:
         stack.pop()
 
+gc.disable()  # what goes with garbage of the command before is no part of a walk
 for arguments in json.loads(sys.argv[1]):
     seen, returns, stack, functions = {}, {}, [], set()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -98,16 +101,19 @@ def walks(tmp_path_factory, models):
         "inspect gates": ["inspect", "gates", "-m", str(models.lstm), "the man was here"],
     }
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(
+    process = Forked(
         [sys.executable, "-c", WALK, json.dumps(list(commands.values()))],
-        capture_output=True,
+        is_code=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        timeout=240,
     )
-    assert ended.returncode == 0, ended.stderr
-    found = dict(zip(commands, map(json.loads, ended.stdout.splitlines()), strict=True))
-    assert not any(each["code"] for each in found.values()), ended.stderr
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    found = dict(zip(commands, map(json.loads, out.splitlines()), strict=True))
+    assert not any(each["code"] for each in found.values()), err
     return found
 
 
