@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from rnnlm.cli.main import run
+from rnnlm.text.prepared import preparation
+from rnnlm.work.executors import Inline
 from support.commands import environment
 from support.failures import fingerprint
 from support.forked import Forked
@@ -205,7 +207,9 @@ def test_a_working_folder_that_nobody_can_write_to(place):
 
 
 @FULL
-@pytest.mark.parametrize("name", ["eval", "generate", "count"])
+@pytest.mark.parametrize(
+    "name", ["eval", "generate", pytest.param("count", marks=pytest.mark.soak)]
+)
 def test_standard_output_that_is_full(place, name):
     with open("/dev/full", "wb") as full:
         ended = launch(place, COMMANDS[name], stdout=full, program=STARTED)
@@ -218,7 +222,12 @@ def test_standard_output_that_is_full(place, name):
 
 @pytest.mark.parametrize(
     "arguments",
-    [READING["generate"], READING["count"], ["--help"], ["eval", "--help"]],
+    [
+        READING["generate"],
+        ["--help"],
+        pytest.param(READING["count"], marks=pytest.mark.soak),
+        pytest.param(["eval", "--help"], marks=pytest.mark.soak),
+    ],
     ids=" ".join,
 )
 def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
@@ -229,7 +238,7 @@ def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
     assert (ended.code, ended.err) == (141, "")
 
 
-@pytest.mark.parametrize("name", ["eval", "train", "prepare"])
+@pytest.mark.parametrize("name", ["train", "prepare", pytest.param("eval", marks=pytest.mark.soak)])
 def test_streams_that_are_closed(place, name):
     """Whatever is opened then must not take their numbers: what a library prints would go into a
     model's file."""
@@ -297,6 +306,7 @@ OUTPUT = {
 def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     """fsync fails as on a disk that is full, broken or read-only; then all is well again."""
     monkeypatch.chdir(place)
+    monkeypatch.setattr(preparation, "Processes", lambda count: Inline())
     output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
     before = content(place)

@@ -49,10 +49,7 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(run, "LAST_PAUSE_SECONDS", 0.0)
 
 
-@pytest.mark.parametrize(
-    "calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"]
-)
-@pytest.mark.parametrize("kind, number, part", [
+FAILURES = [
     ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"),
     ("replace", FULL, "config.json"),
     ("write", QUOTA, "vocab"), ("write", FULL, "README"), ("write", QUOTA, "safetensors"),
@@ -60,7 +57,21 @@ def no_waiting(monkeypatch):
     ("write", FULL, "state"),
     ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"),
     ("unlink", BROKEN, "weights"),
-])  # fmt: skip
+]  # fmt: skip
+CALLS = {"for a while": range(5), "once": range(1), "later on": range(2, 4)}
+
+
+def failures():
+    """Yield each failure for a while, and once or later on, in turn; with -m soak, all."""
+    for number, failure in enumerate(FAILURES):
+        for when, calls in CALLS.items():
+            is_further = when == ("once", "later on")[number % 2]
+            marks = pytest.mark.soak if is_further else ()
+            name = "-".join([*map(str, failure), when])
+            yield pytest.param(*failure, calls, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("kind, number, part, calls", [*failures()])
 def test_what_cannot_be_written_now_is_written_later(
     text, tmp_path, expected, kind, number, part, calls
 ):

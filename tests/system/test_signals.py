@@ -11,13 +11,13 @@ import pytest
 from support.killed_runs import checked, command, newest_step, outcome
 
 SETTINGS = {
-    "validate_every_steps": 5,
+    "validate_every_steps": 10,
     "dropout_output": 0.2,
     "schedule": "constant",
     "learning_rate": 0.01,
 }
 SECONDS = 5.0
-STEPS = {"budget": "40steps"}
+STEPS = {"budget": "30steps"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,8 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase, number", [
-    ("steps", signal.SIGTERM), ("steps", signal.SIGINT), ("steps", signal.SIGHUP),
+    ("steps", signal.SIGTERM), ("steps", signal.SIGHUP),
+    pytest.param("steps", signal.SIGINT, marks=pytest.mark.soak),
     ("validation", signal.SIGTERM), ("exact evaluation",
         signal.SIGTERM),
     pytest.param("exact evaluation", signal.SIGINT, marks=pytest.mark.soak),
