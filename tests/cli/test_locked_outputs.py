@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm.evaluation import plotting
 from rnnlm.files import lock, outputs
 from rnnlm.files.lock import OWNER
 from support.commands import TINY
@@ -70,7 +71,9 @@ def place(trained, tagger, classifier, translator, tmp_path_factory):
 
 
 @pytest.fixture
-def inputs(place, here):
+def inputs(place, here, monkeypatch):
+    # To draw takes longest, and what a picture shows is no matter here.
+    monkeypatch.setattr(plotting, "_rendered", lambda *given, **options: b"<svg></svg>")
     shutil.copytree(place, here, dirs_exist_ok=True)
     return here
 

@@ -97,7 +97,10 @@ def test_no_help_imports_anything_heavy():
     assert results[-1].seconds < 0.3 * len(results)
 
 
-@pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["nonsense"], ["eval"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["train", "--help"], ["nonsense"], pytest.param(["eval"], marks=pytest.mark.soak)],
+)
 def test_help_and_wrong_usage_answer_at_once(command):
     (ended,) = run_apart(command)
     assert ended.imported == []

@@ -175,16 +175,16 @@ def test_a_killed_process_comes_back_under_load(ngrams):
     with serving(*ngrams, *WORKERS) as server:
         before = workers_of(server)
         assert len(before) == 2
-        with Load(server, clients=8) as load:
+        with Load(server, clients=4) as load:
             assert waits_for(lambda: len(load.statuses) > 50)
             os.kill(before[0], signal.SIGKILL)
             asked = len(load.statuses)
             assert waits_for(lambda: len(load.statuses) > asked + 50)
             assert waits_for(lambda: len(set(workers_of(server)) - {before[0]}) == 2)
-            time.sleep(1.0)
+            time.sleep(0.3)
         # The other one answers meanwhile: at most what the dead one was at is lost, at once.
         assert set(load.statuses) == {200}
-        assert len(load.failures) <= 8
+        assert len(load.failures) <= 4
         assert not [error for error in load.failures if isinstance(error, TimeoutError)]
         assert load.longest < 10.0
         assert before[1] in workers_of(server)
