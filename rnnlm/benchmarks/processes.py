@@ -137,6 +137,8 @@ class Watch:
         self._thread = threading.Thread(target=self._sample_until_over, daemon=True)
 
     def __enter__(self) -> "Watch":
+        # On a busy machine, a short process is over before the thread has its turn.
+        self._sample()
         self._thread.start()
         return self
 
@@ -151,16 +153,17 @@ class Watch:
 
     def _sample_until_over(self) -> None:
         seconds = FIRST_SECONDS
-        while True:
-            now = held_by(process_tree(self.pid), self.temporary)
-            self.peak = Held(
-                max(now.private, self.peak.private),
-                max(now.mapped, self.peak.mapped),
-                max(now.temporary, self.peak.temporary),
-            )
-            if self._is_over.wait(seconds):
-                return
+        while not self._is_over.wait(seconds):
+            self._sample()
             seconds = min(2 * seconds, SAMPLE_SECONDS)
+
+    def _sample(self) -> None:
+        now = held_by(process_tree(self.pid), self.temporary)
+        self.peak = Held(
+            max(now.private, self.peak.private),
+            max(now.mapped, self.peak.mapped),
+            max(now.temporary, self.peak.temporary),
+        )
 
 
 # ---- Commands. One that fails raises RnnlmError.
