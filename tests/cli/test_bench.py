@@ -290,10 +290,11 @@ def forked(monkeypatch, few_keys):
     """Have the measured commands start at once."""
     starts = types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)
     monkeypatch.setattr(processes, "subprocess", starts)
+    monkeypatch.setattr(serving, "subprocess", starts)
 
 
 def test_ngram_growth_is_shown_size_by_size(
-    rnnlm, models, here, without_kenlm, monkeypatch, few_keys
+    rnnlm, models, here, without_kenlm, monkeypatch, forked
 ):
     monkeypatch.setattr(growth, "PARTS", (4, 1))
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
@@ -569,7 +570,7 @@ def test_servers_are_timed_beside_references(rnnlm, models):
     assert figures[0]["unit"] == "s" and 0.1 < figures[0]["served"] < 60
 
 
-def test_a_server_that_does_not_start_says_why(here):
+def test_a_server_that_does_not_start_says_why(here, forked):
     with (
         pytest.raises(RnnlmError, match="the server did not start; .*nowhere"),
         serving.Served("nowhere"),

@@ -21,6 +21,7 @@ from rnnlm.system import Rank, bind_device, current_rank
 from support.ranked_runs import (
     CASES,
     CUT,
+    FURTHER_CASES,
     ROWS,
     cut,
     faulty,
@@ -33,6 +34,8 @@ from support.ranked_runs import (
 
 # Two in the suite; three, too, in the long proofs.
 COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))
+ALL_CASES = CASES | FURTHER_CASES
+FURTHER = [pytest.param(case, marks=pytest.mark.soak) for case in FURTHER_CASES]
 
 
 def free_port() -> int:
@@ -63,10 +66,10 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """Return what one process finds, by case. The folder holds the state that its run was cut off
-    with."""
+    """Return a folder, and a function from a case to what one process finds. The folder holds the
+    state that its run was cut off with."""
     folder = tmp_path_factory.mktemp("ranks")
-    found = {case: run(trainer_of(folder, settings)) for case, settings in CASES.items()}
+    found = functools.cache(lambda case: run(trainer_of(folder, ALL_CASES[case])))
     write_state(folder / "state-1.npz", cut(trainer_of(folder, CASES["lstm"])))
     return folder, found
 
@@ -74,17 +77,19 @@ def alone(tmp_path_factory):
 @pytest.fixture(scope="module")
 def together(alone):
     """Return a function from the number of ranks to what they find. They are forks of this process,
-    which has imported torch. Each number runs once."""
+    which has imported torch. Each number runs once, and once more the further cases."""
     folder, _ = alone
 
     @functools.cache
-    def found_by(count):
-        if count > 2:
-            found_by(count - 1)  # leaves a state, from which these resume
+    def found_by(count, is_further):
+        if count > 2 and not is_further:
+            found_by(count - 1, False)  # leaves a state, from which these resume
         context, port = multiprocessing.get_context("fork"), free_port()
         started = [
             context.Process(
-                target=rank_of, args=(folder, ranks_environment(count, rank, port)), daemon=True
+                target=rank_of,
+                args=(folder, ranks_environment(count, rank, port), is_further),
+                daemon=True,
             )
             for rank in range(count)
         ]
@@ -97,7 +102,7 @@ def together(alone):
         ]
         return dict(np.load(folder / f"found-{count}.npz"))
 
-    return found_by
+    return lambda count, is_further=False: found_by(count, is_further)
 
 
 def assert_same(found, case, expected, since=0):
@@ -118,18 +123,18 @@ def assert_same(found, case, expected, since=0):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *FURTHER])
 def test_ranks_match_one_process_in_losses_and_weights(alone, together, case, count):
-    expected = alone[1][case]
+    expected, found = alone[1](case), together(count, case in FURTHER_CASES)
     assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
-    assert_same(together(count), case, expected)
+    assert_same(found, case, expected)
     # what is reported is of all rows
-    np.testing.assert_allclose(together(count)[f"{case}/told"], expected["told"], rtol=1e-5)
+    np.testing.assert_allclose(found[f"{case}/told"], expected["told"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_run_interrupted_mid_epoch_resumes_with_its_ranks(alone, together, count):
-    assert_same(together(count), "resumed", alone[1]["lstm"], since=CUT)
+    assert_same(together(count), "resumed", alone[1]("lstm"), since=CUT)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -150,7 +155,7 @@ def test_fault_in_one_rank_rolls_all_back_alike(alone, together, count):
     [(2, 1), *(pytest.param(3, before, marks=pytest.mark.soak) for before in (1, 2))],
 )
 def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before):
-    assert_same(together(count), f"resumed-from-{before}", alone[1]["lstm"], since=CUT)
+    assert_same(together(count), f"resumed-from-{before}", alone[1]("lstm"), since=CUT)
 
 
 @pytest.mark.parametrize("before", COUNTS)
@@ -165,7 +170,7 @@ def test_one_process_resumes_several_warning_of_new_draws(alone, together, befor
     assert_same(
         {f"resumed/{name}": array for name, array in resumed.items()},
         "resumed",
-        found["lstm"],
+        found("lstm"),
         since=CUT,
     )
 
@@ -195,15 +200,21 @@ def test_request_to_one_rank_is_followed_by_all(together, count):
     )
 
 
-@pytest.mark.parametrize("case", ["documents", "lstm"])
-@pytest.mark.parametrize("parts", [2, 4, 100])
+FURTHER_PARTS = [("documents", 2), ("documents", 100), ("lstm", 4)]
+
+
+@pytest.mark.parametrize(
+    ("case", "parts"),
+    [("documents", 4), ("lstm", 2), ("lstm", 100)]
+    + [pytest.param(*given, marks=pytest.mark.soak) for given in FURTHER_PARTS],
+)
 def test_accumulated_gradients_give_the_step_of_all_rows(alone, case, parts):
     """More parts than rows are as many as rows."""
     folder, found = alone
     trainer = trainer_of(folder, {**CASES[case], "accumulation": parts})
     assert isinstance(trainer.update, SharedStep)
     assert_same(
-        {f"{case}/{name}": array for name, array in run(trainer).items()}, case, found[case]
+        {f"{case}/{name}": array for name, array in run(trainer).items()}, case, found(case)
     )
 
 

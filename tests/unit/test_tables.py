@@ -304,12 +304,16 @@ PANELS = {
     "step": 4, "activations": 6, "line similarity": 1,
 }  # fmt: skip
 
+# Drawing takes longest; tests of these looks draw the same.
+DRAWN_ELSEWHERE = ("gates", "gradients", "spectrum", "step", "activations")
+
 
 @pytest.mark.parametrize("name", PANELS)
 def test_pictures_of_one_panel_go_into_axes(here, name):
     result = result_of(here, name)
-    drawn = result.figure()
-    assert isinstance(drawn, Figure) and faults_of(drawn, words_may_touch=name == "map") == []
+    if name not in DRAWN_ELSEWHERE:
+        drawn = result.figure()
+        assert isinstance(drawn, Figure) and faults_of(drawn, words_may_touch=name == "map") == []
     figure = Figure()
     axes = figure.add_subplot(1, 2, 1)
     if PANELS[name] > 1:

@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
     """Train models on thirds of the bundled corpus: with the words of all of it, and with their
     own."""
     folder = tmp_path_factory.mktemp("static")
-    lines = corpora.part("english", "train").read_text(encoding="utf-8").splitlines()[:9000]
+    lines = corpora.part("english", "train").read_text(encoding="utf-8").splitlines()[:4500]
     (folder / "all.txt").write_text("\n".join(lines) + "\n")
     assert train(folder / "all.txt", folder / "words", "--model", "unigram") == 0
     for number, (name, *options) in enumerate(MODELS):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
-from support.random_texts import SEEDS, random_text
+from support.random_texts import random_text
 from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 
 ESTIMATORS = {
@@ -29,7 +29,7 @@ ESTIMATORS = {
     "mkn, backing off": ("mkn", {"interpolate": False}, formulas.ModifiedKneserNeyBackingOff),
     "stupid": ("stupid", {}, formulas.StupidBackoff),
 }
-MOST_CONTEXTS = 60  # asked of one model
+MOST_CONTEXTS = 30  # asked of one model
 
 
 @st.composite
@@ -73,7 +73,7 @@ ONE_WORD = ([[1]], 2, 3, [], [[1]])
 ONE_SENTENCE = ([[1, 2, 3, 2]], 4, 5, [], [[1]])
 REPEATED = ([[1, 2, 3]] * 7, 5, 4, [], [[1, 2, 4]])
 NO_WORDS = ([[]], 1, 2, [], [[]])
-LONG = ([[1 + i * i % 5 for i in range(400)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]])
+LONG = ([[1 + i * i % 5 for i in range(120)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]])
 # t_4 = 0, so D_3 = 3
 COUNT_OF_THREE_GIVEN_UP_WHOLE = ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]])
 
@@ -99,6 +99,13 @@ def test_probabilities_are_those_of_the_formulas(name, case):
         assert [model.p(word, context) for word in words] == pytest.approx(
             expected, rel=2e-5, abs=0
         ), context
+
+
+# Without the long texts of the first ten.
+SEEDS = [
+    pytest.param((1, 2, 4, 5, 6), id="five"),
+    pytest.param((0, 3, *range(7, 100)), id="all others", marks=pytest.mark.soak),
+]
 
 
 @pytest.mark.parametrize("seeds", SEEDS)

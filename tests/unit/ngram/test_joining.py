@@ -23,7 +23,7 @@ TEXT = [
     line
     for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
     if line.strip()
-][:60]
+][:30]
 EVEN, ODD = TEXT[::2], TEXT[1::2]
 
 

@@ -22,7 +22,7 @@ FOLLOWERS = [
 
 @pytest.fixture
 def data(make_data, sentences):
-    return make_data(sentences[:30], sentences[30:36])
+    return make_data(sentences[:30], sentences[30:34])
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_validations_lie_evenly_over_the_budget(data, make_trainer, cheap, budge
 def test_steps_are_the_same_without_them(data, make_trainer, cheap, settings):
     def run(wanted):
         trainer = make_trainer(
-            data, budget="4epochs", min_validations=wanted, **{**TINY, **settings}
+            data, budget="3epochs", min_validations=wanted, **{**TINY, **settings}
         )
         *events, fitted = trainer.train(never)
         return points(events), fitted
@@ -123,8 +123,8 @@ def test_validations_share_what_they_may_cost(affordable, ends, wanted, expected
 
 
 def test_validations_of_short_runs_cost_a_tenth(make_data, make_trainer, sentences):
-    data = make_data(sentences[:50] * 30, sentences[:50] * 10)
-    trainer = make_trainer(data, budget="100steps", batch_rows=16, bptt_tokens=8)
+    data = make_data(sentences[:50] * 20, sentences[:50] * 5)
+    trainer = make_trainer(data, budget="50steps", batch_rows=16, bptt_tokens=8)
     read = 0
     with pytest.warns(RnnlmWarning, match="validations read .* of the validation text"):
         for event in trainer.train(never):

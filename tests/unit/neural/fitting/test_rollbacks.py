@@ -111,9 +111,9 @@ def equal(one, other):
 def make(make_data, make_trainer, sentences):
     """Return a function that makes a trainer with SETTINGS and changes to them."""
 
-    def make(valid=True, **settings):
+    def make(valid=True, lines=30, **settings):
         return make_trainer(
-            make_data(sentences[:60], sentences[60:80] if valid else None),
+            make_data(sentences[:lines], sentences[60:66] if valid else None),
             **{**SETTINGS, **settings},
         )
 
@@ -253,7 +253,7 @@ def test_too_high_a_rate_is_lowered_until_right(make):
 
 
 def test_weights_exploding_in_the_last_step_are_discarded(make):
-    trainer = broken_by(make(valid=False), exploded, after=19)
+    trainer = broken_by(make(valid=False, lines=60), exploded, after=19)
     _, rollbacks, fitted = run(trainer)
     assert [(each.step, each.to_step) for each in rollbacks] == [
         (20, 0)

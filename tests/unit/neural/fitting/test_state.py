@@ -28,7 +28,7 @@ CASES = [
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 
 
-def make(make_trainer, data, settings, budget="24steps"):
+def make(make_trainer, data, settings, budget="16steps"):
     recurrent = (
         {"weight_drop": 0.3, "locked_dropout": True} if settings.get("model") != "ffnn" else {}
     )
@@ -69,13 +69,13 @@ def weights(model):
 def test_a_twice_interrupted_run_ends_in_equal_weights(
     make_data, make_trainer, sentences, settings
 ):
-    data = make_data(sentences[:60], sentences[60:90])
+    data = make_data(sentences[:30], sentences[60:70])
     whole = make(make_trainer, data, settings)
     *_, expected = whole.train(lambda: False)
     expected_raw = [parameter.detach().clone() for parameter in whole.averaging.weights]
     assert whole.source.epochs > 1
-    state = cut_after(make(make_trainer, data, settings), 7).state
-    for steps in (13, 10_000):
+    state = cut_after(make(make_trainer, data, settings), 6).state
+    for steps in (11, 10_000):
         trainer = make(make_trainer, data, settings)
         torch.manual_seed(12345)  # what is drawn next comes from the state
         state_module.load_state_dict(trainer, through_a_file(state))
@@ -96,7 +96,7 @@ def test_a_twice_interrupted_run_ends_in_equal_weights(
 def test_raising_a_spent_budget_continues_the_rate(make_data, make_trainer, sentences):
     """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the
     first leaves no trace."""
-    data = make_data(sentences[:60], sentences[60:90])
+    data = make_data(sentences[:30], sentences[60:70])
     settings = {"schedule": "constant", "warmup": 0.0, "validate_every_steps": 5}
     *_, expected = make(make_trainer, data, settings, "20steps").train(lambda: False)
     *_, first = make(make_trainer, data, settings, "8steps").train(lambda: False)
@@ -126,7 +126,7 @@ def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sente
 def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentences):
     """The compact form: optimizer and best weights begin anew, an average goes on from the
     weights."""
-    data = make_data(sentences[:60], sentences[60:90])
+    data = make_data(sentences[:30], sentences[60:70])
     settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
     cut = make(make_trainer, data, settings)
     state = cut_after(cut, 9).state
@@ -143,7 +143,7 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
     ):
         np.testing.assert_array_equal(average, state.arrays[f"network.{name}"])
     *_, fitted = trainer.train(lambda: False)
-    assert fitted.steps == 24 and fitted.best_ppl_token < 1000
+    assert fitted.steps == 16 and fitted.best_ppl_token < 1000
 
 
 def test_an_output_layers_word_order_is_restored(make_data, make_trainer, sentences):
@@ -201,11 +201,11 @@ def test_other_row_counts_pass_but_invalid_ones_fail():
 
 
 @pytest.mark.parametrize(
-    "stops", [range(1, 20, 3), pytest.param(range(1, 20), marks=pytest.mark.soak)], ids=str
+    "stops", [(1, 5, 10, 19), pytest.param(range(1, 20), marks=pytest.mark.soak)], ids=str
 )
 def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences, stops):
     """Bit by bit the same weights, whichever of its steps it was cut off after."""
-    data = make_data(sentences[:60], sentences[60:70])
+    data = make_data(sentences[:30], sentences[60:64])
     settings = {"optimizer": "adamw", "ema_decay": 0.9, "bptt_deviation": 3.0, "state_reset": 0.3}
     *_, expected = make(make_trainer, data, settings, "20steps").train(never)
     for steps in stops:

@@ -97,14 +97,17 @@ def test_events_report_sample_progress_and_outcome(tmp_path, text, small_shards)
     assert progress[-1].text_bytes == events[-1].bytes and progress[-1].tokens == events[-1].tokens
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 3])
+@pytest.mark.parametrize(
+    "workers", [2, *(pytest.param(each, marks=pytest.mark.soak) for each in (1, 3))]
+)
 def test_bytes_do_not_depend_on_workers_or_compression(tmp_path, text, prepared, workers):
     prepared("one")
     prepared("more", workers=workers)
     assert content(tmp_path / "one") == content(tmp_path / "more")
     packed = tmp_path / "packed.txt.gz"
     packed.write_bytes(gzip.compress(text.read_bytes()))
-    prepared("packed", source=packed, workers=workers)
+    # The process that gives out the work unpacks it; its workers are idle in the long proofs alone.
+    prepared("packed", source=packed, workers=0 if workers == 2 else workers)
     one, packed = (content(tmp_path / name) for name in ("one", "packed"))
     assert one.keys() == packed.keys()
     # it names the text
