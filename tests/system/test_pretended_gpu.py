@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from support import pretended_gpu
+from support.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 needs_it = pytest.mark.skipif(bool(pretended_gpu.why_not()), reason=str(pretended_gpu.why_not()))
@@ -79,12 +80,26 @@ LEFT_OUT = [name for names in UNSUITED.values() for name in names]
 MEANT_FAULTS = {"rnnlm/benchmarks/textbook.py": "textbooks call nn.LSTM under autocast: fp16"}
 
 
-def run(part: Part, report: Path) -> subprocess.CompletedProcess[str]:
-    """Run the tests of `part` in a process with the pretended device."""
+# In a fork that has imported torch: whatever asked whether there is a GPU is imported again.
+AGAIN = """
+import os, sys
+import pytest
+own = ("rnnlm", "support", "reference", "conftest")
+for name in [*sys.modules]:
+    if name.partition(".")[0] in own or name.startswith("test_"):
+        del sys.modules[name]
+sys.path.insert(0, os.environ["PYTHONPATH"])
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def run(part: Part, report: Path, is_forked: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the tests of `part` in a process with the pretended device: a new one, or sooner a fork
+    that has imported torch."""
+    begin = ["-c", AGAIN] if is_forked else ["-m", "pytest"]
     command = [
         sys.executable,
-        "-m",
-        "pytest",
+        *begin,
         "-p",
         "support.pretended_gpu",
         "-p",
@@ -96,9 +111,18 @@ def run(part: Part, report: Path) -> subprocess.CompletedProcess[str]:
     own = {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
     own |= {"RNNLM_TEST_DEVICE": part.models_device, pretended_gpu.REPORT: str(report)}
     environment = os.environ | own
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000
+    process = Forked(
+        command,
+        is_code=is_forked,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    out, err = process.communicate(timeout=3000)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
@@ -125,7 +149,8 @@ def test_networks_go_round_and_no_step_waits(tmp_path):
     tests += [f"{waits}[{name}-bf16-auto]" for name in FEW_NETWORKS]
     grow = f"{ROUND_TRIP}::test_cells_whose_operations_grow_with_windows_are_recorded"
     tests += [f"{grow}[{name}]" for name in FEW_CELLS]
-    ended = run(Part(shlex.join([*tests, RULES]), 0, "cpu"), tmp_path / "report.json")
+    part = Part(shlex.join([*tests, RULES]), 0, "cpu")
+    ended = run(part, tmp_path / "report.json", is_forked=True)
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert passed(ended).total() >= len(tests) + 30 and "SKIPPED" not in ended.stdout
     assert faults(tmp_path / "report.json") == []

@@ -1,12 +1,13 @@
 """Commands in processes of their own: what they print, hold, and say when they fail."""
 
+import os
 import sys
 import tempfile
 
 import pytest
 
 from rnnlm.benchmarks.growth import exponent
-from rnnlm.benchmarks.processes import bytes_on_disk, run
+from rnnlm.benchmarks.processes import Watch, bytes_on_disk, run
 from rnnlm.errors import RnnlmError
 
 MB = 1 << 20
@@ -37,6 +38,13 @@ def test_output_time_and_memory_are_the_processs_own():
 def test_memory_of_the_whole_tree_counts(program, tmp_path):
     held = run("python", python(program), temporary=tmp_path).held
     assert 50 * MB < held.private < 90 * MB
+
+
+def test_the_first_sample_waits_for_no_thread(monkeypatch):
+    monkeypatch.setattr(Watch, "_sample_until_over", lambda watch: None)
+    with Watch(os.getpid()) as watch:
+        pass
+    assert watch.peak.private > 0
 
 
 def test_mapped_pages_are_not_private(tmp_path):
