@@ -119,7 +119,10 @@ def scores(model, data, chosen):
     return [logprob_TB[:length, row] for row, length in enumerate(lengths)]
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [pytest.param(torch.float32, 1e-5, marks=pytest.mark.soak), (torch.float64, 1e-9)],
+)
 def test_pair_scores_are_independent_of_their_batch(model, dtype, tolerance):
     model = Seq2SeqModel(copy.deepcopy(model.network).to(dtype), model.codec)
     data, order = encoded(model), list(range(len(PAIRS)))

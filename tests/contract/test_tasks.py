@@ -167,7 +167,10 @@ def scores(network, codec, texts, chosen):
     return [list(each) for each in zip(*found, strict=True)]
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [pytest.param(torch.float32, 1e-5, marks=pytest.mark.soak), (torch.float64, 1e-9)],
+)
 def test_labels_and_scores_are_independent_of_the_batch(model, dtype, tolerance):
     network = copy.deepcopy(model.network).to(dtype).eval()
     alone = [scores(network, model.codec, TEXTS, [number])[0] for number in range(len(TEXTS))]

@@ -28,7 +28,20 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name, settings", NEURAL, ids=str)
+# Where nothing else differs, another of the same kind is trained, stored and resumed in the suite.
+PLAIN = {"activation", "tied", "layers", "context_words"}
+
+
+def cases():
+    """Yield the cases; those that differ from another in plain settings alone are for -m soak."""
+    seen = set()
+    for name, settings in NEURAL:
+        is_further = name in seen and settings.keys() <= PLAIN
+        seen.add(name)
+        yield pytest.param(name, settings, marks=pytest.mark.soak if is_further else ())
+
+
+@pytest.mark.parametrize("name, settings", [*cases()], ids=str)
 def test_bf16_run_is_stored_resumed_bitwise_and_loaded(name, settings, tmp_path):
     settings = {**SETTINGS, **settings}
     *events, whole = run(name, valid=HELD_OUT, **settings)

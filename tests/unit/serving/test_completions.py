@@ -318,8 +318,15 @@ def test_the_end_of_a_line_is_an_entry():
         assert choice["logprobs"]["text_offset"][-1] == len("a" + choice["text"])
 
 
-@pytest.mark.parametrize("stop", [None, ["sat on", "e c"]])
-@pytest.mark.parametrize("echo", [False, True])
+@pytest.mark.parametrize(
+    "echo, stop",
+    [
+        (False, None),
+        (True, ["sat on", "e c"]),
+        pytest.param(False, ["sat on", "e c"], marks=pytest.mark.soak),
+        pytest.param(True, None, marks=pytest.mark.soak),
+    ],
+)
 def test_a_stream_adds_up_to_the_answer(asking, stop, echo):
     asked = {
         "prompt": ["the cat", "it is"], "n": 2, "max_tokens": 15, "seed": 3, "logprobs": 2,
