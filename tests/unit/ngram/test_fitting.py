@@ -238,7 +238,7 @@ def limited() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("settings", "memory"), list(limited()))
 def test_a_memory_limit_does_not_change_the_model(little_memory, settings, memory):
-    # The least memory cuts a third of the text into as many pieces as the rest would double.
+    # A third of the text is enough for the least memory to cut everything into pieces.
     text = TEXT[::3] if memory == "9k" else TEXT
     data = data_of(text, TEXT[::9])
     *_, expected = events_of(data, **settings)

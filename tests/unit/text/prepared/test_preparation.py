@@ -106,7 +106,7 @@ def test_bytes_do_not_depend_on_workers_or_compression(tmp_path, text, prepared,
     assert content(tmp_path / "one") == content(tmp_path / "more")
     packed = tmp_path / "packed.txt.gz"
     packed.write_bytes(gzip.compress(text.read_bytes()))
-    # The process that gives out the work unpacks it; its workers are idle in the long proofs alone.
+    # The text is unpacked before workers have it; with workers, too, in the long proofs.
     prepared("packed", source=packed, workers=0 if workers == 2 else workers)
     one, packed = (content(tmp_path / name) for name in ("one", "packed"))
     assert one.keys() == packed.keys()
