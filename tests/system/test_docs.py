@@ -177,7 +177,13 @@ def folder(tmp_path_factory):
     beside = ["--model", "ngram", "--tokenizer-from", str(folder / "checkpoints" / "demo")]
     for name in N_GRAMS:
         assert run(["train", str(folder / "demo.txt"), *beside, "-o", str(folder / name)]) == 0
+    shutil.copytree(folder, untouched(folder))
     return folder
+
+
+def untouched(folder: Path) -> Path:
+    """Return the name of the copy of that folder in which no page has made anything."""
+    return folder.with_name(f"{folder.name}-untouched")
 
 
 @pytest.fixture
@@ -229,9 +235,10 @@ TAKES_MODEL = {"-m", "--tokenizer-from", "--init-decoder-from", "--resume"}
 
 
 @pytest.mark.parametrize("page", sorted(LONG))
-def test_commands_of_a_long_page_are_understood(there, capsys, monkeypatch, page):
+def test_commands_of_a_long_page_are_understood(there, folder, capsys, monkeypatch, page):
     """Trainings are planned, unless they need a model that the page makes. Other commands are read
     as far as their options go."""
+    monkeypatch.chdir(untouched(folder))
     outputs = [name for block in BLOCKS[page] for name in re.findall(r"-o (\S+)", block.code)]
     made = {"auto", *outputs, *(name.removeprefix("checkpoints/") for name in outputs)}
     planned = 0

@@ -84,11 +84,12 @@ MEANT_FAULTS = {"rnnlm/benchmarks/textbook.py": "textbooks call nn.LSTM under au
 AGAIN = """
 import os, sys
 import pytest
-own = ("rnnlm", "support", "reference", "conftest")
-for name in [*sys.modules]:
-    if name.partition(".")[0] in own or name.startswith("test_"):
+tests = os.environ["PYTHONPATH"]
+for name, module in [*sys.modules.items()]:
+    path = getattr(module, "__file__", None) or ""
+    if name.partition(".")[0] == "rnnlm" or path.startswith(tests + os.sep):
         del sys.modules[name]
-sys.path.insert(0, os.environ["PYTHONPATH"])
+sys.path.insert(0, tests)
 sys.exit(pytest.main(sys.argv[1:]))
 """
 
