@@ -286,7 +286,9 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     events = [json.loads(line) for line in lines]
     for kind in ("step", "validated", "kept", "finished"):
         told = [event.get("steps", event.get("step")) for event in events if event["event"] == kind]
-        assert told == sorted(set(told)), (kind, told)
+        # A run that is stopped after its last step ends twice there.
+        once = sorted(told) if kind == "finished" else sorted(set(told))
+        assert told == once, (kind, told)
     kinds = [event["event"] for event in events]
     assert kinds[0] == "started" and kinds[-1] == "finished", kinds
     return [_timeless(event) for event in events if event["event"] == "validated"]

@@ -70,7 +70,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("settings", "held_out"), zip(CASES, itertools.cycle([0.2, 0.0])), ids=str)
+@pytest.mark.parametrize(
+    ("settings", "held_out"), list(zip(CASES, itertools.cycle([0.2, 0.0]))), ids=str
+)
 def test_an_exact_vocabulary_is_that_of_training(exactly, text, settings, held_out):
     settings = dict(settings)
     blank_lines = settings.pop("blank_lines", "skip")
