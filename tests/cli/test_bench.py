@@ -372,7 +372,7 @@ def kenlm(tmp_path_factory):
     return "--lmplz", folder / "lmplz", "--build-binary", folder / "build_binary"
 
 
-def test_scale_measures_limits_and_sizes_beside_lmplz(rnnlm, models, here, kenlm, forked):
+def test_scale_measures_limits_and_sizes_beside_lmplz(rnnlm, models, here, kenlm):
     asked = (
         "--order",
         2,
