@@ -50,8 +50,9 @@ def show(
 
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     about = _About(models, settings)
-    if elsewhere:
-        _show_texts(elsewhere, models, sentences, TextForm(form, settings, layout), about)
+    as_text = None if form == "table" else TextForm(form, settings, layout)
+    if elsewhere and as_text:
+        _show_texts(elsewhere, models, sentences, as_text, about)
         return
 
     # A program that writes line by line gets each answer before it writes the next line. A table is
@@ -60,7 +61,6 @@ def show(
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
 
     # Records are printed as they come; scores for a table are kept to the end.
-    as_text = None if form == "table" else TextForm(form, settings, layout)
     scores: list[Scores] = []
     read, say = 0, terminal.Progress()
     if as_text:

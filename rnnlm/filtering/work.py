@@ -22,7 +22,7 @@ from rnnlm.filtering.judging import Documents, Judge, document_scores, perplexit
 from rnnlm.filtering.settings import Rule
 from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
-from rnnlm.models.elsewhere import SavedModel, load_all
+from rnnlm.models.elsewhere import SavedModel, load_by_name
 from rnnlm.system import in_threads, one_processor
 from rnnlm.work.tasks import Cancelled
 
@@ -177,6 +177,4 @@ def _telling() -> Iterator[list[str]]:
 
 
 def _models(work: Work) -> dict[str, LanguageModel]:
-    saved = tuple(each.saved for each in work.models)
-    labels = [each.label for each in work.models]
-    return dict(zip(labels, load_all(saved, work.device), strict=True))
+    return load_by_name({each.label: each.saved for each in work.models}, work.device)

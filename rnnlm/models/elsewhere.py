@@ -5,7 +5,7 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,12 @@ class SavedModel:
 
     name: str
     fingerprint: str
+
+
+def load_by_name(models: Mapping[str, SavedModel], device: str) -> dict[str, LanguageModel]:
+    """Load the models of a run, by name; see :func:`load_all`."""
+    loaded = load_all(tuple(models.values()), device)
+    return dict(zip(models, loaded, strict=True))
 
 
 @functools.lru_cache(maxsize=1)

@@ -24,7 +24,7 @@ from rnnlm.files.writing import writing
 from rnnlm.interface import LanguageModel
 from rnnlm.models.elsewhere import (
     SavedModel,
-    load_all,
+    load_by_name,
     other_text,
     saved_model,
     shared_folder,
@@ -238,8 +238,7 @@ class ScoreSource:
 
     def run(self) -> "TextWritten":
         """Score the sentences, and write the text of their scores."""
-        loaded = load_all(tuple(self.models.values()), "cpu")
-        models = dict(zip(self.models, loaded, strict=True))
+        models = load_by_name(self.models, "cpu")
         sentences_hash, tally = SentencesHash(), Tally()
 
         # The text has a new name: a task that runs twice changes nothing. What there is to notice,

@@ -384,6 +384,8 @@ def _read(source: Source, settings: SentenceSettings, carried: CarriedColumns) -
         return _pairs_of_lines(name, source.target, settings)
     if _is_dataset(name):
         return _dataset(name, settings)
+
+    # A table, where it is one by its name and columns are asked for; else lines.
     kind = settings.source.table_kind(name)
     if not kind and settings.are_pairs:
         kind = tables.TSV

@@ -1,5 +1,5 @@
-"""Counting and scoring on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
-and the folder; or one clear error, and nothing left behind."""
+"""Counting and scoring on a Dask cluster: the same bytes as locally, whatever happens to workers,
+the scheduler and the folder; or one clear error, and nothing left behind."""
 
 import contextlib
 import hashlib
