@@ -240,15 +240,3 @@ def test_importing_the_library_imports_nothing_heavy():
     code = f"import sys, rnnlm; rnnlm.RnnlmError; print(*sorted({HEAVY!r} & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.stdout.split(), ended.stderr) == ([], "")
-
-
-def test_modules_that_reached_no_torch_still_do_not():
-    """Those of torchless.txt: a new name there is welcome, and one goes only where there is
-    need."""
-    names = Path(__file__).with_name("torchless.txt").read_text(encoding="utf-8").split()
-    code = (
-        f"import importlib, sys\nfor name in {names!r}:\n    "
-        "importlib.import_module(name)\n    assert 'torch' not in sys.modules, name\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stderr) == (0, "")

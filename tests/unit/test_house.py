@@ -340,58 +340,6 @@ def test_nobody_asks_for_the_family():
     assert [f"{place(path)}:{node.lineno}" for path, node in asking] == []
 
 
-# Files that look whether something has an attribute, and what it is: never a model.
-LOOK_FOR_ATTRIBUTES = {
-    "rnnlm/arrays.py": "arrays of numpy or torch",
-    "rnnlm/checks.py": "tables and arrays that a user gives",
-    "rnnlm/config.py": "annotations",
-    "rnnlm/files/outputs.py": "standard output",
-    "rnnlm/files/writing.py": "the operating system",
-    "rnnlm/inspection/common.py": "values that become JSON",
-    "rnnlm/text/in_memory.py": "data frames and arrays that a user gives",
-    "rnnlm/interface.py": "the one place that completes a user's model",
-    "rnnlm/neural/device.py": "the processor, as torch knows it",
-    "rnnlm/ngram/counting/workspace.py": "the operating system",
-    "rnnlm/scoring/pairs/accuracy.py": "labels of pairs",
-    "rnnlm/system.py": "the operating system, and errors of others",
-    "rnnlm/serving/running.py": "the operating system",
-    "rnnlm/work/executors.py": "the operating system",
-    "rnnlm/text/tokenizers/vocabulary.py": "what a user gives for lines or ids",
-    "cli/main.py": "standard output and the operating system",
-    "cli/processes.py": "the operating system",
-    "cli/signals.py": "the operating system",
-}
-MODEL_CLASS = re.compile(
-    r"\b(\w*(Model|Network|Tokenizer|Codec)|Mixture|UnigramCache|NeuralCache|DynamicEvaluation)\b"
-)
-NO_MODELS = {
-    "rnnlm/integrations/pyctcdecode.py": "kenlm.Model",  # what a user gives for a name
-    "rnnlm/interface.py": "HiddenStateModel",  # whether a user's model is one
-}
-
-
-def calls_outside_tasks() -> Iterator[tuple[str, ast.Call, str]]:
-    """Yield the file, the call and the name for each call of a plain name."""
-    for path, node in nodes_of(ASKED_FILES):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield place(path), node, node.func.id
-
-
-def test_models_answer_instead_of_being_looked_at():
-    """A model says what it can do (`rnnlm.interface.Answers`), and a network what it is made of."""
-    looks, classes = [], []
-    for file, call, name in calls_outside_tasks():
-        if name == "hasattr" or (name == "getattr" and len(call.args) == 3):
-            looks.append((file, f"{file}:{call.lineno}"))
-        if name == "isinstance":
-            asked = ast.unparse(call.args[1])
-            if MODEL_CLASS.search(asked) and NO_MODELS.get(file) != asked:
-                classes.append(f"{file}:{call.lineno}: {asked}")
-    assert [where for file, where in looks if file not in LOOK_FOR_ATTRIBUTES] == []
-    assert LOOK_FOR_ATTRIBUTES.keys() == {file for file, _ in looks}  # none is left behind
-    assert classes == []
-
-
 def test_nobody_tells_results_apart_by_their_keys():
     """What is stored is read by the class that measured it: `Manifest.evaluations`."""
     sniffs = re.compile(
@@ -400,56 +348,6 @@ def test_nobody_tells_results_apart_by_their_keys():
     texts = {place(path): path.read_text("utf-8") for path in [*LIBRARY, *COMMAND_LINE]}
     found = [name for name, text in texts.items() if sniffs.search(text)]
     assert found == ["rnnlm/evaluation/pair_evaluation.py"]  # whether sources were decoded
-
-
-MOST_WORDS = 8  # of a test's name, after `test_`
-
-
-def test_names_of_tests_are_short():
-    files = (ROOT / "tests").rglob("*.py")
-    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    names = re.findall(r"^ *def (test_\w+)", code, re.MULTILINE)
-    assert [name for name in names if name.count("_") > MOST_WORDS] == []
-
-
-SIGNATURES_OF_ANY, VARIABLES_OF_ANY = 81, 29  # in the library, are still to get a type
-SIGNATURES_OF_COMMANDS, VARIABLES_OF_COMMANDS = 62, 3  # most of them are options: **given
-RECORD = re.compile(r"\b(dict|Mapping)\[str, Any\]")  # of JSON, settings or keywords
-
-
-def is_vague(annotation: ast.expr | None) -> bool:
-    """Return whether an annotation says Any, other than for the values of a record."""
-    text = ast.unparse(annotation) if annotation else ""
-    return re.search(r"\bAny\b", RECORD.sub("", text)) is not None
-
-
-def annotations_of(function: ast.FunctionDef) -> list[ast.expr | None]:
-    """Return the annotations of the function's parameters and of its result."""
-    given = function.args
-    named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
-    collected = [each for each in (given.vararg, given.kwarg) if each]
-    return [function.returns, *(each.annotation for each in [*named, *collected])]
-
-
-def vague_in(paths: list[Path]) -> tuple[list[str], list[str]]:
-    """Return the functions and the variables whose annotations say Any."""
-    functions, variables = [], []
-    for path, node in nodes_of(paths):
-        if isinstance(node, ast.FunctionDef) and any(map(is_vague, annotations_of(node))):
-            functions.append(f"{place(path)}: {node.name}")
-        if isinstance(node, ast.AnnAssign) and is_vague(node.annotation):
-            variables.append(f"{place(path)}: {ast.unparse(node.target)}")
-    return functions, variables
-
-
-def test_types_are_said_not_any():
-    """No more say Any than when this rule came; whoever adds one gives another one its type."""
-    functions, variables = vague_in(LIBRARY)
-    assert len(functions) <= SIGNATURES_OF_ANY, functions
-    assert len(variables) <= VARIABLES_OF_ANY, variables
-    functions, variables = vague_in(COMMAND_LINE)
-    assert len(functions) <= SIGNATURES_OF_COMMANDS, functions
-    assert len(variables) <= VARIABLES_OF_COMMANDS, variables
 
 
 def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
