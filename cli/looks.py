@@ -507,28 +507,6 @@ def find_similarity(
     )
 
 
-# ---- `rnnlm inspect map`: word vectors on a plane.
-
-
-@look("map", "vectors", click.argument("words", nargs=-1, required=True, metavar="WORD...|FILE"))
-def find_map(words: tuple[str, ...], **given: Any) -> "Inspection":
-    """Draw words on the plane of their two principal components.
-
-    \b
-    rnnlm inspect map cat dog horse table chair lamp --plot map.svg
-    rnnlm inspect map words.txt --file vectors.txt --plot map.pdf
-
-    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. The
-    table has their coordinates.
-    """
-    from rnnlm.inspection.map import inspect_map
-
-    # A single word that looks like a path is one, though it may name no file.
-    path = Path(words[0])
-    names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
-    return inspect_map(words=path if names_file else words, **given)
-
-
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
 
 

@@ -79,7 +79,6 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.mert",
-    "WordMap": "rnnlm.inspection.map",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
     "WordVectors": "rnnlm.vectors.word_vectors",
@@ -107,7 +106,6 @@ _PUBLIC = {
     "inspect_gradcheck": "rnnlm.inspection.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
     "inspect_line_similarity": "rnnlm.inspection.line_similarity",
-    "inspect_map": "rnnlm.inspection.map",
     "inspect_memory": "rnnlm.inspection.memory",
     "inspect_neighbours": "rnnlm.inspection.neighbours",
     "inspect_probe": "rnnlm.inspection.probing",
@@ -207,8 +205,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.inspection.gradients.flow import inspect_gradients as inspect_gradients
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity as inspect_sensitivity
     from rnnlm.inspection.line_similarity import inspect_line_similarity as inspect_line_similarity
-    from rnnlm.inspection.map import WordMap as WordMap
-    from rnnlm.inspection.map import inspect_map as inspect_map
     from rnnlm.inspection.memory import inspect_memory as inspect_memory
     from rnnlm.inspection.neighbours import Analogy as Analogy
     from rnnlm.inspection.neighbours import Neighbours as Neighbours

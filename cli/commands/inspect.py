@@ -8,7 +8,7 @@ from ..options import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
-    "Word vectors": ("neighbours", "analogy", "analogies", "similarity", "map"),
+    "Word vectors": ("neighbours", "analogy", "analogies", "similarity"),
     "Layers": ("probe",),
     "Lessons": ("step", "activations", "surface", "gradcheck"),
 }

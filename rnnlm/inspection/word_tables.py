@@ -80,16 +80,6 @@ def read_analogies(source: str, columns: str | None = None) -> list[Question]:
     return questions
 
 
-def read_words(source: str) -> list[str]:
-    """Read the words of a list, one or more on a line."""
-    found: dict[str, None] = {}
-    for _, line in lines_with_ends(source):
-        found |= dict.fromkeys(line.split())
-    if not found:
-        raise TextError(f"no words in {source}", "it is empty")
-    return list(found)
-
-
 def _of_lines(source: str) -> Iterator[Question]:
     """Read analogies of four words on a line."""
     kind = ""

@@ -414,7 +414,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
 
 RECURRENT = ("rnn", "gru", "lstm", "qrnn")
-_OF_WORD_VECTORS = ("neighbours", "analogy", "analogies", "similarity", "map")
+_OF_WORD_VECTORS = ("neighbours", "analogy", "analogies", "similarity")
 
 
 def looks_at_networks(

@@ -160,20 +160,19 @@ def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
         (("analogy", "king", "man", "woman"), "1\tqueen\t"),
         (("similarity", "pairs.tsv"), "pairs.tsv\t4\t4\t"),
         (("analogies", "questions.txt"), "family\t1\t1\t1\t1.000"),
-        (("map", "king", "queen", "cat"), "king\t"),
     ):  # fmt: skip
         shown = rnnlm(
             "inspect",
             *arguments,
             "--file",
             vectors,
-            *(["--plot", "map.svg"] if arguments[0] == "map" else []),
+            *(["--plot", "near.svg"] if arguments[0] == "neighbours" else []),
         )
         assert shown.code == 0 and any(line.startswith(row) for line in shown.out.splitlines()), (
             shown.out
         )
         assert shown.out.splitlines()[-1].endswith(".")
-    assert ">queen<" in (here / "map.svg").read_text(encoding="utf-8")
+    assert ">queen<" in (here / "near.svg").read_text(encoding="utf-8")
 
 
 def test_wrong_usage_and_unknown_words_give_one_line(rnnlm, vectors, models):
@@ -191,10 +190,3 @@ def test_wrong_usage_and_unknown_words_give_one_line(rnnlm, vectors, models):
         2,
         "inspect neighbours has nothing to show",
     )
-    checked_error(
-        rnnlm("inspect", "map", "king", "queen", "--file", vectors),
-        2,
-        "a map needs three words or more",
-    )
-    checked_error(rnnlm("inspect", "map", "gone.txt", "--file", vectors), 1, "cannot read gone.txt")
-    checked_error(rnnlm("inspect", "map", "..", "--file", vectors), 1, ".. is a directory")

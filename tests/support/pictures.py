@@ -19,16 +19,15 @@ EXPONENT = re.compile(r"\d[eE][+-]?\d")
 HYPHEN = re.compile(r"(?<![\w.])-\d")  # before a number, where a minus belongs
 
 
-def faults_of(figure, words_may_touch=False, fits_a_slide=True):
-    """Return what cannot be read in a figure, in words; empty if it can. words_may_touch: of what is
-    written into the axes. fits_a_slide: False for pictures with a row for each model or layer, which
-    may be longer than a slide."""
+def faults_of(figure, fits_a_slide=True):
+    """Return what cannot be read in a figure, in words; empty if it can. fits_a_slide: False for
+    pictures with a row for each model or layer, which may be longer than a slide."""
     figure.draw_without_rendering()
     faults = [*_outside(figure), *_letters(figure), *_numbers(figure), *_nameless(figure)]
     faults += [*_unnamed_axes(figure), *_hyphens(figure)]
     if fits_a_slide:
         faults += _letters_on_a_slide(figure)
-    return faults + list(_overlapping(figure, words_may_touch))
+    return faults + list(_overlapping(figure))
 
 
 def _texts(figure):
@@ -157,13 +156,10 @@ def _kind(line):
     return frozenset(parts - {"", "None", "none", None})
 
 
-def _overlapping(figure, words_may_touch):
+def _overlapping(figure):
     """Yield pairs of texts that lie over each other."""
     page, boxes = figure.bbox, []
-    inside = {text for axes in figure.axes for text in axes.texts}
     for text in _texts(figure):
-        if words_may_touch and text in inside:
-            continue
         box = text.get_window_extent()
         if box.width and box.overlaps(page):
             boxes.append((text.get_text(), box))

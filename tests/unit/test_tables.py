@@ -113,7 +113,6 @@ INSPECTIONS = {
     "spectrum": lambda here: here.lstm.inspect_spectrum(),
     "neighbours": lambda here: here.lstm.inspect_neighbours(WORDS[:1], count=3),
     "analogy": lambda here: rnnlm.inspect_analogy(here.lstm, WORDS[:3], count=2),
-    "map": lambda here: rnnlm.inspect_map(here.lstm, WORDS),
     "surface": lambda here: rnnlm.inspect_surface(grid=5, steps=3, updates=3),
     "step": lambda here: rnnlm.inspect_step(),
     "activations": lambda here: rnnlm.inspect_activations(),
@@ -299,7 +298,7 @@ def test_html_of_words_is_escaped(here):
 
 PANELS = {
     "gates": 3, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
-    "neighbours": 1, "analogy": 1, "map": 1, "gradcheck": 1, "sensitivity": 1,
+    "neighbours": 1, "analogy": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "similarity": 1, "analogies": 1, "probe": 1,
     "step": 4, "activations": 6, "line similarity": 1,
 }  # fmt: skip
@@ -313,7 +312,7 @@ def test_pictures_of_one_panel_go_into_axes(here, name):
     result = result_of(here, name)
     if name not in DRAWN_ELSEWHERE:
         drawn = result.figure()
-        assert isinstance(drawn, Figure) and faults_of(drawn, words_may_touch=name == "map") == []
+        assert isinstance(drawn, Figure) and faults_of(drawn) == []
     figure = Figure()
     axes = figure.add_subplot(1, 2, 1)
     if PANELS[name] > 1:

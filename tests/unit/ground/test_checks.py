@@ -58,7 +58,6 @@ def folder(tmp_path_factory):
         (lambda model: rnnlm.likeliest(model, ban="the"), f"ban {ONE}"),
         (lambda model: rnnlm.inspect_neighbours("demo", "the"), f"words {ONE}"),
         (lambda model: rnnlm.inspect_analogy("demo", "the"), f"words {ONE}"),
-        (lambda model: rnnlm.inspect_map("demo", "the"), f"words {ONE}"),
         (lambda model: rnnlm.plot_curves("run", "curves.svg"), f"runs {ONE}"),
         # Items that are no text.
         (lambda model: rnnlm.score_sentences(model, [None]),

@@ -9,7 +9,6 @@ from scipy.stats import spearmanr
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.inspection.map import label_offsets, principal_plane
 from rnnlm.inspection.word_tables import read_analogies, read_pairs
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
@@ -193,28 +192,6 @@ def test_lowercase_vocabulary_lowercases_the_file_with_a_notice(tmp_path):
         assert rnnlm.inspect_analogies(planted(), file).types[-1].right == 1
 
 
-def test_map_keeps_planar_distances_and_reports_variance_shown():
-    draw = np.random.default_rng(4)
-    plane = draw.standard_normal((5, 2)) @ draw.standard_normal((2, 6)) + 3
-    places, variance = principal_plane(plane)
-    assert sum(variance) == pytest.approx(1) and variance[0] >= variance[1]
-    np.testing.assert_allclose(
-        *(np.linalg.norm(each[:, None] - each[None], axis=2) for each in (plane, places)), atol=1e-9
-    )
-    rows = draw.standard_normal((7, 6))
-    values = np.linalg.eigvalsh(np.cov(rows.T))
-    assert principal_plane(rows)[1] == pytest.approx(tuple(values[::-1][:2] / values.sum()))
-
-
-def test_map_takes_words_or_a_file_of_them(tmp_path):
-    words = ["country1", "country2", "capital1", "capital2"]
-    found = rnnlm.inspect_map(planted(), words)
-    assert found == rnnlm.inspect_map(
-        planted(), written(tmp_path / "words.txt", "country1 country2", "capital1", "capital2")
-    )
-    assert f"{sum(found.variance):.1%} of the variance of 4 words" in found.verdict
-
-
 def test_every_inspection_has_tables_json_and_picture(tmp_path):
     model = tiny_models.fit("lstm")
     pairs = written(tmp_path / "pairs.txt", "cat dog 3", "cat mat 2", "dog sat 1", "the a 1")
@@ -223,7 +200,6 @@ def test_every_inspection_has_tables_json_and_picture(tmp_path):
         rnnlm.inspect_neighbours(model, ["cat", "dog"]),
         rnnlm.inspect_analogy(model, ["cat", "the", "a"], which="output"),
         rnnlm.inspect_similarity(model, pairs), rnnlm.inspect_analogies(model, questions),
-        rnnlm.inspect_map(model, ["cat", "dog", "mat"]),
     ]  # fmt: skip
     for look in looks:
         (table,) = look.tables()
@@ -275,9 +251,6 @@ def analogies_of(name, *lines):
     (analogies_of("a.txt", ": t"), "no analogies"),
     (analogies_of("a.txt", "a b c d"), "no analogy of .* is known"),
     (analogies_of("a.tsv", "a\tb", "x\ty"), "fewer than four columns"),
-    (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2", "x"]), "unknown word 'x'"),
-    (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2"]),
-     "a map needs three words or more, not 2"),
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     with pytest.raises((UsageError, TextError), match=message):
@@ -288,7 +261,6 @@ def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     lambda file: rnnlm.inspect_cloze(["demo"], file),
     lambda file: rnnlm.inspect_similarity(planted(), file), rnnlm.read_vectors,
     lambda file: rnnlm.inspect_analogies(planted(), file),
-    lambda file: rnnlm.inspect_map(planted(), file),
 ])  # fmt: skip
 def test_non_utf_8_file_error_advises_conversion(tmp_path, look):
     (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")
@@ -297,12 +269,3 @@ def test_non_utf_8_file_error_advises_conversion(tmp_path, look):
     assert (
         "convert it to UTF-8" in caught.value.hint and "--encoding-errors" not in caught.value.hint
     )
-
-
-def test_labels_at_one_map_position_do_not_overlap():
-    names, dots = (
-        ["winter", "summer", "autumn", "far"],
-        [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)],
-    )
-    offsets = label_offsets(names, dots)
-    assert len(set(offsets[:3])) == 3 and offsets[3] == offsets[0]
