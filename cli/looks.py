@@ -27,11 +27,10 @@ from .options import (
     section,
     stacked,
 )
-from .setting_options import EMBEDDING, LABELS, options_of
+from .setting_options import LABELS, options_of
 
 if TYPE_CHECKING:
     from rnnlm.inspection.common import Inspection
-    from rnnlm.vectors.settings import Pooling
     from rnnlm.vectors.word_vectors import WordVectors
 
 # ---- What all looks share: a model or several, a device, --plot and --json; how they are shown.
@@ -433,17 +432,13 @@ def find_analogies(**given: Any) -> "Inspection":
     return inspect_analogies(**given)
 
 
-# ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do? And which
-# sentences are alike to a network?
-
-OF_PAIRS = ("which", "vectors_file", "columns", "strip_tags", "seed")
-OF_SENTENCES = ("pooling", "layer", "text")
+# ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do?
 
 
 @look(
     "similarity",
     "vectors",
-    click.argument("file", required=False, metavar="[FILE]"),
+    click.argument("file", metavar="FILE"),
     click.option(
         "--columns",
         metavar="WORD1,WORD2,SCORE",
@@ -456,55 +451,22 @@ OF_SENTENCES = ("pooling", "layer", "text")
         help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.",
     ),
     number_option("--seed", default=1, help="Seed of the interval's resamples.", least=0),
-    section(
-        "Sentences",
-        click.option(
-            "--lines",
-            metavar="FILE",
-            help="Compare the sentences of this file, one a line, instead of pairs of words.",
-        ),
-        options_of(EMBEDDING, "pooling"),
-        options_of(EMBEDDING, "layer", metavar="LAYER"),
-        texts_option("text"),
-    ),
 )
-def find_similarity(
-    model: "WordVectors | str",
-    file: str | None,
-    lines: str | None,
-    pooling: "Pooling | None",
-    layer: str | None,
-    text: tuple[str, ...],
-    **given: Any,
-) -> "Inspection":
-    """Measure whether vectors rank pairs of words as people do, or compare sentences.
+def find_similarity(file: str, **given: Any) -> "Inspection":
+    """Measure whether vectors rank pairs of words as people do.
 
     \b
     rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
     rnnlm inspect similarity men.txt --file vectors.txt
     rnnlm inspect similarity men-tagged.txt --strip-tags --file vectors.txt
-    rnnlm inspect similarity --lines sentences.txt --plot alike.svg
 
     FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a
     header or without; or JSON-lines, or Parquet. Pairs with a word that has no vector are left out
     and counted. The interval is a bootstrap over pairs, 95 %.
-
-    --lines shows the cosine of every two sentences, from the vectors that rnnlm embed makes of
-    them, and how many pairs of lines of TEXT, drawn at random, have a smaller one.
     """
-    if lines is None:
-        refuse_given(OF_SENTENCES, "for sentences: --lines FILE.")
-        options.refuse_if(file is None, "name FILE with pairs of words, or --lines FILE.")
-        from rnnlm.inspection.test_sets import inspect_similarity
+    from rnnlm.inspection.test_sets import inspect_similarity
 
-        return inspect_similarity(model, str(file), **given)
-    refuse_given(OF_PAIRS, "for pairs of words, not for --lines.")
-    options.refuse_if(file is not None, "FILE holds pairs of words: leave it out beside --lines.")
-    from rnnlm.inspection.line_similarity import inspect_line_similarity
-
-    return inspect_line_similarity(
-        str(model), lines, pooling=pooling, layer=layer, text=list(text) or None
-    )
+    return inspect_similarity(file=file, **given)
 
 
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.

@@ -105,7 +105,6 @@ _PUBLIC = {
     "inspect_gates": "rnnlm.inspection.gates",
     "inspect_gradcheck": "rnnlm.inspection.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
-    "inspect_line_similarity": "rnnlm.inspection.line_similarity",
     "inspect_memory": "rnnlm.inspection.memory",
     "inspect_neighbours": "rnnlm.inspection.neighbours",
     "inspect_probe": "rnnlm.inspection.probing",
@@ -204,7 +203,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.inspection.gradcheck import inspect_gradcheck as inspect_gradcheck
     from rnnlm.inspection.gradients.flow import inspect_gradients as inspect_gradients
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity as inspect_sensitivity
-    from rnnlm.inspection.line_similarity import inspect_line_similarity as inspect_line_similarity
     from rnnlm.inspection.memory import inspect_memory as inspect_memory
     from rnnlm.inspection.neighbours import Analogy as Analogy
     from rnnlm.inspection.neighbours import Neighbours as Neighbours

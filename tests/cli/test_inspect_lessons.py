@@ -132,17 +132,6 @@ def test_activations_are_those_named(rnnlm, pictures):
     assert found["share"] == 0.5 and len(found["activations"]) == 6
 
 
-def test_sentences_are_compared_with_random_lines(rnnlm, models, here, pictures):
-    (here / "lines.txt").write_text("the man\na man\nthe man went home\n")
-    asked = ("inspect", "similarity", "-m", models.lstm, "--lines", "lines.txt")
-    shown = rnnlm(*asked, "--on", models.text, "--pooling", "mean", "--plot", "alike.svg")
-    assert shown.code == 0 and pictures["alike.svg"].axes
-    title, columns, *rows = shown.out.split("\n\n")[0].splitlines()
-    assert title.endswith("layer features, mean") and len(rows) == 3
-    assert columns.split("\t") == ["cosine", "above random pairs", "line", "other line"]
-    assert "Two lines drawn at random have" in shown.out
-
-
 def test_cloze_shows_items_beside_their_rivals(rnnlm, models, here):
     (here / "items.tsv").write_text("text\tanswer\trival\nthe ___\tman\tthe\n")
     shown = rnnlm("inspect", "cloze", "items.tsv", "-m", models.lstm, "--items")

@@ -116,9 +116,6 @@ INSPECTIONS = {
     "surface": lambda here: rnnlm.inspect_surface(grid=5, steps=3, updates=3),
     "step": lambda here: rnnlm.inspect_step(),
     "activations": lambda here: rnnlm.inspect_activations(),
-    "line similarity": lambda here: rnnlm.inspect_line_similarity(
-        here.lstm, LINES[:3], text=rnnlm.Corpus.from_lines(LINES)
-    ),
     "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
     "similarity": lambda here: rnnlm.inspect_similarity(here.lstm, here.folder / "pairs.tsv"),
     "analogies": lambda here: rnnlm.inspect_analogies(here.lstm, here.folder / "analogies.txt"),
@@ -300,7 +297,7 @@ PANELS = {
     "gates": 3, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "gradcheck": 1, "sensitivity": 1,
     "cloze": 1, "similarity": 1, "analogies": 1, "probe": 1,
-    "step": 4, "activations": 6, "line similarity": 1,
+    "step": 4, "activations": 6,
 }  # fmt: skip
 
 # Drawing takes longest; tests of these looks draw the same.
