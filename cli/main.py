@@ -43,7 +43,7 @@ GROUPS = {
         "corpora",
     ),
     "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed", "serve"),
-    "Measure": ("compare", "plot", "report", "inspect", "bench"),
+    "Measure": ("compare", "report", "inspect", "bench"),
     "N-grams": ("count", "prune"),
     "Models on disk": ("info", "doctor", "export", "import"),
 }

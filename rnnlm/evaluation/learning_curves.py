@@ -206,6 +206,14 @@ def runs_of(name: str | Path) -> list[str | Path]:
     return [Path(name) / str(row.values.get("folder")) for row in tables.rows(str(table))]
 
 
+def curves_of(runs: Sequence[str | os.PathLike[str]]) -> list[LearningCurve]:
+    """Return the curves of runs, and of all runs of the grids among them."""
+    curves: list[LearningCurve] = []
+    for name in runs:
+        curves += map(learning_curve, runs_of(os.fspath(name)))
+    return curves
+
+
 def plot_curves(
     runs: Sequence[str | os.PathLike[str]],
     path: str | Path | None = None,
@@ -230,10 +238,7 @@ def plot_curves(
         plotting.check_path(Path(path))
     if not runs:
         raise UsageError("there is nothing to draw", "no run is named")
-    curves: list[LearningCurve] = []
-    for name in several(runs, "runs"):
-        curves += map(learning_curve, runs_of(os.fspath(name)))
-    figure = curves_figure(curves, by, training, axes)
+    figure = curves_figure(curves_of(several(runs, "runs")), by, training, axes)
     if path is not None:
         plotting.save(figure, Path(path))
     return figure

@@ -1,22 +1,24 @@
-"""Write a report of a training run as one page: what its log and its model say, in tables and
+"""Write a report of training runs as one page: what their logs and models say, in tables and
 plots."""
 
 import itertools
 import math
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, number, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
-    GRID_TABLE,
+    By,
     LearningCurve,
     curves_figure,
     learning_curve,
+    runs_of,
 )
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.evaluation.pages import Plot
@@ -26,10 +28,6 @@ from rnnlm.models.metrics_log import METRICS, read_events
 from rnnlm.recipes import recipe as recipes
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-
-if TYPE_CHECKING:
-    pass
-
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
 
@@ -205,20 +203,21 @@ OF_LAYERS = (
 )  # fmt: skip
 
 
-def plots(history: RunHistory, curve: LearningCurve | None) -> list[Plot]:
-    """Return all plots for which the run has data."""
-    drawn = [_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history)]
+def plots(history: RunHistory, curve: LearningCurve | None, by: By = "steps") -> list[Plot]:
+    """Return all plots for which the run has data. by: the horizontal axis of the learning
+    curve."""
+    drawn = [_learning_curve_plot(curve, by), *_of_steps(history), *_of_layers(history)]
     return [plot for plot in drawn if plot is not None]
 
 
-def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
+def _learning_curve_plot(curve: LearningCurve | None, by: By) -> Plot | None:
     """Draw the learning curve; None for a model of counts, or without validations."""
     if curve is None or not curve.points or curve.is_counted:
         return None
-    figure = curves_figure([curve], training=True, size=pages.SIZE)
+    figure = curves_figure([curve], by, training=True, size=pages.SIZE)
     note = (
-        "Steps that a rollback has undone are left out. The best weights are chosen at the "
-        "ends of epochs and of the run."
+        "Steps that a rollback has undone are left out. The weights that are kept are those of the "
+        "best validation."
     )
     return Plot("Learning curve", note, plotting.as_svg(figure))
 
@@ -320,59 +319,90 @@ class Figures:
     signatures: list[str]
 
 
-def report(run: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a page of HTML about a training run, and return its path: what the run is, its metrics
-    with signatures, its settings with their origin; learning curves, learning rate, gradient norms,
-    spectral radius and saturated units by layer, rollbacks, speed.
+Run = str | os.PathLike[str]  # a folder or the name of a model; a finished run has a folder
 
-    The page loads nothing. `run` is a folder, or the name of a model. A run that goes on has a
-    page, too, and so has one that diverged, even if it has left no more than its metrics.jsonl; for
-    a model without a run (a mixture, an imported one) the page says what it is.
+
+def report(
+    runs: Run | Sequence[Run], path: str | Path, *, by: By = "steps", overwrite: bool = False
+) -> Path:
+    """Write a page of HTML about training runs, and return its path: the learning curves of several
+    runs in one plot; of each run what it is, its metrics with signatures, its settings with their
+    origin, learning curve, learning rate, gradient norms, spectral radius and saturated units by
+    layer, rollbacks, speed.
+
+    The page loads nothing. runs: one or several; a run is its folder, or the name of a model; a
+    grid stands for all its runs. A run that goes on has a page, too, and so has one that diverged,
+    even if it has left no more than its metrics.jsonl; for a model without a run (a mixture, an
+    imported one) the page says what it is. by: the horizontal axis of learning curves.
 
     Raises:
-        ModelError: there is no such run or model, or its log or manifest is damaged. UsageError:
-            `run` is a grid, or `path` is not a name of an HTML file. OutputError: the page cannot
-            be written, or is there already and `overwrite` is not set.
+        ModelError: there is no such run or model, or its log or manifest is damaged. UsageError: no
+            run is named, or `path` is not a name of an HTML file. OutputError: the page cannot be
+            written, or is there already and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)
-    pages.write(path, render(run), WHAT)
+    named = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
+    if not named:
+        raise UsageError("there is nothing to report", "no run is named")
+    pages.write(path, render(*named, by=by), WHAT)
     return path
 
 
-def render(run: str | Path) -> str:
-    """Return the page of a run as HTML."""
+def render(*runs: Run, by: By = "steps") -> str:
+    """Return the page of runs as HTML."""
+    named: list[str | Path] = []
+    for run in runs:
+        named += runs_of(os.fspath(run))
+    shown_runs, curves = [], []
+    for run in named:
+        values, curve = _values(run, by)
+        shown_runs.append(values)
+        if curve and curve.points:
+            curves.append(curve)
+
+    # The curves of several runs stand in one plot, where they are of one metric.
+    together = None
+    if len(curves) > 1 and len({curve.criterion for curve in curves}) == 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RnnlmWarning)
+            figure = curves_figure(curves, by, size=pages.SIZE)
+        together = Plot("Learning curves", "", plotting.as_svg(figure))
+    return pages.render("run.html", runs=shown_runs, together=together)
+
+
+def _folder(run: str | Path) -> Path:
+    """Return the folder of a run or a model."""
+    if (Path(run) / METRICS).is_file():
+        return Path(run)
+    return loading.find(str(run))
+
+
+def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | None]:
+    """Return the values that the template shows of a run, and its learning curve."""
     folder = _folder(run)
     history = RunHistory(tuple(read_events(folder)))
     manifest = read_manifest(folder) if is_model(folder) else None
     try:
-        return pages.render("run.html", **_values(str(run), folder, history, manifest))
+        curve = _curve(folder, history)
+        return _shown_values(str(run), folder, history, manifest, curve, by), curve
     except (AttributeError, KeyError, TypeError, ValueError):
         # An interrupted run or another tool may have written anything there
         hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
         raise ModelError(f"the log or the model in {run} is damaged", hint=hint) from None
 
 
-def _folder(run: str | Path) -> Path:
-    """Return the folder of a run or a model; refuse a grid."""
-    table = Path(run) / GRID_TABLE
-    if table.is_file():
-        raise UsageError(
-            f"{run} is a grid of runs",
-            "a report shows a single run",
-            f"name one of the folders that {table} names",
-        )
-    if (Path(run) / METRICS).is_file():
-        return Path(run)
-    return loading.find(str(run))
-
-
-def _values(
-    name: str, folder: Path, history: RunHistory, manifest: Manifest | None
+def _shown_values(
+    name: str,
+    folder: Path,
+    history: RunHistory,
+    manifest: Manifest | None,
+    curve: LearningCurve | None,
+    by: By,
 ) -> dict[str, Any]:
     """Return the values that the template shows."""
-    curve = _curve(folder, history)
-    drawn = plots(history, curve)
+    """Return the values that the template shows."""
+    drawn = plots(history, curve, by)
     validations = history.of("validated")
     columns = _columns(validations)
     rollback_columns = ("step", "to_step", "rate_factor", "left", "why")

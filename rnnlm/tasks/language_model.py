@@ -81,7 +81,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "generate": "text",
         "embed": "vectors of lines and words, of networks",
         "rescore": "n-best lists in a new order",
-        "plot": "curves of perplexity",
+        "report": "runs with their curves of perplexity",
         "doctor": "files, arrays, sums of probabilities",
         "export": "ARPA file of n-grams, compact form, word vectors of networks",
         "inspect": (

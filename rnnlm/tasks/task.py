@@ -88,7 +88,7 @@ class Task(ABC, Generic[M, D, C, K]):
     commands: ClassVar[Mapping[str, str]] = {
         "eval": "its metrics",
         "compare": "differences with intervals and p-values",
-        "plot": "curves of the validation metric",
+        "report": "runs with the curves of their validation metric",
         "info": "kind, size, texts, settings, metrics",
         "doctor": "files, arrays",
         "serve": "answers over HTTP",

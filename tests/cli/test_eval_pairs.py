@@ -196,7 +196,9 @@ def test_decoded_figure_can_choose_weights_and_be_plotted(rnnlm, here, translato
         assert run["valid_bleu_low"] <= run["valid_bleu"] <= run["valid_bleu_high"]
     assert "validation bleu" in (here / "grid" / "curves.svg").read_text()
     assert "layers=1: validation bleu " in outcome.err and " %" not in outcome.err
-    assert rnnlm("plot", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tbleu"
+    assert (
+        rnnlm("report", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tbleu"
+    )
 
 
 @pytest.mark.parametrize("options, message", [

@@ -63,7 +63,7 @@ CASES = {
     "compare of encoder-decoders": ("compare", "fra", "fra2", "--on=pairs.tsv", *FEW),
     "compare without decoding": ("compare", "fra", "fra2", "--on=pairs.tsv", *FEW, "--no-decode"),
     **{f"info of {name}": ("info", name) for name in ("kn", "lstm", "slots", "classes", "fra")},
-    **{f"plot of {name}": ("plot", name) for name in ("lstm", "tagger")},
+    **{f"report of {name}": ("report", name) for name in ("lstm", "tagger")},
 }
 STORED = {"kn": "ngram", "lstm": "lstm", "tagger": "lstm", "slots": "lstm", "several": "lstm",
           "fra": "lstm"}  # fmt: skip

@@ -45,7 +45,7 @@ FILES = {
     "vectors": ("vectors", "text.txt", "--method", "svd", "--width", "4", "-o", "OUT.vec"),
     "rescore": ("rescore", "--tune", "lists.tsv", "-m", "uni", "--weights-output", "OUT.json"),
     "compare": ("compare", "kn", "uni", "--on", "valid.txt", "--report", "OUT.html"),
-    "plot": ("plot", "lstm", "-o", "OUT.svg"),
+    "curves": ("report", "lstm", "-o", "OUT.svg"),
     "report": ("report", "lstm", "-o", "OUT.html"),
     "inspect": ("inspect", "spectrum", "-m", "lstm", "--plot", "OUT.svg"),
     "export, ARPA": ("export", "-m", "kn", "--arpa", "OUT.arpa.gz"),

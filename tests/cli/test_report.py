@@ -1,5 +1,8 @@
-"""`rnnlm report`: one page of a run, which is not replaced unasked."""
+"""`rnnlm report`: a page of runs, which is not replaced unasked; their curves as a table or a
+picture."""
 
+import csv
+import json
 import shutil
 
 
@@ -16,6 +19,15 @@ def test_a_run_becomes_a_page(rnnlm, models, here, monkeypatch):
     assert rnnlm("report", models.unigram, "-o", "run.html", "--overwrite").code == 0
 
 
+def test_several_runs_share_one_page(rnnlm, models, here):
+    copy = shutil.copytree(models.lstm, here / "copy")
+    assert rnnlm("report", models.lstm, copy, "-o", "runs.html", "--by", "tokens").code == 0
+    page = (here / "runs.html").read_text(encoding="utf-8")
+    assert "<h1>2 runs</h1>" in page and "<h1>tiny</h1>" in page and "<h1>copy</h1>" in page
+    together = page[page.index("Learning curves") : page.index("<h1>tiny</h1>")]
+    assert ">tiny<" in together and ">copy<" in together and ">tokens read<" in together
+
+
 def test_page_without_log_does_not_claim_network_untrained(rnnlm, models, here):
     copy = shutil.copytree(models.lstm, here / "copy")
     (copy / "metrics.jsonl").unlink()
@@ -24,9 +36,33 @@ def test_page_without_log_does_not_claim_network_untrained(rnnlm, models, here):
     assert "There is no run to report: metrics.jsonl" in page and "not trained" not in page
 
 
+def test_points_are_a_table_or_json(rnnlm, models):
+    rows = list(csv.DictReader(rnnlm("report", models.lstm).out.splitlines(), delimiter="\t"))
+    assert [row["steps"] for row in rows][-1] == "30"
+    assert float(rows[-1]["ppl_token"]) > 1
+    (curve,) = map(json.loads, rnnlm("report", models.lstm, "--json").out.splitlines())
+    assert [point["steps"] for point in curve["points"]] == [
+        int(row["steps"]) for row in rows
+    ] and curve["model"] == "lstm"
+
+
+def test_picture_names_runs_and_is_not_overwritten_unasked(rnnlm, models, here):
+    arguments = ("report", models.lstm, models.unigram, "-o", "curves.svg", "--by", "seconds")
+    shown = rnnlm(*arguments)
+    assert (shown.code, shown.out) == (0, "") and "the curves are in curves.svg" in shown.err
+    assert "kind unigram is counted" in shown.err or "uni is not drawn" in shown.err
+    picture = (here / "curves.svg").read_text(encoding="utf-8")
+    assert ">tiny<" in picture and ">validation perplexity per token<" in picture
+    assert (
+        rnnlm(*arguments).errors[0].startswith("error: ")
+        and rnnlm(*arguments, "--overwrite").code == 0
+    )
+
+
 def test_what_cannot_be_is_one_line(rnnlm, models, here):
     assert "no model at nothing-here" in rnnlm("report", "nothing-here", "-o", "run.html").errors[0]
-    assert (
-        "cannot be written to run.svg" in rnnlm("report", models.unigram, "-o", "run.svg").errors[0]
-    )
-    assert rnnlm("report", models.unigram).code == 2 and not list(here.iterdir())
+    assert "cannot be written to run.csv" in rnnlm("report", models.lstm, "-o", "run.csv").errors[0]
+    assert rnnlm("report", models.lstm, "--by", "seconds").code == 2
+    assert rnnlm("report", models.lstm, "--json", "-o", "run.html").code == 2
+    assert rnnlm("report").code == 2 and not list(here.iterdir())
+    assert rnnlm("report", "nothing-here").code == 1

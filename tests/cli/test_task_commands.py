@@ -163,4 +163,4 @@ def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
     header, *rows = (here / "grid" / "grid.tsv").read_text().splitlines()
     assert "valid_f1\t" in header and "ppl" not in header and len(rows) == 2
     assert "validation f1" in (here / "grid" / "curves.svg").read_text()
-    assert rnnlm("plot", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tf1"
+    assert rnnlm("report", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tf1"

@@ -90,7 +90,7 @@ def page(models):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave out the plots of pages, which take longest."""
-    monkeypatch.setattr(run_report, "plots", lambda history, curve: [])
+    monkeypatch.setattr(run_report, "plots", lambda history, curve, by: [])
 
 
 def tree(page):
@@ -355,9 +355,8 @@ def test_report_is_written_atomically_and_never_overwrites_unasked(log, tmp_path
 def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
     with pytest.raises(ModelError, match="no model at nowhere"):
         render("nowhere")
-    (tmp_path / "grid.tsv").write_text("run\tfolder\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="is a grid of runs; a report shows a single run"):
-        render(tmp_path)
+    with pytest.raises(UsageError, match="there is nothing to report"):
+        report([], tmp_path / "none.html")
     with pytest.raises(ModelError, match="damaged"):
         render(log(STARTED, validated(1, 90.0), {"event": "rolledback"}, name="damaged"))
     unlike = [step(1) | {"step": "x"}, validated(1, 3.0) | {"step": None}, {"event": "step"}]
