@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @model_option
 @click.option("--kenlm", "has_loop", is_flag=True,
               help="Time a loop of the modules sentencepiece and kenlm, too: "
-                   "pip install 'rnnlm[kenlm]'.")  # fmt: skip
+                   "pip install kenlm.")  # fmt: skip
 @click.option(
     "--max-perplexity",
     type=click.FloatRange(0, min_open=True),

@@ -20,7 +20,8 @@ _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-_OF_EXTRAS = {"starlette": "serve", "uvicorn": "serve"}  # packages that come with an extra of ours
+# What pip installs for an extra of setup.cfg that has other packages than the one that is missing.
+_OF_EXTRAS = {"serve": "starlette uvicorn"}
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 
@@ -209,8 +210,14 @@ def require_package(module: str, extra: str, use: str) -> ModuleType:
     except ImportError as error:
         package = module.partition(".")[0]
         raise UsageError(
-            f"{use} need the package {package}", str(error), f"pip install 'rnnlm[{extra}]'"
+            f"{use} need the package {package}", str(error), how_to_install(package, extra)
         ) from None
+
+
+def how_to_install(package: str, extra: str) -> str:
+    """Return the hint on a package that the extra `extra` of setup.cfg brings."""
+    packages = _OF_EXTRAS.get(extra, package)
+    return f"pip install {packages}, or pip install -e '.[{extra}]' in a checkout"
 
 
 def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
@@ -223,9 +230,8 @@ def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
     package = error.name or ""
     if not package or "." in package or package == "rnnlm" or package in sys.stdlib_module_names:
         return None
-    wanted = package
-    if package in _OF_EXTRAS:
-        wanted = f"'rnnlm[{_OF_EXTRAS[package]}]'"
-    return RnnlmError(
-        f"this needs the package {package}", "it is not installed", f"pip install {wanted}"
-    )
+    hint = f"pip install {package}"
+    for extra, packages in _OF_EXTRAS.items():
+        if package in packages.split():
+            hint = how_to_install(package, extra)
+    return RnnlmError(f"this needs the package {package}", "it is not installed", hint)

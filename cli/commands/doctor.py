@@ -42,8 +42,14 @@ def command(
     and labels or translations must not depend on the other sentences in a batch. Exit
     code 0 when all is well, 1 otherwise.
     """
+    from rnnlm.errors import notice
     from rnnlm.evaluation.soundness import audit
 
+    if foreign_installation():
+        notice(
+            "another project's rnnlm is installed here, too: it has the same command and import; "
+            "pip uninstall rnnlm, then install this one again"
+        )
     name = or_demo(argument_or_option(model, model_name))
     checks = list(audit(name, sample=sample, seed=seed, device=device))
     is_well = all(check.result != "failed" for check in checks)
@@ -54,3 +60,16 @@ def command(
         terminal.print_table(["check", "result", "detail"], rows)
     if not is_well:
         click.get_current_context().exit(1)
+
+
+def foreign_installation() -> bool:
+    """Return whether this Python has the `rnnlm` of PyPI, which is not ours: ours is the
+    distribution rnnlm-cli. One that starts our command is an older checkout."""
+    import importlib.metadata
+
+    try:
+        found = importlib.metadata.distribution("rnnlm")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    scripts = found.entry_points.select(group="console_scripts", name="rnnlm")
+    return all(script.value != "rnnlm.cli.main:main" for script in scripts)

@@ -1,10 +1,10 @@
 """Write self-contained pages of HTML that are also XML: no script, nothing fetched. All text
 from outside is escaped."""
 
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnnlm import __version__
 from rnnlm.errors import UsageError, number, visible
 from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
@@ -62,9 +62,7 @@ def render(template: str, **values: object) -> str:
         "percent": _percent,
         "clean": visible,
     }
-    return environment.get_template(template).render(
-        version=importlib.metadata.version("rnnlm"), **values
-    )
+    return environment.get_template(template).render(version=__version__, **values)
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 
 import pytest
@@ -41,3 +42,23 @@ def test_a_damaged_model_ends_in_exit_code_1(rnnlm, bigram):
     assert json.loads(rnnlm("doctor", bigram, "--json").out)["well"] is False
     weights.unlink()
     assert f"files\tfailed\t{weights.name} is missing" in rnnlm("doctor", bigram).out
+
+
+@pytest.mark.parametrize(
+    ("command", "is_foreign"), [("rnnlm.cli:main", True), ("rnnlm.cli.main:main", False)]
+)
+def test_the_rnnlm_of_somebody_else_is_noticed(
+    rnnlm, bigram, tmp_path, monkeypatch, command, is_foreign
+):
+    """PyPI's rnnlm has the same command and import. What starts our own command is ours."""
+    info = tmp_path / "site" / "rnnlm-0.1.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: rnnlm\nVersion: 0.1.1\n")
+    (info / "entry_points.txt").write_text(f"[console_scripts]\nrnnlm = {command}\n")
+    monkeypatch.syspath_prepend(info.parent)
+    assert importlib.metadata.version("rnnlm") == "0.1.1"
+
+    shown = rnnlm("doctor", bigram)
+    assert shown.code == 0
+    assert ("another project's rnnlm" in shown.err) is is_foreign
+    assert ("pip uninstall rnnlm" in shown.err) is is_foreign

@@ -90,7 +90,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def type_check(pytestconfig: pytest.Config) -> Iterator[TypeCheck]:
     """Yield the type check that began beside the collection, or a new one."""
     if not is_there():
-        pytest.skip("mypy is not installed: pip install 'rnnlm[test]'")
+        pytest.skip("mypy is not installed: pip install -e '.[test]'")
     if BEGUN in pytestconfig.stash:
         yield pytestconfig.stash[BEGUN]
         return

@@ -2,13 +2,17 @@
 runs or tests."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import rnnlm
 
 ROOT = Path(__file__).parents[2]
 INSTALLED_AS = {
@@ -77,7 +81,7 @@ def wheel(tmp_path_factory):
     ]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    (path,) = out.glob("rnnlm-*.whl")
+    (path,) = out.glob("rnnlm_cli-*.whl")
     return path
 
 
@@ -94,7 +98,7 @@ def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
     }
 
 
-def test_the_metadata_names_entry_point_licence_and_python(wheel):
+def test_the_metadata_names_project_entry_point_licences_and_python(wheel):
     with zipfile.ZipFile(wheel) as archive:
         info = {
             name.split("/", 1)[1]: archive.read(name).decode()
@@ -102,9 +106,32 @@ def test_the_metadata_names_entry_point_licence_and_python(wheel):
             if ".dist-info/" in name
         }
     assert "rnnlm = rnnlm.cli.main:main" in info["entry_points.txt"]
-    assert "License-Expression: Apache-2.0 AND CC0-1.0" in info["METADATA"]
-    assert "Requires-Python: <3.14,>=3.11" in info["METADATA"]
-    assert any(name.startswith("licenses/") and name.endswith("LICENSE") for name in info)
+    told = info["METADATA"].splitlines()
+    assert "Name: rnnlm-cli" in told and f"Version: {rnnlm.__version__}" in told
+    assert "License-Expression: Apache-2.0 AND CC0-1.0" in told
+    assert "Requires-Python: <3.14,>=3.11" in told
+    assert "licenses/LICENSE" in info
+
+    # Each corpus says in its README under which licence it may be used.
+    corpora = {name for name in tracked_files() if re.fullmatch(r"corpora/[^/]+/README.md", name)}
+    assert {f"licenses/{name}" for name in corpora} < set(info)
+
+
+def test_the_citation_and_uv_have_the_versions_that_setup_and_constraints_have():
+    citation = (ROOT / "CITATION.cff").read_text("utf-8").splitlines()
+    assert f"version: {rnnlm.__version__}" in citation
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (torch,) = settings["tool"]["uv"]["constraint-dependencies"]
+    assert torch in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+
+
+def test_nothing_tells_a_user_to_install_the_rnnlm_of_somebody_else():
+    """PyPI's rnnlm is another project."""
+    bare = re.compile(
+        r"""\b(pip|pipx|tool|uv) (install|inject|add)( -\S+)* ['"]?rnnlm(?![\w-])|\brnnlm\["""
+    )
+    pages = [name for name in tracked_files() if Path(name).suffix in {".py", ".md", ".ipynb"}]
+    assert [name for name in pages if bare.search((ROOT / name).read_text("utf-8"))] == []
 
 
 def test_plots_need_no_extra_but_its_name_stays(wheel):
@@ -134,7 +161,7 @@ def test_the_installed_wheel_works(wheel, tmp_path):
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     environment = {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}
 
-    def rnnlm(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         command = [sys.executable, "-m", "rnnlm", *arguments]
         ended = subprocess.run(
             command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120
@@ -142,8 +169,8 @@ def test_the_installed_wheel_works(wheel, tmp_path):
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    assert "lstm-sentencepiece" in rnnlm("recipes")
-    assert str(target) in rnnlm("corpora")
+    assert "lstm-sentencepiece" in run("recipes")
+    assert str(target) in run("corpora")
     script = subprocess.run(
         [target / "bin" / "rnnlm", "corpora"],
         cwd=elsewhere,
@@ -153,7 +180,7 @@ def test_the_installed_wheel_works(wheel, tmp_path):
         timeout=60,
     )
     assert str(target) in script.stdout
-    assert "unigram" in rnnlm(
+    assert "unigram" in run(
         "train", str(target / "rnnlm/corpora/english/valid.txt"), "--model", "unigram", "--dry-run"
     )
 

@@ -20,7 +20,7 @@ FOLDERS = ("rnnlm", "cli", "tests", "corpora", "checkpoints", "docs/conf.py", "d
 def run(tool: str, *arguments: str) -> str:
     """Run the tool on the tree, and return its output; "" if it finds nothing."""
     if find_spec(tool) is None:
-        pytest.skip(f"{tool} is not installed: pip install 'rnnlm[test]'")
+        pytest.skip(f"{tool} is not installed: pip install -e '.[test]'")
     done = subprocess.run(
         [sys.executable, "-m", tool, *arguments],
         cwd=ROOT,
@@ -56,8 +56,8 @@ def test_types_are_right_and_wrong_ones_seen(type_check):
 
 @pytest.mark.soak
 def test_pyright_accepts_a_program_of_a_user():
-    """At its standard strictness; `pip install 'rnnlm[types]'` brings it."""
-    assert find_spec("pyright"), "pyright is not installed: pip install 'rnnlm[types]'"
+    """At its standard strictness; `pip install -e '.[types]'` brings it."""
+    assert find_spec("pyright"), "pyright is not installed: pip install -e '.[types]'"
     program = "tests/support/typed_program.py"
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, program],

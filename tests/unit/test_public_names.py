@@ -50,9 +50,3 @@ def test_unknown_names_are_attribute_errors():
 def test_the_page_on_python_lists_the_public_names():
     table = PAGE.read_text(encoding="utf-8").split("| to | names |")[1].split("\n\n")[0]
     assert sorted(re.findall(r"`(\w+)`", table)) == sorted(PUBLIC)
-
-
-def test_the_version_is_the_one_installed():
-    from importlib.metadata import version
-
-    assert rnnlm.__version__ == version("rnnlm")

@@ -37,9 +37,18 @@ def test_former_names_still_work_with_a_deprecation_warning():
 def test_missing_package_is_named_with_its_extra():
     with pytest.raises(
         UsageError,
-        match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'",
+        match=r"CTC beam searches need the package no_such_thing; .*; pip install no_such_thing, "
+        r"or pip install -e '\.\[plots\]' in a checkout",
     ):
         require_package("no_such_thing.inside", "plots", "CTC beam searches")
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn"])
+def test_missing_half_of_an_extra_brings_the_whole(name):
+    missing = missing_package(ModuleNotFoundError("no module", name=name))
+    assert missing.hint == (
+        "pip install starlette uvicorn, or pip install -e '.[serve]' in a checkout"
+    )
 
 
 @pytest.mark.parametrize("name", ["rnnlm.none_such", "numpy.none_such", "_lzma", "rnnlm", None])

@@ -42,7 +42,7 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module")
 def door():
-    pytest.importorskip("lm_eval", reason="lm_eval is not installed: pip install 'rnnlm[lm-eval]'")
+    pytest.importorskip("lm_eval", reason="lm_eval is not installed: pip install -e '.[lm-eval]'")
     import rnnlm.integrations.lm_eval
 
     return rnnlm.lm_eval
@@ -188,5 +188,5 @@ def test_missing_package_error_says_how_to_install_it(monkeypatch, module, packa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"rnnlm.{module}", raising=False)
-    with pytest.raises(UsageError, match=rf"rnnlm\[{extra}\]"):
+    with pytest.raises(UsageError, match=rf"pip install {package}, or .*-e '\.\[{extra}\]'"):
         __import__(f"rnnlm.{module}")

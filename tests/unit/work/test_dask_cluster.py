@@ -41,7 +41,7 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match="clusters need the package distributed") as raised:
         check_address("local:2", None)
-    assert raised.value.hint == "pip install 'rnnlm[dask]'"
+    assert raised.value.hint == "pip install distributed, or pip install -e '.[dask]' in a checkout"
 
 
 def test_the_version_names_the_code():
