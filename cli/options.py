@@ -193,10 +193,6 @@ def several_models_option(help: str) -> Decorator:
     )
 
 
-models_option = several_models_option(
-    "Model folder, or a name in ./checkpoints; with --html repeat it to show models side by side. "
-    "Default: $RNNLM_MODEL."
-)
 models_or_demo_option = several_models_option(
     "Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
     "$RNNLM_MODEL, else the shipped model of plain English."

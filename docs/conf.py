@@ -19,7 +19,6 @@ sys.path.insert(0, str(HERE / "site"))
 import sources  # noqa: E402
 
 import rnnlm  # noqa: E402
-from rnnlm.serving.html_export import export_html  # noqa: E402
 
 # ---- The site as a whole.
 
@@ -138,12 +137,6 @@ def lead_to_pages(app, page, text):
     text[0] = sources.page_text(page, text[0])
 
 
-def write_demo(app, error):
-    """Write the shipped model as a page that needs no server."""
-    if error is None and app.builder.format == "html":
-        export_html(["demo"], Path(app.outdir) / "demo.html", overwrite=True)
-
-
 def setup(app):
     app.add_directive("public-names", PublicNames)
     app.add_directive("commands", Commands)
@@ -155,5 +148,4 @@ def setup(app):
     app.connect("missing-reference", lead_to_parts)
     app.connect("sphinx-click-process-description", process_description)
     app.connect("source-read", lead_to_pages)
-    app.connect("build-finished", write_demo)
     return {"parallel_read_safe": True}

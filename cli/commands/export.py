@@ -10,7 +10,7 @@ from ..options import (
     PATH,
     STANDARD_OUTPUT,
     load_model,
-    models_option,
+    model_option,
     named,
     overwrite_option,
     refuse_if,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@models_option
+@model_option
 @click.option("--arpa", "file", type=PATH, metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
                    "stdout.")  # fmt: skip
@@ -55,20 +55,13 @@ if TYPE_CHECKING:
     help="With --vectors: what the network reads for a word, or the word's weights in its "
     "softmax.  [default: input]",
 )
-@click.option(
-    "--html",
-    type=PATH,
-    metavar="FILE",
-    help="Write a page that shows language models in a browser, without a server: at most 20 MB "
-    "of models, weights in 8 bits.",
-)
 @overwrite_option("Replace FILE, or the model in DIR.")
 def command(
-    model_names: tuple[str, ...], file: Path | None, compact: Path | None, bits: str | None,
+    model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,
-    which: "Which | None", html: Path | None, overwrite: bool,
+    which: "Which | None", overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write an ARPA file, a compact model, word vectors, or a page.
+    """Write an ARPA file, a compact model, or word vectors.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
@@ -77,7 +70,6 @@ def command(
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
     rnnlm export -m my-5gram --compact few --bits 8
     rnnlm export -m my-lstm --vectors my-lstm.vec
-    rnnlm export -m my-lstm -m my-5gram --html both.html
 
     KenLM, SRILM and others read ARPA files. The compact form of a network takes half the bytes, or
     a quarter. That of an n-gram model takes a third with 8 bits: keys are packed, and probabilities
@@ -86,27 +78,13 @@ def command(
     read word vectors.
     """
     # One result is written, and each option belongs to one kind of result.
-    given = [each for each in (file, compact, vectors, html) if each is not None]
-    refuse_if(
-        len(given) != 1,
-        "say what to write: --arpa FILE, --compact DIR, --vectors FILE or --html FILE.",
-    )
+    given = [each for each in (file, compact, vectors) if each is not None]
+    refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
     refuse_if((bits or test) and compact is None, "--bits and --test need --compact DIR.")
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
-    model_name = named(model_names[0] if model_names else None)
-    refuse_if(
-        len(model_names) > 1 and html is None,
-        "one model is exported; --html takes several, and shows them side by side.",
-    )
+    model_name = named(model_name)
 
     # The imports of each kind of result take time: only its own are made.
-    if html is not None:
-        from rnnlm.serving.html_export import export_html
-
-        size = export_html(model_names, html, overwrite)
-        if html != STANDARD_OUTPUT:
-            terminal.say(f"written to {html}: {size / 1e6:,.1f} MB; open it in a browser")
-        return
     if vectors is not None:
         _write_vectors(model_name, vectors, which or "input", overwrite)
         return

@@ -57,6 +57,16 @@ def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
     )
     checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")
     checked_error(
+        rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--bits", "8"),
+        2,
+        "--bits and --test need --compact DIR",
+    )
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "-m", trigrams, "--arpa", "m.arpa"),
+        2,
+        "rnnlm export takes one model",
+    )
+    checked_error(
         rnnlm("export", "-m", models.unigram, "--compact", "carried"),
         2,
         "a model of kind unigram has no compact form",
@@ -72,40 +82,10 @@ def test_compact_ngrams_work_in_every_command(rnnlm, models, trigrams, here):
         "generate -m few --num 1", "info few", "doctor few",
         "inspect memory -m few --on {valid} --json", "compare few {trigrams} --on {valid} --resamples 20",
         "score -m few --words 'the man'", "export -m few --arpa few.arpa",
-        "export -m few --html few.html", "export -m few --compact fewer --bits 8",
+        "export -m few --compact fewer --bits 8",
         "prune -m few -o pruned --threshold 1e-4", "mix few {trigrams} --weights 0.5,0.5 -o mixed",
         "count {text} --tokenizer-from few --extend -o counts",
     ):  # fmt: skip
         named = {"trigrams": trigrams, "text": models.text, "valid": models.valid}
         done = rnnlm(*shlex.split(command.format(**named)))
         assert done.code == 0, (command, done.err)
-
-
-def test_model_becomes_a_page(rnnlm, models, here):
-    ended = rnnlm("export", "-m", models.lstm, "--html", "page.html")
-    assert ended.code == 0
-    assert ended.err.splitlines()[-1].startswith("written to page.html: ")
-    assert (here / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    again = rnnlm("export", "-m", models.lstm, "--html", "page.html")
-    checked_error(again, 1, "page.html already exists")
-    streamed = rnnlm("export", "-m", models.lstm, "--html", "-")
-    assert streamed.out == (here / "page.html").read_text(encoding="utf-8")
-
-
-def test_page_goes_with_nothing_else(rnnlm, models, here):
-    both = rnnlm("export", "-m", models.lstm, "--html", "a.html", "--compact", "carried")
-    checked_error(both, 2, "say what to write")
-    checked_error(
-        rnnlm("export", "-m", models.lstm, "--html", "a.html", "--bits", "8"),
-        2,
-        "--bits and --test need --compact DIR",
-    )
-
-
-def test_several_models_share_a_page(rnnlm, models, trigrams, here):
-    several = ["-m", models.lstm, "-m", trigrams]
-    assert rnnlm("export", *several, "--html", "both.html").code == 0
-    text = (here / "both.html").read_text(encoding="utf-8")
-    assert text.count('"card": {') == 2
-    refused = rnnlm("export", *several, "--arpa", "tri.arpa")
-    checked_error(refused, 2, "one model is exported; --html takes several")

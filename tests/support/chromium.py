@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,8 +48,3 @@ def chromium(width: int = 1000, height: int = 900, dark: bool = False) -> Iterat
 def complaints(driver: "WebDriver") -> list[str]:
     """Return what the console has been told: errors of scripts, what a policy has forbidden."""
     return [entry["message"] for entry in driver.get_log("browser")]
-
-
-def address(page: Path) -> str:
-    """Return the address of a page on disk."""
-    return page.resolve().as_uri()

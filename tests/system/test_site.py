@@ -78,13 +78,6 @@ def test_pictures_and_readers_are_there(site):
     assert 'href="../../reading-experiments.html"' in page(site, "site/readers/experiment")
 
 
-def test_shipped_model_is_a_page_of_the_site(site):
-    demo = site / "demo.html"
-    assert 'href="../demo.html"' in page(site, "site/gallery")
-    assert "makeEngine" in demo.read_text(encoding="utf-8")
-    assert demo.stat().st_size <= 6_000_000
-
-
 def test_nothing_of_this_machine_is_shown(site):
     """No page names the folder of the checkout, or an object by its address."""
     pages = {path: path.read_text("utf-8") for path in site.rglob("*.html")}

@@ -1,4 +1,4 @@
-// The engine of a page that a server has sent: models are asked over HTTP.
+// The page's engine: models are asked over HTTP.
 
 class ServerError extends Error {
   constructor(status, { what = "the server did not answer", why = "", hint = "" } = {}) {

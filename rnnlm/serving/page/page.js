@@ -1,7 +1,7 @@
 // The page: sentences coloured by surprisal, pairs with their odds, texts written word by word.
 //
-// Models are reached through an engine, which knows where they are; this file does not. What a model
-// has no answer for is not in its `can`.
+// Models are asked through an engine (engine_server.js). What a model has no answer for is not in
+// its `can`.
 //
 // @typedef {Object} Engine
 // @property {() => Promise<Model[]>} models  as GET /models lists them
@@ -711,11 +711,7 @@ class Page {
   // Keep what is typed in the address, so that it can be sent to somebody.
   store() {
     const values = { do: this.opened, text: byId("sentence").value, one: byId("first").value, other: byId("second").value };
-    try {
-      history.replaceState(null, "", `#${new URLSearchParams(values)}`);
-    } catch {
-      // Some browsers allow no changes to the address of a file.
-    }
+    history.replaceState(null, "", `#${new URLSearchParams(values)}`);
   }
 }
 

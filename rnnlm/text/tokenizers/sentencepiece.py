@@ -106,12 +106,6 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         starts[self.boundary_id] = True
         return starts
 
-    @property
-    def scores_V(self) -> np.ndarray:
-        """The score of each piece, float32, by which sentencepiece chooses how to cut a text."""
-        scores = map(self._processor.get_score, range(self.size))
-        return np.fromiter(scores, dtype=np.float32, count=self.size)
-
     def token_bytes(self) -> list[bytes]:
         return list(self._bytes)
 

@@ -507,8 +507,7 @@ ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "",
 ROWS += [Bad(f"packed n-grams: {command}", command, TABLES,
              {"m": model("ngram", COMPACT["blocks that lie nowhere"][1])})
          for command in ("eval -m m {text}", "generate -m m", "export -m m --arpa out",
-                         "export -m m --compact out", "export -m m --html out.html",
-                         "prune -m m -o out --threshold 1e-4",
+                         "export -m m --compact out", "prune -m m -o out --threshold 1e-4",
                          "inspect memory -m m --on {text}")]  # fmt: skip
 ROWS += [Bad(f"packed n-grams: doctor, {name}", "doctor m", None,
              {"m": model("ngram", COMPACT[name][1])}, code=1)
