@@ -20,8 +20,8 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     rnnlm info my-model
     rnnlm info my-model --all
 
-    Settings are shown where they differ from the defaults, as --set takes them. The model is not
-    loaded. --json holds all that --all shows.
+    Settings are shown where they differ from those of the recipe, or from the defaults where there
+    is none, as --set takes them. The model is not loaded. --json holds all that --all shows.
     """
     from rnnlm.models import info
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnnlm.config import as_text, resolve
-from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, number, visible
+from rnnlm.config import as_text
+from rnnlm.errors import ModelError, RnnlmWarning, UsageError, number, visible
 from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.learning_curves import (
     By,
@@ -22,12 +22,9 @@ from rnnlm.evaluation.learning_curves import (
 )
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.evaluation.pages import Plot
-from rnnlm.models import card, info, loading, registry
+from rnnlm.models import card, info, loading
 from rnnlm.models.manifest import Manifest, is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
-from rnnlm.recipes import recipe as recipes
-from rnnlm.text.lines import TextSettings
-from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # ---- The events in a run's metrics.jsonl: steps, validations, layers, rollbacks, and how it ended.
 
@@ -545,41 +542,16 @@ DEFAULT, USER = "default", "user"
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
     """Return (name, value, origin) of each setting, defaults last.
 
-    A model's folder does not store who set what. A value equal to the recipe's counts as the
-    recipe's, otherwise one equal to the default as the default; others were set in a file or on the
-    command line.
+    A model's folder does not store who set what: a value that is not the recipe's, nor the default
+    where the recipe has none, was set in a file or on the command line.
     """
-    defaults = _defaults(manifest)
-    recipe, of_recipe = _recipe(manifest)
+    expected = card.expected_settings(manifest)
     found = []
     for name, value in card.settings_of(manifest).items():
         if name == "model":
             continue
-        text = as_text(value)
-        if name in of_recipe and as_text(of_recipe[name]) == text:
-            origin = f"recipe {recipe}"
-        elif name in defaults and defaults[name] == value:
-            origin = DEFAULT
-        else:
-            origin = USER
+        text, origin = as_text(value), USER
+        if name in expected.values and as_text(expected.values[name]) == text:
+            origin = expected.origins[name]
         found.append((name, text, origin))
     return sorted(found, key=lambda row: row[2] == DEFAULT)
-
-
-def _defaults(manifest: Manifest) -> dict[str, Any]:
-    """Return the defaults of all settings of the model's kind, by name."""
-    kind = registry.kind_of(manifest.model, manifest.task)
-    classes = dict.fromkeys([*kind.all_settings, TextSettings, TokenizerSettings])
-    return dict(resolve(classes, []).values)
-
-
-def _recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:
-    """Return the name and the settings of a model's recipe; no settings where it is no longer
-    known."""
-    name = manifest.training.get("recipe")
-    if not isinstance(name, str):
-        return "", {}
-    try:
-        return name, recipes.load(name).settings
-    except SettingsError:
-        return name, {}

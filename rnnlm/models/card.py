@@ -1,17 +1,21 @@
 """The model card: README.md of a model folder, for people who find the model later."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.errors import visible
+from rnnlm.config import Layer, as_text, names_of, resolve
+from rnnlm.errors import SettingsError, visible
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models import registry
 from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
 from rnnlm.models.registry import summary_table
+from rnnlm.recipes import recipe as recipes
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
@@ -20,6 +24,33 @@ if TYPE_CHECKING:
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 # A larger share of a text's lines than this in the training text: its metrics are not held out.
 MUCH_OVERLAP = 0.2
+# Settings that say what a model is built like: shown whatever their values are.
+_STRUCTURE = (
+    "order",
+    "smoothing",
+    "layers",
+    "layer_sizes",
+    "embedding_size",
+    "hidden_size",
+    "mixing",
+)
+_OF_TARGET = "target_"  # begins the names of settings of the target's tokenizer
+# Stored with models that no run has made: nothing is known of how, or they have parts instead.
+_WITHOUT_RUN = {"imported_from", "joined", "mixed"}
+# Settings that make no other model: its kind, which is shown by itself, the machine, and saving.
+_NOT_SHOWN = {
+    "model",
+    "task",
+    "device",
+    "threads",
+    "save_every",
+    "keep_checkpoints",
+    "resumable",
+    "rank_timeout",
+    "memory",
+    "temp",
+    "dask",
+}
 
 
 def write(folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
@@ -42,8 +73,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines += ["", *_numbers(manifest.evaluations)]
 
     lines += ["## How to use it", "", "```", *commands(task.usage, name, manifest), "```", ""]
-    settings = [f"{key} = {_toml(value)}" for key, value in settings_of(manifest).items()]
-    lines += ["## Settings", "", "```toml", *settings, "```", ""]
+    lines += _settings(manifest)
     return "\n".join(map(visible, lines))
 
 
@@ -60,6 +90,127 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     if settings.get("smoothing") == "additive":
         settings.setdefault("additive_prior", "lower-order")
     return settings
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the settings of a model are compared with: those of its recipe, or the defaults of its
+    kind where it has no recipe that is known here."""
+
+    recipe: str | None
+    values: Mapping[str, object]
+    origins: Mapping[str, str]  # of each value: the recipe, or "default"
+
+    @property
+    def source(self) -> str:
+        """What a value is called in messages: "recipe: 650"."""
+        return "recipe" if self.recipe else "default"
+
+
+def expected_settings(manifest: Manifest) -> Expected:
+    """Return the settings that the model's recipe gives, or else the defaults of its kind."""
+    classes = registry.kind_of(manifest.model, manifest.task).all_settings
+    recipe = manifest.training.get("recipe")
+    resolved = resolve(classes, [])
+    if not isinstance(recipe, str):
+        return Expected(None, resolved.values, resolved.origins)
+
+    # A recipe that has gone, or that today's settings no longer take, says nothing.
+    known = names_of(classes)
+    try:
+        given = recipes.load(recipe).settings
+        values = {name: value for name, value in given.items() if name in known}
+        resolved = resolve(classes, [Layer(f"recipe {recipe}", values)])
+    except SettingsError:
+        return Expected(None, resolved.values, resolved.origins)
+    return Expected(recipe, resolved.values, resolved.origins)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A setting of a model with another value than the expected one."""
+
+    name: str
+    value: object
+    expected: object
+
+
+def changed_settings(manifest: Manifest, expected: Expected) -> list[Changed]:
+    """Return the settings that make a trained model another one than expected."""
+    changed: list[Changed] = []
+    if not _has_run(manifest):
+        return changed
+    stored = settings_of(manifest)
+    for name, value in stored.items():
+        if name in _NOT_SHOWN or name not in expected.values:
+            continue
+        same = {as_text(expected.values[name])}
+        # A setting of the target's tokenizer that nobody gave is the source's.
+        if expected.values[name] is None and name.startswith(_OF_TARGET):
+            same.add(as_text(stored.get(name.removeprefix(_OF_TARGET))))
+        if as_text(value) not in same:
+            changed.append(Changed(name, value, expected.values[name]))
+    return changed
+
+
+def where_all_are(manifest: Manifest) -> str:
+    """Return where all settings of a trained model are; "" for others."""
+    if not _has_run(manifest):
+        return ""
+    return f"all {len(settings_of(manifest))} settings: config.json"
+
+
+def _has_run(manifest: Manifest) -> bool:
+    """Return whether it was trained, so that its settings say how."""
+    return not manifest.training.keys() & _WITHOUT_RUN
+
+
+def _settings(manifest: Manifest) -> list[str]:
+    """Return the section on the settings of a run: those that differ, in TOML for --config."""
+    if not _has_run(manifest):
+        return []
+    expected = expected_settings(manifest)
+    base = f"The defaults of kind `{manifest.model}`"
+    if expected.recipe:
+        base = f"Those of `--recipe {expected.recipe}`"
+
+    lines = ["## Settings", ""]
+    changed = changed_settings(manifest, expected)
+    if changed:
+        lines += [f"{base}, except for:", "", "```toml"]
+        for each in changed:
+            setting = f"{each.name} = {_toml(each.value)}"
+            lines.append(f"{setting}  # {expected.source}: {_toml(each.expected)}")
+        lines += ["```", ""]
+    else:
+        lines += [f"{base}.", ""]
+    where = where_all_are(manifest)
+    return [*lines, f"{where[0].upper()}{where[1:]}", ""]
+
+
+def tokenizer_settings(
+    manifest: Manifest, tokenizers: Mapping[str, Tokenizer]
+) -> dict[str, list[str]]:
+    """Return the settings of each tokenizer, by what it is for, that are not the defaults."""
+    found = {}
+    for what, each in tokenizers.items():
+        if what.startswith("target"):
+            of_target = not_defaults(each.to_settings(), TokenizerSettings)
+            found[what] = [f"{_OF_TARGET}{setting}" for setting in of_target]
+        else:
+            found[what] = not_defaults(manifest.tokenizer, TokenizerSettings)
+    return found
+
+
+def not_defaults(stored: Mapping[str, object], settings: type) -> list[str]:
+    """Return the settings of this class with another value than the default, as --set takes them.
+    The kind of tokenizer is shown by itself."""
+    defaults = resolve([settings], []).values
+    shown = []
+    for name, value in stored.items():
+        if name in defaults and name != "tokenizer" and value != defaults[name]:
+            shown.append(f"{name}={as_text(value)}")
+    return shown
 
 
 def _is_reversed(manifest: Manifest) -> bool:
@@ -123,10 +274,17 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         if repeated:
             yield "lines in the training text, too", ", ".join(repeated)
 
-    # What it reads and writes.
+    # How it is built, and what it reads and writes.
+    stored = settings_of(manifest)
+    built = [f"{name}={as_text(stored[name])}" for name in _STRUCTURE if stored.get(name)]
+    if built:
+        yield "structure", " ".join(built)
     yield from task.facts(tokenizer)
-    for what, each in task.tokenizers(tokenizer).items():
-        yield what, f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
+    tokenizers = task.tokenizers(tokenizer)
+    of_tokenizers = tokenizer_settings(manifest, tokenizers)
+    for what, each in tokenizers.items():
+        name = f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
+        yield what, ", ".join([name, *of_tokenizers[what]])
     if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
 

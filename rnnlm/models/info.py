@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.config import as_text, resolve
+from rnnlm.config import as_text
 from rnnlm.errors import ModelError
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.text.lines import TextSettings
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
-# Settings that are shown even if they are the defaults.
-_SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
-_UNTOLD = {
-    "model",
-    "tokenizer",
-    "device",
-    "threads",
-    "save_every",
-    "keep_checkpoints",
-    "resumable",
-    "rank_timeout",
-}
-# Settings that are shown with the target's tokenizer.
-_OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -75,8 +62,8 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
 
 def summary(name: str) -> list[tuple[str, str]]:
     """Return the lines of :func:`describe` that matter, 20 at most, as (name, text): kind, size,
-    texts, tokenizer, settings that are not the defaults, metrics with their signatures, and how to
-    use it."""
+    texts, settings that are not those of the recipe, tokenizer, metrics with their signatures, and
+    how to use it."""
     try:
         if is_prepared(name):
             return list(_prepared_text(name, prepared_text.describe(Path(name))))
@@ -105,7 +92,6 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     # How it was made, how good it is, and what to do with it.
     yield from _origin(folder, manifest)
     yield from _run(manifest)
-    yield from _settings(manifest)
     yield from _results(manifest.evaluations)
     usage = registry.task(manifest.task).usage_in_brief
     for command in card.commands(usage, called, manifest):
@@ -127,14 +113,15 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     codec = model_folder.content(folder, manifest)[1]
     told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
 
-    # The settings of tokenizers that are not the defaults.
-    for what, tokenizer in registry.task(manifest.task).tokenizers(codec).items():
-        if what.startswith("target"):
-            of_target = _changed(tokenizer.to_settings(), TokenizerSettings)
-            changed = [f"target_{each}" for each in of_target]
-        else:
-            changed = _changed(manifest.tokenizer, TokenizerSettings)
-        told[what] = ", ".join([told[what], *changed])
+    # The settings that differ from those of the recipe, or else from the defaults.
+    expected = card.expected_settings(manifest)
+    tokenizers = registry.task(manifest.task).tokenizers(codec)
+    of_tokenizers = card.tokenizer_settings(manifest, tokenizers).values()
+    differing = _differing(manifest, expected, set(chain.from_iterable(of_tokenizers)))
+    if expected.recipe:
+        told["recipe"] = "; ".join([expected.recipe, *differing])
+    elif differing:
+        told["settings"] = "; ".join(differing)
 
     parts = [what for what in told if what.startswith("part ")]
     untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
@@ -165,32 +152,23 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
 
 
-def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
-    """Yield the settings of the model, then those of its training."""
-    kind = registry.kind_of(manifest.model, manifest.task)
-    own = kind.model_settings()
-    others = kind.settings_classes()[len(own) :]
-    of_texts = registry.task(kind.task).shown_text_settings
-    stored = card.settings_of(manifest)
-    for what, classes in (("settings", own), ("trained with", [*others, *of_texts])):
-        changed = _changed(stored, *classes)
-        told = [each for each in changed if not each.startswith(_OF_TARGET)]
-        if told:
-            yield what, " ".join(told)
-
-
-def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
-    """Return the settings of these classes with another value than the default, and all sizes, as
-    --set takes them."""
-    defaults = resolve(classes, []).values
-    shown = []
-    for name, value in stored.items():
-        if name not in defaults or name in _UNTOLD:
-            continue
-        is_size = name in _SIZES and value is not None
-        if is_size or value != defaults[name]:
-            shown.append(f"{name}={as_text(value)}")
-    return shown
+def _differing(
+    manifest: model_folder.Manifest, expected: card.Expected, shown: Collection[str]
+) -> list[str]:
+    """Return which settings are not the expected ones, but for those `shown` elsewhere, and where
+    all are."""
+    settings = []
+    for each in card.changed_settings(manifest, expected):
+        setting = f"{each.name}={as_text(each.value)}"
+        if setting not in shown:
+            settings.append(f"{setting} ({expected.source}: {as_text(each.expected)})")
+    pieces = []
+    if settings:
+        pieces.append(f"differs in: {', '.join(settings)}")
+    where = card.where_all_are(manifest)
+    if where:
+        pieces.append(where)
+    return pieces
 
 
 def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
@@ -215,7 +193,10 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     yield "folder", about["folder"]
     yield "text", card.first_names(about["text"] or []).replace("`", "")
     tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
-    yield "tokenizer", ", ".join([tokenizer, *_changed(about["settings"], TokenizerSettings)])
+    yield (
+        "tokenizer",
+        ", ".join([tokenizer, *card.not_defaults(about["settings"], TokenizerSettings)]),
+    )
     if sample:
         yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
     sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]
@@ -223,7 +204,7 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
 
     # How it is read and used.
-    settings = _changed(about["settings"], TextSettings)
+    settings = card.not_defaults(about["settings"], TextSettings)
     if settings:
         yield "read with", " ".join(settings)
     yield "hash", f"{about['lines_hash']}, of its lines"

@@ -146,12 +146,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
     # ---- Texts and weights.
 
-    @property
-    def shown_text_settings(self) -> list[type]:
-        from rnnlm.text.lines import TextSettings
-
-        return [TextSettings]
-
     def initial_weights(
         self, request: TrainingRequest, kind: "Kind", resolved: "Resolved", data: Data
     ) -> "dict[str, np.ndarray] | None":

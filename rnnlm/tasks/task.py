@@ -188,13 +188,6 @@ class Task(ABC, Generic[M, D, C, K]):
 
         return TEXT_SETTINGS
 
-    @property
-    def shown_text_settings(self) -> list[type]:
-        """The classes of settings that `rnnlm info` shows where they are not the defaults."""
-        from rnnlm.text.tokenizer_settings import TokenizerSettings
-
-        return [each for each in self.text_settings if not issubclass(each, TokenizerSettings)]
-
     def open_texts(
         self, request: TrainingRequest, resolved: Resolved, kind: "Kind", progress: "Progress"
     ) -> Texts:

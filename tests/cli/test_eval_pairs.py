@@ -94,8 +94,8 @@ def test_info_tells_of_both_tokenizers(rnnlm, translator):
         "target tokenizer"
     ].startswith("word, V = 8, ")
     assert (
-        "target_" not in shown["trained with"].replace("target_column", "")
-        and "column=english" in shown["trained with"]
+        "target_" not in shown["settings"].replace("target_column", "")
+        and "column=english (default: none)" in shown["settings"]
     )
     assert "bleu" in shown["valid"] and shown["signature"].startswith("bleu|")
     described = json.loads(rnnlm("info", translator.folder, "--json").out)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,12 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
         shown["tokenizer"]
         == f"word, V = {told['vocabulary_size']:,}, {told['tokenizer'].split(':')[1]}"
     )
-    assert (
-        shown["settings"]
-        == "embedding_size=8 hidden_size=8 dropout_input=0.5 dropout_output=0.5 layers=1"
-    )
-    assert "batch_rows=4" in shown["trained with"] and "budget=30steps" in shown["trained with"]
+    assert shown["structure"] == "layers=1 embedding_size=8 hidden_size=8"
+    recipe, differs, where = shown["recipe"].split("; ")
+    assert recipe == "lstm" and differs.startswith("differs in: embedding_size=8 (recipe: 256), ")
+    assert "batch_rows=4 (recipe: 32)" in differs and "budget=30steps (recipe: " in differs
+    assert "dropout" not in differs and "threads" not in differs
+    assert where == f"all {len(told['settings'])} settings: config.json"
     assert shown["test"].startswith(f"ppl_token {told['results']['test']['ppl_token']:.2f}, ")
     assert [row[1] for row in rows if row[0] == "signature"] == [
         result["signature"] for result in told["results"].values()
@@ -68,22 +70,38 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
 
 def test_settings_are_shown_as_train_takes_them(rnnlm, models):
     shown = dict(line.split("\t") for line in rnnlm("info").out.splitlines())
-    given = [
-        *shown["settings"].split(),
-        *shown["trained with"].split(),
-        *shown["tokenizer"].split(", ")[3:],
-    ]
-    assert "lowercase=true" in given and "hidden_size=540" in given
+    recipe, differs, _ = shown["recipe"].split("; ")
+    given = re.sub(r" \(recipe: [^)]*\)", "", differs.removeprefix("differs in: ")).split(", ")
+    assert "line_starts=0.3" in given and "lowercase=true" in shown["tokenizer"].split(", ")
     assigned = [part for setting in given for part in ("--set", setting)]
-    settings = json.loads(
-        rnnlm("train", models.text, "--model", "lstm", *assigned, "--dry-run", "--json").out
-    )["settings"]
+    run = rnnlm("train", models.text, "--recipe", recipe, *assigned, "--dry-run", "--json")
+    settings = json.loads(run.out)["settings"]
     ours = json.loads(rnnlm("info", "--json").out)["settings"]
-    differing = {
-        name for name in settings.keys() & ours.keys() if settings[name]["value"] != ours[name]
-    }
-    asked = {name for name in differing if not settings[name]["origin"].startswith("recipe")}
-    assert asked <= {"threads"}  # which are those of the machine
+    known = settings.keys() & ours.keys()
+    differing = {name for name in known if settings[name]["value"] != ours[name]}
+    assert differing <= {"threads"}  # which are those of the machine
+
+
+def test_without_recipe_defaults_are_compared(rnnlm, models):
+    asked = ("--model", "ngram", "--order", 3, "--lowercase", "--set", "additive_k=0.5")
+    assert rnnlm("train", models.text, *asked, "--smoothing", "additive", "-o", "k").code == 0
+    shown = dict(line.split("\t") for line in rnnlm("info", "k").out.splitlines())
+    assert shown["structure"] == "order=3 smoothing=additive"
+    assert shown["tokenizer"].endswith(", lowercase=true")
+    differs, where = shown["settings"].split("; ")
+    assert differs == (
+        "differs in: order=3 (default: 5), smoothing=additive (default: mkn), "
+        "additive_k=0.5 (default: none)"
+    )
+    count = len(json.loads(rnnlm("info", "k", "--json").out)["settings"])
+    assert where == f"all {count} settings: config.json"
+    assert "recipe" not in shown
+
+
+def test_a_recipe_may_have_gone(rnnlm, copied):
+    edit_config(copied, lambda config: config["training"].update(recipe="gone"))
+    shown = dict(line.split("\t") for line in rnnlm("info", copied).out.splitlines())
+    assert "hidden_size=8 (default: " in shown["settings"]
 
 
 @pytest.fixture

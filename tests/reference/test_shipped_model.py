@@ -63,7 +63,7 @@ def test_shipped_model_has_the_settings_of_its_commands():
     card = tomllib.loads(
         (FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
     )
-    assert card["seed"] == 1 and card["hidden_size"] == recipe.settings["hidden_size"]
+    assert card.keys() == changed.keys()
     assert str(card["line_starts"]) == changed["line_starts"]
 
 

@@ -99,11 +99,23 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
         "rnnlm score -m m",
     ):
         assert part in card
+    # Of the settings, those that are not the recipe's.
+    assert "Those of `--recipe lstm`, except for:" in card
+    assert "\nhidden_size = 8  # recipe: 512\n" in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
-    assert settings["hidden_size"] == 8 and settings["model"] == "lstm"
-    assert settings == {
-        name: "none" if value is None else value for name, value in manifest.settings.items()
-    }
+    assert settings.items() <= manifest.settings.items()
+    assert settings.keys() <= SMALL.keys()
+    assert f"\nAll {len(manifest.settings)} settings: config.json\n" in card
+
+
+def test_a_card_without_recipe_names_the_defaults(text):
+    list(train(text, output="k", model="ngram", order=3))
+    card = Path("k/README.md").read_text(encoding="utf-8")
+    assert "\nThe defaults of kind `ngram`, except for:\n" in card
+    assert "\n```toml\norder = 3  # default: 5\n```\n" in card
+    list(train(text, output="usual", model="ngram"))
+    card = Path("usual/README.md").read_text(encoding="utf-8")
+    assert "\nThe defaults of kind `ngram`.\n" in card and "```toml" not in card
 
 
 def test_file_names_outside_utf8_are_recorded_unchanged(text):
@@ -124,7 +136,7 @@ def test_a_cards_settings_make_the_same_model_again(text):
     list(train(text, output="m", **SMALL))
     card = Path("m/README.md").read_text(encoding="utf-8")
     config = write(Path("again.toml"), card.split("```toml\n")[1].split("```")[0])
-    list(train(text, output="n", config=config))
+    list(train(text, output="n", recipe="lstm", config=config))
     first, second = numbers("m"), numbers("n")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
