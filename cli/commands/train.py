@@ -168,8 +168,8 @@ run_options = section(
 saving_options = section(
     "Saving",
     output_option(
-        "Model folder.  [default: checkpoints/NAME, where an unfinished run of the same settings "
-        "and text is continued; else NAME-2, ...]",
+        "Model folder.  [default: checkpoints/TEXT-KIND, where an unfinished run of the same "
+        "settings and text is continued; else TEXT-KIND-2, ...]",
         "DIR",
     ),
     overwrite_option("Replace the model in DIR; without -o, the unfinished run."),

@@ -18,8 +18,9 @@ from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of, renam
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.tasks.line_texts import CORPUS, TEXT_SETTINGS
+from rnnlm.tasks.line_texts import TEXT_SETTINGS
 from rnnlm.text.corpus import HoldoutSettings
+from rnnlm.training.folders import CHECKPOINTS, text_name
 from rnnlm.training.request import Request, resolve_request, without_names
 
 ORIGIN = "--grid"
@@ -182,13 +183,8 @@ def folder_name(name: str) -> str:
 
 def usual_folder(request: Request) -> Path:
     """Return ./checkpoints/NAME-grid, named after the text."""
-    first = CORPUS
-    if request.counts is not None:
-        first = Path(request.counts).name
-    elif request.text:
-        first = Path(request.text[0]).name.partition(".")[0]
-    name = re.sub(r"[^\w-]+", "-", first).strip("-") or "text"
-    return Path("checkpoints") / f"{name}-grid"
+    task = registry.task(request.task or registry.LANGUAGE_MODEL)
+    return CHECKPOINTS / f"{text_name(request, task)}-grid"
 
 
 @contextmanager

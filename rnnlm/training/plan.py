@@ -1,9 +1,8 @@
 """A request made definite: settings resolved, texts read and encoded, and a folder that can be
 written to."""
 
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from rnnlm.config import Resolved, describe, warn_of_idle
-from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
-from rnnlm.tasks.language_model import DEMO_RECIPE
-from rnnlm.tasks.line_texts import CORPUS as DEMO_CORPUS
 from rnnlm.tasks.line_texts import Overlap, held_out_share
 from rnnlm.tasks.request import CountedText, Data
 from rnnlm.text.lines import Progress, silent
+from rnnlm.training import folders
 from rnnlm.training import resume as resuming
 from rnnlm.training.request import Request, resolve_request
 from rnnlm.training.texts import Opener
@@ -98,14 +96,17 @@ def plan(
         request = _counting_again(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:
-        request = replace(request, output=_folder_to_resume(request))
+        beginning = replace(request, resume=False)
+        usual = folders.usual_folder(beginning, resolve_request(beginning))
+        request = replace(request, output=folders.folder_to_resume(usual, is_auto))
     if is_auto:
         request = _resume_or_start(request)
     if request.resume:
         request = _with_stored_recipe(request)
 
     # The settings. Refuse or point out those that cannot work, before any text is read.
-    recipe, kind, resolved = resolve_request(request)
+    settled = resolve_request(request)
+    recipe, kind, resolved = settled
     task = registry.task(kind.task)
     valid = ", ".join(request.valid)
     if not valid and request.takes_bundled:
@@ -121,8 +122,10 @@ def plan(
     kind.check(resolved, has_valid=has_valid)
 
     # Without -o, an unfinished run in the default folder is resumed; it has to be this one.
-    usual = _usual_folder(recipe, kind)
-    output = request.output or _unfinished_folder(usual) or _free_folder(usual)
+    usual = folders.usual_folder(request, settled)
+    output = request.output
+    if output is None:
+        output = folders.unfinished_folder(usual) or folders.free_folder(usual)
     resumes_by_default = request.output is None and not request.overwrite and output.exists()
     if announce:
         passed_over = None
@@ -259,68 +262,3 @@ def _with_stored_recipe(request: Request) -> Request:
         recipe=request.recipe or run.recipe,
         tokenizer_from=request.tokenizer_from or str(request.output),
     )
-
-
-def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:
-    """Return ./checkpoints/NAME. The demo recipe saves under the name of its corpus, as the name
-    demo is taken by the shipped model."""
-    name = recipe or kind.name
-    if recipe == DEMO_RECIPE:
-        name = DEMO_CORPUS
-    return Path("checkpoints") / name
-
-
-def _folder_to_resume(request: Request) -> Path:
-    """Return the folder of the run that `--resume` without -o resumes.
-
-    The unfinished one; else the newest that has a checkpoint; else the default folder.
-    """
-    settled = resolve_request(replace(request, resume=False))
-    usual = _usual_folder(settled.recipe, settled.kind)
-    unfinished = _unfinished_folder(usual)
-    if unfinished:
-        return unfinished
-
-    # With --resume auto, a run in the default folder that has finished is left as it is.
-    resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
-    if resumable and request.resume != "auto":
-        return resumable[-1]
-    return usual
-
-
-def _unfinished_folder(usual: Path) -> Path | None:
-    """Return the first of `usual`, usual-2, ... that holds an unfinished run."""
-    return next(filter(_holds_unfinished, _taken_folders(usual)), None)
-
-
-def _holds_unfinished(folder: Path) -> bool:
-    """Return whether `folder` holds an unfinished run, with a model or before its first.
-
-    A damaged model is left alone.
-    """
-    if not model_folder.is_model(folder):
-        return model_folder.holds_leftovers(folder)
-    try:
-        return model_folder.read_manifest(folder).is_unfinished
-    except ModelError:
-        return False
-
-
-def _taken_folders(usual: Path) -> Iterator[Path]:
-    """Yield `usual`, usual-2, usual-3, ... up to the first that is free."""
-    for number in itertools.count(1):
-        folder = usual
-        if number > 1:
-            folder = usual.with_name(f"{usual.name}-{number}")
-        is_taken = folder.is_file() or (folder.exists() and any(folder.iterdir()))
-        if not is_taken:
-            return
-        yield folder
-
-
-def _free_folder(usual: Path) -> Path:
-    """Return the first of `usual`, usual-2, usual-3, ... that is free."""
-    taken = len(list(_taken_folders(usual)))
-    if not taken:
-        return usual
-    return usual.with_name(f"{usual.name}-{taken + 1}")

@@ -77,7 +77,7 @@ def test_dry_run_without_json_is_table_and_sizes(rnnlm, models):
 def test_bundled_corpus_and_demo_recipe_are_default(rnnlm):
     plan = json.loads(rnnlm("train", "--dry-run", "--json").out)
     assert plan["settings"]["model"]["origin"] == "recipe demo"
-    assert plan["output"] == os.path.join("checkpoints", "english")
+    assert plan["output"] == os.path.join("checkpoints", "english-lstm")
     assert 250_000 < plan["train_tokens"] < 350_000
 
 
@@ -137,7 +137,7 @@ def _read(terminal: int) -> bytes:
 
 
 def test_train_says_first_where_it_saves(rnnlm, models):
-    usual = os.path.join("checkpoints", "lstm")
+    usual = os.path.join("checkpoints", "text-lstm")
     command = ("train", models.text, "--valid", models.valid, *SHORT)
     first = rnnlm(*command)
     assert first.err.splitlines()[0] == f"the model goes to {usual}"

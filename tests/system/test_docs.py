@@ -375,7 +375,7 @@ def test_the_demo_trains_and_compares_the_two_sentences():
         [
             "score",
             "-m",
-            "english",
+            "english-lstm",
             "it is hard to recognize speech",
             "it is hard to wreck a nice beach",
         ],
@@ -392,7 +392,7 @@ def test_ci_runs_the_readmes_test_command():
     text = (ROOT / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
     # tracked files alone, and a run of the demo
-    assert "git ls-files" in text and "checkpoints/english" in text
+    assert "git ls-files" in text and "checkpoints/english-lstm" in text
     assert marked("tests").endswith(".venv/bin/python -m pytest -q --workers 4")
 
 

@@ -1,4 +1,5 @@
-"""Where a run saves that names no folder: an unfinished run there goes on if it is the same."""
+"""Where a run saves that names no folder: below the name of its text and kind; an unfinished run
+there goes on if it is the same."""
 
 from itertools import chain, repeat
 from pathlib import Path
@@ -7,10 +8,12 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.training.folders import usual_folder
+from rnnlm.training.request import Request, resolve_request
 from support.small_runs import SMALL
 
 UNSEEN = {"model": "gru", "threads": 1, "min_validations": 0, **SMALL}
-USUAL = Path("checkpoints", "gru")
+USUAL = Path("checkpoints", "text-gru")
 
 
 def run(text, **request):
@@ -49,8 +52,16 @@ def test_other_settings_are_refused_with_ways_out(stopped, change, why):
         assert way_out in caught.value.hint
 
 
-def test_another_text_is_refused(stopped, tmp_path):
+def test_another_text_has_its_own_folder(stopped, tmp_path):
     other = tmp_path / "other.txt"
+    other.write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
+    _, finished = run(other)
+    assert Path(finished.folder) == USUAL.with_name("other-gru")
+
+
+def test_another_text_of_that_name_is_refused(stopped, tmp_path):
+    other = tmp_path / "another" / "text.txt"
+    other.parent.mkdir()
     other.write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
     with pytest.raises(OutputError, match="training text"):
         run(other)
@@ -76,9 +87,64 @@ def test_resume_without_any_run_names_its_folder(text):
 def test_a_finished_model_stays(text):
     run(text)
     _, second = run(text)
-    assert Path(second.folder) == USUAL.with_name("gru-2")
+    assert Path(second.folder) == USUAL.with_name("text-gru-2")
 
 
 def test_loading_tells_how_the_run_ended(stopped):
-    with pytest.warns(RnnlmWarning, match="gru was stopped before its end; .* step 3"):
-        rnnlm.load("gru")
+    with pytest.warns(RnnlmWarning, match="text-gru was stopped before its end; .* step 3"):
+        rnnlm.load("text-gru")
+
+
+def name_for(*text, **request):
+    asked = Request(text=text, **request)
+    return usual_folder(asked, resolve_request(asked)).as_posix().removeprefix("checkpoints/")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("my.txt", "my-lstm"),
+        ("texts/my.txt.gz", "my-lstm"),
+        ("my.jsonl.zst", "my-lstm"),
+        ("news.2024.txt", "news.2024-lstm"),
+        ("talks.en", "talks.en-lstm"),
+        ("-", "stdin-lstm"),
+        ("hf:owner/name", "name-lstm"),
+        ("hf:owner/name@main#small", "name-main-small-lstm"),
+        ("parts/*.txt", "parts-lstm"),
+        ("parts/news-*.txt.gz", "news-lstm"),
+        ("parts/**/*.txt", "parts-lstm"),
+        ("prepared/", "prepared-lstm"),
+        ("english", "english-lstm"),
+        ("train.txt", "train-lstm"),
+        ("texts/mine/train.txt", "mine-lstm"),
+        ("-my text: été.txt", "my-text-été-lstm"),
+        (".txt", "txt-lstm"),
+        ("x" * 300 + ".txt", "x" * 100 + "-lstm"),
+    ],
+)
+def test_a_folder_is_named_after_its_text(text, name):
+    assert name_for(text) == name
+
+
+def test_a_folder_is_named_after_its_kind_too():
+    assert name_for() == name_for(recipe="demo") == "english-lstm"
+    assert name_for(model="ngram") == "english-ngram"
+    assert name_for("my.txt", "other.txt", model="gru") == "my-gru"
+    assert name_for("my.txt", recipe="zaremba-small") == "my-zaremba-small"
+    assert name_for("my.txt", recipe="demo") == "my-demo"
+    assert name_for(counts="counts/mine", model="ngram") == "mine-ngram"
+    assert name_for(task="seq2seq") == "dates-seq2seq-lstm"
+    assert name_for("my.conll", task="tagging", model="gru") == "my-tagging-gru"
+
+
+def test_a_dot_has_its_folders_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert name_for(".") == name_for("*.txt") == "mine-lstm"
+
+
+def test_a_file_may_be_called_like_a_glob(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my[1].txt").touch()
+    assert name_for("my[1].txt") == "my-1-lstm"

@@ -136,5 +136,5 @@ def test_folders_have_names_that_every_disk_takes():
 def test_a_grids_folder_defaults_to_its_text():
     names = [(), ("data/my.corpus.txt",), ("-",), ("hf:owner/some-text@main",)]
     assert [usual_folder(replace(ASKED, text=text)).name for text in names] == [
-        "english-grid", "my-grid", "text-grid", "some-text-main-grid",
+        "english-grid", "my.corpus-grid", "stdin-grid", "some-text-main-grid",
     ]  # fmt: skip

@@ -180,7 +180,7 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
         made.test.lines_hash
         == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
     )
-    assert made.output == Path("checkpoints/unigram")
+    assert made.output == Path("checkpoints/english-unigram")
 
 
 def test_a_default_folder_is_a_fresh_one(text):
@@ -188,6 +188,12 @@ def test_a_default_folder_is_a_fresh_one(text):
     for _ in range(3):
         *_, finished = train(text, model="unigram")
         folders.append(finished.folder)
-    assert folders == ["checkpoints/unigram", "checkpoints/unigram-2", "checkpoints/unigram-3"]
-    write(Path("checkpoints/unigram-4"), "a file")
-    assert plan(Request(text=(str(text),), model="unigram")).output == Path("checkpoints/unigram-5")
+    assert folders == [
+        "checkpoints/text-unigram",
+        "checkpoints/text-unigram-2",
+        "checkpoints/text-unigram-3",
+    ]
+    write(Path("checkpoints/text-unigram-4"), "a file")
+    assert plan(Request(text=(str(text),), model="unigram")).output == Path(
+        "checkpoints/text-unigram-5"
+    )

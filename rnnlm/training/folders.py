@@ -1,0 +1,155 @@
+"""Where a run saves that names no folder: in ./checkpoints, below the name of its text and of what
+is trained on it.
+
+An unfinished run there is resumed. Beside a finished one, the next run goes to NAME-2, NAME-3, ...
+"""
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnlm.errors import ModelError
+from rnnlm.files import tables
+from rnnlm.files.compression import without_suffix
+from rnnlm.files.reading import STANDARD_INPUT
+from rnnlm.models import checkpoints, model_folder, registry
+from rnnlm.tasks.language_model import DEMO_RECIPE
+from rnnlm.tasks.task import AnyTask
+from rnnlm.text.sources import HUB
+from rnnlm.training.request import Request, Settled
+
+CHECKPOINTS = Path("checkpoints")
+LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and numbers and kinds come behind it
+# What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts
+# apart.
+_TEXT_SUFFIXES = {".txt", ".text", ".tokens", ".raw", ".conll", ".conllu", ".arrow"}
+# A file that is called after its use says less than the folder that was named with it.
+_TRAINING_PART = "train"
+
+
+def usual_folder(request: Request, settled: Settled) -> Path:
+    """Return ./checkpoints/TEXT-KIND, or TEXT-RECIPE; of a task, TEXT-TASK-KIND, since kinds of
+    several tasks have the same name."""
+    task = registry.task(settled.kind.task)
+    made = settled.kind.name
+    if settled.recipe is not None and not _is_demo(request, settled):
+        made = settled.recipe
+    if task.option:
+        made = f"{task.name}-{made}"
+    return CHECKPOINTS / f"{text_name(request, task)}-{made}"
+
+
+def _is_demo(request: Request, settled: Settled) -> bool:
+    """Return whether the recipe is the one that is taken without being named."""
+    return settled.recipe == DEMO_RECIPE and request.takes_bundled
+
+
+def text_name(request: Request, task: AnyTask) -> str:
+    """Return what folders call the text of a request: the first one, if it names several."""
+    if request.counts is not None:
+        return _safe(_without_suffixes(_last_part(request.counts)))
+    if not request.text:
+        return task.usual_corpus
+    text = request.text[0]
+    if text == STANDARD_INPUT:
+        return "stdin"
+    if text.startswith(HUB):
+        return _safe(text.rpartition("/")[2])
+    if glob.has_magic(text) and not os.path.exists(text):
+        return _safe(_name_of_glob(text))
+    name = _without_suffixes(_last_part(text))
+    folder = os.path.dirname(text)
+    if name == _TRAINING_PART and folder:
+        name = _last_part(folder)
+    return _safe(name)
+
+
+def _last_part(path: str) -> str:
+    """Return the name of a file or folder, also of one given as `.` or `..`."""
+    return os.path.basename(os.path.abspath(path))
+
+
+def _name_of_glob(pattern: str) -> str:
+    """Return how the names of the files begin, or if they begin in many ways, their folder."""
+    literal = re.split(r"[*?\[]", pattern)[0]
+    folder, beginning = os.path.split(literal)
+    beginning = beginning.rstrip("._-")
+    return _without_suffixes(beginning) or _last_part(folder)
+
+
+def _without_suffixes(name: str) -> str:
+    """Return the name of a file without the suffixes of texts, tables and compression."""
+    known = {*_TEXT_SUFFIXES, *tables.SUFFIXES}
+    while True:
+        shorter = without_suffix(name)
+        suffix = Path(shorter).suffix
+        if suffix.lower() in known:
+            shorter = shorter.removesuffix(suffix)
+        if shorter == name:
+            return name
+        name = shorter
+
+
+def _safe(name: str) -> str:
+    """Return a name with only those characters that suit file names and command lines."""
+    return re.sub(r"[^\w.-]+", "-", name)[:LONGEST_NAME].strip(".-") or "text"
+
+
+# ---- Runs that are in the folder already.
+
+
+def free_folder(usual: Path) -> Path:
+    """Return the first of `usual`, usual-2, usual-3, ... that is free."""
+    taken = len(list(_taken_folders(usual)))
+    if not taken:
+        return usual
+    return usual.with_name(f"{usual.name}-{taken + 1}")
+
+
+def unfinished_folder(usual: Path) -> Path | None:
+    """Return the first of `usual`, usual-2, ... that holds an unfinished run."""
+    return next(filter(_holds_unfinished, _taken_folders(usual)), None)
+
+
+def folder_to_resume(usual: Path, is_auto: bool) -> Path:
+    """Return the folder of the run that `--resume` without -o resumes.
+
+    The unfinished one; else the newest that has a checkpoint; else the default folder.
+    """
+    unfinished = unfinished_folder(usual)
+    if unfinished:
+        return unfinished
+
+    # With --resume auto, a run in the default folder that has finished is left as it is.
+    resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
+    if resumable and not is_auto:
+        return resumable[-1]
+    return usual
+
+
+def _holds_unfinished(folder: Path) -> bool:
+    """Return whether `folder` holds an unfinished run, with a model or before its first.
+
+    A damaged model is left alone.
+    """
+    if not model_folder.is_model(folder):
+        return model_folder.holds_leftovers(folder)
+    try:
+        return model_folder.read_manifest(folder).is_unfinished
+    except ModelError:
+        return False
+
+
+def _taken_folders(usual: Path) -> Iterator[Path]:
+    """Yield `usual`, usual-2, usual-3, ... up to the first that is free."""
+    for number in itertools.count(1):
+        folder = usual
+        if number > 1:
+            folder = usual.with_name(f"{usual.name}-{number}")
+        is_taken = folder.is_file() or (folder.exists() and any(folder.iterdir()))
+        if not is_taken:
+            return
+        yield folder
