@@ -19,7 +19,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import sys
     import traceback
     import warnings
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from typing import Any
 
     import click
@@ -30,22 +30,31 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from .options import RENAMED_OPTIONS, CommandGroup, renamed_option
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first.
-GROUPS = {
-    "Train and evaluate": (
-        "train",
-        "eval",
-        "tune",
-        "mix",
-        "prepare",
-        "filter",
-        "vectors",
-        "recipes",
-        "corpora",
-    ),
-    "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed", "serve"),
-    "Measure": ("compare", "report", "inspect", "bench"),
-    "N-grams": ("count", "prune"),
-    "Models on disk": ("info", "doctor", "export", "import"),
+# Those of the last group have a phrase each.
+GROUPS: dict[str, Collection[str]] = {
+    "Language models": ("train", "eval", "score", "generate", "compare"),
+    "Tasks": ("tag", "classify", "translate"),
+    "More": {
+        "info": "what a model is",
+        "doctor": "check one",
+        "import": "ARPA",
+        "export": "ARPA, vectors",
+        "recipes": "settings",
+        "corpora": "bundled texts",
+        "prepare": "encode text",
+        "filter": "clean text",
+        "count": "n-grams",
+        "prune": "n-grams",
+        "mix": "join models",
+        "tune": "adaptation",
+        "inspect": "look inside",
+        "report": "runs, curves",
+        "vectors": "word vectors",
+        "embed": "line vectors",
+        "rescore": "n-best lists",
+        "serve": "over HTTP",
+        "bench": "speed",
+    },
 }
 COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))
 
@@ -81,6 +90,21 @@ class _Commands(CommandGroup):
     def load(self, name: str) -> click.Command:
         command: click.Command = importlib.import_module(f".commands.{name}", __package__).command
         return command
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups without lines between them, the last one as a paragraph, so that all
+        fits a small screen."""
+        width = formatter.width - 14  # what the names leave for the short helps
+        formatter.write_paragraph()
+        for title, names in GROUPS.items():
+            if isinstance(names, dict):
+                phrases = [f"{name} ({phrase})" for name, phrase in names.items()]
+                formatter.write_text(f"{title}: {', '.join(phrases)}.")
+                continue
+            formatter.write_heading(title)
+            with formatter.indentation():
+                helps = [(name, self.load(name).get_short_help_str(width)) for name in names]
+                formatter.write_dl([(name.ljust(10), about) for name, about in helps])
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         with _own_error_for_closed_pipe():  # help is printed here
@@ -120,6 +144,8 @@ def _torch_here() -> str:
 
 @click.group(
     cls=_Commands,
+    options_metavar="[--version] [--debug]",
+    subcommand_metavar="COMMAND ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
@@ -128,10 +154,7 @@ def _torch_here() -> str:
     "--debug", is_flag=True, expose_value=False, help="Show tracebacks; may be given anywhere."
 )
 def cli() -> None:
-    """Train, evaluate and use language models: n-gram and recurrent networks.
-
-    Start with: rnnlm train
-    """
+    """Train and use language models. Try: rnnlm train my.txt, rnnlm train --help"""
 
 
 def main() -> None:

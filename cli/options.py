@@ -1,6 +1,7 @@
 """Options that several commands share, what commands make of them, and how `--help` shows them."""
 
 import contextlib
+import inspect
 import io
 import itertools
 import os
@@ -42,16 +43,24 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 @dataclass(frozen=True)
 class InSection:
-    """A parameter that `--help` shows below a title."""
+    """A parameter that `--help` shows below a title.
+
+    is_rare: it is shown by `--help-all` alone. goes_with: it is shown where one of these is on the
+    command line, such as `--task tagging`.
+    """
 
     title: str
     parameter: click.Parameter | SettingOption
+    is_rare: bool = False
+    goes_with: tuple[str, ...] = ()
 
 
-def section(title: str, *decorators: Decorator) -> Decorator:
+def section(
+    title: str, *decorators: Decorator, rare: bool = False, goes_with: tuple[str, ...] = ()
+) -> Decorator:
     """Put options into a section: the `--help` of a :class:`Command` shows all options of that
     title together, even where several calls add to it. Options that are in a section already stay
-    there."""
+    there. rare, goes_with: when the `--help` of a command with many options shows them."""
 
     def apply(function: Callable) -> Callable:
         before = len(vars(function).get("__click_params__", ()))
@@ -59,7 +68,7 @@ def section(title: str, *decorators: Decorator) -> Decorator:
         parameters = vars(function)["__click_params__"]
         for place in range(before, len(parameters)):
             if not isinstance(parameters[place], InSection):
-                parameters[place] = InSection(title, parameters[place])
+                parameters[place] = InSection(title, parameters[place], rare, goes_with)
         return function
 
     return apply
@@ -264,26 +273,35 @@ delimiter_option = options_of(SOURCES, "delimiter", metavar="CHARACTER")
 encoding_option = options_of(LINES, "encoding_errors")
 split_option = options_of(SOURCES, "split", metavar="NAME")
 source_options = stacked(column_option, delimiter_option, split_option, encoding_option)
-text_options = section(
-    "Text",
-    source_options,
-    click.option("--keep-blank-lines", is_flag=True,
-                 help="A blank line is a sentence of </s> alone."),
-    click.option("--documents", is_flag=True, help="Blank lines separate documents."),
-    special_symbols_option,
+text_options = stacked(
+    section("Text", column_option),
+    section(
+        "Text",
+        delimiter_option,
+        split_option,
+        encoding_option,
+        click.option("--keep-blank-lines", is_flag=True,
+                     help="A blank line is a sentence of </s> alone."),
+        click.option("--documents", is_flag=True, help="Blank lines separate documents."),
+        special_symbols_option,
+        rare=True,
+    ),
 )  # fmt: skip
 
 
 _LABELS = "Labels, of taggers and classifiers"
-label_options = section(
+_label_column = section(
     _LABELS,
-    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
     options_of(
         LABELS,
         "label_column",
         help="Columns of the gold labels, by name or number.",
         metavar="NAME,...",
     ),
+)
+_rare_label_options = section(
+    _LABELS,
+    options_of(LABELS, "format", declared=["--input-format"], type=str, metavar="FORMAT"),
     options_of(LABELS, "sentence_label_column", before="Of a tagger: ", metavar="NAME,..."),
     click.option(
         "--labels",
@@ -299,7 +317,9 @@ label_options = section(
         "those that keep to their scheme, as seqeval's strict mode does.  [default: "
         "conlleval]",
     ),
+    rare=True,
 )
+label_options = stacked(_label_column, _rare_label_options)
 confusion_options = section(
     _LABELS,
     click.option("--confusions", type=click.IntRange(0), metavar="N",
@@ -490,17 +510,30 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
 # they are used.
 
 WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
+MOST_SHOWN = 22  # options: of a command with more, --help shows those that most uses need
 Record = tuple[str, str]
 
 
 class Command(click.Command):
     """A command whose `--help` has its options below the titles that `section` gave them, in the
     order of each title's first option; options without one come last. Options of settings are made
-    when something asks for them."""
+    when something asks for them.
+
+    With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
+    with what is on the command line: `--task tagging --help`. `--help-all` shows all, and what the
+    docstring says after a form feed, too.
+    """
 
     _declared: Sequence[click.Parameter | SettingOption] = ()
 
-    titles: Mapping[str | None, str] = {}  # of sections, by the names of the parameters in them
+    in_sections: Mapping[str | None, InSection] = {}  # by the names of the parameters in them
+    summary = ""  # of the help, what stands before the form feed
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        text = inspect.cleandoc(self.help or "")
+        self.summary, _, _ = text.partition("\f")
+        self.help = text.replace("\f\n", "") or None
 
     @property
     def params(self) -> list[click.Parameter]:
@@ -514,28 +547,119 @@ class Command(click.Command):
     @params.setter
     def params(self, declared: Sequence[click.Parameter | SettingOption | InSection]) -> None:
         parameters: list[click.Parameter | SettingOption] = []
-        titles: dict[str | None, str] = {}
+        in_sections: dict[str | None, InSection] = {}
         for each in declared:
             if isinstance(each, InSection):
-                titles[each.parameter.name] = each.title
+                in_sections[each.parameter.name] = each
                 parameters.append(each.parameter)
             else:
                 parameters.append(each)
-        self._declared, self.titles = parameters, titles
+        self._declared, self.in_sections = parameters, in_sections
+
+    @property
+    def titles(self) -> dict[str | None, str]:
+        """The titles of the sections, by the names of the parameters in them."""
+        return {name: place.title for name, place in self.in_sections.items()}
+
+    @property
+    def has_many_options(self) -> bool:
+        """Whether `--help` leaves some out."""
+        return sum(isinstance(each, click.Option) for each in self.params) > MOST_SHOWN
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        parameters = super().get_params(context)
+        if self.has_many_options:
+            parameters = [*parameters, _HELP_ALL]
+        return parameters
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        context.meta[_ARGUMENTS] = tuple(arguments)
+        return super().parse_args(context, arguments)
+
+    def format_help_text(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        text = self.help if self._shows_all(context) else self.summary
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(text or "")
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        shown = []
+        options = []
         for parameter in self.get_params(context):
             if isinstance(parameter, click.Option) and not parameter.hidden:
-                shown.append((self.titles.get(parameter.name), parameter))
+                options.append(parameter)
+        shown = options
+        if not self._shows_all(context):
+            shown = [option for option in options if self._is_shown(option, context)]
 
         # Those without a title come last, whichever options are declared first.
-        titles = [title for title, _ in shown if title]
+        all_titles = self.titles
+        titles = [all_titles[option.name] for option in shown if option.name in all_titles]
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
-        for title, option in shown:
-            sections[title or rest] += records_of([option], context)
+        for option in shown:
+            sections[all_titles.get(option.name, rest)] += records_of([option], context)
         write_sections(formatter, sections)
+
+        # How to see the others.
+        hidden = [option for option in options if option not in shown]
+        if hidden:
+            self._write_more(hidden, context, formatter)
+
+    def _shows_all(self, context: click.Context) -> bool:
+        return not self.has_many_options or bool(context.meta.get(_WANTS_ALL))
+
+    def _is_shown(self, option: click.Option, context: click.Context) -> bool:
+        """Return whether `--help` shows an option beside what is on the command line."""
+        place = self.in_sections.get(option.name)
+        if place is None:
+            return True
+        if place.goes_with:
+            return not _pairs_of(context).isdisjoint(place.goes_with)
+        return not place.is_rare
+
+    def _write_more(
+        self, hidden: list[click.Option], context: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Say how the options are seen that are not shown."""
+        goes_with: dict[str, None] = {}
+        for option in hidden:
+            goes_with |= dict.fromkeys(self.in_sections[option.name].goes_with)
+        formatter.write_paragraph()
+        if goes_with:
+            formatter.write_text(f"Options of {', '.join(goes_with)}: name it before --help")
+        plural = "" if len(hidden) == 1 else "s"
+        formatter.write_text(
+            f"{len(hidden)} more option{plural}: {context.command_path} --help-all"
+        )
+
+
+# Keys in the `meta` of a context: what stands on the command line, and whether all help is wanted.
+_ARGUMENTS, _WANTS_ALL = f"{__name__}.arguments", f"{__name__}.wants_all"
+
+
+def _pairs_of(context: click.Context) -> set[str]:
+    """Return each word of the command line with the next one, `--name=value` as two words."""
+    words: list[str] = []
+    for argument in context.meta.get(_ARGUMENTS, ()):
+        words += argument.split("=", 1)
+    return {f"{first} {second}" for first, second in itertools.pairwise(words)}
+
+
+def _show_all_help(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        context.meta[_WANTS_ALL] = True
+        click.echo(context.get_help())
+        context.exit()
+
+
+_HELP_ALL = click.Option(
+    ["--help-all"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all_help,
+    help="Show all options and exit.",
+)
 
 
 class CommandGroup(click.Group):
@@ -544,7 +668,7 @@ class CommandGroup(click.Group):
     groups: the names of the commands below each title. unknown: what an error says of another name.
     """
 
-    groups: ClassVar[Mapping[str, Sequence[str]]]
+    groups: ClassVar[Mapping[str, Collection[str]]]
     unknown: ClassVar[str]
 
     @property

@@ -16,7 +16,7 @@ from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
 from .metrics import Cell, own, print_columns, shared
-from .options import PATH, one_on_stdout, refuse_if, section
+from .options import PATH, one_on_stdout, refuse_if, section, stacked
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
     Scores = dict[str, list[PairScore | PredictionScore]]  # by model
     Accuracies = Mapping[str, Sequence[PairAccuracy]]
 
-pairs_options = section(
+pairs_option = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
                  help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
                       "templates, Winograd schemas, SyntaxGym suites."),
+    click.option("--plot", type=PATH, metavar="FILE.svg",
+                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by "
+                      "distance and attractors, or by kind. "
+                      "Several models are drawn side by side; .svg, .png or .pdf."),
+)  # fmt: skip
+rare_pairs_options = section(
+    "Minimal pairs",
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
                  help="Compare whole sentences; what follows the part that differs; or that part "
                       "itself, after the same beginning.  "
@@ -38,11 +45,9 @@ pairs_options = section(
                       "full]"),
     click.option("--pairs-details", type=PATH, metavar="FILE.jsonl",
                  help="Write one record a pair, JSON-lines; - is standard output."),
-    click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by "
-                      "distance and attractors, or by kind. "
-                      "Several models are drawn side by side; .svg, .png or .pdf."),
+    rare=True,
 )  # fmt: skip
+pairs_options = stacked(pairs_option, rare_pairs_options)
 
 
 @dataclass(frozen=True)

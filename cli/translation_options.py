@@ -2,23 +2,30 @@
 
 import click
 
-from .options import output_option, section
+from .options import output_option, section, stacked
 from .setting_options import DECODING, PAIRS, options_of
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
-pair_options = section(
-    _PAIRS,
-    click.option("--target", multiple=True, metavar="FILE",
-                 help="The reference for each line of TEXT; repeat it for several references."),
-    options_of(PAIRS, "target_column", metavar="NAME"),
-    options_of(PAIRS, "skip_empty"),
+pair_options = stacked(
+    section(
+        _PAIRS,
+        click.option("--target", multiple=True, metavar="FILE",
+                     help="The reference for each line of TEXT; repeat it for several "
+                          "references."),
+        options_of(PAIRS, "target_column", metavar="NAME"),
+    ),
+    section(_PAIRS, options_of(PAIRS, "skip_empty"), rare=True),
 )  # fmt: skip
-decoding_options = section(
-    _DECODING,
-    options_of(DECODING, "beam", default_is="1"),
-    options_of(DECODING, "length_power", metavar="A"),
-    options_of(DECODING, "max_length", "copy_unknown"),
-    click.option("--no-decode", is_flag=True, help="Measure perplexity alone, which is faster."),
+decoding_options = stacked(
+    section(_DECODING, options_of(DECODING, "beam", default_is="1")),
+    section(
+        _DECODING,
+        options_of(DECODING, "length_power", metavar="A"),
+        options_of(DECODING, "max_length", "copy_unknown"),
+        click.option("--no-decode", is_flag=True,
+                     help="Measure perplexity alone, which is faster."),
+        rare=True,
+    ),
 )  # fmt: skip
 written_option = section(
     "Output", output_option("Write the outputs of an encoder-decoder, a line for each pair.")

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     "Intervals and tests",
     options_of(COMPARISON, "block_lines", declared=["--block"]),
     options_of(COMPARISON, "resamples", "seed"),
+    rare=True,
 )
 @label_options
 @translation_options.pair_options

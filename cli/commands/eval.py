@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     options.device_option,
 )
 @options.section("Text", options.context_option, options.text_options)
-@options.section("Many files", options.dask_options("file of TEXT"))
+@options.section("Many files", options.dask_options("file of TEXT"), rare=True)
 @options.label_options
 @options.confusion_options
 @translation_options.pair_options

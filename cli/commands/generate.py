@@ -54,13 +54,18 @@ _OF_TYPING = {"interactive", "prompt"}
     "What is drawn",
     options_of(SAMPLING, "temperature"),
     options_of(SAMPLING, "top_k", metavar="K"),
-    options_of(SAMPLING, "top_p", "min_p", "typical_p", metavar="P"),
-    options_of(SAMPLING, "repetition_penalty", metavar="R"),
+    options_of(SAMPLING, "top_p", metavar="P"),
     click.option("--ban", multiple=True, metavar="WORD",
                  help="A word not to write; may be repeated."),
+)  # fmt: skip
+@options.section(
+    "What is drawn",
+    options_of(SAMPLING, "min_p", "typical_p", metavar="P"),
+    options_of(SAMPLING, "repetition_penalty", metavar="R"),
     click.option("--ban-list", metavar="FILE", help="A file of words not to write."),
     options_of(SAMPLING, "unknown"),
-)  # fmt: skip
+    rare=True,
+)
 @options.section(
     "Instead of samples",
     options_of(

@@ -47,11 +47,15 @@ list_options = section(
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
                  help="Scores of Kaldi lists: a file of `utt-N number`, next to the list or a "
                       "path; several add up."),
-    options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
 )  # fmt: skip
-mapping_options = section(
-    "Text",
-    options_of(MAPPING, "lowercase", "remove_punctuation", "normalise_wer", "special_symbols"),
+rare_list_options = section(
+    "Format of the lists",
+    options_of(LISTS, "costs", "skip_incomplete", "encoding_errors"),
+    rare=True,
+)
+mapping_options = section("Text", options_of(MAPPING, "lowercase", "remove_punctuation"))
+rare_mapping_options = section(
+    "Text", options_of(MAPPING, "normalise_wer", "special_symbols"), rare=True
 )
 tuning_options = section(
     "Weights",
@@ -62,6 +66,7 @@ tuning_options = section(
                  help="Also rescore with the first model alone, the first two, and so on: what "
                       "each adds."),
     options_of(RESCORING, "restarts", "seed"),
+    rare=True,
 )  # fmt: skip
 
 
@@ -84,8 +89,10 @@ tuning_options = section(
     device_option,
 )  # fmt: skip
 @mapping_options
+@rare_mapping_options
 @tuning_options
 @list_options
+@rare_list_options
 @section(
     "Output",
     click.option(

@@ -34,8 +34,12 @@ source_options = section(
     click.option("--target", "targets", multiple=True, metavar="FILE",
                  help="Targets, line by line, of the sources in --input. May be repeated, as often "
                       "as --input."),
-    options_of(SENTENCES, "target_column", metavar="NAME"),
 )  # fmt: skip
+rare_source_options = section(
+    "Sources, for encoder-decoders",
+    options_of(SENTENCES, "target_column", metavar="NAME"),
+    rare=True,
+)
 _NAMES = {"source": "--source", "targets": "--target", "target_column": "--target-column"}
 _OF_TABLES = {
     "column": "--column", "target_column": "--target-column", "delimiter": "--delimiter",
@@ -128,6 +132,11 @@ input_options = options.section(
                  help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
+    options_of(SENTENCES, "region_mark", declared=["--regions"], metavar="MARK"),
+    options_of(SENTENCES, "given", metavar="TEXT", default=""),
+)  # fmt: skip
+rare_input_options = options.section(
+    "Input",
     options.delimiter_option,
     options.split_option,
     options.encoding_option,
@@ -139,25 +148,20 @@ input_options = options.section(
         callback=_names,
         default_is="all; for a ranked table none",
     ),
-    options_of(SENTENCES, "region_mark", declared=["--regions"], metavar="MARK"),
     options_of(SENTENCES, "region_columns", metavar="A,B,...", callback=_names),
-    options_of(SENTENCES, "given", metavar="TEXT", default=""),
     options_of(SENTENCES, "given_column", metavar="NAME"),
     options.special_symbols_option,
     click.option("--strict", is_flag=True,
                  help="Refuse a line that has no score, instead of writing its reason."),
+    rare=True,
 )  # fmt: skip
 result_options = options.section(
     "Scores",
     options_of(SCORING, "with_tokens", declared=["--tokens"]),
     options_of(SCORING, "with_words", declared=["--words"]),
-    click.option("--word-split", type=click.Choice(_SPLITS),
-                 help="Words are those between white space (whitespace) or those of the tokenizer, "
-                      "marks apart (tokens).  [default: whitespace]"),
     options_of(
         SCORING, "measures", declared=["--with"], metavar="NAME,...", callback=_measures
     ),
-    options_of(SCORING, "word_surprisal", default="exact"),
     options_of(SCORING, "next_words", declared=["--next"], metavar="K", default=0, default_is=""),
     click.option("--no-eos", "eos", flag_value=False, default=True, type=bool,
                  help="Score sentences without their end."),
@@ -166,20 +170,32 @@ result_options = options.section(
                  help="What the table is sorted by: log-probability, or that by word or token.  "
                       "[default: logprob]"),
 )  # fmt: skip
+rare_result_options = options.section(
+    "Scores",
+    click.option("--word-split", type=click.Choice(_SPLITS),
+                 help="Words are those between white space (whitespace) or those of the tokenizer, "
+                      "marks apart (tokens).  [default: whitespace]"),
+    options_of(SCORING, "word_surprisal", default="exact"),
+    rare=True,
+)  # fmt: skip
 output_options = options.section(
+    "Output",
+    options.output_option("File for rows or records; - is standard output."),
+    options.overwrite_option("Replace existing files."),
+    click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
+)
+rare_output_options = options.section(
     "Output",
     click.option("--output-format", "form", default=None,
                  type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
                  help="A ranked table; or rows or records in input order.  [default: table; with "
                       "--output, by its suffix]"),
-    click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
     click.option("--long", "is_long", is_flag=True,
                  help="Rows of several models below each other, with a column `model`; all columns "
                       "have names that R and Python take."),
-    options.output_option("File for rows or records; - is standard output."),
     click.option("--resume", is_flag=True,
                  help="Continue the --output of a run that was interrupted."),
-    options.overwrite_option("Replace existing files."),
+    rare=True,
 )  # fmt: skip
 
 
@@ -200,11 +216,15 @@ _ABOUT_INPUT = {
 @click.argument("sentences", nargs=-1)
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @input_options
+@rare_input_options
 @source_options
+@rare_source_options
 @result_options
+@rare_result_options
 @pairs_options
-@options.section("Many files", options.dask_options("--input file"))
+@options.section("Many files", options.dask_options("--input file"), rare=True)
 @output_options
+@rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
             device: str, form: str | None,
             as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: "Unit | None",
@@ -220,6 +240,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
     rnnlm score -m kn5 --input 'parts/*.txt' --dask local:4 -o scores.csv
 
+    \f
     Each sentence is scored alone from the start and with its end, unless options say otherwise.
     Every input line has a record; a line that cannot be scored has the reason instead of numbers.
     Words are counted as the model's tokenizer cuts them: a mark that it splits off is a word.

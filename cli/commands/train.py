@@ -18,6 +18,7 @@ from ..options import (
     overwrite_option,
     refuse_if,
     section,
+    stacked,
     text_flags,
     text_options,
     without_none,
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
 
 # ---- The options of `rnnlm train`, by section.
 
-task_options = section(
-    "Task",
-    click.option(
-        "--task",
-        metavar="TASK",
-        help="tagging, classification or seq2seq instead of a language model.",
-    ),
+LABELLING = ("--task tagging", "--task classification")
+SEQ2SEQ = ("--task seq2seq",)
+OF_NGRAMS = ("--model ngram", "--model unigram")
+
+labels_options = section(
+    "Labels",
     options_of(LABELS, "label_column", metavar="NAME,..."),
     options_of(LABELS, "sentence_label_column", before="With tagging: ", metavar="NAME,..."),
     click.option(
@@ -54,6 +54,10 @@ task_options = section(
     options_of(LABELS, "scheme", type=str, metavar="SCHEME"),
     options_of(LABELS, "multi_label", before="With classification: "),
     options_of(LABELS, "align", before="With tagging: "),
+    goes_with=LABELLING,
+)
+pairs_options = section(
+    "Pairs",
     click.option(
         "--target",
         multiple=True,
@@ -69,6 +73,7 @@ task_options = section(
     click.option("--test-target", multiple=True, metavar="FILE", help="Targets of --test."),
     options_of(PAIRS, "target_column", before="With seq2seq: ", metavar="NAME"),
     options_of(PAIRS, "skip_empty", before="With seq2seq: "),
+    goes_with=SEQ2SEQ,
 )
 model_options = section(
     "Model",
@@ -85,7 +90,6 @@ model_options = section(
         metavar="NAME=VALUE",
         help="One setting; may be repeated.",
     ),
-    click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
     click.option(
         "--grid",
         multiple=True,
@@ -94,12 +98,31 @@ model_options = section(
         "combination; may be repeated.",
     ),
     click.option(
+        "--task",
+        metavar="TASK",
+        help="tagging, classification or seq2seq instead of a language model.",
+    ),
+    click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
+)
+rare_model_options = section(
+    "Model",
+    click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
+    click.option(
         "--equal",
         type=click.Choice(["settings"]),
         metavar="settings",
         help="With --grid: where the recipes differ, all runs have the settings of the first.",
     ),
-    click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
+    click.option(
+        "--embeddings",
+        metavar="FILE",
+        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in "
+        "the training text.",
+    ),
+    rare=True,
+)
+seq2seq_model_options = section(
+    "Model",
     click.option(
         "--init-encoder-from",
         metavar="MODEL",
@@ -110,6 +133,10 @@ model_options = section(
         metavar="MODEL",
         help="With seq2seq: start the decoder from a language model.",
     ),
+    goes_with=SEQ2SEQ,
+)
+task_model_options = section(
+    "Model",
     click.option(
         "--init-from-reversed",
         metavar="MODEL",
@@ -122,36 +149,42 @@ model_options = section(
         help="With --task: a language model whose layers are read beside the words, and are "
         "not trained; may be repeated.",
     ),
-    click.option(
-        "--embeddings",
-        metavar="FILE",
-        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in "
-        "the training text.",
-    ),
+    goes_with=LABELLING,
 )
-tokenizer_options = section(
+_tokenizer_options = section(
     "Tokenizer",
     options_of(TOKENIZER, "tokenizer", default_is=""),
     options_of(TOKENIZER, "lowercase", declared=["--lowercase/--keep-case"]),
+    options_of(TOKENIZER, "min_count", default_is=""),
+)
+_rare_tokenizer_options = section(
+    "Tokenizer",
     options_of(TOKENIZER, "normalise", metavar="FORMS"),
-    options_of(
-        TOKENIZER,
-        "split_punctuation",
-        declared=["--split-punctuation/--keep-punctuation"],
-    ),
+    options_of(TOKENIZER, "split_punctuation", declared=["--split-punctuation/--keep-punctuation"]),
     options_of(TOKENIZER, "remove_punctuation"),
-    options_of(TOKENIZER, "min_count", "max_vocab", "literal_unk", default_is=""),
+    options_of(TOKENIZER, "max_vocab", "literal_unk", default_is=""),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
-)  # fmt: skip
+    rare=True,
+)
+tokenizer_options = stacked(_tokenizer_options, _rare_tokenizer_options)
 ngram_options = section(
     "N-grams",
     options_of(NGRAMS, "order"),
     options_of(NGRAMS, "smoothing", type=str, metavar="NAME"),
+)
+more_ngram_options = section(
+    "N-grams",
+    click.option(
+        "--counts",
+        metavar="DIR",
+        help="In place of TEXT, with --model ngram: counts that rnnlm count wrote.",
+    ),
     options_of(NGRAMS, "prune", metavar="0,0,1"),
     options_of(NGRAMS, "discounts"),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
     options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
     options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
+    goes_with=OF_NGRAMS,
 )
 run_options = section(
     "Run",
@@ -160,10 +193,15 @@ run_options = section(
     options_of(RUN, "seed", default_is=""),
     click.option("--dry-run", is_flag=True,
                  help="Show every setting with its origin, sizes and tokens; train nothing."),
+    json_option,
+)  # fmt: skip
+rare_run_options = section(
+    "Run",
     options_of(RUN, "precision", "threads", default_is=""),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
                  help="Processes on this machine that share the work, each with batch_rows streams "
                       "and its share of GPUs or CPU threads."),
+    rare=True,
 )  # fmt: skip
 saving_options = section(
     "Saving",
@@ -173,10 +211,14 @@ saving_options = section(
         "DIR",
     ),
     overwrite_option("Replace the model in DIR; without -o, the unfinished run."),
+)
+rare_saving_options = section(
+    "Saving",
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
                  help="Resume the run in DIR; its budget counts from its start. auto: resume if "
                       "there is one, else start."),
     options_of(RUN, "save_every", metavar="INTERVAL"),
+    rare=True,
 )  # fmt: skip
 
 
@@ -215,20 +257,21 @@ class _Command(Command):
     click.option(
         "--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."
     ),
-    click.option(
-        "--counts",
-        metavar="DIR",
-        help="In place of TEXT, with --model ngram: counts that rnnlm count wrote.",
-    ),
     text_options,
 )
-@task_options
 @model_options
+@rare_model_options
+@task_model_options
+@seq2seq_model_options
+@labels_options
+@pairs_options
 @tokenizer_options
 @ngram_options
+@more_ngram_options
 @run_options
+@rare_run_options
 @saving_options
-@section("Output", json_option)
+@rare_saving_options
 @click.pass_context
 def command(context: click.Context, **given: Any) -> None:
     """Train a model on TEXT; without TEXT, on the bundled corpus.
@@ -243,6 +286,7 @@ def command(context: click.Context, **given: Any) -> None:
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
+    \f
     With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and
     seed; DIR/grid.tsv and DIR/curves.svg have the results. The same command again trains only what
     is missing.

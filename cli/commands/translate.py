@@ -54,11 +54,12 @@ input_options = options.section(
     options_of(
         PAIRS, "column", metavar="NAME", default_is="as in the training data, or as usual"
     ),
-    options.delimiter_option,
-    options.encoding_option,
     click.option("--interactive", is_flag=True,
                  help="A conversation: each line is answered before the next one is read."),
 )  # fmt: skip
+rare_input_options = options.section(
+    "Input", options.delimiter_option, options.encoding_option, rare=True
+)
 search_options = options.section(
     "Search",
     options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
@@ -79,10 +80,17 @@ sampling_options = options.section(
     options_of(SAMPLING, "seed", help="The same seed, line and number give the same sample."),
     options_of(SAMPLING, "temperature"),
     options_of(SAMPLING, "top_k", metavar="K"),
-    options_of(SAMPLING, "top_p", "min_p", "typical_p", metavar="P"),
-    options_of(SAMPLING, "repetition_penalty", metavar="R"),
+    options_of(SAMPLING, "top_p", metavar="P"),
 )
-unknown_options = options.section("Unknown words", options_of(DECODING, "unknown", "copy_unknown"))
+rare_sampling_options = options.section(
+    "Samples, instead of a search",
+    options_of(SAMPLING, "min_p", "typical_p", metavar="P"),
+    options_of(SAMPLING, "repetition_penalty", metavar="R"),
+    rare=True,
+)
+unknown_options = options.section(
+    "Unknown words", options_of(DECODING, "unknown", "copy_unknown"), rare=True
+)
 output_options = options.section(
     "Output",
     options.json_option,
@@ -105,8 +113,10 @@ output_options = options.section(
 @click.argument("lines", nargs=-1)
 @options.section("Model", options.model_option, options.device_option)
 @input_options
+@rare_input_options
 @search_options
 @sampling_options
+@rare_sampling_options
 @unknown_options
 @output_options
 def command(

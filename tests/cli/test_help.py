@@ -1,15 +1,17 @@
 """`--help`: what is used most first, in sections, on a terminal of 80 columns."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from rnnlm.cli import main as entry
 from rnnlm.cli import options
-from rnnlm.cli.options import Command
+from rnnlm.cli.options import MOST_SHOWN, Command
 
 LONG = 15  # more options than this in one list are not found
 
@@ -42,12 +44,23 @@ def sections_of(shown: str) -> dict[str, list[str]]:
     return {title: re.findall(r"^  (\S+)", lines, re.MULTILINE) for title, lines in found}
 
 
+def shown_options(shown: str) -> list[str]:
+    """Return the first name of each option that a help shows."""
+    words = itertools.chain.from_iterable(sections_of(shown).values())
+    return [word.rstrip(",") for word in words if word.startswith("-")]
+
+
 def test_commands_are_shown_by_group_each_in_one(rnnlm):
-    shown = sections_of(rnnlm("--help").out)
-    assert list(shown) == [*entry.GROUPS, "Options"]
-    assert [name for title in entry.GROUPS for name in shown[title]] == [
-        name for names in entry.GROUPS.values() for name in names
-    ]
+    shown = rnnlm("--help").out
+    assert len(shown.splitlines()) <= 20
+    *listed, more = entry.GROUPS
+    sections = sections_of(shown)
+    assert {title: sections[title] for title in listed} == {
+        title: list(entry.GROUPS[title]) for title in listed
+    }
+    # The others are one paragraph of names, with a phrase each.
+    paragraph = " ".join(shown[shown.index(f"{more}: ") :].split())
+    assert re.findall(r"(\w+) \([^)]+\)", paragraph) == list(entry.GROUPS[more])
     files = {path.stem for path in Path(entry.__file__).with_name("commands").glob("[a-z]*.py")}
     assert (
         sorted(name for names in entry.GROUPS.values() for name in names)
@@ -88,21 +101,74 @@ def test_options_of_settings_are_made_and_described():
 
 
 def test_train_options_are_sectioned_most_used_first(rnnlm):
-    shown = sections_of(rnnlm("train", "--help").out)
+    shown = sections_of(rnnlm("train", "--help-all").out)
     assert list(shown) == [
         "Text",
-        "Task",
         "Model",
+        "Labels",
+        "Pairs",
         "Tokenizer",
         "N-grams",
         "Run",
         "Saving",
-        "Output",
         "Other options",
     ]
     assert [words[0].rstrip(",") for words in shown.values()] == [
-        "--valid", "--task", "--model", "--tokenizer", "--order", "--budget", "-o", "--json", "-h",
+        "--valid", "--model", "--label-column", "--target", "--tokenizer", "--order", "--budget",
+        "-o", "-h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_all_shows_the_options_beyond_the_common(rnnlm, name):
+    command = COMMANDS[name]
+    every = [option.opts[0] for option in options_of(command)]
+    shown, whole = (rnnlm(*name.split(), flag).out for flag in ("--help", "--help-all"))
+    count = len(shown_options(shown)) - len(["-h"])
+    if len(every) <= MOST_SHOWN:
+        assert count == len(every) and "--help-all" not in shown
+        return
+
+    count -= len(["--help-all"])
+    assert count <= MOST_SHOWN
+    assert shown.splitlines()[-1] == f"{len(every) - count} more options: rnnlm {name} --help-all"
+    assert sorted(shown_options(whole)) == sorted([*every, "-h", "--help-all"])
+    assert "more options" not in whole
+
+
+def test_options_of_a_task_are_shown_beside_it(rnnlm):
+    common = shown_options(rnnlm("train", "--help").out)
+    labels = {"--label-column", "--labels", "--scheme", "--contextual"}
+    pairs = {"--target", "--valid-target", "--init-encoder-from"}
+    counts = {"--prune", "--discounts", "--counts"}
+    assert not (labels | pairs | counts) & {*common}
+    for given, expected in (
+        (["--task", "tagging", "--help"], labels),
+        (["--help", "--task=classification"], labels),
+        (["my.txt", "--task", "seq2seq", "--budget", "1h", "--help"], pairs),
+        (["--model", "ngram", "--help"], counts),
+    ):
+        shown = {*shown_options(rnnlm("train", *given).out)}
+        assert {*common} < shown
+        assert shown & (labels | pairs | counts) == expected
+
+    # The last lines name the others.
+    last = " ".join(rnnlm("train", "--task", "seq2seq", "--help").out.split("\n\n")[-1].split())
+    assert "Options of --task tagging, --task classification, --model ngram" in last
+    assert "--task seq2seq" not in last
+
+
+def test_explanations_are_in_help_all(rnnlm):
+    detail = "goes back to its last good state"
+    shown, whole = (" ".join(rnnlm("train", flag).out.split()) for flag in ("--help", "--help-all"))
+    assert detail in whole and detail not in shown
+
+
+def test_options_that_help_leaves_out_are_known(rnnlm):
+    assert "Did you mean one of: '--delimiter'" in rnnlm("train", "--delimite", "x").err
+    completion = ShellComplete(entry.cli, {}, "rnnlm", "_RNNLM_COMPLETE")
+    offered = [each.value for each in completion.get_completions(["train"], "--")]
+    assert {"--delimiter", "--target", "--help-all"} < {*offered}
 
 
 def test_options_are_grouped_by_title_with_untitled_last(capsys):
@@ -127,15 +193,16 @@ def test_options_are_grouped_by_title_with_untitled_last(capsys):
         assert "Options:" not in command.get_help(context)
 
 
+@pytest.mark.parametrize("flag", ["--help", "--help-all"])
 @pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_fits_80_columns(rnnlm, name):
-    lines = rnnlm(*name.split(), "--help").out.splitlines()
+def test_help_fits_80_columns(rnnlm, name, flag):
+    lines = rnnlm(*name.split(), flag).out.splitlines()
     assert [line for line in lines if len(line) > 80] == []
 
 
 def test_command_help_starts_with_a_one_line_summary(rnnlm):
     lines = rnnlm("--help").out.splitlines() + rnnlm("bench", "--help").out.splitlines()
-    assert [line for line in lines if line.endswith("...") and "[OPTIONS]" not in line] == []
+    assert [line for line in lines if line.endswith("...") and "Usage:" not in line] == []
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "corpora")])
