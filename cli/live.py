@@ -12,7 +12,7 @@ from rnnlm import events
 from rnnlm.errors import number
 from rnnlm.models import registry
 from rnnlm.models.registry import Kind
-from rnnlm.neural.fitting.settings import COUNTED
+from rnnlm.text.vectors import COUNTED
 
 from . import terminal
 

@@ -118,16 +118,35 @@ def one_on_stdout(
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """Refuse models of tasks that the command can do nothing with: the callback of an option or
-    argument. What names no model is left to the command."""
+    """Refuse names of no model, and models of tasks that the command can do nothing with: the
+    callback of an option or argument. What the environment names may be of no use to the command,
+    and is left to it; so are damaged models."""
     if not names or context.resilient_parsing:
         return names
     from rnnlm.models import loading, registry
+    from rnnlm.text.prepared.index import is_prepared
 
     command = context.command_path.split()[1]
+    is_typed = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
     for name in names:
+        if is_typed and not is_prepared(name):  # whose tokenizer some commands take
+            loading.base_folder(name)
         with contextlib.suppress(ModelError, OSError, ValueError):
             registry.check_use(command, loading.task_of(name), name)
+    return names
+
+
+def texts_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
+    """Refuse names of no text before the command loads anything: the callback of an option or
+    argument. Bundled corpora, and what folders hold, are left to the command."""
+    if not names or context.resilient_parsing:
+        return names
+    import rnnlm.corpora as corpora
+    from rnnlm.text import sources
+
+    given = (names,) if isinstance(names, str) else names
+    bundled = corpora.names()
+    sources.expand(tuple(name for name in given if name not in bundled))
     return names
 
 

@@ -47,8 +47,9 @@ class Kind:
     cell: str | None = None  # settings of the cells of recurrent layers
     # Function(resolved, data) that deletes what a run has left outside of its folder to go on from.
     cleaning: str | None = None
-    # Function(folder, resolved) that opens counts in place of a text. Return them
-    # (rnnlm.tasks.request.CountedData), and the settings with those that they bring.
+    # Module with check_counts(folder) and open_counts(folder, resolved), which opens counts in
+    # place of a text. Return them (rnnlm.tasks.request.CountedData), and the settings with those
+    # that they bring.
     counted: str | None = None
     # Function(resolved, data) that returns sizes, by name, that only the texts tell.
     foresight: str | None = None
@@ -99,7 +100,11 @@ class Kind:
         return resolve_name(f"{self.fitting}:fit")(*arguments)
 
     def open_counts(self, folder: str, resolved: Any) -> Any:
-        """Open the counts in `folder`, which a model is estimated from.
+        """Open the counts in `folder`, which a model is estimated from."""
+        return resolve_name(f"{self.counted}:open_counts")(folder, resolved)
+
+    def check_counts(self, folder: str) -> None:
+        """Make sure that there are counts in `folder`; read no more than needed.
 
         Raises:
             UsageError: this kind is not made of counts.
@@ -110,7 +115,7 @@ class Kind:
                 "they need the text itself",
                 "add --model ngram",
             )
-        return resolve_name(self.counted)(folder, resolved)
+        resolve_name(f"{self.counted}:check_counts")(folder)
 
     def clean_up(self, resolved: object, data: object) -> None:
         """Delete what a run has left outside of its folder, now that its model is saved; only for
@@ -190,7 +195,7 @@ _LANGUAGE_MODELS = (
         holds_out=False,
         mapped=True,
         cleaning="rnnlm.ngram.fitting:clean_up",
-        counted="rnnlm.ngram.fitting:open_counts",
+        counted="rnnlm.ngram.fitting",
         foresight="rnnlm.ngram.fitting:foresee",
     ),
     Kind(

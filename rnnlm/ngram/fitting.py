@@ -103,6 +103,11 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     return tuple(thresholds + repeated)
 
 
+def check_counts(folder: str) -> None:
+    """Make sure that there are counts in `folder`."""
+    counts_folder.load(folder)
+
+
 def open_counts(folder: str, resolved: Resolved) -> tuple[CountedData, Resolved]:
     """Open the counts in `folder`. Return them, and the settings with their order unless another
     one was asked for, which may be lower."""

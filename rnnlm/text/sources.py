@@ -11,6 +11,7 @@ import glob
 import hashlib
 import itertools
 import os
+import re
 import socket
 import stat
 import urllib.parse
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
+_PREPARED = "shard-*.safetensors"  # files of a prepared text
 HUB_SECONDS = 5  # how long to wait for an answer
 
 
@@ -110,11 +112,33 @@ def expand(names: tuple[str, ...]) -> list[str]:
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
+            if _is_address(name):
+                raise _address_refused(name)
             hint = _bundled(name) or _similar_file(name)
             if " " in name.strip() and not hint:
                 hint = "for sentences themselves: rnnlm.Corpus.from_lines(sentences), in Python"
             raise TextError(f"no such file: {name}", hint=hint)
     return sources
+
+
+def check_names(names: Iterable[str | os.PathLike[str]]) -> None:
+    """Make sure that there are texts of these names, before time goes into anything else. Nothing
+    is read."""
+    for source in expand(tuple(os.fspath(name) for name in names)):
+        if os.path.isdir(source) and not _has_files(source, _PREPARED):
+            _check_data_folder(source, source)
+
+
+def _is_address(name: str) -> bool:
+    """Return whether a name is an address on the internet, perhaps one that was made a path."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", name, re.IGNORECASE) is not None
+
+
+def _address_refused(name: str) -> TextError:
+    on_hub = re.match(r"https?://huggingface\.co/datasets/([\w.-]+/[\w.-]+)", name)
+    hint = f"name it {HUB}{on_hub[1]}" if on_hub else "download it first"
+    why = f"rnnlm reads files and {HUB} data sets, not addresses"
+    return TextError(f"no such file: {name}", why, hint)
 
 
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
@@ -251,7 +275,7 @@ def _check_data_folder(source: str, folder: str) -> None:
         raise TextError(
             f"{source} is a model, not a text", hint="name a text; a model is named with -m"
         )
-    if _has_files(folder, "shard-*.safetensors"):
+    if _has_files(folder, _PREPARED):
         raise TextError(
             f"{source} is a prepared text",
             "this needs the text itself, or only that prepared text",

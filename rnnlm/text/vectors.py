@@ -24,6 +24,7 @@ from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.files.compression import naming_errors, open_decompressed
 from rnnlm.text.lines import Progress, numbered_lines, silent
 
+COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
 WINDOW = 5
 SMOOTHING = 0.75
 EIGENVALUE_POWER = 0.5

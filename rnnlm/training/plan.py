@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 
+import rnnlm.corpora as corpora
 from rnnlm.config import Resolved, describe, warn_of_idle
 from rnnlm.errors import UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
-from rnnlm.models import checkpoints, model_folder, registry
+from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
 from rnnlm.tasks.line_texts import Overlap, held_out_share
 from rnnlm.tasks.request import CountedText, Data
+from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
+from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.vectors import COUNTED, check_is_text_file
 from rnnlm.training import folders
 from rnnlm.training import resume as resuming
 from rnnlm.training.request import Request, resolve_request
@@ -108,6 +112,7 @@ def plan(
     settled = resolve_request(request)
     recipe, kind, resolved = settled
     task = registry.task(kind.task)
+    _check_names(request, kind, resolved)
     valid = ", ".join(request.valid)
     if not valid and request.takes_bundled:
         valid = "the bundled one"
@@ -172,6 +177,32 @@ def plan(
         done,
         texts.overlaps,
     )
+
+
+def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> None:
+    """Make sure that all texts and models that the request names are there: at once, before torch
+    is imported and a folder is announced."""
+    # The texts. A bundled corpus of labels or pairs is a text for its task.
+    texts = (*request.text, *request.valid, *request.test)
+    beside = [*request.labels, *request.valid_labels, *request.test_labels]
+    beside += [*request.target, *request.valid_target, *request.test_target]
+    if registry.task(kind.task).reads_lines:
+        sources.check_names(texts)
+    else:
+        bundled = corpora.names()
+        sources.expand((*(name for name in texts if name not in bundled), *beside))
+    if request.counts is not None:
+        kind.check_counts(request.counts)
+    vectors = resolved.values.get("embeddings")
+    if vectors and vectors != COUNTED:
+        check_is_text_file(vectors)
+
+    # The models. A tokenizer may also be that of a prepared text.
+    starts = [getattr(request, name) for name in STARTS]
+    for name in (*filter(None, starts), *request.contextual):
+        loading.find(name)
+    if request.tokenizer_from and not is_prepared(request.tokenizer_from):
+        loading.find(request.tokenizer_from)
 
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:

@@ -12,6 +12,7 @@ from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, re
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
+from rnnlm.models.card import STARTS
 from rnnlm.recipes import recipe as recipes
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.tokenizer_settings import TokenizerSettings
@@ -253,7 +254,7 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
 
 def _inherited_settings(request: Request, kind: registry.Kind) -> list[_Inherited]:
     """Return the settings that a task's network takes over from language models."""
-    if request.resume:
+    if request.resume or not any(getattr(request, name) for name in STARTS):
         return []
     task = registry.task(kind.task)
     inherited = []

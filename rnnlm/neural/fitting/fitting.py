@@ -25,12 +25,7 @@ from rnnlm.neural.fitting.language_modelling import (
     TextStreams,
 )
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join, seed_of
-from rnnlm.neural.fitting.settings import (
-    COUNTED,
-    FittingSettings,
-    OptimizationSettings,
-    RunSettings,
-)
+from rnnlm.neural.fitting.settings import FittingSettings, OptimizationSettings, RunSettings
 from rnnlm.neural.fitting.step import records_steps
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -40,7 +35,7 @@ from rnnlm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.vectors import check_is_text_file, read_vectors
+from rnnlm.text.vectors import COUNTED, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
@@ -62,8 +57,6 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
             f"embeddings = {COUNTED} is for language models",
             hint="make a file of vectors with rnnlm vectors --method svd, and name that",
         )
-    if settings.embeddings and settings.embeddings != COUNTED:
-        check_is_text_file(settings.embeddings)
     if settings.follows_validations and not has_valid:
         raise UsageError(
             f"{settings.follows_validations} needs validation text",

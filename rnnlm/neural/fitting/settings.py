@@ -29,7 +29,6 @@ Factor = Annotated[float, Meta(gt=0, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
-COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import several
@@ -25,18 +25,20 @@ from rnnlm.tasks.labels.data import (
     LabelledData,
     encode_examples,
 )
-from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
+
+if TYPE_CHECKING:
+    from rnnlm.tasks.labels.model import TaskModel
 
 MOST_NAMED = 5  # labels in a notice
 Paths = Sequence[str | PathLike[str]]
 
 
 def open_data(
-    model: TaskModel,
+    model: "TaskModel",
     paths: Paths,
     labels: Paths = (),
     overrides: Mapping[str, Any] | None = None,
@@ -100,7 +102,7 @@ def _files(paths: Paths) -> list[str]:
     return files
 
 
-def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
+def _settings(model: "TaskModel", labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
     """Return the settings of the model's training data, changed by what is asked for."""
     # A model in memory does not know how its data were read, but whether its labels are sounds.
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}

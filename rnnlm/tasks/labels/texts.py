@@ -13,8 +13,8 @@ from rnnlm.config import Count, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
-from rnnlm.tasks.labels import contextual, sounds, splitting
 from rnnlm.tasks.labels import data as codecs
+from rnnlm.tasks.labels import sounds, splitting
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.request import Texts, TrainingRequest
@@ -86,7 +86,9 @@ def open_texts(
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
-    codec.beside, resolved = contextual.load_contextual(request, resolved)
+    from rnnlm.tasks.labels.contextual import load_contextual  # networks: not for the settings
+
+    codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))
