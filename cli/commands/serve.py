@@ -29,7 +29,7 @@ from ..setting_options import SERVING, options_of
     "Limits of a request",
     options_of(
         SERVING, "max_sentences", "max_characters", "max_tokens", "max_samples", "max_words",
-        "max_echo", "max_body", "body_seconds", "answer_seconds",
+        "max_body", "body_seconds", "answer_seconds",
     ),
 )  # fmt: skip
 @options.section(

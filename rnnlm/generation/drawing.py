@@ -17,7 +17,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.generation.sampling import draw, penalise
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
-from rnnlm.inference.distributions import Look, predict
+from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_reads_forward, read_on
 from rnnlm.interface import LanguageModel, State
 from rnnlm.models.loading import language_model_of
@@ -112,9 +112,7 @@ FRESH = -1
 @dataclass
 class DrawnText:
     """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
-    `ended`: its last token is `</s>`; is_finished: it gets no further token, which its reader may
-    decide, too. logprobs: (nats) of each token; seen: what was looked for at each place, where
-    something was.
+    `ended`: its last token is `</s>`; is_finished: it gets no further token.
     """
 
     number: int
@@ -125,12 +123,9 @@ class DrawnText:
     ended: bool = False
     is_finished: bool = False
     distinct: set[int] = field(default_factory=set)
-    logprobs: list[float] = field(default_factory=list)
-    seen: list[np.ndarray] = field(default_factory=list)
 
     def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
         self.ids.append(token)
-        self.logprobs.append(logprob_nats)
         self.distinct.add(token)
         self.logprob_nats += logprob_nats
         self.ended = is_end
@@ -209,20 +204,15 @@ def draw_in_steps(
     num: int,
     settings: SamplingSettings,
     ban: Ban,
-    look: Look | None = None,
 ) -> Iterator[list[DrawnText]]:
-    """Draw the `num` texts. Yield after each step those that got a token; one that is marked as
-    finished then gets no further one.
-
-    look: what to see of the model's distribution at each token, see `seen` of the texts.
-    """
+    """Draw the `num` texts. Yield after each step those that got a token."""
     # One row for each text, or as many rows as there may be.
     counts, may_refill = row_counts(model, num)
     enough = [count for count in counts if count >= num]
     rows: list[DrawnText | None] = [None] * (enough[0] if enough else counts[-1])
     waiting = iter(texts)
     state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
-    chooser = _Chooser(model, starts, settings, ban, look)
+    chooser = _Chooser(model, starts, settings, ban)
     while True:
         # The next texts take the free rows: at once, or when all have become free.
         free = [row for row, text in enumerate(rows) if text is None]
@@ -263,15 +253,9 @@ class _Chooser:
     """Chooses the next token of each active row."""
 
     def __init__(
-        self,
-        model: LanguageModel,
-        starts: Starts,
-        settings: SamplingSettings,
-        ban: Ban,
-        look: Look | None = None,
+        self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban
     ) -> None:
         self.tokenizer = model.tokenizer
-        self.look = look
         self.starts = starts
         self.settings = settings
         self.ban = ban
@@ -289,9 +273,6 @@ class _Chooser:
         own_RV = logprob_BV
         if len(active) < len(logprob_BV):
             own_RV = logprob_BV[list(active)]
-        if self.look:
-            for text, seen in zip(texts, self.look(own_RV), strict=True):
-                text.seen.append(seen)
 
         # Draw from what is allowed; the log-probability that is reported is the model's own.
         allowed_RV = np.array(own_RV)

@@ -94,35 +94,6 @@ def ranks(
     return rank_N
 
 
-def score_with_likeliest(
-    model: LanguageModel, ids: np.ndarray, count: int, state: State
-) -> tuple[np.ndarray, np.ndarray, State]:
-    """Score `ids` as the next part of one text, whose last token was a boundary, from `state` on.
-
-    Return the log-probabilities of the tokens, (N,); the `count` likeliest tokens at each place,
-    (N, count, 2), as :func:`likeliest` has them; and the state before the last token is read. All
-    are of one distribution: that of the likeliest token is the largest, to the last bit.
-    """
-    reader, tokens = _reader_of(model)
-    carried = span_scoring.Carried(reader.step, state)
-    known_N = known_ids(ids, model.tokenizer)
-    own, seen = [np.zeros(0)], [np.zeros((0, min(count, model.tokenizer.size), 2))]
-    done = 0
-    for start_B, end_B, (_, read) in span_scoring.windows(
-        model, ids, span_scoring.whole_text(ids), carried.step, tokens
-    ):
-        places = np.arange(int(end_B[0] - start_B[0]))
-        for logprob_MV in reader.distributions(read, np.zeros_like(places), places):
-            logprob_MV = arrays.as_numpy(logprob_MV)
-            known_M1 = known_N[done : done + len(logprob_MV), None]
-            own.append(np.take_along_axis(logprob_MV, known_M1, axis=1)[:, 0])
-            seen.append(likeliest(logprob_MV, count))
-            done += len(logprob_MV)
-    logprob_N = np.concatenate(own)
-    check_scores(logprob_N)
-    return logprob_N, np.concatenate(seen), carried.state
-
-
 def _reader_of(model: LanguageModel) -> "tuple[_HiddenReader | _PredictionReader, int]":
     """Return what reads tokens and gives their distributions, and how many tokens it is best given
     in one call."""

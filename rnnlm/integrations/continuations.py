@@ -8,10 +8,8 @@ Then the text is cut there if its subwords allow it; otherwise the continuation 
 words, with a notice.
 """
 
-import codecs
 import itertools
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -25,8 +23,7 @@ from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
 from rnnlm.inference.distributions import predict
 from rnnlm.inference.span_scoring import check_reads_forward
-from rnnlm.inference.words import token_spans
-from rnnlm.interface import BOUNDARY, LanguageModel, State, Tokenizer
+from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank
 
 ROWS = 32  # texts that are written side by side
@@ -192,88 +189,6 @@ def continue_texts(
     return written
 
 
-# ---- Texts as the tokens that a client of a server sees, and back.
-
-_LINE_ENDS = re.compile(f"(\n|{BOUNDARY})")
-
-
-def text_ids(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """Return the tokens of a text as functions here read it; `</s>` in it is the boundary."""
-    reader = _Reader(tokenizer, "error")
-    parts = []
-    for part in text.split(BOUNDARY):
-        parts += [reader.ids(part), np.array([tokenizer.boundary_id])]
-    return np.concatenate(parts[:-1]).astype(np.int64)
-
-
-def token_starts(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Return where each of the tokens of :func:`text_ids` begins in the text: where the one before
-    it ends, as white space belongs to the token after it."""
-    starts = []
-    at = end = 0  # of the part of the text, and of the last token
-    has_words = False  # whether a line is begun that the next newline ends
-    for part in _LINE_ENDS.split(text):
-        is_line = bool(part) and not _LINE_ENDS.fullmatch(part)
-        if is_line and not is_blank(part):
-            [spans_T2] = token_spans([part.removesuffix("\r")], tokenizer)
-            for _, behind in spans_T2.tolist():
-                starts.append(end)
-                end = max(end, at + behind)
-            has_words = True
-        elif part == BOUNDARY or (part == "\n" and has_words):
-            starts.append(end)
-            end = at + len(part)
-        at += len(part)
-        if not is_line:
-            has_words = False
-    return starts
-
-
-def ids_text(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, list[int]]:
-    """Return a text that is read as these tokens, and where in it each of them begins. Boundaries
-    are newlines, or `</s>` where no line would end."""
-    lines: list[list[int]] = [[]]
-    for id in ids:
-        if id == tokenizer.boundary_id:
-            lines.append([])
-        else:
-            lines[-1].append(id)
-
-    text, starts = "", []
-    for number, line in enumerate(lines, start=1):
-        decoded = tokenizer.decode(line)
-        ends = [0, *_token_ends(tokenizer, line, decoded)]
-        starts += [len(text) + end for end in ends]
-        text += decoded
-        if number < len(lines):
-            text += BOUNDARY if is_blank(decoded) else "\n"
-    return text, starts[:-1]  # a start more than tokens, where the next one would begin
-
-
-def _token_ends(tokenizer: Tokenizer, line: Sequence[int], decoded: str) -> list[int]:
-    """Return where each token of a line ends in its text."""
-    ends = []
-    end = 0
-    if tokenizer.starts_word_V.all():
-        # Words come one after the other, with or without white space between them.
-        for id in line:
-            word = tokenizer.decode([id])
-            at = decoded.find(word, end)
-            end = at + len(word) if at >= 0 else end
-            ends.append(end)
-        return ends
-
-    # A character whose bytes are several tokens ends with the last of them.
-    token_bytes = tokenizer.token_bytes()
-    written = b"".join(token_bytes[id] for id in line).decode("utf-8", "replace")
-    dropped = len(written) - len(decoded)  # the space before the first word
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for id in line:
-        end += len(decoder.decode(token_bytes[id]))
-        ends.append(min(max(0, end - dropped), len(decoded)))
-    return ends
-
-
 def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Join the texts in one array, and return it with the span of each.
 
@@ -307,7 +222,7 @@ def _continue_batch(
     # Write token by token. A text whose line ends, or that comes to a stop, leaves the batch.
     streams = [stream(settings.seed, number) for number in numbers]
     forbidden = Ban(model.tokenizer, (), settings.unknown).always
-    lines = [last_line(ids, model.tokenizer.boundary_id) for ids in texts]
+    lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
     new_tokens: list[list[int]] = [[] for _ in texts]
     continuations = [""] * len(texts)
     active = list(range(len(texts)))  # the texts that the rows of logprob_BV and state belong to
@@ -321,8 +236,8 @@ def _continue_batch(
             if token == model.tokenizer.boundary_id:
                 continue
             new_tokens[text].append(token)
-            shown = added_text(model.tokenizer, lines[text], new_tokens[text])
-            continuations[text], is_stopped = cut_at_stop(shown, stops)
+            shown = _added_text(model.tokenizer, lines[text], new_tokens[text])
+            continuations[text], is_stopped = _cut_at_stop(shown, stops)
             if not is_stopped:
                 kept.append(row)
         if not kept:
@@ -341,14 +256,14 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     return predict(model, inputs_BT[:, -1], state)
 
 
-def last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
+def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:
     """Return the tokens after the last boundary."""
     ends = np.flatnonzero(ids == boundary_id)
     start = ends[-1] + 1 if len(ends) else 0
     return ids[start:].tolist()
 
 
-def added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
+def _added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> str:
     """Return the text that `new_tokens` adds to `line`, spaces between the two included."""
     # Decoded together, so that a space between the two is kept; a tokenizer may write the beginning
     # differently then.
@@ -359,7 +274,7 @@ def added_text(tokenizer: Tokenizer, line: list[int], new_tokens: list[int]) -> 
     return tokenizer.decode(new_tokens)
 
 
-def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+def _cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     """Cut `text` before the first of `stops`. Return it, and whether it was cut."""
     places = [place for place in map(text.find, stops) if place >= 0]
     if not places:

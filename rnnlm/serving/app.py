@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.serving import completions, harness, schemas
+from rnnlm.serving import schemas
 from rnnlm.serving.answers import Answers
 from rnnlm.serving.openapi import Endpoint, document
 from rnnlm.serving.page import content_security_policy, server_page
@@ -25,7 +25,6 @@ from rnnlm.serving.responses import (
     decoded,
     json_answer,
     refused,
-    refused_at,
     server_sent,
     unless_left,
 )
@@ -36,11 +35,7 @@ from rnnlm.serving.settings import ServingSettings
 def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
     """Return the application that serves these models."""
     app = Starlette(
-        routes=[
-            *routes(models, settings),
-            *completions.routes(models, settings),
-            *harness.routes(models, settings),
-        ],
+        routes=routes(models, settings),
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
         lifespan=_without_notices,
     )
@@ -50,11 +45,11 @@ def make_app(models: ServedModels, settings: ServingSettings) -> Starlette:
 
 
 def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
-    """Return the routes of our own endpoints."""
+    """Return the routes of the endpoints, of their description and of the page."""
     answers = Answers(models, settings)
     endpoints = endpoints_of(answers)
 
-    # Our own endpoints, by what they take and give.
+    # The endpoints, by what they take and give.
     made = []
     for each in endpoints:
         if each.asked is None:
@@ -65,12 +60,7 @@ def routes(models: ServedModels, settings: ServingSettings) -> list[Route]:
             function = _posted(each.asked, each.answer, each.is_short)
         made.append(Route(each.path, function, methods=[each.method]))
 
-    # The description has those of OpenAI's clients and of evaluation harnesses, too.
-    others = [
-        *completions.endpoints_of(completions.Completions(models, settings)),
-        *harness.endpoints_of(harness.Harness(models, settings)),
-    ]
-    described = json_answer(document([*endpoints, *others]))
+    described = json_answer(document(endpoints))
 
     async def openapi(request: Request) -> Response:
         return described
@@ -184,16 +174,16 @@ def _streamed(
 
 async def _not_found(request: Request, error: Exception) -> Response:
     what = Refusal(404, "there is nothing here", hint="/openapi.json lists what there is")
-    return refused_at(request, what)
+    return refused(what)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
     what = Refusal(405, f"{request.method} does not go here", hint="/openapi.json lists what does")
-    response = refused_at(request, what)
+    response = refused(what)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)  # the methods that do
     return response
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return refused_at(request, error)
+    return refused(error)

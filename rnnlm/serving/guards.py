@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from rnnlm.serving import schemas
-from rnnlm.serving.refusals import Refusal, record_at, refusal_of
+from rnnlm.serving.refusals import Refusal, error_record, refusal_of
 from rnnlm.serving.settings import ServingSettings
 
 Scope = MutableMapping[str, Any]
@@ -117,13 +117,13 @@ class _Guard:
         except asyncio.CancelledError:
             # The server ends, and has waited long enough.
             if not answer.status:
-                await answer.refuse(_ENDS, scope["path"])
+                await answer.refuse(_ENDS)
             raise
         except Exception as error:
             # Nobody is told more once the answer has begun: it is cut off.
             if answer.status:
                 return
-            await answer.refuse(_refusal(error), scope["path"])
+            await answer.refuse(_refusal(error))
 
     # ---- Who asks.
 
@@ -293,9 +293,9 @@ class _Answer:
             message = {**message, "headers": own + added}
         await self._send(message)
 
-    async def refuse(self, refusal: Refusal, path: str) -> None:
+    async def refuse(self, refusal: Refusal) -> None:
         """Send an error as the whole answer."""
-        body = schemas.encode(record_at(path, refusal))
+        body = schemas.encode(error_record(refusal))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),

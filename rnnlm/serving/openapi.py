@@ -23,7 +23,7 @@ REFUSALS = {
 class Endpoint:
     """An endpoint. asked: the type of its request; None of a GET. gives: the types that an answer
     may have; events: those of the events of a stream, where it gives one. is_short: an answer does
-    not take long. refuses: the type of an error."""
+    not take long."""
 
     path: str
     answer: Callable[..., Awaitable[Struct]]
@@ -31,7 +31,6 @@ class Endpoint:
     gives: tuple[type[Struct], ...]
     events: tuple[type[Struct], ...] = ()
     is_short: bool = False
-    refuses: type[Struct] = ErrorAnswer
 
     @property
     def method(self) -> str:
@@ -42,9 +41,9 @@ class Endpoint:
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the description of the endpoints, in JSON's types (OpenAPI 3.1)."""
     # A type that several endpoints share is described once, and referred to.
-    types: list[type[Struct]] = []
+    types: list[type[Struct]] = [ErrorAnswer]
     for each in endpoints:
-        types += [*each.gives, *each.events, each.refuses]
+        types += [*each.gives, *each.events]
         if each.asked:
             types.append(each.asked)
     schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCES)
@@ -52,10 +51,10 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
     # Each endpoint: its answer, what it refuses, and its body.
     paths = {}
+    refusal = {"application/json": {"schema": schema_of[ErrorAnswer]}}
     for each in endpoints:
         answers = {"200": _answer(each, schema_of)}
         if each.asked:
-            refusal = {"application/json": {"schema": schema_of[each.refuses]}}
             for status, why in REFUSALS.items():
                 answers[status] = {"description": why, "content": refusal}
         operation: dict[str, Any] = {

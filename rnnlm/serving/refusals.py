@@ -1,10 +1,8 @@
 """What is answered where a request is refused: a status, and what, why and the way out in JSON."""
 
 import logging
-import re
 import traceback
 from pathlib import PurePath
-from typing import Any
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
 
@@ -14,8 +12,7 @@ log = logging.getLogger("rnnlm.serving")
 class Refusal(RnnlmError):
     """A request that is answered with an error.
 
-    status: the status of HTTP. retry_after: seconds after which it may be worth another try. param,
-    code: the field that is wrong, and OpenAI's name of the error, for its clients.
+    status: the status of HTTP. retry_after: seconds after which it may be worth another try.
     """
 
     def __init__(
@@ -26,14 +23,10 @@ class Refusal(RnnlmError):
         hint: str = "",
         *,
         retry_after: int | None = None,
-        param: str | None = None,
-        code: str | None = None,
     ) -> None:
         super().__init__(what, why, hint)
         self.status = status
         self.retry_after = retry_after
-        self.param = param
-        self.code = code
 
     @property
     def headers(self) -> dict[str, str]:
@@ -66,32 +59,3 @@ def error_record(refusal: Refusal) -> dict[str, dict[str, str]]:
     """Return the body of the answer, in JSON's types."""
     told = {"what": refusal.what, "why": refusal.why, "hint": refusal.hint}
     return {"error": {name: text for name, text in told.items() if text or name == "what"}}
-
-
-# What OpenAI's clients call errors of a status; the others are "invalid_request_error".
-_OPENAI_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
-_OPENAI_CODES = {401: "invalid_api_key", 404: "not_found", 429: "rate_limit_exceeded"}
-_FIELD = re.compile(r"`\$\.(\w+)|field `(\w+)`")  # in the messages of msgspec
-_SETTING = re.compile(r"(\w+) = ")  # in those of settings that cannot be
-
-
-def openai_record(refusal: Refusal) -> dict[str, dict[str, str | None]]:
-    """Return the body of the answer as OpenAI has it, in JSON's types."""
-    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
-    param = refusal.param
-    found = _FIELD.search(refusal.why) or _SETTING.match(refusal.what)
-    if param is None and found:
-        param = next(filter(None, found.groups()))
-    problem = {
-        "message": str(refusal),
-        "type": _OPENAI_TYPES.get(refusal.status, kind),
-        "param": param,
-        "code": refusal.code or _OPENAI_CODES.get(refusal.status),
-    }
-    return {"error": problem}
-
-
-def record_at(path: str, refusal: Refusal) -> dict[str, Any]:
-    """Return the body of the answer as clients of this path expect it: OpenAI's below /v1."""
-    is_openais = "v1" in path.split("/")
-    return openai_record(refusal) if is_openais else error_record(refusal)

@@ -10,28 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rnnlm.serving import schemas
-from rnnlm.serving.refusals import Refusal, error_record, openai_record, record_at, refusal_of
+from rnnlm.serving.refusals import Refusal, error_record, refusal_of
 
 Asked = TypeVar("Asked", bound=Struct)
 Handler = Callable[[Request], Awaitable[Response]]
-Record = Callable[[Refusal], dict[str, Any]]  # what is told of a refusal, in JSON's types
-LAST_OF_OPENAI = b"data: [DONE]\n\n"
 
 
 async def server_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
     """Yield events as a stream of server-sent ones; an error is the last of them."""
-    async for data in _sent(first, rest, error_record):
-        yield data
-
-
-async def _sent(first: Struct, rest: AsyncIterator[Struct], record: Record) -> AsyncIterator[bytes]:
-    """Yield events as they are sent; an error, of which `record` makes JSON, is the last."""
     yield b"data: " + schemas.encode(first) + b"\n\n"
     try:
         async for event in rest:
             yield b"data: " + schemas.encode(event) + b"\n\n"
     except Exception as error:
-        yield b"data: " + schemas.encode(record(refusal_of(error))) + b"\n\n"
+        yield b"data: " + schemas.encode(error_record(refusal_of(error))) + b"\n\n"
 
 
 async def unless_left(request: Request, answer: Awaitable[Struct]) -> Struct:
@@ -73,35 +65,6 @@ def json_answer(answer: Struct | dict[str, Any], status: int = 200) -> Response:
 def refused(error: Exception) -> Response:
     """Return what is answered where a request failed with `error`."""
     refusal = refusal_of(error)
-    return _told(refusal, error_record(refusal), refusal.status)
-
-
-def _told(refusal: Refusal, record: dict[str, Any], status: int) -> Response:
-    """Return a refusal as JSON, with the headers that go with it."""
-    response = json_answer(record, status)
+    response = json_answer(error_record(refusal), refusal.status)
     response.headers.update(refusal.headers)
     return response
-
-
-def refused_at(request: Request, error: Exception) -> Response:
-    """Return what is answered where a request failed, as clients of its path expect it."""
-    refusal = refusal_of(error)
-    return _told(refusal, record_at(request.url.path, refusal), refusal.status)
-
-
-# ---- What OpenAI's clients are answered.
-
-
-def refused_as_openai(error: Exception) -> Response:
-    """Return what OpenAI's clients are answered where a request failed with `error`."""
-    refusal = refusal_of(error)
-    # To them, whatever cannot be is a bad request.
-    status = 400 if refusal.status == 422 else refusal.status
-    return _told(refusal, openai_record(refusal), status)
-
-
-async def openai_sent(first: Struct, rest: AsyncIterator[Struct]) -> AsyncIterator[bytes]:
-    """Yield events as OpenAI's clients expect them; an error is the last of them."""
-    async for data in _sent(first, rest, openai_record):
-        yield data
-    yield LAST_OF_OPENAI

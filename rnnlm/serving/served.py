@@ -288,13 +288,7 @@ class ServedModels:
         model = self.by_name.get(name)
         if model is None:
             hint = nearest(name, self.by_name) or "GET /models lists those that are served"
-            raise Refusal(
-                404,
-                f"no model {name!r} is served",
-                hint=hint,
-                param="model",
-                code="model_not_found",
-            )
+            raise Refusal(404, f"no model {name!r} is served", hint=hint)
         return model
 
     def doing(self, name: str | None, command: str) -> ServedModel:

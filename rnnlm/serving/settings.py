@@ -45,13 +45,6 @@ class ServingSettings(Checked):
     max_tokens: Annotated[Count, Meta(description="tokens of a generated text")] = 1000
     max_samples: Annotated[Count, Meta(description="generated texts of a request")] = 16
     max_words: Annotated[Count, Meta(description="likely words at a place")] = 100
-    max_echo: Annotated[
-        Count,
-        Meta(
-            description="probabilities looked at for the likeliest tokens of prompts: their tokens "
-            "x the vocabulary"
-        ),
-    ] = 1 << 29
 
     # How much a process takes on.
     max_connections: Annotated[Count, Meta(description="open connections of a process")] = 512

@@ -1,4 +1,3 @@
-import itertools
 import math
 import random
 
@@ -8,14 +7,7 @@ import pytest
 from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.generation.drawing import SamplingSettings
 from rnnlm.inference import span_scoring
-from rnnlm.integrations.continuations import (
-    continue_texts,
-    ids_text,
-    score_continuations,
-    score_texts,
-    text_ids,
-    token_starts,
-)
+from rnnlm.integrations.continuations import continue_texts, score_continuations, score_texts
 from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -208,52 +200,3 @@ def test_a_text_may_be_long():
     )
     (score,) = score_continuations(model, [(text, " the cat")])
     assert score.tokens == 2
-
-
-# ---- Texts as tokens that clients see.
-
-TEXTS = ["the cat sat", "the cat\na dog\n", "\n\nthe cat\n \nsat", "</s>the cat</s>a dog",
-         "</s>", "", " ", "the cat\n</s>\na dog </s></s>it", "it is hard to zyzz\r\na  größe 😀"]  # fmt: skip
-TOKENIZERS = [{}, {"tokenizer": "char"}, {"tokenizer": "byte"},
-              {"tokenizer": "sentencepiece", "vocab_size": 284},
-              {"split_punctuation": True, "lowercase": True}, {"normalise": "all"}]  # fmt: skip
-
-
-@pytest.mark.parametrize("settings", TOKENIZERS, ids=str)
-@pytest.mark.parametrize("text", TEXTS)
-def test_texts_and_ids_go_both_ways(settings, text):
-    tokenizer = make_tokenizer(LINES, **settings)
-    ids = text_ids(tokenizer, text)
-    written, starts = ids_text(tokenizer, ids.tolist())
-    assert text_ids(tokenizer, written).tolist() == ids.tolist()
-    for read, places in ((text, token_starts(tokenizer, text)), (written, starts)):
-        assert len(places) == len(ids)
-        assert places == sorted(places) and all(0 <= place <= len(read) for place in places)
-
-
-@pytest.mark.parametrize("settings", TOKENIZERS, ids=str)
-def test_without_boundaries_ids_are_those_scored(settings):
-    tokenizer = make_tokenizer(LINES, **settings)
-    model = UnigramModel(np.log(np.full(tokenizer.size, 1 / tokenizer.size)), tokenizer)
-    for text in TEXTS:
-        if "</s>" not in text:
-            expected = score_texts(model, [text])[0] / math.log(1 / tokenizer.size)
-            assert len(text_ids(tokenizer, text)) == pytest.approx(expected)
-
-
-def test_tokens_begin_where_the_one_before_ends():
-    tokenizer = make_tokenizer(["the cat , it sat ."], split_punctuation=True)
-    text = "The cat, it  sat.\nit"
-    places = [*token_starts(tokenizer, text), len(text)]
-    pieces = [text[start:end] for start, end in itertools.pairwise(places)]
-    assert pieces == ["The", " cat", ",", " it", "  sat", ".", "\n", "it"]
-    ids = text_ids(tokenizer, text.lower()).tolist()
-    written, places = ids_text(tokenizer, ids)
-    pieces = [written[start:end] for start, end in itertools.pairwise([*places, len(written)])]
-    assert pieces == ["the", " cat", ",", " it", " sat", ".", "\n", "it"]
-
-
-def test_characters_begin_with_their_first_token():
-    tokenizer = make_tokenizer(["a"], tokenizer="byte")
-    written, starts = ids_text(tokenizer, text_ids(tokenizer, "aé😀b").tolist())
-    assert (written, starts) == ("aé😀b", [0, 1, 1, 2, 2, 2, 2, 3])

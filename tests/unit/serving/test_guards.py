@@ -150,7 +150,7 @@ def test_only_the_token_opens_the_server(given, status):
 def test_the_page_and_health_need_no_token():
     for path in ("/", "/health"):
         assert answer(token=TOKEN, method="GET", path=path).status == 200
-    for path in ("/models", "/health/", "//", "/openapi.json", "/v1/models"):
+    for path in ("/models", "/health/", "//", "/openapi.json"):
         assert answer(token=TOKEN, method="GET", path=path).status == 401
 
 
@@ -277,13 +277,6 @@ def test_what_goes_wrong_inside_stays_inside(logged):
     assert "secret" not in line
     own = answer(app=Echo(error=Refusal(429, "no", retry_after=7)))
     assert (own.status, own.headers["retry-after"]) == (429, "7")
-
-
-def test_errors_below_v1_have_its_shape():
-    error = answer(path="/v1/completions", content_type=None).error
-    assert error["type"] == "invalid_request_error"
-    assert "only JSON" in error["message"]
-    assert {error["param"], error["code"]} == {None}
 
 
 def test_the_log_has_nothing_of_the_request(logged):
