@@ -112,8 +112,9 @@ class _Commands(CommandGroup):
 
     def invoke(self, context: click.Context) -> Any:
         from rnnlm.files.outputs import claims  # help needs none
+        from rnnlm.models.provenance import made_by_command
 
-        with _own_error_for_closed_pipe(), claims():
+        with _own_error_for_closed_pipe(), claims(), made_by_command(context.obj):
             result = super().invoke(context)
             sys.stdout.flush()
             return result

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from rnnlm.version import __version__
 
 _PUBLIC = {
     "Analogies": "rnnlm.inspection.test_sets",

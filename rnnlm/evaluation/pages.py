@@ -4,11 +4,11 @@ from outside is escaped."""
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm import __version__
 from rnnlm.errors import UsageError, number, visible
 from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.writing import STANDARD_OUTPUT
+from rnnlm.version import __version__
 
 SUFFIXES = (".html", ".htm", ".xhtml", "")
 SIZE = (5.0, 3.5)  # inches of a plot, so that a phone shows letters of ten pixels

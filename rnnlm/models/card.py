@@ -72,6 +72,12 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
     lines += ["", *_numbers(manifest.evaluations)]
 
+    if manifest.made_by:
+        lines += ["## How it was made", ""]
+        if manifest.made_by.command:
+            lines += ["```sh", manifest.made_by.command, "```", ""]
+        lines += [f"With {manifest.made_by}.", ""]
+
     lines += ["## How to use it", "", "```", *commands(task.usage, name, manifest), "```", ""]
     lines += _settings(manifest)
     return "\n".join(map(visible, lines))

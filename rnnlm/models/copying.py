@@ -1,5 +1,6 @@
 """A model folder copied to another place, whole: weights, parts, results, card and log."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def copy(source: Path, target: Path, overwrite: bool = False) -> Path:
         target, model, manifest.model, manifest.settings, manifest.step, manifest.training, parts,
         bundle=bool(parts),
     )  # fmt: skip
+    saved = dataclasses.replace(saved, made_by=manifest.made_by)
     saved = model_folder.save_results(target, saved, manifest.results, manifest.training)
 
     # What is there beside the model: the log of its training, and the card.

@@ -53,6 +53,7 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "tokenizer": f"{tokenizer.name}:{tokenizer.fingerprint}",
         "parts": list(map(dataclasses.asdict, manifest.parts)),
         "step": manifest.step,
+        "made_by": manifest.made_by and dataclasses.asdict(manifest.made_by),
         "training": manifest.training,
         "results": manifest.results,
         "settings": card.settings_of(manifest),
@@ -92,6 +93,9 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     # How it was made, how good it is, and what to do with it.
     yield from _origin(folder, manifest)
     yield from _run(manifest)
+    if manifest.made_by:
+        command = manifest.made_by.command
+        yield "made by", f"{manifest.made_by}: {command}" if command else str(manifest.made_by)
     yield from _results(manifest.evaluations)
     usage = registry.task(manifest.task).usage_in_brief
     for command in card.commands(usage, called, manifest):

@@ -21,6 +21,7 @@ from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
+from rnnlm.models.provenance import MadeBy
 from rnnlm.models.registry import LANGUAGE_MODEL, Kind, is_task, kind_of, task
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Manifest:
     training: dict[str, Any] = field(default_factory=dict)  # texts, counts, command, seconds
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: list[PartEntry] = field(default_factory=list)
+    made_by: MadeBy | None = field(default=None, compare=False)
     format_version: int = FORMAT_VERSION
     settings_sha256: str = ""  # the `seal` when it was saved; models of earlier versions have none
 

@@ -41,6 +41,7 @@ from rnnlm.models.manifest import (
     write_manifest,
 )
 from rnnlm.models.metrics_log import METRICS, is_of_a_run
+from rnnlm.models.provenance import made_now
 from rnnlm.text import tokenizers
 
 __all__ = [
@@ -105,6 +106,7 @@ def save(
                 step,
                 training,
                 parts=entries,
+                made_by=made_now(),
             ).sealed()
             write_manifest(folder, manifest)
         except BaseException:

@@ -173,7 +173,8 @@ def plain(value: object, place: Path, key: str = "") -> object:
     """Remove from a value what differs between runs and machines, and the settings, which are not
     results."""
     if isinstance(value, dict):
-        kept = {name: each for name, each in value.items() if name != "settings"}
+        untold = ("settings", "made_by")
+        kept = {name: each for name, each in value.items() if name not in untold}
         return {name: plain(each, place, name) for name, each in kept.items()}
     if isinstance(value, list):
         return [plain(each, place) for each in value]

@@ -98,7 +98,7 @@ def test_wheel_holds_exactly_the_trees_modules_and_data(contents):
     }
 
 
-def test_the_metadata_names_project_entry_point_licences_and_python(wheel):
+def test_the_metadata_names_project_licences_and_python(wheel):
     with zipfile.ZipFile(wheel) as archive:
         info = {
             name.split("/", 1)[1]: archive.read(name).decode()
@@ -117,7 +117,7 @@ def test_the_metadata_names_project_entry_point_licences_and_python(wheel):
     assert {f"licenses/{name}" for name in corpora} < set(info)
 
 
-def test_the_citation_and_uv_have_the_versions_that_setup_and_constraints_have():
+def test_citation_and_uv_have_the_same_versions():
     citation = (ROOT / "CITATION.cff").read_text("utf-8").splitlines()
     assert f"version: {rnnlm.__version__}" in citation
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -125,7 +125,7 @@ def test_the_citation_and_uv_have_the_versions_that_setup_and_constraints_have()
     assert torch in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
 
 
-def test_nothing_tells_a_user_to_install_the_rnnlm_of_somebody_else():
+def test_no_hint_installs_the_other_rnnlm():
     """PyPI's rnnlm is another project."""
     bare = re.compile(
         r"""\b(pip|pipx|tool|uv) (install|inject|add)( -\S+)* ['"]?rnnlm(?![\w-])|\brnnlm\["""
