@@ -7,7 +7,7 @@ Texts come and go with their request: nothing is kept, and no file is read or wr
 import functools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import autocomplete
@@ -193,7 +193,7 @@ class Answers:
             models=list(models), utterances=cast("list[schemas.RescoredUtterance]", records)
         )
 
-    # ---- Labels, translations and vectors.
+    # ---- Labels and translations.
 
     async def tag(self, asked: schemas.TagRequest) -> schemas.TagAnswer:
         """Label the words of sentences."""
@@ -253,15 +253,6 @@ class Answers:
             model=model.name, lines=cast("list[schemas.TranslatedRecord]", records)
         )
 
-    async def embed(self, asked: schemas.EmbedRequest) -> schemas.EmbedAnswer:
-        """Make vectors of lines, or of words in context."""
-        model = self.models.doing(asked.model, "embed")
-        self._check_texts(asked.lines)
-        records = await model.run(lambda: _vectors(model, asked))
-        return schemas.EmbedAnswer(
-            model=model.name, vectors=cast("list[schemas.VectorRecord]", records)
-        )
-
     # ---- Limits.
 
     def _check_texts(self, texts: Sequence[str], *others: str) -> None:
@@ -302,17 +293,3 @@ def _scoring_settings(tokens: bool, words: bool, alternatives: int, eos: bool) -
 
 def _characters(texts: Iterable[str]) -> int:
     return sum(map(len, texts))
-
-
-def _vectors(model: ServedModel, asked: schemas.EmbedRequest) -> list[dict[str, Any]]:
-    """Return the vectors as `rnnlm embed` writes them."""
-    from rnnlm.vectors.embedding import Embedder
-    from rnnlm.vectors.embedding_files import rows
-    from rnnlm.vectors.settings import EmbeddingSettings
-
-    embedder = Embedder(model.core, EmbeddingSettings(asked.pooling, asked.layer, asked.words))
-    records = []
-    for chunk in embedder.chunks(asked.lines):
-        for row, vector in zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True):
-            records.append({**row, "vector": vector})
-    return records

@@ -104,7 +104,6 @@ def endpoints_of(answers: Answers) -> list[Endpoint]:
         Endpoint(
             "/translate", answers.translate, schemas.TranslateRequest, (schemas.TranslateAnswer,)
         ),
-        Endpoint("/embed", answers.embed, schemas.EmbedRequest, (schemas.EmbedAnswer,)),
     ]
 
 

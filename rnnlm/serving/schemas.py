@@ -255,7 +255,7 @@ class RescoreAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     utterances: list[RescoredUtterance]
 
 
-# ---- POST /tag, /classify, /translate and /embed.
+# ---- POST /tag, /classify and /translate.
 
 
 class TagRequest(Request, frozen=True, kw_only=True):
@@ -369,33 +369,6 @@ class TranslateAnswer(Answer, frozen=True, kw_only=True):
     """What was written for the sources, in their order."""
 
     lines: list[TranslatedRecord]
-
-
-class EmbedRequest(Request, frozen=True, kw_only=True):
-    """Lines whose vectors are wanted."""
-
-    lines: Annotated[list[Text], Meta(min_length=1)]
-    pooling: Literal["last", "mean", "max"] | None = None
-    layer: Annotated[str | int | None, Meta(description="input, 1, 2, ... or features")] = None
-    words: Annotated[bool, Meta(description="vectors of words instead of lines")] = False
-
-
-class VectorRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """A vector of a line, or of a word of it, as `rnnlm embed` writes it."""
-
-    line: int
-    vector: list[float]
-    text: str | UnsetType = UNSET
-    word_index: int | UnsetType = UNSET
-    word: str | UnsetType = UNSET
-    start: int | UnsetType = UNSET
-    end: int | UnsetType = UNSET
-
-
-class EmbedAnswer(Answer, frozen=True, kw_only=True):
-    """The vectors, in the order of the lines."""
-
-    vectors: list[VectorRecord]
 
 
 # ---- POST /look.

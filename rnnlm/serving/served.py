@@ -43,7 +43,7 @@ CHARACTERS_AT_ONCE = 16_000
 CHARACTERS_WITH_LIKELY_WORDS = 1000  # whole distributions are looked at
 SCORERS_KEPT = 16  # for the settings that were asked for last
 LONG_WORK_AT_ONCE = 2  # threads, whatever the number of models: processors are few
-COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate", "embed")
+COMMANDS = ("score", "generate", "rescore", "tag", "classify", "translate")
 
 # ---- What waits for a thread.
 
@@ -348,9 +348,7 @@ def _abilities(core: LanguageModel | LabelModel) -> list[str]:
     answers = answers_of(core)
     task = registry.task(answers.task)
     does = [command for command in COMMANDS if task.does(command)]
-    # N-gram models have no vectors, and a model that reads from the end writes nothing.
-    if "embed" in does and answers.layer_reader() is None:
-        does.remove("embed")
+    # A model that reads from the end writes nothing.
     if "generate" in does:
         if cast(LanguageModel, core).tokenizer.is_reversed:
             does.remove("generate")

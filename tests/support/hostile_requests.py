@@ -154,7 +154,6 @@ ODD_SHAPES = {
     ],
     "/classify": [[], {}, {"texts": []}, {"texts": ["a"], "top": 0}, {"texts": "a"}],
     "/translate": [[], {}, {"sources": []}, {"sources": ["a"], "beam": 0}, {"sources": 1}],
-    "/embed": [[], {}, {"lines": []}, {"lines": ["a"], "pooling": "x"}, {"lines": {"a": 1}}],
 }  # fmt: skip
 
 # ---- Settings and texts that cannot be, and more than a request may have.
@@ -208,7 +207,7 @@ OTHER_HOSTS = [
 
 # ---- Methods and paths.
 
-POST_PATHS = ["/score", "/next", "/generate", "/look", "/rescore", "/tag", "/embed"]
+POST_PATHS = ["/score", "/next", "/generate", "/look", "/rescore", "/tag"]
 GET_PATHS = ["/models", "/health", "/openapi.json"]
 METHODS = ["PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "FOO", "get", "PROPFIND", "X" * 300]
 ODD_PATHS = [

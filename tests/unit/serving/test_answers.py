@@ -82,20 +82,6 @@ def test_targets_are_scored_given_their_source(client, folders, rnnlm):
     assert error["what"] == "sentence 1 has no source"
 
 
-@pytest.mark.parametrize(
-    "asked, options",
-    [({}, ()), ({"pooling": "mean"}, ("--pooling", "mean")),
-     ({"layer": 1, "words": True}, ("--layer", "1", "--words"))],
-)  # fmt: skip
-def test_vectors_are_those_of_the_command(client, here, rnnlm, asked, options):
-    lines = ["the dog barked", "", "it is hard"]
-    (here / "lines.txt").write_text("\n".join(lines) + "\n")
-    answer = client.post("/embed", lines=lines, **asked)
-    assert answer["vectors"] == printed(
-        rnnlm("embed", "-m", "demo", "--input", "lines.txt", *options, "-o", "-")
-    )
-
-
 def test_lists_are_rescored_as_by_the_command(client, here, rnnlm):
     speech = [("wreck a nice beach", -1.0), ("recognize speech", -1.5), ("recognise peach", -2.0)]
     bark = [("the dog bark", -3.0), ("the dogs bark", -3.5)]

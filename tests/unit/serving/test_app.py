@@ -28,7 +28,7 @@ def test_the_models_that_are_served_are_listed(client, demo):
     assert (first["tokenizer"], first["vocabulary"]) == ("word", demo.tokenizer.size)
     assert first["test_ppl"] == pytest.approx(35.1, abs=0.1)
     assert first["can"] == [
-        "score", "next", "generate", "rescore", "embed", "gates", "influence",
+        "score", "next", "generate", "rescore", "gates", "influence",
     ]  # fmt: skip
     assert (second["name"], second["family"], second["order"]) == ("kn", "ngram", 5)
     assert second["test_ppl"] is None
@@ -119,7 +119,7 @@ def test_other_paths_and_methods_are_refused(client):
         ("/look", {"what": "orders", "text": "a"}, "demo has no orders to look at"),
         ("/look", {"what": "gates", "text": " "}, "the sentence has no words"),
         ("/tag", {"sentences": ["a"]}, "demo is a language model"),
-        ("/embed", {"lines": ["a"], "model": "kn"}, "this model has no vectors of text"),
+        ("/look", {"what": "gates", "text": "a", "model": "kn"}, "kn has no gates to look at"),
     ],
 )
 def test_what_cannot_be_is_said(client, path, asked, what):
@@ -162,8 +162,8 @@ def test_answers_name_no_folder(models):
     with client_of(ServedModels.load([str(models.unigram)])) as client:
         [served] = client.get("/models")["models"]
         assert served["name"] == Path(models.unigram).name
-        error = client.post("/embed", lines=["a"])["error"]
-        assert error["what"] == f"{served['name']} has no vectors of text"
+        error = client.post("/tag", sentences=["a"])["error"]
+        assert error["what"] == f"{served['name']} is a language model"
 
 
 def test_faults_of_the_server_are_not_told(client, monkeypatch):
