@@ -14,7 +14,7 @@ from ..setting_options import SERVING, options_of
 @click.command(cls=Command)
 @options.section("Models", options.models_or_demo_option, options.device_option)
 @options.section("Server", options_of(SERVING, "host", metavar="HOST"),
-                 options_of(SERVING, "port", "workers"))  # fmt: skip
+                 options_of(SERVING, "port"))  # fmt: skip
 @options.section(
     "Who may ask",
     click.option("--token-file", metavar="FILE",
@@ -23,7 +23,6 @@ from ..setting_options import SERVING, options_of
     options_of(SERVING, "no_auth"),
     options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
     options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
-    options_of(SERVING, "proxy_headers"),
 )  # fmt: skip
 @options.section(
     "Limits of a request",
@@ -32,10 +31,7 @@ from ..setting_options import SERVING, options_of
         "max_body", "body_seconds", "answer_seconds",
     ),
 )  # fmt: skip
-@options.section(
-    "Limits of a process",
-    options_of(SERVING, "max_connections", "max_requests", "max_client_requests"),
-)
+@options.section("Limits of the server", options_of(SERVING, "max_requests"))
 def command(
     model_names: tuple[str, ...],
     device: str,
@@ -57,7 +53,6 @@ def command(
     from rnnlm.serving.settings import ServingSettings
 
     given["no_auth"] = given["no_auth"] or None
-    given["proxy_headers"] = given["proxy_headers"] or None
     settings = options.settings_of(ServingSettings, given, given)
 
     # Settings that cannot be are refused before anything that takes time is imported.
@@ -71,7 +66,6 @@ def command(
         device,
         token,
         started=lambda url: terminal.say(f"serving at {url}; Ctrl-C ends it"),
-        notice=terminal.say,
     )
 
     # Leave without waiting for threads that still compute for nobody: torch aborts the process when

@@ -31,6 +31,8 @@ class Refusal(RnnlmError):
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the answer."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 

@@ -1,5 +1,7 @@
 """Where models are served, and how much a request may ask for."""
 
+import contextlib
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,7 +18,6 @@ class ServingSettings(Checked):
 
     host: Annotated[str, Meta(description="address to listen at")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="port to listen at; 0: any that is free")] = 8000
-    workers: Annotated[Count, Meta(description="processes that answer requests")] = 1
 
     # Who may ask.
     no_auth: Annotated[
@@ -30,10 +31,6 @@ class ServingSettings(Checked):
         tuple[str, ...],
         Meta(description="origin whose pages may use the server, such as https://example.org"),
     ] = ()
-    proxy_headers: Annotated[
-        bool,
-        Meta(description="take the address of a client from X-Forwarded-For, as a proxy sets it"),
-    ] = False
 
     # How much a request may ask for.
     max_sentences: Annotated[
@@ -46,18 +43,23 @@ class ServingSettings(Checked):
     max_samples: Annotated[Count, Meta(description="generated texts of a request")] = 16
     max_words: Annotated[Count, Meta(description="likely words at a place")] = 100
 
-    # How much a process takes on.
-    max_connections: Annotated[Count, Meta(description="open connections of a process")] = 512
+    # How much the server takes on.
     max_requests: Annotated[
-        Count, Meta(description="requests that are answered, or wait for it, in a process")
+        Count, Meta(description="requests that are answered, or wait for it")
     ] = 256
-    max_client_requests: Annotated[
-        Count, Meta(description="requests of one address that are answered, or wait for it")
-    ] = 128
     max_body: Annotated[Count, Meta(description="bytes of a request's body")] = 1_000_000
     body_seconds: Annotated[
-        Positive, Meta(description="seconds within which a request must have arrived")
+        Positive, Meta(description="seconds within which a request's body must have arrived")
     ] = 10.0
     answer_seconds: Annotated[
         Positive, Meta(description="seconds within which a request is answered, or given up")
     ] = 60.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        if self.host == "localhost":
+            return True
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return False

@@ -17,6 +17,7 @@ def test_the_commands_that_take_one_model():
         "doctor",
         "embed",
         "eval",
+        "export",
         "generate",
         "info",
         "prune",

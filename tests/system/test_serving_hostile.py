@@ -12,6 +12,7 @@ from support.served_processes import exchanged, serving
 
 CHAPTERS = chapters()
 AT_ONCE = 8
+NO_HTTP = b"Invalid HTTP request received."  # what uvicorn says by itself
 LIMIT_SECONDS = 15.0  # for an answer, or the end of the connection
 GOOD = {"sentences": ["the cat sat down"], "words": True}
 
@@ -41,6 +42,8 @@ def fault_of(server, hostile):
 
     # What is said has a reason for people, and nothing of the server's inside.
     _, _, body = received.partition(b"\r\n\r\n")
+    if NO_HTTP in received:
+        return None
     if b'"error"' not in body:
         return f"{hostile.name}: no reason is given, {received[-200:]!r}"
     if b"Traceback" in received or server.folder.encode() in received:
