@@ -2,8 +2,6 @@
 
 import contextlib
 import time
-import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import UsageError
@@ -32,7 +30,7 @@ def train_grid(
         )
     asked = GridRequest(request, parse_axes(grid), equal == "settings")
     with saving_ignored():
-        with terminal.Progress() as progress, _notes_once():
+        with terminal.Progress() as progress:
             planned = plan_grid(asked, progress)
         if dry_run:
             _show_plan(planned, as_json)
@@ -47,23 +45,6 @@ def train_grid(
             finished, failed, ending = _train(planned)
     _show_results(planned, finished, as_json)
     return 128 + ending if ending else int(failed)
-
-
-@contextlib.contextmanager
-def _notes_once() -> Iterator[None]:
-    """Show a note only once, though several runs of the grid give it."""
-    # Notes are warnings, which the command line shows as lines.
-    shown: set[str] = set()
-    show = warnings.showwarning
-
-    def show_new(message: Warning | str, *where: Any, **more: Any) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            show(message, *where, **more)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show_new
-        yield
 
 
 def _differences(planned: "GridPlan") -> list[str]:

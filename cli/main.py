@@ -195,7 +195,8 @@ def run(arguments: Sequence[str]) -> int:
     command_line = list(arguments)
     arguments, debug = _take_debug(arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", RnnlmWarning)
+        # A notice that is sent again word for word, as by each run of a grid, is shown once.
+        warnings.simplefilter("default", RnnlmWarning)
         warnings.showwarning = terminal.show_warning
         try:
             result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line)

@@ -12,7 +12,7 @@ import re
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 _REPR = reprlib.Repr()
@@ -126,6 +126,32 @@ def notice(message: str) -> None:
         level += 1
         frame = frame.f_back
     warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
+
+
+class Gathered:
+    """Notices of what may hold in many places: one of each kind is sent at the end, with the first
+    places and how many more there are."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+
+    def add(self, place: str, message: str) -> None:
+        """Take note that `message` holds in `place`: "order 3", a file, a line."""
+        self._places.setdefault(message, []).append(place)
+
+    def send(self) -> None:
+        """Send the notices gathered so far."""
+        for message, places in self._places.items():
+            notice(f"{first_of(places)}: {message}")
+        self._places.clear()
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of these names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    if len(names) > most:
+        shown += f" and {len(names) - most:,} more"
+    return shown
 
 
 def _is_ours(module: str) -> bool:

@@ -117,12 +117,6 @@ def one_processor() -> Iterator[None]:
             del _thread.is_of_several
 
 
-def load() -> float:
-    """Return how many processors all programs kept busy in the last minute; 0 where the system does
-    not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-
-
 def in_threads(
     function: Callable[[Part], Result], parts: Iterable[Part], threads: int | None = None
 ) -> Iterator[Result]:

@@ -97,7 +97,7 @@ def adapter(
             below = OF_RMS
         settings = resolve([cls], [Layer("the model's folder", below), *given_layers]).make(cls)
         result = adapt(model, kind, settings, load_statistics(folder, model, settings))
-        _report(describe(kind, settings), tuned, model, bool(given))
+        _report(describe(kind, settings), tuned, model)
         return result
 
     return adapted
@@ -122,18 +122,12 @@ def settings_class(kind: str) -> type[AdaptationSettings]:
     return KINDS[kind]
 
 
-def _report(
-    description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool
-) -> None:
-    """Give notice of where the settings come from."""
+def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel) -> None:
+    """Give notice of settings that were not tuned on this very model."""
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
         notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
-    elif is_changed:
-        notice(f"{description}: tuned on {tuned.tokens:,} tokens, except for the settings given")
-    else:
-        notice(f"{description}: tuned on {tuned.tokens:,} tokens")
 
 
 # ---- The parts of a mixture that adapt themselves to what they read: how its config.json keeps

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rnnlm.checks import several
-from rnnlm.errors import ModelError, UsageError, nearest, notice
+from rnnlm.errors import ModelError, UsageError, first_of, nearest, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.events import PERPLEXITY
@@ -319,14 +319,9 @@ def _notice_what_is_missing(
             "draw runs of one metric",
         )
 
-    for curve in curves:
-        if not curve.points:
-            notice(f"{curve.name} is not drawn: its run has no validation")
-        elif curve.is_counted:
-            notice(
-                f"{curve.name} has no learning curve, as a model of kind {curve.model} is "
-                "counted: the line is its perplexity"
-            )
+    not_drawn = [curve.name for curve in curves if not curve.points]
+    if not_drawn:
+        notice(f"not drawn, as there was no validation: {first_of(not_drawn)}")
 
     # A run that has not ended has no signature, and says nothing of its text.
     measured_on = {_measured_on(Path(curve.folder), curve.criterion) for curve in drawn}

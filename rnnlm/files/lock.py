@@ -128,9 +128,9 @@ def _take_lock(target: Path, path: Path, work: str) -> IO[bytes]:
         # Its owner deleted it just now, so the lock is on a file that nobody else can see.
         stream.close()
 
-    # The file names an owner, but it was free to lock: that process has ended.
-    if before:
-        notice(f"{target} was left locked by {before}, which has ended: its lock is taken over")
+    # The file was free to lock, so its owner has ended; of one on another machine that is a guess.
+    if before and not before.is_here(Owner.this()):
+        notice(f"{target} was left locked by {before}, and long silent: its lock is taken over")
     stream.truncate(0)
     owner = asdict(Owner.this(work))
     stream.write(json.dumps(owner).encode("utf-8", "backslashreplace") + b"\n")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.checks import items_of
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError, first_of, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import check_reserved
 
@@ -87,14 +87,19 @@ class Ban:
         unk_id = tokenizer.unk_id
         always = set() if unknown or unk_id is None else {unk_id}
         self.banned: set[bytes] = set()
+        unknown_words = []
         for word in items_of(banned, str, "ban"):
             ids = words.ids(word)
             if not words.words_are_tokens:
                 self.banned.add(words.key(word))
             elif ids[0] == unk_id or ids[0] >= tokenizer.size:
-                notice(f"the model does not know {word!r}, and would not draw it in any case")
+                unknown_words.append(repr(word))
             else:
                 always.add(ids[0])
+        if unknown_words:
+            words_shown = first_of(unknown_words)
+            notice(f"the model does not know {words_shown}, and would not draw that in any case")
+
         # ids by the part of a word that they end
         self._ending: defaultdict[bytes, list[int]] = defaultdict(list)
         # ids that are a part of a word and do not end it, by that part

@@ -349,6 +349,7 @@ def estimate(
         below = order
         if longer is not None:
             suffixes = longer
+    smoothing.notices.send()
     yield BackoffLevel(counts.size, below.keys_M, below.values_MK)
 
 

@@ -53,6 +53,7 @@ class CarriedColumns:
         self._keep = keep
         self.shown = shown
         self._known: set[str] = set()
+        self._told: set[str] = set()
         self._source = ""
 
     def begin_table(
@@ -77,16 +78,24 @@ class CarriedColumns:
         # Later tables give what columns of the first one they have.
         missing = [name for name in self.shown if name not in names]
         if missing:
-            notice(
-                f"{source} does not have the columns {', '.join(missing)} of the first table: "
-                "their cells are empty"
+            self.tell(
+                f"{source} does not have the columns {', '.join(missing)} of the first table",
+                "such cells are empty",
             )
         others = self._known - self.shown.keys() - left_out
         if self._keep is None and others:
-            notice(
-                f"{source} has columns that the first table does not have; they are left out: "
-                f"{', '.join(sorted(others))}"
+            self.tell(
+                f"{source} has columns that the first table does not have "
+                f"({', '.join(sorted(others))})",
+                "such columns are left out",
             )
+
+    def tell(self, what: str, rule: str) -> None:
+        """Send a notice of the first place where the rule applies; it holds for those that
+        follow."""
+        if rule not in self._told:
+            self._told.add(rule)
+            notice(f"{what}: {rule}")
 
     def of(self, row: Row) -> dict[str, Any]:
         """Return what a row carries, by the names in the result."""
@@ -95,9 +104,9 @@ class CarriedColumns:
         if self._keep is None and others:
             self._known |= set(map(str, others))
             names = ", ".join(sorted(map(str, others)))
-            notice(
-                f"{row.where} has columns that the first row does not have; they are left "
-                f"out: {names}"
+            self.tell(
+                f"{row.where} has columns that the first row does not have ({names})",
+                "such columns are left out",
             )
         shown = self.shown or {}
         return {name: clean(row.values.get(column)) for column, name in shown.items()}
@@ -273,11 +282,12 @@ def read_texts(
     text.
     """
     warn_of_repeats(names)
+    carried = CarriedColumns(())
     for name in sources.expand(names):
         unit = "line"
         if _is_dataset(name) or _is_table(settings.source.table_kind(name), settings):
             unit = "row"
-        records = _read(Source(name), settings, CarriedColumns(()))
+        records = _read(Source(name), settings, carried)
         for number, record in enumerate(records, start=1):
             where = f"{shown_name(name)}, {unit} {number}"
             if record.reason:
@@ -392,9 +402,9 @@ def _read(source: Source, settings: SentenceSettings, carried: CarriedColumns) -
     if kind and _is_table(kind, settings):
         return _table(name, kind, settings, carried)
     if kind:
-        notice(
-            f"{name} is read line by line because no column is named; to read it as a table, "
-            "name one with --column"
+        carried.tell(
+            f"no column is named for {name}",
+            "such files are read line by line; --column reads them as tables",
         )
     if settings.wants_table:
         raise TextError(

@@ -90,27 +90,36 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     return found
 
 
-def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
-    """Send a notice if much of that `text` ("validation", "test") is in the training text.
-    is_own_end: it is the end of the training text."""
-    if overlap.is_same:
+def warn_of(found: Mapping[str, Overlap], holds_out: bool) -> None:
+    """Send a notice if much of the validation ("valid") or the test text is in the training text.
+    holds_out: the validation text is the end of the training text."""
+    same, repeated = [], []
+    for name, overlap in found.items():
+        text = "the validation text" if name == "valid" else f"the {name} text"
+        share = f"{overlap.share:.0%}"
+        counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
+        if overlap.is_same:
+            same.append(text)
+        elif overlap.share > MUCH_OVERLAP and holds_out and name == "valid":
+            notice(
+                f"{share} of the lines held out for validation {counts} are also in the part that "
+                "is trained on: metrics will be worse on a text that repeats less"
+            )
+        elif overlap.share > MUCH_OVERLAP:
+            repeated.append(f"{share} of the lines of {text} {counts}")
+
+    # One notice for both texts.
+    if same:
+        are, their = ("is", "its") if len(same) == 1 else ("are", "their")
         notice(
-            f"the {text} text is the training text itself: its metrics say nothing about new text"
+            f"{' and '.join(same)} {are} the training text itself: {their} metrics say nothing "
+            "about new text"
         )
-        return
-    if overlap.share <= MUCH_OVERLAP:
-        return
-    share = f"{overlap.share:.0%}"
-    counts = f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
-    if is_own_end:
+    if repeated:
+        their = "its" if len(repeated) == 1 else "their"
         notice(
-            f"{share} of the lines held out for {text} {counts} are also in the part that is "
-            "trained on: metrics will be worse on a text that repeats less"
-        )
-    else:
-        notice(
-            f"{share} of the lines of the {text} text {counts} are also in the training text: its "
-            "metrics say less about new text"
+            f"{' and '.join(repeated)} are also in the training text: {their} metrics say less "
+            "about new text"
         )
 
 
@@ -228,9 +237,7 @@ def open_texts(
             marks += Counter(encoded.marks)
     tell_unseen(marks, {"the model": tokenizer})
     found = overlaps(train, others)
-    for name, overlap in found.items():
-        title = "validation" if name == "valid" else name
-        warn_of(overlap, title, is_own_end=name == "valid" and not valid)
+    warn_of(found, holds_out=not valid)
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its metrics add nothing")
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)

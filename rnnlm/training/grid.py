@@ -176,10 +176,11 @@ def _name(evaluation: Evaluation, metric: Metric) -> str:
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:
-    """Send a notice for each text on which another run is clearly the best without unknown words.
+    """Send a notice of the texts on which another run is clearly the best without unknown words.
 
     All unknown words are one token, which is often easy to predict.
     """
+    differing = []
     for text, name in (("valid", "validation"), ("test", "test")):
         ppl, ppl_no_oov = f"{text}_ppl", f"{text}_ppl_no_oov"
         # A perplexity may be infinite without unknown words, too, or with them alone.
@@ -204,11 +205,15 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
         low, high = getattr(known, ppl_no_oov), getattr(best, ppl_no_oov)
         is_clear = getattr(known, ppl) > CLEARLY * getattr(best, ppl)
         if high > CLEARLY * low and is_clear:
-            notice(
+            differing.append(
                 f"on the {name} text, {best.run} is the best with its unknown words, {known.run} "
-                f"without them ({low:,.2f} to {high:,.2f}): only the perplexity without unknown "
-                "words compares words that the models know"
+                f"without them ({low:,.2f} to {high:,.2f})"
             )
+    if differing:
+        notice(
+            f"{'; '.join(differing)}: only the perplexity without unknown words compares words "
+            "that the models know"
+        )
 
 
 def columns(results: Sequence[RunResult]) -> list[str]:

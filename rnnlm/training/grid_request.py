@@ -117,9 +117,11 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     left_out = {}
     for kind in kinds:
         left_out[kind.name] = _without_effect(grid.request, names_of(kind.all_settings), known)
-    for name, lacking in left_out.items():
-        if lacking:
-            notice(f"a model of kind {name} has no {', '.join(lacking)}: it is trained without")
+    without = [
+        f"kind {name} has no {', '.join(lacking)}" for name, lacking in left_out.items() if lacking
+    ]
+    if without:
+        notice(f"trained without a setting that the grid names: {'; '.join(without)}")
 
     # Resolve each run alone, then once more with what all share.
     runs = []

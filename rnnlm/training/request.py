@@ -219,14 +219,12 @@ def without_names(values: Mapping[str, Any], names: Collection[str]) -> dict[str
 
 
 def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
-    """Return the general flags that this kind of model has no setting for, and send a notice for
-    each."""
+    """Return the general flags that this kind of model has no setting for, and send a notice
+    that names them."""
     ignored = (flags.keys() & _GENERAL) - names_of(kind.all_settings)
-    for name in ignored:
-        notice(
-            f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it is "
-            "ignored"
-        )
+    if ignored:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(ignored))
+        notice(f"ignored, without effect on a model of kind {kind.name}: {options}")
     return ignored
 
 

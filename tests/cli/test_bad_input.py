@@ -112,15 +112,6 @@ def test_a_silent_hub_fails_at_once(rnnlm, here, monkeypatch):
     assert "127.0.0.1 cannot be reached" in why
 
 
-def test_busy_processors_are_told_before_training(rnnlm, models, here, monkeypatch):
-    monkeypatch.setattr("rnnlm.system.load", lambda: 9.5)
-    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    monkeypatch.setattr("rnnlm.neural.fitting.fitting.LONG_RUN_SECONDS", 1e9)
-    on_the_cpu = ("--device", "cpu")  # others do not share the processors
-    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, *on_the_cpu, "-o", "made")
-    assert "--threads 1 may be faster" in shown.err
-
-
 def test_a_line_of_many_megabytes(rnnlm, models, here):
     """As text8 is one line, of 100 megabytes."""
     assert LONGEST_LINE > 100_000_000

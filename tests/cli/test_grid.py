@@ -46,7 +46,7 @@ def test_dry_run_shows_runs_and_their_differences(grid, here):
     ]
     assert "  learning_rate: 0.001 (model=rnn); 0.003 (model=gru)" in shown.err.splitlines()
     assert (
-        "a model of kind unigram has no batch_rows, budget" in shown.err
+        "names: kind unigram has no batch_rows, budget" in shown.err
         and not (here / "lesson").exists()
     )
     assert (
@@ -111,3 +111,10 @@ def test_wrong_usage_is_refused_before_anything_is_read(grid, rnnlm):
     assert "--processes" in grid("--grid", "seed=1,2", "--processes", 2).errors[0]
     assert "hidden_size is in the grid and in --set" in grid("--grid", "hidden_size=3,4").errors[0]
     assert "standard input" in grid("--grid", "seed=1,2", "--test", "-").errors[0]
+
+
+def test_a_notice_of_each_run_is_shown_once(rnnlm, models, here):
+    given = (models.text, "--test", models.text, "--model", "ngram", "--grid", "order=2,3")
+    shown = rnnlm("train", *given, "-o", "g")
+    assert shown.code == 0
+    assert shown.err.count("note: the test text is the training text itself") == 1

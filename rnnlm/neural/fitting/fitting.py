@@ -2,7 +2,6 @@
 training as a generator of events."""
 
 import hashlib
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm import system
 from rnnlm.config import Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
@@ -170,28 +168,11 @@ def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: Single
     ranks.seed_per_rank(*seeds)
 
 
-LONG_RUN_SECONDS = 30.0  # of this process: then the load is its own
-
-
-def _tell_if_busy() -> None:
-    """Give notice if other programs seem to leave fewer processors than torch has threads, which
-    wait for each other at every step."""
-    threads, cores, load = torch.get_num_threads(), system.processors(), system.load()
-    is_own = time.process_time() > LONG_RUN_SECONDS
-    if threads > 1 and load > cores - threads + 1 and not is_own:
-        notice(
-            f"the processors were busy in the last minute (load {load:.1f}, {cores} of them): if "
-            "other programs keep them busy, --threads 1 may be faster"
-        )
-
-
 def begin(run: RunSettings) -> tuple[torch.device, str]:
     """Set torch's threads and seed for a run; return its device and precision."""
     if run.threads:
         torch.set_num_threads(run.threads)
     device = resolve_device(bind_device(run.device))
-    if device.type == "cpu":
-        _tell_if_busy()
     precision = resolve_precision(run.precision, device)
     keep_freed_memory(device)
     torch.manual_seed(run.seed)

@@ -214,17 +214,20 @@ class ModelSelection(Numbers):
         self._tell_ration(ends)
 
     def _tell_ration(self, ends: int) -> None:
-        """Give notice if validations are fewer than wanted, or read a part of the text."""
+        """Give notice if validations read a part of the text, or are fewer than somebody wanted."""
         assert isinstance(self.whole, Divisible)
         assert isinstance(self.validation, Divisible)
-        of = f"so that together they take at most a tenth of training (at most {self.count:,})"
+        why = "so that together they take at most a tenth of training"
         if self.validation.tokens < self.whole.tokens:
             notice(
                 f"validations read {self.validation.tokens:,} of the {self.whole.tokens:,} tokens "
-                f"of the validation text, {of}; the exact evaluation at the end reads all of it"
+                f"of the validation text, {why}; the exact evaluation at the end reads all of it"
             )
-        elif self.count < self.wanted and self.clock.budget.seconds is None:
-            notice(f"there are fewer than {self.wanted} validations, {of}")
+            return
+        # The usual number is nobody's wish.
+        is_asked = self.wanted != OptimizationSettings.min_validations
+        if is_asked and self.count < self.wanted and self.clock.budget.seconds is None:
+            notice(f"there are at most {self.count:,} validations, not {self.wanted:,}, {why}")
 
     def _take_part(self) -> None:
         """Read no more of the text than what was decided."""

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlm.errors import ModelError, notice
+from rnnlm.errors import Gathered, ModelError, notice
 from rnnlm.files.compression import naming_errors, open_decompressed
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys
@@ -49,6 +49,7 @@ class ArpaLines:
         self.name = name
         self.report = report
         self.number = 0
+        self.notices = Gathered()
         self._stream = stream
         self._data = b""
         self._at = 0
@@ -364,6 +365,7 @@ def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[Bac
         for n, count in enumerate(promised[1:], start=2):
             _add_order(lines, n, count, n == len(promised), vocabulary, tables)
         _end(lines)
+        lines.notices.send()
     return symbols, tables.levels
 
 
@@ -422,12 +424,15 @@ def _unigrams(
     if UNKNOWN not in number_of and "<UNK>" in number_of:
         unknown = "<UNK>"
     specials = (BOUNDARY, unknown, SENTENCE_START)
+    missing = []
     for special in specials:
         if special not in number_of:
             taken = f"probability is {MISSING_LOG10:.0f}"
             if special == SENTENCE_START:
                 taken = "backoff weight is 0"
-            notice(f"{lines.name} has no {special}: its log10 {taken}")
+            missing.append(f"{special} (its log10 {taken})")
+    if missing:
+        notice(f"{lines.name} lacks {', '.join(missing)}")
 
     # Order the values by id; `<s>` is given, whatever the file says of its probability.
     ordinary = [word for word in words if word not in specials]
@@ -497,9 +502,12 @@ def _read_order(
         is_end_L = (ids_LN[:, :-1] == BOUNDARY_ID).any(axis=1)
         occurs_L = ~is_start_L & ~is_end_L
         if not occurs_L.all():
-            line = int(entries.lines_L[~occurs_L][0])
             why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
-            notice(f"{lines.name}, line {line}: {why}, so it is left out")
+            first, *more = entries.lines_L[~occurs_L].tolist()
+            place = f"{lines.name}, line {first}"
+            if more:
+                place += f" and {len(more):,} more"
+            lines.notices.add(place, f"{why}, so it is left out")
         ids_LN = ids_LN[occurs_L]
         lines_L, values_L2 = entries.lines_L[occurs_L], entries.values_L2[occurs_L]
 

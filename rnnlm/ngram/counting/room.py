@@ -237,7 +237,6 @@ def _plan(
         plans.check(plan, store.folder, ids, identity)
         store.resume()
         _tell_large_shards(plan, store, crew.workspace)
-        notice(f"the count in {store.folder} goes on")
 
     # Say it before the work if the disk is too small for it.
     store.needed = plan.bytes_counting()

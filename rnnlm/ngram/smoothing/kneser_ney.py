@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm.errors import notice
+from rnnlm.errors import Gathered
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
 
@@ -31,7 +31,7 @@ class AbsoluteDiscounting(Estimator):
     joins = ("interpolate", "back off")
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        self.discount = discount_of(tally, order)
+        self.discount = discount_of(tally, order, self.notices)
         self.estimated[f"discount of order {order}"] = round(self.discount, 6)
 
     def shares(self, seen: OrderCounts) -> Shares:
@@ -41,15 +41,16 @@ class AbsoluteDiscounting(Estimator):
         return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
-def discount_of(tally: CountsOfCounts, order: int) -> float:
-    """Return D of an order; where it does not exist, 1/2, and give a notice."""
+def discount_of(tally: CountsOfCounts, order: int, notices: Gathered) -> float:
+    """Return D of an order; where it does not exist, 1/2, and add a notice."""
     _, once, twice = tally.first(2)
     if once and twice:
         return float(once / (once + 2 * twice))
     missing = "twice" if once else "once"
-    notice(
-        f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: "
-        f"{FALLBACK_DISCOUNT} is used"
+    notices.add(
+        f"order {order}",
+        f"no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} "
+        "is used",
     )
     return FALLBACK_DISCOUNT
 
@@ -108,7 +109,7 @@ class ModifiedKneserNey(Estimator):
         if like_lmplz:
             t = with_end_of_text(t, tally.watched)
         least = 0.0 if like_lmplz else SMALLEST
-        self.discounts = discounts_of(t, order, least)
+        self.discounts = discounts_of(t, order, self.notices, least)
         reported = [round(value, 6) for value in self.discounts[1:].tolist()]
         self.estimated[f"discounts of order {order}"] = reported
 
@@ -119,9 +120,11 @@ class ModifiedKneserNey(Estimator):
         return Shares(share_M, seen.per_context(discount_M) / total_H)
 
 
-def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.ndarray:
+def discounts_of(
+    tally: np.ndarray, order: int, notices: Gathered, least: float = SMALLEST
+) -> np.ndarray:
     """Return D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist,
-    fixed ones, and give a notice."""
+    fixed ones, and add a notice."""
     t = tally.astype(np.float64)
     j = np.arange(4)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -131,10 +134,10 @@ def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.n
     is_sound = (least <= discounts[1:]) & (discounts[1:] <= j[1:])
     if t[1:4].all() and is_sound.all():
         return discounts
-    notice(
-        f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are "
-        f"{', '.join(map(str, tally[1:5]))}): "
-        f"{FALLBACK_DISCOUNTS} are used"
+    used = ", ".join(map(str, FALLBACK_DISCOUNTS))
+    notices.add(
+        f"order {order}",
+        f"too few different counts to estimate Kneser-Ney discounts: {used} are used",
     )
     return np.array([0.0, *FALLBACK_DISCOUNTS])
 

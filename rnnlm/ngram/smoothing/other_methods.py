@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import notice
+from rnnlm.errors import Gathered
 from rnnlm.ngram.counting.levels import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
@@ -269,7 +269,7 @@ class Katz(Estimator):
     joins = ("back off",)
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order)
+        self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order, self.notices)
         counts, worths = self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist()
         first = zip(counts, worths, strict=True)
         reported = {str(count): round(worth, 6) for count, worth in first}
@@ -283,29 +283,30 @@ class Katz(Estimator):
         return Shares(worth_M / total_H[seen.contexts_M], left_H)
 
 
-def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
+def _worth(tally: CountsOfCounts, order: int, notices: Gathered) -> np.ndarray:
     """Return r* for each of the different counts r of an order, 0 < r* < r."""
     counts_R = tally.counts_R
     if len(counts_R) < 2:
-        notice(
-            f"order {order}: all counts are equal, too little for Good-Turing: absolute "
-            "discounting is used"
+        notices.add(
+            f"order {order}",
+            "all counts are equal, too little for Good-Turing: absolute discounting is used",
         )
     else:
         both, smoothed_R = simple_good_turing(counts_R, tally.tally_R)
         if _are_sound(both, counts_R):
             return both
         if _are_sound(smoothed_R, counts_R):
-            notice(
-                f"order {order}: Turing's estimates are not below the counts themselves: only "
-                "smoothed ones are used"
+            notices.add(
+                f"order {order}",
+                "Turing's estimates are not below the counts themselves: only smoothed ones are "
+                "used",
             )
             return smoothed_R
-        notice(
-            f"order {order}: Good-Turing counts are not below the counts themselves: absolute "
-            "discounting is used"
+        notices.add(
+            f"order {order}",
+            "Good-Turing counts are not below the counts themselves: absolute discounting is used",
         )
-    return counts_R - discount_of(tally, order)
+    return counts_R - discount_of(tally, order, notices)
 
 
 def _are_sound(worth_R: np.ndarray, counts_R: np.ndarray) -> bool:

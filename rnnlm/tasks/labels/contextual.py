@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.config import Resolved
-from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import LanguageModel, answers_of
 from rnnlm.models import loading, model_folder
 from rnnlm.models.manifest import part_folders
@@ -260,10 +260,6 @@ def cached(data: TaskData) -> TaskData:
         words, beside = part.words_encoded, part.words_encoded.beside
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
-            notice(
-                f"the states of --contextual for the {name} data are too large to keep: they are "
-                "computed again in each step"
-            )
             break
         words = replace(words, beside=beside.kept(words, dtype))
         found[name] = replace(part, words_encoded=words)

@@ -179,18 +179,9 @@ def _encoder(
         **layers.arrays(arrays, 0, {}),
     }
 
-    # Say what is taken, and what is not.
-    what, rest = "layers", ""
-    if shape.bidirectional:
-        what = f"{shape.layers} forward layer{'s' if shape.layers > 1 else ''}"
-        if backward is None:
-            rest = "; the backward layers start at random"
-    notice(
-        f"{ENCODER} {name}: the source's word vectors and the encoder's {what} are taken "
-        f"from it{rest}"
-    )
-
     # Backward layers.
+    if backward is None and shape.bidirectional:
+        notice(f"{ENCODER} {name}: backward layers start at random without {REVERSED}")
     if backward is not None:
         if not shape.bidirectional:
             raise UsageError(
@@ -200,7 +191,6 @@ def _encoder(
         check_same_layers(name, backward, ENCODER)
         backward_arrays = arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER)
         found |= layers.arrays(backward_arrays, 1, found)
-        notice(f"{REVERSED} {backward}: the encoder's backward layers are taken from it")
     return found
 
 
@@ -237,14 +227,6 @@ def _decoder(
                 "train one with connections=plain, or with tied=true",
             )
 
-    # Say what is taken, and what is not.
-    what = "the target's word vectors, the decoder's layers and the output layer"
-    others = {"attention": shape.attention, "the bridge": shape.bridge}
-    rest = " and ".join(part for part, kind in others.items() if kind)
-    notice(
-        f"{DECODER} {name}: {what} are taken from it; {rest} "
-        f"start{'' if ' and ' in rest else 's'} at random"
-    )
     return found
 
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rnnlm.errors import ModelError, RnnlmWarning, UsageError
+from rnnlm.errors import ModelError, UsageError
 from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, plot_curves
 from support.pictures import faults_of
 
@@ -98,10 +98,7 @@ def test_counted_models_are_level_lines_on_each_axis(run, by, places):
         learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))),
         learning_curve(run("n", *NGRAM)),
     ]
-    with pytest.warns(
-        RnnlmWarning, match="n has no learning curve, as a model of kind ngram is counted"
-    ):
-        (axes,) = curves_figure(curves, by).axes
+    (axes,) = curves_figure(curves, by).axes
     curve, level = axes.lines
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
     assert set(level.get_ydata()) == {90.5} and axes.get_yscale() == "log"

@@ -4,6 +4,7 @@ machines."""
 import json
 import os
 import time
+import warnings
 from dataclasses import asdict, replace
 
 import pytest
@@ -61,7 +62,7 @@ def test_stale_lock_of_this_machine_is_taken_over(tmp_path):
     gone = replace(Owner.this(), process=4711)
     owned(tmp_path, gone)
     check(tmp_path)
-    with pytest.warns(RnnlmWarning, match="was left locked by process 4711 on"), held(tmp_path):
+    with warnings.catch_warnings(action="error"), held(tmp_path):
         assert json.loads((tmp_path / "owner.json").read_bytes())["process"] == os.getpid()
     assert not (tmp_path / "training").exists()
 

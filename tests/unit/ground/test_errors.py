@@ -5,7 +5,15 @@ import pytest
 
 import rnnlm
 from rnnlm import events
-from rnnlm.errors import RnnlmError, UsageError, missing_package, require_package, visible
+from rnnlm.errors import (
+    Gathered,
+    RnnlmError,
+    RnnlmWarning,
+    UsageError,
+    missing_package,
+    require_package,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +62,17 @@ def test_missing_half_of_an_extra_brings_the_whole(name):
 @pytest.mark.parametrize("name", ["rnnlm.none_such", "numpy.none_such", "_lzma", "rnnlm", None])
 def test_only_packages_are_to_be_installed(name):
     assert missing_package(ModuleNotFoundError("no module", name=name)) is None
+
+
+def test_notices_of_one_kind_are_gathered():
+    notices = Gathered()
+    for order in (2, 3, 4, 5, 6):
+        notices.add(f"order {order}", "too little text")
+    notices.add("order 2", "all counts are equal")
+    with pytest.warns(RnnlmWarning) as told:
+        notices.send()
+        notices.send()  # what was sent is not sent again
+    assert [str(each.message) for each in told] == [
+        "order 2, order 3, order 4 and 2 more: too little text",
+        "order 2: all counts are equal",
+    ]

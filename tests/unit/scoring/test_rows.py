@@ -109,7 +109,7 @@ def test_input_columns_keep_types_and_never_replace_ours(tmp_path):
         ]
     assert [str(each.message) for each in told] == [
         ("columns with the name of a score are renamed in the result: word is input_input_word"),
-        f"{path}, line 2 has columns that the first row does not have; they are left out: more",
+        f"{path}, line 2 has columns that the first row does not have (more): such columns are left out",
     ]
     assert read(path, keep=()) == [{}, {}]
     assert read(path, keep=("item",)) == [{"item": 5}, {"item": None}]
@@ -132,6 +132,6 @@ def test_several_tables_have_the_columns_of_the_first(tmp_path):
             {"a": None, "b": "3"},
         ]
     assert [str(each.message).removeprefix(f"{two} ") for each in told] == [
-        "does not have the columns a of the first table: their cells are empty",
-        "has columns that the first table does not have; they are left out: c",
+        "does not have the columns a of the first table: such cells are empty",
+        "has columns that the first table does not have (c): such columns are left out",
     ]

@@ -162,8 +162,11 @@ def test_repeated_ids_and_tables_as_text_are_reported(tmp_path):
             for sentence in read_sentences((str(path),), SentenceSettings(column="text"))
         ] == ["1", "2", "1", "1"]
     assert len(told) == 1
-    with pytest.warns(RnnlmWarning, match="s.tsv is read line by line"):
-        assert len(list(read_sentences((str(path),)))) == 5
+    other = tmp_path / "t.tsv"
+    other.write_text("a\tb\n")
+    with pytest.warns(RnnlmWarning, match="no column is named for .*s.tsv: such files are") as told:
+        assert len(list(read_sentences((str(path), str(other))))) == 6
+    assert len(told) == 1
 
 
 def test_bars_not_used_as_region_marks_are_reported(tmp_path):

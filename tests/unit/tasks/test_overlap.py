@@ -124,6 +124,13 @@ def test_texts_that_are_not_held_out_are_reported(tmp_path, monkeypatch):
             "training text: its metrics say less about new text"
         )
     ]
+    assert told("a", valid=("some",), test=("twice",)) == [
+        (
+            "30% of the lines of the validation text (3 of 10, short ones left out) and 100% of "
+            "the lines of the test text (80 of 80, short ones left out) are also in the training "
+            "text: their metrics say less about new text"
+        )
+    ]
     assert told("a", valid=("few",), test=("few",)) == [
         "the test text is the validation text itself: its metrics add nothing"
     ]

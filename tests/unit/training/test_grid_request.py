@@ -83,7 +83,7 @@ def test_recipe_settings_differ_unless_made_equal():
 def test_general_settings_skip_kinds_that_lack_them():
     with pytest.warns(
         RnnlmWarning,
-        match="a model of kind ngram has no budget, hidden_size: it is trained without",
+        match="trained without a setting that the grid names: kind ngram has no budget, hidden_size",
     ):
         runs = runs_of(
             "model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2}

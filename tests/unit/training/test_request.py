@@ -121,7 +121,9 @@ def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
 
 
 def test_useless_general_flags_are_ignored_with_a_notice():
-    with pytest.warns(RnnlmWarning, match="--budget has no effect on a model of kind unigram"):
+    with pytest.warns(
+        RnnlmWarning, match="ignored, without effect on a model of kind unigram: --budget"
+    ):
         values = settled(model="unigram", flags={"budget": "3m"})
     assert "budget" not in values
 

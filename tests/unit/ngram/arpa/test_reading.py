@@ -112,10 +112,11 @@ def test_missing_entries_get_kenlms_values_with_a_notice(tmp_path):
     )
     with pytest.warns(RnnlmWarning) as told:
         symbols, levels = read(tmp_path, text)
-    assert [str(notice.message).partition("has no ")[2] for notice in told] == [
-        "</s>: its log10 probability is -100", "<unk>: its log10 probability is -100",
-        "<s>: its log10 backoff weight is 0",
-    ]  # fmt: skip
+    (message,) = (str(notice.message) for notice in told)
+    assert message.partition("lacks ")[2] == (
+        "</s> (its log10 probability is -100), <unk> (its log10 probability is -100), "
+        "<s> (its log10 backoff weight is 0)"
+    )
     assert symbols == ["</s>", "<unk>", "b", "a"]
     assert np.allclose(levels[0].logprob_M / LN10, [-100, -100, -0.5, -0.6, 0])
     assert levels[0].logbackoff_M[4] == 0 and len(levels[1]) == 3

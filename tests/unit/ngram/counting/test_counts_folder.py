@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
+from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.ngram.counting import counts_folder, parquet, strings
 from rnnlm.ngram.counting.counted import of_folders, of_text
 from rnnlm.ngram.counting.counts import count
@@ -153,9 +153,8 @@ def test_interrupted_counts_go_on_from_temp(tmp_path, monkeypatch):
             list(counted.levels)
     assert "run the same command again, or delete the folder" in raised.value.hint
     monkeypatch.setattr(Store, "write", write)
-    with pytest.warns(RnnlmWarning, match="the count in .*temp.* goes on"):  # noqa: SIM117
-        with of_text(text, tokenizer, 3, "4G", str(temp)) as counted:
-            assert_same(counted.levels, levels_of_lines(lines, tokenizer, 3))
+    with of_text(text, tokenizer, 3, "4G", str(temp)) as counted:
+        assert_same(counted.levels, levels_of_lines(lines, tokenizer, 3))
     assert not temp.exists()
 
 

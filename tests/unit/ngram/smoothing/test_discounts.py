@@ -4,7 +4,7 @@ exist."""
 import numpy as np
 import pytest
 
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import Gathered, RnnlmWarning
 from rnnlm.ngram.smoothing import CountsOfCounts
 from rnnlm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 
@@ -14,22 +14,34 @@ from rnnlm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 )
 def test_an_inestimable_discount_becomes_a_half_with_notice(counts, missing):
     tally = CountsOfCounts(*np.unique(counts, return_counts=True))
+    notices = Gathered()
+    assert discount_of(tally, 3, notices) == 0.5
     with pytest.warns(RnnlmWarning, match=f"order 3: no n-gram occurs {missing}"):
-        assert discount_of(tally, 3) == 0.5
+        notices.send()
 
 
 def test_modified_discounts_by_hand():
     # Y = 10 / 20; D_1 = 1 - 2/2 * 5/10, D_2 = 2 - 3/2 * 3/5, D_3 = 3 - 4/2 * 2/3
-    assert discounts_of(np.array([0, 10, 5, 3, 2]), 2) == pytest.approx([0, 0.5, 1.1, 5 / 3])
+    assert discounts_of(np.array([0, 10, 5, 3, 2]), 2, Gathered()) == pytest.approx(
+        [0, 0.5, 1.1, 5 / 3]
+    )
     # without counts of four
-    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2) == pytest.approx([0, 0.5, 1.1, 3])
+    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2, Gathered()) == pytest.approx(
+        [0, 0.5, 1.1, 3]
+    )
 
 
 @pytest.mark.parametrize(
     "tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)]
 )
 def test_impossible_discounts_become_fixed_ones_with_a_notice(tally):
-    with pytest.warns(
-        RnnlmWarning, match=f"order 4: .*t1 to t4 are {', '.join(map(str, tally[1:]))}"
-    ):
-        assert discounts_of(np.array(tally), 4).tolist() == [0, 0.5, 1, 1.5]
+    notices = Gathered()
+    for order in (4, 5):
+        assert discounts_of(np.array(tally), order, notices).tolist() == [0, 0.5, 1, 1.5]
+    with pytest.warns(RnnlmWarning) as told:
+        notices.send()
+    (message,) = (str(each.message) for each in told)
+    assert message == (
+        "order 4, order 5: too few different counts to estimate Kneser-Ney discounts: 0.5, 1.0, "
+        "1.5 are used"
+    )

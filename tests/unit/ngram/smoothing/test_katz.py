@@ -16,6 +16,7 @@ def shares_of(tally: dict[int, int]):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         katz.begin_order(2, CountsOfCounts(np.array(list(tally)), np.array(list(tally.values()))))
+        katz.notices.send()
         shares = katz.shares(OrderCounts(2, counts_M, np.zeros(len(counts_M), dtype=int), 1))
     return shares, katz, " ".join(str(each.message) for each in caught)
 

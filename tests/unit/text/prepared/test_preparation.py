@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 import rnnlm
-from rnnlm.errors import ModelError, OutputError, RnnlmError, RnnlmWarning, TextError, UsageError
+from rnnlm.errors import ModelError, OutputError, RnnlmError, TextError, UsageError
 from rnnlm.files.lock import OWNER, Owner
 from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Corpus
@@ -297,11 +297,10 @@ def test_only_one_run_prepares_in_a_folder(tmp_path, text, prepared):
     assert content(tmp_path / "prepared") == content(tmp_path / "other")
 
 
-def test_a_killed_runs_lock_is_replaced_with_notice(tmp_path, prepared):
+def test_a_killed_runs_lock_is_replaced(tmp_path, prepared):
     prepared("unbroken")
     folder = tmp_path / "prepared"
     folder.mkdir()
     (folder / OWNER).write_text(json.dumps(asdict(replace(Owner.this(), process=4711))))
-    with pytest.warns(RnnlmWarning, match="left locked by process 4711"):
-        prepared()
+    prepared()
     assert content(folder) == content(tmp_path / "unbroken")
