@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import terminal
-from .options import PATH, json_option, model_option, named, number_option, refuse_if
+from .options import PATH, chosen_model, json_option, model_option, number_option, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.benchmarks.compact import FormCost
@@ -54,7 +54,7 @@ def compact(
     for program in (build_binary, query):
         refuse_if(program and not shutil.which(program), f"there is no program {program}.")
     refuse_if(temporary and not temporary.is_dir(), f"--temp: there is no folder {temporary}.")
-    name = named(model_name)
+    name = chosen_model(model_name)
 
     from rnnlm.benchmarks.compact import KenlmQuery, bench_compact
     from rnnlm.text.corpus import Corpus

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import terminal
-from .options import json_option, model_option, named, number_option
+from .options import chosen_model, json_option, model_option, number_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def filtering(
     from rnnlm.system import processors
     from rnnlm.text.corpus import Corpus
 
-    name = named(model_name)
+    name = chosen_model(model_name, "text")
     with tempfile.TemporaryDirectory(prefix="rnnlm-") as made:
         folder = Path(made)
 

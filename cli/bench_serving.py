@@ -7,18 +7,18 @@ import click
 
 from . import terminal
 from .options import (
+    chosen_model,
     device_option,
     json_option,
     load_model,
-    model_or_demo_option,
+    model_option,
     number_option,
-    or_demo,
 )
 
 
 @click.command("serve")
 @click.argument("text", nargs=-1)
-@model_or_demo_option
+@model_option
 @number_option("--requests", default=1000, help="Requests of each round, sentences of ten words.")
 @number_option("--rounds", default=3, help="Rounds of each number; medians are shown.")
 @device_option
@@ -47,7 +47,7 @@ def serving(
     from rnnlm.benchmarks.serving import bench_serving
     from rnnlm.text.corpus import Corpus
 
-    name = or_demo(model_name)
+    name = chosen_model(model_name)
     corpus = Corpus(text or (str(corpora.part("english", "train")),))
     done, records = [], []
     for figure in bench_serving(name, load_model(name, device), corpus, requests, rounds):

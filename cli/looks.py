@@ -15,13 +15,13 @@ from .options import (
     Command,
     Decorator,
     check_plot,
+    chosen_model,
+    chosen_models,
     device_option,
     json_option,
-    model_or_demo_option,
-    models_or_demo,
-    models_or_demo_option,
+    model_option,
+    models_option,
     number_option,
-    or_demo,
     plot_option,
     refuse_given,
     section,
@@ -39,7 +39,7 @@ LOOKS: dict[str, click.Command] = {}  # by the word after `rnnlm inspect`
 Looked = Literal["nothing", "one model", "models", "vectors"]  # what a look examines
 
 vectors_options = stacked(
-    model_or_demo_option,
+    model_option,
     click.option(
         "--which",
         type=click.Choice(["input", "output"]),
@@ -57,8 +57,8 @@ vectors_options = stacked(
 )
 _AT: dict[Looked, Decorator] = {
     "nothing": stacked(),
-    "one model": section("Model", model_or_demo_option, device_option),
-    "models": section("Models", models_or_demo_option, device_option),
+    "one model": section("Model", model_option, device_option),
+    "models": section("Models", models_option, device_option),
     "vectors": section("Vectors", vectors_options),
 }
 
@@ -77,12 +77,12 @@ def look(
         def run(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
             check_plot(plot, overwrite)
             if at == "one model":
-                given["model"] = or_demo(given.pop("model_name"))
+                given["model"] = chosen_model(given.pop("model_name"), name)
             elif at == "models":
-                given["models"] = models_or_demo(given.pop("model_names"))
+                given["models"] = chosen_models(given.pop("model_names"), name)
             elif at == "vectors":
                 file = given.pop("vectors_file")
-                given["model"] = _vectors(given.pop("model_name"), file)
+                given["model"] = _vectors(given.pop("model_name"), file, name)
             show(find(**given), as_json, plot, verdict_first)
 
         # click shows the docstring of the command's function as its help.
@@ -95,10 +95,10 @@ def look(
     return enter
 
 
-def _vectors(model_name: str | None, vectors_file: Path | None) -> "WordVectors | str":
-    """Return the vectors of --file, or the name of the model."""
+def _vectors(model_name: str | None, vectors_file: Path | None, what: str) -> "WordVectors | str":
+    """Return the vectors of --file, or the name of the model. what: the look."""
     if vectors_file is None:
-        return or_demo(model_name)
+        return chosen_model(model_name, what)
     refuse_given(("model_name", "which"), "for vectors of a model, not for --file.")
     from rnnlm.vectors.word_vectors import read_vectors
 

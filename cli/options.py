@@ -7,6 +7,7 @@ import itertools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,17 +124,29 @@ def models_checked(context: click.Context, option: click.Parameter, names: Any) 
     and is left to it; so are damaged models."""
     if not names or context.resilient_parsing:
         return names
-    from rnnlm.models import loading, registry
+    from rnnlm.models import loading
     from rnnlm.text.prepared.index import is_prepared
 
-    command = context.command_path.split()[1]
     is_typed = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
     for name in names:
         if is_typed and not is_prepared(name):  # whose tokenizer some commands take
             loading.base_folder(name)
+    _check_uses(_command(context), names)
+    return names
+
+
+def _check_uses(command: str, names: Iterable[str]) -> None:
+    """Refuse models of tasks that the command can do nothing with."""
+    from rnnlm.models import loading, registry
+
+    for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
             registry.check_use(command, loading.task_of(name), name)
-    return names
+
+
+def _command(context: click.Context) -> str:
+    """Return the word after `rnnlm`."""
+    return context.command_path.split()[1]
 
 
 def texts_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
@@ -151,17 +164,13 @@ def texts_checked(context: click.Context, option: click.Parameter, names: Any) -
 
 
 class _ModelOption(click.Option):
-    """`-m MODEL`, which may be repeated. The environment variable names one model."""
+    """`-m MODEL`, which may be repeated."""
 
     def __init__(self, names: Sequence[str], **more: Any) -> None:
         super().__init__(names, multiple=True, **more)
 
     def type_cast_value(self, context: click.Context, value: Any) -> Any:
         return models_checked(context, self, super().type_cast_value(context, value))
-
-    def value_from_envvar(self, context: click.Context) -> tuple[str, ...] | None:
-        name = self.resolve_envvar_value(context)  # click would split it at white space
-        return (name,) if name else None
 
 
 def _only_one(
@@ -181,7 +190,7 @@ def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
     )
 
 
-def one_model_option(help: str, **more: Any) -> Decorator:
+def one_model_option(help: str) -> Decorator:
     """Make `-m MODEL`, as `model_name`, for a command that takes one model. It refuses a second
     one, of which click would silently take the last."""
     return click.option(
@@ -192,38 +201,25 @@ def one_model_option(help: str, **more: Any) -> Decorator:
         callback=_only_one,
         metavar="MODEL",
         help=help,
-        **more,
     )
 
 
-model_option = one_model_option(
-    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL"
+DEFAULT_MODEL = (  # for the help of options
+    "Default: $RNNLM_MODEL, else the one trained last in ./checkpoints, else the shipped one."
 )
-model_or_demo_option = one_model_option(
-    (
-        "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model "
-        "of plain English."
-    ),
-    envvar="RNNLM_MODEL",
-)
+model_option = one_model_option(f"Model folder, or a name in ./checkpoints. {DEFAULT_MODEL}")
 
 
 def several_models_option(help: str) -> Decorator:
     """Make `-m MODEL`, as `model_names`, for a command that takes several models."""
     return click.option(
-        "-m",
-        "--model",
-        "model_names",
-        cls=_ModelOption,
-        metavar="MODEL",
-        envvar="RNNLM_MODEL",
-        help=help,
+        "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", help=help
     )
 
 
-models_or_demo_option = several_models_option(
-    "Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
-    "$RNNLM_MODEL, else the shipped model of plain English."
+models_option = several_models_option(
+    "Model folder, or a name in ./checkpoints; repeat it to see models side by side. "
+    f"{DEFAULT_MODEL}"
 )
 context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
                               show_default=True,
@@ -423,11 +419,10 @@ def checked_utf8(text: str, what: str) -> str:
 
 
 def load_model(
-    name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()
+    name: str, device: str, kind: str | None = None, settings: tuple[str, ...] = ()
 ) -> Any:
-    """Load the model of `-m`, with the adaptation of `--adapt` and `--set`."""
+    """Load the chosen model, with the adaptation of `--adapt` and `--set`."""
     refuse_if(settings and not kind, "--set needs --adapt.")
-    name = named(name)
     if not kind:
         from rnnlm.models.loading import load
 
@@ -438,21 +433,53 @@ def load_model(
     return load_adapted(name, kind, parse_assignments(settings), device)
 
 
-def or_demo(name: str | None) -> str:
-    """Return the model named by `-m` or its environment variable, else the shipped one, with a note
-    that says so."""
+def chosen_model(name: str | None, need: str = "", argument: str | None = None) -> str:
+    """Return the model of `-m`, or the default one, as :func:`chosen_models` does.
+
+    argument: the model where it is named as an argument instead.
+    """
+    if argument and name:
+        raise _one_model_taken(click.get_current_context(), f"{argument}, {name}")
+    named = argument or name
+    (model,) = chosen_models((named,) if named else (), need)
+    return model
+
+
+def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
+    """Return the models of a repeatable `-m`; without any, that of $RNNLM_MODEL, else the one that
+    was trained last in ./checkpoints and that the command can use, else the shipped one.
+
+    Say which it is unless `-m` names it. need: what the model has to have, of `Task.kinds_with`, or
+    the look of `rnnlm inspect`.
+    """
+    given = tuple(filter(None, names))
+    return given or (model_by_default(_command(click.get_current_context()), need),)
+
+
+def model_by_default(command: str, need: str = "") -> str:
+    """Return the model that a command takes where none is named, and say which and why."""
+    name = os.environ.get("RNNLM_MODEL")
     if name:
+        terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
+        _check_uses(command, [name])
         return name
-    from rnnlm.models.loading import SHIPPED
+    from rnnlm.models.default import default_model, short_name
 
-    terminal.say("note: the shipped model of plain English (rnnlm info demo); -m names another")
-    return str(SHIPPED)
+    default = default_model(command, need)
+    shown, why = str(default.folder), "the shipped one, of plain English"
+    if default.trained is None:
+        shown = default.folder.name
+    else:
+        why = f"trained {terminal.ago(time.time() - default.trained)}"
+    terminal.say(f"model: {shown}, {why}; -m names another")
+    return short_name(default.folder)
 
 
-def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the models of a repeatable `-m`, else the shipped one, with a note that says so."""
-    given = tuple(name for name in names if name)
-    return given or (or_demo(None),)
+def need_of(adaptation: str | None) -> str:
+    """Return what a model needs for the adaptation of `--adapt`."""
+    if adaptation is None:
+        return ""
+    return "text" if adaptation == "unigram" else "adaptation"
 
 
 def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
@@ -468,32 +495,14 @@ def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
-    """Load the models of a repeatable `-m`, by the names that results call them; without any, the
-    shipped one."""
+    """Load the chosen models, by the names that results call them."""
     from rnnlm.evaluation.comparison.pairing import names_of
     from rnnlm.models.loading import scoring_model_of
 
-    given = models_or_demo(names)
     loaded = {}
-    for short, name in zip(names_of(given, None), given, strict=True):
+    for short, name in zip(names_of(names, None), names, strict=True):
         loaded[short] = scoring_model_of(name, device)
     return loaded
-
-
-def argument_or_option(model: str | None, model_name: str | None) -> str | None:
-    """Return the model named as an argument, else by `-m` or its environment variable; refuse both
-    on one command line."""
-    context = click.get_current_context()
-    if model and context.get_parameter_source("model_name") is ParameterSource.COMMANDLINE:
-        raise _one_model_taken(context, f"{model}, {model_name}")
-    return model or model_name
-
-
-def named(model_name: str | None) -> str:
-    """Return the model named by `-m` or its environment variable; refuse to go on without one."""
-    if not model_name:
-        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
-    return model_name
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:

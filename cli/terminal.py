@@ -331,6 +331,15 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
 
 
+def ago(seconds: float) -> str:
+    """Return how long ago something was: 2 minutes ago."""
+    passed = max(1, round(seconds))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if passed >= length:
+            return f"{plural(passed // length, unit, unit + 's')} ago"
+    return f"{plural(passed, 'second', 'seconds')} ago"
+
+
 def plural(count: int, one: str, several: str) -> str:
     """Return a count with its noun: 1 line, 1,000 lines."""
     return f"{count:,} {one if count == 1 else several}"

@@ -18,12 +18,12 @@ from ..bench_memory import memory
 from ..bench_scale import scale
 from ..bench_serving import serving
 from ..options import (
+    chosen_model,
     device_option,
     json_option,
     load_model,
-    model_or_demo_option,
+    model_option,
     number_option,
-    or_demo,
     refuse_if,
 )
 
@@ -268,7 +268,7 @@ def _corpus(text: tuple[str, ...]) -> "Corpus":
 
 @command.command()
 @click.argument("text", nargs=-1)
-@model_or_demo_option
+@model_option
 @click.option(
     "--tokens",
     type=click.IntRange(1),
@@ -303,7 +303,7 @@ def score(
     With --latency: medians and 95th percentiles of what a service waits for, one line of TEXT a
     call, then word by word.
     """
-    name = or_demo(model_name)
+    name = chosen_model(model_name)
     if latency:
         _bench_latency(text, name, tokens or 2_000, rounds or 20, device, as_json)
     else:

@@ -79,7 +79,7 @@ def command(
     from rnnlm.tasks.labels.tagging import model_for
 
     # A table stays one of its kind; plain lines become TSV.
-    model = model_for("classify", options.named(model_name), device)
+    model = model_for("classify", options.chosen_model(model_name), device)
     if texts:
         form, read = "tsv", _of_arguments(texts)
     else:

@@ -15,6 +15,7 @@ from ..options import (
     device_option,
     json_option,
     label_options,
+    model_by_default,
     overwrite_option,
     refuse_if,
     section,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.argument("models", nargs=-1, metavar="MODEL MODEL...")
 @section(
     "Text",
     click.option("--on", multiple=True, required=True, metavar="TEXT",
@@ -70,6 +71,7 @@ def command(
 
     \b
     rnnlm compare demo kn5 --on test.txt
+    rnnlm compare demo --on test.txt               beside the model trained last
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
@@ -92,6 +94,9 @@ def command(
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)
+    if len(models) < 2:
+        used_by = _task_of(models).own_command if models else "compare"
+        models = tuple(dict.fromkeys((*models, model_by_default(used_by))))
     task = _task_of(models)
     task_options.check(task, models[0], comparing=True, common=("plot", "overwrite"))
 

@@ -5,19 +5,12 @@ import dataclasses
 import click
 
 from .. import terminal
-from ..options import (
-    argument_or_option,
-    device_option,
-    json_option,
-    model_or_demo_option,
-    number_option,
-    or_demo,
-)
+from ..options import chosen_model, device_option, json_option, model_option, number_option
 
 
 @click.command()
 @click.argument("model", required=False)
-@model_or_demo_option
+@model_option
 @click.option("--sample", type=int, metavar="N",
               help="Check sums after N random contexts, sentences or sources.  [default: all, or "
                    "as many as take seconds]")  # fmt: skip
@@ -50,7 +43,7 @@ def command(
             "another project's rnnlm is installed here, too: it has the same command and import; "
             "pip uninstall rnnlm, then install this one again"
         )
-    name = or_demo(argument_or_option(model, model_name))
+    name = chosen_model(model_name, argument=model)
     checks = list(audit(name, sample=sample, seed=seed, device=device))
     is_well = all(check.result != "failed" for check in checks)
     if as_json:

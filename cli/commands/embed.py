@@ -35,7 +35,7 @@ output_options = options.section(
 
 
 @click.command(cls=Command)
-@options.section("Model", options.model_or_demo_option, options.device_option)
+@options.section("Model", options.model_option, options.device_option)
 @input_options
 @vector_options
 @output_options
@@ -71,8 +71,9 @@ def command(
     )
     check_path(output, bool(given["words"]), overwrite)
     check_apart([output], sources.expand(inputs))
+    name = options.chosen_model(model_name, "layers")
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
-    embedder = Embedder(options.or_demo(model_name), settings, device)
+    embedder = Embedder(name, settings, device)
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
     if output != options.STANDARD_OUTPUT:

@@ -67,7 +67,8 @@ def command(
     from .. import metrics
 
     # Options of other tasks, and files that are in the way, are refused before the model is loaded.
-    name, confusions = options.named(model_name), given["confusions"]
+    name = options.chosen_model(model_name, options.need_of(given["kind"]))
+    confusions = given["confusions"]
     plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
     task = registry.task(task_of(name))
     task_options.check(task, name)

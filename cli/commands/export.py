@@ -9,9 +9,9 @@ from .. import terminal
 from ..options import (
     PATH,
     STANDARD_OUTPUT,
+    chosen_model,
     load_model,
     model_option,
-    named,
     overwrite_option,
     refuse_if,
 )
@@ -82,7 +82,12 @@ def command(
     refuse_if(len(given) != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
     refuse_if((bits or test) and compact is None, "--bits and --test need --compact DIR.")
     refuse_if(which and vectors is None, "--which needs --vectors FILE.")
-    model_name = named(model_name)
+    need = ""
+    if file is not None:
+        need = "n-grams"
+    elif vectors is not None:
+        need = "layers"
+    model_name = chosen_model(model_name, need)
 
     # The imports of each kind of result take time: only its own are made.
     if vectors is not None:

@@ -11,7 +11,9 @@ from rnnlm.errors import ModelError
 
 from .. import terminal
 from ..options import (
+    DEFAULT_MODEL,
     Command,
+    chosen_models,
     device_option,
     encoding_option,
     json_option,
@@ -64,7 +66,7 @@ text_options = section(
 @section(
     "What is kept",
     several_models_option("Model folder, or a name in ./checkpoints; or NAME=MODEL for each "
-                          "language. Default: $RNNLM_MODEL."),
+                          f"language. {DEFAULT_MODEL}"),
     options_of(FILTERING, "min_perplexity", "max_perplexity"),
     click.option("--reference", multiple=True, metavar="TEXT",
                  help="Sort into head, middle and tail by the perplexities of this text; may be "
@@ -131,7 +133,7 @@ def command(
     request = Request(
         shards=shards,
         output=output,
-        models=_models(model_names),
+        models=_models(chosen_models(model_names, "text")),
         settings=settings_of(FilterSettings, given, given),
         column=column,
         text=settings_of(TextSettings, text, text),
@@ -159,7 +161,6 @@ def command(
 
 def _models(names: tuple[str, ...]) -> dict[str, str]:
     """Return the models of `-m`, by language; one that is not called NAME=MODEL has the name ""."""
-    refuse_if(not names, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     if len(names) == 1 and _is_model(names[0]):
         return {"": names[0]}
     models: dict[str, str] = {}

@@ -34,7 +34,7 @@ _OF_TYPING = {"interactive", "prompt"}
 @click.argument("texts", nargs=-1, metavar="")
 @options.section(
     "Model",
-    options.model_or_demo_option,
+    options.model_option,
     options.adapt_option,
     options.settings_option,
     options.device_option,
@@ -114,7 +114,8 @@ def command(
     )
     _check_together(given, as_json)
     plan = _Plan(given)
-    model = options.load_model(options.or_demo(model_name), device, kind, settings)
+    name = options.chosen_model(model_name, options.need_of(kind))
+    model = options.load_model(name, device, kind, settings)
     if given["interactive"]:
         from ..interactive import run_interactive
 

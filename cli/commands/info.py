@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import argument_or_option, json_option, model_or_demo_option, or_demo
+from ..options import chosen_model, json_option, model_option
 
 
 @click.command()
 @click.argument("model", required=False)
-@model_or_demo_option
+@model_option
 @click.option("--all", "wants_all", is_flag=True, help="Show every setting, count and file.")
 @json_option
 def command(model: str | None, model_name: str | None, wants_all: bool, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     """
     from rnnlm.models import info
 
-    name = or_demo(argument_or_option(model, model_name))
+    name = chosen_model(model_name, argument=model)
     if as_json:
         terminal.print_json(info.describe(name))
     elif wants_all:

@@ -9,10 +9,10 @@ import click
 from .. import terminal
 from ..options import (
     Command,
+    chosen_model,
     corpus_of,
     json_option,
     model_option,
-    named,
     output_option,
     overwrite_option,
     section,
@@ -89,7 +89,7 @@ def command(
     frequent a history is (Chelba et al. 2010).
     """
     flags = text_flags(given)
-    name = named(model_name)
+    name = chosen_model(model_name, "n-grams")
     from rnnlm.conversion.pruning import Limits, prune
 
     count_text = corpus_of(counts, flags) if counts else None

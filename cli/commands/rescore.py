@@ -2,7 +2,6 @@
 errors before and after."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,18 @@ from rnnlm.errors import UsageError
 
 from .. import terminal
 from ..options import (
+    DEFAULT_MODEL,
     STANDARD_OUTPUT,
     Command,
+    chosen_models,
     device_option,
     json_option,
-    models_checked,
     one_on_stdout,
     overwrite_option,
     refuse_if,
     section,
     settings_of,
+    several_models_option,
 )  # fmt: skip
 from ..setting_options import LISTS, MAPPING, RESCORING, options_of
 
@@ -73,9 +74,8 @@ tuning_options = section(
 @click.command(cls=Command)
 @section(
     "Models and lists",
-    click.option("-m", "--model", "names", multiple=True, metavar="MODEL", callback=models_checked,
-                 help="A language model, or an encoder-decoder for translations; may be repeated. "
-                      "Default: $RNNLM_MODEL."),
+    several_models_option("A language model, or an encoder-decoder for translations; may be "
+                          f"repeated. {DEFAULT_MODEL}"),
     click.option("--tune", "tune_on", metavar="LIST",
                  help="Tune weights on this list, which has references."),
     click.option("--apply", "apply_to", metavar="LIST",
@@ -119,7 +119,7 @@ tuning_options = section(
     json_option,
 )
 def command(
-    names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any
+    model_names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
     """Reorder n-best lists with language models. The WER is given before and after.
 
@@ -142,13 +142,10 @@ def command(
     kaldi   a text of `utt-N words...`, or its folder; scores or ac_cost, and ref
     espnet  a folder with 1best_recog, 2best_recog, ... in it or below it
     """
-    default = os.environ.get("RNNLM_MODEL")
-    if not names and default:
-        names = (default,)
-    refuse_if(not names, "which language model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     _check(given, weights_file)
     outputs = _outputs(given, weights_file)
     results_apart = one_on_stdout(outputs.values(), as_json)
+    names = chosen_models(model_names, "text")
 
     # A model that is named twice counts once.
     stages: list[Stage] = []

@@ -214,7 +214,7 @@ _ABOUT_INPUT = {
 
 @click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.section("Model", options.models_or_demo_option, options.device_option)
+@options.section("Model", options.models_option, options.device_option)
 @input_options
 @rare_input_options
 @source_options
@@ -257,6 +257,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     form = _format(form, as_json, output)
     plot = None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
+    has_sources = any(given[name] for name in _NAMES)
+    model_names = options.chosen_models(model_names, "sources" if has_sources else "text")
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
     _check_elsewhere(inputs, form, given)
 

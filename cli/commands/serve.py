@@ -12,7 +12,7 @@ from ..setting_options import SERVING, options_of
 
 
 @click.command(cls=Command)
-@options.section("Models", options.models_or_demo_option, options.device_option)
+@options.section("Models", options.models_option, options.device_option)
 @options.section("Server", options_of(SERVING, "host", metavar="HOST"),
                  options_of(SERVING, "port"))  # fmt: skip
 @options.section(
@@ -61,7 +61,7 @@ def command(
     token = token_from(token_file)
     check_access(settings, token)
     ending = serve(
-        options.models_or_demo(model_names),
+        options.chosen_models(model_names),
         settings,
         device,
         token,

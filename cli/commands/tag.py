@@ -100,7 +100,7 @@ def command(
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import Tagger, model_for
 
-    model = model_for("tag", options.named(model_name), device)
+    model = model_for("tag", options.chosen_model(model_name), device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(files.tagged(tagger, document.sentences))

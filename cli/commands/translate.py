@@ -143,7 +143,7 @@ def command(
     settings, sampling = _settings(given)
     from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
 
-    model = encoder_decoder(options.named(model_name), device)
+    model = encoder_decoder(options.chosen_model(model_name), device)
     translator = Translator(model, settings, sampling, given["num"] or 1)
     if given["interactive"]:
         _converse(translator, as_json, given)

@@ -52,7 +52,7 @@ def command(
     flags = options.text_flags(given)
     if not kind:
         raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
-    name = options.named(model_name)
+    name = options.chosen_model(model_name, options.need_of(kind))
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 

@@ -200,12 +200,33 @@ def load_codec(name: str | Path) -> Any:
 
 def find(name: LanguageModel | str | Path) -> Path:
     """Return the folder of a model given by path, or by name: in ./checkpoints, then among those
-    shipped; or of one that was loaded."""
+    shipped; or of one that was loaded. `my` is the only model in ./checkpoints whose name begins
+    with `my-`."""
     name = name_of(name)
     for place in _places(name):
         if model_folder.is_model(place):
             return place
+
+    # A text stands for the model that was trained on it.
+    of_text = sorted(folder for folder in saved_here() if folder.name.startswith(f"{name}-"))
+    if len(of_text) == 1:
+        return of_text[0]
+    if of_text:
+        names = [folder.name for folder in of_text]
+        raise ModelError(
+            f"{name} may be any of {len(names)} models",
+            f"there are {', '.join(names)}",
+            "name one of them in full",
+        )
     raise _not_found(name)
+
+
+def saved_here() -> list[Path]:
+    """Return the folders of the models in ./checkpoints."""
+    here = Path("checkpoints")
+    if not here.is_dir():
+        return []
+    return [folder for folder in here.iterdir() if model_folder.is_model(folder)]
 
 
 def _not_found(name: str) -> ModelError:
@@ -234,10 +255,8 @@ def _not_found(name: str) -> ModelError:
         )
 
     # A model of another program, or a name that is spelled wrong.
-    folders = shipped()
-    if Path("checkpoints").is_dir():
-        folders += Path("checkpoints").iterdir()
-    known = {folder.name for folder in folders if model_folder.is_model(folder)}
+    folders = [*filter(model_folder.is_model, shipped()), *saved_here()]
+    known = {folder.name for folder in folders}
     hint = "train one: rnnlm train"
     if known:
         hint = f"available models: {', '.join(sorted(known))}"

@@ -364,6 +364,14 @@ def check_use(command: str, of_task: str, name: str | None) -> None:
         raise learned.refusal(command, name, next(iter(lacks), ""))
 
 
+def can_use(command: str, of_task: str, kind: str, need: str = "") -> bool:
+    """Return whether a command does anything with the models of a kind. need: what they have to
+    have, as in `Task.has`. A command that no task mentions takes all models."""
+    learned = task(of_task)
+    is_for_all = not any(each.does(command) for each in all_tasks())
+    return (is_for_all or learned.does(command)) and learned.has(kind, need)
+
+
 def check_is_language_model(of_task: str, name: str | None) -> None:
     """Refuse models of other tasks. name: of the model; None of one in memory."""
     if of_task != LANGUAGE_MODEL:

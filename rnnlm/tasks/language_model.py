@@ -93,6 +93,12 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "bench": "speed",
         "filter": "texts by perplexity or language",
     }
+    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
+        "text": (*_NEURAL, "ngram", "unigram", "mixture"),
+        "n-grams": ("ngram",),
+        "layers": _NEURAL,
+        "adaptation": _NEURAL,
+    }
     usage = (
         'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
         "rnnlm eval -m {name} TEXT",

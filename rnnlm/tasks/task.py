@@ -110,9 +110,21 @@ class Task(ABC, Generic[M, D, C, K]):
         """The option that asks for the task on the command line; "" where none is needed."""
         return f"--task {self.name}"
 
+    # What some commands need of a model, and the kinds that have it:
+    #
+    # * "text": probabilities of a text alone;  "sources": those of a line given its source;
+    # * "n-grams";  "layers": outputs of layers, and word vectors;
+    # * "adaptation": hidden states and gradients that change with what is read.
+    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {}
+
     def does(self, command: str) -> bool:
         """Return whether a command does anything with its models."""
         return command in self.commands
+
+    def has(self, kind: str, need: str) -> bool:
+        """Return whether its models of a kind have what a command needs: of `kinds_with`, or of
+        `looks`; "" is nothing."""
+        return not need or kind in {**self.kinds_with, **self.looks}.get(need, ())
 
     def refusal(self, command: str, name: str | None, lack: str = "") -> UsageError:
         """Say why a command does nothing with the model called `name` (None: one in memory).

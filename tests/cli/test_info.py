@@ -184,6 +184,6 @@ def test_shipped_model_is_default_with_a_note(rnnlm, here):
     shown = rnnlm("info", "--json")
     assert (shown.code, shown.err) == (
         0,
-        "note: the shipped model of plain English (rnnlm info demo); -m names another\n",
+        "model: demo, the shipped one, of plain English; -m names another\n",
     )
     assert json.loads(shown.out) == json.loads(rnnlm("info", "demo", "--json").out)

@@ -186,10 +186,13 @@ def test_incompatible_options_are_wrong_usage(rnnlm, models, listed, arguments):
     assert shown.code == 2 and shown.errors[0].startswith("error: ") and shown.out == ""
 
 
-def test_model_is_required_and_may_come_from_environment(rnnlm, models, listed, monkeypatch):
-    assert rnnlm("rescore", "--tune", "dev.tsv").code == 2
+def test_the_model_may_come_from_the_environment(rnnlm, models, listed, monkeypatch):
     monkeypatch.setenv("RNNLM_MODEL", str(models.unigram))
-    assert rnnlm("rescore", "--tune", "dev.tsv", "--lowercase").code == 0
+    shown = rnnlm("rescore", "--tune", "dev.tsv", "--lowercase")
+    assert (shown.code, shown.err.split(";")[0]) == (
+        0,
+        f"model: {models.unigram}, as $RNNLM_MODEL says",
+    )
 
 
 def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, listed):

@@ -224,6 +224,7 @@ class Tagging(Labelling):
         "embed": "vectors of lines and words",
         "inspect": "spectrum, gates, word vectors, probes, a check of gradients",
     }
+    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"layers": RECURRENT}
     usage = ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA")
     usual_corpus = "travel"
     settings_of_data = frozenset({"output_layer", "constrained"})  # how labels write spans inside
@@ -260,6 +261,7 @@ class Classification(Labelling):
         "embed": "vectors of texts and words",
         "inspect": "spectrum, gates, word vectors, a check of gradients",
     }
+    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"layers": (*RECURRENT, "bag", "cnn")}
     usage = ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA")
     usual_corpus = "opinions"
     looks = looks_at_networks((*RECURRENT, "bag", "cnn"))

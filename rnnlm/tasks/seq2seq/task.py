@@ -58,6 +58,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         "inspect": "spectrum, gates, word vectors, a check of gradients",
         "bench": "speed of translating",
     }
+    kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"sources": RECURRENT, "layers": RECURRENT}
     usage = ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA")
 
     # ---- What a request to train may ask for.

@@ -54,7 +54,7 @@ ROWS += [
     usage("tag: n-grams", "tag -m m go", "m is a language model", {"m": copy("ngram")}),
     usage("tag: a classifier", "tag -m m go", "m is a classifier of texts",
           {"m": copy("classifier")}),
-    usage("tag: no model", "tag go", "which model?"),
+    usage("tag: no model", "tag go", "no model is named"),
     usage("tag: a sentence and a file", "tag -m {tagger} go --input f",
           "give either sentences or --input"),
     usage("tag: over its input", "tag -m {tagger} --input f -o f --overwrite", "f is also an input",

@@ -42,7 +42,7 @@ ROWS = [
           {"m": copy("translator")}),
     usage("generate: an encoder-decoder", "generate -m m", "m is not a language model",
           {"m": copy("translator")}),
-    usage("translate: no model", "translate the", "which model?"),
+    usage("translate: no model", "translate the", "no model is named"),
     usage("translate: a line and a file", f"{WITH} the --input f", "give lines or --input"),
     usage("translate: over its input", f"{WITH} --input f -o f --overwrite", "f is also an input",
           {"f": b"the"}),

@@ -21,6 +21,23 @@ def test_models_are_found_by_path_and_by_name(tmp_path, monkeypatch):
     assert loading.find("mine") == Path("mine")  # a path comes first
 
 
+def test_a_text_stands_for_its_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_unigram(tmp_path / "checkpoints" / "my-unigram")
+    (tmp_path / "my").mkdir()  # no model
+    (tmp_path / "checkpoints" / "my-notes").mkdir()
+    assert loading.find("my") == Path("checkpoints/my-unigram")
+    assert loading.base_folder("my+unigram") == Path("checkpoints/my-unigram")
+    for name in ("m", "my-", "my-uni", "checkpoints/my"):
+        with pytest.raises(ModelError, match=f"no model at {name}"):
+            loading.find(name)
+    save_unigram(tmp_path / "checkpoints" / "my-gru")
+    with pytest.raises(ModelError, match="my may be .* 2 models; there are my-gru, my-unigram"):
+        loading.find("my")
+    save_unigram(tmp_path / "checkpoints" / "my")
+    assert loading.find("my") == Path("checkpoints/my")
+
+
 def test_shipped_models_are_found_by_name(tmp_path, monkeypatch):
     from rnnlm import checkpoints
 

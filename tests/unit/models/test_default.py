@@ -1,0 +1,96 @@
+"""The model that answers where none is named: the one trained last that a command can use."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rnnlm.errors import UsageError
+from rnnlm.models import loading
+from rnnlm.models.default import Default, default_model, short_name
+from rnnlm.models.manifest import CONFIG, read_manifest, write_manifest
+from support.saved_models import save_lstm, save_unigram
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def trained(name, hours, save=save_unigram, **facts):
+    """Save a model in ./checkpoints as a training run does, and say that it was at that hour."""
+    folder = Path("checkpoints", name)
+    save(folder)
+    training = {"train_data": "0" * 12, "stopped": "complete", **facts}
+    write_manifest(folder, replace(read_manifest(folder), training=training))
+    os.utime(folder / CONFIG, (3600 * hours, 3600 * hours))
+    return folder
+
+
+def test_at_first_the_shipped_model_answers():
+    assert default_model("score") == Default(loading.SHIPPED)
+    assert short_name(loading.SHIPPED) == "demo"
+
+
+def test_the_model_trained_last_answers():
+    trained("a", 2), trained("c", 3), trained("b", 1)
+    assert default_model("score") == Default(Path("checkpoints/c"), 3 * 3600)
+    os.utime(Path("checkpoints/a") / CONFIG, (9e5, 9e5))
+    assert default_model("score").folder == Path("checkpoints/a")
+
+
+def test_unfinished_models_are_passed_over():
+    whole = trained("whole", 1)
+    save_unigram(Path("checkpoints/imported"))
+    trained("stopped", 2, stopped="request")
+    trained("running", 2, stopped=None)
+    (trained("no-json", 3) / CONFIG).write_text("{")
+    next(trained("no-weights", 4).glob("weights-*")).unlink()
+    next(trained("cut", 5).glob("weights-*")).write_bytes(b"")
+    assert default_model("score").folder == whole
+
+
+def test_unusable_models_are_passed_over():
+    network, unigram = trained("network", 1, save_lstm), trained("unigram", 2)
+    assert default_model("score", "text").folder == unigram
+    for command, need in (
+        ("inspect", "gates"), ("embed", "layers"), ("eval", "adaptation"), ("export", "layers"),
+    ):  # fmt: skip
+        assert default_model(command, need).folder == network
+    assert default_model("inspect", "memory").folder == unigram
+
+
+@pytest.mark.parametrize(
+    ("command", "need", "way_out"),
+    [
+        ("tag", "", "rnnlm train TEXT --task tagging"),
+        ("translate", "", "rnnlm train TEXT --task seq2seq"),
+        ("score", "sources", "rnnlm train TEXT --task seq2seq"),
+        ("prune", "n-grams", "rnnlm train TEXT --model ngram"),
+    ],
+)
+def test_an_error_says_what_to_train(command, need, way_out):
+    trained("unigram", 1)
+    with pytest.raises(UsageError) as caught:
+        default_model(command, need)
+    assert caught.value.hint == f"name one with -m MODEL, or train one: {way_out}"
+
+
+def test_runs_beside_shipped_models_count(tmp_path, monkeypatch):
+    from rnnlm import checkpoints
+
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "checkpoints")
+    monkeypatch.setattr(checkpoints, "NAMES", ("demo",))
+    mine = trained("mine", 1)
+    trained("demo", 2)
+    assert default_model("score").folder == mine
+
+
+def test_the_shortest_name_is_one_that_is_found():
+    folder = trained("mine", 1)
+    assert short_name(folder) == "mine"
+    save_unigram(Path("elsewhere/mine"))
+    assert short_name(Path("elsewhere/mine")) == "elsewhere/mine"
+    save_unigram(Path("mine"))  # a path comes first
+    assert short_name(folder) == "checkpoints/mine" and short_name(Path("mine")) == "mine"
