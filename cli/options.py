@@ -225,24 +225,6 @@ context_option = click.option("--context", type=click.Choice(["carry", "reset"])
                               show_default=True,
                               help="One stream with the state carried across lines, or each line "
                                    "alone.")  # fmt: skip
-_temp = click.option(
-    "--temp",
-    metavar="DIR",
-    help="With --dask: a folder that all workers see, for temporary results.",
-)
-
-
-def dask_options(files: str) -> Decorator:
-    """Return what adds the options for the workers of a cluster. files: what they score."""
-    dask = click.option(
-        "--dask",
-        metavar="ADDRESS",
-        help=f"Score each {files} as one task on the workers of a Dask cluster, which use their "
-        "processors: the address of its scheduler, or local:4 for four workers of this machine.",
-    )
-    return lambda function: dask(_temp(function))
-
-
 device_option = click.option(
     "--device",
     metavar="DEVICE",

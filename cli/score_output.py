@@ -1,7 +1,6 @@
 """Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
 continue."""
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,6 @@ from .signals import explaining
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
-    from rnnlm.scoring.elsewhere import Elsewhere
     from rnnlm.scoring.forms import Layout, Scores, TextForm
     from rnnlm.scoring.records import SentenceScore, Unit
     from rnnlm.scoring.resumable_output import ScoreFile
@@ -41,19 +39,14 @@ def show(
     with_ids: bool,
     has_region_names: bool,
     is_long: bool = False,
-    elsewhere: "Elsewhere | None" = None,
 ) -> None:
-    """Print the scores in the format `form`: records as they come, or a table, ranked. elsewhere:
-    workers that score instead of this process."""
+    """Print the scores in the format `form`: records as they come, or a table, ranked."""
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
-    if elsewhere and as_text:
-        _show_texts(elsewhere, models, sentences, as_text, about)
-        return
 
     # A program that writes line by line gets each answer before it writes the next line. A table is
     # ranked as a whole, so that its input can be read in large chunks.
@@ -83,26 +76,6 @@ def show(
     about.say()
 
 
-def _show_texts(
-    elsewhere: "Elsewhere",
-    models: dict[str, Any],
-    sentences: "Iterator[Sentence]",
-    form: "TextForm",
-    about: "_About",
-) -> None:
-    """Print what workers elsewhere have worked out, file after file."""
-    say = terminal.Progress()
-    with elsewhere.workers(models, form.settings) as workers:
-        click.echo(form.header, nl=False)
-        for scores in workers.scored(models, sentences, form, report=say):
-            for block in scores.text:
-                click.echo(block, nl=False)
-            about.tally.add(scores.tally)
-    say.close()
-    about.signatures |= elsewhere.sources.signatures
-    about.say()
-
-
 def write(
     path: Path,
     models: dict[str, Any],
@@ -113,11 +86,9 @@ def write(
     overwrite: bool,
     has_region_names: bool,
     is_long: bool = False,
-    elsewhere: "Elsewhere | None" = None,
 ) -> None:
     """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
-    has written. A Parquet file appears when it is complete. elsewhere: workers that score
-    instead of this process; each input file is a chunk then."""
+    has written. A Parquet file appears when it is complete."""
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
@@ -128,46 +99,29 @@ def write(
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     as_text = TextForm(form, settings, layout)
 
-    # Workers are there before a file is replaced.
-    with contextlib.ExitStack() as held:
-        workers = held.enter_context(elsewhere.workers(models, settings)) if elsewhere else None
-        file = _begun(path, models, as_text, resume, overwrite, bool(elsewhere))
-        is_resumed = file.done > 0
-        say = held.enter_context(terminal.Progress())
-        held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
-        if elsewhere and workers:
-            for scores in workers.scored(models, sentences, as_text, file.entries, say):
-                file.write_chunk(scores.sentences, scores.digest, scores.text)
-                about.tally.add(scores.tally)
-            about.signatures |= elsewhere.sources.signatures
-        else:
-            for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
-                file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
-                about.observe(chunk)
-                if len(chunk):
-                    say(f"{file.sentences:,} sentences written")
+    file = _begun(path, models, as_text, resume, overwrite)
+    is_resumed = file.done > 0
+    explained = explaining(lambda: _say_how_to_resume(path, overwrite))
+    with terminal.Progress() as say, explained:
+        for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
+            file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
+            about.observe(chunk)
+            if len(chunk):
+                say(f"{file.sentences:,} sentences written")
         file.finish()
     _say_written(file.sentences, path)
     about.say(is_resumed)
 
 
 def _begun(
-    path: Path,
-    models: dict[str, Any],
-    form: "TextForm",
-    resume: bool,
-    overwrite: bool,
-    by_file: bool,
+    path: Path, models: dict[str, Any], form: "TextForm", resume: bool, overwrite: bool
 ) -> "ScoreFile":
-    """Begin the file, or go on with that of a run with the same models, settings, columns and
-    chunks."""
+    """Begin the file, or go on with that of a run with the same models, settings and columns."""
     from rnnlm.scoring import resumable_output
     from rnnlm.scoring.several_models import describe_run_of_models
 
     run = describe_run_of_models(models, form.settings)
     run |= {"format": form.name, "columns": ", ".join(form.layout.columns)}
-    if by_file:
-        run |= {"--dask": "given"}
     if resume:
         return resumable_output.resume(path, run, form.header)
     return resumable_output.begin(path, run, form.header, overwrite)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ORDER = 3
 # Options that are about counts, not about the text
-_COUNTING = ("order", "highest_only", "min_count", "memory", "temp", "dask")
+_COUNTING = ("order", "highest_only", "min_count", "memory", "temp", "workers", "dask")
 FOLDER, TSV, PARQUET = "folder", "tsv", "parquet"
 
 tokenizer_options = section(
@@ -83,6 +83,7 @@ tokenizer_options = section(
     ),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
     options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
+    options_of(NGRAMS, "workers", metavar="N", default_is=""),
     options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
 )
 @section(
@@ -229,7 +230,9 @@ def _check_input(
             counts_folder.load(name)
 
     of_text = _given_of_text(given)
-    is_limited = given["memory"] or given["temp"] or given["dask"]
+    has_workers = given["workers"] or given["dask"]
+    is_limited = given["memory"] or given["temp"] or has_workers
+    limits = "--memory, --temp, --workers and --dask"
     if not folders:
         counting = of_text or given["order"] or given["highest_only"] or is_limited
         refuse_if(
@@ -238,10 +241,8 @@ def _check_input(
             "no effect.",
         )
         refuse_if(merge and form != TSV, f"--format {form}: {text[0]} is not a folder of counts.")
-        refuse_if(
-            is_limited and form == TSV, "--memory, --temp and --dask need a folder: add -o DIR."
-        )
-        needs_memory = given["temp"] and not (given["memory"] or given["dask"])
+        refuse_if(is_limited and form == TSV, f"{limits} need a folder: add -o DIR.")
+        needs_memory = given["temp"] and not (given["memory"] or has_workers)
         refuse_if(needs_memory, "--temp needs --memory.")
         return
 
@@ -250,8 +251,11 @@ def _check_input(
     refuse_if(others, f"{first}, and cannot be combined with {', '.join(others)}.")
     refuse_if(of_text, f"{first}: options for reading and tokenizing text have no effect.")
     refuse_if(len(folders) > 1 and not merge, f"{first}: add up several with --merge.")
-    refuse_if(not merge and is_limited, f"{first}: --memory, --temp and --dask have no effect.")
-    refuse_if(given["dask"], f"{first}: counts are added up by this process: leave --dask out.")
+    refuse_if(not merge and is_limited, f"{first}: {limits} have no effect.")
+    refuse_if(
+        has_workers,
+        f"{first}: counts are added up by this process: leave --workers and --dask out.",
+    )
     refuse_if(not merge and form == FOLDER, f"{first}: copy it, or add up several with --merge.")
 
 
@@ -285,6 +289,7 @@ def _counted(
 ) -> "AbstractContextManager[Counted]":
     """Return what provides the counts of a text, of a folder, or the sums over several."""
     from rnnlm.ngram.counting import counted
+    from rnnlm.work.teams import Workers
 
     memory, temp = given["memory"], given["temp"]
     if folders:
@@ -292,7 +297,8 @@ def _counted(
     order = given["order"] or DEFAULT_ORDER
     extend = given["extend"]
     corpus, tokenizer = _text_and_tokenizer(text, given)
-    return counted.of_text(corpus, tokenizer, order, memory, temp, progress, extend, given["dask"])
+    workers = Workers(given["workers"], given["dask"])
+    return counted.of_text(corpus, tokenizer, order, memory, temp, progress, extend, workers)
 
 
 def _text_and_tokenizer(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     options.device_option,
 )
 @options.section("Text", options.context_option, options.text_options)
-@options.section("Many files", options.dask_options("file of TEXT"), rare=True)
 @options.label_options
 @options.confusion_options
 @translation_options.pair_options
@@ -36,7 +35,6 @@ def command(
 
     \b
     rnnlm eval -m my-model test.txt
-    rnnlm eval -m kn5 parts/*.txt --dask local:4        files on several workers
     rnnlm eval -m my-model test.txt --context reset     each line alone
     rnnlm eval -m my-model test.txt --adapt cache       adapting as it reads
     rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans

@@ -57,10 +57,6 @@ text_options = section(
     click.option("--workers", type=click.IntRange(1), metavar="N",
                  help="Processors to use, each for a file at a time.  [default: all; of networks, "
                       "one process]"),
-    click.option("--dask", metavar="ADDRESS",
-                 help="Filter on the workers of a Dask cluster: the address of its scheduler, or "
-                      "local:4 for four workers of this machine. All see INPUT, the models and "
-                      "DIR."),
     device_option,
 )  # fmt: skip
 @section(
@@ -93,7 +89,6 @@ def command(
     resume: bool,
     overwrite: bool,
     workers: int | None,
-    dask: str | None,
     device: str,
     as_json: bool,
     column: str | None,
@@ -140,7 +135,6 @@ def command(
         reference=reference,
         device=device,
         workers=workers,
-        dask=dask,
         resume=resume,
         overwrite=overwrite,
     )

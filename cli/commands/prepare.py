@@ -41,12 +41,6 @@ if TYPE_CHECKING:
         metavar="N",
         help="Processes that encode.  [default: one for each processor]",
     ),
-    click.option(
-        "--dask",
-        metavar="ADDRESS",
-        help="Encode on the workers of a Dask cluster that see DIR: the address of its scheduler, "
-        "or local:4 for four workers of this machine.",
-    ),
 )
 @text_options
 @tokenizer_options

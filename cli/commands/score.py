@@ -20,7 +20,6 @@ from ..setting_options import SCORING, SENTENCES, options_of
 
 if TYPE_CHECKING:
     from rnnlm.inference.words import Split
-    from rnnlm.scoring.elsewhere import Elsewhere
     from rnnlm.scoring.records import Unit
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
@@ -222,7 +221,6 @@ _ABOUT_INPUT = {
 @result_options
 @rare_result_options
 @pairs_options
-@options.section("Many files", options.dask_options("--input file"), rare=True)
 @output_options
 @rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
@@ -238,7 +236,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
-    rnnlm score -m kn5 --input 'parts/*.txt' --dask local:4 -o scores.csv
 
     \f
     Each sentence is scored alone from the start and with its end, unless options say otherwise.
@@ -260,7 +257,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     has_sources = any(given[name] for name in _NAMES)
     model_names = options.chosen_models(model_names, "sources" if has_sources else "text")
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
-    _check_elsewhere(inputs, form, given)
 
     from rnnlm.system import keep_freed
 
@@ -275,21 +271,17 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     # In the long form each model has its own rows: their tokens need not be the same.
     _check_side_by_side(models, settings, "jsonl" if is_long else form, plot)
 
-    read, elsewhere = _sentences(sentences, inputs, given, form)
-    read, plotted = keeping(read, plot)
+    read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
     has_region_names = bool(given["region_columns"])
     from .. import score_output
 
     if output:
         score_output.write(
-            output, models, read, settings, form, resume, overwrite, has_region_names, is_long,
-            elsewhere,
-        )  # fmt: skip
+            output, models, read, settings, form, resume, overwrite, has_region_names, is_long
+        )
     else:
         by = rank or "logprob"
-        score_output.show(
-            models, read, settings, form, by, bool(inputs), has_region_names, is_long, elsewhere
-        )
+        score_output.show(models, read, settings, form, by, bool(inputs), has_region_names, is_long)
     if plot:
         draw(plot, models, plotted, settings)
 
@@ -326,26 +318,6 @@ def _check_files(
         written = [path for path in (output, plot) if path]
         outputs.check_apart(written, sources.expand(inputs))
     options.notice_file(sentences, "scored as a sentence", "scores its lines")
-
-
-def _check_elsewhere(inputs: tuple[str, ...], form: str, given: dict[str, Any]) -> None:
-    """Refuse what workers of a cluster cannot score."""
-    address = given["dask"]
-    options.refuse_if(given["temp"] and not address, "--temp needs --dask.")
-    if not address:
-        return
-    options.refuse_if(not inputs, "--dask scores files: name them with --input.")
-    options.refuse_if(
-        form not in ("jsonl", "tsv", "csv"),
-        "--dask writes rows or records, which are put one after the other: add -o FILE.csv, .tsv "
-        "or .jsonl, or --output-format.",
-    )
-    from rnnlm.models.elsewhere import check_files
-    from rnnlm.text import sources
-    from rnnlm.work import dask_cluster
-
-    dask_cluster.check_address(address, given["temp"])
-    check_files(sources.expand((*inputs, *given["targets"])))
 
 
 def _check_side_by_side(
@@ -453,13 +425,13 @@ def _settings(given: dict[str, Any], split: "Split") -> "ScoringSettings":
 
 def _sentences(
     sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str
-) -> "tuple[Iterator[Sentence], Elsewhere | None]":
-    """Return the sentences, and who scores them, if not this process."""
+) -> "Iterator[Sentence]":
+    """Return the sentences to score."""
     from rnnlm.scoring.sentences import of_texts, read_sentences
     from rnnlm.scoring.settings import SentenceSettings
 
     if sentences:
-        return of_texts(sentences, given["given"], given["region_mark"], given["source"]), None
+        return of_texts(sentences, given["given"], given["region_mark"], given["source"])
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         what = "sentences from the terminal, one a line"
         if given["are_pairs"]:
@@ -487,16 +459,7 @@ def _sentences(
         target_column=given["target_column"],
         given_source=given["source"],
     )
-    names, targets = inputs or ("-",), given["targets"]
-    if not given["dask"]:
-        return read_sentences(names, settings, targets), None
-
-    from rnnlm.scoring.elsewhere import Elsewhere, SourcesRead
-
-    # Workers score each file as a whole: where one ends is noted as they are read here.
-    read = SourcesRead()
-    each = read.noted(read_sentences(names, settings, targets, read.begin))
-    return each, Elsewhere(given["dask"], given["temp"], settings, sources=read)
+    return read_sentences(inputs or ("-",), settings, given["targets"])
 
 
 # ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.

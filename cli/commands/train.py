@@ -183,6 +183,7 @@ more_ngram_options = section(
     options_of(NGRAMS, "discounts"),
     options_of(NGRAMS, "memory", metavar="SIZE", default_is=""),
     options_of(NGRAMS, "temp", metavar="DIR", default_is=""),
+    options_of(NGRAMS, "workers", metavar="N", default_is=""),
     options_of(NGRAMS, "dask", metavar="ADDRESS", default_is=""),
     goes_with=OF_NGRAMS,
 )

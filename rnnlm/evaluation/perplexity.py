@@ -19,7 +19,6 @@ import rnnlm.corpora as corpora
 from rnnlm.checks import several
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation import metrics
-from rnnlm.evaluation.elsewhere import scored_by_cluster
 from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of
 from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
@@ -372,8 +371,6 @@ def evaluate(
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
     keeps_lines: bool = False,
-    dask: str | None = None,
-    temp: str | None = None,
 ) -> TextEvaluation:
     """Evaluate `model` on `text`: a path or several, a text, one encoded by its tokenizer, or the
     folder of a prepared text.
@@ -381,8 +378,7 @@ def evaluate(
     model: a language model, or the name of one, which is then loaded again by each call. text: None
     for the test part of the bundled corpus that a named model was trained on. progress: called with
     the progress of reading and scoring. keeps_lines: keep what each line adds, which intervals
-    need. dask: the address of a Dask cluster, or "local:4", whose workers score a file each; all
-    see text, model and the folder `temp`.
+    need.
     """
     began = time.perf_counter()
     check_context(context)
@@ -392,9 +388,7 @@ def evaluate(
         text = as_text(text, text_settings)
 
     # Where lines do not depend on each other, and are not encoded yet, threads can do both at once.
-    if dask is not None:
-        encoded, logprob_N = scored_by_cluster(dask, temp, model, text, context, progress)
-    elif isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
+    if isinstance(text, Text) and text.tokenizer is None and model.forgets_at_boundary:
         encoded, logprob_N = _in_parts(model, text, progress)
     else:
         encoded = text if isinstance(text, EncodedText) else text.encode(model.tokenizer, progress)

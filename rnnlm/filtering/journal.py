@@ -25,7 +25,6 @@ from rnnlm.files.writing import (
     writing,
 )
 from rnnlm.filtering.settings import Layout
-from rnnlm.filtering.team import MARK
 from rnnlm.filtering.work import ShardCounts
 
 JOURNAL = "filter.jsonl"
@@ -157,13 +156,6 @@ class Journal:
                     if whole_name(name) != name and whole_name(name) in names:
                         (folder / name).unlink()
 
-    def remove_marks(self, kept: str = "") -> None:
-        """Delete the marks of runs that were killed. kept: the path of this run's mark."""
-        with contextlib.suppress(OSError):
-            for name in filter(MARK.fullmatch, os.listdir(self.folder)):
-                if name != os.path.basename(kept):
-                    (self.folder / name).unlink()
-
     def delete(self) -> None:
         """Delete all that the filter has written."""
         with writing(self.folder):
@@ -240,8 +232,7 @@ def is_plain(name: str) -> bool:
 def check_free(folder: Path) -> None:
     """Make sure that a folder without a filter holds nothing else."""
     with writing(folder):
-        names = [name for name in os.listdir(folder) if name != OWNER]
-        others = [name for name in names if not MARK.fullmatch(name)]
+        others = [name for name in os.listdir(folder) if name != OWNER]
     if others:
         raise OutputError(
             f"{folder} is not empty",

@@ -1,6 +1,5 @@
 """A filter of many shards: what is asked for, its tasks on an executor, and what came out."""
 
-import contextlib
 import math
 import os
 import time
@@ -9,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,25 +15,20 @@ from rnnlm.errors import OutputError, RnnlmError, SettingsError, TextError, Usag
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.files.tables import SUFFIXES as TABLES
-from rnnlm.files.writing import remove_unfinished, sha256
+from rnnlm.files.writing import remove_unfinished
 from rnnlm.filtering import journal as journals
 from rnnlm.filtering.journal import Begun, Borders, Done, Journal, Started
 from rnnlm.filtering.judging import check_languages
 from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.filtering.shards import Reading, check_source, open_shard
-from rnnlm.filtering.team import Means, cluster_at, of_team, of_this_machine, run_tasks
+from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
 from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
 from rnnlm.models import loading
-from rnnlm.models.elsewhere import SavedModel
-from rnnlm.models.manifest import CONFIG
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
 from rnnlm.work.executors import HINT
 from rnnlm.work.tasks import Team
-
-if TYPE_CHECKING:
-    from rnnlm.work.dask_cluster import Cluster
 
 REFERENCE = ".reference"  # the perplexities of one, until they are read
 MOST_WORKERS = 1024
@@ -52,9 +45,8 @@ class Request:
     text whose perplexities give the borders of buckets. workers: how many processors to use, in
     processes with a shard each, or in threads where there are fewer shards; None: all, or one
     process where the model is a network. executor: does the work instead, about two shards at a
-    time for each of `workers`; its workers must see all files under the same names. dask: the
-    address of a Dask cluster that does the work, or "local:4". resume: go on with what is in
-    `output`, or add shards to it.
+    time for each of `workers`; its workers must see all files under the same names.
+    resume: go on with what is in `output`, or add shards to it.
     """
 
     shards: tuple[str, ...]
@@ -67,7 +59,6 @@ class Request:
     device: str = "auto"
     workers: int | None = None
     executor: Executor | None = None
-    dask: str | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -75,8 +66,7 @@ class Request:
 @dataclass(frozen=True)
 class Job:
     """A request with its files and models found. shards: paths, by the names of their results.
-    references: paths. identity: what must be the same for the work to be resumed. cluster: whose
-    workers do it, once there is a connection."""
+    references: paths. identity: what must be the same for the work to be resumed."""
 
     request: Request
     shards: dict[str, str]
@@ -85,7 +75,6 @@ class Job:
     workers: int
     reads_in_threads: bool
     identity: dict[str, str]
-    cluster: "Cluster | None" = None
 
     @property
     def has_buckets(self) -> bool:
@@ -94,8 +83,7 @@ class Job:
 
     def place(self, path: str | Path) -> str:
         """Return how a task calls a file: as the person did, unless its worker may be elsewhere."""
-        is_here = self.request.executor is None and self.request.dask is None
-        return str(path) if is_here else os.path.abspath(path)
+        return str(path) if self.request.executor is None else os.path.abspath(path)
 
 
 def resolve_request(request: Request) -> Job:
@@ -118,7 +106,7 @@ def resolve_request(request: Request) -> Job:
         model = loading.language_model_of(name, request.device)
         fingerprint = loading.fingerprint_in_signature(model)
         loaded[label] = model
-        named.append(NamedModel(label, SavedModel(_absolute(name), fingerprint)))
+        named.append(NamedModel(label, _absolute(name), fingerprint))
     if languages:
         check_languages(loaded)
     reads_in_threads = all(model.forgets_at_boundary for model in loaded.values())
@@ -159,16 +147,6 @@ def _check_request(request: Request) -> None:
             f"workers = {request.workers} is not valid",
             f"a number from 1 to {MOST_WORKERS} is needed",
         )
-    if request.dask is not None:
-        if request.workers is not None or request.executor is not None:
-            raise UsageError(
-                "a cluster brings its own workers",
-                "others were asked for, too",
-                "leave --workers or --dask out",
-            )
-        from rnnlm.work import dask_cluster
-
-        dask_cluster.check_address(request.dask, str(request.output))
 
     # A name of a file, where a folder is made.
     output = request.output
@@ -212,7 +190,7 @@ def _identity(
     """Return what must be the same for the work to be resumed, by name."""
     found = {}
     for each in models:
-        found[f"model {each.label}".strip()] = each.saved.fingerprint
+        found[f"model {each.label}".strip()] = each.fingerprint
     for name, value in {**asdict(request.settings), **asdict(request.text)}.items():
         found[name] = _in_one_spelling(value)
     found["column"] = str(request.column)
@@ -303,20 +281,14 @@ def run(request: Request) -> Iterator[Event]:
         found = _journal(job)
         journal = None
         try:
-            with contextlib.ExitStack() as held:
-                if request.dask is not None:
-                    files = _files_of_models(job.work.models)
-                    workers = cluster_at(request.dask, request.output, files)
-                    cluster, mark = held.enter_context(workers)
-                    job = replace(job, cluster=cluster, work=replace(job.work, mark=str(mark)))
-                journal = _begun(job, found)
-                before = len(journal.done)
-                if job.has_buckets:
-                    yield from _find_borders(job, journal)
-                    assert journal.borders is not None
-                    rule = replace(job.work.rule, cutoffs=journal.borders.cutoffs)
-                    job = replace(job, work=replace(job.work, rule=rule))
-                yield from _filter(job, journal, began)
+            journal = _begun(job, found)
+            before = len(journal.done)
+            if job.has_buckets:
+                yield from _find_borders(job, journal)
+                assert journal.borders is not None
+                rule = replace(job.work.rule, cutoffs=journal.borders.cutoffs)
+                job = replace(job, work=replace(job.work, rule=rule))
+            yield from _filter(job, journal, began)
         except BrokenExecutor as error:
             raise RnnlmError("a worker process died", str(error), HINT) from None
         finally:
@@ -379,23 +351,11 @@ def _begun(job: Job, found: Journal | None) -> Journal:
         # Half a line may be left at the end, and what killed tasks wrote.
         journal.clean()
         journal.write()
-    journal.remove_marks(job.work.mark)
     return journal
-
-
-def _files_of_models(models: Iterable[NamedModel]) -> dict[str, str]:
-    """Return what tells whether a worker sees the same models: SHA-256 of files by name."""
-    found = {}
-    for each in models:
-        path = loading.base_folder(each.saved.name) / CONFIG
-        found[str(path)] = sha256(path) or ""
-    return found
 
 
 def _means(job: Job, tasks: int) -> Means:
     """Return who works on so many tasks."""
-    if job.cluster is not None:
-        return of_team(job.cluster)
     if job.request.executor is not None:
         return of_team(Team(job.request.executor, job.workers))
     return of_this_machine(job.workers, tasks, job.reads_in_threads)

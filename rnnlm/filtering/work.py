@@ -6,6 +6,7 @@ owns the folder gives it its own: a task that is killed, late or run twice chang
 """
 
 import contextlib
+import functools
 import os
 import time
 import warnings
@@ -16,31 +17,32 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.files.writing import unfinished, writing
 from rnnlm.filtering.judging import Documents, Judge, document_scores, perplexities
 from rnnlm.filtering.settings import Rule
 from rnnlm.filtering.shards import Chunk, Columns, Output, Reading, added_columns, open_shard
 from rnnlm.interface import LanguageModel
-from rnnlm.models.elsewhere import SavedModel, load_by_name
+from rnnlm.models import loading
 from rnnlm.system import in_threads, one_processor
-from rnnlm.work.tasks import Cancelled
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model on disk. label: the language it is of, "" where there is one model."""
+    """A model that processes load by its name. label: the language it is of, "" where there is one
+    model. name: its folder, or that with the adaptation after a plus. fingerprint: what it must
+    have."""
 
     label: str
-    saved: SavedModel
+    name: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
 class Work:
-    """What all tasks of a run have in common. threads: of each task. mark: a file that is there as
-    long as a run on a cluster is to go on; "": the tasks end with the run."""
+    """What all tasks of a run have in common. threads: of each task."""
 
     models: tuple[NamedModel, ...]
     device: str
@@ -48,18 +50,6 @@ class Work:
     reading: Reading
     perplexity_column: str
     threads: int = 1
-    mark: str = ""
-
-    def check_mark(self) -> None:
-        """Raise Cancelled if the run is not to go on. The file is opened, as a network's file
-        system may remember names that are gone."""
-        if not self.mark:
-            return
-        try:
-            with open(self.mark):
-                pass
-        except OSError:
-            raise Cancelled(f"the run of {self.mark} has ended") from None
 
 
 @dataclass(frozen=True)
@@ -154,16 +144,13 @@ def reference_perplexities(work: Work, source: str, target: str) -> str:
 def _judged(
     chunks: Iterator[Chunk], judge: Callable[[Documents], Found], work: Work
 ) -> Iterator[tuple[Chunk, Found]]:
-    """Yield each chunk with what `judge` makes of its documents, in order, as long as the run
-    lasts."""
+    """Yield each chunk with what `judge` makes of its documents, in order."""
 
     def judged(chunk: Chunk) -> tuple[Chunk, Found]:
-        work.check_mark()
         return chunk, judge(chunk.documents)
 
     with one_processor() if work.threads == 1 else contextlib.nullcontext():
         yield from in_threads(judged, chunks, work.threads)
-    work.check_mark()
 
 
 @contextlib.contextmanager
@@ -177,4 +164,25 @@ def _telling() -> Iterator[list[str]]:
 
 
 def _models(work: Work) -> dict[str, LanguageModel]:
-    return load_by_name({each.label: each.saved for each in work.models}, work.device)
+    """Return the models of a run, by language."""
+    loaded = load_all(work.models, work.device)
+    return {model.label: its for model, its in zip(work.models, loaded, strict=True)}
+
+
+@functools.lru_cache(maxsize=1)
+def load_all(models: tuple[NamedModel, ...], device: str) -> tuple[LanguageModel, ...]:
+    """Load the models of a run, once in each process, which keeps those of the last run alone.
+    ModelError: there is another model of that name."""
+    return tuple(_load(model, device) for model in models)
+
+
+def _load(named: NamedModel, device: str) -> LanguageModel:
+    model = loading.scoring_model_of(named.name, device)
+    found = loading.fingerprint_in_signature(model)
+    if found != named.fingerprint:
+        raise ModelError(
+            f"a worker reads another model in {named.name}",
+            f"its fingerprint is {found} there, {named.fingerprint} here",
+            "all workers must see the same folder; it must not change while they work",
+        )
+    return model

@@ -48,7 +48,7 @@ from rnnlm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, make_keys, split_keys
 from rnnlm.system import in_threads
 from rnnlm.text.encoding import TrainingData, known_ids
-from rnnlm.work import dask_cluster
+from rnnlm.work.teams import Workers
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:
@@ -59,8 +59,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     check_join(settings)
     if settings.memory is not None:
         system.parse_size(settings.memory)
-    if settings.dask is not None:
-        dask_cluster.check_address(settings.dask, settings.temp)
+    _workers(settings).check(settings.temp)
     needed = estimator(settings.smoothing).heldout
     is_constant_missing = needed == "without additive_k" and settings.additive_k is None
     if not has_valid and (needed == "always" or is_constant_missing):
@@ -199,21 +198,23 @@ def fit(
 
 @contextlib.contextmanager
 def _room(settings: NgramSettings, data: TrainingData | CountedData, size: int) -> Iterator[Room]:
-    """Provide room for the work, with the workers of a cluster to count if one is named."""
+    """Provide room for the work, with workers to count if any are asked for."""
     memory = memory_of(settings)
     with contextlib.ExitStack() as held:
         team = None
         # What is counted already needs nobody to count.
-        if settings.dask is not None and not isinstance(data, CountedData):
-            team = held.enter_context(dask_cluster.connected(settings.dask))
+        if not isinstance(data, CountedData):
+            team = held.enter_context(_workers(settings).connected())
         yield held.enter_context(room_for(memory, settings.temp, settings.threads, size, team))
 
 
 def memory_of(settings: NgramSettings) -> str | None:
     """Return how much memory the work may take; None: as much as it needs."""
-    if settings.memory is None and settings.dask is not None:
-        return dask_cluster.MEMORY
-    return settings.memory
+    return _workers(settings).memory(settings.memory)
+
+
+def _workers(settings: NgramSettings) -> Workers:
+    return Workers(settings.workers, settings.dask)
 
 
 class _Timer:
@@ -250,7 +251,7 @@ def clean_up(resolved: Resolved, data: TrainingData | CountedData) -> None:
 def _counted_by(settings: NgramSettings) -> dict[str, Any]:
     """Return the settings that must be the same for an interrupted count to go on."""
     values = dataclasses.asdict(settings)
-    for name in ("threads", "memory", "temp", "dask"):
+    for name in ("threads", "memory", "temp", "workers", "dask"):
         del values[name]
     return values
 

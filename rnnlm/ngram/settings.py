@@ -97,14 +97,20 @@ class NgramSettings:
         Meta(
             description="folder for what does not fit in memory; an interrupted count goes on from "
             "there; none: temporary files of the system",
-            extra=needs(memory=ANY, dask=ANY),
+            extra=needs(memory=ANY, workers=ANY, dask=ANY),
+        ),
+    ] = None
+    workers: Annotated[
+        Count | None,
+        Meta(
+            description="processes of this machine to count with, each in as much as --memory; "
+            "none: the threads of this process count"
         ),
     ] = None
     dask: Annotated[
         str | None,
         Meta(
-            description="count on the workers of a Dask cluster: the address of its scheduler, or "
-            "local:4 for four workers of this machine; all see --temp, and each task takes "
-            "--memory; none: this process counts"
+            description="count on the workers of a Dask cluster: the address of its scheduler; all "
+            "see --temp, and each task takes --memory; none: this machine counts"
         ),
     ] = None

@@ -74,12 +74,11 @@ def _cell(value: object) -> str:
 @dataclass
 class Tally:
     """What is counted of scores. without_score: sentences, by model. with_words: sentences that can
-    be read and have words. unknown_given: lines whose given text has unknown words, by model.
+    be read and have words.
     first_reason: why the first of the sentences that cannot be read cannot be read."""
 
     without_score: Counter[str] = field(default_factory=Counter)
     with_words: int = 0
-    unknown_given: Counter[str] = field(default_factory=Counter)
     first_reason: str | None = None
 
     def observe(self, chunk: ModelsChunk) -> None:
@@ -91,13 +90,3 @@ class Tally:
                     self.without_score[name] += 1
                 if self.first_reason is None and not score.is_read:
                     self.first_reason = score.reason
-        for name, its in chunk.chunks.items():
-            self.unknown_given[name] += its.unknown_given
-
-    def add(self, other: "Tally") -> None:
-        """Add what was counted of later sentences."""
-        self.without_score.update(other.without_score)
-        self.with_words += other.with_words
-        self.unknown_given.update(other.unknown_given)
-        if self.first_reason is None:
-            self.first_reason = other.first_reason

@@ -11,7 +11,7 @@ become, byte by byte.
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -64,13 +64,12 @@ class SentencesHash:
 
 
 class ScoreFile:
-    """A file of scores that is being written. done: how many sentences it has held from the start;
-    entries: in how many chunks. sentences: how many it holds now."""
+    """A file of scores that is being written. done: how many sentences it has held from the start.
+    sentences: how many it holds now."""
 
     def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
         self.done = entries[-1].sentences if entries else 0
-        self.entries = len(entries)
         # Of chunks that were written before, and are still to be compared with the input
         self._expected = list(entries)
         self.sentences = 0
@@ -80,17 +79,12 @@ class ScoreFile:
         """Write the `text` of the next sentences, unless the file holds them already; refuse other
         sentences than those that it holds."""
         self._hash.update(sentences)
-        self.write_chunk(self._hash.sentences, self._hash.hexdigest(), [text.encode("utf-8")])
-
-    def write_chunk(self, sentences: int, hash: str, text: Iterable[bytes]) -> None:
-        """Write the `text` of a chunk, as :meth:`write` does. sentences: how many all chunks so far
-        have; hash: over them, as the caller makes it."""
-        self.sentences = sentences
+        self.sentences, digest = self._hash.sentences, self._hash.hexdigest()
         if not self._expected:
-            _append(self.path, text, sentences, hash)
+            _append(self.path, text, self.sentences, digest)
             return
         expected = self._expected.pop(0)
-        if (expected.sentences, expected.hash) != (sentences, hash):
+        if (expected.sentences, expected.hash) != (self.sentences, digest):
             raise self._other_sentences()
 
     def finish(self) -> None:
@@ -122,7 +116,7 @@ def _begun(path: Path, header: str) -> ScoreFile:
     """Write a file with nothing in it but `header`, of a run whose journal is there."""
     with writing(path):
         replace_file(path, b"")
-    _append(path, [header.encode("utf-8")], 0, SentencesHash().hexdigest())
+    _append(path, header, 0, SentencesHash().hexdigest())
     return ScoreFile(path, [])
 
 
@@ -187,10 +181,10 @@ def _journal(path: Path) -> Path:
     return path.with_name(path.name + JOURNAL)
 
 
-def _append(path: Path, text: Iterable[bytes], sentences: int, hash: str) -> None:
+def _append(path: Path, text: str, sentences: int, hash: str) -> None:
     with writing(path):
         with open_appending(path) as stream:
-            stream.writelines(text)
+            stream.write(text.encode("utf-8"))
             end = stream.tell()
         with open_appending(_journal(path)) as stream:
             stream.write(msgspec.json.encode(Done(sentences, end, hash)) + b"\n")

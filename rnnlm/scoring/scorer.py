@@ -48,14 +48,12 @@ class Chunk:
     where the chunk was skipped.
 
     signature: what all scores so far were measured on, and how. A given text counts as a part of
-    its line, separated by a tab, and so does the source that a decoder reads. unknown_given: lines
-    of the chunk whose given text has unknown words.
+    its line, separated by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
     scores: list[SentenceScore]
     signature: Signature
-    unknown_given: int = 0
 
     def __iter__(self) -> Iterator[SentenceScore]:
         return iter(self.scores)
@@ -244,17 +242,22 @@ class SentenceScorer:
             # Score the chunk. A chunk that is skipped is read only if all sentences are one stream:
             # the state after it is needed.
             read += len(chunk)
-            unknown_before = self.unknown_given
             scores: list[SentenceScore] = []
             if read > skip:
                 scores = self._score(checked, reasons, readable)
             elif self.state is not None:
                 self._score(checked, reasons, readable)
-            unknown = self.unknown_given - unknown_before
-            yield Chunk(chunk, scores, self._signature_after(lines), unknown)
+            yield Chunk(chunk, scores, self._signature_after(lines))
 
         tell_unseen(marks, self.unseen_by)
-        tell_unknown_given(self.unknown_given, self.name)
+        if self.unknown_given:
+            lines_have = f"{self.unknown_given:,} lines have"
+            if self.unknown_given == 1:
+                lines_have = "1 line has"
+            notice(
+                f"{lines_have} words in the given text that {self.name} does not know: it reads "
+                "them as <unk>"
+            )
 
     def side_by_side(self, lists: Sequence[list[Sentence]]) -> list[Chunk]:
         """Score lists that have nothing to do with each other in one call: each as if it were read
@@ -476,17 +479,6 @@ class SentenceScorer:
                 distributions.likeliest, count=settings.next_words
             )
         return looks
-
-
-def tell_unknown_given(lines: int, name: str) -> None:
-    """Send a notice of how many lines have unknown words in the given text, if any. name: of the
-    model."""
-    if lines:
-        lines_have = "1 line has" if lines == 1 else f"{lines:,} lines have"
-        notice(
-            f"{lines_have} words in the given text that {name} does not know: it reads them as "
-            "<unk>"
-        )
 
 
 def _lines_given(sentences: Sequence[Sentence]) -> list[str]:

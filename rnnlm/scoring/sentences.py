@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,13 +45,12 @@ class CarriedColumns:
     """The columns that are carried through: those of the first table, so that all rows have the
     same.
 
-    keep: their names; None: all but those that :meth:`begin_table` is told to leave out. shown: the
-    columns by name, with their names in the result; None: there was no table yet.
+    keep: their names; None: all but those that :meth:`begin_table` is told to leave out.
     """
 
-    def __init__(self, keep: Sequence[str] | None, shown: Mapping[str, str] | None = None) -> None:
+    def __init__(self, keep: Sequence[str] | None) -> None:
         self._keep = keep
-        self.shown = shown
+        self._shown: dict[str, str] | None = None  # name -> name in the result
         self._known: set[str] = set()
         self._told: set[str] = set()
         self._source = ""
@@ -67,22 +66,22 @@ class CarriedColumns:
                     f"{source}: no column {name!r}", "--keep names it", nearest(name, names)
                 )
         self._source, self._known = source, {*names, *left_out}
-        if self.shown is None:
+        if self._shown is None:
             if self._keep is None:
                 kept = [name for name in names if name not in left_out]
             else:
                 kept = list(dict.fromkeys([*always, *self._keep]))
-            self.shown = _renamed(kept)
+            self._shown = _renamed(kept)
             return
 
         # Later tables give what columns of the first one they have.
-        missing = [name for name in self.shown if name not in names]
+        missing = [name for name in self._shown if name not in names]
         if missing:
             self.tell(
                 f"{source} does not have the columns {', '.join(missing)} of the first table",
                 "such cells are empty",
             )
-        others = self._known - self.shown.keys() - left_out
+        others = self._known - self._shown.keys() - left_out
         if self._keep is None and others:
             self.tell(
                 f"{source} has columns that the first table does not have "
@@ -108,7 +107,7 @@ class CarriedColumns:
                 f"{row.where} has columns that the first row does not have ({names})",
                 "such columns are left out",
             )
-        shown = self.shown or {}
+        shown = self._shown or {}
         return {name: clean(row.values.get(column)) for column, name in shown.items()}
 
 
@@ -188,27 +187,10 @@ class _Record(NamedTuple):
     source: str | None = None
 
 
-@dataclass(frozen=True)
-class Source:
-    """One of several sources: a file, `-` or a data set; with what reading it alone needs to know
-    of those before it.
-
-    target: the file with its targets, line by line. sentences_before: how many sentences the
-    sources before it have. carried: the columns that the first table carries, by name, with their
-    names in the result; None: there was no table yet.
-    """
-
-    name: str
-    target: str | None = None
-    sentences_before: int = 0
-    carried: Mapping[str, str] | None = None
-
-
 def read_sentences(
     names: str | Path | Sequence[str | Path],
     settings: SentenceSettings = SentenceSettings(),
     targets: Sequence[str] = (),
-    begun: Callable[[Source], None] | None = None,
 ) -> Iterator[Sentence]:
     """Yield the sentences of a file, glob, `-` or data set, or of several, numbered from 1 over
     all of them.
@@ -217,7 +199,7 @@ def read_sentences(
     regions.
 
     targets: where `names` hold the sources of the sentences, line by line, the files of the
-    sentences. begun: called when reading a source begins.
+    sentences.
 
     Raises:
         TextError: a source is not there or cannot be read, or a column is not there; the mark of a
@@ -228,7 +210,7 @@ def read_sentences(
     given = [names] if isinstance(names, (str, os.PathLike)) else several(names, "names")
     files = tuple(os.fspath(name) for name in given)
     warn_of_repeats(files)
-    records = _records(files, tuple(targets), settings, begun)
+    records = _records(files, tuple(targets), settings)
 
     has_warned, with_bars = False, 0
     seen: set[int | str] = set()
@@ -244,31 +226,24 @@ def read_sentences(
         if sentence.id is not None:
             seen.add(sentence.id)
 
-        yield _numbered(sentence, number, settings)
+        # What a sentence does not have of its own.
+        id = number if sentence.id is None else sentence.id
+        source = settings.given_source if sentence.source is None else sentence.source
+        yield Sentence(
+            sentence.text,
+            id,
+            sentence.given,
+            sentence.reason,
+            sentence.columns,
+            sentence.regions,
+            source,
+        )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
             f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" '
             "from Python) takes it out"
         )
-
-
-def read_source(source: Source, settings: SentenceSettings) -> Iterator[Sentence]:
-    """Yield the sentences of one source as :func:`read_sentences` does where it reads all of
-    them."""
-    carried = CarriedColumns(settings.keep, source.carried)
-    records = _read(source, settings, carried)
-    for number, record in enumerate(records, start=source.sentences_before + 1):
-        yield _numbered(record, number, settings)
-
-
-def _numbered(record: _Record, number: int, settings: SentenceSettings) -> Sentence:
-    """Return the sentence of a record, with what it does not have of its own."""
-    id = number if record.id is None else record.id
-    source = settings.given_source if record.source is None else record.source
-    return Sentence(
-        record.text, id, record.given, record.reason, record.columns, record.regions, source
-    )
 
 
 def read_texts(
@@ -287,7 +262,7 @@ def read_texts(
         unit = "line"
         if _is_dataset(name) or _is_table(settings.source.table_kind(name), settings):
             unit = "row"
-        records = _read(Source(name), settings, carried)
+        records = _read(name, settings, carried)
         for number, record in enumerate(records, start=1):
             where = f"{shown_name(name)}, {unit} {number}"
             if record.reason:
@@ -343,20 +318,15 @@ def _regions(text: str, mark: str | None, where: str) -> tuple[str, tuple[Region
 
 
 def _records(
-    names: tuple[str, ...],
-    targets: tuple[str, ...],
-    settings: SentenceSettings,
-    begun: Callable[[Source], None] | None,
+    names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
 ) -> Iterator[_Record]:
     """Yield the sentences of all sources, one after the other."""
-    carried, count = CarriedColumns(settings.keep), 0
+    carried = CarriedColumns(settings.keep)
     for name, target in _sources(names, targets, settings):
-        source = Source(name, target, count, carried.shown)
-        if begun:
-            begun(source)
-        for record in _read(source, settings, carried):
-            yield record
-            count += 1
+        if target is not None:
+            yield from _pairs_of_lines(name, target, settings)
+        else:
+            yield from _read(name, settings, carried)
 
 
 def _sources(
@@ -386,12 +356,8 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         yield _Record(text, None, settings.given, None, columns, regions, before)
 
 
-def _read(source: Source, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
-    """Return the sentences of one source: two files side by side, a data set, a table, or
-    lines."""
-    name = source.name
-    if source.target is not None:
-        return _pairs_of_lines(name, source.target, settings)
+def _read(name: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
+    """Return the sentences of one source: a data set, a table, or lines."""
     if _is_dataset(name):
         return _dataset(name, settings)
 

@@ -45,12 +45,9 @@ _NEURAL = (*_WITH_JORDAN, "ffnn")
 @dataclass(frozen=True)
 class TextOptions(LineOptions):
     """How a text is read: by a model, in one stream or each line alone (context; None: carry), and
-    from its source. progress: called during reading and scoring. dask: the address of a cluster
-    whose workers score a file each; temp: a folder that they see."""
+    from its source. progress: called during reading and scoring."""
 
     context: Literal["carry", "reset"] | None = None
-    dask: str | None = None
-    temp: str | None = None
     progress: Progress | None = None
 
 
@@ -236,8 +233,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             context=options.context or "carry",
             text_settings=options.text_settings,
             progress=options.progress or silent,
-            dask=options.dask,
-            temp=options.temp,
         )
 
     def compare(

@@ -25,7 +25,7 @@ from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import dask_cluster
+from rnnlm.work.teams import Workers
 
 # ---- Overlap: how much of a validation or test text is in the training text, too. Metrics of such
 # text are better than those of new text.
@@ -191,15 +191,9 @@ def open_texts(
     tokenizer = text.tokenizer
     if tokenizer is None and request.tokenizer_from:
         tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
-    memory, address = resolved.values.get("memory"), resolved.values.get("dask")
-    is_elsewhere = address is not None
-    if address is not None:
-        dask_cluster.try_out(address, resolved.values["temp"])
-        memory = memory or dask_cluster.MEMORY
-    if memory and isinstance(text, Corpus) and (is_elsewhere or not fits(text, memory)):
-        made_with = tokenizer or resolved.make(TokenizerSettings)
-        text = on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
-        tokenizer = text.tokenizer
+    if "memory" in resolved.values:
+        text = _text_to_count(text, tokenizer, share, resolved, progress)
+        tokenizer = text.tokenizer or tokenizer
     split = text.split(share, is_share_asked(resolved))
 
     # Words are numbered while the text is encoded; others need two readings.
@@ -241,6 +235,22 @@ def open_texts(
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its metrics add nothing")
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
+
+
+def _text_to_count(
+    text: Text, tokenizer: Tokenizer | None, share: float, resolved: Resolved, progress: Progress
+) -> Text:
+    """Return the text on disk, where it does not fit in memory or workers are to read it; else as
+    it is. share: of the lines that are held out."""
+    workers = Workers(resolved.values["workers"], resolved.values["dask"])
+    workers.try_out(resolved.values["temp"])
+    memory = workers.memory(resolved.values["memory"])
+    if not memory or not isinstance(text, Corpus):
+        return text
+    if not workers.are_wanted and fits(text, memory):
+        return text
+    made_with = tokenizer or resolved.make(TokenizerSettings)
+    return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:

@@ -114,10 +114,11 @@ class TokenizerSettings:
 
 def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` by name as files hold them: `reversed` only where it is set, so that all
-    others are as they were before it was introduced; and not `dask`, an address that is of no use
-    to whoever gets the model."""
+    others are as they were before it was introduced; and not `workers` and `dask`, which are of no
+    use to whoever gets the model."""
     stored = {name: value for name, value in settings.items() if name != "reversed" or value}
-    stored.pop("dask", None)
+    for name in ("workers", "dask"):
+        stored.pop(name, None)
     return stored
 
 

@@ -16,8 +16,8 @@ from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import ENDED, Manifest
 
 MAY_CHANGE = {
-    "budget", "device", "threads", "memory", "temp", "dask", "resumable", "cuda_graphs",
-    "save_every", "keep_checkpoints",
+    "budget", "device", "threads", "memory", "temp", "workers", "dask", "resumable",
+    "cuda_graphs", "save_every", "keep_checkpoints",
     "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip

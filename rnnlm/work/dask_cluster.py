@@ -38,22 +38,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-from rnnlm import system
 from rnnlm.errors import OutputError, RnnlmError, SettingsError, UsageError, require_package
 from rnnlm.work.tasks import Team, saying
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 Result = TypeVar("Result")
 
-MEMORY = "1G"  # that a task may take, unless another limit is given
-LOCAL = re.compile(r"local(?::([0-9]{1,4}))?")
 SCHEMES = ("tcp", "tls", "ucx", "ws", "wss", "inproc")
 HOST = r"(\[[0-9a-fA-F:.%]+\]|[\w.-]+)"
 ADDRESS = re.compile(rf"(({'|'.join(SCHEMES)})://)?{HOST}:[0-9]{{1,5}}")
 DISTRIBUTED = re.compile(r"distributed(\..*)?")  # its loggers, each with a level of its own
-MOST_LOCAL = 1024
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 2.0  # between two questions to the scheduler
 SILENT_SECONDS = 60.0  # without an answer, after which it counts as lost
@@ -62,21 +58,14 @@ WAY_OUT = "see whether the scheduler runs and can be reached from here, and run 
 
 
 def check_address(address: str, folder: str | None) -> None:
-    """Make sure that `address` can be that of a cluster, and that its workers can see what they
-    share: `folder`, or, on this machine, one that is made for them."""
-    local = LOCAL.fullmatch(address)
-    if local:
-        count = local[1]
-        if count is not None and not 1 <= int(count) <= MOST_LOCAL:
-            raise SettingsError(
-                f"dask = {address} is not valid", f"from 1 to {MOST_LOCAL:,} workers are possible"
-            )
-    elif not ADDRESS.fullmatch(address):
+    """Make sure that `address` can be that of a cluster, whose workers share a `folder`."""
+    if not ADDRESS.fullmatch(address):
         raise SettingsError(
             f"dask = {address!r} is not understood",
-            hint="give the address of a scheduler, such as tcp://10.0.0.1:8786, or local:4",
+            hint="give the address of a scheduler, such as tcp://10.0.0.1:8786; processes of this "
+            "machine are --workers N",
         )
-    elif folder is None:
+    if folder is None:
         raise UsageError(
             "the workers of a cluster need a folder that all of them see",
             f"dask = {address} names none",
@@ -90,12 +79,9 @@ def _distributed() -> ModuleType:
     return require_package("distributed", "dask", "clusters")
 
 
-def try_out(address: str, folder: str | None) -> None:
+def try_out(address: str, folder: str) -> None:
     """Connect to a cluster and look whether its workers can do the work, before time goes into
-    what comes first. Workers of this machine are not started for that."""
-    check_address(address, folder)
-    if LOCAL.fullmatch(address) or folder is None:
-        return
+    what comes first."""
     with connected(address) as team:
         try:
             os.makedirs(folder, exist_ok=True)
@@ -111,20 +97,15 @@ def try_out(address: str, folder: str | None) -> None:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator["Cluster"]:
-    """Provide the workers of a cluster. local:N starts N of them on this machine, which end with
-    the context."""
+    """Provide the workers of the cluster whose scheduler has this address."""
     distributed = _distributed()
     # Its messages about workers that come and go are for those who run a cluster; what matters
     # here is said in errors of ours.
     for name in ("bokeh", *filter(DISTRIBUTED.match, logging.root.manager.loggerDict)):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as held:
-        local = LOCAL.fullmatch(address)
-        where: str | LocalCluster = address
-        if local:
-            where = held.enter_context(_local_workers(int(local[1] or system.processors())))
         try:
-            client = distributed.Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+            client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise RnnlmError(
                 f"cannot connect to the Dask scheduler at {address}",
@@ -132,46 +113,10 @@ def connected(address: str) -> Iterator["Cluster"]:
                 "see whether it runs and can be reached from here, and what its address is",
             ) from None
         held.callback(_close, client)
-        cluster = Cluster(client, "of this machine" if local else f"of {address}")
+        cluster = Cluster(client, f"of {address}")
         held.callback(cluster.leave)
         cluster.check_workers()
         yield cluster
-
-
-@contextlib.contextmanager
-def _local_workers(count: int) -> "Iterator[LocalCluster]":
-    """Provide a cluster of this machine, of `count` workers of one thread each."""
-    distributed = _distributed()
-    import dask
-
-    with contextlib.ExitStack() as held:
-        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="rnnlm-dask-"))
-        held.enter_context(dask.config.set({"temporary-directory": folder, **_PATIENCE}))
-        try:
-            cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None,
-                host="127.0.0.1", local_directory=folder, silence_logs=logging.CRITICAL,
-                preload=_IGNORE_SIGNALS,
-            )  # fmt: skip
-        except (OSError, RuntimeError, ValueError) as error:
-            why = str(error.__cause__ or error).partition("\n")[0]
-            raise RnnlmError(
-                f"cannot start {count} workers on this machine", why, "try fewer: --dask local:2"
-            ) from None
-        try:
-            yield cluster
-        finally:
-            with contextlib.suppress(Exception):  # what does not end by itself is killed
-                cluster.close(timeout=SETTLE_SECONDS)
-
-
-# Workers that somebody ends while they work on the same task, before it counts as their reason
-_PATIENCE = {"distributed.scheduler.allowed-failures": 10}
-# Run by each worker of this machine as it starts: the process that has the terminal handles these.
-_IGNORE_SIGNALS = """
-import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-"""
 
 
 def _close(client: "Client") -> None:

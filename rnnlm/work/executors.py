@@ -24,7 +24,10 @@ from rnnlm import system
 from rnnlm.errors import RnnlmError
 
 Result = TypeVar("Result")
-HINT = "what is done is kept: continue with --resume, perhaps with fewer --workers"
+HINT = (
+    "run it again, perhaps with fewer --workers; with --resume or --temp it goes on after what is "
+    "finished"
+)
 
 
 class Inline(Executor):
@@ -180,7 +183,7 @@ def _outcome(
         return None, RnnlmError(
             "not enough memory",
             "a worker ran out of it",
-            "lower --workers, --sample or --max-vocab",
+            "lower --workers, --memory, --sample or --max-vocab",
         )
     except Exception as error:  # the parent raises it
         return None, error

@@ -1,9 +1,8 @@
-"""Counting and scoring on a Dask cluster: the same bytes as locally, whatever happens to workers,
-the scheduler and the folder; or one clear error, and nothing left behind."""
+"""Counting on a Dask cluster: the same bytes as locally, whatever happens to workers, the scheduler
+and the folder; or one clear error, and nothing left behind."""
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import signal
@@ -18,12 +17,9 @@ import pytest
 import rnnlm
 from rnnlm import system
 from rnnlm.errors import RnnlmError
-from rnnlm.evaluation import perplexity
 from rnnlm.events import Counting
 from rnnlm.ngram.counting import crew, room
-from rnnlm.scoring.resumable_output import ScoreFile
-from rnnlm.text.corpus import TextInMemory
-from rnnlm.text.prepared import encoder, pieces, preparation
+from rnnlm.text.prepared import preparation
 from rnnlm.work import dask_cluster
 from support.killed_runs import cut_off
 from support.random_texts import write_common_words
@@ -85,7 +81,15 @@ def content(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def test_workers_make_the_same_bytes(text, cluster, small, tmp_path):
+def test_workers_make_the_same_bytes(text, cluster, small, tmp_path, monkeypatch):
+    # A signal that comes while the main thread lets go of a future would be lost.
+    let_go, finalize = [], distributed.Future.__del__
+
+    def watched(future):
+        let_go.append(threading.current_thread())
+        finalize(future)
+
+    monkeypatch.setattr(distributed.Future, "__del__", watched)
     expected = trained(text, tmp_path / "local")
     address, temp = cluster.scheduler_address, tmp_path / "shared"
     steps = []
@@ -101,6 +105,7 @@ def test_workers_make_the_same_bytes(text, cluster, small, tmp_path):
     # Nothing is left in the shared folder, nor of the address in the model.
     assert not temp.exists()
     assert address not in found["config.json"].read_text()
+    assert let_go and threading.main_thread() not in let_go
 
 
 def test_workers_count_as_this_process_does(text, cluster, small, tmp_path, request):
@@ -132,79 +137,6 @@ def test_an_interrupted_count_goes_on_elsewhere(text, cluster, small, tmp_path):
     assert not (tmp_path / "shared").exists()
 
 
-@pytest.mark.parametrize("kind", ["lines", "records"])
-def test_workers_prepare_the_same_bytes(text, cluster, tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 20_000)
-    monkeypatch.setattr(encoder, "SHARD_BYTES", 100_000)
-    settings, source = {}, text
-    if kind == "records":
-        source, settings = tmp_path / "text.jsonl", {"column": "text"}
-        lines = text.read_text().splitlines()
-        source.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
-    list(rnnlm.prepare(source, tmp_path / "local", workers=0, **settings))
-    address = cluster.scheduler_address
-    # An interrupted preparation goes on, too.
-    events = rnnlm.prepare(source, tmp_path / "elsewhere", dask=address, **settings)
-    for event in events:
-        if getattr(event, "shards", 0) > 1:
-            break
-    events.close()
-    left = [path.name for path in (tmp_path / "elsewhere").iterdir()]
-    assert not [name for name in left if name.endswith(".new")]
-    list(rnnlm.prepare(source, tmp_path / "elsewhere", dask=address, resume=True, **settings))
-    found = [
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("local", "elsewhere")
-    ]
-    assert found[0] == found[1] and len(found[0]) > 4
-
-
-def test_workers_evaluate_as_this_process_does(text, cluster, tmp_path):
-    rnnlm.train(text, output=tmp_path / "model", model="ngram", order=3).wait()
-    lines = text.read_text().splitlines(keepends=True)
-    names = []
-    for number in range(4):
-        names.append(tmp_path / f"part-{number}.txt")
-        # One of them is empty.
-        names[-1].write_text("".join(lines[number * 100 : number * 150]) + "never seen\n" * number)
-    shared = {"dask": cluster.scheduler_address, "temp": str(tmp_path / "shared")}
-    for context in ("carry", "reset"):
-        expected = perplexity.evaluate(tmp_path / "model", names, context=context)
-        found = perplexity.evaluate(tmp_path / "model", names, context=context, **shared)
-        assert {**found.to_dict(), "seconds": 0} == {**expected.to_dict(), "seconds": 0}
-    assert not list((tmp_path / "shared").iterdir())
-    held = TextInMemory.read(perplexity.as_text(names[1]))
-    with pytest.raises(RnnlmError, match="workers elsewhere cannot read this text"):
-        perplexity.evaluate(tmp_path / "model", held, **shared)
-
-
-def test_workers_score_as_this_process_does(text, cluster, tmp_path, request, monkeypatch):
-    command = request.getfixturevalue("rnnlm")
-    # A signal that comes while the main thread lets go of a future would be lost.
-    let_go, finalize = [], distributed.Future.__del__
-
-    def watched(future):
-        let_go.append(threading.current_thread())
-        finalize(future)
-
-    monkeypatch.setattr(distributed.Future, "__del__", watched)
-    model, lines = str(tmp_path / "model"), text.read_text().splitlines(keepends=True)
-    rnnlm.train(text, output=model, model="ngram", order=3).wait()
-    given = ["score", "-m", model]
-    for number in range(4):
-        path = tmp_path / f"part-{number}.txt"
-        path.write_text("".join(lines[number * 100 : number * 150]))
-        given += ["--input", str(path)]
-    shared = ("--dask", cluster.scheduler_address, "--temp", str(tmp_path / "shared"))
-    for form in (("--words", "-o", "words.csv"), ("-o", "scores.jsonl")):
-        where = [(*form[:-1], str(tmp_path / f"{who}-{form[-1]}")) for who in ("here", "there")]
-        here, there = command(*given, *where[0]), command(*given, *where[1], *shared)
-        assert here.code == there.code == 0, there.err
-        assert Path(where[0][-1]).read_bytes() == Path(where[1][-1]).read_bytes()
-    assert not list((tmp_path / "shared").iterdir())
-    assert let_go and threading.main_thread() not in let_go
-
-
 def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
 
@@ -222,13 +154,6 @@ def test_a_folder_that_is_read_only_is_said(text, cluster, small, tmp_path, monk
 
 
 # ---- Faults, at length.
-
-
-@SOAK
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_any_number_of_workers_makes_the_same_bytes(text, small, tmp_path, workers):
-    expected = trained(text, tmp_path / "local")
-    assert trained(text, tmp_path / "dask", memory="2M", dask=f"local:{workers}") == expected
 
 
 class Processes:
@@ -306,38 +231,6 @@ def test_workers_killed_at_random_moments(text, small, tmp_path, processes):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == expected[path.name]
         assert not (tmp_path / "shared").exists()
         number += 1
-
-
-@SOAK
-def test_killed_workers_score_the_same_bytes(text, tmp_path, processes, monkeypatch, request):
-    command = request.getfixturevalue("rnnlm")
-    model, lines = str(tmp_path / "model"), text.read_text().splitlines(keepends=True)
-    rnnlm.train(text, output=model, model="ngram", order=3).wait()
-    given = ["score", "-m", model, "--words"]
-    for number in range(30):
-        path = tmp_path / f"part-{number}.txt"
-        path.write_text("".join(lines[number * 20 : number * 20 + 400]))
-        given += ["--input", str(path)]
-    assert command(*given, "-o", str(tmp_path / "here.csv")).code == 0
-    shared = ("--dask", processes.address, "--temp", str(tmp_path / "shared"))
-
-    # A worker dies whenever a few files were written.
-    workers, killed, write = [processes.worker() for _ in range(3)], [], ScoreFile.write_chunk
-    processes.await_workers(3)
-
-    def killing(file, *chunk):
-        if len(killed) < 8 and chunk[0] // 400 % 4 == 1:
-            workers[0].kill()
-            killed.append(workers.pop(0))
-            workers.append(processes.worker())
-        write(file, *chunk)
-
-    monkeypatch.setattr(ScoreFile, "write_chunk", killing)
-    there = command(*given, "-o", str(tmp_path / "there.csv"), *shared)
-    assert there.code == 0, there.err
-    assert len(killed) > 4
-    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
-    assert not list((tmp_path / "shared").iterdir())
 
 
 @SOAK

@@ -28,9 +28,6 @@ import rnnlm
 from rnnlm import checkpoints, corpora
 from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
-from rnnlm.work import dask_cluster
-from rnnlm.work.executors import Inline
-from rnnlm.work.tasks import Team
 from support.forked import command, door
 from support.served_processes import serving
 from support.shown import FILES, PAGES, README, ROOT, Block, blocks_of, commands, overwriting
@@ -194,9 +191,6 @@ def there(folder, monkeypatch):
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
     # what somebody types to --interactive
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
-    # A cluster is this process: starting one for each command is left to test_dask.py.
-    here = contextlib.nullcontext(Team(Inline(), 1))
-    monkeypatch.setattr(dask_cluster, "connected", lambda address: here)
 
 
 def is_run_here(block: Block) -> bool:

@@ -33,7 +33,7 @@ from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.tokenizer_settings import TokenizerSettings
-from rnnlm.work import dask_cluster
+from rnnlm.work.teams import Workers
 
 MERGING_MEMORY = "1G"  # unless another limit is given
 WAY_ON = "run the same command again"  # after a full disk
@@ -108,11 +108,11 @@ def of_text(
     temp: str | None = None,
     report: Progress = silent,
     extend: bool = False,
-    dask: str | None = None,
+    workers: Workers = Workers(),
 ) -> Iterator[Counted]:
     """Provide the counts of a text, in as much `memory` as is allowed. temp: the folder for what
-    does not fit, from where an interrupted count goes on; it is cleaned up in the end. dask: the
-    cluster whose workers count.
+    does not fit, from where an interrupted count goes on; it is cleaned up in the end. workers: who
+    counts, if not this process.
 
     tokenizer: an existing one, or settings to make one from the text. extend: words that it lacks
     get ids after its own.
@@ -120,11 +120,9 @@ def of_text(
     _check_prepared(text, tokenizer, extend)
     if extend and not isinstance(tokenizer, TokenizerSettings):
         tokenizer = tokenizers.extend(tokenizer, watched(text.blocks(), report))
-    if dask is not None:
-        dask_cluster.try_out(dask, temp)
-        memory = memory or dask_cluster.MEMORY
-    is_elsewhere = dask is not None
-    if memory and isinstance(text, Corpus) and (is_elsewhere or not fits(text, memory)):
+    workers.try_out(temp)
+    memory = workers.memory(memory)
+    if memory and isinstance(text, Corpus) and (workers.are_wanted or not fits(text, memory)):
         text = on_disk(text, tokenizer, memory, temp, 0.0, report)
     tokenizer = text.tokenizer or tokenizer
     if isinstance(tokenizer, TokenizerSettings):
@@ -132,7 +130,7 @@ def of_text(
     encoded, _ = text.split(0.0).encode(tokenizer, report)
     source = Source.of(encoded, text.settings)
     with contextlib.ExitStack() as held:
-        team = None if dask is None else held.enter_context(dask_cluster.connected(dask))
+        team = held.enter_context(workers.connected())
         room = held.enter_context(room_for(memory, temp, None, tokenizer.size, team))
         if room.store is not None:
             room.store.way_on = WAY_ON

@@ -1,5 +1,5 @@
-"""Who works on the tasks of a count: the threads of this process, or a team of workers elsewhere
-that sees the same folder.
+"""Who works on the tasks of a count: the threads of this process, or a team of workers that sees
+the same folder.
 
 A task is told what to do by names and numbers. It reads what is finished in the folder, and writes
 its own pieces there under new names; the process that owns the folder finishes them.

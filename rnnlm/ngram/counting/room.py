@@ -60,7 +60,7 @@ def room_for(
     """Provide room for counting and estimating in as much `memory` as is allowed, with a vocabulary
     of that size. What is finished in a folder that the user named stays until :func:`clean_up`.
 
-    team: workers elsewhere that count, each in so much memory; they must see the folder.
+    team: workers that count, each in so much memory; they must see the folder.
     """
     if memory is None:
         yield Room(Workspace(threads=threads))
@@ -76,12 +76,12 @@ def room_for(
         bench = Bench(Store(folder), Workspace(allowed, threads, folder))
         crew = Crew(bench)
         if team is not None:
-            crew = held.enter_context(_elsewhere(bench, team, allowed))
+            crew = held.enter_context(_crew_of(team, bench, allowed))
         yield Room(bench.workspace, crew)
 
 
 @contextlib.contextmanager
-def _elsewhere(bench: Bench, team: Team, memory: int) -> Iterator[Crew]:
+def _crew_of(team: Team, bench: Bench, memory: int) -> Iterator[Crew]:
     """Provide the crew of a team's workers. When the context ends, what they still write is of no
     use, and is deleted."""
     # Another run may have been killed here, whose workers are to stop.
@@ -194,15 +194,15 @@ def count_in(
     watched = watch(ids, shards)
     read: Ids | IdFiles = ids
     if isinstance(room.crew, TeamCrew):
-        read = _ids_elsewhere(text)
+        read = _ids_in_files(text)
     yield from count_by_shards(read, *shape, plan, room.crew, watched, done=text.let_go)
 
 
-def _ids_elsewhere(text: EncodedText) -> IdFiles:
-    """Return the ids of a text as workers elsewhere read them."""
+def _ids_in_files(text: EncodedText) -> IdFiles:
+    """Return the ids of a text as workers read them."""
     if text.files is None:
         raise UsageError(
-            "workers elsewhere cannot read this text",
+            "workers cannot read this text",
             "it is in the memory of this process",
             "write it to a file, or prepare it with rnnlm prepare",
         )

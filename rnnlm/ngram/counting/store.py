@@ -1,7 +1,7 @@
 """The finished pieces of a long count in a folder: each is a file of arrays, which a journal names
 with its length and hash.
 
-A piece is written under a new name, in this process or by a worker elsewhere; then the process that
+A piece is written under a new name, in this process or by a worker; then the process that
 owns the folder renames it and names it in the journal, a line each. So a worker that is late, or
 does its work twice, changes nothing. After a kill, the pieces that the journal names count. One
 that is missing or damaged is an error.
@@ -34,7 +34,7 @@ from rnnlm.work.tasks import Cancelled
 
 JOURNAL = "finished.jsonl"
 OURS = re.compile(r"(shard|merged|numbers|suffixes)-[-\w]+\.safetensors|running-[0-9a-f]{16}")
-RUNNING = "running-"  # the mark of a run whose workers are elsewhere begins so
+RUNNING = "running-"  # the mark of a run that has workers begins so
 # Pieces that stay mapped, each of which keeps a file open, of all files that may be open
 MOST_OPEN, SHARE_OPEN = 1024, 4
 REMOVED = -1  # bytes of a piece that was deleted, in the journal
@@ -62,7 +62,7 @@ class Written(NamedTuple):
 class Store:
     """The pieces in a folder, by name. needed: how many bytes the whole work is expected to take.
     way_on: how interrupted work goes on, in an error that a full disk causes. mark: a file that is
-    there as long as the run is to go on, for workers elsewhere."""
+    there as long as the run is to go on, for its workers."""
 
     def __init__(self, folder: Path, needed: int = 0, mark: str = "") -> None:
         self.folder = folder
@@ -245,7 +245,7 @@ class Store:
             if is_meant(name) and name != self.mark:
                 (self.folder / name).unlink(missing_ok=True)
 
-    # ---- The mark of a run whose workers are elsewhere.
+    # ---- The mark of a run that has workers.
 
     def set_mark(self) -> None:
         """Write the mark of this run, which names itself."""

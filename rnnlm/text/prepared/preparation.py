@@ -24,7 +24,6 @@ from rnnlm.text import sources
 from rnnlm.text.corpus import Border
 from rnnlm.text.encoding import MOST_THREADS
 from rnnlm.text.lines import TextSettings, no_text
-from rnnlm.text.prepared import elsewhere
 from rnnlm.text.prepared.encoder import (
     SHARD_BYTES,
     Collector,
@@ -48,7 +47,6 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, fi
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
-from rnnlm.work import dask_cluster
 from rnnlm.work.executors import HINT, Inline, Processes
 
 # ---- A request to `prepare`, with every setting resolved.
@@ -68,7 +66,7 @@ class Request:
     which reads the text twice. workers: processes that encode; None: one for each processor, 0: no
     other process. executor: does the work instead, about two pieces at a time for each of
     `workers`; its workers must see the files of the text and the folder `output` under the same
-    names. dask: the address of a cluster whose workers encode instead; they must see the folder.
+    names.
     """
 
     text: tuple[str, ...]
@@ -80,7 +78,6 @@ class Request:
     sample: str | None = None
     workers: int | None = None
     executor: Executor | None = None
-    dask: str | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -176,14 +173,6 @@ def _check_request(request: Request) -> None:
         raise UsageError(
             "--resume and --overwrite contradict each other", hint="leave one of them out"
         )
-    if request.dask is not None:
-        dask_cluster.check_address(request.dask, str(request.output))
-        if request.workers is not None or request.executor is not None:
-            raise UsageError(
-                "workers and a cluster contradict each other",
-                "each of both is to encode the text",
-                "leave one of them out",
-            )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
         raise SettingsError(
             f"workers = {request.workers} is not valid",
@@ -299,7 +288,6 @@ def prepare(
     sample: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
-    dask: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokenizer_name: str = "given",
@@ -313,10 +301,9 @@ def prepare(
     that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
     each processor, 0: no other process. executor: does the work instead, about two pieces at a time
     for each of `workers`; its workers must see the files of the text and the folder `output` under
-    the same names. dask: the address of a Dask cluster whose workers encode instead, or "local:4";
-    they must see the folder `output`. resume: go on with the work in `output`; overwrite: replace
-    what is there. The other keywords are settings of tokenizer and text: `prepare("text.txt",
-    "prepared", workers=4, max_vocab=50_000)`.
+    the same names. resume: go on with the work in `output`; overwrite: replace what is there. The
+    other keywords are settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
+    max_vocab=50_000)`.
 
     Raises:
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
@@ -332,8 +319,7 @@ def prepare(
         shared = tokenizer
     request = Request(
         names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
-        sample=sample, workers=workers, executor=executor, dask=dask, resume=resume,
-        overwrite=overwrite,
+        sample=sample, workers=workers, executor=executor, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     yield from run(request)
 
@@ -593,9 +579,8 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
         writing: Future[Index] = writer.submit(lambda: index)
         for encoded in pieces_encoded:
             is_skipping = not collector.wants_ids()
-            if encoded is not None:
-                for shard in collector.add(encoded):
-                    writing = _next_shard(job, writer, writing, shard)
+            for shard in collector.add(encoded):
+                writing = _next_shard(job, writer, writing, shard)
             yield progress.event(collector, is_skipping)
 
         for shard in collector.rest():
@@ -605,20 +590,8 @@ def _encode(job: Job, index: Index, every: Iterator[Piece], position: Position) 
 
 def _encoded(
     job: Job, encoder: Encoder, every: Iterator[Piece], collector: Collector
-) -> Generator[EncodedPiece | None, None, None]:
-    """Yield the pieces, encoded, in order; None while one is awaited."""
-    if job.request.dask is not None:
-        with dask_cluster.connected(job.request.dask) as team:
-            for found in elsewhere.encode_all(encoder, every, collector.wants_ids, team):
-                if found is None:
-                    yield None
-                    continue
-                piece, encoded = found
-                if encoded.arrays is None and not collector.passes_over(encoded):
-                    encoded = encoder.encode(piece)
-                yield encoded
-        return
-
+) -> Generator[EncodedPiece, None, None]:
+    """Yield the pieces, encoded, in order."""
     ahead = max(1, AHEAD * job.workers)
     if job.bounds:
         ahead = job.bounds.threads + 1

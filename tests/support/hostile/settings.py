@@ -66,45 +66,26 @@ NUMBERS = {
         "count {text} --dask /tmp/scheduler -o out",
         "dask = '/tmp/scheduler' is not understood",
     ),
-    "dask: no workers": (
-        "train {text} --model ngram --dask local:0 -o out",
-        "dask = local:0 is not valid",
+    "dask: other digits": ("count {text} --dask tcp://h:٣ -o out", "dask = 'tcp://h:٣' is not"),
+    "dask: and processes": (
+        "train {text} --model ngram --dask tcp://h:1 --workers 2 --temp work -o out",
+        "workers and dask contradict each other",
     ),
-    "dask: other digits": ("count {text} --dask local:٣ -o out", "dask = 'local:٣' is not"),
+    "workers: none": ("count {text} --workers 0 -o out", "Invalid value for '--workers'"),
+    "workers: rows of text": (
+        "count {text} --workers 2",
+        "--memory, --temp, --workers and --dask need a folder",
+    ),
     "dask: no shared folder": (
         "train {text} --model ngram --dask tcp://127.0.0.1:1 -o out",
         "the workers of a cluster need a folder that all of them see",
     ),
     "dask: rows of text": (
-        "count {text} --dask local:2",
-        "--memory, --temp and --dask need a folder",
-    ),
-    "dask: beside workers": (
-        "prepare {text} --dask local:2 --workers 2 -o out",
-        "workers and a cluster contradict each other",
-    ),
-    "dask: prepare nowhere": (
-        "prepare {text} --dask nowhere -o out",
-        "dask = 'nowhere' is not understood",
-    ),
-    "dask: eval of a stream": (
-        "eval -m {lstm} {valid} --dask local:1",
-        "files cannot be evaluated apart from each other",
-    ),
-    "dask: eval of documents": (
-        "eval -m {ngram} {valid} --documents --dask local:1",
-        "files cannot be evaluated apart from each other",
-    ),
-    "dask: eval nowhere": (
-        "eval -m {ngram} {valid} --dask nowhere",
-        "dask = 'nowhere' is not understood",
-    ),
-    "dask: score nowhere": (
-        "score -m {ngram} --input {valid} --json --dask nowhere",
-        "dask = 'nowhere' is not understood",
+        "count {text} --dask tcp://h:1",
+        "--memory, --temp, --workers and --dask need a folder",
     ),
     "dask: of a network": (
-        "train {text} --model lstm --dask local:2 -o out",
+        "train {text} --model lstm --dask tcp://h:1 -o out",
         "a model of kind lstm has no setting 'dask'",
     ),
     "generate, temperature: NaN": (

@@ -20,7 +20,7 @@ from rnnlm.filtering.journal import JOURNAL
 from rnnlm.filtering.run import BordersFound, Request, ShardFiltered, run
 from rnnlm.filtering.settings import FilterSettings
 from rnnlm.filtering.team import Means
-from rnnlm.models.elsewhere import SavedModel, load_all
+from rnnlm.filtering.work import NamedModel, load_all
 from rnnlm.text.lines import TextSettings
 from rnnlm.work.executors import Inline
 from support.tiny_models import fit, save
@@ -327,7 +327,7 @@ def test_empty_references_give_no_borders(texts, model):
 
 
 def test_model_that_changes_meanwhile_is_noticed(texts, model, monkeypatch):
-    other = SavedModel(str(model), "0" * 12)
+    other = NamedModel("", str(model), "0" * 12)
     with pytest.raises(ModelError, match="reads another model in"):
         load_all((other,), "cpu")
 

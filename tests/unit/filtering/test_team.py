@@ -3,20 +3,13 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
 
 import pytest
 
 from rnnlm.errors import TextError
 from rnnlm.filtering import team
-from rnnlm.filtering.settings import Rule
-from rnnlm.filtering.shards import Reading
 from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
-from rnnlm.filtering.work import NamedModel, Work, filter_shard
-from rnnlm.models import loading
-from rnnlm.models.elsewhere import SavedModel
-from rnnlm.work.tasks import Cancelled, Team
-from support.tiny_models import fit, save
+from rnnlm.work.tasks import Team
 
 
 def doubled(number):
@@ -82,28 +75,8 @@ def test_tasks_that_wait_are_called_off():
     [(4, 9, 4, 1), (4, 2, 2, 2), (4, 1, 1, 4), (2, 0, 1, 2)],
 )
 def test_processors_are_shared_by_files(monkeypatch, workers, tasks, size, threads):
-    monkeypatch.setattr(team, "Processes", ThreadPoolExecutor)
+    monkeypatch.setattr(team, "local_team", lambda count: nullcontext(Team(None, count)))
     means = of_this_machine(workers, tasks, reads_in_threads=True)
     with means.team as made:
         assert (made.size, means.threads) == (size, threads)
     assert of_this_machine(workers, tasks, reads_in_threads=False).threads == 1
-
-
-def test_tasks_of_an_ended_run_leave_nothing(tmp_path):
-    save(tmp_path / "m", fit("ngram", order=2), "ngram", order=2)
-    fingerprint = loading.fingerprint_in_signature(loading.language_model_of(tmp_path / "m"))
-    models = (NamedModel("", SavedModel(str(tmp_path / "m"), fingerprint)),)
-    mark = tmp_path / "running-0123456789abcdef"
-    work = Work(models, "cpu", Rule(("kept",), ("kept",)), Reading(), "perplexity", mark=str(mark))
-    (tmp_path / "a.txt").write_text("the cat sat\n")
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(Cancelled):
-        filter_shard(work, str(tmp_path / "a.txt"), str(tmp_path))
-    assert sorted(tmp_path.iterdir()) == before
-    mark.write_text(mark.name)
-    (tmp_path / "out").mkdir()
-    counts = filter_shard(work, str(tmp_path / "a.txt"), str(tmp_path / "out"))
-    assert counts.documents == (1, 0, 0)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [counts.files["kept"]]
-    # Here, without a mark, a task ends with the process that it works for.
-    assert filter_shard(replace(work, mark=""), str(tmp_path / "a.txt"), str(tmp_path / "out"))

@@ -1,0 +1,74 @@
+"""Who works beside this process: processes of this machine, or the workers of a Dask cluster."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from rnnlm.errors import UsageError
+from rnnlm.work import dask_cluster
+from rnnlm.work.executors import Processes
+from rnnlm.work.tasks import Team
+
+MEMORY = "1G"  # that a task may take, unless another limit is given
+
+
+class LocalTeam(Team):
+    """Processes of this machine, which talk to this one through pipes."""
+
+    def __init__(self, processes: Processes, size: int) -> None:
+        super().__init__(processes, size)
+        self.processes = processes
+
+    def settle(self) -> None:
+        # Tasks that nobody waits for end at once, so that they write no more.
+        self.processes.kill()
+
+
+@contextlib.contextmanager
+def local_team(count: int) -> Iterator[Team]:
+    """Provide a team of `count` processes of this machine, which end with the context."""
+    with Processes(count) as processes:
+        yield LocalTeam(processes, count)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers that a person asks for: so many `processes` of this machine, those of the Dask
+    cluster at an `address`, or none."""
+
+    processes: int | None = None
+    address: str | None = None
+
+    @property
+    def are_wanted(self) -> bool:
+        return self.processes is not None or self.address is not None
+
+    def check(self, folder: str | None) -> None:
+        """Make sure that there can be such workers. folder: what those of a cluster share."""
+        if self.processes is not None and self.address is not None:
+            raise UsageError(
+                "workers and dask contradict each other",
+                "processes of this machine were asked for, and those of a cluster",
+                "leave one of them out",
+            )
+        if self.address is not None:
+            dask_cluster.check_address(self.address, folder)
+
+    def try_out(self, folder: str | None) -> None:
+        """Look whether the workers can do the work, before time goes into what comes first."""
+        self.check(folder)
+        if self.address is not None and folder is not None:
+            dask_cluster.try_out(self.address, folder)
+
+    def memory(self, given: str | None) -> str | None:
+        """Return how much memory a task may take: what was `given`; None: as much as it needs."""
+        return MEMORY if given is None and self.are_wanted else given
+
+    def connected(self) -> AbstractContextManager[Team | None]:
+        """Return a context that provides the team; None if no workers are wanted."""
+        if self.processes is not None:
+            return local_team(self.processes)
+        if self.address is not None:
+            return dask_cluster.connected(self.address)
+        return nullcontext()

@@ -1,0 +1,130 @@
+"""Counting in processes of this machine: the same bytes as in this one, and nothing left behind."""
+
+import hashlib
+import os
+import signal
+
+import pytest
+
+import rnnlm
+from rnnlm import system
+from rnnlm.errors import RnnlmError
+from rnnlm.events import Counting
+from rnnlm.ngram.counting import crew, room
+from rnnlm.text.prepared import preparation
+from rnnlm.work import teams
+from support.killed_runs import cut_off
+from support.random_texts import write_common_words
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """Write a text of a few shards, whose frequent words come again."""
+    return write_common_words(tmp_path_factory.mktemp("text") / "text.txt", seed=7)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let a small text have several shards and ranges, and any memory be enough."""
+    monkeypatch.setattr(crew, "LEAST_SHARD", 5000)
+    monkeypatch.setattr(crew, "LEAST_ENTRIES", 20_000)
+    monkeypatch.setattr(system, "private_bytes", lambda: 0)
+    for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
+        monkeypatch.setattr(room, name, 0)
+    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
+        monkeypatch.setattr(preparation, name, 0)
+    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
+
+
+def model_files(folder):
+    """Return the hashes of the files that make up a model."""
+    found = {}
+    for path in sorted(folder.glob("weights-*")) + [folder / "vocab.txt"]:
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected(text, tmp_path_factory):
+    """Train a model in this process."""
+    folder = tmp_path_factory.mktemp("local") / "model"
+    rnnlm.train(text, output=folder, model="ngram", order=4).wait()
+    return model_files(folder)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_processes_make_the_same_bytes(text, expected, small, tmp_path, workers):
+    folder = tmp_path / "model"
+    run = rnnlm.train(
+        text, output=folder, model="ngram", order=4, memory="2M", workers=workers
+    )  # fmt: skip
+    steps = [event.phase for event in run if isinstance(event, Counting)]
+    assert steps.count("counting") > 3 and steps.count("merging order 4") > 1
+    assert model_files(folder) == expected
+    assert "workers" not in (folder / "config.json").read_text()
+
+
+def test_processes_count_as_this_one_does(text, small, tmp_path, rnnlm):
+    given = ("count", str(text), "--order", "3", "--memory", "2M")
+    contents = []
+    for name, more in (("local", ()), ("two", ("--workers", "2", "--temp", str(tmp_path / "t")))):
+        outcome = rnnlm(*given, *more, "-o", str(tmp_path / name))
+        assert outcome.code == 0, outcome.err
+        # The names of files have a random part.
+        contents.append({
+            path.name.split("-", 2)[2]: path.read_bytes()
+            for path in (tmp_path / name).glob("*.safetensors")
+        })  # fmt: skip
+    assert contents[0] == contents[1] and contents[0]
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_count_goes_on_after_a_killed_process(text, expected, small, tmp_path, monkeypatch):
+    made, team = [], teams.LocalTeam.__init__
+
+    def noted(self, processes, size):
+        made.extend(processes.processes)
+        team(self, processes, size)
+
+    monkeypatch.setattr(teams.LocalTeam, "__init__", noted)
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
+    with pytest.raises(RnnlmError, match="a worker process died; it was ended by SIGKILL"):
+        for event in rnnlm.train(
+            text, output=tmp_path / "model", model="ngram", order=4, workers=2, **settings
+        ):
+            if isinstance(event, Counting) and event.phase == "merging order 2":
+                os.kill(made[0].process.pid, signal.SIGKILL)
+    left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
+    assert all(process.process.poll() is not None for process in made)
+    rnnlm.train(
+        text, output=tmp_path / "model", model="ngram", order=4, resume="auto", **settings
+    ).wait()
+    assert model_files(tmp_path / "model") == expected
+    assert not (tmp_path / "shared").exists()
+
+
+def test_an_interrupted_count_leaves_no_process(text, expected, small, tmp_path):
+    settings = {"memory": "2M", "temp": str(tmp_path / "shared")}
+    run = rnnlm.train(
+        text, output=tmp_path / "model", model="ngram", order=4, workers=2, **settings
+    )
+    for event in run:
+        if isinstance(event, Counting) and event.phase == "merging order 3":
+            break
+    cut_off(run)
+    left = [path.name for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    assert any(name.startswith("merged-") for name in left)
+    assert not [name for name in left if name.endswith(".new") or name.startswith("running-")]
+    rnnlm.train(
+        text, output=tmp_path / "model", model="ngram", order=4, resume="auto", workers=3,
+        **settings,
+    ).wait()  # fmt: skip
+    assert model_files(tmp_path / "model") == expected
+
+
+def test_a_text_in_memory_counts_as_a_file(text, expected, small, tmp_path):
+    lines = text.read_text(encoding="utf-8").splitlines()
+    held = rnnlm.Corpus.from_lines(lines)
+    rnnlm.train(held, output=tmp_path / "model", model="ngram", order=4, workers=2).wait()
+    assert model_files(tmp_path / "model") == expected
