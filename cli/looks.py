@@ -200,6 +200,7 @@ def find_gradients(
     between. --sentence shows how much the prediction of each token depends on each token before it.
     """
     if sentence is None:
+        options.check_texts(*texts)
         from rnnlm import inspect_gradients
 
         with terminal.Progress() as said:
@@ -427,6 +428,7 @@ def find_analogies(**given: Any) -> "Inspection":
     word nearest to B - A + C, these three left out. Questions with a word that has no vector are
     left out and counted.
     """
+    options.check_texts(given["file"])
     from rnnlm.inspection.test_sets import inspect_analogies
 
     return inspect_analogies(**given)
@@ -464,6 +466,7 @@ def find_similarity(file: str, **given: Any) -> "Inspection":
     header or without; or JSON-lines, or Parquet. Pairs with a word that has no vector are left out
     and counted. The interval is a bootstrap over pairs, 95 %.
     """
+    options.check_texts(file)
     from rnnlm.inspection.test_sets import inspect_similarity
 
     return inspect_similarity(file=file, **given)
@@ -520,6 +523,7 @@ def find_probe(model: str, data: str, texts: bool, device: str, **given: Any) ->
     untrained network of the same settings, and a control task, in which each word has a label drawn
     at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
     """
+    options.check_texts(data, *given["test_data"])
     from rnnlm.inspection.probing import Level, inspect_probe
 
     reading = {}
@@ -717,6 +721,7 @@ def find_gradcheck(model: str, text: tuple[str, ...], **given: Any) -> "Inspecti
     The tables have the largest relative difference of each matrix, and the numbers of one weight
     step by step.
     """
+    options.check_texts(*text)
     from rnnlm.inspection.gradcheck import inspect_gradcheck
 
     return inspect_gradcheck(model, list(text) or None, **given)

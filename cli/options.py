@@ -119,18 +119,10 @@ def one_on_stdout(
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """Refuse names of no model, and models of tasks that the command can do nothing with: the
-    callback of an option or argument. What the environment names may be of no use to the command,
-    and is left to it; so are damaged models."""
+    """Refuse models of tasks that the command can do nothing with: the callback of an option or
+    argument. What names no model is left to the command."""
     if not names or context.resilient_parsing:
         return names
-    from rnnlm.models import loading
-    from rnnlm.text.prepared.index import is_prepared
-
-    is_typed = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
-    for name in names:
-        if is_typed and not is_prepared(name):  # whose tokenizer some commands take
-            loading.base_folder(name)
     _check_uses(_command(context), names)
     return names
 
@@ -147,20 +139,6 @@ def _check_uses(command: str, names: Iterable[str]) -> None:
 def _command(context: click.Context) -> str:
     """Return the word after `rnnlm`."""
     return context.command_path.split()[1]
-
-
-def texts_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """Refuse names of no text before the command loads anything: the callback of an option or
-    argument. Bundled corpora, and what folders hold, are left to the command."""
-    if not names or context.resilient_parsing:
-        return names
-    import rnnlm.corpora as corpora
-    from rnnlm.text import sources
-
-    given = (names,) if isinstance(names, str) else names
-    bundled = corpora.names()
-    sources.expand(tuple(name for name in given if name not in bundled))
-    return names
 
 
 class _ModelOption(click.Option):
@@ -434,7 +412,7 @@ def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
     Say which it is unless `-m` names it. need: what the model has to have, of `Task.kinds_with`, or
     the look of `rnnlm inspect`.
     """
-    given = tuple(filter(None, names))
+    given = tuple(map(_found, filter(None, names)))
     return given or (model_by_default(_command(click.get_current_context()), need),)
 
 
@@ -444,7 +422,7 @@ def model_by_default(command: str, need: str = "") -> str:
     if name:
         terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
         _check_uses(command, [name])
-        return name
+        return _found(name)
     from rnnlm.models.default import default_model, short_name
 
     default = default_model(command, need)
@@ -485,6 +463,27 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     for short, name in zip(names_of(names, None), names, strict=True):
         loaded[short] = scoring_model_of(name, device)
     return loaded
+
+
+def _found(model_name: str) -> str:
+    """Return the name, if there is a model of that name, or a prepared text, which some commands
+    take: find out at once, before anything is loaded."""
+    from rnnlm.models.loading import base_folder
+    from rnnlm.text.prepared.index import is_prepared
+
+    if not is_prepared(model_name):
+        base_folder(model_name)
+    return model_name
+
+
+def check_texts(*names: str | None) -> None:
+    """Make sure that the texts that were named are there, before anything is loaded. A name may be
+    that of a bundled corpus."""
+    import rnnlm.corpora as corpora
+    from rnnlm.text import sources
+
+    bundled = corpora.names()
+    sources.expand(tuple(name for name in names if name and name not in bundled))
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:

@@ -74,12 +74,14 @@ def command(
         "Parquet is not written: name a FILE.csv, .tsv or .jsonl.",
     )
     options.check_output(output, overwrite, source)
+    options.check_texts(source)
+    name = options.chosen_model(model_name)
     from rnnlm.files.tables import json_text
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import model_for
 
     # A table stays one of its kind; plain lines become TSV.
-    model = model_for("classify", options.chosen_model(model_name), device)
+    model = model_for("classify", name, device)
     if texts:
         form, read = "tsv", _of_arguments(texts)
     else:

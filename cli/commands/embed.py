@@ -61,7 +61,6 @@ def command(
     """
     from rnnlm.files.outputs import check_apart
     from rnnlm.text import sources
-    from rnnlm.vectors.embedding import Embedder
     from rnnlm.vectors.embedding_files import check_path, save_vectors
     from rnnlm.vectors.settings import EmbeddingSettings
 
@@ -73,6 +72,8 @@ def command(
     check_apart([output], sources.expand(inputs))
     name = options.chosen_model(model_name, "layers")
     settings = EmbeddingSettings(given["pooling"], given["layer"], bool(given["words"]))
+    from rnnlm.vectors.embedding import Embedder  # torch: only now that all is there
+
     embedder = Embedder(name, settings, device)
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)

@@ -113,6 +113,7 @@ def command(
         f"name the beginning of samples with --prompt: --prompt {shlex.quote(' '.join(texts))}.",
     )
     _check_together(given, as_json)
+    options.check_texts(given["check"])
     plan = _Plan(given)
     name = options.chosen_model(model_name, options.need_of(kind))
     model = options.load_model(name, device, kind, settings)

@@ -305,6 +305,7 @@ def _check_files(
     overwrite: bool,
     resume: bool,
 ) -> None:
+    options.check_texts(*inputs)
     if plot:
         from rnnlm.evaluation import plotting
 

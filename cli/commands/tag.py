@@ -96,11 +96,13 @@ def command(
     these.
     """
     _check(sentences, source, as_json, output, overwrite, nbest, given)
+    options.check_texts(source)
+    name = options.chosen_model(model_name)
     from rnnlm.files.tables import json_text
     from rnnlm.tasks.labels import files
     from rnnlm.tasks.labels.tagging import Tagger, model_for
 
-    model = model_for("tag", options.chosen_model(model_name), device)
+    model = model_for("tag", name, device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
     document = _document(model.codec, sentences, source, output, given)
     found = _counted(files.tagged(tagger, document.sentences))

@@ -140,10 +140,12 @@ def command(
     """
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
+    options.check_texts(source)
+    name = options.chosen_model(model_name)
     settings, sampling = _settings(given)
     from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
 
-    model = encoder_decoder(options.chosen_model(model_name), device)
+    model = encoder_decoder(name, device)
     translator = Translator(model, settings, sampling, given["num"] or 1)
     if given["interactive"]:
         _converse(translator, as_json, given)

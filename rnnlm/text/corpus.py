@@ -329,11 +329,12 @@ def open_text(
     settings: TextSettings = TextSettings(),
     source_settings: SourceSettings = SourceSettings(),
 ) -> Text:
-    """Return the text of these names: sources, read as the settings say, or one folder with a
-    prepared text. A notice names sources that are the same text."""
+    """Return the text of these names: sources, which have to be there, read as the settings say, or
+    one folder with a prepared text. A notice names sources that are the same text."""
     prepared = list(filter(is_prepared, names))
     if not prepared:
         plain = tuple(os.fspath(name) for name in names)
+        sources.check_names(plain)
         warn_of_repeats(plain)
         return Corpus(plain, settings, source_settings)
     if len(names) > 1:

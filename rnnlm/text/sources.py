@@ -109,11 +109,11 @@ def expand(names: tuple[str, ...]) -> list[str]:
         files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))
         if files:
             sources.extend(files)
+        elif _is_address(name):
+            raise _address_refused(name)
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
         else:
-            if _is_address(name):
-                raise _address_refused(name)
             hint = _bundled(name) or _similar_file(name)
             if " " in name.strip() and not hint:
                 hint = "for sentences themselves: rnnlm.Corpus.from_lines(sentences), in Python"

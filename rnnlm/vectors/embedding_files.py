@@ -14,7 +14,7 @@ first and one past the last.
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -25,7 +25,9 @@ from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import check_file, owned, save_file
 from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
-from rnnlm.vectors.embedding import EmbeddedLines, Embedder
+
+if TYPE_CHECKING:
+    from rnnlm.vectors.embedding import EmbeddedLines, Embedder
 
 NPY, PARQUET, JSON_LINES = ".npy", ".parquet", ".jsonl"
 SUFFIXES = (NPY, PARQUET, JSON_LINES)
@@ -35,7 +37,7 @@ _WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
 
 def save_vectors(
     path: Path,
-    embedder: Embedder,
+    embedder: "Embedder",
     lines: Iterable[str],
     overwrite: bool = False,
     progress: Progress = silent,
@@ -49,7 +51,7 @@ def save_vectors(
     kind = check_path(path, embedder.settings.words, overwrite)
     count = 0
 
-    def counted() -> Iterator[EmbeddedLines]:
+    def counted() -> "Iterator[EmbeddedLines]":
         nonlocal count
         for chunk in embedder.chunks(lines):
             yield chunk
@@ -96,7 +98,7 @@ def words_path(path: Path) -> Path:
     return path.with_name(path.name + WORDS)
 
 
-def rows(chunk: EmbeddedLines) -> Iterator[dict[str, Any]]:
+def rows(chunk: "EmbeddedLines") -> Iterator[dict[str, Any]]:
     """Yield what each vector is of: line and text; or line, word_index, word, start and end."""
     if not chunk.words:
         for number, line in enumerate(chunk.lines, start=chunk.first):
@@ -106,13 +108,13 @@ def rows(chunk: EmbeddedLines) -> Iterator[dict[str, Any]]:
             yield dict(zip(_WORD_COLUMNS, (number, index, word, start, end), strict=True))
 
 
-def _json_lines(chunk: EmbeddedLines) -> bytes:
+def _json_lines(chunk: "EmbeddedLines") -> bytes:
     encode = msgspec.json.Encoder().encode
     both = zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True)
     return b"".join(encode({**row, "vector": vector}) + b"\n" for row, vector in both)
 
 
-def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) -> None:
+def _write_npy(stream: BinaryIO, chunks: "Iterable[EmbeddedLines]", width: int) -> None:
     """Write the rows of vectors. The header, which numpy pads so that the number of rows may grow,
     is written again when that is known."""
     stream.write(_npy_header(0, width))
@@ -131,7 +133,7 @@ def _npy_header(count: int, width: int) -> bytes:
     return header.getvalue()
 
 
-def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
+def _with_words(stream: BinaryIO, chunks: "Iterable[EmbeddedLines]") -> "Iterator[EmbeddedLines]":
     stream.write(tables.tsv_line(_WORD_COLUMNS).encode("utf-8"))
     for chunk in chunks:
         lines = [tables.tsv_line(map(str, row.values())) for row in rows(chunk)]
@@ -139,7 +141,9 @@ def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[E
         yield chunk
 
 
-def _write_parquet(stream: BinaryIO, chunks: Iterable[EmbeddedLines], embedder: Embedder) -> None:
+def _write_parquet(
+    stream: BinaryIO, chunks: "Iterable[EmbeddedLines]", embedder: "Embedder"
+) -> None:
     import pyarrow
     import pyarrow.parquet
 

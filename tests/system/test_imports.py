@@ -107,6 +107,73 @@ def test_help_and_wrong_usage_answer_at_once(command):
     assert ended.seconds < 0.3
 
 
+# ---- Wrong names are answered before torch is imported.
+
+WRONG_NAMES = """
+train nofile
+train https://example.org/a.txt
+train text --valid nofile
+train text --test no*.txt
+train --init-from nomodel
+train --tokenizer-from nomodel
+train --recipe norecipe
+train --model nokind
+train --model ngram --counts nocounts
+train --counts nocounts
+train --embeddings nofile
+train --grid model=rnn,gru nofile
+train --task tagging nofile
+train --task tagging --labels nofile text
+train --task tagging --contextual nomodel
+train --task classification --init-from nomodel
+train --task seq2seq text --target nofile
+train --task seq2seq --init-encoder-from nomodel
+eval -m demo nofile
+eval -m nomodel text
+score --input nofile
+score -m nomodel text
+compare demo demo --on nofile
+compare demo nomodel --on text
+count nofile
+prepare nofile -o out
+vectors nofile -o out.txt
+generate -m nomodel
+generate --check nofile
+tag -m nomodel text
+tag -m demo --input nofile
+tag text
+classify --input nofile
+translate --input nofile
+embed --input nofile -o out.npy
+embed -m nomodel --input text -o out.npy
+rescore --tune nofile -m demo
+rescore --tune text -m nomodel
+filter nofile -m demo -o out
+filter text -m en=nomodel -o out
+mix demo nomodel --on text
+mix demo demo --on nofile
+tune -m demo --adapt cache --on nofile
+inspect gates -m nomodel text
+inspect gradients --on nofile
+inspect similarity nofile
+inspect probe nofile
+info nomodel
+doctor nomodel
+serve -m nomodel
+"""
+
+
+def test_wrong_names_are_answered_without_torch(tmp_path):
+    (tmp_path / "text").write_text("the day is long\n")
+    commands = [line.split() for line in WRONG_NAMES.strip().splitlines()]
+    results = run_apart(*commands, cwd=tmp_path)
+    for command, ended in zip(commands, results, strict=True):
+        assert ended.code in (1, 2) and "error: " in ended.said, (command, ended.said)
+        assert "torch" not in ended.imported, command
+        assert "the model goes to" not in ended.said, command
+    assert {path.name for path in tmp_path.iterdir()} == {"text"}
+
+
 # ---- The small install, of requirements-ngram.txt: all n-gram work, without torch.
 
 NGRAM_WORK = """

@@ -35,7 +35,7 @@ ROWS = [
     for name, (form, content, what) in FILES.items()
 ]
 ROWS += [
-    Bad("tag: a missing file", "tag -m {tagger} --input none", "cannot read none"),
+    Bad("tag: a missing file", "tag -m {tagger} --input none", "no such file: none"),
     Bad("tag: a directory", "tag -m {tagger} --input .", ". is a directory"),
     Bad("tag: nothing on stdin", "tag -m {tagger}", "no sentences in standard input"),
     Bad("tag: an empty sentence", "tag -m {tagger} 'go' ' '", "sentence 2 has no words"),

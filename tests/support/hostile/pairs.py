@@ -7,7 +7,7 @@ EVIL = f"the {ESC} \x9b2J \u202e\n".encode()
 WITH = "translate -m {translator}"
 
 ROWS = [
-    Bad("translate: a missing file", f"{WITH} --input none", "cannot read none"),
+    Bad("translate: a missing file", f"{WITH} --input none", "no such file: none"),
     Bad("translate: a directory", f"{WITH} --input .", ". is a directory"),
     Bad("translate: nothing on stdin", WITH, "no lines in standard input"),
     Bad("translate: bad UTF-8", f"{WITH} --input f", "f, line 1, byte 5: not UTF-8",

@@ -74,6 +74,36 @@ def test_a_missing_file_suggests_a_similar_one(tmp_path):
     assert "trian.txt" in error.value.what and "'train.txt'" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    "address, hint",
+    [
+        ("https://example.org/a.txt", "download it first"),
+        ("s3://bucket/*.txt", "download it first"),
+        ("HTTP:/example.org/a.txt", "download it first"),  # as a path has it
+        ("https://huggingface.co/datasets/some-one/a.set/tree/main", "name it hf:some-one/a.set"),
+    ],
+)
+def test_an_address_is_refused_as_one(address, hint):
+    with pytest.raises(TextError) as error:
+        expand((address,))
+    assert error.value.what == f"no such file: {address}"
+    assert error.value.why == "rnnlm reads files and hf: data sets, not addresses"
+    assert error.value.hint == hint
+
+
+def test_names_are_checked_without_reading(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "shard-0.safetensors").touch()
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.jsonl").touch()
+    found = [tmp_path / name for name in ("a.txt", "prepared", "set", "*.txt")]
+    sources.check_names([*found, "-", "hf:some-one/a.set"])
+    for wrong in (tmp_path / "b.txt", tmp_path / "*.gz", tmp_path):
+        with pytest.raises(TextError):
+            sources.check_names([*found, wrong])
+
+
 def test_an_error_on_a_directory_shows_the_glob(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "model").mkdir()
