@@ -423,7 +423,8 @@ def model_by_default(command: str, need: str = "") -> str:
         terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
         _check_uses(command, [name])
         return _found(name)
-    from rnnlm.models.default import default_model, short_name
+    from rnnlm.models.default import default_model
+    from rnnlm.models.loading import short_name
 
     default = default_model(command, need)
     shown, why = str(default.folder), "the shipped one, of plain English"

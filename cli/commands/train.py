@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shlex
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -434,8 +436,11 @@ def _show_results(
     plan: "Plan", finished: "Finished", as_json: bool, signalled: bool = False
 ) -> None:
     from rnnlm.config import Budget
+    from rnnlm.models import registry
+    from rnnlm.models.loading import short_name
 
-    if finished.stopped == "request" or signalled:
+    is_stopped = finished.stopped == "request" or signalled
+    if is_stopped:
         terminal.say(
             f"stopped on request; the best model (step {finished.step:,}) is saved in "
             f"{finished.folder}"
@@ -459,6 +464,7 @@ def _show_results(
         )
 
     # Metrics on validation and test text, if the exact evaluation came to its end.
+    task = registry.task(plan.kind.task)
     if as_json:
         terminal.print_json(
             {
@@ -470,14 +476,15 @@ def _show_results(
                 "results": finished.results,
             }
         )
-        return
-    if not finished.results:
-        return
-    from rnnlm.models import registry
+    elif finished.results:
+        from ..metrics import show_results
 
-    from ..metrics import show_results
+        show_results(task.stored_evaluations(finished.results))
 
-    show_results(registry.task(plan.kind.task).stored_evaluations(finished.results))
+    # What to do with the model. A run that was stopped has to be continued first.
+    if not is_stopped:
+        name = shlex.quote(short_name(Path(finished.folder)))
+        terminal.say(f"next: {task.first_use.format(name=name)}")
 
 
 def _show_plan(plan: "Plan", as_json: bool) -> None:

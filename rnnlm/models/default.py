@@ -39,15 +39,6 @@ def default_model(command: str, need: str = "") -> Default:
     )
 
 
-def short_name(folder: Path) -> str:
-    """Return the shortest name by which `-m` finds the model in a folder."""
-    try:
-        is_enough = loading.find(folder.name).samefile(folder)
-    except (ModelError, OSError):
-        is_enough = False
-    return folder.name if is_enough else str(folder)
-
-
 def _runs_here() -> list[Path]:
     """Return the folders of models in ./checkpoints, without the shipped ones, which a checkout has
     there, too."""

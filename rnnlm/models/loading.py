@@ -1,8 +1,9 @@
 """Open a model by path or name, or take one that is loaded already.
 
-Four functions go from a model, or its name, to a name or folder. :func:`find` looks for the folder;
-:func:`base_folder` also takes the name of an adapted model, NAME+KIND. :func:`name_of` returns the
-name and refuses a model that was made in memory; :func:`name_if_saved` returns None for it.
+Five functions go from a model, or its name, to a name or folder. :func:`find` looks for the folder;
+:func:`short_name` returns the name that finds it; :func:`base_folder` also takes the name of an
+adapted model, NAME+KIND. :func:`name_of` returns the name and refuses a model that was made in
+memory; :func:`name_if_saved` returns None for it.
 """
 
 import os
@@ -219,6 +220,15 @@ def find(name: LanguageModel | str | Path) -> Path:
             "name one of them in full",
         )
     raise _not_found(name)
+
+
+def short_name(folder: Path) -> str:
+    """Return the shortest name by which `-m` finds the model in a folder."""
+    try:
+        is_enough = find(folder.name).samefile(folder)
+    except (ModelError, OSError):
+        is_enough = False
+    return folder.name if is_enough else str(folder)
 
 
 def saved_here() -> list[Path]:

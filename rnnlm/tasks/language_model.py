@@ -101,6 +101,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "rnnlm eval -m {name} TEXT",
         "rnnlm generate -m {name}",
     )
+    first_use = 'rnnlm score -m {name} "a sentence"'
     usage_in_brief = (
         "rnnlm eval -m {name} TEXT",
         "rnnlm score -m {name} --input TEXT",

@@ -101,6 +101,11 @@ class Task(ABC, Generic[M, D, C, K]):
         return f"<task {self.name}>"
 
     @property
+    def first_use(self) -> str:
+        """The command line to type after a model called {name} was trained."""
+        return self.usage[0]
+
+    @property
     def usage_in_brief(self) -> tuple[str, ...]:
         """The command lines that `rnnlm info` shows."""
         return (*self.usage, "rnnlm compare {name} OTHER --on DATA")

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,31 @@ def test_train_says_first_where_it_saves(rnnlm, models):
     first = rnnlm(*command)
     assert first.err.splitlines()[0] == f"the model goes to {usual}"
     assert rnnlm(*command).err.splitlines()[0] == f"the model goes to {usual}-2; {usual} is taken"
+
+
+def test_training_ends_with_the_next_command(rnnlm, models, here):
+    shown = rnnlm("train", models.text, "--model", "unigram")
+    assert shown.err.splitlines()[-1] == 'next: rnnlm score -m text-unigram "a sentence"'
+    spaced = rnnlm("train", models.text, "--model", "unigram", "-o", "a folder", "--json")
+    assert spaced.err.splitlines()[-1] == "next: rnnlm score -m 'a folder' \"a sentence\""
+
+
+def test_the_model_trained_last_answers(rnnlm, models, here, monkeypatch):
+    rnnlm("train", models.text, "--model", "unigram")
+    assert re.fullmatch(
+        r"model: checkpoints/text-unigram, trained \d+ seconds? ago; -m names another",
+        rnnlm("score", "a word").err.splitlines()[0],
+    )
+    assert "model: checkpoints/text-unigram, " in rnnlm("eval", models.valid).err.splitlines()[0]
+    assert rnnlm("score", "-m", "text", "a word").out == rnnlm("score", "a word").out
+    shown = rnnlm("inspect", "gates", "a word")  # a unigram has none
+    assert (
+        shown.err.splitlines()[0]
+        == "model: demo, the shipped one, of plain English; -m names another"
+    )
+    monkeypatch.setenv("RNNLM_MODEL", str(models.lstm))
+    named = f"model: {models.lstm}, as $RNNLM_MODEL says; -m names another"
+    assert rnnlm("score", "a word").err.splitlines()[0] == named
 
 
 @pytest.mark.parametrize("command", [("eval",), ("score", "a word"), ("generate",)])

@@ -42,6 +42,25 @@ def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tag
         assert f"step {manifest.step}" in each.err
 
 
+def test_a_tagger_is_trained_then_tags(rnnlm, data):
+    """Beside a language model, which is newer."""
+    trained = rnnlm("train", "train.conll", "--task", "tagging", *NOTHING)
+    tags = 'rnnlm tag -m train-tagging-lstm "a sentence"'
+    assert trained.err.splitlines()[-1] == f"next: {tags}"
+    rnnlm("train", "train.tsv", "--model", "unigram")
+    for command in (("tag", "a word"), ("inspect", "gates", "a word")):
+        assert (
+            rnnlm(*command)
+            .err.splitlines()[0]
+            .startswith("model: checkpoints/train-tagging-lstm, ")
+        )
+    assert (
+        rnnlm("score", "a word")
+        .err.splitlines()[0]
+        .startswith("model: checkpoints/train-unigram, ")
+    )
+
+
 @pytest.mark.parametrize(
     "task, expected", [("classification", {"0", "1", "2", "3"}), ("tagging", {"3"})]
 )

@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.models import loading
-from rnnlm.models.default import Default, default_model, short_name
+from rnnlm.models.default import Default, default_model
 from rnnlm.models.manifest import CONFIG, read_manifest, write_manifest
 from support.saved_models import save_lstm, save_unigram
 
@@ -30,7 +30,6 @@ def trained(name, hours, save=save_unigram, **facts):
 
 def test_at_first_the_shipped_model_answers():
     assert default_model("score") == Default(loading.SHIPPED)
-    assert short_name(loading.SHIPPED) == "demo"
 
 
 def test_the_model_trained_last_answers():
@@ -85,12 +84,3 @@ def test_runs_beside_shipped_models_count(tmp_path, monkeypatch):
     mine = trained("mine", 1)
     trained("demo", 2)
     assert default_model("score").folder == mine
-
-
-def test_the_shortest_name_is_one_that_is_found():
-    folder = trained("mine", 1)
-    assert short_name(folder) == "mine"
-    save_unigram(Path("elsewhere/mine"))
-    assert short_name(Path("elsewhere/mine")) == "elsewhere/mine"
-    save_unigram(Path("mine"))  # a path comes first
-    assert short_name(folder) == "checkpoints/mine" and short_name(Path("mine")) == "mine"

@@ -91,3 +91,16 @@ def test_non_model_is_reported_as_such(tmp_path, monkeypatch, name, why):
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match=why):
         loading.find(name)
+
+
+def test_the_shortest_name_is_one_that_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert loading.short_name(loading.SHIPPED) == "demo"
+    folder = Path("checkpoints/mine")
+    save_unigram(folder)
+    assert loading.short_name(folder) == "mine"
+    save_unigram(Path("elsewhere/mine"))
+    assert loading.short_name(Path("elsewhere/mine")) == "elsewhere/mine"
+    save_unigram(Path("mine"))  # a path comes first
+    assert loading.short_name(folder) == "checkpoints/mine"
+    assert loading.short_name(Path("mine")) == "mine"
