@@ -192,14 +192,13 @@ def _run_of_this_process() -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
-    command_line = list(arguments)
     arguments, debug = _take_debug(arguments)
     with warnings.catch_warnings():
         # A notice that is sent again word for word, as by each run of a grid, is shown once.
         warnings.simplefilter("default", RnnlmWarning)
         warnings.showwarning = terminal.show_warning
         try:
-            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line)
+            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False)
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)

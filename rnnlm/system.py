@@ -1,9 +1,8 @@
 """This process and its machine: processors and threads, memory, and its rank among the processes of
 a run.
 
-torchrun or `rnnlm train --processes` starts the processes of a run and tells each by its
-environment which one it is. torch is imported where it is used: processes that need no torch ask
-for their rank, too.
+torchrun starts the processes of a run and tells each by its environment which one it is. torch is
+imported where it is used: processes that need no torch ask for their rank, too.
 """
 
 import contextlib

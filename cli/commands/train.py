@@ -1,7 +1,6 @@
 """`rnnlm train`: train a model on text."""
 
 import contextlib
-import os
 import shlex
 import warnings
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
+from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
 from ..options import (
@@ -201,9 +200,6 @@ run_options = section(
 rare_run_options = section(
     "Run",
     options_of(RUN, "precision", "threads", default_is=""),
-    click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
-                 help="Processes on this machine that share the work, each with batch_rows streams "
-                      "and its share of GPUs or CPU threads."),
     rare=True,
 )  # fmt: skip
 saving_options = section(
@@ -306,27 +302,22 @@ def command(context: click.Context, **given: Any) -> None:
     rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
-    count = given.pop("processes") or 1
     grid, equal = given.pop("grid"), given.pop("equal")
     refuse_if(equal and not grid, "--equal needs --grid.")
     if grid:
         from ..grid import train_grid
 
-        refuse_if(count > 1, "a grid is trained by one process: leave --processes out.")
         context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
-    from ..processes import end_with_parent, launch, reported_once
-
-    # The first process starts the others, which run this command, too.
-    if _launches_processes(count) and not dry_run:
-        context.exit(launch(count, context.find_root().obj, given["threads"]))
-    end_with_parent()
-    with reported_once(context):
+    # Of several ranks, the one that fails first reports it.
+    try:
         _run(context, given, as_json, dry_run)
+    except ReportedElsewhere as error:
+        context.exit(error.exit_code)
 
 
 def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: bool) -> None:
-    """Run this process's part of the command. Of several processes, only the first one prints."""
-    from rnnlm.system import current_rank, planning_together
+    """Run this rank's part of the command. Of several ranks, only the first one prints."""
+    from rnnlm.system import current_rank, farewell, planning_together
     from rnnlm.text.lines import silent
     from rnnlm.training.plan import plan as plan_of
 
@@ -352,6 +343,9 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
+        # The first rank may hold the store, in which the others still read that all went well.
+        if here.count > 1:
+            farewell("plan", here)
         return
 
     signals = Signals(ends_in_order=plan.kind.trains_in_steps)
@@ -372,18 +366,6 @@ def _announce(destination: "Destination") -> None:
     """Say where the run saves, before its texts are read."""
     why = f"; {destination.passed_over} is taken" if destination.passed_over else ""
     terminal.say(f"the model goes to {destination.folder}{why}")
-
-
-def _launches_processes(count: int) -> bool:
-    """Return whether this process starts the processes of the run. False in those processes."""
-    from rnnlm.system import current_rank
-
-    from ..processes import LAUNCHED
-
-    # Ranks that this command did not give come from torchrun.
-    if count > 1 and current_rank().count > 1 and LAUNCHED not in os.environ:
-        raise UsageError("--processes and torchrun both start processes", hint="leave one out")
-    return count > 1 and LAUNCHED not in os.environ
 
 
 def _request(given: dict[str, Any]) -> "Request":

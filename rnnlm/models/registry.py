@@ -91,7 +91,7 @@ class Kind:
             raise UsageError(
                 f"a model of kind {self.name} is trained by one process",
                 f"there are {current_rank().count}",
-                "leave out torchrun, or --processes",
+                "start it without torchrun",
             )
         resolve_name(f"{self.fitting}:check")(resolved, has_valid)
 

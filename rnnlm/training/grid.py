@@ -355,7 +355,7 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
         raise UsageError(
             "a grid is trained by one process",
             f"there are {current_rank().count}",
-            "leave out torchrun, or --processes",
+            "start it without torchrun",
         )
     folder = request.request.output or usual_folder(request.request)
     lock.check(folder)

@@ -39,7 +39,7 @@ SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 LONGEST_REQUEST = 1 << 17  # bytes
 IMPORTED = (
     "torch", "torch._dynamo", "pyarrow.compute", "filelock", "zstandard", "scipy.sparse",
-    "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.cli.commands.eval", "rnnlm.cli.processes",
+    "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.cli.commands.eval",
     "rnnlm.cli.live", "rnnlm.training.run", "rnnlm.neural.fitting.fitting", "rnnlm.ngram.fitting",
     "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
     "rnnlm.tasks.seq2seq.texts", "rnnlm.cli.commands.serve", "rnnlm.serving.running",
@@ -168,17 +168,11 @@ def begin_server() -> str:
     if sys.platform != "linux":
         return ""
     path = os.path.join(tempfile.mkdtemp(prefix="rnnlm-forked-", dir="/tmp"), "door")
-    _fork_server(path)
-    return path
-
-
-def _fork_server(path: str) -> None:
-    """Fork a server that listens at `path` until this process ends."""
     listener, (leash, held) = _listening(path), os.pipe()
     if os.fork():
         listener.close()
         os.close(leash)  # `held` closes with this process
-        return
+        return path
 
     # The server, and each command that it is forked to, leaves by itself: what called this here
     # goes on in the other process.
@@ -267,19 +261,12 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
     for name, value in request["constants"].items():
         module, _, constant = name.rpartition(".")
         setattr(importlib.import_module(module), constant, value)
-    if "RANK" in os.environ:  # so that tests find it in /proc, whose environment is the server's
-        Path("/proc/self/comm").write_text(f"rank {os.environ['RANK']}")
 
     arguments = request["arguments"]
     options = _options_of_python(arguments) or []
     is_unbuffered = "-u" in options or "PYTHONUNBUFFERED" in os.environ
     sys.stdin, sys.stdout, sys.stderr = (_stream(number, is_unbuffered) for number in range(3))
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    if "--processes" in arguments:
-        # Its ranks are to be children of this process: they come from a server below it.
-        os.environ[DOOR] = f"{os.environ[DOOR]}-{os.getpid()}"
-        _fork_server(os.environ[DOOR])
-        subprocess.Popen = Forked
     sys.argv = arguments[len(options) + 1 :]
     if "-P" not in options:
         sys.path.insert(0, os.getcwd())

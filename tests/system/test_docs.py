@@ -82,9 +82,6 @@ def made_small(arguments: list[str]) -> list[str]:
         arguments = [few.get(word, word) for word in arguments]
     if COUNTED & set(arguments):
         return arguments
-    if "--processes" in arguments:  # several are proven by test_ranks.py
-        at = arguments.index("--processes")
-        arguments = [*arguments[:at], *arguments[at + 2 :]]
     in_grid = {axis.partition("=")[0] for axis in axes}
     small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
     if any(word.startswith("layer_sizes=") for word in arguments):

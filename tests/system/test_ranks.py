@@ -4,7 +4,6 @@ perplexities are the same, to rounding."""
 import functools
 import itertools
 import multiprocessing
-import socket
 import threading
 
 import numpy as np
@@ -18,6 +17,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.step import SharedStep
 from rnnlm.system import Rank, bind_device, current_rank
+from support.ports import free_port
 from support.ranked_runs import (
     CASES,
     CUT,
@@ -36,12 +36,6 @@ from support.ranked_runs import (
 COUNTS = (2, pytest.param(3, marks=pytest.mark.soak))
 ALL_CASES = CASES | FURTHER_CASES
 FURTHER = [pytest.param(case, marks=pytest.mark.soak) for case in FURTHER_CASES]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def ranks_environment(count: int, rank: int, port: int) -> dict[str, str]:

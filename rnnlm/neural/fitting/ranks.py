@@ -1,7 +1,7 @@
 """The ranks of a run: processes that each read rows of their own, on one machine or several, and
 take every step together.
 
-torchrun or `rnnlm train --processes` starts them, and says in the environment which of them this
+torchrun starts them, and says in the environment which of them this
 one is. Gradients are averaged by DistributedDataParallel. Time and signals, which differ from rank
 to rank and must not, are exchanged now and then: rank 0's clock, and whether any rank was asked to
 stop or to save; in between the clock stands still.

@@ -1,0 +1,215 @@
+"""Runs of several ranks, as torchrun starts them: what a person sees of them, and that they end
+together."""
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from rnnlm.cli.commands import train
+from rnnlm.cli.signals import Signals
+from rnnlm.training import run as training
+from support.commands import environment
+from support.ports import free_port
+
+SMALL = (
+    "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu",
+    "--set", "bptt_tokens=12", "--set",
+    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set",
+    "dropout_output=0", "--set",
+    "schedule=constant",
+)  # fmt: skip
+ENDLESS = ("--budget", "1000000steps")
+PAGE = Path(__file__).parents[2] / "docs" / "overnight.md"
+
+
+def weights(folder):
+    return load_file(next(Path(folder).glob("weights-*.safetensors")))
+
+
+def assert_same_weights(one, two):
+    one, two = weights(one), weights(two)
+    assert all(abs(one[name] - two[name]).max() < 1e-5 for name in one)
+
+
+@pytest.fixture
+def ranks(start):
+    """Return a function that starts a command as two ranks, in the environment that torchrun
+    gives."""
+
+    def command(*arguments) -> list[subprocess.Popen]:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+        return [
+            start(*arguments, **place, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)
+        ]
+
+    return command
+
+
+def ends(processes):
+    """Wait for the processes. Return their exit codes, what they printed, and what they said."""
+    said = [process.communicate(timeout=60) for process in processes]
+    codes = [process.returncode for process in processes]
+    return codes, [out for out, _ in said], [err for _, err in said]
+
+
+def begun(ranks, models, folder):
+    """Start an endless run of two ranks, and wait for its first checkpoint."""
+    processes = ranks(
+        "train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS,
+        "--set", "batch_rows=2",
+    )  # fmt: skip
+    line = ""
+    while "checkpoint" not in line:
+        line = processes[0].stderr.readline()
+        assert line, ends(processes)
+    return processes
+
+
+def test_two_ranks_make_the_model_of_one_process(rnnlm, ranks, models):
+    texts = (models.text, "--valid", models.valid, *SMALL, "--budget", "20steps")
+    started = ranks("train", *texts, "--set", "batch_rows=2", "-o", "two", "--json")
+    codes, (out, other), (err, other_err) = ends(started)
+    assert codes == [0, 0], (err, other_err)
+    record = json.loads(out)
+    assert (record["folder"], record["steps"], record["stopped"]) == ("two", 20, "budget")
+    assert other == other_err == "" and err.count("training: lstm") == 1
+    assert "4 streams of 12-token windows in 2 processes" in err
+    assert rnnlm("train", *texts, "--set", "batch_rows=4", "-o", "one").code == 0
+    assert_same_weights("one", "two")
+    log = Path("two/metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in log]
+    assert events.count("started") == events.count("finished") == 1
+    resumed = rnnlm(
+        "train", models.text, "--valid", models.valid, "-o", "two", "--resume",
+        "--budget", "30steps",
+    )  # fmt: skip
+    assert resumed.code == 0 and "4 streams" in resumed.err
+    assert "in 1 process instead of 2" in resumed.err
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_rank_ends_the_other(ranks, models, killed):
+    """Rank 0 is where all meet, and writes."""
+    processes = begun(ranks, models, "made")
+    processes[killed].kill()
+    codes, _, said = ends(processes)
+    assert (codes[killed], codes[1 - killed]) == (-signal.SIGKILL, 1)
+    errors = [line for line in said[1 - killed].splitlines() if not line.startswith("step ")]
+    assert errors[0] == "error: another process of the run is lost"
+    assert errors[-1].endswith("run the same command again with --resume")
+    assert len(list(Path("made").glob("weights-*"))) == 1
+
+
+def test_stopped_ranks_store_their_state(ranks, models):
+    processes = begun(ranks, models, "made")
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    codes, _, said = ends(processes)
+    assert codes == [143, 143]
+    assert "".join(said).count("stopped on request") == 1 and "error" not in "".join(said)
+    assert list(Path("made/training").glob("state-*.json"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("busy", [0, 4], ids=["alone", "under load"])
+def test_hundred_signalled_shutdowns_crash_no_rank(ranks, models, busy):
+    draw, load = random.Random(busy), []
+    for _ in range(busy):
+        load.append(subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]))
+    try:
+        for number in range(100):
+            processes = begun(ranks, models, f"made-{number}")
+            time.sleep(draw.uniform(0.0, 0.3))
+            asked = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+            for process in processes:
+                process.send_signal(asked)
+            codes, _, said = ends(processes)
+            assert codes == [128 + asked] * 2, (number, said)
+            assert "stopped on request" in said[0] and "error" not in "".join(said), (number, said)
+    finally:
+        for process in load:
+            process.kill()
+
+
+def test_what_is_wrong_is_said_once(ranks):
+    codes, _, said = ends(ranks("train", "--model", "ngram", "-o", "made"))
+    assert codes == [2, 2]
+    errors = [line for line in "".join(said).splitlines() if line.startswith("error")]
+    assert errors == ["error: a model of kind ngram is trained by one process"]
+
+
+def test_a_plan_is_shown_by_one_rank(ranks, models):
+    codes, (out, other), _ = ends(ranks("train", models.text, "--dry-run", "--json"))
+    assert codes == [0, 0] and other == ""
+    assert json.loads(out)["settings"]["accumulation"]["value"] == 1
+
+
+def test_one_that_writes_nothing_keeps_no_event(monkeypatch):
+    """Each Kept holds a whole checkpoint."""
+    events = []
+
+    def run(*_):
+        for _ in range(4):
+            event = Event()
+            events.append(weakref.ref(event))
+            yield event
+            del event
+            assert all(earlier() is None for earlier in events[:-1])
+
+    class Event:
+        pass
+
+    monkeypatch.setattr(training, "run", run)
+    assert train._train(None, Signals(), speaks=False) is events[-1]()
+
+
+# ---- The examples of the page, by torchrun itself.
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+
+def examples(nodes: int) -> list[list[str]]:
+    """Return the arguments of the page's commands for so many machines."""
+    found = []
+    for line in re.findall(
+        r"^(?:machine\d\$ )?torchrun (.*)$", PAGE.read_text("utf-8"), re.MULTILINE
+    ):
+        arguments = shlex.split(line, comments=True)
+        if ("--nnodes" in arguments) == (nodes > 1):
+            found.append(arguments)
+    return found
+
+
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_the_examples_of_the_page_run(rnnlm, here, models, nodes):
+    """On one machine, which stands for both, by CPU and gloo."""
+    commands, port = examples(nodes), str(free_port())
+    assert len(commands) == nodes
+    texts = (models.text, "--valid", models.valid, *SMALL, "--budget", "20steps")
+    started = []
+    for command in commands:
+        its = [{"machine1": "127.0.0.1", "29500": port}.get(word, word) for word in command]
+        folder = its[its.index("-o") + 1]
+        its[its.index("my.txt")] = str(models.text)
+        per_node = its[its.index("--nproc-per-node") + 1]
+        ranks = nodes * int(per_node)
+        its += [*map(str, texts[1:]), "--set", f"batch_rows={4 // ranks}"]
+        started.append(
+            subprocess.Popen([*TORCHRUN, *its], cwd=here, env=environment(), stderr=subprocess.PIPE)
+        )
+    said = [process.communicate(timeout=300)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * nodes, said
+    assert f"in {ranks} processes" in said[0]
+    assert rnnlm("train", *texts, "--set", "batch_rows=4", "-o", "one").code == 0
+    assert_same_weights("one", here / os.fsdecode(folder))
