@@ -194,9 +194,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
     arguments, debug = _take_debug(arguments)
     with warnings.catch_warnings():
-        # A notice that is sent again word for word, as by each run of a grid, is shown once.
-        warnings.simplefilter("default", RnnlmWarning)
-        warnings.showwarning = terminal.show_warning
+        warnings.simplefilter("always", RnnlmWarning)
+        warnings.showwarning = terminal.Notes().show
         try:
             result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False)
         except (Exception, KeyboardInterrupt, _Signalled) as error:

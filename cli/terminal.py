@@ -178,11 +178,21 @@ def show_error(what: str, why: str = "", hint: str = "") -> None:
         say(f"  try: {hint}")
 
 
-def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Print a notice of the library as one line. Warnings of other libraries are for developers,
-    and are dropped."""
-    if issubclass(category, RnnlmWarning):
-        say(f"note: {message}")
+class Notes:
+    """Prints notices of the library, each as one line. One that is sent again word for word, as by
+    each run of a grid, is not shown again."""
+
+    def __init__(self) -> None:
+        self.shown: set[str] = set()
+
+    def show(
+        self, message: Warning | str, category: type[Warning], *where: Any, **more: Any
+    ) -> None:
+        """Print a warning. Those of other libraries are for developers, and are dropped."""
+        text = str(message)
+        if issubclass(category, RnnlmWarning) and text not in self.shown:
+            self.shown.add(text)
+            say(f"note: {text}")
 
 
 def print_json(*values: Any) -> None:

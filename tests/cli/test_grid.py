@@ -113,7 +113,7 @@ def test_wrong_usage_is_refused_before_anything_is_read(grid, rnnlm):
 
 
 def test_a_notice_of_each_run_is_shown_once(rnnlm, models, here):
-    given = (models.text, "--test", models.text, "--model", "ngram", "--grid", "order=2,3")
-    shown = rnnlm("train", *given, "-o", "g")
+    given = (models.text, "--model", "lstm", "--set", "decay_factor=0.3")
+    shown = rnnlm("train", *given, "--grid", "hidden_size=5,6", "-o", "g", "--dry-run")
     assert shown.code == 0
-    assert shown.err.count("note: the test text is the training text itself") == 1
+    assert shown.err.count("note: without effect: decay_factor = 0.3 needs schedule = step") == 1
