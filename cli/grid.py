@@ -141,11 +141,9 @@ def _say_ended(event: "GridRunEnded") -> None:
     if event.error:
         terminal.show_error(f"{result.run}: {event.error.what}", event.error.why, event.error.hint)
         return
-    shown = ""
     metric = result.metrics.get("valid")
     if metric is not None and metric.value is not None:
-        shown = f"validation {result.main or metric.name} {metric.with_unit()}, "
-    terminal.say(f"{result.run}: {shown}{terminal.cell(result.parameters)} parameters")
+        terminal.say(f"{result.run}: validation {result.main or metric.name} {metric.with_unit()}")
 
 
 def _say_how_to_resume(planned: "GridPlan") -> None:

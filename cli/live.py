@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import events
-from rnnlm.errors import number
+from rnnlm.errors import first_of
 from rnnlm.models import registry
 from rnnlm.models.registry import Kind
 from rnnlm.text.vectors import COUNTED
@@ -48,10 +48,11 @@ def display_for(kind: Kind) -> Iterator["PlainDisplay | CountingDisplay | LiveDi
 def announce(plan: "Plan") -> None:
     """Say what is about to be trained, and what happens before the first step."""
     recipe = f", recipe {plan.recipe}" if plan.recipe else ""
-    terminal.say(f"training: {plan.kind.name}{recipe}")
+    terminal.say(f"training: {plan.kind.name}{recipe}, on {first_of(plan.text_names)}")
     if plan.finished:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
-    elif plan.request.resume and isinstance(plan.initial, events.TrainingState):
+    elif plan.request.output is not None and isinstance(plan.initial, events.TrainingState):
+        # Of the default folder, a notice says so.
         step = plan.initial.facts["step"]
         terminal.say(f"continuing the run in {plan.output} after step {step:,}")
     announce_counting(plan)
@@ -87,10 +88,8 @@ class PlainDisplay:
             line = f"step {event.step:,}: validation {name} {shown_metric(event, value)}"
             if event.share < 1:
                 line += f" on {event.share:.0%} of the text"
-            if event.best is not None:
+            if event.best is not None and event.best != value:
                 line += f" (best {shown_metric(event, event.best)})"
-        elif isinstance(event, events.CheckpointSaved):
-            line = f"step {event.step:,}: checkpoint"
         elif isinstance(event, events.Step) and seconds_since_line >= PLAIN_SECONDS:
             line = (
                 f"step {event.step:,}, epoch {event.epoch:.2f}: "
@@ -103,7 +102,7 @@ class PlainDisplay:
 
 
 class CountingDisplay:
-    """A line for each order that is counted, then what was estimated."""
+    """How far counting is, if it takes its time, then what was estimated."""
 
     def __init__(self, progress: terminal.Progress) -> None:
         self.progress = progress
@@ -118,24 +117,16 @@ class CountingDisplay:
                 left = f", {terminal.duration(event.seconds_left)} left"
             self.progress(f"{event.phase}: {event.share:.0%}{left}")
         elif isinstance(event, events.Counted):
-            self.progress.say(
-                f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s"
-            )
+            self.progress(f"order {event.order}: {event.ngrams:,} n-grams")
         elif isinstance(event, events.Estimated):
             # Discounts and weights, which the smoothing chose.
             for name, value in event.estimated.items():
                 self.progress.say(f"{name}: {in_words(value)}")
-            kept = "/".join(map(str, event.ngrams))
-            self.progress.say(
-                f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory "
-                f"{megabytes(event.peak_bytes)}"
-            )
-        elif isinstance(event, events.Validated) and event.ppl_token is not None:
+            by_order = " / ".join(f"{count:,}" for count in event.ngrams)
+            self.progress.say(f"n-grams by order: {by_order}; {megabytes(event.model_bytes)}")
+        elif isinstance(event, events.Validated) and event.ppl_token == math.inf:
             # Without smoothing, one unseen n-gram is enough.
-            ppl = "infinite: a token has probability zero"
-            if math.isfinite(event.ppl_token):
-                ppl = number(event.ppl_token, 3)
-            self.progress.say(f"validation perplexity {ppl}")
+            self.progress.say("validation perplexity infinite: a token has probability zero")
 
 
 class LiveDisplay:
@@ -204,11 +195,8 @@ class LiveDisplay:
 
         # There is room for where the run is stored.
         saved = self.latest.get(events.ModelSaved)
-        checkpoint = self.latest.get(events.CheckpointSaved)
         if saved:
             metrics.append(f"saved at step {saved.step:,}")
-        if checkpoint:
-            metrics.append(f"checkpoint at step {checkpoint.step:,}")
         name = "perplexity: " if step.is_exact and self.loss_is_of_text else ""
         steps = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", speed]
         return [", ".join([*progress, *steps]), name + ", ".join(metrics)]
@@ -233,18 +221,14 @@ def started_line(event: events.Started) -> str:
     line = f"{event.model}: "
     if event.parameters:
         line += f"{event.parameters:,} parameters, "
-    line += (
-        f"vocabulary {event.vocabulary_size:,}, {event.train_tokens:,} tokens, "
-        f"{event.device} {event.precision}"
-    )
-    if event.bptt_tokens:
-        line += f", {event.rows} streams of {event.bptt_tokens}-token windows"
+    line += f"vocabulary {event.vocabulary_size:,}, {event.train_tokens:,} tokens"
+    if event.valid_tokens:
+        line += f" and {event.valid_tokens:,} to validate on"
+    # What is counted is counted on the CPU.
+    if event.parameters:
+        line += f", {event.device} {event.precision}"
     if event.processes > 1:
         line += f" in {event.processes} processes"
-    if event.cuda_graphs:
-        line += ", steps recorded as CUDA graphs"
-    if event.validation:
-        line += f"; validation during training: {event.validation}"
     return line
 
 

@@ -339,7 +339,8 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
             if here.rank:
                 plan = plan_of(request, silent)
             else:
-                plan = plan_of(request, progress, announce=_announce)
+                announce = None if request.output else _announce
+                plan = plan_of(request, progress, announce=announce)
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
@@ -363,7 +364,7 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
 
 
 def _announce(destination: "Destination") -> None:
-    """Say where the run saves, before its texts are read."""
+    """Say where a run saves that names no folder, before its texts are read."""
     why = f"; {destination.passed_over} is taken" if destination.passed_over else ""
     terminal.say(f"the model goes to {destination.folder}{why}")
 
@@ -432,18 +433,18 @@ def _show_results(
             how = "again" if is_usual else f"with -o {finished.folder} --resume"
             terminal.say(f"to continue: run the same command {how}")
     else:
+        saved = f"saved in {finished.folder}"
+        if plan.kind.trains_in_steps:
+            saved += f", step {finished.step:,} of {finished.steps:,}"
+        if finished.seconds >= 1:
+            saved += f", after {terminal.duration(finished.seconds)}"
+        if finished.stopped == "early":
+            saved += " (stopped early: no improvement)"
         # A budget of time gives another number of steps on another day.
-        early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            terminal.say(
-                f"{finished.steps:,} steps in the time given; about the same run again: "
-                f"--budget {finished.steps}steps"
-            )
-        terminal.say(
-            f"saved in {finished.folder}, step {finished.step:,}, after "
-            f"{terminal.duration(finished.seconds)}{early}"
-        )
+            saved += f"; about the same run again: --budget {finished.steps}steps"
+        terminal.say(saved)
 
     # Metrics on validation and test text, if the exact evaluation came to its end.
     task = registry.task(plan.kind.task)

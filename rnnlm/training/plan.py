@@ -51,6 +51,14 @@ class Plan:
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end have 95 % intervals
 
+    @property
+    def text_names(self) -> list[str]:
+        """What the training text is called: files, counts, or the bundled corpus."""
+        if self.request.counts is not None:
+            return [self.request.counts]
+        usual = registry.task(self.kind.task).usual_corpus
+        return list(self.request.text) or [corpora.named(usual)]
+
     def describe(self) -> list[tuple[str, object, str, str]]:
         """Return (name, value, origin, description) of every setting."""
         descriptions: dict[str, str] = {}

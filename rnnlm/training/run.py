@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
 from rnnlm import arrays
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
 from rnnlm.events import (
@@ -455,14 +454,10 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
 def _texts(plan: Plan) -> dict[str, Any]:
     """Return what the manifest says about the texts and the language models used."""
     train, valid = plan.data.train, plan.data.valid
-    usual = registry.task(plan.kind.task).usual_corpus
     shares = {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()}
-    named = list(plan.request.text)
-    if plan.request.counts is not None:
-        named = [plan.request.counts]
     facts: dict[str, Any] = {
         "recipe": plan.recipe,
-        "text": named or [corpora.named(usual)],
+        "text": plan.text_names,
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": valid.lines_hash if valid else None,

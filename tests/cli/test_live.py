@@ -1,4 +1,5 @@
 import io
+import math
 import re
 import sys
 from dataclasses import replace
@@ -31,6 +32,7 @@ STEP = Step(
     seconds=40,
 )
 VALIDATED = Validated(1190, 2.4, {"ppl_token": 150.123}, 149.5, False, 39.0, None)
+BETTER = replace(VALIDATED, step=1200, figures={"ppl_token": 149.5})
 SAVED = ModelSaved("checkpoints/x", 1100)
 ROLLED_BACK = RolledBack(1205, 1190, "the loss is not a number by step 1205", 2, 1, 0.25, 41.0)
 FITTED = Fitted(step=1100, steps=4800, tokens=4000, seconds=160, stopped="budget", model=None)
@@ -105,15 +107,15 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch, capsys, term, kind):
 
 def test_validations_are_one_line_each_without_terminal(capsys):
     with live.display_for(kind_of("lstm")) as display:
-        for event in (STARTED, STEP, VALIDATED, SAVED):
+        for event in (STARTED, STEP, VALIDATED, SAVED, BETTER):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
         (
-            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams "
-            "of 35-token windows; "
-            "validation during training: 5 streams, bf16"
+            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens and 359 to validate on, "
+            "cpu bf16"
         ),
         "step 1,190: validation perplexity 150.12 (best 149.50)",
+        "step 1,200: validation perplexity 149.50",
     ]
 
 
@@ -149,7 +151,7 @@ def test_a_loss_beyond_floats_is_an_infinite_perplexity():
     )
 
 
-def test_counting_tells_each_order_and_what_was_estimated(capsys):
+def test_counting_tells_what_was_estimated(capsys):
     with live.display_for(kind_of("ngram")) as display:
         display.show(Counted(2, 12_345, 0.25))
         display.show(
@@ -158,9 +160,17 @@ def test_counting_tells_each_order_and_what_was_estimated(capsys):
             )
         )
         display.show(replace(VALIDATED, figures={"ppl_token": 148.0071}))
+        display.show(replace(VALIDATED, figures={"ppl_token": math.inf}))
     assert capsys.readouterr().err.splitlines() == [
-        "order 2: 12,345 n-grams, 0.2 s",
         "discounts of order 1: 0.5, 1.0, 1.5",
-        "n-grams kept 10/12345, 2.0 MB; peak memory 150.0 MB",
-        "validation perplexity 148.007",
+        "n-grams by order: 10 / 12,345; 2.0 MB",
+        "validation perplexity infinite: a token has probability zero",
     ]
+
+
+def test_counting_that_takes_its_time_tells_each_order(capsys):
+    display = live.CountingDisplay(terminal.Progress())
+    display.show(Counted(1, 10, 0.25))
+    display.progress.last_line -= terminal.PROGRESS_SECONDS
+    display.show(Counted(2, 12_345, 6.25))
+    assert capsys.readouterr().err == "order 2: 12,345 n-grams\n"

@@ -39,7 +39,8 @@ def test_stdout_has_the_results_and_stderr_the_progress(models):
         "valid",
         "test",
     ]
-    assert "training: lstm" in models.training_err
+    assert f"training: lstm, recipe lstm, on {models.text}\n" in models.training_err
+    assert "the model goes to" not in models.training_err  # which -o has named
     assert f"validation on {models.valid}" in models.training_err
     assert f"saved in {models.lstm}, step " in models.training_err
 
