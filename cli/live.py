@@ -57,7 +57,16 @@ def announce(plan: "Plan") -> None:
         terminal.say(f"continuing the run in {plan.output} after step {step:,}")
     announce_counting(plan)
     if plan.data.valid is not None:
-        terminal.say(f"validation on {plan.valid_is}")
+        terminal.say(f"validation on {plan.valid_is}{_way_to_train_on_all(plan)}")
+
+
+def _way_to_train_on_all(plan: "Plan") -> str:
+    """Say how to hold nothing out, where lines are held out that nobody asked for."""
+    if not plan.holds_out or plan.resolved.origins["holdout"] != "default":
+        return ""
+    if plan.kind.has_ngrams:
+        return "; lmplz counts every line, as --holdout 0 does"
+    return "; --holdout 0 trains on every line"
 
 
 def announce_counting(plan: "Plan") -> None:
@@ -119,9 +128,6 @@ class CountingDisplay:
         elif isinstance(event, events.Counted):
             self.progress(f"order {event.order}: {event.ngrams:,} n-grams")
         elif isinstance(event, events.Estimated):
-            # Discounts and weights, which the smoothing chose.
-            for name, value in event.estimated.items():
-                self.progress.say(f"{name}: {in_words(value)}")
             by_order = " / ".join(f"{count:,}" for count in event.ngrams)
             self.progress.say(f"n-grams by order: {by_order}; {megabytes(event.model_bytes)}")
         elif isinstance(event, events.Validated) and event.ppl_token == math.inf:
@@ -265,15 +271,6 @@ def seconds_left(event: events.Step) -> float:
     if event.progress <= 0:
         return 0.0
     return event.seconds * (1 - event.progress) / event.progress
-
-
-def in_words(value: object) -> str:
-    """Return a list or a table on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {each}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
 
 
 def megabytes(count: int) -> str:

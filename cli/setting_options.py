@@ -15,6 +15,7 @@ Decorator = Callable[[Callable], Callable]
 # asked for its options, so that `rnnlm --help`, which names all commands, waits for none of them.
 
 LINES = "rnnlm.text.lines:TextSettings"
+HOLDOUT = "rnnlm.text.corpus:HoldoutSettings"
 SOURCES = "rnnlm.text.sources:SourceSettings"
 TOKENIZER = "rnnlm.text.tokenizer_settings:TokenizerSettings"
 LABELS = "rnnlm.text.labelled.example:LabelledSettings"
@@ -85,6 +86,20 @@ def options_of(settings: str, *names: str, declared: Sequence[str] = (), **more:
 
 # ---- What click needs to know of a field.
 
+
+class Share(click.FloatRange):
+    """A number up to 1, which may be written as a percentage."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        from rnnlm.config import without_percent
+
+        if isinstance(value, str):
+            value = without_percent(value)
+        return super().convert(value, parameter, context)
+
+
 UNLIMITED = 1 << 31  # an upper bound that large helps no reader; the settings still check it
 
 
@@ -92,6 +107,8 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
     """Return the keywords for the type of a field, unless `more` has its own."""
     if "type" in more or "callback" in more:
         return more
+    from rnnlm.config import is_share
+
     # A field that may be None is an option that need not be given: what else it may be counts.
     schemas = [schema for schema in field.schemas if schema.get("type") != "null"]
     kinds = {schema["type"] for schema in schemas if "type" in schema}
@@ -108,7 +125,10 @@ def _typed(field: "Setting", more: dict[str, Any]) -> dict[str, Any]:
         more = {"metavar": "N", **more}
     elif kinds == {"number"}:
         bounds = _bounds(schemas[0])
-        kind = click.FloatRange(**bounds) if bounds else click.FLOAT
+        if is_share(schemas[0]):
+            kind = Share(**bounds)
+        else:
+            kind = click.FloatRange(**bounds) if bounds else click.FLOAT
         more = {"metavar": "X", **more}
     return {"type": kind, **more}
 

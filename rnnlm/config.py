@@ -45,8 +45,13 @@ _ELSEWHERE = {
     "batch_size": "did you mean 'batch_rows'?",
 }
 
-# Settings of text that look like numbers
-_EXAMPLES = {"budget": 'write, for instance, "500steps", "3epochs" or "10m"'}
+# Settings of text that look like numbers, and the other way round
+_EXAMPLES = {
+    "budget": 'write, for instance, "500steps", "3epochs" or "10m"',
+    "holdout": "write, for instance, 5%, 0.05 or 0",
+}
+# A share as people write it
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", re.ASCII)
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -203,10 +208,25 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     """Return `value` as the type `kind`; text from the command line is parsed. "none" is None,
-    which TOML cannot say."""
-    if isinstance(value, str) and value.lower() in ("none", "null"):
-        value = None
+    which TOML cannot say, and a share may be written as "5%"."""
+    if isinstance(value, str):
+        if value.lower() in ("none", "null"):
+            value = None
+        elif value.endswith("%") and any(map(is_share, _schemas(kind))):
+            value = without_percent(value)
     return _converted(name, value, kind, is_text)
+
+
+def is_share(schema: Mapping[str, Any]) -> bool:
+    """Return whether a value is a number up to 1."""
+    is_number = schema.get("type") == "number"
+    return is_number and 1 in (schema.get("maximum"), schema.get("exclusiveMaximum"))
+
+
+def without_percent(text: str) -> float | str:
+    """Return the share that a text such as "5%" stands for; any other text as it is."""
+    percent = _PERCENT.fullmatch(text)
+    return float(percent[1]) / 100 if percent else text
 
 
 def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:

@@ -24,7 +24,7 @@ from ..options import (
     text_options,
     without_none,
 )
-from ..setting_options import LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
+from ..setting_options import HOLDOUT, LABELS, NGRAMS, PAIRS, RUN, TOKENIZER, options_of
 
 if TYPE_CHECKING:
     from rnnlm.events import Finished
@@ -251,8 +251,9 @@ class _Command(Command):
         "--valid",
         multiple=True,
         metavar="TEXT",
-        help="Validation text.  [default: the last 5 % of TEXT]",
+        help="Validation text.  [default: the end of TEXT, see --holdout]",
     ),
+    options_of(HOLDOUT, "holdout", metavar="SHARE", default_is="5%"),
     click.option(
         "--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."
     ),

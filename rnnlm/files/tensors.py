@@ -211,7 +211,7 @@ class ChunkedArray:
         self.chunk = chunk
         self.dtype = np.dtype(dtype)
         self.below = below
-        self.sums = sums
+        self.sums = list(sums)
         self._touched: set[mmap.mmap] = set()  # files that were read since pages were dropped
         self._held = 0  # items read since pages were dropped
 
@@ -294,8 +294,10 @@ class ChunkedArray:
 
     def sum(self) -> int:
         """Return the sum of all items; the chunks whose sums are known are not read."""
-        unknown = self[int(self.starts[len(self.sums)]) :]
-        return sum(self.sums) + int(unknown.sum(dtype=np.int64))
+        for number in range(len(self.sums), len(self.starts) - 1):
+            chunk = self[int(self.starts[number]) : int(self.starts[number + 1])]
+            self.sums.append(int(chunk.sum(dtype=np.int64)))
+        return sum(self.sums)
 
     def _forget(self, piece: np.ndarray) -> None:
         """Let pages leave memory once enough items were read: mapped pages count as memory of this

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
+MOST_ORDERS, MOST_VALUES = 6, 5  # of what an estimator found, and of each order
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -143,6 +144,7 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     if "seconds" in training:
         seconds = f"{training['seconds']:,} s"
     if not manifest.kind.trains_in_steps:
+        yield from _estimated(training.get("estimated", {}))
         if seconds:
             yield "took", seconds
         return
@@ -173,6 +175,36 @@ def _differing(
     if where:
         pieces.append(where)
     return pieces
+
+
+def _estimated(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the estimator of an n-gram model found, such as discounts: those of all orders in
+    one line, the lowest order first."""
+    by_order: dict[str, list[str]] = {}
+    for name, value in found.items():
+        what, of_order, _ = name.partition(" of order ")
+        if of_order:
+            by_order.setdefault(what, []).append(_values(value))
+        else:
+            yield name, _values(value)
+    for what, orders in by_order.items():
+        shown = orders[:MOST_ORDERS]
+        if len(orders) > MOST_ORDERS:
+            shown.append("...")
+        yield f"{what} by order", " / ".join(shown)
+
+
+def _values(value: float | list[float] | dict[str, float]) -> str:
+    """Write a number, a list of numbers, or numbers by what they belong to."""
+    if isinstance(value, dict):
+        shown = [f"{key}: {number:.4g}" for key, number in value.items()]
+    elif isinstance(value, list):
+        shown = [f"{number:.4g}" for number in value]
+    else:
+        shown = [f"{value:.4g}"]
+    if len(shown) > MOST_VALUES:
+        shown[MOST_VALUES:] = ["..."]
+    return ", ".join(shown)
 
 
 def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:

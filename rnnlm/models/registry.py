@@ -37,7 +37,6 @@ class Kind:
     # made_with.
     fitting: str | None
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
-    holds_out: bool  # without validation text, part of the training text is held out
     # Gradients change its weights step by step: a run can be stopped in order, resumed and timed.
     trains_in_steps: bool = False
     mapped: bool = False  # its arrays stay in the file, mapped into memory
@@ -163,7 +162,6 @@ def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> 
         settings=(f"rnnlm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
         fitting="rnnlm.neural.fitting.fitting",
         loading="rnnlm.neural.language_model",
-        holds_out=True,
         trains_in_steps=True,
         cell=_CELLS.get(name),
     )
@@ -183,7 +181,6 @@ _LANGUAGE_MODELS = (
         settings=("rnnlm.ngram.settings:UnigramSettings",),
         fitting="rnnlm.ngram.unigram",
         loading="rnnlm.ngram.unigram",
-        holds_out=False,
     ),
     Kind(
         name="ngram",
@@ -192,7 +189,6 @@ _LANGUAGE_MODELS = (
         settings=("rnnlm.ngram.settings:NgramSettings",),
         fitting="rnnlm.ngram.fitting",
         loading="rnnlm.ngram.model",
-        holds_out=False,
         mapped=True,
         cleaning="rnnlm.ngram.fitting:clean_up",
         counted="rnnlm.ngram.fitting",
@@ -205,7 +201,6 @@ _LANGUAGE_MODELS = (
         settings=("rnnlm.combinations.mixture:MixtureSettings",),
         fitting=None,
         loading="rnnlm.combinations.mixture",
-        holds_out=False,
         made_with="rnnlm mix A B --on TEXT",
     ),
 )
@@ -224,7 +219,6 @@ def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
         ),
         fitting="rnnlm.tasks.labels.fitting",
         loading="rnnlm.tasks.labels.model",
-        holds_out=True,
         trains_in_steps=True,
         task=task,
         cell=_CELLS.get(name),
@@ -251,7 +245,6 @@ def _encoder_decoder(name: str) -> Kind:
         ),
         fitting="rnnlm.tasks.seq2seq.fitting",
         loading="rnnlm.tasks.seq2seq.model",
-        holds_out=True,
         trains_in_steps=True,
         task="seq2seq",
         cell=_CELLS[name],

@@ -63,7 +63,7 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     needed = estimator(settings.smoothing).heldout
     is_constant_missing = needed == "without additive_k" and settings.additive_k is None
     if not has_valid and (needed == "always" or is_constant_missing):
-        hint = "name it with --valid, or hold out a part: --set holdout=0.05"
+        hint = "name it with --valid, or hold out a part: --holdout 5%"
         if is_constant_missing:
             hint += ", or set the constant: --set additive_k=0.1"
         raise UsageError(
@@ -183,7 +183,7 @@ def fit(
             estimated, data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
         )
         ngrams = [len(values) for values in model.values]
-        facts = {"ngrams": ngrams, **smoothing.report()}
+        facts = {"ngrams": ngrams, "estimated": smoothing.report()}
         size = sum(array.nbytes for array in model.to_arrays().values())
         seconds = time.perf_counter() - began
         yield Estimated(tuple(ngrams), smoothing.report(), size, system.peak_bytes(), seconds)

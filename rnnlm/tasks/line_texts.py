@@ -185,7 +185,7 @@ def open_texts(
     test_names = request.test or _bundled(request, "test")
     valid = _open(valid_names, resolved) if valid_names else None
     test = _open(test_names, resolved) if test_names else None
-    share = 0.0 if valid else held_out_share(kind, resolved)
+    share = held_out_share(request, resolved)
 
     # The tokenizer is that of a prepared text, a given one, or made from the training text.
     tokenizer = text.tokenizer
@@ -194,7 +194,7 @@ def open_texts(
     if "memory" in resolved.values:
         text = _text_to_count(text, tokenizer, share, resolved, progress)
         tokenizer = text.tokenizer or tokenizer
-    split = text.split(share, is_share_asked(resolved))
+    split = text.split(share, is_share_chosen(resolved))
 
     # Words are numbered while the text is encoded; others need two readings.
     settings = resolved.make(TokenizerSettings)
@@ -216,10 +216,7 @@ def open_texts(
         valid_is = f"the last {split.held_out} of the training text, held out"
     elif share:
         valid_is = "none: the text is a single line"
-        notice(
-            "the text is a single line: nothing is held out for validation, the last weights "
-            "are kept"
-        )
+        notice("the text is a single line: nothing is held out for validation")
     tested = test.encode(tokenizer) if test else None
 
     # Warn of what makes metrics worse, or better than they are: unknown marks, repeated lines.
@@ -253,16 +250,18 @@ def _text_to_count(
     return on_disk(text, made_with, memory, resolved.values["temp"], share, progress)
 
 
-def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
-    """Return the share of the training text that is held out if no validation text is named: by
-    kinds that do so, or if asked for."""
-    if kind.holds_out or is_share_asked(resolved):
-        return resolved.make(HoldoutSettings).holdout
-    return 0.0
+def held_out_share(request: TrainingRequest, resolved: Resolved) -> float:
+    """Return the share of the training text that is held out for validation: none beside a
+    validation text, of a bundled corpus, which has its own, or of counts."""
+    if request.valid or not request.text:
+        return 0.0
+    return resolved.make(HoldoutSettings).holdout
 
 
-def is_share_asked(resolved: Resolved) -> bool:
-    return resolved.origins["holdout"] != "default"
+def is_share_chosen(resolved: Resolved) -> bool:
+    """Return whether the share is another one than the usual, of which a prepared text need not
+    hold out all. Where it was given makes no difference: a resumed run has stored it."""
+    return bool(resolved.values["holdout"] != resolved.defaults["holdout"])
 
 
 def _bundled(request: TrainingRequest, part: str) -> tuple[str, ...]:
@@ -280,7 +279,7 @@ def _of_counts(
     folder: str, request: TrainingRequest, resolved: Resolved, kind: registry.Kind
 ) -> Texts:
     """Open counts in place of the training text, and read the texts beside it as theirs was."""
-    if is_share_asked(resolved) and resolved.values["holdout"]:
+    if resolved.is_asked("holdout") and resolved.values["holdout"]:
         raise UsageError(
             f"nothing can be held out of the counts in {folder}",
             "they hold no lines",
@@ -300,6 +299,8 @@ def _of_counts(
         marks += Counter(text.marks)
     tell_unseen(marks, {"the model": tokenizer})
     valid_is = ", ".join(map(corpora.title, request.valid)) or "none"
+    if not request.valid:
+        notice("nothing is held out of counts: --valid names a text to validate on")
     data = counts.with_valid(encoded.get("valid"))
     return Texts(resolved, data, valid_is, encoded.get("test"))
 

@@ -54,12 +54,11 @@ class Text(Protocol):
         """Return the ids of the text, in memory, and what is counted."""
         ...
 
-    def split(self, share: float, is_asked: bool = True) -> "Split":
+    def split(self, share: float, is_chosen: bool = True) -> "Split":
         """Return the text in two parts: the second is the last `share` of its lines, or whole
         documents where it has documents.
 
-        is_asked: the user chose this share. A prepared text holds out less than a default share
-        if it is long.
+        is_chosen: it is not the usual share, of which a long prepared text holds out less.
         """
         ...
 
@@ -108,7 +107,7 @@ class BlockText:
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         return self.split(0.0).encode(tokenizer, progress)[0]
 
-    def split(self, share: float, is_asked: bool = True) -> "ReadSplit":
+    def split(self, share: float, is_chosen: bool = True) -> "ReadSplit":
         return ReadSplit(self, share)
 
 
@@ -355,7 +354,7 @@ class HoldoutSettings:
     holdout: Annotated[
         Probability,
         Meta(
-            description="share of the text held out for validation; 0: none",
+            description="share of the text that is held out for validation, such as 5%; 0: none",
             extra=needs(valid=(None,)),
         ),
     ] = 0.05

@@ -97,7 +97,7 @@ def on_disk(
         if tokens >= prepared.index.counts.tokens:
             delete()
 
-    return replace(prepared, let_go=let_go)
+    return replace(prepared, let_go=let_go, copy_of=text)
 
 
 def _content_hash(names: Sequence[str], settings: str) -> str:

@@ -19,7 +19,6 @@ from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.tasks.line_texts import TEXT_SETTINGS
-from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.training.folders import CHECKPOINTS, text_name
 from rnnlm.training.request import Request, resolve_request, without_names
 
@@ -158,13 +157,6 @@ def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str
     for name, values in differing(runs).items():
         if name in COMMON or (grid.equal_settings and name != "model"):
             shared[name] = next(iter(values.values()))
-
-    # Some kinds hold out lines for validation, others do not: then all do, so that they train on
-    # the same lines.
-    needs_holdout = grid.request.text and not grid.request.valid
-    all_hold_out = all(run.kind.holds_out for run in runs)
-    if needs_holdout and not all_hold_out and "holdout" not in grid.axes:
-        shared["holdout"] = runs[0].resolved.make(HoldoutSettings).holdout
     return shared
 
 

@@ -59,6 +59,12 @@ class Plan:
         usual = registry.task(self.kind.task).usual_corpus
         return list(self.request.text) or [corpora.named(usual)]
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether lines of the training text are held out for validation."""
+        has_share = held_out_share(self.request, self.resolved) > 0
+        return has_share and self.data.valid is not None
+
     def describe(self) -> list[tuple[str, object, str, str]]:
         """Return (name, value, origin, description) of every setting."""
         descriptions: dict[str, str] = {}
@@ -131,7 +137,7 @@ def plan(
         valid=valid or None,
     )
     _warn_of_replaced_start(resolved, request)
-    has_valid = bool(request.valid or request.takes_bundled or held_out_share(kind, resolved))
+    has_valid = bool(request.valid or request.takes_bundled or held_out_share(request, resolved))
     kind.check(resolved, has_valid=has_valid)
 
     # Without -o, an unfinished run in the default folder is resumed; it has to be this one.

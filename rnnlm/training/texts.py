@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rnnlm.config import Resolved, names_of
 from rnnlm.models import registry
-from rnnlm.tasks.line_texts import held_out_share, is_share_asked
+from rnnlm.tasks.line_texts import held_out_share, is_share_chosen
 from rnnlm.tasks.request import Texts
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.lines import Progress
@@ -55,7 +55,7 @@ def _key(request: Request, resolved: Resolved, kind: registry.Kind) -> str:
 
     # The share that is held out, which matters only without a validation text.
     if request.text and not request.valid:
-        parts += [held_out_share(kind, resolved), is_share_asked(resolved)]
+        parts += [held_out_share(request, resolved), is_share_chosen(resolved)]
 
     # Whether the characters of words are read, too: what is made of them is up to the network. A
     # kind without that setting reads the same as one that does not use it.

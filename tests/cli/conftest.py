@@ -19,7 +19,8 @@ def trained(models, tmp_path_factory):
         *((f"{tokenizer}s", "--model", "unigram", "--set",
            f"tokenizer={tokenizer}") for tokenizer in ("char", "byte")),
     ):  # fmt: skip
-        assert run(["train", str(models.text), *options, "-o", str(folder / name)]) == 0
+        asked = ["train", str(models.text), "--holdout", "0", *options]
+        assert run([*asked, "-o", str(folder / name)]) == 0
     shutil.copy(models.valid, folder / "valid.txt")
     shutil.copy(models.text, folder / "train.txt")
     return folder

@@ -24,9 +24,27 @@ def test_info_describes_a_model_without_reading_weights(rnnlm, copied):
 
 def test_info_says_hash_of_mapped_ngrams_is_unchecked(rnnlm, models):
     assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "-o", "bigram").code == 0
-    assert "; hash: unchecked\n" in rnnlm("info", "bigram").out
+    rows = dict(line.split("\t", 1) for line in rnnlm("info", "bigram").out.splitlines())
+    assert rows["fingerprint"].endswith("; hash: unchecked")
     assert "hash\tunchecked\n" in rnnlm("info", "bigram", "--all").out
     assert "unchecked" not in rnnlm("eval", "-m", "bigram", models.valid).out
+
+
+@pytest.mark.parametrize(("smoothing", "what", "values"), [
+    ("mkn", "discounts by order", r"[\d.]+, [\d.]+, [\d.]+ / [\d.]+, [\d.]+, [\d.]+"),
+    ("kn", "discount by order", r"[\d.]+ / [\d.]+"),
+    ("stupid", "backoff factor", "0.4"), ("additive", "k", r"[\d.e-]+"),
+    ("katz", "counts by order", r"1: [\d.]+, 2: .*"),
+    ("jelinek-mercer", "weights by order", r"\d+: [\d.]+ / 1: .*, \.\.\."),
+])  # fmt: skip
+def test_what_an_estimator_found_is_shown(rnnlm, models, smoothing, what, values):
+    asked = ("--model", "ngram", "--order", "2", "--smoothing", smoothing, "-o", "m")
+    trained = rnnlm("train", models.text, *asked)
+    assert trained.code == 0 and "discount" not in trained.out + trained.err
+    rows = dict(line.split("\t", 1) for line in rnnlm("info", "m").out.splitlines())
+    assert re.fullmatch(values, rows[what])
+    found = json.loads(rnnlm("info", "m", "--json").out)["training"]["estimated"]
+    assert any(name.startswith(what.partition(" by order")[0]) for name in found)
 
 
 def test_full_info_is_a_table_of_facts(rnnlm, models):

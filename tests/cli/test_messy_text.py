@@ -43,7 +43,7 @@ def test_normalising_model_reads_messy_text_as_clean(rnnlm, texts):
 
 
 def test_mixed_forms_in_text_are_reported_unless_normalised(rnnlm, texts):
-    told = trained(rnnlm, "mixed.txt")
+    told = trained(rnnlm, "mixed.txt", "--holdout", "0")
     assert (
         told.count("in two forms") == 1
         and "' 40 times and \u2019 40 times" in told

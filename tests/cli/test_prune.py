@@ -10,7 +10,8 @@ def big(rnnlm, here, corpus_lines):
     """Train a trigram model, and write the text it was trained on and another one."""
     (here / "train.txt").write_text("\n".join(corpus_lines[:200]) + "\n", encoding="utf-8")
     (here / "valid.txt").write_text("\n".join(corpus_lines[200:230]) + "\n", encoding="utf-8")
-    assert rnnlm("train", "train.txt", "--model", "ngram", "--order", "3", "-o", "big").code == 0
+    asked = ("--model", "ngram", "--order", "3", "--holdout", "0")
+    assert rnnlm("train", "train.txt", *asked, "-o", "big").code == 0
     return here / "big"
 
 
@@ -63,6 +64,8 @@ def test_cut_offs_and_vocabulary_limits(rnnlm, big):
         "3",
         "--prune",
         "0,0,1",
+        "--holdout",
+        "0",
         "-o",
         "trained",
     )

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import rnnlm as library
+from support.failures import checked_error
 from support.forked import Forked
 
 TINY = (
@@ -194,3 +195,26 @@ def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
     monkeypatch.setattr(fitting, "make_trainer", recording)
     assert rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made").code == 0
     assert found == [signal.default_int_handler]
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--model", "unigram"], "; --holdout 0 trains on every line"),
+    (["--model", "ngram"], "; lmplz counts every line, as --holdout 0 does"),
+    (["--model", "gru", "--set", "hidden_size=4", "--budget", "1steps"],
+     "; --holdout 0 trains on every line"),
+    (["--model", "ngram", "--holdout", "5%"], ""),
+])  # fmt: skip
+def test_a_note_says_which_lines_are_held_out(rnnlm, models, options, said):
+    shown = rnnlm("train", models.text, *options, "-o", "m")
+    assert shown.code == 0
+    validation = [line for line in shown.err.splitlines() if line.startswith("validation on")]
+    assert validation == [f"validation on the last 5% of the training text, held out{said}"]
+    # Models of all families end with the same table.
+    heads = shown.out.splitlines()[0].split("\t")
+    assert heads[:4] == ["text", "tokens", "oov_words", "ppl_token"]
+
+
+@pytest.mark.parametrize("share", ["1", "100%", "-5%", "5 percent"])
+def test_a_wrong_share_is_refused(rnnlm, models, share):
+    shown = rnnlm("train", models.text, "--model", "unigram", f"--holdout={share}", "-o", "m")
+    checked_error(shown, 2, "Invalid value for '--holdout'")

@@ -23,7 +23,7 @@ def counts(rnnlm, here):
     assert rnnlm("count", "b.txt", "-o", "b", "--order", "4", "--tokenizer-from", "a").code == 0
     assert rnnlm("count", "--merge", "a", "b", "-o", "both").code == 0
     # A model with the tokenizer that the counts have.
-    assert rnnlm("train", "a.txt", "--model", "ngram", "-o", "of-a").code == 0
+    assert rnnlm("train", "a.txt", "--model", "ngram", "--holdout", "0", "-o", "of-a").code == 0
     return here
 
 

@@ -95,7 +95,8 @@ def models(tmp_path_factory, corpus_lines):
             == 0
         ), err.getvalue()
         shown = err.getvalue(), out.getvalue()
-        assert run(["train", str(text), "--model", "unigram", "-o", str(unigram)]) == 0
+        of_all_lines = ["--model", "unigram", "--holdout", "0"]
+        assert run(["train", str(text), *of_all_lines, "-o", str(unigram)]) == 0
     return Models(folder, text, valid, lstm, unigram, *shown)
 
 

@@ -58,7 +58,7 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     if settings.follows_validations and not has_valid:
         raise UsageError(
             f"{settings.follows_validations} needs validation text",
-            hint="name one with --valid, or hold some out: --set holdout=0.05",
+            hint="name one with --valid, or hold some out: --holdout 5%",
         )
 
 

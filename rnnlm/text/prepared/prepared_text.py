@@ -18,7 +18,18 @@ from rnnlm.files import tensors, writing
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.encoding import LINE_COUNTS, EncodedText, IdFiles, IntArray, compact_type, kept
+from rnnlm.text.encoding import (
+    LINE_COUNTS,
+    EncodedText,
+    IdFiles,
+    IntArray,
+    LinesHash,
+    ReadText,
+    as_bytes,
+    compact_type,
+    kept,
+    total,
+)
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import (
     JOURNAL,
@@ -231,7 +242,10 @@ class Shards:
 @dataclass(frozen=True)
 class PreparedText:
     """The lines from `start` to `stop` of the prepared text in `folder`. let_go: as in an
-    :class:`EncodedText`."""
+    :class:`EncodedText`. copy_of: the text that was prepared for one run alone, which trains on the
+    lines that it would train on if they were in memory. part_hash: the hash of lines of that text,
+    where these are not all.
+    """
 
     folder: Path
     index: Index
@@ -241,6 +255,8 @@ class PreparedText:
     start: int
     stop: int
     let_go: Callable[[int], None] = kept
+    copy_of: ReadText | None = None
+    part_hash: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -272,8 +288,8 @@ class PreparedText:
                 read[field.name] = np.asarray(value)
         return replace(mapped, **read)
 
-    def split(self, share: float, is_asked: bool = True) -> "PreparedSplit":
-        return PreparedSplit(self, share, None if is_asked else MOST_HELD_OUT)
+    def split(self, share: float, is_chosen: bool = True) -> "PreparedSplit":
+        return PreparedSplit(self, share, None if is_chosen else MOST_HELD_OUT)
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Make sure that it is the one that the text is prepared with.
@@ -371,8 +387,10 @@ class PreparedText:
         return np.append(self.shards.ends_of(starts), last) - first
 
     def _lines_hash(self) -> str:
-        """Return the hash of the text itself for all of its lines; for some of them, one made from
-        that and the numbers of the lines."""
+        """Return the hash of the text itself for all of its lines; for some of them theirs where
+        it is known, else one made from that of the text and the numbers of the lines."""
+        if self.part_hash:
+            return self.part_hash
         whole = self.index.lines_hash
         if (self.start, self.stop) == (0, self.index.counts.lines):
             return whole
@@ -386,6 +404,13 @@ class PreparedSplit:
         self.text = text
         self.share = share
         self.parts = text.in_two(share, most_tokens)
+        # All of the share of a copy is left out of training, but no more is read than fits.
+        first, held_out = self.parts
+        if text.copy_of is not None and held_out is not None:
+            first = text.in_two(share)[0]
+            hash_of_first, hash_of_rest = _hashes(text.copy_of, first.stop, held_out.start)
+            first = replace(first, part_hash=hash_of_first)
+            self.parts = (first, replace(held_out, part_hash=hash_of_rest))
 
     @property
     def held_out(self) -> str:
@@ -404,14 +429,39 @@ class PreparedSplit:
     ) -> tuple[EncodedText, EncodedText | None]:
         """Return both parts; the ids of the first stay on disk."""
         first, held_out = self.parts
+        train = first.mapped(tokenizer)
         if held_out is None:
-            return first.mapped(tokenizer), None
-        return first.mapped(tokenizer), held_out.encode(tokenizer)
+            return train, None
+
+        # The second part is in memory: who lets go of all of the first needs no more of the text.
+        def let_go(tokens: int) -> None:
+            if tokens >= train.tokens:
+                for name in LINE_COUNTS:
+                    total(getattr(train, name))  # remembered, as is what lies in whole files
+                tokens = self.text.index.counts.tokens
+            self.text.let_go(tokens)
+
+        return replace(train, let_go=let_go), held_out.encode(tokenizer)
 
     def encode_once(
         self, reader: object, progress: Progress = silent
     ) -> tuple[Tokenizer, EncodedText, EncodedText | None]:
         return self.text.tokenizer, *self.encode(self.text.tokenizer)
+
+
+def _hashes(text: ReadText, first_lines: int, later: int) -> tuple[str, str]:
+    """Return the hashes of a text's `first_lines` and of those from line `later` on."""
+    first, second = LinesHash(), LinesHash()
+    read = 0
+    for block in text.blocks():
+        size = len(block.lines)
+        before = block.cut(min(max(first_lines - read, 0), size))[0]
+        after = block.cut(min(max(later - read, 0), size))[1]
+        for part, hash_of_part in ((before, first), (after, second)):
+            if part.lines:
+                hash_of_part.update_block(part, as_bytes(part.lines))
+        read += size
+    return first.hexdigest(), second.hexdigest()
 
 
 # ---- The description of a prepared text for `rnnlm info`, and its check for `rnnlm doctor`.

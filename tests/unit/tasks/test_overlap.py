@@ -147,7 +147,13 @@ def test_the_overlap_is_in_the_model_and_card(tmp_path):
     )
     with pytest.warns(RnnlmWarning, match="the test text is the training text itself"):
         list(
-            rnnlm.train(tmp_path / "a", test=tmp_path / "a", model="unigram", output=tmp_path / "m")
+            rnnlm.train(
+                tmp_path / "a",
+                test=tmp_path / "a",
+                holdout=0.0,
+                model="unigram",
+                output=tmp_path / "m",
+            )
         )
     assert json.loads((tmp_path / "m" / "config.json").read_text())["training"][
         "lines_in_train"

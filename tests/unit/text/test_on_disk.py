@@ -6,9 +6,9 @@ import pytest
 from rnnlm import system
 from rnnlm.files import tensors
 from rnnlm.text.corpus import Corpus
-from rnnlm.text.lines import silent
+from rnnlm.text.lines import TextSettings, silent
 from rnnlm.text.on_disk import fits, on_disk, work_folder
-from rnnlm.text.prepared import preparation
+from rnnlm.text.prepared import preparation, prepared_text
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 LINES = ["the old dog sleeps", "a dog barked", "the old cat sleeps"] * 50
@@ -55,6 +55,28 @@ def test_a_text_vanishes_once_let_go(corpus, tmp_path, monkeypatch, is_named):
     # An interrupted run makes it again.
     again = on_disk(corpus, TokenizerSettings(), "300M", temp, 0.2, silent)
     assert np.array_equal(np.asarray(again.split(0.2).encode(again.tokenizer)[0].ids), ids_T)
+
+
+@pytest.mark.parametrize("blank_lines", ["skip", "documents"])
+def test_a_copy_is_split_as_its_text_is(corpus, tmp_path, monkeypatch, blank_lines):
+    lines = [line + "\n" * (1 + (number % 4 == 3)) for number, line in enumerate(LINES)]
+    (tmp_path / "text.txt").write_text("".join(line + "\n" for line in lines))
+    corpus = Corpus(corpus.sources, TextSettings(blank_lines=blank_lines))
+    copy = on_disk(corpus, TokenizerSettings(), "300M", str(tmp_path / "temp"), 0.2, silent)
+    expected = corpus.split(0.2).encode(copy.tokenizer)
+    for text, other in zip(copy.split(0.2).encode(copy.tokenizer), expected, strict=True):
+        assert np.array_equal(np.asarray(text.ids), np.asarray(other.ids))
+        assert text.lines_hash == other.lines_hash
+
+    # With the usual share, a long one is validated on its end alone, and trained on as before.
+    monkeypatch.setattr(prepared_text, "MOST_HELD_OUT", 30)
+    train, held_out = copy.split(0.2, is_chosen=False).encode(copy.tokenizer)
+    assert train.lines_hash == expected[0].lines_hash
+    assert 0 < held_out.tokens <= 30 < expected[1].tokens
+    assert train.words == expected[0].words
+    train.let_go(train.tokens)
+    assert files_in(tmp_path / "temp") == []
+    assert train.words == expected[0].words
 
 
 def test_the_rest_of_a_text_stays(corpus, tmp_path, monkeypatch):

@@ -49,18 +49,37 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
     assert caught.value.hint == "add --model ngram"
 
 
-def test_an_n_gram_holds_out_only_on_request(text):
-    assert plan(Request(text=(text,), model="ngram")).data.valid is None
-    made = plan(
-        Request(
-            text=(text,),
-            model="ngram",
-            assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"},
-        )
-    )
-    assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
+def test_all_families_hold_out_the_same_lines(text):
+    plans = [plan(Request(text=(text,), model=name)) for name in ("lstm", "ngram", "unigram")]
+    for made in plans:
+        assert made.holds_out and made.valid_is == "the last 5% of the training text, held out"
+        assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
+    for part in ("train", "valid"):
+        assert len({getattr(made.data, part).lines_hash for made in plans}) == 1
+    assert len({made.data.tokenizer.fingerprint for made in plans}) == 1
+
+
+@pytest.mark.parametrize("model", ["lstm", "ngram", "unigram"])
+def test_nothing_is_held_out_on_request(text, model):
+    made = plan(Request(text=(text,), model=model, flags={"holdout": 0.0}))
+    assert made.data.valid is None and made.data.train.sentences == len(LINES)
+    assert not made.holds_out
+
+
+def test_weights_are_tuned_on_held_out_lines(text):
+    settings = {"smoothing": "jelinek-mercer"}
+    assert plan(Request(text=(text,), model="ngram", assignments=settings)).data.valid
+    settings["holdout"] = "0"
     with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):
-        plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
+        plan(Request(text=(text,), model="ngram", assignments=settings))
+
+
+@pytest.mark.parametrize(("share", "held_out"), [("25%", 2), ("0.25", 2), ("0%", 0), ("12.5 %", 1)])
+def test_a_share_is_a_number_or_a_percentage(tmp_path, share, held_out):
+    path = tmp_path / "text"
+    path.write_text("a b\n" * 8)
+    made = plan(Request(text=(str(path),), model="unigram", assignments={"holdout": share}))
+    assert made.data.train.sentences == 8 - held_out
 
 
 @pytest.mark.parametrize("content, name, value", [

@@ -161,7 +161,9 @@ def test_a_vocabulary_comes_from_training_text_alone(tmp_path, monkeypatch):
 
 def test_nothing_is_held_out_if_unwanted_or_useless(text):
     assert plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.0})).data.valid is None
-    assert plan(Request(text=(str(text),), model="unigram")).data.valid is None
+    unigram = Request(text=(str(text),), model="unigram", flags={"holdout": 0.0})
+    assert plan(unigram).data.valid is None
+    assert plan(Request(text=(str(text),), model="unigram", valid=(str(text),))).holds_out is False
 
 
 def test_a_text_of_one_line_trains_with_notice(tmp_path, monkeypatch):

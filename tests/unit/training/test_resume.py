@@ -192,7 +192,12 @@ def test_a_run_from_other_weights_resumes_as_begun(texts, whole, tmp_path):
 def test_finished_counts_can_be_tested_on_other_text(texts, tmp_path):
     def counted(**changes):
         *_, finished = train(
-            texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes
+            texts / "text",
+            output=tmp_path / "m",
+            model="ngram",
+            resume="auto",
+            holdout=0.0,
+            **changes,
         )
         return finished.results
 

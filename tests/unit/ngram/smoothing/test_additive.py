@@ -20,7 +20,13 @@ PRIORS = ("uniform", "lower-order")
 @pytest.mark.parametrize("order", [2, 3])
 def test_the_first_exercise_of_every_course(tmp_path, order):
     (tmp_path / "text").write_text("the dog ran\nthe cat jumped\n")
-    request = {"model": "ngram", "order": order, "smoothing": "additive", "additive_k": 1}
+    request = {
+        "model": "ngram",
+        "order": order,
+        "smoothing": "additive",
+        "additive_k": 1,
+        "holdout": 0,
+    }
     list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", **request))
     model = rnnlm.load(tmp_path / "model")
     [score] = rnnlm.score_sentences(model, ["the dog jumped"], with_words=True)
