@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from rnnlm.errors import RnnlmWarning
+from rnnlm.errors import RnnlmWarning, TextError
 from rnnlm.ngram.counting.strings import merge_counts
 from rnnlm.scoring.sentences import read_sentences
 from rnnlm.text import sources
@@ -48,7 +48,6 @@ def there(tmp_path, monkeypatch):
             "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt; and 1 more",
         ),
         (["a.txt", "b.txt", "long.txt", "-", "hf:o/n", "empty1", "empty2"], None),
-        (["a.txt", "a.txt", "missing.txt"], None),
     ],
 )
 def test_repeats_are_named(there, names, told):
@@ -56,6 +55,14 @@ def test_repeats_are_named(there, names, told):
         warnings.simplefilter("always")
         open_text(names)
     assert [str(each.message) for each in caught] == ([TOLD + told] if told else [])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_missing_text_is_an_error_before_repeats(there):
+    names = ["a.txt", "a.txt", "missing.txt"]
+    sources.warn_of_repeats(names)  # what reads them says which one is missing
+    with pytest.raises(TextError, match="no such file: missing.txt"):
+        open_text(names)
 
 
 def test_large_files_are_compared_piece_by_piece(there, monkeypatch):

@@ -97,9 +97,10 @@ def test_names_are_checked_without_reading(tmp_path):
     (tmp_path / "prepared" / "shard-0.safetensors").touch()
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.jsonl").touch()
+    (tmp_path / "empty").mkdir()
     found = [tmp_path / name for name in ("a.txt", "prepared", "set", "*.txt")]
     sources.check_names([*found, "-", "hf:some-one/a.set"])
-    for wrong in (tmp_path / "b.txt", tmp_path / "*.gz", tmp_path):
+    for wrong in (tmp_path / "b.txt", tmp_path / "*.gz", tmp_path / "empty"):
         with pytest.raises(TextError):
             sources.check_names([*found, wrong])
 

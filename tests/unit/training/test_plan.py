@@ -107,10 +107,11 @@ def test_a_schedule_that_follows_validations_needs_validation_text(text, schedul
 def test_unreadable_word_vectors_are_reported_before_reading_text(text, tmp_path, content, what):
     if content is not None:
         (tmp_path / "vectors").write_bytes(content)
+    (tmp_path / "text").write_bytes(b"\xff")  # which cannot be read, either
     with pytest.raises(TextError, match=what):
         plan(
             Request(
-                text=("no such text",),
+                text=(str(tmp_path / "text"),),
                 model="lstm",
                 flags={"embeddings": str(tmp_path / "vectors")},
             )
