@@ -128,7 +128,7 @@ def command(
     request = Request(
         shards=shards,
         output=output,
-        models=_models(chosen_models(model_names, "text")),
+        models=_models(model_names or chosen_models((), "text")),
         settings=settings_of(FilterSettings, given, given),
         column=column,
         text=settings_of(TextSettings, text, text),

@@ -291,7 +291,7 @@ def _plot(
 
 # ---- A training run as one page: self-contained HTML with SVG plots, no script, nothing fetched.
 
-WHAT = "a report of a run"
+WHAT = "a report of runs"
 MOST_VALIDATIONS = 200
 _STARTED = (
     ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),

@@ -148,8 +148,10 @@ def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
 
 def test_a_file_is_locked_before_models_are_loaded(rnnlm, inputs):
     """A second writer is refused at once: what it would compute is lost."""
+    (inputs / "damaged").mkdir()
+    (inputs / "damaged" / "config.json").write_text("{}")
     with outputs.owned(inputs / "out.tsv"):
-        refused = rnnlm("score", "-m", "nowhere", "--input", "valid.txt", "-o", "out.tsv")
+        refused = rnnlm("score", "-m", "damaged", "--input", "valid.txt", "-o", "out.tsv")
     assert refusal(refused, "out.tsv")
 
 

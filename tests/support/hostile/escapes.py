@@ -112,7 +112,7 @@ ROWS = [
     fine("a model's own story: info", "info m", {"m": EVIL_MODEL}),
     fine("a model's own story: info, JSON", "info m --json", {"m": EVIL_MODEL}),
     fine("a model's own story: doctor", "doctor m", {"m": EVIL_MODEL}),
-    fine("a model's own story: plot", "plot m", {"m": EVIL_MODEL}),
+    fine("a model's own story: report", "report m", {"m": EVIL_MODEL}),
     fine("a model's own story: export", "export -m m --compact out", {"m": EVIL_MODEL}),
     fine(
         "a script in a text: compare",

@@ -119,6 +119,6 @@ ROWS = [
           "ngram has no word vectors", {}),
     Bad("report: a run that is not there", "report gone -o r.html", "no model at gone", {}),
     Bad("report: a folder without a run", "report . -o r.html", "", {}),
-    usage("report: a page that is none", "report {lstm} -o r.pdf",
-          "a report of a run cannot be written to r.pdf", {}),
+    usage("report: a page that is none", "report {lstm} -o r.csv",
+          "a report of runs cannot be written to r.csv", {}),
 ]  # fmt: skip

@@ -348,7 +348,7 @@ def test_report_is_written_atomically_and_never_overwrites_unasked(log, tmp_path
     with pytest.raises(OutputError, match="already exists"):
         report(str(run), str(page))
     report(run, page, overwrite=True)
-    with pytest.raises(UsageError, match="a report of a run cannot be written to .*run.svg"):
+    with pytest.raises(UsageError, match="a report of runs cannot be written to .*run.svg"):
         report(run, tmp_path / "run.svg")
 
 
