@@ -15,7 +15,7 @@ Decorator = Callable[[Callable], Callable]
 # asked for its options, so that `rnnlm --help`, which names all commands, waits for none of them.
 
 LINES = "rnnlm.text.lines:TextSettings"
-HOLDOUT = "rnnlm.text.corpus:HoldoutSettings"
+HOLDOUT = "rnnlm.text.lines:HoldoutSettings"
 SOURCES = "rnnlm.text.sources:SourceSettings"
 TOKENIZER = "rnnlm.text.tokenizer_settings:TokenizerSettings"
 LABELS = "rnnlm.text.labelled.example:LabelledSettings"

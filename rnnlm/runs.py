@@ -69,8 +69,8 @@ def train(
             the task, if there is one.
         output: the folder of the model. None: one in ./checkpoints, where the same call goes on
             with a run that was cut off.
-        valid, test: texts to validate and to evaluate on. None: a share of the text is held out,
-            and nothing is tested.
+        valid, test: texts to validate and to evaluate on. None: a share of the text is held out
+            (`holdout`, 5 % unless you say otherwise), and nothing is tested.
         budget: how long: "10m", "500steps" or "3epochs". None: as the recipe says.
         seed, device, precision, threads, save_every: of the run. None: as the recipe says, or the
             best that is there.

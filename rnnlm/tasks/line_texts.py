@@ -18,9 +18,9 @@ from rnnlm.models import loading, registry
 from rnnlm.models.card import MUCH_OVERLAP
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import Corpus, HoldoutSettings, Split, Text, open_text
+from rnnlm.text.corpus import Corpus, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
-from rnnlm.text.lines import Progress, TextSettings, no_text, watched
+from rnnlm.text.lines import HoldoutSettings, Progress, TextSettings, no_text, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.on_disk import fits, on_disk
 from rnnlm.text.sources import SourceSettings

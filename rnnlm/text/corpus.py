@@ -13,11 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from msgspec import Meta
-
-from rnnlm.config import Probability, needs
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import in_memory, sources
@@ -342,19 +339,3 @@ def open_text(
             hint="prepare all of the text into one folder",
         )
     return prepared_text.load(Path(prepared[0]))
-
-
-# ---- Without a validation text, a share of the training text is held out.
-
-
-@dataclass(frozen=True)
-class HoldoutSettings:
-    """What to do where no validation text is named."""
-
-    holdout: Annotated[
-        Probability,
-        Meta(
-            description="share of the text that is held out for validation, such as 5%; 0: none",
-            extra=needs(valid=(None,)),
-        ),
-    ] = 0.05

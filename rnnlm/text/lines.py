@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from msgspec import Meta
 
-from rnnlm.config import Checked
+from rnnlm.config import Checked, Probability, needs
 from rnnlm.errors import TextError
 from rnnlm.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
 from rnnlm.interface import UNKNOWN
@@ -51,6 +51,19 @@ class TextSettings(Checked):
     special_symbols: Annotated[
         SpecialSymbols, Meta(description="<s> or </s> in the text: an error, dropped, or <unk>")
     ] = "error"
+
+
+@dataclass(frozen=True)
+class HoldoutSettings:
+    """What to do where no validation text is named."""
+
+    holdout: Annotated[
+        Probability,
+        Meta(
+            description="share of the text that is held out for validation, such as 5%; 0: none",
+            extra=needs(valid=(None,)),
+        ),
+    ] = 0.05
 
 
 @dataclass(eq=False)

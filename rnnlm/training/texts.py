@@ -7,8 +7,7 @@ from rnnlm.config import Resolved, names_of
 from rnnlm.models import registry
 from rnnlm.tasks.line_texts import held_out_share, is_share_chosen
 from rnnlm.tasks.request import Texts
-from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.text.lines import Progress
+from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.training.request import Request
 
 Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]

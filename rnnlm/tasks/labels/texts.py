@@ -19,11 +19,10 @@ from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.request import Texts, TrainingRequest
 from rnnlm.text import tokenizers
-from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, labels_in
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.lines import Block, Progress
+from rnnlm.text.lines import Block, HoldoutSettings, Progress
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 

@@ -20,8 +20,7 @@ from rnnlm.tasks.seq2seq.data import (
     make_codec,
 )
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
-from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.text.lines import Progress
+from rnnlm.text.lines import HoldoutSettings, Progress
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 
 TEXT_SETTINGS = (

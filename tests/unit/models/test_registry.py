@@ -65,8 +65,7 @@ def test_combined_kind_is_untrained_and_names_its_maker():
 
 
 def test_setting_names_are_unique_within_a_kind():
-    from rnnlm.text.corpus import HoldoutSettings
-    from rnnlm.text.lines import TextSettings
+    from rnnlm.text.lines import HoldoutSettings, TextSettings
     from rnnlm.text.sources import SourceSettings
     from rnnlm.text.tokenizer_settings import TokenizerSettings
 

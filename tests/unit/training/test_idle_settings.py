@@ -9,7 +9,7 @@ from rnnlm import errors
 from rnnlm.config import names_of, needs_of
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder, registry
-from rnnlm.text.corpus import HoldoutSettings
+from rnnlm.text.lines import HoldoutSettings
 from rnnlm.text.prepared.preparation import Request as PrepareRequest
 from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizer_settings import TokenizerSettings
