@@ -43,7 +43,7 @@ def run_interactive(model: "LanguageModel", prompt: str, settings: "SamplingSett
     has_keyboard = sys.stdin and sys.stdin.isatty()
     if not has_keyboard or not sys.stdout.isatty() or console.is_dumb_terminal:
         raise click.UsageError(
-            "--interactive needs a terminal to type in; without one, use --prompt."
+            "--interactive needs a terminal to type in; without one, name a beginning."
         )
     desk = Desk(model, settings, prompt)
     with _raw_keys() as read_keys:
@@ -175,7 +175,7 @@ def _raw_keys() -> Iterator[ReadKeys]:
         import tty
     except ImportError:
         raise click.UsageError(
-            "--interactive needs a terminal of a Unix system; without one, use --prompt."
+            "--interactive needs a terminal of a Unix system; without one, name a beginning."
         ) from None
     keyboard = sys.stdin.fileno()
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")

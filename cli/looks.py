@@ -18,12 +18,15 @@ from .options import (
     chosen_model,
     chosen_models,
     device_option,
+    is_standard_input,
     json_option,
+    lines_of,
     model_option,
     models_option,
     number_option,
     plot_option,
     refuse_given,
+    refuse_if,
     section,
     stacked,
 )
@@ -257,8 +260,8 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
     ),
     number_option("--unit-count", default=16, help="How many units to draw."),
 )
-def find_gates(**given: Any) -> "Inspection":
-    """Show what the gates of a model do at each token of SENTENCE.
+def find_gates(sentence: str, **given: Any) -> "Inspection":
+    """Show what the gates of a model do at each token of SENTENCE; - is standard input.
 
     \b
     rnnlm inspect gates "the old man had no money"
@@ -272,7 +275,11 @@ def find_gates(**given: Any) -> "Inspection":
     """
     from rnnlm.inspection.gates import inspect_gates
 
-    return inspect_gates(**given)
+    if is_standard_input((sentence,)):
+        lines = lines_of("-")
+        refuse_if(len(lines) > 1, f"one sentence is shown, standard input has {len(lines)}.")
+        (sentence,) = lines
+    return inspect_gates(sentence=sentence, **given)
 
 
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.

@@ -369,6 +369,14 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> "Text":
     return text
 
 
+def lines_of(source: str) -> list[str]:
+    """Return the lines of a text that are not blank, all at once."""
+    lines: list[str] = []
+    for block in corpus_of((source,), {}).blocks():
+        lines += block.lines
+    return lines
+
+
 def checked_utf8(text: str, what: str) -> str:
     """Return an argument that must be UTF-8. what: how an error names it."""
     try:
@@ -445,14 +453,33 @@ def need_of(adaptation: str | None) -> str:
 
 def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:
     """Give a notice if an argument that is read as text is the name of a file, too: who names a
-    file mostly means its content. otherwise: what `--input` would do with it."""
+    file mostly means its content. otherwise: how that is read, "--input {file} scores its
+    lines"."""
     for argument in arguments:
         if os.path.isfile(argument):
-            notice(
-                f"{argument!r} is {read_as}; there is a file of that name, too: --input "
-                f"{shlex.quote(argument)} {otherwise}"
-            )
+            how = otherwise.format(file=shlex.quote(argument))
+            notice(f"{argument!r} is {read_as}; there is a file of that name, too: {how}")
             return
+
+
+def is_standard_input(arguments: tuple[str, ...]) -> bool:
+    """Return whether the arguments that a command reads as texts are `-` alone; refuse it beside
+    others."""
+    refuse_if(
+        "-" in arguments and len(arguments) > 1,
+        "- is standard input, and stands alone: send all texts there, a hyphen, too.",
+    )
+    return arguments == ("-",)
+
+
+def or_standard_input(
+    texts: tuple[str, ...], source: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return texts and the file of --input; `-` in place of texts is the same as `--input -`."""
+    if not is_standard_input(texts):
+        return texts, source
+    refuse_if(source is not None, "- is standard input: leave --input out.")
+    return (), "-"
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:

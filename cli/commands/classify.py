@@ -64,6 +64,7 @@ def command(
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """
+    texts, source = options.or_standard_input(texts, source)
     options.refuse_if(texts and source is not None, "give either texts or --input.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
     options.refuse_if(
@@ -120,7 +121,7 @@ def _of_arguments(texts: tuple[str, ...]) -> "Iterator[Text]":
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
             raise TextError(f"text {number} has no words", "it is empty")
-    options.notice_file(texts, "classified as a text", "classifies its texts")
+    options.notice_file(texts, "classified as a text", "--input {file} classifies its texts")
     return (Text(text, {"text": text}) for text in texts)
 
 

@@ -1,6 +1,6 @@
 """`rnnlm generate`: text drawn from a model, or the likeliest text."""
 
-import shlex
+import itertools
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,22 +16,12 @@ if TYPE_CHECKING:
     from rnnlm.interface import LanguageModel
 
 CHECKED_SAMPLES = 500
-NOT_SAMPLING = {
-    "beam",
-    "length_power",
-    "ban",
-    "ban_list",
-    "as_finished",
-    "check",
-    "interactive",
-    "prompt",
-}
-_OF_BEAMS = {"beam", "length_power", "prompt", "num", "max_tokens", "unknown", "ban", "ban_list"}
-_OF_TYPING = {"interactive", "prompt"}
+NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive"}
+_OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban_list"}
 
 
 @click.command(cls=Command)
-@click.argument("texts", nargs=-1, metavar="")
+@click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
 @options.section(
     "Model",
     options.model_option,
@@ -41,12 +31,11 @@ _OF_TYPING = {"interactive", "prompt"}
 )
 @options.section(
     "Samples",
-    click.option("--prompt", default="", help="How each sample begins."),
     click.option(
         "--num",
         type=int,
         metavar="N",
-        help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]",
+        help=f"How many samples of each beginning.  [default: 1; with --check {CHECKED_SAMPLES}]",
     ),
     options_of(SAMPLING, "max_tokens", "running", "seed"),
 )
@@ -88,7 +77,7 @@ _OF_TYPING = {"interactive", "prompt"}
     options.json_option,
 )
 def command(
-    texts: tuple[str, ...],
+    beginnings: tuple[str, ...],
     model_name: str | None,
     device: str,
     kind: str | None,
@@ -100,27 +89,29 @@ def command(
 
     \b
     rnnlm generate -m demo --num 5 --temperature 0.8
-    rnnlm generate -m demo --prompt "the old man" --top-p 0.9 --ban was
+    rnnlm generate "the old man" "a woman" --top-p 0.9 --ban was
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
     rnnlm generate -m demo --check train.txt
+
+    Each BEGINNING is the start of its own samples; - is standard input, with one a line.
 
     Restrictions of what is drawn apply in this order, each to what the last one left: repetition
     penalty, temperature, top-k, top-p, min-p, typical-p.
     """
-    # Words outside of options are most likely meant as a prompt.
-    options.refuse_if(
-        texts,
-        f"name the beginning of samples with --prompt: --prompt {shlex.quote(' '.join(texts))}.",
-    )
     _check_together(given, as_json)
     options.check_texts(given["check"])
-    plan = _Plan(given)
+    options.refuse_if(
+        given["interactive"] and (beginnings == ("-",) or len(beginnings) > 1),
+        "--interactive reads keys, after one BEGINNING at most: put it in quotes.",
+    )
+    plan = _Plan(beginnings, given)
     name = options.chosen_model(model_name, options.need_of(kind))
+    options.notice_file(beginnings, "a beginning", "- < {file} reads its lines as beginnings")
     model = options.load_model(name, device, kind, settings)
     if given["interactive"]:
         from ..interactive import run_interactive
 
-        run_interactive(model, plan.prompt, plan.sampling)
+        run_interactive(model, plan.prompts[0], plan.sampling)
     elif given["check"] is not None:
         _show_check(plan.texts(model), given["check"], model, as_json)
     else:
@@ -130,10 +121,13 @@ def command(
 class _Plan:
     """What to generate. The options are checked here, before a model is loaded."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
+    def __init__(self, beginnings: tuple[str, ...], given: dict[str, Any]) -> None:
         from rnnlm.generation.settings import BeamSettings, SamplingSettings
 
-        self.prompt = options.checked_utf8(given["prompt"], "the prompt")
+        # Without a beginning, samples begin as lines do.
+        self.prompts = [options.checked_utf8(text, "a beginning") for text in beginnings] or [""]
+        if options.is_standard_input(beginnings):
+            self.prompts = options.lines_of("-")
         self.ban = [options.checked_utf8(word, "a word of --ban") for word in given["ban"]]
         self.ban += _words_of(given["ban_list"])
         # Statistics of a single sample would say nothing.
@@ -149,18 +143,19 @@ class _Plan:
         self.sampling = options.settings_of(SamplingSettings, names, given)
 
     def texts(self, model: "LanguageModel") -> "Iterable[Sample]":
-        """Return the samples, or the likeliest texts."""
+        """Return the samples of all beginnings, or the likeliest texts."""
+        return itertools.chain.from_iterable(self._texts(model, each) for each in self.prompts)
+
+    def _texts(self, model: "LanguageModel", prompt: str) -> "Iterable[Sample]":
         if self.beams:
             from rnnlm.generation.search import likeliest
 
-            return likeliest(
-                model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban
-            )
+            return likeliest(model, prompt=prompt, num=self.num, settings=self.beams, ban=self.ban)
         from rnnlm.generation.drawing import generate
 
         return generate(
             model,
-            prompt=self.prompt,
+            prompt=prompt,
             num=self.num,
             settings=self.sampling,
             ban=self.ban,
@@ -185,7 +180,7 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
     if given["interactive"]:
         # Restrictions of what is drawn hold for the continuations that it shows.
         restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
-        unfit = named - _OF_TYPING - restrictions
+        unfit = named - {"interactive"} - restrictions
         if as_json:
             unfit.add("json")
         refuse("--interactive", unfit, "it shows what may follow the text that is typed")
@@ -195,20 +190,18 @@ def _words_of(file: str | None) -> list[str]:
     """Return the words of a file."""
     from rnnlm.text.lines import split_words
 
-    words: list[str] = []
-    if file:
-        for block in options.corpus_of((file,), {}).blocks():
-            words += split_words("\n".join(block.lines))
-    return words
+    if not file:
+        return []
+    return split_words("\n".join(options.lines_of(file)))
 
 
 def _show(samples: "Iterable[Sample]", as_json: bool, is_running: bool) -> None:
-    for sample in samples:
+    for place, sample in enumerate(samples):
         if as_json:
             terminal.print_json(asdict(sample))
         elif is_running:
             # A sample may have several lines, so that a blank line separates samples.
-            if sample.number:
+            if place:
                 click.echo()
             click.echo("\n".join(map(terminal.visible, sample.text.split("\n"))))
         else:

@@ -231,6 +231,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
 
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
+    rnnlm score - < sentences.txt
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
@@ -245,6 +246,9 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     source).
     """
     # All that can be wrong is found before a model is loaded.
+    if options.is_standard_input(sentences):
+        options.refuse_if(inputs, "- is standard input: leave --input out.")
+        sentences, inputs = (), ("-",)
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
         output, form = None, form or "jsonl"
@@ -318,7 +322,7 @@ def _check_files(
             outputs.check_file(output, overwrite or resume)
         written = [path for path in (output, plot) if path]
         outputs.check_apart(written, sources.expand(inputs))
-    options.notice_file(sentences, "scored as a sentence", "scores its lines")
+    options.notice_file(sentences, "scored as a sentence", "--input {file} scores its lines")
 
 
 def _check_side_by_side(

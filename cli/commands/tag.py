@@ -95,6 +95,7 @@ def command(
     --json prints, for each sentence, its words and labels; with --nbest and --probabilities also
     these.
     """
+    sentences, source = options.or_standard_input(sentences, source)
     _check(sentences, source, as_json, output, overwrite, nbest, given)
     options.check_texts(source)
     name = options.chosen_model(model_name)
@@ -175,7 +176,7 @@ def _document(
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
             raise TextError(f"sentence {number} has no words", "it is empty")
-    options.notice_file(sentences, "tagged as a sentence", "tags what is in it")
+    options.notice_file(sentences, "tagged as a sentence", "--input {file} tags what is in it")
     return files.of_texts(codec, sentences, settings)
 
 

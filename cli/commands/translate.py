@@ -138,6 +138,7 @@ def command(
     --json prints, for each source, all its outputs with their log-probabilities (rnnlm rescore
     reads that).
     """
+    lines, source = options.or_standard_input(lines, source)
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
     options.check_texts(source)
@@ -250,7 +251,7 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if not options.checked_utf8(line, f"line {number}").split():
             raise TextError(f"line {number} has no words", "it is empty")
-    options.notice_file(lines, "translated as a line", "translates its lines")
+    options.notice_file(lines, "translated as a line", "--input {file} translates its lines")
     return iter(lines)
 
 

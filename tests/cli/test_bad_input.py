@@ -85,12 +85,6 @@ def test_names_of_no_model_say_why(rnnlm, here):
     assert "Hugging Face hub" in why
 
 
-def test_a_prompt_is_not_an_argument(rnnlm, here):
-    checked_error(
-        rnnlm("generate", "the old man"), 2, "name the beginning of samples with --prompt"
-    )
-
-
 def test_of_two_usual_columns_one_is_named(rnnlm, models, here):
     (here / "t.csv").write_text("text,sentence\nthe man,the dog\nthe man,a dog\n")
     shown = rnnlm("score", "-m", models.unigram, "--input", "t.csv", "--json")

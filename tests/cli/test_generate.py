@@ -28,22 +28,37 @@ def test_temperature_zero_is_greedy(rnnlm, models):
 
 
 def test_prompt_begins_samples_and_unknown_words_are_reported(rnnlm, models):
-    shown = rnnlm(
-        "generate", "-m", models.lstm, "--prompt", "the man", "--num", 2, "--max-tokens", 5
-    )
+    shown = rnnlm("generate", "-m", models.lstm, "the man", "--num", 2, "--max-tokens", 5)
     assert all(line.startswith("the man") for line in shown.out.splitlines())
-    unknown = rnnlm("generate", "-m", models.lstm, "--prompt", "the zorp [red]", "--max-tokens", 5)
+    unknown = rnnlm("generate", "-m", models.lstm, "the zorp [red]", "--max-tokens", 5)
     assert unknown.code == 0
     assert unknown.err.startswith("note: ") and "zorp, [red]" in unknown.err
     assert unknown.out.startswith("the <unk> <unk>")
 
 
+def test_each_beginning_has_its_own_samples(rnnlm, models):
+    flags = ("-m", models.lstm, "--num", 2, "--max-tokens", 5)
+    one, other = (rnnlm("generate", text, *flags).out for text in ("the man", "a"))
+    assert len(one.splitlines()) == 2
+    assert rnnlm("generate", "the man", "a", *flags).out == one + other
+    piped = rnnlm("generate", "-", *flags, stdin=b"the man\n\na\n")
+    assert piped.out == one + other
+
+    # A blank line separates texts that may have several lines.
+    running = rnnlm("generate", "the man", "a", *flags, "--running").out
+    assert running.count("\n\n") == 3
+
+
+def test_a_beginning_may_be_the_name_of_a_file(rnnlm, models, here):
+    (here / "the").touch()
+    shown = rnnlm("generate", "the", "-m", models.lstm, "--max-tokens", 1)
+    assert "note: 'the' is a beginning; there is a file of that name, too: - < the" in shown.err
+
+
 def test_top_k_of_one_is_greedy(rnnlm, models):
-    greedy = rnnlm(
-        "generate", "-m", models.lstm, "--temperature", 0, "--prompt", "the", "--max-tokens", 6
-    )
+    greedy = rnnlm("generate", "-m", models.lstm, "--temperature", 0, "the", "--max-tokens", 6)
     assert (
-        rnnlm("generate", "-m", models.lstm, "--top-k", 1, "--prompt", "the", "--max-tokens", 6).out
+        rnnlm("generate", "-m", models.lstm, "--top-k", 1, "the", "--max-tokens", 6).out
         == greedy.out
     )
 
@@ -61,9 +76,12 @@ CONTRADICTIONS = {
     "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
     "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
     "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),
+    "typing after two": (["--interactive", "the", "man"], "after one BEGINNING at most"),
+    "typing after input": (["--interactive", "-"], "after one BEGINNING at most"),
+    "input and more": (["-", "the"], "- is standard input, and stands alone"),
     "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
     "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
-    "banned prompt": (["--prompt", "the man", "--ban", "the"], "the prompt holds a banned word"),
+    "banned prompt": (["the man", "--ban", "the"], "the prompt holds a banned word"),
     "settings without adapt": (["--set", "cache_tokens=5"], "--set needs --adapt"),
 }  # fmt: skip
 
@@ -86,18 +104,7 @@ def test_words_are_banned(rnnlm, models, here):
 
 def test_the_likeliest_texts_are_ranked(rnnlm, models):
     shown = rnnlm(
-        "generate",
-        "-m",
-        models.lstm,
-        "--beam",
-        5,
-        "--num",
-        3,
-        "--prompt",
-        "the",
-        "--max-tokens",
-        6,
-        "--json",
+        "generate", "-m", models.lstm, "--beam", 5, "--num", 3, "the", "--max-tokens", 6, "--json"
     )
     records = [json.loads(line) for line in shown.out.splitlines()]
     assert [record["number"] for record in records] == [0, 1, 2]
@@ -127,17 +134,7 @@ def test_samples_may_come_as_they_finish(rnnlm, models):
 
 
 def test_a_model_that_adapts_itself(rnnlm, models):
-    flags = (
-        "generate",
-        "-m",
-        models.unigram,
-        "--prompt",
-        "the man the man",
-        "--max-tokens",
-        30,
-        "--num",
-        3,
-    )
+    flags = ("generate", "-m", models.unigram, "the man the man", "--max-tokens", 30, "--num", 3)
     plain, adapted = rnnlm(*flags), rnnlm(*flags, "--adapt", "unigram", "--set", "cache_weight=0.9")
     assert plain.code == adapted.code == 0
     assert adapted.out.count("man") > plain.out.count("man")

@@ -106,7 +106,7 @@ def terminal(models, here):
         pytest.skip("no pseudo-terminals here")
     process = subprocess.Popen(
         [sys.executable, "-m", "rnnlm", "generate", "-m", str(models.unigram), "--interactive",
-         "--prompt", "the"],
+         "the"],
         stdin=slave, stdout=slave, stderr=slave, cwd=here, start_new_session=True,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "60", "LINES": "20", "NO_COLOR": "1"},
         preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),

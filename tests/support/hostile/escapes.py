@@ -94,7 +94,7 @@ ROWS = [
     ),
     fine("words: generate, beam", "generate -m m --beam 3 --num 2", {"m": evil_words}),
     fine("words: generate, JSON", "generate -m m --json", {"m": evil_words}),
-    fine("words: generate, prompt", f"generate -m {{unigram}} --prompt '{ESC}'"),
+    fine("words: generate, prompt", f"generate -m {{unigram}} '{ESC}'"),
     fine("words: info", "info m", {"m": evil_words}),
     fine("words: doctor", "doctor m", {"m": evil_words}),
     fine("words: score", "score -m m the --next 5 --words", {"m": evil_words}),

@@ -22,7 +22,7 @@ def client():
 
 
 ASKED = {"prompt": "the old man", "n": 3, "max_tokens": 12, "seed": 7, "top_p": 0.9}
-OPTIONS = ("--prompt", "the old man", "--num", "3", "--max-tokens", "12", "--seed", "7",
+OPTIONS = ("the old man", "--num", "3", "--max-tokens", "12", "--seed", "7",
            "--top-p", "0.9")  # fmt: skip
 
 
