@@ -41,8 +41,9 @@ from rnnlm.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-READ_ON = README.partition("## Read on")[2]
-PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\)", READ_ON)]
+INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+LISTED = re.findall(r"\]\(([\w-]+\.md)\)", INDEX.partition("## All pages")[2])
+PAGES = ["README.md", "docs/index.md", *(f"docs/{name}" for name in LISTED)]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 FILES = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN = re.compile(r"within ([\d.]+)(%?)")
