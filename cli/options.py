@@ -499,8 +499,11 @@ def _found(model_name: str) -> str:
     from rnnlm.models.loading import base_folder
     from rnnlm.text.prepared.index import is_prepared
 
-    if not is_prepared(model_name):
+    try:
         base_folder(model_name)
+    except ModelError:
+        if not is_prepared(model_name):
+            raise
     return model_name
 
 
@@ -511,7 +514,9 @@ def check_texts(*names: str | None) -> None:
     from rnnlm.text import sources
 
     bundled = corpora.names()
-    sources.expand(tuple(name for name in names if name and name not in bundled))
+    files = tuple(name for name in names if name and name not in bundled)
+    if files:
+        sources.expand(files)
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
