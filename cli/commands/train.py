@@ -284,7 +284,8 @@ def command(context: click.Context, **given: Any) -> None:
     rnnlm train my.txt --grid model=rnn,gru,lstm  compare networks, in a table
     rnnlm train my.txt --set hidden_size=512 --dry-run
 
-    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
+    TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set). The model is saved in
+    ./checkpoints, where rnnlm score, generate, eval and compare find it by its name (-m).
 
     \f
     With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and
