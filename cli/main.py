@@ -14,7 +14,6 @@ with leaving_at_ctrl_c():  # before anything that takes time
     import io
     import itertools
     import os
-    import re
     import signal
     import sys
     import traceback
@@ -111,10 +110,9 @@ class _Commands(CommandGroup):
             return super().make_context(*arguments, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        from rnnlm.files.outputs import claims  # help needs none
         from rnnlm.models.provenance import made_by_command
 
-        with _own_error_for_closed_pipe(), claims(), made_by_command(context.obj):
+        with _own_error_for_closed_pipe(), made_by_command(context.obj):
             result = super().invoke(context)
             sys.stdout.flush()
             return result
@@ -169,7 +167,6 @@ def main() -> None:
 
 def _run_of_this_process() -> int:
     _occupy_standard_streams()
-    _have_numpy_sort_fast()
     # A process that was started with stdout closed has none.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     # Under python -u stdout has no buffer, and a write cut short would pass for a complete one.
@@ -285,46 +282,6 @@ def _occupy_standard_streams() -> None:
     while number <= 2:
         number = os.open(os.devnull, os.O_RDWR)
     os.close(number)
-
-
-def _have_numpy_sort_fast() -> None:
-    """Have numpy sort without AVX-512 where that is slow, unless the environment says otherwise.
-    numpy reads the variable when it is first imported, so no command has been loaded yet."""
-    with contextlib.suppress(OSError):  # not Linux
-        with open("/proc/cpuinfo", "rb", buffering=0) as stream:
-            processor = stream.read(4096).decode("ascii", "replace")  # the first of them
-        if not sorts_slowly_with_avx512(processor):
-            return
-        found = importlib.util.find_spec("numpy")
-        if found is None or found.origin is None:
-            return
-        with open(os.path.join(os.path.dirname(found.origin), "version.py")) as stream:
-            feature = avx512_in_numpy(stream.read())
-        if feature:
-            os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", feature)
-
-
-def sorts_slowly_with_avx512(processor: str) -> bool:
-    """Return whether a processor, as /proc/cpuinfo describes it, is AMD's Zen 4: numpy's sorting
-    takes up to five times longer with AVX-512 than without.
-
-    numpy writes with `vpcompressq` to memory, which is microcode there (AMD, Software Optimization
-    Guide for the Zen 4 Microarchitecture, 2.11.2). Zen 5 is family 26; Zen 3 has no AVX-512.
-    """
-    facts = dict(re.findall(r"^(vendor_id|cpu family|flags)\s*: (.*)$", processor, re.MULTILINE))
-    is_zen_3_or_4 = facts.get("vendor_id") == "AuthenticAMD" and facts.get("cpu family") == "25"
-    return is_zen_3_or_4 and "avx512f" in facts.get("flags", "").split()
-
-
-def avx512_in_numpy(version_file: str) -> str:
-    """Return the least feature without which the numpy of that numpy/version.py does not sort with
-    AVX-512; "" if there is none that helps."""
-    match = re.search(r"^version = ['\"](\d+)\.(\d+)", version_file, re.MULTILINE)
-    version = (int(match[1]), int(match[2])) if match else (0, 0)
-    # numpy 1 has nothing faster; a name that numpy does not know would give an ImportWarning.
-    if version < (2, 0):
-        return ""
-    return "AVX512F" if version < (2, 4) else "X86_V4"
 
 
 def _discard_unwritable_output() -> None:

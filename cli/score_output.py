@@ -1,6 +1,7 @@
 """Where `rnnlm score` puts its scores: on standard output, or in a file that an interrupted run can
 continue."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -92,6 +93,7 @@ def write(
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
+    from rnnlm.files import lock
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
@@ -99,10 +101,13 @@ def write(
     layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     as_text = TextForm(form, settings, layout)
 
-    file = _begun(path, models, as_text, resume, overwrite)
-    is_resumed = file.done > 0
-    explained = explaining(lambda: _say_how_to_resume(path, overwrite))
-    with terminal.Progress() as say, explained:
+    # The file grows chunk by chunk: two writers would mix theirs.
+    with contextlib.ExitStack() as held:
+        held.enter_context(lock.file_held(path))
+        file = _begun(path, models, as_text, resume, overwrite)
+        is_resumed = file.done > 0
+        say = held.enter_context(terminal.Progress())
+        held.enter_context(explaining(lambda: _say_how_to_resume(path, overwrite)))
         for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
             file.write(chunk.sentences, "".join(map(as_text.text, chunk)))
             about.observe(chunk)

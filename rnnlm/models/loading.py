@@ -27,11 +27,6 @@ from rnnlm.text.prepared.index import is_prepared, read_index
 # A model that scores lines, or the name of one.
 ScoringModel = LanguageModel | LabelModel | str | Path
 
-# How names of well-known models on the Hugging Face hub begin.
-_FAMILIES_OF_THE_HUB = (
-    "bert", "bloom", "distil", "falcon", "gemma", "gpt", "llama", "mistral", "opt-", "phi-",
-    "pythia", "qwen", "roberta", "t5",
-)  # fmt: skip
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
@@ -270,10 +265,6 @@ def _not_found(name: str) -> ModelError:
     hint = "train one: rnnlm train"
     if known:
         hint = f"available models: {', '.join(sorted(known))}"
-    if Path(name).name.lower().startswith(_FAMILIES_OF_THE_HUB):
-        why = "it looks like a name on the Hugging Face hub, and rnnlm reads only its own models"
-        hint = f"score the text with that model's own program, or train one here; {hint}"
-        return ModelError(f"no model at {name}", why, hint)
     return ModelError(f"no model at {name}", "there is no such folder", hint)
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from rnnlm.errors import OutputError, UsageError, changes, notice
 from rnnlm.files.compression import SUFFIXES
-from rnnlm.files.outputs import check_file, claim
+from rnnlm.files.outputs import check_file
 from rnnlm.files.writing import open_appending, replace_file, writing
 from rnnlm.scoring.sentences import Sentence, clean, in_json
 
@@ -123,7 +123,6 @@ def _begun(path: Path, header: str) -> ScoreFile:
 def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
     """Reopen the file that a run of the same model and options has left; begin a new one, with a
     notice, where it was killed before it began one."""
-    claim(path)
     if not os.path.lexists(path) and not os.path.lexists(_journal(path)):
         notice(f"there is nothing to resume at {path}: scoring starts with the first sentence")
         return begin(path, run, header)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm import arrays
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
 from rnnlm.events import (
     Checkpoint,
@@ -113,11 +112,7 @@ class RunStorage:
     def finish(self, event: Fitted) -> Generator[ModelSaved | CheckpointSaved, None, Manifest]:
         """Write the model and the state at the end of the run, in a few tries. Return the manifest
         of the model."""
-        is_there = (
-            self.manifest is not None
-            and self.manifest.step == event.step
-            and model_folder.is_model(self.folder)
-        )
+        is_there = self.manifest is not None and self.manifest.step == event.step
         if event.step and event.model is not None and (self.waiting or not is_there):
             self.waiting = _Unsaved(event.step, event.seconds, event.model)
         yield from self._last_tries(lambda: self._write(event.state))
@@ -170,12 +165,7 @@ class RunStorage:
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
     def _write(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
-        # Someone may have removed the folder during training. A checkpoint needs its model there.
-        if state is not None and self._is_of_the_folder() and not self.waiting:
-            has_vanished = not model_folder.is_model(self.folder)
-            if has_vanished:
-                self.waiting = self._model_of(state)
-
+        self._check_folder()
         if self.waiting:
             step = self.waiting.step
             self._write_model(self.waiting)
@@ -185,6 +175,7 @@ class RunStorage:
 
         # The checkpoint notes how long the log is: a resumed run cuts it off there.
         if state is not None and self._is_of_the_folder():
+            self._check_folder()
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
             run = run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
@@ -193,19 +184,17 @@ class RunStorage:
             self.stored_step = state.facts["step"]
             yield CheckpointSaved(str(self.folder), self.stored_step)
 
-    def _model_of(self, state: TrainingState) -> _Unsaved:
-        """Take the model from a checkpoint, as the folder with the saved one has vanished."""
-        notice(
-            f"{self.folder} has vanished: it is created again with the model and a "
-            "checkpoint; everything else in it is lost"
-        )
-        step = state.facts["step"]
-        weights = arrays.strip_prefix("network.", state.arrays)
-        best = arrays.strip_prefix("best.", state.arrays)
-        if best:
-            step, weights = state.facts["best"]["step"], best
-        model = ModelArrays(self.plan.data.tokenizer, weights)
-        return _Unsaved(step, state.facts["clock"]["seconds"], model, is_copy=True)
+    def _check_folder(self) -> None:
+        """Make sure that nobody has removed the folder during training: it is not made again."""
+        is_there = self.folder.is_dir()
+        if is_there and self._is_of_the_folder():
+            is_there = model_folder.is_model(self.folder)
+        if not is_there:
+            raise OutputError(
+                f"cannot save in {self.folder}",
+                "the folder, or the model in it, has been removed during training",
+                "put it back while the run lasts; the next try saves there",
+            )
 
     def _is_of_the_folder(self) -> bool:
         """Return whether the model in the folder is this run's."""
@@ -239,7 +228,7 @@ class RunStorage:
     def _given_up(self, error: OutputError) -> OutputError:
         """Return the error to end with: it also says what was saved before."""
         there = "the folder has no model of this run"
-        if self.manifest:
+        if self.manifest and model_folder.is_model(self.folder):
             there = f"the folder has the model of step {self.manifest.step:,}"
         if self.stored_step:
             there += f", the last checkpoint of step {self.stored_step:,}"

@@ -22,7 +22,7 @@ import numpy as np
 from rnnlm.errors import UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
-from rnnlm.files.outputs import check_file, owned, save_file
+from rnnlm.files.outputs import check_file, save_file
 from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
 
@@ -62,12 +62,12 @@ def save_vectors(
         save_file(path, map(_json_lines, counted()))
         return count
     # Of an array of words, a second file says whose its rows are.
-    with writing(path), owned(path), replacing(path) as stream:
+    with writing(path), replacing(path) as stream:
         if kind == PARQUET:
             _write_parquet(stream, counted(), embedder)
         elif embedder.settings.words:
             beside = words_path(path)
-            with owned(beside), replacing(beside) as words:
+            with replacing(beside) as words:
                 _write_npy(stream, _with_words(words, counted()), embedder.width)
         else:
             _write_npy(stream, counted(), embedder.width)

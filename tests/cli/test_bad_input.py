@@ -81,8 +81,6 @@ def test_names_of_no_model_say_why(rnnlm, here):
     (here / "x.arpa.gz").write_bytes(b"")
     hint = checked_error(rnnlm("score", "-m", "x.arpa.gz", "a"), 1, "x.arpa.gz is an ARPA file")[-1]
     assert hint == "  try: import it: rnnlm import x.arpa.gz -o x"
-    why = checked_error(rnnlm("eval", "-m", "gpt2", "a.txt"), 1, "no model at gpt2")[1]
-    assert "Hugging Face hub" in why
 
 
 def test_of_two_usual_columns_one_is_named(rnnlm, models, here):

@@ -1,12 +1,10 @@
 import os
-import platform
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 
 from rnnlm import corpora
@@ -144,67 +142,3 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "SIG_IGN" in ended.stderr
-
-
-ZEN_4 = """processor\t: 0
-vendor_id\t: AuthenticAMD
-cpu family\t: 25
-model\t\t: 17
-model name\t: AMD EPYC 9R14
-flags\t\t: fpu sse2 avx2 avx512f avx512dq avx512_vbmi2
-
-processor\t: 1
-vendor_id\t: AuthenticAMD
-"""
-
-
-@pytest.mark.parametrize(
-    "processor, is_slow",
-    [
-        (ZEN_4, True),
-        (ZEN_4.replace("family\t: 25", "family\t: 26"), False),  # Zen 5
-        (ZEN_4.replace("avx512f avx512dq avx512_vbmi2", "erms"), False),  # Zen 3
-        (ZEN_4.replace("AuthenticAMD", "GenuineIntel"), False),
-        ("processor\t: 0\nCPU architecture: 8\nFeatures\t: fp asimd\n", False),
-        ("", False),
-    ],
-)
-def test_only_zen_4_sorts_slowly_with_avx512(processor, is_slow):
-    assert entry.sorts_slowly_with_avx512(processor) == is_slow
-
-
-@pytest.mark.parametrize(
-    "version, feature",
-    [("1.26.4", ""), ("2.0.2", "AVX512F"), ("2.3.5", "AVX512F"), ("2.4.0", "X86_V4"),
-     ("2.10.1", "X86_V4"), ("3.0.0.dev0+git1", "X86_V4"), ("unknown", "")],
-)  # fmt: skip
-def test_each_numpy_has_its_name_for_avx512(version, feature):
-    assert entry.avx512_in_numpy(f'"""The version."""\nversion = "{version}"\n') == feature
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX-512 is of x86")
-def test_the_installed_numpy_knows_its_avx512():
-    version_file = Path(np.__file__).with_name("version.py")
-    feature = entry.avx512_in_numpy(version_file.read_text(encoding="utf-8"))
-    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": feature}
-    code = (
-        "import numpy as np; from numpy._core._multiarray_umath import __cpu_features__ as here; "
-        f"assert not here.get({feature!r})"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env=environment, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="the system describes no processor")
-@pytest.mark.parametrize("of_a_person, found", [(None, "X86_V4"), ("AVX2", "AVX2"), ("", "")])
-def test_what_a_person_disables_in_numpy_stays(monkeypatch, of_a_person, found):
-    monkeypatch.setattr(entry, "sorts_slowly_with_avx512", lambda processor: True)
-    monkeypatch.setattr(entry, "avx512_in_numpy", lambda version_file: "X86_V4")
-    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", of_a_person or "")
-    if of_a_person is None:
-        monkeypatch.delenv("NPY_DISABLE_CPU_FEATURES")
-    entry._have_numpy_sort_fast()
-    assert os.environ["NPY_DISABLE_CPU_FEATURES"] == found

@@ -152,19 +152,30 @@ def test_slow_failing_saves_are_not_retried_at_end(text, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("after", [Checkpoint, ModelSaved, Fitted])
-def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
+def test_a_folder_that_vanishes_is_an_error(text, tmp_path, after):
+    seen = []
+    with pytest.raises(OutputError):
+        for event in train(text, output=tmp_path / "m", **RUN):
+            seen.append(event)
+            if isinstance(event, after):
+                shutil.rmtree(tmp_path / "m")
+                after = ()
+    if not isinstance(seen[-1], Fitted):
+        assert any(isinstance(event, SaveFailed) for event in seen)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_folder_that_comes_back_is_saved_in(text, tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
+    seen = []
     for event in train(text, output=tmp_path / "m", **RUN):
-        if isinstance(event, after):
-            shutil.rmtree(tmp_path / "m")
-            after = ()
-    found = checked(tmp_path / "m")
-    assert (found.fingerprint, found.step, set(found.results)) == (
-        expected.fingerprint,
-        expected.step,
-        {"valid"},
-    )
-    events = list(train(text, output=tmp_path / "m", resume="auto", **{**RUN, "budget": "12steps"}))
-    assert events[-1].steps == 12
+        seen.append(type(event))
+        if isinstance(event, ModelSaved) and SaveFailed not in seen:
+            (tmp_path / "m").rename(tmp_path / "away")
+        if isinstance(event, SaveFailed):
+            (tmp_path / "away").rename(tmp_path / "m")
+    assert SaveFailed in seen
+    assert checked(tmp_path / "m").fingerprint == expected.fingerprint
 
 
 def test_file_replacing_the_folder_is_reported_and_kept(text, tmp_path):

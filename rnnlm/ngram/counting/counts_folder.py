@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,6 @@ from rnnlm.files.writing import FileEntry, replace_file
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.levels import Level
 from rnnlm.ngram.counting.store import Piece, Store, columns_of, facts_of, read_level
-from rnnlm.ngram.tables import word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import EncodedText
@@ -161,49 +160,14 @@ class Counts:
         """Read all of it, and make sure that nothing has changed since it was written."""
         if not self.levels():
             raise _damaged(self.folder, "it has no n-grams")
-        names = [piece.name for piece in self.index.pieces if piece.bytes]
-        numbers = [(n, name) for n, name in self._numbered(names)]
-        for _ in in_threads(lambda each: self._check_piece(*each), numbers, processors()):
+        pieces = [piece for piece in self.index.pieces if piece.bytes]
+        for _ in in_threads(self._check_piece, pieces, processors()):
             pass
 
-    def _numbered(self, names: list[str]) -> Iterator[tuple[int, str]]:
-        """Yield the names with the order that each belongs to."""
-        for n in range(1, len(self.levels()) + 1):
-            prefix = f"{self.index.prefix}order-{n}-"
-            yield from ((n, name) for name in names if name.startswith(prefix))
-
-    def _check_piece(self, n: int, name: str) -> None:
-        piece = self._store.pieces[name]
-        path = _file(self.folder, f"{name}.safetensors", piece.bytes)
+    def _check_piece(self, piece: Piece) -> None:
+        path = _file(self.folder, f"{piece.name}.safetensors", piece.bytes)
         if writing.sha256(path) != piece.sha256:
             raise _damaged(self.folder, f"{path.name} has changed since it was written")
-        # The hash is as named: what is left is that somebody made up both.
-        arrays = self._store.mapped(name)
-        below = self.level(n - 1)
-        contexts = 1 if below is None else len(below)
-        if not _is_sound(arrays, piece, self.index.vocabulary_size, contexts):
-            raise _damaged(self.folder, f"{path.name} does not hold what {COUNTS} says")
-
-
-def _is_sound(arrays: Mapping[str, np.ndarray], piece: Piece, size: int, contexts: int) -> bool:
-    """Return whether a piece holds n-grams that follow one of so many contexts."""
-    length = piece.facts.get("ngrams")
-    types = {name: (array.dtype.kind, array.shape) for name, array in arrays.items()}
-    if types.get("keys") != ("u", (length,)) or arrays["keys"].itemsize != 8:
-        return False
-    if types.get("suffixes") != ("i", (length,)) or types.get("counts") != ("u", (length,)):
-        return False
-    if not length:
-        return True
-    keys_M, suffixes_M = arrays["keys"], arrays["suffixes"]
-    bits = word_bits(size)
-    words_M = keys_M & np.uint64((1 << bits) - 1)
-    return bool(
-        (keys_M[1:] > keys_M[:-1]).all()
-        and int(keys_M[-1]) >> bits < contexts
-        and words_M.max() <= size
-        and 0 <= suffixes_M.min() <= suffixes_M.max() < contexts
-    )
 
 
 def load(folder: str | Path) -> Counts:

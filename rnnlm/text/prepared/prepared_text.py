@@ -525,23 +525,11 @@ def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
         lines = shards.lines(number)
         found = lines.totals()
         recorded = msgspec.to_builtins(shard.counts)
-        is_as_recorded = all(found[name] == recorded[name] for name in found)
-        if not is_as_recorded or not _is_sound(lines, index.vocabulary_size):
+        # The index has no hash, and may be what was damaged.
+        if any(found[name] != recorded[name] for name in found):
             return f"{shard.name} does not hold what the index says"
         # All shards are checked in turn, and need not be in memory together.
         drop_pages(lines.ids_N)
     except ModelError as error:
         return error.why
     return ""
-
-
-def _is_sound(lines: EncodedLines, size: int) -> bool:
-    """Return whether ids are in the vocabulary, and positions in the shard."""
-    ids_N = lines.ids_N
-    if ids_N.min(initial=0) < 0 or ids_N.max(initial=0) >= size:
-        return False
-    if lines.oov.max(initial=-1) >= len(ids_N):
-        return False
-    if lines.document_lines.max(initial=-1) >= len(lines):
-        return False
-    return all(bool(np.all(np.diff(each) > 0)) for each in (lines.oov, lines.document_lines))
