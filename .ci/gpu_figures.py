@@ -87,7 +87,7 @@ def sorted_out(real, recipes):
     for step in done:
         # A recipe may have changed since, or a setting been tried in place of its own.
         recipe = step["recipe"]
-        is_there = recipe is not None and (recipes / f"{recipe}.toml").exists()
+        is_there = (recipes / f"{recipe}.toml").exists()
         is_same = is_there and step["own"]["recipe"] == settings_of(recipe, recipes)
         if step["settings"] or not is_same:
             others += 1

@@ -52,7 +52,6 @@ GROUPS: dict[str, Collection[str]] = {
         "embed": "line vectors",
         "rescore": "n-best lists",
         "serve": "over HTTP",
-        "bench": "speed",
     },
 }
 COMMANDS = tuple(sorted(itertools.chain.from_iterable(GROUPS.values())))

@@ -14,6 +14,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 LICENCE = "CC0-1.0"  # of all of them
 TABLES = ("test.tsv", "train.tsv", "valid.tsv")
+LAGS = ("lag-05.tsv", "lag-20.tsv", "lag-80.tsv")
 FILES = {
     "answers": TABLES,
     "dates": TABLES,
@@ -26,6 +27,7 @@ FILES = {
         "train.txt",
         "valid.txt",
     ),
+    "memory": (*LAGS, *TABLES),
     "opinions": TABLES,
     "travel": TABLES,
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
@@ -40,6 +42,7 @@ TEXT_COLUMNS = {
         "homophones.tsv": ("good", "bad"),
         "lessons.tsv": ("text",),
     },
+    "memory": dict.fromkeys((*LAGS, *TABLES), ("text",)),
     "opinions": dict.fromkeys(TABLES, ("text",)),
     "travel": dict.fromkeys(TABLES, ("text",)),
 }
@@ -47,6 +50,7 @@ TASKS = {
     "answers": ("seq2seq",),
     "dates": ("seq2seq",),
     "english": ("language-model",),
+    "memory": ("classification",),
     "opinions": ("classification",),
     "travel": ("tagging", "classification"),
     "words-and-tags": ("tagging",),
@@ -54,6 +58,7 @@ TASKS = {
 # For each corpus with labels: the column of the text, those with a label for each word, those with
 # a label for the whole text.
 COLUMNS = {
+    "memory": ("text", (), ("answer",)),
     "opinions": ("text", (), ("label",)),
     "travel": ("text", ("slots",), ("intent",)),
     "words-and-tags": ("form", ("upos",), ()),

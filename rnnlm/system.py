@@ -34,7 +34,6 @@ from rnnlm.errors import (
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from resource import struct_rusage
 
     from torch.distributed import Store
 
@@ -199,17 +198,17 @@ def private_bytes() -> int:
     return held_bytes()
 
 
-def peak_bytes(usage: "struct_rusage | None" = None) -> int:
-    """Return the most memory held so far by this process, or by the one of that `usage`; 0 where
-    the system does not show it."""
-    if usage is None:
-        try:
-            import resource
-        except ImportError:  # Windows
-            return 0
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far; 0 where the system does not show
+    it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
     # macOS counts bytes, Linux KiB.
-    return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def return_freed(kept_bytes: int = 1 << 20) -> None:

@@ -87,7 +87,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "mix": "one model of several",
         "tune": "settings of adaptation",
         "prune": "a smaller n-gram model",
-        "bench": "speed",
         "filter": "texts by perplexity or language",
     }
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -307,7 +306,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "cloze": (*_NEURAL, "ngram", "unigram", "mixture"),
         "probe": _NEURAL,
     }
-    textbook_loop = "rnnlm.benchmarks.training:plain_language_model"
     loss_is_of_text = True
 
     def usual_test(self, model: "LanguageModel") -> Path:

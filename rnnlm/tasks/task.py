@@ -403,9 +403,6 @@ class Task(ABC, Generic[M, D, C, K]):
 
     # The kinds of its models that each look of `rnnlm inspect` applies to.
     looks: ClassVar[Mapping[str, Sequence[str]]] = {}
-    # The function ("module:name") that makes the training loop of a textbook, which `rnnlm bench
-    # train` times for comparison.
-    textbook_loop: ClassVar[str | None] = None
     # Whether the exponential of the loss in training is a perplexity.
     loss_is_of_text: ClassVar[bool] = False
 

@@ -26,7 +26,6 @@ FOLDERS = {
     "mix": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT"),
     "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),
     "tune": ("tune", "-m", "OUT", "--adapt", "unigram", "--on", "valid.txt"),
-    "cells": ("bench", "cells", "text.txt", "--budget", "1steps", "-o", "OUT"),
 }
 GO_ON = ("tune", "cells")  # what is there is not replaced
 

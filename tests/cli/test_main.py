@@ -43,7 +43,7 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
     (["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"),
     (["recipes", "lsmt"], "'lstm'"),
     (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"),
-    (["xyzzy"], "known are: bench"),
+    (["xyzzy"], "known are: classify"),
 ])  # fmt: skip
 def test_mistyped_input_is_wrong_usage_with_nearest_suggestion(rnnlm, arguments, hint):
     ended = rnnlm(*arguments)

@@ -58,7 +58,6 @@ REFUSED = {
     "mix": ("{model}", "{model}", "--on", "none"),
     "tune": ("-m", "{model}", "--adapt", "cache", "--on", "none"),
     "prune": ("-m", "{model}", "-o", "out", "--threshold", "1e-8"),
-    "bench": ("score", "-m", "{model}"),
     "filter": ("{model}/README.md", "-m", "{model}", "-o", "out", "--max-perplexity", "9"),
 }  # fmt: skip
 

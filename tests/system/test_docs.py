@@ -319,8 +319,6 @@ def run_command(words: list[str], capsys, shell, server) -> None:
         line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
         ended = shell(line, Path.cwd())
         assert ended.returncode in (0, 141), ended.stderr
-    elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
-        assert run([*words[1:], "--help"]) == 0
     elif is_rnnlm(words) and words[1] == "serve":
         server.start(words[2:])
     elif words[0] == "curl":

@@ -31,16 +31,16 @@ CARD = {"card": "CARD", "torch": "2.13", "cuda": "13.0", "cudnn": 90000}
 # then what the command prints.
 STAND_IN = """#!/bin/sh
 echo "$@" >> "$ANSWERS/calls"
-case "$2 $3 $4" in
-pytest*--collect-only*) answer=collect ;;
-pytest*) answer=pytest ;;
-"rnnlm bench train") answer=bench ;;
-"rnnlm train"*) answer=train ;;
+case "$1 $2 $3 $4" in
+"-m pytest"*--collect-only*) answer=collect ;;
+"-m pytest"*) answer=pytest ;;
+tests/peers/training.py*) answer=speed ;;
+"-m rnnlm train"*) answer=train ;;
 esac
 sed 1d "$ANSWERS/$answer"
 exit "$(head -n 1 "$ANSWERS/$answer")"
 """
-SPEED = {"tokens_per_second": 412_345.6, "ratio_plain": 1.314, "kernel_share": 0.9}
+SPEED = {"tokens_per_second": 412_345.6, "ratio_plain": 1.314}
 VALID = {"tokens": 100, "ppl_token": 61.234, "ppl_token_no_oov": 58.1, "signature": "s"}
 TRAINED = {"stopped": "budget", "steps": 900, "seconds": 246.0, "results": {"valid": VALID}}
 CUT = {"stopped": "request", "steps": 300, "seconds": 80.0, "results": {}}
@@ -74,7 +74,7 @@ class Machine:
         # By default, everything succeeds.
         self.answer("pytest", 0, PASSED)
         self.answer("collect", 0, "")
-        self.answer("bench", 0, json.dumps(SPEED))
+        self.answer("speed", 0, json.dumps(SPEED))
         self.answer("train", 0, json.dumps(TRAINED))
 
     def answer(self, command, status, printed):
@@ -104,7 +104,6 @@ def machine(tmp_path, monkeypatch):
     # Few steps: two files of tests, one recipe, and one network that runs on our own loops.
     monkeypatch.setattr(gpu, "files_with_gpu_tests", lambda: ["tests/unit/x.py", "tests/unit/y.py"])
     monkeypatch.setattr(gpu, "FEW_LAUNCHES", ("awd-lstm-fast",))
-    monkeypatch.setattr(gpu, "INPUT_FEEDING", ())
     monkeypatch.setattr(gpu, "OWN_LOOPS", (("gru", {"reset_gate": "before"}),))
     return machine
 
@@ -160,16 +159,16 @@ def test_it_checks_then_times_then_trains(machine):
     assert status == 0
 
     tests = "-m pytest -v --tb=short -p no:cacheprovider -m gpu"
-    bench = "-m rnnlm bench train --recipe"
+    speed = "tests/peers/training.py --recipe"
     given = "--set device=cuda --rounds 3 --steps 7 --json"
-    before = f"{bench} gru --set reset_gate=before"
+    before = f"{speed} gru --set reset_gate=before"
     train = f"-m rnnlm train -o {machine.folder}/model --recipe awd-lstm-fast"
     assert calls == [
         f"{tests} tests/unit/x.py",
         f"{tests} tests/unit/y.py",
         f"{tests} tests/unit/neural/fitting/test_one_rank.py",
-        f"{bench} awd-lstm-fast --set precision=bf16 {given}",
-        f"{bench} awd-lstm-fast --set precision=fp32 {given}",
+        f"{speed} awd-lstm-fast --set precision=bf16 {given}",
+        f"{speed} awd-lstm-fast --set precision=fp32 {given}",
         f"{before} --set precision=bf16 {given}",
         f"{before} --set precision=fp32 {given}",
         f"{before} --set cuda_graphs=false --set precision=bf16 {given}",
@@ -185,7 +184,7 @@ def test_part_can_run_alone_and_on_another_text(machine):
     valid = str(machine.folder / "b.txt")
     _, calls = machine.run("train", "--train", text, "--valid", valid, "--on", "PTB valid", "speed")
     assert len(calls) == 7
-    assert f"-m rnnlm bench train {text} --recipe awd-lstm-fast" in calls[0]
+    assert f"tests/peers/training.py {text} --recipe awd-lstm-fast" in calls[0]
     assert f"-m rnnlm train {text} --valid {valid} -o " in calls[-1]
 
     # Results name the text that they were measured on.
@@ -209,18 +208,6 @@ def test_every_file_with_gpu_tests_is_checked(request):
         files = {line.partition("::")[0] for line in found}
     assert files - {gpu.RANKS} == set(gpu.files_with_gpu_tests())
     assert gpu.RANKS not in gpu.files_with_gpu_tests()
-
-
-def test_encoder_decoders_are_timed_by_form_and_precision(machine, monkeypatch):
-    monkeypatch.setattr(gpu, "INPUT_FEEDING", ("true", "false"))
-    _, calls = machine.run("speed", "--only", "seq2seq")
-    forms = []
-    for call in calls:
-        assert call.startswith("-m rnnlm bench train --task seq2seq")
-        assert call.endswith("--json")
-        forms += re.findall(r"input_feeding=(\w+) --set precision=(\w+)", call)
-    assert forms == [("true", "bf16"), ("true", "fp32"), ("false", "bf16"), ("false", "fp32")]
-    assert len(calls) == len(forms)
 
 
 @pytest.mark.parametrize("settings", [[], ["hidden_size=8"]])
@@ -280,7 +267,7 @@ def test_all_skipped_checks_are_a_failure_on_gpu(machine):
     assert status == 0
 
 
-@pytest.mark.parametrize("command", ["bench", "train"])
+@pytest.mark.parametrize("command", ["speed", "train"])
 def test_failing_command_is_a_failure_with_its_reason(machine, command):
     machine.answer(command, 1, "error: no room on the card\n  try: a smaller one")
     status, calls = machine.run()
@@ -408,15 +395,16 @@ def test_what_it_calls_times_and_trains(rnnlm, models, tmp_path):
     options = gpu.run_options([*texts, *tiny, *there])
 
     timing = next(step for step in gpu.speeds(options) if step.name.startswith("speed lstm fp32"))
-    told = rnnlm(*timing.command[1:])
-    outcome = gpu.outcome_of_speed(gpu.Ended(told.code, told.err + told.out, 1.0))
+    called = [sys.executable, *timing.command]
+    ended = subprocess.run(called, cwd=ROOT, capture_output=True, text=True)
+    outcome = gpu.outcome_of_speed(gpu.Ended(ended.returncode, ended.stderr + ended.stdout, 1.0))
     assert outcome["outcome"] == "done"
     assert outcome["tokens_per_second"] > 0
     assert outcome["ratio_plain"] > 0
 
     # The second time, the training has finished already and gives the same result.
     for _ in range(2):
-        told = rnnlm(*gpu.training(options).command[1:])
+        told = rnnlm(*gpu.training(options).command[2:])
         outcome = gpu.outcome_of_training(gpu.Ended(told.code, told.err + told.out, 1.0))
         assert outcome["outcome"] == "done"
         assert outcome["stopped"] == "budget"
@@ -437,7 +425,8 @@ def test_what_pytest_prints_is_understood(tmp_path):
     )
     # The script's command, except that it selects all tests.
     command = gpu.check("checks", "tests/test_x.py").command
-    called = [sys.executable, "-m", *[word for word in command if word not in ("-m", "gpu")]]
+    place = command.index("gpu")
+    called = [sys.executable, *command[: place - 1], *command[place + 1 :]]
     ended = subprocess.run(
         called, cwd=tmp_path, env=gpu.environment(), capture_output=True, text=True
     )

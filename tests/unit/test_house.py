@@ -18,7 +18,7 @@ FLOORS = {
     0: "ground", 1: "files recipes corpora checkpoints work", 2: "text", 3: "models inference",
     4: "neural ngram generation",
     5: "evaluation", 6: "tasks", 7: "scoring training combinations conversion vectors",
-    8: "rescoring filtering integrations benchmarks inspection", 9: "serving", 10: "doors",
+    8: "rescoring filtering integrations inspection", 9: "serving", 10: "doors",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {
@@ -33,7 +33,6 @@ FAMILY_SERVICES = {  # importer -> what it may import of a family; all others as
     "rnnlm.evaluation.comparison.tables": "ngram.counting.counts ngram.checks",
     "rnnlm.integrations.kenlm": "ngram.arpa",
     "rnnlm.integrations.pyctcdecode": "ngram.arpa",
-    "rnnlm.benchmarks": "neural",
     "rnnlm.inspection": "neural",
     "rnnlm.vectors": "neural",
     "rnnlm.tasks": "neural",

@@ -56,7 +56,6 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         "doctor": "files, arrays, sums of probabilities, padding, greedy search",
         "export": "compact form, word vectors",
         "inspect": "spectrum, gates, word vectors, a check of gradients",
-        "bench": "speed of translating",
     }
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"sources": RECURRENT, "layers": RECURRENT}
     usage = ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA")
@@ -224,7 +223,6 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
     # ---- Looking at its networks.
 
     looks = looks_at_networks(RECURRENT)
-    textbook_loop = "rnnlm.benchmarks.training:plain_pairs"
 
     def new_network(self, model: "Seq2SeqModel") -> "nn.Module":
         from rnnlm.tasks.seq2seq.network import make_network

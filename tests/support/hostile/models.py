@@ -431,7 +431,6 @@ COMMANDS = {
     "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
     "mix, static": "mix {ngram} m --static --weights 0.5,0.5 -o out",
     "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
-        "bench": "bench score -m m --rounds 1 --tokens 50",
     "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
         "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out",

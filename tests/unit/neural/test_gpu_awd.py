@@ -6,7 +6,6 @@ import warnings
 import pytest
 import torch
 
-from rnnlm.benchmarks.training import kernel_seconds
 from rnnlm.errors import TrainingError
 from rnnlm.events import Step
 from rnnlm.neural import network
@@ -262,13 +261,6 @@ def test_our_own_cells_are_recorded_and_learn(
     )
     first, *_, last = (event for event in trainer.train(lambda: False) if isinstance(event, Step))
     assert trainer.update.graphs and last.loss_nats < first.loss_nats - 0.1
-
-
-@ON_EACH_DEVICE
-def test_what_kernels_take_can_be_told_on_cuda(make_data, make_trainer, sentences, device):
-    trainer = make_trainer(make_data(sentences[:60]), device=device, **AWD)
-    seconds = kernel_seconds(lambda: len(steps(trainer, 5)), torch.device(device))
-    assert seconds is None if device == "cpu" else seconds > 0
 
 
 # ---- memory

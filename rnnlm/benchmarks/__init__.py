@@ -1,1 +1,0 @@
-"""How fast this machine is, beside a bare reference in the same run."""
