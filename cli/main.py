@@ -188,12 +188,13 @@ def _run_of_this_process() -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Tests call this in process."""
+    command_line = list(arguments)
     arguments, debug = _take_debug(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RnnlmWarning)
         warnings.showwarning = terminal.Notes().show
         try:
-            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False)
+            result = cli.main(arguments, prog_name="rnnlm", standalone_mode=False, obj=command_line)
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
