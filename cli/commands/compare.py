@@ -17,6 +17,7 @@ from ..options import (
     label_options,
     model_by_default,
     overwrite_option,
+    refuse_given,
     refuse_if,
     section,
     text_options,
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
     from rnnlm.tasks.task import AnyTask
 
 
+WITHOUT_TEXT = ("models", "as_json")  # what a comparison of stored metrics takes
+
+
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, metavar="MODEL MODEL...")
 @section(
     "Text",
-    click.option("--on", multiple=True, required=True, metavar="TEXT",
-                 help="The text; may be repeated."),
+    click.option("--on", multiple=True, metavar="TEXT",
+                 help="The text; may be repeated.  [default: the stored metrics of the validation "
+                      "text, side by side]"),
     click.option("--train", multiple=True, metavar="TEXT",
                  help="Training text, to separate n-grams that it holds from unseen ones; may be "
                       "repeated."),
@@ -70,6 +75,7 @@ def command(
     """Compare models on a text, by perplexities, labels or BLEU.
 
     \b
+    rnnlm compare my-lstm my-ngram                 as validated in training
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo --on test.txt               beside the model trained last
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
@@ -77,7 +83,9 @@ def command(
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
     rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
 
-    Perplexities and differences have 95 % intervals, differences also p-values.
+    Without --on, nothing is measured: the table has what training stored of the validation text,
+    if that was the same for all models. With --on, perplexities and differences have 95 %
+    intervals, differences also p-values.
 
     Models with different tokenizers are compared per word, character and byte, if nothing in the
     text is unknown to one of them. Results that do not compare are refused, and the error names the
@@ -90,6 +98,9 @@ def command(
     words or characters.
     """
     refuse_if(overwrite and not (report or plot), "--overwrite needs --report FILE or --plot FILE.")
+    if not on:
+        _compare_stored(models, as_json)
+        return
     # --overwrite is allowed if one of the two files is named; don't pass it on for the other.
     if report:
         _check(report, overwrite)
@@ -132,6 +143,23 @@ def command(
         _draw(plot, result)
     if report:
         terminal.say(f"the report is in {report}")
+
+
+def _compare_stored(models: tuple[str, ...], as_json: bool) -> None:
+    """Show the metrics that were stored when the models were trained."""
+    parameters = click.get_current_context().command.params
+    of_a_text = [str(option.name) for option in parameters if option.name not in WITHOUT_TEXT]
+    refuse_given(of_a_text, "this needs --on TEXT; without it, nothing is measured.")
+
+    from rnnlm.evaluation.comparison.stored import compare_stored
+
+    from .. import metrics
+
+    result = compare_stored(models)
+    if as_json:
+        terminal.print_json(result.to_dict())
+    else:
+        metrics.show(result.printed())
 
 
 def _draw(plot: Path, result: "ModelComparison") -> None:

@@ -10,6 +10,7 @@ from rnnlm.checks import check_no_dataset, several
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation.comparison.pairing import ModelComparison
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.comparison.stored import compare_stored
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
@@ -54,14 +55,16 @@ def evaluate(
 
 def compare(
     models: Sequence[LabelModel | LanguageModel | str | Path],
-    text: Given,
+    text: Given | None = None,
     *,
     settings: ComparisonSettings = ComparisonSettings(),
     names: Sequence[str] | None = None,
     device: str | Device = "auto",
     **options: object,
 ) -> ModelComparison:
-    """Compare models of one task, themselves or by their names, on one text.
+    """Compare models of one task, themselves or by their names, on one text. None: by the metrics
+    of the validation text that were stored when they were trained, without intervals of the
+    differences and p-values; then there are no options.
 
     settings: how often it is resampled and with which seed; the others are for language models.
     names: what models are called in the result.
@@ -88,6 +91,11 @@ def compare(
         kinds[each.name] = each.options_of_comparison or each.options
     asked = _options("compare", task, kinds, options)
     _check_settings(task, settings)
+    if text is None:
+        if options or settings != ComparisonSettings():
+            what = ", ".join(options) or "settings"
+            raise UsageError(f"{what}: nothing is measured without a text", hint="name a text")
+        return compare_stored(models, names)
     return task.compare(models, text, asked, settings, names, device)
 
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from rnnlm.config import Resolved
     from rnnlm.evaluation.comparison.comparison import Comparison
+    from rnnlm.evaluation.comparison.pairing import Comparable
+    from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.perplexity import TextEvaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import Device, LanguageModel, Tokenizer  # noqa: F401  in a base, as a string
+    from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.models.registry import Kind
     from rnnlm.neural.language_model import NeuralLanguageModel
     from rnnlm.neural.network import Network
@@ -259,6 +261,17 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
             text_settings=options.text_settings,
             report=options.report or silent,
         )
+
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+        from rnnlm.evaluation.comparison.comparison import Subject, find_comparable
+        from rnnlm.evaluation.perplexity import TextEvaluation
+
+        subjects = []
+        for each in models:
+            evaluation = cast(TextEvaluation, each.evaluation)
+            tokenizer = cast("Tokenizer", each.codec)
+            subjects.append(Subject.of_stored(each.name, evaluation, tokenizer))
+        return find_comparable(subjects)
 
     def read(
         self,

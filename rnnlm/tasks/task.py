@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from rnnlm.evaluation.comparison.pairing import ModelComparison
+    from rnnlm.evaluation.comparison.pairing import Comparable, ModelComparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation
     from rnnlm.evaluation.resampling import Measure
     from rnnlm.evaluation.soundness import Check
@@ -342,6 +343,13 @@ class Task(ABC, Generic[M, D, C, K]):
         from rnnlm.tasks.comparison import compare
 
         return compare(self, models, data, options, settings, names, device)
+
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+        """Return which of the metrics compare that were stored when models were trained; raise
+        ComparisonError if none does."""
+        from rnnlm.evaluation.comparison.pairing import Comparable
+
+        return Comparable(self.compared, "")
 
     def check_alike(self, models: Mapping[str, M]) -> None:
         """Raise ComparisonError unless models, by their names, have learned the same."""

@@ -100,14 +100,27 @@ class Subject:
     ) -> "Subject":
         """Collect what decides from a model's tokenizer and from the text as the tokenizer cuts
         it."""
+        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cls._cut(tokenizer))
+
+    @classmethod
+    def of_stored(cls, name: str, evaluation: TextEvaluation, tokenizer: Tokenizer) -> "Subject":
+        """Collect what decides from a model's tokenizer and from its stored metrics."""
+        unknown = evaluation.oov_words
+        # White space may be unknown, too, of which nothing is stored but this.
+        if evaluation.closed_vocabulary and tokenizer.keeps_text:
+            unknown = max(1, unknown)
+        signature = Signature.parse(evaluation.signature)
+        return cls(name, signature, unknown, tokenizer.keeps_text, cls._cut(tokenizer))
+
+    @staticmethod
+    def _cut(tokenizer: Tokenizer) -> str:
         settings: dict[str, Any] = tokenizer.to_settings()
         changes = []
         if tokenizer.rewriting:
             changes.append(tokenizer.rewriting)
         if settings.get("split_punctuation"):
             changes.append("punctuation split off")
-        cut = ", ".join(changes) or "the text unchanged"
-        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
+        return ", ".join(changes) or "the text unchanged"
 
 
 def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:

@@ -252,7 +252,7 @@ class ModelComparison(Records):
 
     def __repr__(self) -> str:
         names = ", ".join(model.name for model in self.compared)
-        verdict = f": {self.contrasts[0].verdict}" if len(self.compared) == 2 else ""
+        verdict = f": {self.contrasts[0].verdict}" if len(self.contrasts) == 1 else ""
         return f"<{type(self).__name__} of {names}{verdict}>"
 
     def _repr_html_(self) -> str:
@@ -358,13 +358,7 @@ def compare_models(
 ) -> R:
     """Compare models, given themselves or by their names. names: what to call them in the
     result."""
-    called = names_of(models, names)
-    if len(called) < 2:
-        raise UsageError(
-            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
-        )
-    tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
-    check_same_task(tasks)
+    called = checked_names(models, names)
 
     # Load all models and find out whether anything compares before measuring, which takes time.
     opened: list[Any] = []
@@ -409,6 +403,18 @@ def _differences(
             if difference is not None:
                 found[key] = difference
     return found
+
+
+def checked_names(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
+    """Return the names of two models or more, which must be of one task."""
+    called = names_of(models, names)
+    if len(called) < 2:
+        raise UsageError(
+            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
+        )
+    tasks = {name: loading.task_of(each) for name, each in zip(called, models, strict=True)}
+    check_same_task(tasks)
+    return called
 
 
 def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:

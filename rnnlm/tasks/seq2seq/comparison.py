@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation import perplexity
@@ -39,6 +39,7 @@ from rnnlm.evaluation.comparison.pairing import (
     shown_interval,
 )
 from rnnlm.evaluation.comparison.settings import ComparisonSettings
+from rnnlm.evaluation.comparison.stored import StoredModel
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import Table, unit_of
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
@@ -50,7 +51,7 @@ from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.tabular import Row
 from rnnlm.tasks.seq2seq import evaluation
-from rnnlm.tasks.seq2seq.data import PairedData, lines_of
+from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, lines_of
 from rnnlm.tasks.seq2seq.evaluation import Pairs, read_pairs_for, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.options import PairOptions
@@ -176,6 +177,39 @@ def compare(
     return compare_models(models, comparing, names=names, resampling=resampling, device=device)
 
 
+def comparable_stored(models: Sequence[StoredModel]) -> Comparable:
+    """Return which of the metrics compare that were stored when the models were trained."""
+    subjects = []
+    is_decoded = True
+    for each in models:
+        evaluation = cast(PairEvaluation, each.evaluation)
+        is_decoded = is_decoded and evaluation.written is not None
+        target = cast(PairCodec, each.codec).target
+        subjects.append(Subject.of_stored(each.name, evaluation.references, target))
+    return _with_written(_comparable_perplexities(subjects, is_decoded))
+
+
+def _comparable_perplexities(
+    subjects: Sequence[Subject], is_decoded: bool, holds_unk: bool = True
+) -> Comparable:
+    """Return which perplexities compare. That none does is an error only if nothing is decoded."""
+    try:
+        return find_comparable(subjects, holds_unk)
+    except ComparisonError as error:
+        if not is_decoded:
+            raise
+        return Comparable((), "", (Refused("perplexity", None, error.why),))
+
+
+def _with_written(perplexities: Comparable) -> Comparable:
+    """Add the metrics of what is written, which compare between any models."""
+    return replace(
+        perplexities,
+        figures=(*perplexities.figures, *WRITTEN),
+        may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
+    )
+
+
 _Side = Side[Seq2SeqModel, PairedData]
 
 
@@ -206,17 +240,11 @@ class _Comparing:
         unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
         sources = len(sides[0].data.groups)
         tell_single_block(sources, 1)
-        return replace(
-            found,
-            figures=(*found.figures, *WRITTEN),
-            differing=(*differing_by(found.main, unknown), *WRITTEN),
-            may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
-            block_lines=1,
-        )
+        differing = (*differing_by(found.main, unknown), *WRITTEN)
+        return replace(_with_written(found), differing=differing, block_lines=1)
 
     def _perplexities(self, sides: Sequence[_Side]) -> Comparable:
-        """Return which perplexities compare. That none does is an error only if nothing is
-        decoded."""
+        """Return which perplexities compare."""
         subjects = []
         for each in sides:
             encoded = references_of(each.data, each.model.codec.target)
@@ -224,12 +252,8 @@ class _Comparing:
             subjects.append(Subject.of(each.name, signature, each.model.codec.target, encoded))
         _, references = lines_of(sides[0].data.text)
         has_unknown = any(UNKNOWN in each.lower() for each in references)
-        try:
-            return find_comparable(subjects, has_unknown)
-        except ComparisonError as error:
-            if self.options.search is None:
-                raise
-            return Comparable((), "", (Refused("perplexity", None, error.why),))
+        is_decoded = self.options.search is not None
+        return _comparable_perplexities(subjects, is_decoded, has_unknown)
 
     def measure(self, side: _Side) -> PairEvaluation:
         return evaluation.measure(side.model, side.data, self.options.search, self.lowercase)

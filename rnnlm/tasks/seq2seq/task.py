@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rnnlm.config import Resolved
+    from rnnlm.evaluation.comparison.pairing import Comparable
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
+    from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, Tokenizer
@@ -200,6 +202,11 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
 
         asked = options or PairOptions()
         return compare(models, cast("Pairs", data), asked, settings, names, device)
+
+    def comparable_stored(self, models: "Sequence[StoredModel]") -> "Comparable":
+        from rnnlm.tasks.seq2seq.comparison import comparable_stored
+
+        return comparable_stored(models)
 
     def read(
         self,
