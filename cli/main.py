@@ -26,7 +26,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
 
     from . import terminal
-    from .options import RENAMED_OPTIONS, CommandGroup, renamed_option
+    from .options import CommandGroup, setting_instead
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first.
 # Those of the last group have a phrase each.
@@ -219,8 +219,9 @@ def _exit_code(error: BaseException, command: str) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
-    if isinstance(error, click.NoSuchOption) and error.option_name in RENAMED_OPTIONS:
-        terminal.show_error(*renamed_option(error))
+    if isinstance(error, click.NoSuchOption) and setting_instead(error):
+        what = f"no option {error.option_name}"
+        terminal.show_error(what, "", setting_instead(error))
         return 2
     if isinstance(error, click.UsageError):
         if error.ctx:

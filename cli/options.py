@@ -75,25 +75,32 @@ def section(
     return apply
 
 
-# Options that were renamed: for one release, the error says what they are called now.
-RENAMED_OPTIONS = {
-    "--format": {"--input-format": "of what is read", "--output-format": "of what is written"}
+# What other tools call settings of training, and how they are given here
+_GIVEN_AS = {
+    "lr": "--set learning_rate=VALUE",
+    "batch_size": "--set batch_rows=N",
+    "bptt": "--set bptt_tokens=N",
+    "epochs": "--budget 20epochs",
+    "steps": "--budget 500steps",
+    "max_steps": "--budget 500steps",
 }
 
 
-def renamed_option(error: click.NoSuchOption) -> tuple[str, str, str]:
-    """Return what, why and what to do about an option that has other names now."""
-    names = RENAMED_OPTIONS[error.option_name]
-    known: set[str] = set()
-    if error.ctx:
-        for option in error.ctx.command.params:
-            known.update(option.opts)
-    why = "it is now " + " or ".join(f"{name} ({what})" for name, what in names.items())
+def setting_instead(error: click.NoSuchOption) -> str:
+    """Return how to give what somebody took for an option of `rnnlm train`, where it is a setting;
+    "" where it is none."""
+    if error.ctx is None or error.ctx.info_name != "train":
+        return ""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    if name in _GIVEN_AS:
+        return f"it is a setting: {_GIVEN_AS[name]}"
+    from rnnlm.config import names_of
+    from rnnlm.models import registry
 
-    # Suggest only those that this command has.
-    here = [name for name in names if name in known]
-    hint = f"use {' or '.join(here)}" if here else ""
-    return f"no option {error.option_name}", why, hint
+    for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
+        if kind.fitting and name in names_of(kind.all_settings):
+            return f"it is a setting: --set {name}=VALUE"
+    return ""
 
 
 def refuse_if(wrong: object, why: str) -> None:

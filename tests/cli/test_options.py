@@ -55,18 +55,18 @@ def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monke
 
 
 @pytest.mark.parametrize(
-    "command, instead",
+    ("option", "instead"),
     [
-        (["tag"], "--input-format or --output-format"),
-        (["score"], "--output-format"),
-        (["train"], "--input-format"),
-        (["rescore"], "--input-format"),
-        (["inspect", "probe"], "--input-format"),
-        (["prune"], None),
+        ("--lr", "--set learning_rate=VALUE"),
+        ("--epochs", "--budget 20epochs"),
+        ("--hidden-size", "--set hidden_size=VALUE"),
+        ("--batch-size", "--set batch_rows=N"),
     ],
 )
-def test_formats_are_of_input_or_output(rnnlm, command, instead):
-    ended = rnnlm(*command, "--format", "tsv")
-    lines = checked_error(ended, 2, "no option --format")
-    assert "--input-format (of what is read) or --output-format (of what is written)" in lines[1]
-    assert lines[2:] == ([f"  try: use {instead}"] if instead else [])
+def test_a_setting_taken_for_an_option_is_named(rnnlm, option, instead):
+    lines = checked_error(rnnlm("train", option, 3), 2, f"no option {option}")
+    assert lines[1:] == [f"  try: it is a setting: {instead}"]
+
+
+def test_other_commands_have_no_settings_of_training(rnnlm):
+    checked_error(rnnlm("score", "--lr", 3), 2, "No such option '--lr'")
