@@ -37,7 +37,6 @@ def test_gates_of_a_sentence_that_is_read(rnnlm, models):
         "count {}",
         "generate -m {lstm} --num 5 --check {}",
         "inspect memory -m {lstm} --on {}",
-        "inspect similarity -m {lstm} --lines {}",
     ],
 )
 def test_a_hyphen_for_a_file_is_read(rnnlm, models, here, command):
