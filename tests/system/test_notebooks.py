@@ -45,10 +45,10 @@ def made_small(code: str) -> str:
 
 
 def test_there_are_four_and_pages_name_them():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     assert len(NAMES) == 4
     assert [name for name in NAMES if f"(notebooks/{name}.ipynb)" not in PAGE] == []
-    assert [name for name in NAMES if f"(docs/notebooks/{name}.ipynb)" not in readme] == []
+    assert [name for name in NAMES if f"(notebooks/{name}.ipynb)" not in index] == []
 
 
 @each_notebook

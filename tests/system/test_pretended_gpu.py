@@ -55,9 +55,6 @@ PARTS = {
 
 # Tests that cannot hold on the pretended device, by the reason.
 UNSUITED = {
-    "it looks into kernels, of which there are none": [
-        "tests/unit/neural/test_gpu_awd.py::test_what_kernels_take_can_be_told_on_cuda[cuda]"
-    ],
     "it asks for NCCL, which a torch for CPUs has not": [
         "tests/unit/neural/fitting/test_one_rank.py::test_one_rank_trains_as_a_process_without_ranks[cuda]",
         "tests/unit/neural/fitting/test_one_rank.py::test_gradients_are_exchanged_where_they_are[cuda]",
@@ -129,8 +126,7 @@ def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
 
 def faults(report: Path) -> list[str]:
     """Return what a real GPU would compute differently."""
-    found: list[str] = json.loads(report.read_text())["faults"]
-    return found
+    return list(json.loads(report.read_text())["faults"])
 
 
 # One of each way to take a step: a layer of cuDNN's, one of several softmaxes, labels, a decoder
