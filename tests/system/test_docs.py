@@ -121,6 +121,10 @@ def shorten(table: Path) -> None:
         table.write_text("".join(row + end for row in rows[:most]), encoding="utf-8")
 
 
+# Words that pages look up in the shipped model, and that the tiny one called demo has to know, too
+LOOKED_UP = (
+    "winter summer spring autumn mother father sister brother two three four five walked ran went"
+)
 N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trains and others use
 
 
@@ -143,6 +147,8 @@ def folder(tmp_path_factory):
         (folder / name).write_text(
             "\n".join(pairs[:20] if name.endswith(".tsv") else lines[:80]) + "\n", encoding="utf-8"
         )
+    text = folder / "demo.txt"  # the last lines of it are held out
+    text.write_text(LOOKED_UP + "\n" + text.read_text(encoding="utf-8"), encoding="utf-8")
     for name in ("cloze.tsv", "lessons.tsv"):
         items = corpora.part("english", name).read_text(encoding="utf-8").splitlines(True)
         (folder / "corpora" / "english" / name).write_text("".join(items[:40]), "utf-8")
