@@ -67,7 +67,7 @@ def train(
         model: the kind: "lstm" (the usual one), "gru", "rnn", "ngram" and others.
         recipe: a named set of settings, which says the kind, too. None: the one for the kind and
             the task, if there is one.
-        output: the folder of the model. None: one in ./checkpoints, where the same call goes on
+        output: the folder of the model. None: ./checkpoints/TEXT-KIND, where the same call goes on
             with a run that was cut off.
         valid, test: texts to validate and to evaluate on. None: a share of the text is held out
             (`holdout`, 5 % unless you say otherwise), and nothing is tested.
