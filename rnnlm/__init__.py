@@ -154,7 +154,6 @@ _PUBLIC = {
     "tune_weights": "rnnlm.rescoring.rescorer",
     "word_vectors": "rnnlm.vectors.word_vectors",
 }
-_RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
 
 if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
@@ -301,48 +300,9 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
 if not TYPE_CHECKING:  # type checkers know the names above, and no others
 
     def __getattr__(name: str) -> object:
-        if name in _RENAMED:
-            import warnings
-
-            warnings.warn(
-                f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            name = _RENAMED[name]
         if name not in _PUBLIC:
             raise AttributeError(f"module 'rnnlm' has no attribute {name!r}{_suggestion(name)}")
-        found = getattr(importlib.import_module(_PUBLIC[name]), name)
-        return _with_tokenizer_from(found) if name == "prepare" else found
-
-
-@functools.cache
-def _with_tokenizer_from(prepare: Callable[..., object]) -> Callable[..., object]:
-    """Return a `prepare` that also takes the name of a model instead of its tokenizer, as it did
-    before, for one release."""
-
-    @functools.wraps(prepare)
-    def with_tokenizer_from(
-        *arguments: object, tokenizer_from: str | None = None, **request: object
-    ) -> object:
-        if tokenizer_from is not None:
-            import warnings
-
-            from rnnlm.models.loading import load_tokenizer
-
-            warnings.warn(
-                "prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            request |= {
-                "tokenizer": load_tokenizer(tokenizer_from),
-                "tokenizer_name": str(tokenizer_from),
-            }
-        return prepare(*arguments, **request)
-
-    with_tokenizer_from.__module__ = "rnnlm"  # where pickle finds it
-    return with_tokenizer_from
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def _suggestion(name: str) -> str:

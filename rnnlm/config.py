@@ -30,10 +30,8 @@ Settings = TypeVar("Settings")
 ASKED = ("--grid", "--set", "the command line")
 # a setting's need of another one, met by whatever is neither zero, nor false, nor none
 ANY: tuple[Any, ...] = ()
-# former names of settings, in older models, runs and recipes
-RENAMED = {"output": "output_layer"}
-# beside a setting's description: the default that it came with, where that has changed since
-FORMER_DEFAULT = "former_default"
+# settings of who counted, which are of no use to whoever gets the model
+_UNSTORED = ("workers", "dask")
 
 # What other tools call a setting, and what to write here
 _ELSEWHERE = {
@@ -118,12 +116,6 @@ class Resolved:
         """Return whether a person asked for this value with this very run."""
         return self.origins[name] in ASKED
 
-    @property
-    def former_defaults(self) -> dict[str, Any]:
-        """Every setting's default, as it was when the setting was introduced: the value in runs
-        that were stored before that."""
-        return {**self.defaults, **former_defaults(self.classes)}
-
     def make(self, cls: type[Settings]) -> Settings:
         """Return the settings of one class as an instance of it; its parts are of the other
         classes."""
@@ -194,16 +186,9 @@ def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type
     return cls(**own)
 
 
-def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
-    """Return `values` under the current names of settings. written_in: where a person wrote them; a
-    notice names each former name."""
-    if written_in:
-        for name in RENAMED.keys() & values.keys():
-            notice(
-                f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next "
-                "release will not accept the old name"
-            )
-    return {RENAMED.get(name, name): value for name, value in values.items()}
+def as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name as files hold them."""
+    return {name: value for name, value in values.items() if name not in _UNSTORED}
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
@@ -280,7 +265,7 @@ def from_stored(
 ) -> Settings:
     """Return settings of `cls` as a model folder stores them: unknown names are ignored, missing
     ones take the default. parts: the classes of its parts."""
-    # Other versions of rnnlm may know other settings.
+    # The folder has settings of training, too.
     classes = [cls, *parts]
     names = names_of(classes)
     known = {name: value for name, value in values.items() if name in names}
@@ -579,20 +564,6 @@ def _defaults(classes: Iterable[type]) -> dict[str, Any]:
         for field in _fields(cls):
             defaults[field.name] = _default(field)
     return defaults
-
-
-def former_defaults(classes: Iterable[type]) -> dict[str, Any]:
-    """Return the settings of `classes` that had another default when they were introduced, each
-    with that default.
-
-    Such a field has it beside its description: `Meta(..., extra={"former_default": 0.0})`.
-    """
-    former = {}
-    for cls in classes:
-        for name, extra in _extras(cls).items():
-            if FORMER_DEFAULT in extra:
-                former[name] = extra[FORMER_DEFAULT]
-    return former
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -31,26 +31,12 @@ class RnnlmError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, why: str = "", hint: str = "", *, way_out: str | None = None
-    ) -> None:
-        if way_out is not None:
-            _deprecated("RnnlmError(way_out=...)", "hint")
-        self.what, self.why, self.hint = map(_cut, (what, why, way_out or hint))
+    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+        self.what, self.why, self.hint = map(_cut, (what, why, hint))
         super().__init__(self.what)
-
-    @property
-    def way_out(self) -> str:
-        """The former name of `hint`."""
-        _deprecated("RnnlmError.way_out", "hint")
-        return self.hint
 
     def __str__(self) -> str:
         return "; ".join(part for part in (self.what, self.why, self.hint) if part)
-
-
-def _deprecated(name: str, new: str) -> None:
-    warnings.warn(f"{name} is now called {new}", DeprecationWarning, stacklevel=3)
 
 
 def _cut(text: str) -> str:

@@ -356,9 +356,6 @@ class Answers:
     description: str = "this model"  # what it is, in a message
     # the folder that it was loaded from, and the device that was asked for
     origin: tuple[str, str] | None = None
-    # its fingerprint vouches for its weights and words alone, as its folder was written before
-    # settings were sealed
-    is_weights_only: bool = False
     # it gives probabilities of a line given its source, as the decoder of an encoder-decoder does
     reads_sources: bool = False
 

@@ -252,7 +252,6 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
         output, form = None, form or "jsonl"
-    _check_split(given["split"])
     split = given.pop("word_split")
     _check_input(sentences, inputs, given)
     form = _format(form, as_json, output)
@@ -398,14 +397,6 @@ def _check_options(
     options.refuse_if(
         split and not (has_words or has_regions or given["plot"]),
         f"--word-split {split} needs --words.",
-    )
-
-
-def _check_split(split: str | None) -> None:
-    """Refuse, for one release, values of --split that belong to --word-split now."""
-    options.refuse_if(
-        split in _SPLITS,
-        f"--split names the split of a data set; what words are, --word-split {split} says.",
     )
 
 

@@ -34,7 +34,6 @@ class AdaptedModel(Answers):
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
-        self.is_weights_only = answers_of(model).is_weights_only
         # Digests, by name, of data that results depend on besides model and settings. Signatures
         # show them.
         self.digests: dict[str, str] = {}

@@ -3,7 +3,7 @@ are companions of the model, not part of it."""
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rnnlm.files.reading import read_json
 from rnnlm.files.writing import replace_file, writing
 
 STATISTICS = "adapt-dynamic.safetensors"
+FORMAT_VERSION = 1
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
 _AGAIN = (
@@ -38,7 +39,7 @@ class TunedSettings:
     tokens: int = 0
     ppl_before: float | None = None
     ppl_after: float | None = None
-    format_version: int = field(default=1)
+    format_version: int = FORMAT_VERSION
 
 
 def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
@@ -57,7 +58,8 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
         return None
     damaged = f"the settings in {path} are damaged"
     hint = f"tune again: rnnlm tune --adapt {kind}, or delete the file"
-    tuned = read_json(path, TunedSettings, ModelError, damaged, hint)
+    format = (path, FORMAT_VERSION)
+    tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format)
     # Their values must be valid settings, too.
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
@@ -119,16 +121,15 @@ def check(folder: Path) -> list[str]:
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of the file but their hash, and check that; files of earlier versions have
-    none."""
+    """Read all arrays of the file but their hash, and check that."""
     try:
         by_name = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
         raise ModelError(
             f"the gradient statistics in {path} are damaged", error.why, _AGAIN
         ) from None
-    recorded = by_name.pop(_HASH, None)
-    if recorded is not None and recorded.tobytes() != _hash(by_name).encode():
+    recorded = by_name.pop(_HASH, _as_array(""))
+    if recorded.tobytes() != _hash(by_name).encode():
         raise ModelError(
             f"the gradient statistics in {path} are damaged",
             "their SHA-256 is not the one recorded",

@@ -24,16 +24,7 @@ from rnnlm.combinations import adaptation
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import (
-    PADDING,
-    Array,
-    LanguageModel,
-    Shapes,
-    State,
-    Tokenizer,
-    answers_of,
-    keeps,
-)
+from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
@@ -99,7 +90,6 @@ class Mixture(PickledByOrigin):
         self.weights_K = np.asarray(weights_K, dtype=np.float64)
         self.kind = kind
         self.fingerprint = fingerprint
-        self.is_weights_only = any(answers_of(part).is_weights_only for part in parts)
         check_weights(self.weights_K, len(self.parts), kind)
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._active = np.flatnonzero(self.weights_K).tolist()  # the parts that are asked

@@ -20,7 +20,7 @@ from rnnlm.checks import several
 from rnnlm.combinations import mixing
 from rnnlm.combinations.mixing import Mixed, MixedModel, MixtureWeights, ScoredText
 from rnnlm.combinations.mixture import shared_tokenizer
-from rnnlm.config import Layer, resolve
+from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, TextEvaluation
@@ -40,7 +40,7 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, silent
-from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 

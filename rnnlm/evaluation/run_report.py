@@ -130,7 +130,7 @@ class RunHistory:
 
 
 def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each layer at a validation; logs of earlier versions have none."""
+    """Return the metrics of each layer at a validation, if it has any."""
     layers = event.get("layers")
     if not isinstance(layers, dict):
         return {}

@@ -30,13 +30,13 @@ LARGEST = 1 << 16
 @dataclass(frozen=True)
 class Owner:
     """The process that writes. machine: what distinguishes machines of the same name, where the
-    system knows it. work: what it does, such as "training"; earlier versions did not say."""
+    system knows it. work: what it does, such as "training"."""
 
     host: str
     machine: str
     process: int
     since: str
-    work: str = ""
+    work: str
 
     @classmethod
     def this(cls, work: str = "") -> "Owner":

@@ -327,25 +327,23 @@ def _finite(digits: str) -> float:
 
 def read_json(
     path: Path, kind: type[T], error: type[RnnlmError], damaged: str, hint: str = "", *,
-    newest: tuple[str, int] | None = None, limit: int = MOST_SMALL_BYTES,
+    format: tuple[object, int] | None = None, limit: int = MOST_SMALL_BYTES,
 ) -> T:  # fmt: skip
     """Return the JSON file at `path` as a value of type `kind`.
 
-    Raise `error` where it cannot be read, is damaged, or has a newer format. damaged: the message
-    where it is not of that type. newest: what has a `format_version`, and the newest that is read.
+    Raise `error` where it cannot be read, is damaged, or has another format. damaged: the message
+    where it is not of that type. format: what has a `format_version`, and the one that is read.
     """
     try:
         content = decode_json(read_small(path, limit), Any)
-        # A newer format first: its content need not be of the type that is known here.
-        if newest and isinstance(content, dict):
-            what, readable = newest
+        # Another format first: its content need not be of the type that is known here.
+        if format and isinstance(content, dict):
+            what, readable = format
             version = content.get("format_version")
-            if isinstance(version, int) and version > readable:
-                raise error(
-                    f"{what} has format {version}",
-                    f"this rnnlm reads up to {readable}",
-                    "upgrade rnnlm",
-                )
+            if version is None:
+                raise ValueError("it names no format_version")
+            if isinstance(version, int) and version != readable:
+                raise error(f"{what} has format {version}; this rnnlm reads format {readable}")
         return msgspec.convert(content, kind)
     except OSError as failure:
         # A file that is too large is damaged; any other may just not be readable now.

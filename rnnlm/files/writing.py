@@ -18,8 +18,8 @@ from typing import BinaryIO
 from rnnlm.errors import OutputError
 
 STANDARD_OUTPUT = Path("-")
-# The end of a file's name until it is whole; earlier versions wrote no random part
-UNFINISHED = re.compile(r"(\.[0-9a-f]{16})?\.new$")
+# The end of a file's name until it is whole
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new$")
 LONGEST_NAME = 200  # bytes; a file system takes 255, and our endings come on top
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 

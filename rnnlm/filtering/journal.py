@@ -182,11 +182,10 @@ def read(folder: Path) -> Journal | None:
         # After the last newline there is nothing, or half an entry.
         first, *rest = read_small(path, LARGEST).split(b"\n")[:-1]
         journal = Journal(folder, msgspec.json.decode(first, type=Begun))
-        if journal.begun.format_version > FORMAT_VERSION:
+        version = journal.begun.format_version
+        if version != FORMAT_VERSION:
             raise OutputError(
-                f"{folder} was filtered by a newer rnnlm",
-                f"{JOURNAL} has format {journal.begun.format_version}",
-                "upgrade rnnlm",
+                f"{path} has format {version}; this rnnlm reads format {FORMAT_VERSION}"
             )
         decoder = msgspec.json.Decoder(Entry)
         for line in rest:

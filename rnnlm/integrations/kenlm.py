@@ -296,7 +296,7 @@ class Model:
 
 
 class LanguageModel(Model):
-    """The former name of :class:`Model`, for older code."""
+    """What kenlm also calls :class:`Model`."""
 
 
 def _text(text: str | bytes) -> str:

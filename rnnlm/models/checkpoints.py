@@ -9,13 +9,12 @@ one is always whole; a damaged one is recognised by its hash, and the one before
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm.config import renamed
 from rnnlm.errors import ModelError, OutputError, UsageError, notice
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
@@ -167,11 +166,10 @@ def _read(path: Path) -> _Stored:
     except ValueError as error:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
-        raise ModelError(
-            what,
-            f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}",
-        )
-    return replace(stored, run=replace(stored.run, settings=renamed(stored.run.settings)))
+        version = stored.format_version
+        why = f"{path.name} has format {version}; this rnnlm reads format {FORMAT_VERSION}"
+        raise ModelError(what, why)
+    return stored
 
 
 def _short(data: bytes) -> str:

@@ -87,12 +87,8 @@ def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
 
 
 def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
-    """Return the model's fingerprint as signatures have it: with `,weights` if it is one of the
-    weights alone; "unsaved" if it has none."""
-    shown = core_of(model).fingerprint or "unsaved"
-    if answers_of(model).is_weights_only:
-        return f"{shown},weights"
-    return shown
+    """Return the model's fingerprint as signatures have it; "unsaved" if it has none."""
+    return core_of(model).fingerprint or "unsaved"
 
 
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:

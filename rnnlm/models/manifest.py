@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from rnnlm.config import renamed
 from rnnlm.errors import ModelError, OutputError, UsageError, shown
 from rnnlm.files import writing
 from rnnlm.files.reading import read_json
@@ -33,7 +32,7 @@ HINT = (
     "restore the file from a copy, or make the model again; rnnlm doctor names all that is damaged"
 )
 DATA = re.compile(  # what we write beside config.json; other files are the user's
-    r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
+    r"(weights-\d{8,}(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
 )
 # How training runs end that have come to their end.
@@ -66,7 +65,7 @@ class Manifest:
     parts: list[PartEntry] = field(default_factory=list)
     made_by: MadeBy | None = field(default=None, compare=False)
     format_version: int = FORMAT_VERSION
-    settings_sha256: str = ""  # the `seal` when it was saved; models of earlier versions have none
+    settings_sha256: str = ""  # the `seal` when it was saved
 
     @property
     def seal(self) -> str:
@@ -142,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
     # Nothing outside the folder is read.
     damaged = f"the model at {folder} is damaged"
     manifest = read_json(
-        path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION)
+        path, Manifest, ModelError, damaged, format=(f"the model at {folder}", FORMAT_VERSION)
     )
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
@@ -150,10 +149,6 @@ def read_manifest(folder: Path) -> Manifest:
     if not is_task(manifest.task):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
 
-    # The seal is over the settings as they were stored, before old names become today's.
-    today = dataclasses.replace(manifest, settings=renamed(manifest.settings))
-    if not manifest.settings_sha256:
-        return today
     try:
         is_whole = manifest.settings_sha256 == manifest.seal
     except RecursionError as error:  # settings nested just not too deep to be read
@@ -164,7 +159,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{CONFIG}: a setting was changed after the model was saved",
             "undo the change, or make the model again with the setting that you want",
         )
-    return today.sealed()
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

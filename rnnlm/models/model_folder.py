@@ -25,7 +25,7 @@ from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
-from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer, answers_of
+from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
 from rnnlm.models import checkpoints, registry
 from rnnlm.models import manifest as manifests  # the module; `manifest` is a Manifest here
 from rnnlm.models.manifest import (
@@ -219,8 +219,6 @@ def load(
             manifest.settings, codec, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
-        unsealed = [part for part in parts if answers_of(part).is_weights_only]
-        model.is_weights_only = not manifest.settings_sha256 or bool(unsealed)
         return model, manifest
     except ModelError as error:
         with _naming(folder):
@@ -473,12 +471,8 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
 # bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties
 # to even. With 8 bits, each row of a matrix is whole numbers from -127 to 127 times its scale,
 # NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section 2.1); vectors stay bfloat16.
-# Earlier versions divided arrays over several files, and cut large ones along their first axis into
-# pieces named NAME#0, NAME#1, ...; these are still read.
 
-CUT = "#"
 SCALE = "@scale"
-LONGEST_NUMBER = 9  # digits, of a piece
 LARGEST_WHOLE = 127  # of 8 bits, symmetric
 
 
@@ -519,19 +513,13 @@ def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarr
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return the arrays of the files of a model, compact or not, in float32 again."""
-    # Pieces of an array by their numbers; -1 is a whole array.
-    found: dict[str, dict[int, np.ndarray]] = {}
+    found: dict[str, np.ndarray] = {}
     for arrays in files:
         for name, array in arrays.items():
-            whole, at = name, -1
-            before, cut, number = name.rpartition(CUT)
-            if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER:
-                whole, at = before, int(number)
-            pieces = found.setdefault(whole, {})
-            if at in pieces:
+            if name in found:
                 raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
-            pieces[at] = array
-    return _multiplied({name: _whole(name, pieces) for name, pieces in found.items()})
+            found[name] = widened(array)
+    return _multiplied(found)
 
 
 def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -546,17 +534,3 @@ def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise ModelError("the weights cannot be read", why)
         arrays[its_name] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays
-
-
-def _whole(name: str, pieces: dict[int, np.ndarray]) -> np.ndarray:
-    """Join the pieces of an array, in float32."""
-    if pieces.keys() == {-1}:
-        return widened(pieces[-1])
-    if pieces.keys() != set(range(len(pieces))):
-        raise ModelError("the weights cannot be read", f"a piece of array {name!r} is missing")
-    try:
-        return widened(np.concatenate([pieces[number] for number in range(len(pieces))]))
-    except (ValueError, TypeError):
-        raise ModelError(
-            "the weights cannot be read", f"the pieces of array {name!r} do not fit together"
-        ) from None

@@ -1,6 +1,6 @@
 """Settings of tokenizers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -90,8 +90,7 @@ class TokenizerSettings:
             )
 
     def check_limits(self) -> None:
-        """Make sure that a new tokenizer can obey min_count and max_vocab. Stored settings are not
-        checked, as older models hold limits that had no effect.
+        """Make sure that a new tokenizer can obey min_count and max_vocab.
 
         Raises:
             SettingsError: one is set for bytes or sentencepiece.
@@ -110,16 +109,6 @@ class TokenizerSettings:
                 "these are settings of the word and char tokenizers",
                 hint,
             )
-
-
-def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `settings` by name as files hold them: `reversed` only where it is set, so that all
-    others are as they were before it was introduced; and not `workers` and `dask`, which are of no
-    use to whoever gets the model."""
-    stored = {name: value for name, value in settings.items() if name != "reversed" or value}
-    for name in ("workers", "dask"):
-        stored.pop(name, None)
-    return stored
 
 
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:

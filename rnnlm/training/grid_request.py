@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of, renamed
+from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
@@ -60,7 +60,7 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
         if not equals or not name.strip():
             raise UsageError(f"{ORIGIN} {text!r} is not of the form name=value,value")
         _add(axes, name.strip().replace("-", "_"), values.split(";" if ";" in values else ","))
-    return dict(renamed(axes, ORIGIN))
+    return axes
 
 
 def axes_of(grid: Mapping[str, SettingValue]) -> dict[str, tuple[str, ...]]:
@@ -71,7 +71,7 @@ def axes_of(grid: Mapping[str, SettingValue]) -> dict[str, tuple[str, ...]]:
         if isinstance(values, Iterable) and not isinstance(values, str):
             several = list(values)
         _add(axes, name, several)
-    return dict(renamed(axes, "grid"))
+    return axes
 
 
 def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) -> None:

@@ -165,17 +165,14 @@ def plan(
     run = run_of(recipe, resolved, data)
     done = None
     if is_auto:
-        # A model that finished before a default changed is still this run's, unless the request
-        # names the setting.
-        defaults = {name for name, origin in resolved.origins.items() if origin == "default"}
-        done = resuming.finished(output, run, resolved.former_defaults, defaults)
+        done = resuming.finished(output, run)
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if resumes_by_default:
-        initial = resuming.state_by_default(output, run, resolved.former_defaults)
+        initial = resuming.state_by_default(output, run)
         if initial:
             request = _without_starts(replace(request, resume=True))
     elif request.resume:
-        initial = resuming.state_of(output, run, resolved.former_defaults, done)
+        initial = resuming.state_of(output, run, done)
     if initial is None and not request.resume:
         initial = task.initial_weights(request, kind, resolved, data)
     return Plan(

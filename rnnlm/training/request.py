@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rnnlm.checks import check_no_dataset, items_of
-from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, renamed, resolve
+from rnnlm.config import Layer, Resolved, as_text, names_of, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
@@ -123,28 +123,9 @@ def resolve_request(request: Request) -> Settled:
     layers.append(_without(named_flags, _ignored_flags(named_flags.values, kind)))
     _check_names(layers, kind)
 
-    # A run stored before a setting existed used the default that the setting was introduced with.
-    if request.resume:
-        layers.insert(
-            0, Layer("the default when the run began", former_defaults(kind.all_settings))
-        )
-
     resolved = resolve(kind.all_settings, layers)
-    if request.resume:
-        _notice_former_defaults(resolved)
     _check_inherited(resolved, inherited)
     return Settled(recipe, kind, resolved)
-
-
-def _notice_former_defaults(resolved: Resolved) -> None:
-    """Send a notice for each setting that keeps a former default because the run is resumed."""
-    for name, former in former_defaults(resolved.classes).items():
-        if resolved.values[name] == former and not resolved.is_asked(name):
-            today = as_text(resolved.defaults[name])
-            notice(
-                f"{name} stays {as_text(former)}, the default when this run began; new runs have "
-                f"{today}"
-            )
 
 
 def _check_recipe_and_model(request: Request) -> None:
@@ -177,8 +158,7 @@ def _request_layers(request: Request) -> list[Layer]:
         flags["task"] = request.task
     from_config = Layer(str(request.config or "--config"), config)
     assigned = Layer("--set", request.assignments, is_text=True)
-    layers = [from_config, *request.extra_layers, assigned, Layer("the command line", flags)]
-    return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
+    return [from_config, *request.extra_layers, assigned, Layer("the command line", flags)]
 
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:

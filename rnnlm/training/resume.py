@@ -3,7 +3,6 @@
 Settings, text and tokenizer must be those of the run; its length and where it runs may change.
 """
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,11 @@ def settings_layer(folder: Path) -> Layer:
     return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
 
 
-def state_of(
-    folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None
-) -> TrainingState | None:
+def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingState | None:
     """Return the state that the run in `folder` resumes from, or None if it is `done`; refuse
-    another run than that one.
-
-    defaults: of settings that the stored run may lack, as they were introduced after it.
-    """
+    another run than that one."""
     stored = checkpoints.load_run(folder)
-    why = _difference(stored, run, defaults, MAY_CHANGE)
+    why = _difference(stored, run, MAY_CHANGE)
     if why:
         raise _another(folder, why)
     if done:
@@ -55,10 +49,10 @@ def state_of(
     return state
 
 
-def _difference(stored: Run, run: Run, defaults: dict[str, Any], may_change: set[str]) -> str:
+def _difference(stored: Run, run: Run, may_change: set[str]) -> str:
     """Say how `run` differs from the `stored` one; "" if it is the same."""
     for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before = stored.settings.get(name, defaults.get(name))
+        before = stored.settings.get(name)
         now = run.settings.get(name)
         if before != now and name not in may_change:
             return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
@@ -74,7 +68,7 @@ def _difference(stored: Run, run: Run, defaults: dict[str, Any], may_change: set
     return f"not the same: {', '.join(differing)}"
 
 
-def state_by_default(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState | None:
+def state_by_default(folder: Path, run: Run) -> TrainingState | None:
     """Return the state that the unfinished run in the default `folder` resumes from; refuse
     another run than `run`.
 
@@ -91,7 +85,7 @@ def state_by_default(folder: Path, run: Run, defaults: dict[str, Any]) -> Traini
     elif there:
         stored = _run_of_model(there, run)
     if stored:
-        why = _difference(stored, run, defaults, MAY_CHANGE_UNASKED)
+        why = _difference(stored, run, MAY_CHANGE_UNASKED)
     if why:
         raise OutputError(
             f"{folder} holds an unfinished run of other settings or text",
@@ -102,7 +96,7 @@ def state_by_default(folder: Path, run: Run, defaults: dict[str, Any]) -> Traini
 
     # It is this run: resume it, or start over where there is no checkpoint.
     if checkpoints.exists(folder):
-        state = state_of(folder, run, defaults)
+        state = state_of(folder, run)
         assert state is not None
         notice(
             f"{folder} holds an unfinished run of these settings and this text: resuming it after "
@@ -122,16 +116,9 @@ def _run_of_model(there: Manifest, run: Run) -> Run:
     return Run(noted.get("recipe"), there.settings, noted["train_data"], valid_data, run.tokenizer)
 
 
-def finished(
-    folder: Path, run: Run, defaults: dict[str, Any], not_asked: Collection[str] = ()
-) -> Manifest | None:
+def finished(folder: Path, run: Run) -> Manifest | None:
     """Return the manifest of the model in `folder` if `run` has finished there already; None if it
-    has not, or if there is no model. Refuse a model of another run.
-
-    defaults: former defaults, by the names of settings: a stored run lacks settings that are newer
-    than it. not_asked: the settings that have today's default because the request does not name
-    them. The stored run may have a former default of these.
-    """
+    has not, or if there is no model. Refuse a model of another run."""
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
@@ -139,9 +126,7 @@ def finished(
     # The model must be of this run: same settings, recipe and texts.
     differing = []
     for name, value in sorted(run.settings.items()):
-        stored = there.settings.get(name, defaults.get(name))
-        is_former_default = name in not_asked and stored == defaults.get(name)
-        if stored != value and not is_former_default and name not in MAY_CHANGE:
+        if there.settings.get(name) != value and name not in MAY_CHANGE:
             differing.append(name)
     noted = there.training
     if noted.get("recipe") != run.recipe:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.config import as_stored
 from rnnlm.errors import OutputError, ReportedElsewhere, TrainingError, notice
 from rnnlm.events import (
     Checkpoint,
@@ -42,7 +43,6 @@ from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.system import current_rank
 from rnnlm.tasks.request import CountedText
 from rnnlm.text.lines import Progress, silent
-from rnnlm.text.tokenizer_settings import as_stored
 from rnnlm.training.plan import Plan, run_of
 
 # ---- What a training run writes during training: the best model, checkpoints to resume from, the

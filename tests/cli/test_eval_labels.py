@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from support.saved_models import sealed
 from support.tiny_tasks import VALID, columns, json_lines, table
 
 COUNTED = (
@@ -205,10 +206,8 @@ def test_a_model_of_no_known_task_is_damaged(rnnlm, here, tagger, task):
     config = json.loads(
         (shutil.copytree(tagger.folder, here / "model") / "config.json").read_text()
     )
-    del config["settings_sha256"]
-    (here / "model" / "config.json").write_text(
-        json.dumps(config | {"settings": config["settings"] | {"task": task}})
-    )
+    config = sealed(config | {"settings": config["settings"] | {"task": task}})
+    (here / "model" / "config.json").write_text(json.dumps(config))
     for arguments in (
         ("eval", "-m", "model", tagger.valid),
         ("score", "-m", "model", "go"),

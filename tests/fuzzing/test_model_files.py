@@ -32,6 +32,7 @@ from support.odd_inputs import (
     quiet,
     value_or_error,
 )
+from support.saved_models import sealed
 from support.tiny_models import fit, save
 
 KINDS = {
@@ -63,7 +64,6 @@ def test_a_damaged_config(folders, name, data):
     path = folders[name] / "config.json"
     whole = path.read_bytes()
     config = json.loads(whole)
-    del config["settings_sha256"]
     setting = st.builds(
         lambda key, value: {**config, "settings": {**config["settings"], key: value}},
         st.sampled_from(sorted(config["settings"])),
@@ -73,7 +73,10 @@ def test_a_damaged_config(folders, name, data):
         path,
         data.draw(
             st.one_of(
-                damaged(whole), changed(config).map(json_bytes), deep_json, setting.map(json_bytes)
+                damaged(whole),
+                changed(config).map(sealed).map(json_bytes),
+                deep_json,
+                setting.map(sealed).map(json_bytes),
             )
         ),
     )
@@ -97,9 +100,8 @@ def test_odd_names_in_a_config(folders, name, change):
     path = folders["unigram"] / "config.json"
     whole = path.read_bytes()
     config = json.loads(whole)
-    del config["settings_sha256"]
     change(config, name)
-    put(path, json_bytes(config))
+    put(path, json_bytes(sealed(config)))
     try:
         loads(folders["unigram"])
     finally:
@@ -163,7 +165,7 @@ ARRAYS = {
 }
 ENTRIES = {
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
-    "a#0": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]},
+    "c": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]},
 }
 
 
@@ -180,28 +182,13 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 @example(
     of_header(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}')
 )
-@example(of_header(b'{"a#' + b"9" * 5000 + b'":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'))
 @example(b"\xff" * 8)
 @given(
     st.one_of(
         damaged(b"".join(tensors.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
         changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
         st.dictionaries(
-            st.sampled_from(
-                [
-                    "a",
-                    "a#0",
-                    "a#1",
-                    "a#2",
-                    "a@scale",
-                    "b@scale",
-                    "#",
-                    "@scale",
-                    "a#0@scale",
-                    "a@scale#0",
-                ]
-            )
-            | odd_text,
+            st.sampled_from(["a", "a@scale", "b@scale", "@scale"]) | odd_text,
             st.fixed_dictionaries(ENTRY),
             max_size=3,
         ).map(lambda entries: of_header(json_bytes(entries))),

@@ -127,7 +127,7 @@ def trainer_of(
     its = RunSettings(budget=budget, seed=1, save_every="100000steps")
     trainer = language_model_trainer(network, fitting, its, data, "fp32", ranks, ROWS)
     if initial is not None:
-        state_module.load_state_dict(trainer, state_module.current_form(initial))
+        state_module.load_state_dict(trainer, state_module.checked(initial))
     return trainer
 
 

@@ -1,5 +1,7 @@
 """Two small models in folders of their own, to be replaced, damaged and found."""
 
+import contextlib
+import hashlib
 import json
 
 import torch
@@ -39,12 +41,20 @@ def save_lstm(folder):
 
 
 def edit_config(folder, change):
-    """Apply `change` to the content of config.json, as it was before settings were sealed."""
+    """Apply `change` to the content of config.json, and seal its settings again."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
-    content.pop("settings_sha256", None)
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(sealed(content)))
+
+
+def sealed(content):
+    """Return the content of a config.json with a seal that is right, if it can have one."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError, RecursionError):
+        determining = [content[name] for name in ("model", "family", "settings", "tokenizer")]
+        text = json.dumps(determining, sort_keys=True)
+        return {**content, "settings_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return content
 
 
 def weights_file(folder):

@@ -124,7 +124,7 @@ def make_trainer(
     stored: TrainingState | None = None
     weights: dict[str, np.ndarray] | None = None
     if isinstance(initial, TrainingState):
-        stored = state.current_form(initial)
+        stored = state.checked(initial)
     else:
         weights = initial
     with memory_errors(device):

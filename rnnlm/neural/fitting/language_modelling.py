@@ -310,12 +310,8 @@ class TextStreams:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. The run keeps its windows, also on a device where others would be
-        drawn.
-
-        Earlier versions stored no multiple: theirs was that of the settings.
-        """
-        multiple = state.get("multiple")
-        self.multiple = self.settings.multiple(is_recorded=False) if multiple is None else multiple
+        drawn."""
+        self.multiple = state["multiple"]
         self.tokens, self.epochs = state["tokens"], float(state["epochs"])
         self._windows = self.windows(self.epochs)
 

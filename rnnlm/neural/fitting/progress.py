@@ -291,12 +291,11 @@ class LayerStatistics:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then
-        the first look is due at once."""
+        """Take up a stored state."""
         self.norms = None
-        self.stored = state.get("gradient_norms", [])
-        self.looks.seconds = state.get("looked_after", 0.0)
-        self.looks.cost = state.get("look_seconds", 0.0)
+        self.stored = state["gradient_norms"]
+        self.looks.seconds = state["looked_after"]
+        self.looks.cost = state["look_seconds"]
 
     def _saturated_shares(self) -> dict[str, float | None]:
         """Return the share of saturated units by layer, over the steps that were watched."""

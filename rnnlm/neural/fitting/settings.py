@@ -8,17 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import (
-    ANY,
-    FORMER_DEFAULT,
-    Budget,
-    Count,
-    Natural,
-    NonNegative,
-    Positive,
-    Probability,
-    needs,
-)
+from rnnlm.config import ANY, Budget, Count, Natural, NonNegative, Positive, Probability, needs
 from rnnlm.errors import SettingsError
 from rnnlm.neural.settings import Width
 
@@ -402,8 +392,7 @@ class FittingSettings(OptimizationSettings):
         Share,
         Meta(
             description="probability that an epoch reads a word seen once as <unk>, so that "
-            "unknown words are learned; no effect if the text has <unk>",
-            extra={FORMER_DEFAULT: 0.0},
+            "unknown words are learned; no effect if the text has <unk>"
         ),
     ] = 0.5
 

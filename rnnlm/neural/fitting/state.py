@@ -17,7 +17,6 @@ from torch import Tensor
 from rnnlm.arrays import strip_prefix
 from rnnlm.errors import ModelError, notice
 from rnnlm.events import TrainingState
-from rnnlm.neural.fitting import legacy
 from rnnlm.neural.fitting.contracts import Part
 
 if TYPE_CHECKING:
@@ -55,15 +54,13 @@ def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[s
         raise _damage_error(f"{type(error).__name__}: {error}") from None
 
 
-def current_form(stored: TrainingState) -> TrainingState:
-    """Return `stored` in the form of today, if its number of rows makes sense. It is None in older
-    states, which are of one process."""
+def checked(stored: TrainingState) -> TrainingState:
+    """Return `stored`, if its number of rows makes sense."""
     try:
-        stored = legacy.upgrade(stored)
         rows = stored.facts["source"]["rows"]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise _damage_error(f"{type(error).__name__}: {error}") from None
-    if rows is not None and (type(rows) is not int or rows < 1):
+    if type(rows) is not int or rows < 1:
         raise _damage_error(f"rows = {rows!r}")
     return stored
 

@@ -267,10 +267,8 @@ class ModelSelection(Numbers):
         return patience is not None and self.without_improvement >= patience
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state. Checkpoints of earlier versions hold no ration, and all their
-        validations steered."""
-        before = {**self.state_dict(), "least": self.best.cost}
-        super().load_state_dict({**before, **state})
+        """Take up a stored state."""
+        super().load_state_dict(state)
         self._take_part()
 
 
@@ -309,10 +307,6 @@ class CurvePoints(Numbers):
     def observe(self, step: int, epochs: float) -> None:
         """Take note of a validation of either sort."""
         self.step, self.epochs, self.seconds = step, epochs, self.clock.elapsed()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state, which checkpoints of earlier versions do not hold."""
-        super().load_state_dict({**self.state_dict(), **state})
 
     def _is_affordable(self, seconds: float) -> bool:
         """Return whether one more validation, `seconds` into the run, would keep all of them within

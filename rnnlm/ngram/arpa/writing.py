@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlm.config import Layer, resolve
+from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, notice
 from rnnlm.files.outputs import check_file, save_file
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer, answers_of
@@ -26,7 +26,7 @@ from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumber
 from rnnlm.text.lines import Progress, silent
-from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 

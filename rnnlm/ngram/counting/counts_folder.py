@@ -181,7 +181,7 @@ def load(folder: str | Path) -> Counts:
         Index,
         ModelError,
         f"the counts in {folder} are damaged",
-        newest=(f"the folder {folder}", FORMAT_VERSION),
+        format=(f"the folder {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
     )
     # No name may lead out of the folder.

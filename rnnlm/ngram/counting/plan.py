@@ -225,8 +225,9 @@ def read(folder: Path) -> Plan | None:
     path = folder / PLAN
     if not path.is_file():
         return None
-    what = f"the plan in {folder} is damaged"
-    return read_json(path, Plan, ModelError, what, newest=(what, PLAN_VERSION), limit=LARGEST_PLAN)
+    what = f"the plan in {folder}"
+    damaged, format = f"{what} is damaged", (what, PLAN_VERSION)
+    return read_json(path, Plan, ModelError, damaged, format=format, limit=LARGEST_PLAN)
 
 
 def delete(folder: Path) -> None:

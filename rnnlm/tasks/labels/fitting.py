@@ -49,7 +49,7 @@ def make_trainer(
     :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(TaskFittingSettings)
     device, precision = fitting.begin(run)
-    stored = state.current_form(initial) if isinstance(initial, TrainingState) else None
+    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     weights = settings.weights_of(len(data.tokenizer.columns))
     with memory_errors(device):
         # Frozen language models give the same states in each epoch: read once where memory allows.

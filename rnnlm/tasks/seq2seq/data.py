@@ -95,7 +95,10 @@ class PairCodec:
         if not self.is_shared:
             for name, data in self.target.to_files().items():
                 files[TARGET + name] = data
-        stored = {"shared": self.is_shared, "target": self.target.to_settings(), **self.details}
+        # A target is always written from its beginning.
+        target = self.target.to_settings()
+        del target["reversed"]
+        stored = {"shared": self.is_shared, "target": target, **self.details}
         files[FILE] = msgspec.json.format(msgspec.json.encode(stored), indent=1)
         return files
 

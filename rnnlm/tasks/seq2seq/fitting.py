@@ -276,7 +276,7 @@ def make_trainer(
     :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(Seq2SeqFittingSettings)
     device, precision = fitting.begin(run)
-    stored = state.current_form(initial) if isinstance(initial, TrainingState) else None
+    stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     codec = data.tokenizer
     with memory_errors(device):
         # Weights that are given replace random ones.

@@ -184,7 +184,6 @@ class ConditionalModel(Answers):
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
-        self.is_weights_only = model.is_weights_only
         self.origin = model.origin
 
     @property

@@ -126,7 +126,7 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
         Index,
         ModelError,
         _damaged(folder),
-        newest=(f"the text in {folder}", FORMAT_VERSION),
+        format=(f"the text in {folder}", FORMAT_VERSION),
         limit=LARGEST_INDEX,
     )
     why = _disorder(index)

@@ -45,7 +45,7 @@ from rnnlm.text.prepared.tokenizer_sample import (
 )
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
-from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
 from rnnlm.work.executors import HINT, Inline, Processes
 
@@ -107,7 +107,7 @@ class Job:
             made: dict[str, Any] = {"tokenizer_from": shared.fingerprint}
         else:
             sample = ALL if self.sample_bytes is None or self.bounds else self.sample_bytes
-            made = {**as_stored(asdict(self.tokenizer_settings)), "sample": sample}
+            made = {**asdict(self.tokenizer_settings), "sample": sample}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
         return {
             "text": self.names,

@@ -20,7 +20,7 @@ from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError
 from rnnlm.interface import UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text import encoding, normalisation
 from rnnlm.text.lines import Lines
-from rnnlm.text.tokenizer_settings import TokenizerSettings, as_stored
+from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 # ---- The symbols of a tokenizer in the order of their ids, with their training counts, and the
 # file `vocab.txt` that holds them.
@@ -365,7 +365,6 @@ class VocabularyTokenizer:
     def fingerprint(self) -> str:
         names = ("tokenizer", "lowercase", *self.relevant)
         shaping = [f"{name}={getattr(self.settings, name)}" for name in names]
-        # Named only where they are set: older models keep their fingerprints.
         if self.rewriting:
             shaping.append(self.rewriting)
         if self.is_reversed:
@@ -437,7 +436,7 @@ class VocabularyTokenizer:
         return {VOCABULARY_FILE: self.vocabulary.to_bytes()}
 
     def to_settings(self) -> dict[str, Any]:
-        return as_stored(dataclasses.asdict(self.settings))
+        return dataclasses.asdict(self.settings)
 
 
 def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Vocabulary:

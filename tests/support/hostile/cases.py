@@ -15,6 +15,7 @@ import numpy as np
 import zstandard
 
 from rnnlm.files import tensors
+from support.saved_models import sealed
 
 Maker = Callable[[Path, Mapping[str, Path]], None]  # (where, the models by name)
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
@@ -103,13 +104,12 @@ def weights_file(folder: Path) -> Path:
 
 
 def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
-    """Change config.json, and remove the seal of its settings. `change` edits its content, or
+    """Change config.json, and seal its settings again. `change` edits its content, or
     returns another."""
 
     def damage(folder: Path) -> None:
         content = json.loads((folder / "config.json").read_bytes())
-        content.pop("settings_sha256", None)
-        content = change(content) or content
+        content = sealed(change(content) or content)
         (folder / "config.json").write_text(json.dumps(content))
 
     return damage

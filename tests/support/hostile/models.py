@@ -419,7 +419,7 @@ ADAPTED = {
                                             write("adapt-dynamic.safetensors",
                                 PICKLE)(folder)) and None),
     "statistics of another model": (("the gradient statistics in m/adapt-dynamic.safetensors "
-                                     "belong to other weights"),
+                                     "are damaged"),
                                     lambda folder: (tuned(settings={"adaptation_rule": "rms"})(folder),
                                                     write("adapt-dynamic.safetensors",
                                                         weights_file(folder).read_bytes())(folder)) and None),

@@ -13,6 +13,7 @@ import rnnlm
 from rnnlm.combinations.mixing import mix
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
+from support.saved_models import sealed
 from support.tiny_models import HELD_OUT, LINES, fit, save
 
 TEXT = "text.txt"
@@ -135,7 +136,6 @@ def test_damaged_settings_are_reported(adaptations):
     path = Path("both/config.json")
     config = json.loads(path.read_text())
     config["settings"]["adaptations"] = adaptations
-    del config["settings_sha256"]
-    path.write_text(json.dumps(config))
+    path.write_text(json.dumps(sealed(config)))
     with pytest.raises(ModelError, match="the model at both is damaged"):
         rnnlm.load("both", "cpu")

@@ -75,7 +75,8 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 
-def test_older_statistics_without_hash_still_load(tmp_path):
+def test_statistics_without_a_hash_are_damaged(tmp_path):
     owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
     (tmp_path / STATISTICS).write_bytes(b"".join(tensors.chunks({**SQUARES, "model": owner})))
-    assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()
+    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded"):
+        companions.read_statistics(tmp_path, SHAPES, "0123456789ab")

@@ -1,6 +1,5 @@
 """Networks and n-gram models in compact form."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ import rnnlm
 from rnnlm.conversion import pruning
 from rnnlm.conversion.compaction import compact
 from rnnlm.conversion.pruning import Limits
-from rnnlm.errors import ModelError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.evaluation.soundness import audit
-from rnnlm.files import tensors, writing
-from rnnlm.models import loading, manifest, model_folder
+from rnnlm.models import loading, model_folder
 from rnnlm.ngram.arpa import writing as arpa
 from rnnlm.runs import train
 
@@ -73,35 +71,6 @@ def test_eight_bit_model_is_smaller_with_own_figures(text, tmp_path):
     )
     with pytest.raises(UsageError, match="4 bits"):
         compact(str(folder), tmp_path / "tiny", bits=4)
-
-
-def test_model_with_weights_in_parts_still_loads(text, tmp_path):
-    """Earlier versions kept each file of a compact model below 15 MB, and cut large arrays into
-    pieces."""
-    folder, small = run(text, tmp_path / "run", budget="4steps"), tmp_path / "small"
-    compact(str(folder), small, bits=8)
-    expected, stored = loading.load(small, "cpu").to_arrays(), model_folder.read_manifest(small)
-    (whole,) = small.glob("weights-*")
-    arrays = tensors.hashed(whole)[0]
-    embedding = arrays.pop("input.embedding.weight")
-    parts = {
-        "part1": {**arrays, "input.embedding.weight#1": embedding[9:]},
-        "part2": {"input.embedding.weight#0": embedding[:9]},
-    }
-    files = {name: entry for name, entry in stored.files.items() if name != whole.name}
-    for part, its in parts.items():
-        path = small / f"{whole.stem}-{part}.safetensors"
-        path.write_bytes(b"".join(tensors.chunks(its)))
-        files[path.name] = manifest.FileEntry("weights", path.stat().st_size, writing.sha256(path))
-    whole.unlink()
-    manifest.write_manifest(small, dataclasses.replace(stored, files=files))
-    found = loading.load(small, "cpu").to_arrays()
-    assert found.keys() == expected.keys() and all(
-        np.array_equal(found[name], array) for name, array in expected.items()
-    )
-    path.unlink()
-    with pytest.raises(ModelError, match="missing"):
-        loading.load(small, "cpu")
 
 
 def test_what_cannot_be_made_compact_says_so(text, tmp_path):

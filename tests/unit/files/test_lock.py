@@ -31,7 +31,7 @@ def owned(folder, owner: Owner, seconds_ago: float = 0.0):
     return path
 
 
-ELSEWHERE = Owner("far-away", "another machine", 4711, "2026-01-01T00:00:00+00:00")
+ELSEWHERE = Owner("far-away", "another machine", 4711, "2026-01-01T00:00:00+00:00", "")
 
 
 def test_second_run_is_refused_and_shown_the_owner(tmp_path):

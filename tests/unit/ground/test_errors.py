@@ -1,13 +1,9 @@
-"""Errors: what they hold under their names, old and new; text from outside is made harmless;
-packages that are missing are named."""
+"""Errors: text from outside is made harmless; packages that are missing are named."""
 
 import pytest
 
-import rnnlm
-from rnnlm import events
 from rnnlm.errors import (
     Gathered,
-    RnnlmError,
     RnnlmWarning,
     UsageError,
     missing_package,
@@ -26,20 +22,6 @@ from rnnlm.errors import (
 )  # fmt: skip
 def test_only_control_characters_are_escaped(text, shown):
     assert visible(text) == shown
-
-
-def test_former_names_still_work_with_a_deprecation_warning():
-    with pytest.warns(DeprecationWarning, match="now called hint"):
-        error = RnnlmError("what", "why", way_out="do this")
-    with pytest.warns(DeprecationWarning, match="now called hint"):
-        assert (error.hint, error.way_out, str(error)) == (
-            "do this",
-            "do this",
-            "what; why; do this",
-        )
-    for former, name in {"Kept": "Checkpoint", "Saved": "ModelSaved"}.items():
-        with pytest.warns(DeprecationWarning, match=f"rnnlm.{former} is now called rnnlm.{name}"):
-            assert getattr(rnnlm, former) is getattr(events, name)
 
 
 def test_missing_package_is_named_with_its_extra():

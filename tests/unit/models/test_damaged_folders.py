@@ -29,7 +29,8 @@ def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damag
     known, *_ = there["text"].read_text(encoding="utf-8").splitlines()
     with watched(), pytest.raises(RnnlmError) as caught:
         rnnlm.score_sentences(rnnlm.load("m"), ["the man", known])
-    assert caught.value.what.startswith(what) and caught.value.why and "\n" not in str(caught.value)
+    assert caught.value.what.startswith(what) and "\n" not in str(caught.value)
+    assert caught.value.why or "; this rnnlm reads format" in caught.value.what
     assert not (here / "hacked").exists()
 
 
@@ -55,10 +56,20 @@ def damage(path, change):
     path.write_bytes(change(data))
 
 
-def test_a_newer_format_says_to_upgrade(tmp_path):
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_format_is_refused_in_one_line(tmp_path, version):
     save_lstm(tmp_path)
-    edit_config(tmp_path, lambda content: content.update(format_version=2))
-    with pytest.raises(ModelError, match="has format 2; this rnnlm reads up to 1; upgrade rnnlm"):
+    edit_config(tmp_path, lambda content: content.update(format_version=version))
+    with pytest.raises(ModelError) as raised:
+        model_folder.load(tmp_path, "cpu")
+    said = f"the model at {tmp_path} has format {version}; this rnnlm reads format 1"
+    assert str(raised.value) == said
+
+
+def test_a_model_without_a_format_is_damaged(tmp_path):
+    save_lstm(tmp_path)
+    edit_config(tmp_path, lambda content: content.pop("format_version"))
+    with pytest.raises(ModelError, match="is damaged; config.json: it names no format_version"):
         model_folder.load(tmp_path, "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Arrays in bfloat16 against torch's rounding; in 8 bits; pieces of earlier versions joined."""
+"""Arrays in bfloat16 against torch's rounding; in 8 bits."""
 
 import numpy as np
 import pytest
@@ -56,31 +56,13 @@ def test_other_types_stay_as_they_are():
     assert rounded(counts) is counts and widened(counts) is counts
 
 
-def test_pieces_in_several_files_are_joined():
-    array = np.arange(12, dtype=np.float32).reshape(6, 2)
-    again = joined(
-        [
-            {"w#2": rounded(array[5:]), "b": array[0]},
-            {"w#0": rounded(array[:3]), "w#1": rounded(array[3:5])},
-        ]
-    )
-    assert (
-        again.keys() == {"w", "b"}
-        and np.array_equal(again["w"], array)
-        and np.array_equal(again["b"], array[0])
-    )
-
-
 @pytest.mark.parametrize("files, words", [
-    ([{"w#0": np.zeros(2)}, {"w#2": np.zeros(2)}], "a piece of array 'w' is missing"),
     ([{"w": np.zeros(2)}, {"w": np.zeros(2)}], "appears twice"),
     ([{"w": np.zeros((2, 2), np.int8), "w" + SCALE: np.zeros(3, np.float32)}], "not the scale"),
     ([{"w" + SCALE: np.zeros(3, np.float32)}], "not the scale"),
     ([{"w": np.zeros((2, 2), np.float32), "w" + SCALE: np.zeros(2, np.float32)}], "not the scale"),
-    ([{"w#0": np.zeros((2, 3))}, {"w#1": np.zeros((2, 4))}], "do not fit together"),
-    ([{"w": np.zeros(2), "w#0": np.zeros(2)}], "is missing"),
 ])  # fmt: skip
-def test_pieces_that_do_not_fit_are_an_error(files, words):
+def test_arrays_that_do_not_fit_are_an_error(files, words):
     with pytest.raises(ModelError, match=words):
         joined(files)
 

@@ -108,11 +108,12 @@ def test_a_model_equals_one_of_hand_reversed_lines(folder, name):
     assert model.fingerprint != other.fingerprint
 
 
-def test_only_reversed_models_store_a_direction(folder):
+def test_models_store_their_direction(folder):
     for name in ("ngram", "lstm"):
         stored = json.loads((folder / name / "config.json").read_text())
         assert stored["settings"]["reversed"] is stored["tokenizer"]["reversed"] is True
-        assert "reversed" not in (folder / f"{name}.turned" / "config.json").read_text()
+        turned = json.loads((folder / f"{name}.turned" / "config.json").read_text())
+        assert turned["settings"]["reversed"] is turned["tokenizer"]["reversed"] is False
     told = summary(str(folder / "ngram"))
     assert ("direction", "reads each line from its end") in told and not any(
         "generate" in text for _, text in told

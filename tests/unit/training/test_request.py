@@ -57,29 +57,6 @@ def test_recipes_of_language_models_say_nothing_of_tasks():
     assert (recipe, kind.task, resolved.origins["hidden_size"]) == (None, "tagging", "default")
 
 
-@pytest.mark.parametrize("way", ["config", "assignments", "flags"])
-def test_a_renamed_setting_works_and_names_its_successor(tmp_path, way):
-    given = (
-        write(tmp_path / "old.toml", 'output = "class"\n')
-        if way == "config"
-        else {"output": "class"}
-    )
-    origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
-    with pytest.warns(
-        RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now"
-    ) as told:
-        *_, resolved = resolve_request(Request(**{way: given}))
-    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == (
-        "class",
-        origin,
-    ) and origin in str(told[0].message)
-    with (
-        pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"),
-        pytest.warns(RnnlmWarning),
-    ):
-        resolve_request(Request(model="unigram", **{way: given}))
-
-
 def test_output_and_output_layer_are_distinct_in_python(text):
     *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
     assert (

@@ -3,16 +3,13 @@ done; refuse what is another run."""
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
 from rnnlm import corpora
-from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from rnnlm.errors import OutputError, UsageError
 from rnnlm.events import Checkpoint, Finished, ModelSaved, Started
-from rnnlm.files import writing
 from rnnlm.models import model_folder
-from rnnlm.recipes import recipe as recipes
 from rnnlm.runs import train
 from support.killed_runs import cut_off, cut_off_after, outcome
 
@@ -72,85 +69,6 @@ def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
     started, *_, finished = auto(texts, cut)
     assert isinstance(started, Started) and (started.step, finished.steps) == (6, 9)
     assert outcome(cut) == outcome(whole)
-
-
-def made_before(folder):
-    """Change `folder` to what an earlier version left: a setting under its former name, and one
-    missing that was introduced later."""
-
-    def of_before(settings):
-        settings["output"] = settings.pop("output_layer")
-        del settings["line_starts"]
-
-    change_settings(folder, of_before)
-
-
-def without(folder, setting):
-    """Change `folder` to what a version without that setting left."""
-    change_settings(folder, lambda settings: settings.pop(setting))
-
-
-def change_settings(folder, of_before):
-    content = json.loads((folder / "config.json").read_text())
-    of_before(content["settings"])
-    del content["settings_sha256"]
-    (folder / "config.json").write_text(json.dumps(content))
-    for path in sorted((folder / "training").glob("*.json")):
-        facts = json.loads(path.read_text())
-        of_before(facts["run"]["settings"])
-        data = json.dumps(facts).encode()
-        old, new = path.stem, path.stem[:-8] + writing.digest([data])[:8]
-        path.unlink()
-        path.with_stem(new).write_bytes(data)
-        path.with_name(f"{old}.safetensors").rename(path.with_name(f"{new}.safetensors"))
-
-
-@pytest.mark.parametrize("resume", [True, "auto"])
-def test_a_run_older_than_a_setting_resumes(texts, cut, whole, resume, monkeypatch):
-    """Also where its recipe has that setting by now."""
-    made_before(cut)
-    recipe = recipes.load("lstm")
-    monkeypatch.setattr(
-        recipes, "load", lambda _: replace(recipe, settings={**recipe.settings, "line_starts": 0.5})
-    )
-    started, *_ = train(texts / "text", valid=texts / "valid", output=cut, resume=resume, **RUN)
-    assert started.step == 6 and outcome(cut) == outcome(whole)
-
-
-def test_settings_keep_their_former_default(texts, tmp_path):
-    """Where the run was stored before the setting came, and its default has changed since."""
-    folder = cut_run(texts, tmp_path / "m", unknown_words=0.0)
-    without(folder, "unknown_words")
-    with pytest.warns(
-        RnnlmWarning, match="unknown_words stays 0.0, the default when this run began"
-    ):
-        *_, finished = auto(texts, folder)
-    assert finished.steps == 9
-    assert model_folder.read_manifest(folder).settings["unknown_words"] == 0.0
-
-
-def test_a_model_with_former_defaults_is_done(texts, tmp_path):
-    """Where nobody asks for another value, also without a checkpoint."""
-    folder = tmp_path / "m"
-    list(auto(texts, folder, unknown_words=0.0))
-    shutil.rmtree(folder / "training")
-    (finished,) = auto(texts, folder)
-    assert finished.steps == 9
-    with pytest.raises(OutputError, match="unknown_words differs"):
-        list(auto(texts, folder, unknown_words=0.25))
-
-
-def test_settings_new_to_an_old_run_are_refused(texts, cut):
-    made_before(cut)
-    with pytest.raises(UsageError, match="line_starts is 0.0 there, 0.5 was asked for"):
-        list(train(texts / "text", valid=texts / "valid", output=cut, resume=True, line_starts=0.5))
-
-
-def test_an_old_finished_run_is_left_unchanged(texts, whole):
-    made_before(whole)
-    before = (whole / "config.json").read_bytes()
-    (finished,) = auto(texts, whole)
-    assert finished.steps == 9 and (whole / "config.json").read_bytes() == before
 
 
 def test_with_nothing_to_resume_it_starts_afresh(texts, tmp_path, whole):

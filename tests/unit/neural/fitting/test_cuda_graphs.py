@@ -208,9 +208,6 @@ def test_resumed_run_keeps_its_stored_windows(
     plain = make_trainer(data, **DRAWN, cuda_graphs=False)
     plain.source.load_state_dict(state)
     torch.testing.assert_close([plain.source.next().tensors[0] for _ in range(4)], expected)
-    # as an earlier version stored it
-    with_none = {name: value for name, value in state.items() if name != "multiple"}
-    plain.source.load_state_dict(with_none)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlm.errors import ModelError
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.neural.fitting import progress
@@ -120,13 +121,14 @@ def test_a_run_that_goes_on_tells_the_same(steps, make):
         json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays
     )
     later = make()
-    state_module.load_state_dict(later, state_module.current_form(state))
+    state_module.load_state_dict(later, state_module.checked(state))
     assert [
         (event.step, event.layers) for event in validated([*some, *later.train(never)])
     ] == expected
     assert all("saturated" in layers["layer 1"] for _, layers in expected)
-    del state.facts["layers"]  # as of a version before
-    state_module.load_state_dict(make(), state)
+    del state.facts["layers"]
+    with pytest.raises(ModelError, match="damaged, or belongs to another run"):
+        state_module.load_state_dict(make(), state)
 
 
 class Clock:

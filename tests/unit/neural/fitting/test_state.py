@@ -190,14 +190,12 @@ def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentence
 
 def test_other_row_counts_pass_but_invalid_ones_fail():
     assert (
-        state_module.current_form(TrainingState({"source": {"rows": 6}}, {})).facts["source"][
-            "rows"
-        ]
+        state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"]
         == 6
     )
     for rows in (0, -2, 1.5, True, "6", [6]):
         with pytest.raises(ModelError, match="damaged, or belongs to another run"):
-            state_module.current_form(TrainingState({"source": {"rows": rows}}, {}))
+            state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
 
 
 @pytest.mark.parametrize(

@@ -177,11 +177,6 @@ def test_a_prepared_texts_tokenizer_serves_another_text(tmp_path, text, prepared
         prepared("third", tokenizer=tokenizer, max_vocab=300)
     with pytest.raises(UsageError, match="--sample"):
         prepared("third", tokenizer=tokenizer, sample="1M")
-    with pytest.warns(DeprecationWarning, match="tokenizer="):  # its name instead, as before
-        prepared("former", source=valid, tokenizer_from=str(tmp_path / "prepared"))
-    assert (
-        prepared_text.load(tmp_path / "former").tokenizer.fingerprint == one.tokenizer.fingerprint
-    )
 
 
 def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
