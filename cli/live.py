@@ -66,7 +66,7 @@ def _way_to_train_on_all(plan: "Plan") -> str:
         return ""
     if plan.kind.has_ngrams:
         return "; lmplz counts every line, as --holdout 0 does"
-    return "; --holdout 0 trains on every line"
+    return "; --holdout 0 trains on all"
 
 
 def announce_counting(plan: "Plan") -> None:

@@ -231,7 +231,9 @@ def open_texts(
     warn_of(found, holds_out=not valid)
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its metrics add nothing")
-    return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
+    data = TrainingData(tokenizer, train, held_out)
+    holds_out = held_out is not None and not valid
+    return Texts(resolved, data, valid_is, tested, holds_out, found)
 
 
 def _text_to_count(

@@ -163,11 +163,13 @@ class Texts:
     """The texts that a model is trained and evaluated on.
 
     resolved: the settings, with those that the texts bring. valid_is: the validation text in words.
-    overlaps: how much of the text called valid or test is in the training text.
+    holds_out: it was held out of the training text. overlaps: how much of the text called valid or
+    test is in the training text.
     """
 
     resolved: Resolved
     data: Data
     valid_is: str
     test: CountedText | None
+    holds_out: bool = False
     overlaps: dict[str, "Overlap"] = field(default_factory=dict)

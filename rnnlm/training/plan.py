@@ -18,7 +18,7 @@ from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
 from rnnlm.models.checkpoints import Run
 from rnnlm.tasks.line_texts import Overlap, held_out_share
-from rnnlm.tasks.request import CountedText, Data
+from rnnlm.tasks.request import CountedText, Data, Texts
 from rnnlm.text import sources
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.prepared.index import is_prepared
@@ -33,7 +33,8 @@ from rnnlm.training.texts import Opener
 class Plan:
     """A request made definite: every setting with its origin, the encoded texts, the output folder.
 
-    overlaps: how much of the validation and the test text (valid, test) is in the training text.
+    holds_out: the validation text was held out of the training text. overlaps: how much of the
+    validation and the test text (valid, test) is in the training text.
     """
 
     request: Request
@@ -48,6 +49,7 @@ class Plan:
     output: Path
     # With `resume` "auto", if this run has finished already: the manifest of its model
     finished: model_folder.Manifest | None = None
+    holds_out: bool = False
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end have 95 % intervals
 
@@ -58,12 +60,6 @@ class Plan:
             return [self.request.counts]
         usual = registry.task(self.kind.task).usual_corpus
         return list(self.request.text) or [corpora.named(usual)]
-
-    @property
-    def holds_out(self) -> bool:
-        """Whether lines of the training text are held out for validation."""
-        has_share = held_out_share(self.request, self.resolved) > 0
-        return has_share and self.data.valid is not None
 
     def describe(self) -> list[tuple[str, object, str, str]]:
         """Return (name, value, origin, description) of every setting."""
@@ -159,6 +155,7 @@ def plan(
     open_texts = opener or task.open_texts
     texts = open_texts(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
+    _warn_of_idle_share(texts, valid)
 
     # The run in the folder, if there is one, is this one only if its texts are the same, too. Then
     # it has finished, or is resumed.
@@ -186,6 +183,7 @@ def plan(
         texts.valid_is,
         output,
         done,
+        texts.holds_out,
         texts.overlaps,
     )
 
@@ -214,6 +212,15 @@ def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> N
         loading.find(name)
     if request.tokenizer_from and not is_prepared(request.tokenizer_from):
         loading.find(request.tokenizer_from)
+
+
+def _warn_of_idle_share(texts: Texts, valid: str) -> None:
+    """Send a notice where a share is to be held out of a corpus that has validation data. valid:
+    those that the request names."""
+    share, resolved = texts.resolved.values["holdout"], texts.resolved
+    is_named = bool(valid) or texts.data.valid is None
+    if share and resolved.is_asked("holdout") and not texts.holds_out and not is_named:
+        notice(f"without effect: holdout = {share}; validation is on {texts.valid_is}")
 
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:

@@ -198,10 +198,10 @@ def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (["--model", "unigram"], "; --holdout 0 trains on every line"),
+    (["--model", "unigram"], "; --holdout 0 trains on all"),
     (["--model", "ngram"], "; lmplz counts every line, as --holdout 0 does"),
     (["--model", "gru", "--set", "hidden_size=4", "--budget", "1steps"],
-     "; --holdout 0 trains on every line"),
+     "; --holdout 0 trains on all"),
     (["--model", "ngram", "--holdout", "5%"], ""),
 ])  # fmt: skip
 def test_a_note_says_which_lines_are_held_out(rnnlm, models, options, said):

@@ -150,3 +150,11 @@ def test_nonsensical_options_are_refused_with_the_reason(data, rnnlm, options, w
 def test_python_refuses_the_same_in_its_own_terms(data, given, what):
     with pytest.raises(RnnlmError, match=what):
         list(library.train("train.conll", output="m", budget="1steps", **given))
+
+
+def test_a_corpus_with_validation_data_keeps_all(rnnlm, here):
+    shown = rnnlm("train", "travel", "--task", "tagging", "--holdout", "10%", "--dry-run")
+    assert (
+        "note: without effect: holdout = 0.1; validation is on bundled corpus travel" in shown.err
+    )
+    assert "without effect" not in rnnlm("train", "travel", "--task", "tagging", "--dry-run").err

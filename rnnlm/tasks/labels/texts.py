@@ -68,7 +68,8 @@ def open_texts(
             gold[part] = _read(names, part, request, settings, kind)
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     share = resolved.make(HoldoutSettings).holdout
-    if "valid" not in gold and share:
+    is_named = "valid" in gold
+    if not is_named and share:
         train, held_out, valid_is = _held_out(train, share)
         if held_out is not None:
             gold = {"valid": held_out, **gold}
@@ -90,7 +91,8 @@ def open_texts(
     codec.beside, resolved = load_contextual(request, resolved)
     encoded = {part: encode_examples(codec, gold[part], labelled[part]) for part in gold}
     data = TaskData(codec, encode_examples(codec, train, learned), encoded.get("valid"))
-    return Texts(resolved, data, valid_is, encoded.get("test"))
+    holds_out = "valid" in gold and not is_named
+    return Texts(resolved, data, valid_is, encoded.get("test"), holds_out)
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:

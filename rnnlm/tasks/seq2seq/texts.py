@@ -50,7 +50,8 @@ def open_texts(
     # Without validation data, a share of the training data is held out for it.
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     share = resolved.make(HoldoutSettings).holdout
-    if valid is None and share:
+    is_named = valid is not None
+    if not is_named and share:
         train, valid, valid_is = _held_out(train, share)
 
     # Tokenizers are made from the training data alone.
@@ -76,7 +77,8 @@ def open_texts(
     encoded_valid = None if valid is None else encode_pairs(codec, valid)
     encoded_test = None if test is None else encode_pairs(codec, test)
     data = PairTrainingData(codec, encoded, encoded_valid)
-    return Texts(resolved, data, valid_is, encoded_test)
+    holds_out = valid is not None and not is_named
+    return Texts(resolved, data, valid_is, encoded_test, holds_out)
 
 
 def is_spelled(text: ParallelText) -> bool:
