@@ -15,14 +15,12 @@ from pathlib import Path
 import pytest
 
 import rnnlm
-from rnnlm import system
 from rnnlm.errors import RnnlmError
 from rnnlm.events import Counting
-from rnnlm.ngram.counting import crew, room
-from rnnlm.text.prepared import preparation
 from rnnlm.work import dask_cluster
 from support.killed_runs import cut_off
 from support.random_texts import write_common_words
+from support.small_counts import lower_limits, model_files
 
 distributed = pytest.importorskip("distributed")
 SOAK = pytest.mark.soak
@@ -52,24 +50,13 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Let a small text have several shards and ranges, and any memory be enough."""
-    monkeypatch.setattr(crew, "LEAST_SHARD", 5000)
-    monkeypatch.setattr(crew, "LEAST_ENTRIES", 20_000)
-    monkeypatch.setattr(system, "private_bytes", lambda: 0)
-    for name in ("LEAST_BYTES", "BYTES_PER_WORD", "COUNTED_PER_WORD"):
-        monkeypatch.setattr(room, name, 0)
-    for name in ("LEAST_MEMORY", "LIBRARY_BYTES", "SHARDS_BYTES"):
-        monkeypatch.setattr(preparation, name, 0)
-    monkeypatch.setattr(preparation, "THREAD_SHARE", 1e-3)
+    lower_limits(monkeypatch)
 
 
 def trained(text: Path, folder: Path, **settings) -> dict[str, str]:
     """Train a model, and return the hashes of the files that make it up."""
     rnnlm.train(text, output=folder, model="ngram", order=4, **settings).wait()
-    found = {}
-    for path in sorted(folder.glob("weights-*")) + [folder / "vocab.txt"]:
-        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+    return model_files(folder)
 
 
 def content(folder: Path) -> dict[str, bytes]:
