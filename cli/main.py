@@ -219,10 +219,11 @@ def _exit_code(error: BaseException, command: str) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
-    if isinstance(error, click.NoSuchOption) and setting_instead(error):
-        what = f"no option {error.option_name}"
-        terminal.show_error(what, "", setting_instead(error))
-        return 2
+    if isinstance(error, click.NoSuchOption):
+        instead = setting_instead(error)
+        if instead:
+            terminal.show_error(f"no option {error.option_name}", "", instead)
+            return 2
     if isinstance(error, click.UsageError):
         if error.ctx:
             command = error.ctx.command_path

@@ -75,31 +75,22 @@ def section(
     return apply
 
 
-# What other tools call settings of training, and how they are given here
-_GIVEN_AS = {
-    "lr": "--set learning_rate=VALUE",
-    "batch_size": "--set batch_rows=N",
-    "bptt": "--set bptt_tokens=N",
-    "epochs": "--budget 20epochs",
-    "steps": "--budget 500steps",
-    "max_steps": "--budget 500steps",
-}
-
-
 def setting_instead(error: click.NoSuchOption) -> str:
     """Return how to give what somebody took for an option of `rnnlm train`, where it is a setting;
     "" where it is none."""
     if error.ctx is None or error.ctx.info_name != "train":
         return ""
     name = error.option_name.lstrip("-").replace("-", "_")
-    if name in _GIVEN_AS:
-        return f"it is a setting: {_GIVEN_AS[name]}"
-    from rnnlm.config import names_of
+    from rnnlm.config import OTHER_NAMES, names_of
     from rnnlm.models import registry
 
+    # A name of another tool; a budget is an option here.
+    setting, value = OTHER_NAMES.get(name, (name, ""))
+    if value:
+        return f"it is a setting: --{setting} {value}"
     for kind in (*registry.KINDS.values(), *registry.TASK_KINDS):
-        if kind.fitting and name in names_of(kind.all_settings):
-            return f"it is a setting: --set {name}=VALUE"
+        if kind.fitting and setting in names_of(kind.all_settings):
+            return f"it is a setting: --set {setting}=VALUE"
     return ""
 
 
@@ -433,6 +424,7 @@ def chosen_models(names: Sequence[str], need: str = "") -> tuple[str, ...]:
 
 def model_by_default(command: str, need: str = "") -> str:
     """Return the model that a command takes where none is named, and say which and why."""
+    # The environment may name one, which has to be there and of use.
     name = os.environ.get("RNNLM_MODEL")
     if name:
         terminal.say(f"model: {name}, as $RNNLM_MODEL says; -m names another")
@@ -441,12 +433,12 @@ def model_by_default(command: str, need: str = "") -> str:
     from rnnlm.models.default import default_model
     from rnnlm.models.loading import short_name
 
+    # The one trained last, or the shipped one, which is called by its name.
     default = default_model(command, need)
-    shown, why = str(default.folder), "the shipped one, of plain English"
     if default.trained is None:
-        shown = default.folder.name
+        shown, why = default.folder.name, "the shipped one, of plain English"
     else:
-        why = f"trained {terminal.ago(time.time() - default.trained)}"
+        shown, why = str(default.folder), f"trained {terminal.ago(time.time() - default.trained)}"
     terminal.say(f"model: {shown}, {why}; -m names another")
     return short_name(default.folder)
 
@@ -517,13 +509,11 @@ def _found(model_name: str) -> str:
 def check_texts(*names: str | None) -> None:
     """Make sure that the texts that were named are there, before anything is loaded. A name may be
     that of a bundled corpus."""
-    import rnnlm.corpora as corpora
-    from rnnlm.text import sources
+    given = tuple(filter(None, names))
+    if given:
+        from rnnlm.text import sources
 
-    bundled = corpora.names()
-    files = tuple(name for name in names if name and name not in bundled)
-    if files:
-        sources.expand(files)
+        sources.check_files(given)
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:

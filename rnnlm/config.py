@@ -33,14 +33,15 @@ ANY: tuple[Any, ...] = ()
 # settings of who counted, which are of no use to whoever gets the model
 _UNSTORED = ("workers", "dask")
 
-# What other tools call a setting, and what to write here
-_ELSEWHERE = {
-    "epochs": "write budget=3epochs",
-    "num_epochs": "write budget=3epochs",
-    "steps": "write budget=500steps",
-    "max_steps": "write budget=500steps",
-    "lr": "did you mean 'learning_rate'?",
-    "batch_size": "did you mean 'batch_rows'?",
+# What other tools call a setting: its name here, and a value where it is written in another way
+OTHER_NAMES = {
+    "epochs": ("budget", "3epochs"),
+    "num_epochs": ("budget", "3epochs"),
+    "steps": ("budget", "500steps"),
+    "max_steps": ("budget", "500steps"),
+    "lr": ("learning_rate", ""),
+    "batch_size": ("batch_rows", ""),
+    "bptt": ("bptt_tokens", ""),
 }
 
 # Settings of text that look like numbers, and the other way round
@@ -148,11 +149,19 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                hint = _ELSEWHERE.get(name) or nearest(name, kinds)
+                hint = _other_name(name) or nearest(name, kinds)
                 raise SettingsError(f"unknown setting {name!r} in {layer.origin}", hint=hint)
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
     return Resolved(_in_one_spelling(values, classes), origins, classes)
+
+
+def _other_name(name: str) -> str:
+    """Return what to write for a name that other tools have for a setting; "" for others."""
+    if name not in OTHER_NAMES:
+        return ""
+    setting, value = OTHER_NAMES[name]
+    return f"write {setting}={value}" if value else f"did you mean {setting!r}?"
 
 
 def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:

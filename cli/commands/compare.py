@@ -105,6 +105,8 @@ def command(
     if report:
         _check(report, overwrite)
     check_plot(plot, overwrite and plot is not None)
+
+    # Beside a single model, or none, the default one is compared.
     if len(models) < 2:
         used_by = _task_of(models).own_command if models else "compare"
         models = tuple(dict.fromkeys((*models, model_by_default(used_by))))

@@ -128,7 +128,7 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
         ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
     """
     run = os.fspath(run)
-    folder = Path(run) if (Path(run) / METRICS).is_file() else loading.find(run)
+    folder = folder_of(run)
     events = read_events(folder)
     started = next((event for event in events if event.get("event") == "started"), None)
     if started is None:
@@ -145,6 +145,13 @@ def learning_curve(run: str | os.PathLike[str]) -> LearningCurve:
     return LearningCurve(
         run, str(folder), str(started.get("model")), tuple(points), tuple(training), criterion
     )
+
+
+def folder_of(run: str | Path) -> Path:
+    """Return the folder of a run, which need not hold a model yet, or of a model."""
+    if (Path(run) / METRICS).is_file():
+        return Path(run)
+    return loading.find(run)
 
 
 def _criterion(events: Sequence[dict[str, Any]]) -> str:

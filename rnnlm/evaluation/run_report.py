@@ -17,12 +17,13 @@ from rnnlm.evaluation.learning_curves import (
     By,
     LearningCurve,
     curves_figure,
+    folder_of,
     learning_curve,
     runs_of,
 )
 from rnnlm.evaluation.metrics import Evaluation
 from rnnlm.evaluation.pages import Plot
-from rnnlm.models import card, info, loading
+from rnnlm.models import card, info
 from rnnlm.models.manifest import Manifest, is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
 
@@ -368,16 +369,9 @@ def render(*runs: Run, by: By = "steps") -> str:
     return pages.render("run.html", runs=shown_runs, together=together)
 
 
-def _folder(run: str | Path) -> Path:
-    """Return the folder of a run or a model."""
-    if (Path(run) / METRICS).is_file():
-        return Path(run)
-    return loading.find(str(run))
-
-
 def _values(run: str | Path, by: By) -> tuple[dict[str, Any], LearningCurve | None]:
     """Return the values that the template shows of a run, and its learning curve."""
-    folder = _folder(run)
+    folder = folder_of(run)
     history = RunHistory(tuple(read_events(folder)))
     manifest = read_manifest(folder) if is_model(folder) else None
     try:
@@ -397,7 +391,6 @@ def _shown_values(
     curve: LearningCurve | None,
     by: By,
 ) -> dict[str, Any]:
-    """Return the values that the template shows."""
     """Return the values that the template shows."""
     drawn = plots(history, curve, by)
     validations = history.of("validated")

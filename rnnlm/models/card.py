@@ -49,7 +49,6 @@ _NOT_SHOWN = {
     "rank_timeout",
     "memory",
     "temp",
-    "dask",
 }
 
 

@@ -229,10 +229,8 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     yield "folder", about["folder"]
     yield "text", card.first_names(about["text"] or []).replace("`", "")
     tokenizer = f"{about['tokenizer']}, V = {about['vocabulary_size']:,}"
-    yield (
-        "tokenizer",
-        ", ".join([tokenizer, *card.not_defaults(about["settings"], TokenizerSettings)]),
-    )
+    settings_of_tokenizer = card.not_defaults(about["settings"], TokenizerSettings)
+    yield "tokenizer", ", ".join([tokenizer, *settings_of_tokenizer])
     if sample:
         yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
     sizes = [f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")]

@@ -27,6 +27,7 @@ from rnnlm.text.prepared.index import is_prepared, read_index
 # A model that scores lines, or the name of one.
 ScoringModel = LanguageModel | LabelModel | str | Path
 
+CHECKPOINTS = Path("checkpoints")  # where runs save, in the working folder
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
@@ -224,10 +225,9 @@ def short_name(folder: Path) -> str:
 
 def saved_here() -> list[Path]:
     """Return the folders of the models in ./checkpoints."""
-    here = Path("checkpoints")
-    if not here.is_dir():
+    if not CHECKPOINTS.is_dir():
         return []
-    return [folder for folder in here.iterdir() if model_folder.is_model(folder)]
+    return [folder for folder in CHECKPOINTS.iterdir() if model_folder.is_model(folder)]
 
 
 def _not_found(name: str) -> ModelError:
@@ -283,7 +283,7 @@ def _places(name: str) -> list[Path]:
     if path.name != name:
         return [path]
     of_that_name = [folder for folder in shipped() if folder.name == name]
-    return [path, Path("checkpoints") / name, *of_that_name]
+    return [path, CHECKPOINTS / name, *of_that_name]
 
 
 def shipped() -> list[Path]:

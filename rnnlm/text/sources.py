@@ -129,6 +129,12 @@ def check_names(names: Iterable[str | os.PathLike[str]]) -> None:
             _check_data_folder(source, source)
 
 
+def check_files(names: Iterable[str]) -> None:
+    """Make sure that there are files of these names, apart from names of bundled corpora."""
+    bundled = corpora.names()
+    expand(tuple(name for name in names if name not in bundled))
+
+
 def _is_address(name: str) -> bool:
     """Return whether a name is an address on the internet, perhaps one that was made a path."""
     return re.match(r"[a-z][a-z0-9+.-]+:/", name, re.IGNORECASE) is not None

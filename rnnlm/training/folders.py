@@ -16,12 +16,12 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import STANDARD_INPUT
 from rnnlm.models import checkpoints, model_folder, registry
+from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.tasks.language_model import DEMO_RECIPE
 from rnnlm.tasks.task import AnyTask
 from rnnlm.text.sources import HUB
 from rnnlm.training.request import Request, Settled
 
-CHECKPOINTS = Path("checkpoints")
 LONGEST_NAME = 100  # of a text; file systems take 255 bytes, and numbers and kinds come behind it
 # What files of texts end in beside the suffixes of tables. Others, such as .en and .fr, tell texts
 # apart.

@@ -17,9 +17,10 @@ from typing import Any
 from rnnlm.config import Layer, Resolved, SettingValue, as_text, names_of
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
+from rnnlm.models.loading import CHECKPOINTS
 from rnnlm.models.manifest import is_model, read_manifest
 from rnnlm.tasks.line_texts import TEXT_SETTINGS
-from rnnlm.training.folders import CHECKPOINTS, text_name
+from rnnlm.training.folders import text_name
 from rnnlm.training.request import Request, resolve_request, without_names
 
 ORIGIN = "--grid"

@@ -198,8 +198,8 @@ def _check_names(request: Request, kind: registry.Kind, resolved: Resolved) -> N
     if registry.task(kind.task).reads_lines:
         sources.check_names(texts)
     else:
-        bundled = corpora.names()
-        sources.expand((*(name for name in texts if name not in bundled), *beside))
+        sources.check_files(texts)
+        sources.expand(tuple(beside))
     if request.counts is not None:
         kind.check_counts(request.counts)
     vectors = resolved.values.get("embeddings")

@@ -58,9 +58,9 @@ def test_model_path_in_environment_may_contain_spaces(rnnlm, models, here, monke
     ("option", "instead"),
     [
         ("--lr", "--set learning_rate=VALUE"),
-        ("--epochs", "--budget 20epochs"),
+        ("--epochs", "--budget 3epochs"),
         ("--hidden-size", "--set hidden_size=VALUE"),
-        ("--batch-size", "--set batch_rows=N"),
+        ("--batch-size", "--set batch_rows=VALUE"),
     ],
 )
 def test_a_setting_taken_for_an_option_is_named(rnnlm, option, instead):
