@@ -10,10 +10,9 @@ import click
 from rnnlm.errors import visible
 
 from . import options, terminal
+from .help_sections import Command, Decorator, section, stacked
 from .options import (
     PATH,
-    Command,
-    Decorator,
     check_plot,
     chosen_model,
     chosen_models,
@@ -27,8 +26,6 @@ from .options import (
     plot_option,
     refuse_given,
     refuse_if,
-    section,
-    stacked,
 )
 from .setting_options import LABELS, options_of
 

@@ -26,7 +26,8 @@ with leaving_at_ctrl_c():  # before anything that takes time
     from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
 
     from . import terminal
-    from .options import CommandGroup, setting_instead
+    from .help_sections import CommandGroup
+    from .options import setting_instead
 
 # The groups of commands that `rnnlm --help` shows, each command in one, the most used ones first.
 # Those of the last group have a phrase each.

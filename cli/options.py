@@ -1,25 +1,23 @@
-"""Options that several commands share, what commands make of them, and how `--help` shows them."""
+"""Options that several commands share, and what commands make of them."""
 
 import contextlib
-import inspect
 import io
-import itertools
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import ModelError, TextError, UsageError, nearest, notice, visible
+from rnnlm.errors import ModelError, TextError, notice, visible
 
 from . import terminal
-from .setting_options import LABELS, LINES, SOURCES, SettingOption, options_of
+from .help_sections import Decorator, section, stacked
+from .setting_options import LABELS, LINES, SOURCES, options_of
 
 if TYPE_CHECKING:
     from rnnlm.config import Settings
@@ -28,51 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
-Decorator = Callable[[Callable], Callable]
-
-
-def stacked(*decorators: Decorator) -> Decorator:
-    """Apply several decorators, the first one outermost: options are listed in reading order."""
-
-    def apply(function: Callable) -> Callable:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
-
-
-@dataclass(frozen=True)
-class InSection:
-    """A parameter that `--help` shows below a title.
-
-    is_rare: it is shown by `--help-all` alone. goes_with: it is shown where one of these is on the
-    command line, such as `--task tagging`.
-    """
-
-    title: str
-    parameter: click.Parameter | SettingOption
-    is_rare: bool = False
-    goes_with: tuple[str, ...] = ()
-
-
-def section(
-    title: str, *decorators: Decorator, rare: bool = False, goes_with: tuple[str, ...] = ()
-) -> Decorator:
-    """Put options into a section: the `--help` of a :class:`Command` shows all options of that
-    title together, even where several calls add to it. Options that are in a section already stay
-    there. rare, goes_with: when the `--help` of a command with many options shows them."""
-
-    def apply(function: Callable) -> Callable:
-        before = len(vars(function).get("__click_params__", ()))
-        function = stacked(*decorators)(function)
-        parameters = vars(function)["__click_params__"]
-        for place in range(before, len(parameters)):
-            if not isinstance(parameters[place], InSection):
-                parameters[place] = InSection(title, parameters[place], rare, goes_with)
-        return function
-
-    return apply
 
 
 def setting_instead(error: click.NoSuchOption) -> str:
@@ -541,230 +494,6 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
     from rnnlm.files.outputs import save_file
 
     save_file(output, (piece.encode("utf-8") for piece in pieces))
-
-
-# ---- What `--help` shows: options by section, commands by group, in columns that line up.
-#
-# Not cloup: it takes 30 ms more to import, needs other decorators, and cannot import commands when
-# they are used.
-
-WIDEST = 30  # of the first column, as in click: a longer name gets a line to itself
-MOST_SHOWN = 22  # options: of a command with more, --help shows those that most uses need
-Record = tuple[str, str]
-
-
-class Command(click.Command):
-    """A command whose `--help` has its options below the titles that `section` gave them, in the
-    order of each title's first option; options without one come last. Options of settings are made
-    when something asks for them.
-
-    With more than MOST_SHOWN options, `--help` shows those that most uses need, and those that go
-    with what is on the command line: `--task tagging --help`. `--help-all` shows all, and what the
-    docstring says after a form feed, too.
-    """
-
-    _declared: Sequence[click.Parameter | SettingOption] = ()
-
-    in_sections: Mapping[str | None, InSection] = {}  # by the names of the parameters in them
-    summary = ""  # of the help, what stands before the form feed
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        text = inspect.cleandoc(self.help or "")
-        self.summary, _, _ = text.partition("\f")
-        self.help = text.replace("\f\n", "") or None
-
-    @property
-    def params(self) -> list[click.Parameter]:
-        """The options and arguments."""
-        made: list[click.Parameter] = []
-        for each in self._declared:
-            made.append(each.made() if isinstance(each, SettingOption) else each)
-        self._declared = made
-        return made
-
-    @params.setter
-    def params(self, declared: Sequence[click.Parameter | SettingOption | InSection]) -> None:
-        parameters: list[click.Parameter | SettingOption] = []
-        in_sections: dict[str | None, InSection] = {}
-        for each in declared:
-            if isinstance(each, InSection):
-                in_sections[each.parameter.name] = each
-                parameters.append(each.parameter)
-            else:
-                parameters.append(each)
-        self._declared, self.in_sections = parameters, in_sections
-
-    @property
-    def titles(self) -> dict[str | None, str]:
-        """The titles of the sections, by the names of the parameters in them."""
-        return {name: place.title for name, place in self.in_sections.items()}
-
-    @property
-    def has_many_options(self) -> bool:
-        """Whether `--help` leaves some out."""
-        return sum(isinstance(each, click.Option) for each in self.params) > MOST_SHOWN
-
-    def get_params(self, context: click.Context) -> list[click.Parameter]:
-        parameters = super().get_params(context)
-        if self.has_many_options:
-            parameters = [*parameters, _HELP_ALL]
-        return parameters
-
-    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        context.meta[_ARGUMENTS] = tuple(arguments)
-        return super().parse_args(context, arguments)
-
-    def format_help_text(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        text = self.help if self._shows_all(context) else self.summary
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(text or "")
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        options = []
-        for parameter in self.get_params(context):
-            if isinstance(parameter, click.Option) and not parameter.hidden:
-                options.append(parameter)
-        shown = options
-        if not self._shows_all(context):
-            shown = [option for option in options if self._is_shown(option, context)]
-
-        # Those without a title come last, whichever options are declared first.
-        all_titles = self.titles
-        titles = [all_titles[option.name] for option in shown if option.name in all_titles]
-        rest = "Other options" if titles else "Options"
-        sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
-        for option in shown:
-            sections[all_titles.get(option.name, rest)] += records_of([option], context)
-        write_sections(formatter, sections)
-
-        # How to see the others.
-        hidden = [option for option in options if option not in shown]
-        if hidden:
-            self._write_more(hidden, context, formatter)
-
-    def _shows_all(self, context: click.Context) -> bool:
-        return not self.has_many_options or bool(context.meta.get(_WANTS_ALL))
-
-    def _is_shown(self, option: click.Option, context: click.Context) -> bool:
-        """Return whether `--help` shows an option beside what is on the command line."""
-        place = self.in_sections.get(option.name)
-        if place is None:
-            return True
-        if place.goes_with:
-            return not _pairs_of(context).isdisjoint(place.goes_with)
-        return not place.is_rare
-
-    def _write_more(
-        self, hidden: list[click.Option], context: click.Context, formatter: click.HelpFormatter
-    ) -> None:
-        """Say how the options are seen that are not shown."""
-        goes_with: dict[str, None] = {}
-        for option in hidden:
-            goes_with |= dict.fromkeys(self.in_sections[option.name].goes_with)
-        formatter.write_paragraph()
-        if goes_with:
-            formatter.write_text(f"Options of {', '.join(goes_with)}: name it before --help")
-        plural = "" if len(hidden) == 1 else "s"
-        formatter.write_text(
-            f"{len(hidden)} more option{plural}: {context.command_path} --help-all"
-        )
-
-
-# Keys in the `meta` of a context: what stands on the command line, and whether all help is wanted.
-_ARGUMENTS, _WANTS_ALL = f"{__name__}.arguments", f"{__name__}.wants_all"
-
-
-def _pairs_of(context: click.Context) -> set[str]:
-    """Return each word of the command line with the next one, `--name=value` as two words."""
-    words: list[str] = []
-    for argument in context.meta.get(_ARGUMENTS, ()):
-        words += argument.split("=", 1)
-    return {f"{first} {second}" for first, second in itertools.pairwise(words)}
-
-
-def _show_all_help(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        context.meta[_WANTS_ALL] = True
-        click.echo(context.get_help())
-        context.exit()
-
-
-_HELP_ALL = click.Option(
-    ["--help-all"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_all_help,
-    help="Show all options and exit.",
-)
-
-
-class CommandGroup(click.Group):
-    """A group that imports a command when it is used, and lists its commands by group.
-
-    groups: the names of the commands below each title. unknown: what an error says of another name.
-    """
-
-    groups: ClassVar[Mapping[str, Collection[str]]]
-    unknown: ClassVar[str]
-
-    @property
-    def names(self) -> list[str]:
-        """The names of all commands, in the order of the groups."""
-        return list(itertools.chain.from_iterable(self.groups.values()))
-
-    def load(self, name: str) -> click.Command:
-        """Import the command of that name."""
-        raise NotImplementedError
-
-    def list_commands(self, context: click.Context | None) -> list[str]:
-        return self.names
-
-    def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
-        return self.load(name) if name in self.names else None
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        # What the names and the gap between the columns leave for the short helps.
-        width = formatter.width - max(map(len, self.names)) - 6
-        sections = {}
-        for title, names in self.groups.items():
-            sections[title] = [(name, self.load(name).get_short_help_str(width)) for name in names]
-        sections["Options"] = records_of(self.get_params(context), context)
-        write_sections(formatter, sections)
-
-    def resolve_command(
-        self, context: click.Context, arguments: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        is_known = not arguments or arguments[0] in self.names
-        if not is_known and not context.resilient_parsing:
-            raise UsageError(
-                f"{self.unknown} {arguments[0]!r}", hint=nearest(arguments[0], self.names)
-            )
-        return super().resolve_command(context, arguments)
-
-
-def records_of(parameters: Iterable[click.Parameter], context: click.Context) -> list[Record]:
-    """Return names and descriptions of the parameters that `--help` shows."""
-    records = []
-    for parameter in parameters:
-        record = parameter.get_help_record(context)
-        if record is not None:  # arguments are in the usage line
-            records.append(record)
-    return records
-
-
-def write_sections(
-    formatter: click.HelpFormatter, sections: Mapping[str, Sequence[Record]]
-) -> None:
-    """Write the records below their titles, the second column at the same place in all sections."""
-    records_shown = itertools.chain.from_iterable(sections.values())
-    width = min(WIDEST, max(len(name) for name, _ in records_shown))
-    for title, records in sections.items():
-        aligned = [(name.ljust(width), about) for name, about in records]
-        with formatter.section(title):
-            formatter.write_dl(aligned, col_max=WIDEST)
 
 
 # ---- Options of commands that draw a picture beside what they print: --plot FILE and --overwrite.

@@ -15,8 +15,9 @@ from click.core import ParameterSource
 from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
+from .help_sections import section, stacked
 from .metrics import Cell, own, print_columns, shared
-from .options import PATH, one_on_stdout, refuse_if, section, stacked
+from .options import PATH, one_on_stdout, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet

@@ -2,7 +2,8 @@
 
 import click
 
-from .options import output_option, section, stacked
+from .help_sections import section, stacked
+from .options import output_option
 from .setting_options import DECODING, PAIRS, options_of
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"

@@ -11,7 +11,7 @@ import click
 from rnnlm.errors import TextError
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.files import Row, Text
@@ -23,8 +23,8 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 
 @click.command(cls=Command)
 @click.argument("texts", nargs=-1)
-@options.section("Model", options.model_option, options.device_option)
-@options.section(
+@section("Model", options.model_option, options.device_option)
+@section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="Texts, one a line, or those of a table (see --column); compressed or not; - "
@@ -38,7 +38,7 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
     options.delimiter_option,
     options.encoding_option,
 )  # fmt: skip
-@options.section(
+@section(
     "Output",
     click.option("--top", type=click.IntRange(1), metavar="N",
                  help="Show the N most probable labels of each text, a row each."),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from .. import task_options, terminal, translation_options
+from ..help_sections import Command, section
 from ..options import (
     PATH,
-    Command,
     check_plot,
     context_option,
     device_option,
@@ -19,7 +19,6 @@ from ..options import (
     overwrite_option,
     refuse_given,
     refuse_if,
-    section,
     text_options,
 )
 from ..setting_options import COMPARISON, options_of

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
-    Command,
     corpus_of,
     one_model_option,
     output_option,
     overwrite_option,
     refuse_if,
-    section,
     text_flags,
     text_options,
 )

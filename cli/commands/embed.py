@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 from ..setting_options import EMBEDDING, options_of
 
-input_options = options.section(
+input_options = section(
     "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Lines of a text, or texts of a table (see --column); compressed "
@@ -19,13 +19,13 @@ input_options = options.section(
     options.source_options,
     options.special_symbols_option,
 )  # fmt: skip
-vector_options = options.section(
+vector_options = section(
     "Vectors",
     options_of(EMBEDDING, "pooling"),
     options_of(EMBEDDING, "layer", metavar="LAYER"),
     options_of(EMBEDDING, "words"),
 )
-output_options = options.section(
+output_options = section(
     "Output",
     options.output_option(
         "FILE.npy, .parquet or .jsonl; - is JSON-lines on standard output.", required=True
@@ -35,7 +35,7 @@ output_options = options.section(
 
 
 @click.command(cls=Command)
-@options.section("Model", options.model_option, options.device_option)
+@section("Model", options.model_option, options.device_option)
 @input_options
 @vector_options
 @output_options

@@ -6,28 +6,29 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from .. import options, task_options, terminal, translation_options
+from ..help_sections import Command, section
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.pair_evaluation import PairEvaluation
 
 
-@click.command(cls=options.Command)
+@click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@options.section(
+@section(
     "Model",
     options.model_option,
     options.adapt_option,
     options.settings_option,
     options.device_option,
 )
-@options.section("Text", options.context_option, options.text_options)
+@section("Text", options.context_option, options.text_options)
 @options.label_options
 @options.confusion_options
 @translation_options.pair_options
 @translation_options.decoding_options
 @translation_options.written_option
-@options.section("Output", options.json_option)
+@section("Output", options.json_option)
 def command(
     text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
 ) -> None:

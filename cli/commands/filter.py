@@ -10,9 +10,9 @@ import click
 from rnnlm.errors import ModelError
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
     DEFAULT_MODEL,
-    Command,
     chosen_models,
     device_option,
     encoding_option,
@@ -21,7 +21,6 @@ from ..options import (
     output_option,
     overwrite_option,
     refuse_if,
-    section,
     settings_of,
     several_models_option,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 from ..setting_options import BEAM, SAMPLING, options_of
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
 
 @click.command(cls=Command)
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
-@options.section(
+@section(
     "Model",
     options.model_option,
     options.adapt_option,
     options.settings_option,
     options.device_option,
 )
-@options.section(
+@section(
     "Samples",
     click.option(
         "--num",
@@ -39,7 +39,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
     ),
     options_of(SAMPLING, "max_tokens", "running", "seed"),
 )
-@options.section(
+@section(
     "What is drawn",
     options_of(SAMPLING, "temperature"),
     options_of(SAMPLING, "top_k", metavar="K"),
@@ -47,7 +47,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
     click.option("--ban", multiple=True, metavar="WORD",
                  help="A word not to write; may be repeated."),
 )  # fmt: skip
-@options.section(
+@section(
     "What is drawn",
     options_of(SAMPLING, "min_p", "typical_p", metavar="P"),
     options_of(SAMPLING, "repetition_penalty", metavar="R"),
@@ -55,7 +55,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
     options_of(SAMPLING, "unknown"),
     rare=True,
 )
-@options.section(
+@section(
     "Instead of samples",
     options_of(
         BEAM, "beam", metavar="K", help="Find the likeliest texts; the beam keeps K.", default_is=""
@@ -67,7 +67,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
                  help="Compare statistics of samples with those of TEXT (none: the bundled "
                       "corpus)."),
 )  # fmt: skip
-@options.section(
+@section(
     "Output",
     click.option(
         "--as-finished",

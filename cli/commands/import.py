@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from .. import terminal
-from ..options import PATH, Command, output_option, overwrite_option, refuse_if
+from ..help_sections import Command
+from ..options import PATH, output_option, overwrite_option, refuse_if
 from ..setting_options import TOKENIZER, options_of
 
 

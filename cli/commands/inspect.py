@@ -4,7 +4,7 @@ import itertools
 
 import click
 
-from ..options import CommandGroup
+from ..help_sections import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
-    Command,
     context_option,
     corpus_of,
     device_option,
@@ -16,7 +16,6 @@ from ..options import (
     output_option,
     overwrite_option,
     refuse_if,
-    section,
     text_flags,
     text_options,
 )

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
-    Command,
     json_option,
     output_option,
     overwrite_option,
-    section,
     text_flags,
     text_options,
     without_none,

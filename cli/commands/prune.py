@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
-    Command,
     chosen_model,
     corpus_of,
     json_option,
     model_option,
     output_option,
     overwrite_option,
-    section,
     text_flags,
     text_options,
 )

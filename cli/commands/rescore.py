@@ -10,20 +10,19 @@ import click
 from rnnlm.errors import UsageError
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
     DEFAULT_MODEL,
     STANDARD_OUTPUT,
-    Command,
     chosen_models,
     device_option,
     json_option,
     one_on_stdout,
     overwrite_option,
     refuse_if,
-    section,
     settings_of,
     several_models_option,
-)  # fmt: skip
+)
 from ..setting_options import LISTS, MAPPING, RESCORING, options_of
 
 if TYPE_CHECKING:

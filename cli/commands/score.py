@@ -14,7 +14,8 @@ import click
 from rnnlm.errors import RnnlmWarning
 
 from .. import options, terminal
-from ..options import Command, list_of, refuse_if, section
+from ..help_sections import Command, section
+from ..options import list_of, refuse_if
 from ..pairs import pairs_options, show_pairs, take_request
 from ..setting_options import SCORING, SENTENCES, options_of
 
@@ -125,7 +126,7 @@ def _measures(
     return names
 
 
-input_options = options.section(
+input_options = section(
     "Input",
     click.option("--input", "inputs", multiple=True, metavar="FILE",
                  help="Sentences of a text, one a line, or of a table (see --column); "
@@ -134,7 +135,7 @@ input_options = options.section(
     options_of(SENTENCES, "region_mark", declared=["--regions"], metavar="MARK"),
     options_of(SENTENCES, "given", metavar="TEXT", default=""),
 )  # fmt: skip
-rare_input_options = options.section(
+rare_input_options = section(
     "Input",
     options.delimiter_option,
     options.split_option,
@@ -154,7 +155,7 @@ rare_input_options = options.section(
                  help="Refuse a line that has no score, instead of writing its reason."),
     rare=True,
 )  # fmt: skip
-result_options = options.section(
+result_options = section(
     "Scores",
     options_of(SCORING, "with_tokens", declared=["--tokens"]),
     options_of(SCORING, "with_words", declared=["--words"]),
@@ -169,7 +170,7 @@ result_options = options.section(
                  help="What the table is sorted by: log-probability, or that by word or token.  "
                       "[default: logprob]"),
 )  # fmt: skip
-rare_result_options = options.section(
+rare_result_options = section(
     "Scores",
     click.option("--word-split", type=click.Choice(_SPLITS),
                  help="Words are those between white space (whitespace) or those of the tokenizer, "
@@ -177,13 +178,13 @@ rare_result_options = options.section(
     options_of(SCORING, "word_surprisal", default="exact"),
     rare=True,
 )  # fmt: skip
-output_options = options.section(
+output_options = section(
     "Output",
     options.output_option("File for rows or records; - is standard output."),
     options.overwrite_option("Replace existing files."),
     click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
 )
-rare_output_options = options.section(
+rare_output_options = section(
     "Output",
     click.option("--output-format", "form", default=None,
                  type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
@@ -213,7 +214,7 @@ _ABOUT_INPUT = {
 
 @click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.section("Model", options.models_option, options.device_option)
+@section("Model", options.models_option, options.device_option)
 @input_options
 @rare_input_options
 @source_options

@@ -7,15 +7,15 @@ import sys
 import click
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 from ..setting_options import SERVING, options_of
 
 
 @click.command(cls=Command)
-@options.section("Models", options.models_option, options.device_option)
-@options.section("Server", options_of(SERVING, "host", metavar="HOST"),
+@section("Models", options.models_option, options.device_option)
+@section("Server", options_of(SERVING, "host", metavar="HOST"),
                  options_of(SERVING, "port"))  # fmt: skip
-@options.section(
+@section(
     "Who may ask",
     click.option("--token-file", metavar="FILE",
                  help="Ask clients for the token that FILE holds, as `Authorization: Bearer "
@@ -24,14 +24,14 @@ from ..setting_options import SERVING, options_of
     options_of(SERVING, "allow_host", multiple=True, metavar="NAME"),
     options_of(SERVING, "cors", multiple=True, metavar="ORIGIN"),
 )  # fmt: skip
-@options.section(
+@section(
     "Limits of a request",
     options_of(
         SERVING, "max_sentences", "max_characters", "max_tokens", "max_samples", "max_words",
         "max_body", "body_seconds", "answer_seconds",
     ),
 )  # fmt: skip
-@options.section("Limits of the server", options_of(SERVING, "max_requests"))
+@section("Limits of the server", options_of(SERVING, "max_requests"))
 def command(
     model_names: tuple[str, ...],
     device: str,

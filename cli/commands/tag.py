@@ -10,7 +10,7 @@ import click
 from rnnlm.errors import TextError
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.data import Codec
@@ -27,7 +27,7 @@ _SUFFIXES = {
     ".ndjson": "jsonl",
 }
 
-input_options = options.section(
+input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="A file to tag, compressed or not; - is standard input."),
@@ -41,7 +41,7 @@ input_options = options.section(
                  help="Words are already separated by white space."),
     options.encoding_option,
 )  # fmt: skip
-search_options = options.section(
+search_options = section(
     "Labels",
     click.option("--nbest", type=click.IntRange(1), default=1, metavar="N",
                  help="Show the N best label sequences of each sentence."),
@@ -54,7 +54,7 @@ search_options = options.section(
                  help="With label feedback: keep N label sequences at each word.  [default: as "
                       "many as --nbest]"),
 )  # fmt: skip
-output_options = options.section(
+output_options = section(
     "Output",
     options.json_option,
     click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
@@ -67,7 +67,7 @@ output_options = options.section(
 
 @click.command(cls=Command)
 @click.argument("sentences", nargs=-1)
-@options.section("Model", options.model_option, options.device_option)
+@section("Model", options.model_option, options.device_option)
 @input_options
 @search_options
 @output_options

@@ -11,15 +11,13 @@ import click
 from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError, UsageError
 
 from .. import terminal
+from ..help_sections import Command, section, stacked
 from ..options import (
     PATH,
-    Command,
     json_option,
     output_option,
     overwrite_option,
     refuse_if,
-    section,
-    stacked,
     text_flags,
     text_options,
     without_none,

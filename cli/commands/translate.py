@@ -12,7 +12,7 @@ import click
 from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 from ..setting_options import DECODING, PAIRS, SAMPLING, options_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _ABOUT_INPUT = {
     "--encoding-errors": "encoding_errors",
 }
 
-input_options = options.section(
+input_options = section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="Lines to translate, or a table of them (see --column); compressed or not; - "
@@ -57,16 +57,14 @@ input_options = options.section(
     click.option("--interactive", is_flag=True,
                  help="A conversation: each line is answered before the next one is read."),
 )  # fmt: skip
-rare_input_options = options.section(
-    "Input", options.delimiter_option, options.encoding_option, rare=True
-)
-search_options = options.section(
+rare_input_options = section("Input", options.delimiter_option, options.encoding_option, rare=True)
+search_options = section(
     "Search",
     options_of(DECODING, "beam", default_is="1, or as many as --nbest"),
     options_of(DECODING, "length_power", before="With --beam: ", metavar="A"),
     options_of(DECODING, "nbest", "max_length"),
 )
-sampling_options = options.section(
+sampling_options = section(
     "Samples, instead of a search",
     click.option(
         "--sample", is_flag=True, help="Draw outputs. Any option of this section does so."
@@ -82,16 +80,16 @@ sampling_options = options.section(
     options_of(SAMPLING, "top_k", metavar="K"),
     options_of(SAMPLING, "top_p", metavar="P"),
 )
-rare_sampling_options = options.section(
+rare_sampling_options = section(
     "Samples, instead of a search",
     options_of(SAMPLING, "min_p", "typical_p", metavar="P"),
     options_of(SAMPLING, "repetition_penalty", metavar="R"),
     rare=True,
 )
-unknown_options = options.section(
+unknown_options = section(
     "Unknown words", options_of(DECODING, "unknown", "copy_unknown"), rare=True
 )
-output_options = options.section(
+output_options = section(
     "Output",
     options.json_option,
     options_of(
@@ -111,7 +109,7 @@ output_options = options.section(
 
 @click.command(cls=Command)
 @click.argument("lines", nargs=-1)
-@options.section("Model", options.model_option, options.device_option)
+@section("Model", options.model_option, options.device_option)
 @input_options
 @rare_input_options
 @search_options

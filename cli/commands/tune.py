@@ -6,18 +6,18 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..options import Command
+from ..help_sections import Command, section
 
 
 @click.command(cls=Command)
-@options.section(
+@section(
     "Model",
     options.model_option,
     options.adapt_option,
     options.settings_option,
     options.device_option,
 )
-@options.section(
+@section(
     "Text",
     click.option("--on", multiple=True, required=True, metavar="TEXT",
                  help="Held-out text; may be repeated."),
@@ -29,7 +29,7 @@ from ..options import Command
                       "1000000]"),
     options.text_options,
 )  # fmt: skip
-@options.section("Output", options.json_option)
+@section("Output", options.json_option)
 def command(
     model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
     settings: tuple[str, ...],

@@ -7,12 +7,11 @@ from typing import Any
 import click
 
 from .. import terminal
+from ..help_sections import Command, section
 from ..options import (
     STANDARD_OUTPUT,
-    Command,
     output_option,
     overwrite_option,
-    section,
     text_flags,
     text_options,
     without_none,

@@ -10,8 +10,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from rnnlm.cli import main as entry
-from rnnlm.cli import options
-from rnnlm.cli.options import MOST_SHOWN, Command
+from rnnlm.cli.help_sections import MOST_SHOWN, Command, InSection, section
 
 LONG = 15  # more options than this in one list are not found
 
@@ -89,7 +88,7 @@ def test_long_option_lists_have_sections_without_gaps():
     assert [
         name
         for name, command in COMMANDS.items()
-        if any(isinstance(each, options.InSection) for each in command.params)
+        if any(isinstance(each, InSection) for each in command.params)
     ] == []
 
 
@@ -173,11 +172,9 @@ def test_options_that_help_leaves_out_are_known(rnnlm):
 
 def test_options_are_grouped_by_title_with_untitled_last(capsys):
     @click.command(cls=Command)
-    @options.section(
-        "Text", click.option("--valid"), options.section("Tokenizer", click.option("--lowercase"))
-    )
+    @section("Text", click.option("--valid"), section("Tokenizer", click.option("--lowercase")))
     @click.option("--loose")
-    @options.section("Text", click.option("--test"))
+    @section("Text", click.option("--test"))
     def command() -> None:
         pass
 

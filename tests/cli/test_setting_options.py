@@ -7,7 +7,7 @@ import click
 import pytest
 from msgspec import Meta
 
-from rnnlm.cli.options import Command
+from rnnlm.cli.help_sections import Command
 from rnnlm.cli.setting_options import options_of
 from rnnlm.config import Checked
 

@@ -13,6 +13,7 @@ import pytest
 from msgspec import Meta
 
 import rnnlm
+from rnnlm.cli.help_sections import Command, section
 from rnnlm.config import Checked
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +229,6 @@ def test_fields_by_name_come_after_a_star():
 
 
 def test_options_are_below_their_titles():
-    from rnnlm.cli.options import Command, section
 
     @click.command(cls=Command)
     @click.option("--plain", is_flag=True, help="Not *marked*.")
