@@ -199,21 +199,18 @@ def run(arguments: Sequence[str]) -> int:
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
-            command = "rnnlm"
-            if arguments and arguments[0] in COMMANDS:
-                command = f"rnnlm {arguments[0]}"
-            return _exit_code(error, command)
+            return _exit_code(error, arguments)
     return result if isinstance(result, int) else 0
 
 
-def _exit_code(error: BaseException, command: str) -> int:
-    """Say what went wrong, and return the exit code. command: whose help to name where click does
-    not know it."""
-    # Errors of ours say all that is needed.
+def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say what went wrong, and return the exit code."""
+    # Errors of ours say all that is needed, in the words of the command.
     if isinstance(error, ModuleNotFoundError):
         error = missing_package(error) or error
     if isinstance(error, RnnlmError):
-        terminal.show_error(error.what, error.why, error.hint)
+        with context_of(arguments):
+            terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
 
     # What click refuses: wrong usage.
@@ -226,8 +223,7 @@ def _exit_code(error: BaseException, command: str) -> int:
             terminal.show_error(f"no option {error.option_name}", "", instead)
             return 2
     if isinstance(error, click.UsageError):
-        if error.ctx:
-            command = error.ctx.command_path
+        command = (error.ctx or context_of(arguments)).command_path
         terminal.show_error(error.format_message(), "", f"see {command} --help")
         return 2
     if isinstance(error, click.ClickException):
@@ -263,6 +259,19 @@ def _exit_code(error: BaseException, command: str) -> int:
         "run again with --debug, and report what it shows",
     )
     return 1
+
+
+def context_of(arguments: Sequence[str]) -> click.Context:
+    """Return a context of the command that these arguments name."""
+    context = click.Context(cli, info_name="rnnlm")
+    for word in arguments:
+        found = None
+        if isinstance(context.command, click.Group):
+            found = context.command.get_command(context, word)
+        if found is None:
+            break
+        context = click.Context(found, context, info_name=word)
+    return context
 
 
 def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:

@@ -2,8 +2,10 @@
 control characters escaped. A piped table is TSV (:mod:`rnnlm.files.tables`): tabs and line ends
 inside its cells are kept, in quotes."""
 
+import ast
 import contextlib
 import re
+import shlex
 import sys
 import textwrap
 import threading
@@ -28,7 +30,55 @@ def say(message: str) -> None:
     """Print one line for people, on stderr. Where it cannot be shown (a terminal that is gone, a
     full disk), the work goes on without it."""
     with contextlib.suppress(OSError):
-        click.echo(visible(message), err=True)
+        click.echo(visible(spelled(message)), err=True)
+
+
+# A setting or parameter in a message of the library, which names it as Python does: `order`,
+# `order=5`, `output="DIR"`.
+_NAMED = re.compile(r"""`([a-z]\w*)(?:=(\w[\w.%]*|"[^"`]*"|'[^'`]*'))?`""")
+# What some commands call a parameter, where neither the option nor click's name of it is the same.
+_OTHER_OPTIONS = {"text": "--on", "format": "--input-format"}
+
+
+def spelled(message: str) -> str:
+    """Write the settings and parameters that a message of the library names as options of the
+    command that runs. What this command has no option for is left as it is."""
+    context = click.get_current_context(silent=True)
+    if context is None or "`" not in message:
+        return message
+    options = [each for each in context.command.params if isinstance(each, click.Option)]
+
+    def as_option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if value and value[0] in "\"'":
+            value = shlex.quote(ast.literal_eval(value))
+        for option in options:
+            if _is_called(option, name):
+                return _with_value(option, value)
+        takes_settings = any("--set" in option.opts for option in options)
+        if takes_settings and value:
+            return f"--set {name}={_LITERALS.get(value, value)}"
+        return match[0]
+
+    return _NAMED.sub(as_option, message)
+
+
+_LITERALS = {"True": "true", "False": "false", "None": "none"}
+
+
+def _is_called(option: click.Option, name: str) -> bool:
+    """Return whether an option is for the setting or parameter that Python calls `name`."""
+    words = (f"--{name.replace('_', '-')}", _OTHER_OPTIONS.get(name))
+    return option.name == name or any(word in option.opts for word in words)
+
+
+def _with_value(option: click.Option, value: str | None) -> str:
+    """Return an option with this value as one types it; None: the option alone."""
+    if value == "False" and option.secondary_opts:
+        return option.secondary_opts[0]
+    if value is None or value == "True":
+        return option.opts[0]
+    return f"{option.opts[0]} {value}"
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:

@@ -4,6 +4,10 @@ Every failure a caller may expect is an :class:`RnnlmError`; the command line tu
 each for what, why and the hint, and into the exit code of its class. What is worth saying but no
 failure (a vocabulary lowered, a smaller batch chosen) is an :class:`RnnlmWarning`, sent through
 :mod:`warnings`.
+
+A message names settings and parameters in backticks, as Python does: `order`, `order=5`,
+`output="DIR"`. The command line prints its own options in their place (`cli/terminal.py`). What
+another command is to do is named as one types it: rnnlm count TEXT --order 5.
 """
 
 import difflib

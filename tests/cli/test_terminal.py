@@ -6,6 +6,7 @@ import re
 import pytest
 
 from rnnlm.cli import terminal
+from rnnlm.cli.main import context_of
 
 
 def test_piped_tables_are_one_tabbed_line_per_row(capsys):
@@ -54,6 +55,37 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "error: what\\nhappened\n  why: why\n  try: way out\n"
+
+
+@pytest.mark.parametrize(
+    "command, message, expected",
+    [
+        (["train"], "name another folder with `output`", "name another folder with -o"),
+        (["train"], "use `overwrite=True`", "use --overwrite"),
+        (["train"], "`order=5` or `holdout=5%`", "--order 5 or --holdout 5%"),
+        (["train"], "`tokenizer_from='a model'`.", "--tokenizer-from 'a model'."),
+        (["train"], '`task="tagging"`, `task=KIND`', "--task tagging, --task KIND"),
+        (["train"], '`resume`, `resume="auto"`', "--resume, --resume auto"),
+        (["train"], "`lowercase=False`", "--keep-case"),
+        (["train"], '`model="gru"`', "--model gru"),
+        (["train"], "`format` of the text", "--input-format of the text"),
+        (["train"], "`bidirectional=True`", "--set bidirectional=true"),
+        (["train"], "`tied` is a setting", "`tied` is a setting"),
+        (["train"], "no `column` here", "no --column here"),
+        (["score"], "`word_split` needs `words`", "--word-split needs --words"),
+        (["score"], "`model` and `region_mark='|'`", "-m and --regions '|'"),
+        (["score"], "`bidirectional=True`", "`bidirectional=True`"),
+        (["inspect", "memory"], "name `text=FILE`", "name --on FILE"),
+        (["inspect", "gates"], "`for event in run`", "`for event in run`"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(command, message, expected):
+    with context_of([*command, "--an-option"]):
+        assert terminal.spelled(message) == expected
+
+
+def test_messages_outside_of_commands_are_left_alone():
+    assert terminal.spelled("`order=5`") == "`order=5`"
 
 
 def test_json_never_holds_nan(capsys):
