@@ -25,7 +25,7 @@ CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 # What pip installs for an extra of setup.cfg that has other packages than the one that is missing.
-_OF_EXTRAS = {"serve": "starlette uvicorn"}
+_OF_EXTRAS = {"plots": "jinja2 matplotlib", "serve": "starlette uvicorn"}
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 

@@ -35,7 +35,9 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
             "the report is a page of HTML",
             "name a FILE.html, or FILE.html.gz",
         )
-    import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a page
+    # Where these are not installed, say so before time goes into a page.
+    import jinja2  # noqa: F401
+    import matplotlib  # noqa: F401
 
 
 def write(path: Path, page: str, what: str = "a report") -> None:

@@ -105,39 +105,33 @@ def _unpacked(parameters: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 def _minimum(
     x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, start: np.ndarray
 ) -> np.ndarray:
-    """Return weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products
-    run in float32.
-
-    In one thread: numpy and scipy each have threads of their own, which take turns thousands of
-    times here and wait for each other.
-    """
+    """Return weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the loss and
+    its gradient are computed in float32."""
+    import torch
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
 
-    x_NX = np.concatenate([x_NH, np.ones((len(x_NH), 1), x_NH.dtype)], axis=1).astype(np.float32)
-    at_N = np.arange(len(labels_N))
+    labels_N = torch.from_numpy(labels_N).long()
+    x_NX = torch.from_numpy(
+        np.concatenate([x_NH, np.ones((len(x_NH), 1))], axis=1).astype(np.float32)
+    )
+    at_N = torch.arange(len(labels_N))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        # Softmax of the scores, less the largest so that nothing overflows.
-        both_KX = parameters.reshape(count, -1)
-        a_NK = x_NX @ both_KX.T.astype(np.float32)
-        a_NK -= a_NK.max(axis=1, keepdims=True)
-        p_NK = np.exp(a_NK)
-        total_N1 = p_NK.sum(axis=1, keepdims=True)
-        nll_N = np.log(total_N1[:, 0]) - a_NK[at_N, labels_N]
-        nll = float(nll_N.mean(dtype=np.float64))
+        both_KX = torch.from_numpy(parameters).reshape(count, -1)
+        logprob_NK = torch.log_softmax(x_NX @ both_KX.T.float(), dim=1)
+        nll = -float(logprob_NK[at_N, labels_N].double().mean())
 
         # The gradient by the scores is softmax minus the labels. Biases have no penalty.
-        p_NK /= total_N1
+        p_NK = logprob_NK.exp_()
         p_NK[at_N, labels_N] -= 1
         weight_KH = both_KX[:, :-1]
-        gradient_KX = (p_NK.T @ x_NX).astype(np.float64) / len(labels_N)
+        gradient_KX = (p_NK.T @ x_NX).double() / len(labels_N)
         gradient_KX[:, :-1] += l2 * weight_KH
-        return nll + l2 / 2 * float((weight_KH**2).sum()), gradient_KX.ravel()
+        penalty = l2 / 2 * float((weight_KH**2).sum())
+        return nll + penalty, gradient_KX.ravel().numpy()
 
     options = {"maxiter": ITERATIONS, "gtol": 1e-4}
-    with threadpool_limits(1, "blas"):
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     parameters: np.ndarray = found.x
     return parameters
 

@@ -134,12 +134,14 @@ def test_no_hint_installs_the_other_rnnlm():
     assert [name for name in pages if bare.search((ROOT / name).read_text("utf-8"))] == []
 
 
-def test_plots_need_no_extra_but_its_name_stays(wheel):
+def test_the_extra_of_readmes_command_brings_what_plots_need(wheel):
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(
             archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")
         ).splitlines()
-    assert "Requires-Dist: matplotlib>=3.8" in metadata and "Provides-Extra: plots" in metadata
+    for package in ("jinja2>=3.1", "matplotlib>=3.8"):
+        assert f'Requires-Dist: {package}; extra == "plots"' in metadata
+    assert "-e '.[plots]'" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_installed_wheel_works(wheel, tmp_path):
@@ -221,4 +223,4 @@ def test_small_install_requires_what_setup_does():
     small = {line for line in lines if not line.startswith("#")}
     left_out = {line.split(">=")[0] for line in whole - small}
     assert small < whole
-    assert left_out == {"datasets", "matplotlib", "sacrebleu", "scipy", "sentencepiece", "torch"}
+    assert left_out == {"datasets", "sacrebleu", "scipy", "sentencepiece", "torch"}
