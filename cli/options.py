@@ -84,7 +84,8 @@ def _check_uses(command: str, names: Iterable[str]) -> None:
 
     for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
-            registry.check_use(command, loading.task_of(name), name)
+            base, _ = loading.without_adaptation(name)
+            registry.check_use(command, loading.task_of(name), base)
 
 
 def _command(context: click.Context) -> str:
@@ -182,17 +183,6 @@ def overwrite_option(help: str = "Replace FILE.") -> Decorator:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-adapt_option = click.option(
-    "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
-    help="Dynamic evaluation, the neural cache, or a cache of words (for any model).",
-)  # fmt: skip
-settings_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="name=value",
-    help="A setting of --adapt; may be repeated.",
-)
 special_symbols_option = options_of(LINES, "special_symbols")
 column_option = options_of(SOURCES, "column", metavar="NAME")
 delimiter_option = options_of(SOURCES, "delimiter", metavar="CHARACTER")
@@ -337,21 +327,6 @@ def checked_utf8(text: str, what: str) -> str:
     return text
 
 
-def load_model(
-    name: str, device: str, kind: str | None = None, settings: tuple[str, ...] = ()
-) -> Any:
-    """Load the chosen model, with the adaptation of `--adapt` and `--set`."""
-    refuse_if(settings and not kind, "--set needs --adapt.")
-    if not kind:
-        from rnnlm.models.loading import load
-
-        return load(name, device)
-    from rnnlm.config import parse_assignments
-    from rnnlm.models.loading import load_adapted
-
-    return load_adapted(name, kind, parse_assignments(settings), device)
-
-
 def chosen_model(name: str | None, need: str = "", argument: str | None = None) -> str:
     """Return the model of `-m`, or the default one, as :func:`chosen_models` does.
 
@@ -394,13 +369,6 @@ def model_by_default(command: str, need: str = "") -> str:
         shown, why = str(default.folder), f"trained {terminal.ago(time.time() - default.trained)}"
     terminal.say(f"model: {shown}, {why}; -m names another")
     return short_name(default.folder)
-
-
-def need_of(adaptation: str | None) -> str:
-    """Return what a model needs for the adaptation of `--adapt`."""
-    if adaptation is None:
-        return ""
-    return "text" if adaptation == "unigram" else "adaptation"
 
 
 def notice_file(arguments: Iterable[str], read_as: str, otherwise: str) -> None:

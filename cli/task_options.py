@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Settings of a task that several parameters of a command make together, or one of another name.
 _SAID_BY = {
-    "adaptation": ("kind", "settings"),
     "blank_lines": ("keep_blank_lines", "documents"),
     "confusions": ("confusions", "plot", "overwrite"),
     "decode": ("no_decode",),

@@ -117,7 +117,6 @@ _PUBLIC = {
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.search",
     "load": "rnnlm.model",
-    "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
     "mix": "rnnlm.combinations.mixing",
     "mix_static": "rnnlm.combinations.static_mixing",
@@ -218,7 +217,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.interface import LanguageModel as LanguageModel
     from rnnlm.model import Model as Model
     from rnnlm.model import load as load
-    from rnnlm.models.loading import load_adapted as load_adapted
     from rnnlm.models.loading import load_tokenizer as load_tokenizer
     from rnnlm.ngram.arpa.writing import export_arpa as export_arpa
     from rnnlm.ngram.arpa.writing import import_arpa as import_arpa

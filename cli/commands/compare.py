@@ -78,7 +78,7 @@ def command(
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo --on test.txt               beside the model trained last
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
-    rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
+    rnnlm compare demo demo+cache --on test.txt    adapting as it reads
     rnnlm compare crf softmax --on test.conll      taggers: F1, accuracy, ...
     rnnlm compare fra fra-plain --on test.tsv      encoder-decoders: BLEU, ...
 

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@section(
-    "Model",
-    options.model_option,
-    options.adapt_option,
-    options.settings_option,
-    options.device_option,
-)
+@section("Model", options.model_option, options.device_option)
 @section("Text", options.context_option, options.text_options)
 @options.label_options
 @options.confusion_options
@@ -37,7 +31,7 @@ def command(
     \b
     rnnlm eval -m my-model test.txt
     rnnlm eval -m my-model test.txt --context reset     each line alone
-    rnnlm eval -m my-model test.txt --adapt cache       adapting as it reads
+    rnnlm eval -m my-model+cache test.txt               adapting as it reads
     rnnlm eval -m my-tagger test.conllu                 accuracy, F1 of spans
     rnnlm eval -m my-tagger test.conllu --confusions 20 --plot matrix.svg
     rnnlm eval -m fra test.tsv --beam 5                 BLEU, chrF, exact match
@@ -48,8 +42,8 @@ def command(
     words and ppl_word count the words of the text, split on white space, whatever the tokenizer
     takes for words (`rnnlm score` counts those of the tokenizer).
 
-    With --adapt the model adapts itself to what it has read so far: the settings are those that
-    `rnnlm tune` chose for it, else defaults, and --set changes them.
+    -m NAME+KIND adapts the model to what it has read so far, with the settings that `rnnlm tune`
+    chose for it, else with defaults. KIND is dynamic, cache or unigram.
 
     For a tagger or classifier TEXT holds gold labels too, for an encoder-decoder pairs. It is read
     as the training data were: the same format and columns, unless options say otherwise. Name a
@@ -59,17 +53,16 @@ def command(
     are against the nearest of all references that the source has. Perplexity is that of the
     references given their sources.
     """
-    from rnnlm.models import registry
-    from rnnlm.models.loading import task_of
+    from rnnlm.models import loading, registry
     from rnnlm.system import keep_freed
 
     from .. import metrics
 
     # Options of other tasks, and files that are in the way, are refused before the model is loaded.
-    name = options.chosen_model(model_name, options.need_of(given["kind"]))
+    name = options.chosen_model(model_name)
     confusions = given["confusions"]
     plot, output, overwrite = given["plot"], given["output"], given["overwrite"]
-    task = registry.task(task_of(name))
+    task = registry.task(loading.task_of(name))
     task_options.check(task, name)
     options.refuse_if(output and given["no_decode"], "-o has nothing to write with --no-decode.")
     options.refuse_if(
@@ -85,7 +78,7 @@ def command(
     keep_freed()  # each part of a text takes the memory of the one before
     data = task_options.data_of(task, text, given)
     asked = task_options.options_of(task, given)
-    model = options.load_model(name, device, given["kind"], given["settings"])
+    model = loading.load(name, device)
     found = task.evaluate(model, data, asked)
 
     # Files that only some tasks have; the others refused these options above.

@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import terminal
-from ..options import (
-    PATH,
-    STANDARD_OUTPUT,
-    chosen_model,
-    load_model,
-    model_option,
-    overwrite_option,
-    refuse_if,
-)
+from ..options import PATH, STANDARD_OUTPUT, chosen_model, model_option, overwrite_option, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.vectors.word_vectors import Which
@@ -103,9 +95,10 @@ def command(
         _say_metrics(compact)
         return
     if file is not None:
+        from rnnlm.models.loading import load
         from rnnlm.ngram.arpa import writing
 
-        model = load_model(model_name, "cpu")
+        model = load(model_name, "cpu")
         writing.export_arpa(model, file, overwrite, terminal.Progress())
         if file != STANDARD_OUTPUT:
             terminal.say(f"written to {file}")

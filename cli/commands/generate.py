@@ -22,13 +22,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
 
 @click.command(cls=Command)
 @click.argument("beginnings", nargs=-1, metavar="[BEGINNING]...")
-@section(
-    "Model",
-    options.model_option,
-    options.adapt_option,
-    options.settings_option,
-    options.device_option,
-)
+@section("Model", options.model_option, options.device_option)
 @section(
     "Samples",
     click.option(
@@ -77,13 +71,7 @@ _OF_BEAMS = {"beam", "length_power", "num", "max_tokens", "unknown", "ban", "ban
     options.json_option,
 )
 def command(
-    beginnings: tuple[str, ...],
-    model_name: str | None,
-    device: str,
-    kind: str | None,
-    settings: tuple[str, ...],
-    as_json: bool,
-    **given: Any,
+    beginnings: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
 ) -> None:
     """Draw sentences from a model, one a line.
 
@@ -98,6 +86,8 @@ def command(
     Restrictions of what is drawn apply in this order, each to what the last one left: repetition
     penalty, temperature, top-k, top-p, min-p, typical-p.
     """
+    from rnnlm.models.loading import load
+
     _check_together(given, as_json)
     options.check_texts(given["check"])
     options.refuse_if(
@@ -105,9 +95,9 @@ def command(
         "--interactive reads keys, after one BEGINNING at most: put it in quotes.",
     )
     plan = _Plan(beginnings, given)
-    name = options.chosen_model(model_name, options.need_of(kind))
+    name = options.chosen_model(model_name)
     options.notice_file(beginnings, "a beginning", "- < {file} reads its lines as beginnings")
-    model = options.load_model(name, device, kind, settings)
+    model = load(name, device)
     if given["interactive"]:
         from ..interactive import run_interactive
 

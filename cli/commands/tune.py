@@ -12,18 +12,17 @@ from ..help_sections import Command, section
 @click.command(cls=Command)
 @section(
     "Model",
-    options.model_option,
-    options.adapt_option,
-    options.settings_option,
+    options.one_model_option("NAME+KIND: dynamic evaluation, the neural cache, or, for any model, "
+                             "a cache of words: dynamic, cache, unigram."),
     options.device_option,
-)
+)  # fmt: skip
 @section(
     "Text",
     click.option("--on", multiple=True, required=True, metavar="TEXT",
                  help="Held-out text; may be repeated."),
     click.option("--statistics", multiple=True, metavar="TEXT",
-                 help="Training text: gathers its mean squared gradients, and tunes --adapt "
-                      "dynamic with the rule rms."),
+                 help="Training text: gathers its mean squared gradients, and tunes "
+                      "NAME+dynamic with the rule rms."),
     click.option("--tokens", type=int, metavar="N",
                  help="Tokens of --on to read.  [default: dynamic 10000, cache 100000, unigram "
                       "1000000]"),
@@ -31,30 +30,29 @@ from ..help_sections import Command, section
 )  # fmt: skip
 @section("Output", options.json_option)
 def command(
-    model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
-    settings: tuple[str, ...],
+    model_name: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Choose the settings of adaptation on held-out text.
 
     \b
-    rnnlm tune -m demo --adapt cache --on valid.txt
-    rnnlm tune -m demo --adapt dynamic --on valid.txt --set adaptation_decay=0
-    rnnlm tune -m demo --adapt dynamic --on valid.txt --statistics train.txt
-    rnnlm eval -m demo --adapt dynamic test.txt
+    rnnlm tune -m demo+cache --on valid.txt
+    rnnlm tune -m demo+dynamic --on valid.txt --statistics train.txt
+    rnnlm eval -m demo+dynamic test.txt
 
-    The settings that are found are saved in the model's folder.
+    The settings that are found are saved in the model's folder, and NAME+KIND uses them.
 
-    Settings given by --set are kept; the others are varied as long as perplexity falls. --on is
-    read as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides
-    gradients by their root mean square on training text, which --statistics gathers and saves.
+    Settings are varied as long as perplexity falls. --on is read as one stream. Dynamic evaluation
+    has two rules: sgd needs nothing more; rms divides gradients by their root mean square on
+    training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
-    if not kind:
-        raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
-    name = options.chosen_model(model_name, options.need_of(kind))
+    from rnnlm.models.loading import without_adaptation
+
+    name, kind = without_adaptation(options.chosen_model(model_name))
+    if kind is None:
+        raise click.UsageError(f"which adaptation? Name it: -m {name}+dynamic, +cache or +unigram.")
     from rnnlm.combinations.tuning import Trial, tune
-    from rnnlm.config import parse_assignments
 
     progress = terminal.Progress()
 
@@ -64,14 +62,7 @@ def command(
     text = options.corpus_of(on, flags)
     training = options.corpus_of(statistics, flags) if statistics else None
     for event in tune(
-        name,
-        kind,
-        text,
-        given=parse_assignments(settings),
-        statistics=training,
-        tokens=tokens,
-        device=device,
-        report=report,
+        name, kind, text, statistics=training, tokens=tokens, device=device, report=report
     ):
         if isinstance(event, Trial):
             progress.say(
@@ -88,7 +79,7 @@ def command(
             shown[key] = result[key]
         rows = [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()]
         terminal.print_table(["what", "value"], rows, right=["value"])
-    terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
+    terminal.say(f"saved in the folder of {name}: rnnlm eval -m {name}+{kind} uses them")
 
 
 def _settings_in_words(settings: dict[str, Any]) -> str:

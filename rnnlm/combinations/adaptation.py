@@ -1,7 +1,7 @@
 """A model that adapts to what it reads: made around another one, with settings given, tuned,
 or by default."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
 from rnnlm.combinations.settings import (
     KINDS,
-    OF_RMS,
     AdaptationSettings,
     DynamicSettings,
     NeuralCacheSettings,
@@ -45,7 +44,7 @@ def adapt(
     statistics: for the rule rms of "dynamic", what
     :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 
-    What `rnnlm tune` has found for a named model is read by :func:`rnnlm.load_adapted`, or
+    What `rnnlm tune` has found for a named model is read by :func:`rnnlm.load` of NAME+KIND, or
     `rnnlm.load("NAME+KIND")`, not here.
 
     Raises:
@@ -71,36 +70,18 @@ def adapt(
     return DynamicEvaluation(model, settings, statistics)
 
 
-def adapter(
-    kind: str, given: Mapping[str, Any] | None = None
-) -> Callable[[LanguageModel, Path], LanguageModel]:
-    """Return a function that makes a model, found in a folder, adapt itself with the settings tuned
-    for it, or by default; `given` ones come first."""
-    # Refuse wrong settings now: to load a model takes its time.
+def as_tuned(model: LanguageModel, kind: str, folder: Path) -> LanguageModel:
+    """Return the model of a folder adapting itself with the settings tuned for it, else with the
+    default ones."""
+    if kind != "unigram":
+        with_hidden_states(model)
     cls = settings_class(kind)
-    given_layers = [Layer("--set", given or {}, is_text=True)]
-    resolve([cls], given_layers)
-
-    def adapted(model: LanguageModel, folder: Path) -> LanguageModel:
-        if kind != "unigram":
-            with_hidden_states(model)
-        tuned = companions.read_tuned(folder, kind)
-        rule = (given or {}).get("adaptation_rule")
-        if tuned and rule and rule != tuned.settings["adaptation_rule"]:
-            tuned = None  # rates of one rule mean nothing to the other
-
-        # Given settings come first, then tuned ones, then the defaults of the rule.
-        below: Mapping[str, Any] = {}
-        if tuned:
-            below = tuned.settings
-        elif rule == "rms":
-            below = OF_RMS
-        settings = resolve([cls], [Layer("the model's folder", below), *given_layers]).make(cls)
-        result = adapt(model, kind, settings, load_statistics(folder, model, settings))
-        _report(describe(kind, settings), tuned, model)
-        return result
-
-    return adapted
+    tuned = companions.read_tuned(folder, kind)
+    found = tuned.settings if tuned else {}
+    settings = resolve([cls], [Layer("the model's folder", found)]).make(cls)
+    result = adapt(model, kind, settings, load_statistics(folder, model, settings))
+    _report(describe(kind, settings), tuned, model)
+    return result
 
 
 def load_statistics(

@@ -79,7 +79,7 @@ def _cannot_adapt(model: LanguageModel) -> UsageError:
     return UsageError(
         f"{answers_of(model).description} cannot be adapted in this way",
         "this needs a neural network, with hidden states and gradients",
-        "use the cache of words, which works for every model: --adapt unigram",
+        "use the cache of words, which works for every model: NAME+unigram",
     )
 
 

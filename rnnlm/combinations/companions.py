@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
 _AGAIN = (
-    "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do "
+    "gather them again: rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT, or do "
     "without: adaptation_rule=sgd"
 )
 
@@ -57,7 +57,7 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     if not path.exists():
         return None
     damaged = f"the settings in {path} are damaged"
-    hint = f"tune again: rnnlm tune --adapt {kind}, or delete the file"
+    hint = f"tune again: rnnlm tune -m {folder.name}+{kind}, or delete the file"
     format = (path, FORMAT_VERSION)
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint, format=format)
     # Their values must be valid settings, too.

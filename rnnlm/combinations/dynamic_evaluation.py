@@ -230,7 +230,7 @@ class DynamicEvaluation(AdaptedModel):
             raise UsageError(
                 "rule rms needs gradient statistics",
                 "none were collected for this model",
-                "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
+                "rnnlm tune -m NAME+dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )
         self.digests = {"statistics": _digest(statistics)}
 
@@ -281,7 +281,7 @@ def _unpickled(
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",
             "a pickle refers to those in the folder, which have changed or are missing",
-            "load it with rnnlm.load_adapted, and pickle that",
+            "load NAME+dynamic again, and pickle that",
         )
     return DynamicEvaluation(model, settings, statistics)
 

@@ -207,7 +207,7 @@ def _check_rows(model: LanguageModel, rows: int) -> None:
         raise UsageError(
             "this model reads one text at a time",
             "its weights adapt to the text that it reads",
-            "search without --adapt dynamic",
+            "search without +dynamic",
         )
 
 

@@ -200,8 +200,7 @@ def check_scores(logprob: np.ndarray) -> None:
             "text"
         )
         hint = (
-            "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller "
-            "adaptation_rate"
+            "see rnnlm doctor, or try --context reset; with NAME+dynamic, a smaller adaptation_rate"
         )
         raise ModelError("the model's scores are not numbers", why, hint)
 

@@ -15,7 +15,6 @@ from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_pa
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.integrations import continuations
-from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 
 USE = "tasks of the lm-evaluation-harness"
@@ -45,15 +44,14 @@ class HarnessModel(harness.LM):
     and ignored."""
 
     def __init__(
-        self, pretrained: str, device: str | None = None, adapt: str | None = None,
+        self, pretrained: str, device: str | None = None,
         special_symbols: str = "error", seed: int = 1,
         batch_size: int | str | None = None, max_batch_size: int | None = None,
     ) -> None:  # fmt: skip
         """Load the model.
 
-        pretrained: a folder or a name. adapt: how the model adapts itself to each text (dynamic,
-        cache, unigram). special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop,
-        replace). seed: of samples.
+        pretrained: a folder or a name; NAME+KIND adapts itself to each text. special_symbols: what
+        becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
 
         Raises:
             ModelError: there is no such model. UsageError: it cannot adapt itself in this way, or
@@ -61,11 +59,11 @@ class HarnessModel(harness.LM):
         """
         super().__init__()
         try:
-            self.model = _loaded(str(pretrained), adapt, device or "auto")
+            self.model = loading.load(str(pretrained), device or "auto")
         except DeviceError as error:
             # The harness asks for a GPU by default, so this may be nobody's wish.
             notice(f"{error.what}: another device is chosen")
-            self.model = _loaded(str(pretrained), adapt, "auto")
+            self.model = loading.load(str(pretrained))
         check_reads_forward(self.model.tokenizer, "answer the questions of lm-eval")
         self.special_symbols = special_symbols
         self.seed = seed
@@ -127,12 +125,6 @@ class HarnessModel(harness.LM):
         for request, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(question, request.args, answer)
         return answers
-
-
-def _loaded(name: str, adapt: str | None, device: str) -> LanguageModel:
-    if adapt:
-        return loading.load_adapted(name, adapt, device=device)
-    return loading.load(name, device)
 
 
 def generation_settings(

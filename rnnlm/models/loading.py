@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.checks import several
-from rnnlm.config import SettingValue
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.files.compression import without_suffix
 from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of, core_of
@@ -43,11 +42,12 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     if not isinstance(name, (str, os.PathLike)):
         raise ArgumentTypeError(f"load: the name must be a str or a path, not {given(name)}")
     base, kind = without_adaptation(os.fspath(name))
+    folder = find(base)
     if kind:
-        return load_adapted(base, kind, device=device)
-    model, manifest = model_folder.load(find(base), device)
+        registry.check_use("tune", task_of(folder), base)
+    model, manifest = model_folder.load(folder, device)
     tell_unfinished(base, manifest)
-    return model
+    return registry.adapted(model, kind, folder) if kind else model
 
 
 def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
@@ -114,25 +114,6 @@ def models_by_name(
             called[name if short in called else short] = model
         models = called
     return {name: scoring_model_of(model) for name, model in models.items()}
-
-
-def load_adapted(
-    name: str | Path,
-    kind: str,
-    given: Mapping[str, SettingValue] | None = None,
-    device: str | Device = "auto",
-) -> LanguageModel:
-    """Load the model called `name`, adapting itself with the settings tuned for it, or the default
-    ones; `given` ones come first.
-
-    kind: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
-    """
-    adapted = registry.adapter(kind, given)
-    folder = find(name)
-    registry.check_use("tune", task_of(folder), str(name))
-    model, manifest = model_folder.load(folder, device)
-    tell_unfinished(name, manifest)
-    return adapted(model, folder)
 
 
 def tell_unfinished(name: str | Path, manifest: Manifest) -> None:

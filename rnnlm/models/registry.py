@@ -310,10 +310,10 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
 ADAPTATIONS = ("dynamic", "cache", "unigram")
 
 
-def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any, Path], Any]:
-    """Call :func:`rnnlm.combinations.adaptation.adapter`: return the function that makes a model of
-    a folder adapt itself."""
-    return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
+def adapted(model: Any, kind: str, folder: Path) -> Any:
+    """Call :func:`rnnlm.combinations.adaptation.as_tuned`: return the model of a folder adapting
+    itself."""
+    return resolve_name("rnnlm.combinations.adaptation:as_tuned")(model, kind, folder)
 
 
 def summary_table(evaluations: "Mapping[str, Evaluation]") -> "Table":

@@ -95,7 +95,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "text": (*_NEURAL, "ngram", "unigram", "mixture"),
         "n-grams": ("ngram",),
         "layers": _NEURAL,
-        "adaptation": _NEURAL,
     }
     usage = (
         'rnnlm score -m {name} "it is hard to recognize speech" "it is hard to wreck a nice beach"',
@@ -210,7 +209,6 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
 
     options = TextOptions
     options_of_comparison = ComparisonOptions
-    offers = frozenset({"adaptation"})
     compares_by = frozenset(each.name for each in fields(ComparisonSettings))
 
     def evaluate(

@@ -119,8 +119,7 @@ class Task(ABC, Generic[M, D, C, K]):
     # What some commands need of a model, and the kinds that have it:
     #
     # * "text": probabilities of a text alone;  "sources": those of a line given its source;
-    # * "n-grams";  "layers": outputs of layers, and word vectors;
-    # * "adaptation": hidden states and gradients that change with what is read.
+    # * "n-grams";  "layers": outputs of layers, and word vectors.
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def does(self, command: str) -> bool:
@@ -296,7 +295,7 @@ class Task(ABC, Generic[M, D, C, K]):
     options_of_comparison: ClassVar[type | None] = None
     # The settings by which its data are read.
     reading: ClassVar[tuple[type, ...]] = (TextSettings, SourceSettings)
-    # Further options of `rnnlm eval` and `rnnlm compare`: "adaptation", "confusions", ...
+    # Further options of `rnnlm eval` and `rnnlm compare`: "confusions", ...
     offers: ClassVar[frozenset[str]] = frozenset()
     # The settings of comparisons that have an effect.
     compares_by: ClassVar[frozenset[str]] = frozenset({"resamples", "seed"})

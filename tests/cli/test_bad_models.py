@@ -59,7 +59,7 @@ def zero_2_kilobytes(folder):
 
 
 @pytest.mark.parametrize("command", [
-    "eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied",
+    "eval {text} -m copied", "eval {text} -m copied+cache", "score the -m copied",
     "train {text} --init-from copied -o made",
     "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}",
     "export -m copied --compact made",

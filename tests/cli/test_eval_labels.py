@@ -175,7 +175,6 @@ def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--context", "reset"),
      "--context: {model} is a tagger of words, and this is for language models"),
-    (("--adapt", "cache"), "--adapt: {model} is a tagger of words"),
     (("--documents",), "--documents: {model} is a tagger of words"),
     (("--plot", "x.txt"), "x.txt does not have a plot suffix"),
     (("--mode", "loose"), "'loose' is not one of"),

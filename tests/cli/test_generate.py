@@ -1,6 +1,9 @@
 import json
+import shutil
 
 import pytest
+
+from rnnlm.combinations.companions import TunedSettings, save_tuned
 
 
 def test_one_sample_a_line(rnnlm, models):
@@ -82,7 +85,6 @@ CONTRADICTIONS = {
     "typing without a terminal": (["--interactive"], "--interactive needs a terminal"),
     "ban of two words": (["--ban", "the man"], "'the man' is not one word"),
     "banned prompt": (["the man", "--ban", "the"], "the prompt holds a banned word"),
-    "settings without adapt": (["--set", "cache_tokens=5"], "--set needs --adapt"),
 }  # fmt: skip
 
 
@@ -133,9 +135,11 @@ def test_samples_may_come_as_they_finish(rnnlm, models):
     assert in_order != finished and sorted(in_order) == sorted(finished)
 
 
-def test_a_model_that_adapts_itself(rnnlm, models):
-    flags = ("generate", "-m", models.unigram, "the man the man", "--max-tokens", 30, "--num", 3)
-    plain, adapted = rnnlm(*flags), rnnlm(*flags, "--adapt", "unigram", "--set", "cache_weight=0.9")
+def test_a_model_that_adapts_itself(rnnlm, models, here):
+    tuned = TunedSettings("unigram", {"cache_tokens": 100, "cache_weight": 0.9})
+    save_tuned(shutil.copytree(models.unigram, here / "own"), tuned)
+    flags = ("generate", "the man the man", "--max-tokens", 30, "--num", 3)
+    plain, adapted = rnnlm(*flags, "-m", "own"), rnnlm(*flags, "-m", "own+unigram")
     assert plain.code == adapted.code == 0
     assert adapted.out.count("man") > plain.out.count("man")
 

@@ -25,7 +25,7 @@ FOLDERS = {
     "import": ("import", "kn.arpa", "-o", "OUT"),
     "mix": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT"),
     "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),
-    "tune": ("tune", "-m", "OUT", "--adapt", "unigram", "--on", "valid.txt"),
+    "tune": ("tune", "-m", "OUT+unigram", "--on", "valid.txt"),
 }
 GO_ON = ("tune", "cells")  # what is there is not replaced
 

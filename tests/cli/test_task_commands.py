@@ -56,7 +56,7 @@ REFUSED = {
     "score": ("-m", "{model}", "go"), "generate": ("-m", "{model}"),
     "rescore": ("-m", "{model}", "--apply", "none"),
     "mix": ("{model}", "{model}", "--on", "none"),
-    "tune": ("-m", "{model}", "--adapt", "cache", "--on", "none"),
+    "tune": ("-m", "{model}+cache", "--on", "none"),
     "prune": ("-m", "{model}", "-o", "out", "--threshold", "1e-8"),
     "filter": ("{model}/README.md", "-m", "{model}", "-o", "out", "--max-perplexity", "9"),
 }  # fmt: skip

@@ -15,7 +15,7 @@ FAST = ("--tokens", "60")
 
 
 def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
-    tuned = rnnlm("tune", "-m", copied, "--adapt", "cache", "--on", models.valid, "--json")
+    tuned = rnnlm("tune", "-m", f"{copied}+cache", "--on", models.valid, "--json")
     assert tuned.code == 0, tuned.err
     result = json.loads(tuned.out)
     assert result["ppl_after"] < result["ppl_before"]
@@ -25,9 +25,9 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
     )
     assert (
         tuned.err.splitlines()[-1]
-        == f"saved in the folder of {copied}: rnnlm eval --adapt cache uses them"
+        == f"saved in the folder of {copied}: rnnlm eval -m {copied}+cache uses them"
     )
-    shown = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid, "--json")
+    shown = rnnlm("eval", "-m", f"{copied}+cache", models.valid, "--json")
     evaluated = json.loads(shown.out)
     assert evaluated["ppl_token"] == pytest.approx(result["ppl_after"], rel=1e-4)
     settings = result["settings"]
@@ -37,7 +37,7 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
 
 
 def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
-    ended = rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid)
+    ended = rnnlm("tune", "-m", f"{unigram}+unigram", "--on", models.valid)
     table = dict(row.split("\t") for row in ended.out.splitlines())
     assert list(table) == [
         "what",
@@ -67,19 +67,19 @@ def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
         == 0
     )
     (here / "new.txt").write_text("speech the\n")
-    ended = rnnlm("tune", "-m", "bare", "--adapt", "unigram", "--on", "new.txt")
+    ended = rnnlm("tune", "-m", "bare+unigram", "--on", "new.txt")
     assert ended.code == 0 and "ppl_before\t-\nppl_after\t-\n" in ended.out
 
 
 def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
     for more, rule in (((), "sgd"), (("--statistics", models.valid), "rms")):
         ended = rnnlm(
-            "tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, *more, "--json"
+            "tune", "-m", f"{copied}+dynamic", "--on", models.valid, *FAST, *more, "--json"
         )
         assert ended.code == 0, ended.err
         assert json.loads(ended.out)["settings"]["adaptation_rule"] == rule
         signature = json.loads(
-            rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--json").out
+            rnnlm("eval", "-m", f"{copied}+dynamic", models.valid, "--json").out
         )["signature"]
         assert f"|adapt:dynamic(segment_tokens=5,rule={rule},rate=" in signature
         assert ("statistics=" in signature) == (rule == "rms")
@@ -90,61 +90,22 @@ def test_tuning_on_training_text_is_reported(rnnlm, models, unigram):
         f"note: {unigram} was trained on this very text: settings found on it "
         "flatter it; use held-out text\n"
     )
-    assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
-    assert (
-        "very text"
-        not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
-    )
-
-
-def test_tuned_settings_are_not_used_with_another_rule(rnnlm, models, copied):
-    rnnlm(
-        "tune",
-        "-m",
-        copied,
-        "--adapt",
-        "dynamic",
-        "--on",
-        models.valid,
-        *FAST,
-        "--statistics",
-        models.valid,
-    )
-    ended = rnnlm(
-        "eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=sgd", models.valid
-    )
-    assert (
-        ended.code == 0
-        and "rule=sgd,rate=0.05,decay=0.005" in ended.err
-        and "default settings" in ended.err
-    )
-    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST)
-    ended = rnnlm(
-        "eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=rms", models.valid
-    )
-    assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
+    assert told in rnnlm("tune", "-m", f"{unigram}+unigram", "--on", models.text).err
+    assert "very text" not in rnnlm("tune", "-m", f"{unigram}+unigram", "--on", models.valid).err
 
 
 def test_default_settings_are_reported_as_such(rnnlm, models):
-    ended = rnnlm(
-        "eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid
-    )
+    ended = rnnlm("eval", "-m", f"{models.unigram}+unigram", models.valid)
     assert ended.err == (
-        "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones "
+        "note: unigram(tokens=1000,weight=0.05): default settings; rnnlm tune finds better ones "
         "for this model\n"
     )
 
 
-@pytest.mark.parametrize("arguments, code, what", [
-    (["eval", "TEXT", "--set", "cache_tokens=9"], 2, "--set needs --adapt"),
-    (["eval", "TEXT", "--adapt", "cache", "--set", "cache_toks=9"], 2,
-     "unknown setting 'cache_toks'"),
-    (["tune", "--on", "TEXT"], 2, "which adaptation?"),
+@pytest.mark.parametrize("what, adaptation", [
+    ("which adaptation?", ""), ("no model at ", "+caches"),
 ])  # fmt: skip
-def test_bad_requests(rnnlm, models, copied, arguments, code, what):
-    checked_error(
-        rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied),
-        code,
-        what,
-    )
+def test_an_adaptation_is_named(rnnlm, models, copied, what, adaptation):
+    code = 2 if adaptation == "" else 1
+    checked_error(rnnlm("tune", "--on", models.valid, "-m", f"{copied}{adaptation}"), code, what)
     assert not list(copied.glob("adapt-*"))

@@ -155,7 +155,7 @@ filter nofile -m demo -o out
 filter text -m en=nomodel -o out
 mix demo nomodel --on text
 mix demo demo --on nofile
-tune -m demo --adapt cache --on nofile
+tune -m demo+cache --on nofile
 inspect gates -m nomodel text
 inspect gradients --on nofile
 inspect similarity nofile
@@ -183,8 +183,8 @@ NGRAM_WORK = """
 --version
 train train.txt --valid valid.txt --model ngram --set order=3 -o kn
 train train.txt --model unigram --tokenizer-from kn -o uni
-tune -m kn --adapt unigram --on valid.txt
-eval -m kn --adapt unigram valid.txt
+tune -m kn+unigram --on valid.txt
+eval -m kn+unigram valid.txt
 score -m kn --words --tokens the day
 score -m kn --input train.txt --json
 score -m kn --pairs pairs.tsv

@@ -82,7 +82,7 @@ ROWS = [
     ),
     fine(
         "text: tune",
-        f"tune -m m --adapt unigram --on '{NAME}' --tokens 40",
+        f"tune -m m+unigram --on '{NAME}' --tokens 40",
         {NAME: EVIL, "m": model("unigram")},
     ),
     fine("text: mix", f"mix {{lstm}} {{ngram}} --on '{NAME}' -o out", {NAME: EVIL}),

@@ -430,7 +430,7 @@ COMMANDS = {
     "mix": "mix {unigram} m --weights 0.5,0.5 -o out",
     "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
     "mix, static": "mix {ngram} m --static --weights 0.5,0.5 -o out",
-    "tune": "tune -m m --adapt unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
+    "tune": "tune -m m+unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
     "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
         "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out",
@@ -492,7 +492,7 @@ ROWS += [Bad(f"model: {name}", SCORE, what, {"m": model(kind, damage)}) for kind
     ("ngram", "NaN", NGRAM["NaN"]),
     ("mixture", "a part with terminal escapes",
      MIXTURE["a part with terminal escapes"]))]  # fmt: skip
-ROWS += [Bad(f"adaptation: {name}", "eval -m m {valid} --adapt dynamic", what,
+ROWS += [Bad(f"adaptation: {name}", "eval -m m+dynamic {valid}", what,
              {"m": model("lstm", damage)})
          for name, (what, damage) in ADAPTED.items()]  # fmt: skip
 ROWS += [Bad(f"{how}: {name}", command, ANY[name][0], {"m": model("lstm", ANY[name][1])})

@@ -148,23 +148,7 @@ NUMBERS = {
         "mix {lstm} {ngram} --weights -1,2 -o out",
         "the weights -1, 2 are not valid for a linear mixture",
     ),
-    "tune, tokens: -1": ("tune -m {unigram} --adapt unigram --on {valid} --tokens -1", ""),
-    "tune, a cache of 10^12 tokens": (
-        "tune -m {unigram} --adapt unigram --on {valid} --set cache_tokens=1000000000000",
-        "setting cache_tokens",
-    ),
-    "eval, rate: NaN": (
-        "eval -m {lstm} {valid} --adapt dynamic --set adaptation_rate=nan",
-        "setting adaptation_rate = 'nan' is not valid",
-    ),
-    "eval, weight: 2": (
-        "eval -m {unigram} {valid} --adapt unigram --set cache_weight=2",
-        "setting cache_weight = '2' is not valid",
-    ),
-    "eval, --set without --adapt": (
-        "eval -m {unigram} {valid} --set cache_weight=0.1",
-        "--set needs --adapt",
-    ),
+    "tune, tokens: -1": ("tune -m {unigram}+unigram --on {valid} --tokens -1", ""),
     "doctor, sample: 0": ("doctor {unigram} --sample 0", "a sample of 0 contexts is empty"),
     "export, bits: 4": ("export -m {lstm} --compact out --bits 4", "Invalid value for '--bits'"),
     "export, nothing": ("export -m {lstm}", ""),

@@ -30,9 +30,7 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 ])  # fmt: skip
 def test_damaged_settings_error_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)
-    with pytest.raises(
-        ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune --adapt cache"
-    ):
+    with pytest.raises(ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune -m .*.cache"):
         companions.read_tuned(tmp_path, "cache")
 
 
@@ -48,7 +46,7 @@ def test_statistics_come_back_as_they_were_saved(tmp_path):
 def test_statistics_of_other_weights_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     with pytest.raises(
-        ModelError, match="belong to other weights.*rnnlm tune --adapt dynamic --statistics"
+        ModelError, match="belong to other weights.*rnnlm tune -m NAME.dynamic --statistics"
     ):
         companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
 

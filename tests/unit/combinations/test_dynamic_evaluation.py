@@ -143,12 +143,12 @@ def test_more_than_one_row_is_refused(model):
 
 
 def test_the_rule_rms_needs_statistics(model):
-    with pytest.raises(UsageError, match="rnnlm tune --adapt dynamic --statistics"):
+    with pytest.raises(UsageError, match="rnnlm tune -m NAME.dynamic --statistics"):
         DynamicEvaluation(model, RULES["rms"])
 
 
 def test_a_model_without_gradients_is_refused():
-    with pytest.raises(UsageError, match="--adapt unigram"):
+    with pytest.raises(UsageError, match="NAME.unigram"):
         DynamicEvaluation(fit("ngram"))
 
 

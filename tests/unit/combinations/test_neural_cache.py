@@ -96,5 +96,5 @@ def test_the_state_remembers_no_more_than_the_cache(model):
 
 
 def test_a_model_without_hidden_states_is_refused():
-    with pytest.raises(UsageError, match="--adapt unigram"):
+    with pytest.raises(UsageError, match="NAME.unigram"):
         NeuralCache(fit("ngram"))

@@ -15,7 +15,6 @@ from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, T
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
 from rnnlm.models import loading, model_folder, registry
-from rnnlm.models.loading import load_adapted
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.failing_files import failing
@@ -111,14 +110,14 @@ def test_tuned_settings_are_saved_and_reproduce_their_perplexity(lstm, kind):
     assert tuned == companions.read_tuned(lstm, kind)
     assert tuned.ppl_after == min(each.ppl for each in tries) < tuned.ppl_before
     with warnings.catch_warnings(action="error"):
-        adapted = load_adapted(str(lstm), kind, device="cpu")
+        adapted = loading.load(f"{lstm}+{kind}", "cpu")
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
     assert perplexity(loading.load(lstm, "cpu")) == pytest.approx(tuned.ppl_before, rel=1e-4)
 
 
 def test_ngram_model_is_tuned_with_the_word_cache(ngram, tmp_path):
     _, tuned = tuned_of(ngram, "unigram")
-    adapted = load_adapted(str(ngram), "unigram")
+    adapted = loading.load(f"{ngram}+unigram")
     (tmp_path / "text").write_text("\n".join(REPEATED.lines))
     result = evaluate(adapted, tmp_path / "text")
     assert (
@@ -157,7 +156,7 @@ def test_statistics_are_gathered_saved_and_used(lstm):
     )
     assert heard and heard[-1][0] == heard[-1][1]
     assert tuned.settings["adaptation_rule"] == "rms" and (lstm / STATISTICS).is_file()
-    adapted = load_adapted(str(lstm), "dynamic", device="cpu")
+    adapted = loading.load(f"{lstm}+dynamic", "cpu")
     assert perplexity(adapted) == pytest.approx(tuned.ppl_after, rel=1e-4)
 
 
@@ -174,37 +173,33 @@ def test_tuned_settings_outlive_further_training_with_a_warning(lstm):
     tuned_of(lstm, "dynamic", statistics=Lines(LINES))
     save(lstm, "lstm", goes_on=True, budget="9steps")
     with pytest.warns(RnnlmWarning, match="before the model was trained again"):
-        load_adapted(str(lstm), "cache", device="cpu")
+        loading.load(f"{lstm}+cache", "cpu")
     with pytest.raises(ModelError, match="belong to other weights"):
-        load_adapted(str(lstm), "dynamic", device="cpu")
-
-
-def test_given_settings_come_before_tuned_ones(lstm):
-    _, tuned = tuned_of(lstm, "cache")
-    adapted = load_adapted(str(lstm), "cache", {"cache_weight": "0.7"}, "cpu")
-    assert adapted.settings == NeuralCacheSettings(**{**tuned.settings, "cache_weight": 0.7})
+        loading.load(f"{lstm}+dynamic", "cpu")
 
 
 def test_without_tuning_there_are_defaults_and_a_notice(lstm):
     with pytest.warns(RnnlmWarning, match="default settings; rnnlm tune"):
-        adapted = load_adapted(str(lstm), "dynamic", {"segment_tokens": "7"}, "cpu")
-    assert adapted.settings == DynamicSettings(segment_tokens=7)
+        adapted = loading.load(f"{lstm}+dynamic", "cpu")
+    assert adapted.settings == DynamicSettings()
 
 
 @pytest.mark.parametrize("kind", ["cache", "dynamic"])
 def test_n_gram_models_adapt_only_by_a_unigram(ngram, kind):
-    with pytest.raises(UsageError, match="--adapt unigram"):
+    with pytest.raises(UsageError, match="NAME.unigram"):
         tuned_of(ngram, kind)
-    with pytest.raises(UsageError, match="--adapt unigram"):
-        load_adapted(str(ngram), kind)
-    with pytest.raises(UsageError, match="--adapt unigram"):
+    with pytest.raises(UsageError, match="NAME.unigram"):
+        loading.load(f"{ngram}+{kind}")
+    with pytest.raises(UsageError, match="NAME.unigram"):
         adaptation.adapt(loading.load(ngram), kind)
 
 
 def test_impossible_requests(lstm, monkeypatch):
     # Statistics that are missing, or not needed; the latter is found out before any work.
-    with pytest.raises(UsageError, match="rnnlm tune --adapt dynamic --statistics"):
-        load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
+    with pytest.raises(UsageError, match="rnnlm tune -m NAME.dynamic --statistics"):
+        adaptation.adapt(
+            loading.load(lstm, "cpu"), "dynamic", DynamicSettings(adaptation_rule="rms")
+        )
     with pytest.raises(UsageError, match="leave out --statistics"):
         tuned_of(lstm, "cache", statistics=Lines(LINES))
     with (

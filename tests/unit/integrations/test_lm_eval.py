@@ -154,7 +154,7 @@ def test_settings_of_tasks_are_read(door):
 
 
 def test_a_model_may_adapt_itself(door, model):
-    plain, adapted = door.HarnessModel(str(model)), door.HarnessModel(str(model), adapt="unigram")
+    plain, adapted = door.HarnessModel(str(model)), door.HarnessModel(f"{model}+unigram")
     text = " ".join(["cat"] * 20)
     assert (
         adapted.loglikelihood_rolling(requests((text,)))[0]

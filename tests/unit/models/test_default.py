@@ -54,7 +54,7 @@ def test_unusable_models_are_passed_over():
     network, unigram = trained("network", 1, save_lstm), trained("unigram", 2)
     assert default_model("score", "text").folder == unigram
     for command, need in (
-        ("inspect", "gates"), ("embed", "layers"), ("eval", "adaptation"), ("export", "layers"),
+        ("inspect", "gates"), ("embed", "layers"), ("export", "layers"),
     ):  # fmt: skip
         assert default_model(command, need).folder == network
     assert default_model("inspect", "memory").folder == unigram
