@@ -17,7 +17,6 @@ LEGEND = (
     "time to our result on two CPU cores (/1: on one); ~: estimated for a whole run",
     "rnnlm recipes NAME shows settings, sources and commands",
 )
-GPU_LEGEND = "GPU: tokens per second of training there, or the time of a whole run"
 
 
 @click.command()
@@ -41,12 +40,10 @@ def command(name: str | None, as_json: bool) -> None:
         _show(recipe.record(recipe.load(name)))
     else:
         lines = recipe.lines()
-        columns = ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
+        columns = ["recipe", "what for", "published", "ours", "off by", "time"]
         terminal.print_table(columns, [line.cells() for line in lines], gap=1)
         for line in LEGEND:
             terminal.say(line)
-        if any(line.gpu != recipe.NONE for line in lines):
-            terminal.say(GPU_LEGEND)
 
 
 def _show(recipe: dict[str, Any]) -> None:
@@ -55,7 +52,7 @@ def _show(recipe: dict[str, Any]) -> None:
         "off_by": "off by",
         "differs": "what differs",
         "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
-        "cpu_time": "whole run", "gpu_speed": "speed on a GPU", "gpu_time": "time on a GPU",
+        "cpu_time": "whole run",
         "command": "to run it",
     }  # fmt: skip
     # A recipe has been measured, or names only what others published.

@@ -78,39 +78,6 @@ class Measured(Figure):
 
 
 @dataclass(frozen=True)
-class GpuSpeed:
-    """Training speed on one card, as `.ci/gpu record` writes it."""
-
-    card: str  # as torch names it
-    precision: str
-    tokens_per_second: float
-    ratio_plain: float | None = None  # our speed over that of torch's own loop in the same run
-    text: str = "bundled"
-
-    def __str__(self) -> str:
-        beside = ""
-        if self.ratio_plain is not None:
-            beside = f", {self.ratio_plain:g} times that of torch's own loop"
-        return (
-            f"{speed_of(self.tokens_per_second)} in {self.precision} on {self.card} "
-            f"({self.text}){beside}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuRun(Figure):
-    """The result of a whole run on one card, as `.ci/gpu record` writes it."""
-
-    card: str
-    minutes: float  # the time it took, validations included
-    note: str = ""
-
-    def __str__(self) -> str:
-        note = f"; {self.note}" if self.note else ""
-        return f"{time_of(self.minutes)} on {self.card}: {super().__str__()}{note}"
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Settings by name, and what a person should know about them."""
 
@@ -127,9 +94,6 @@ class Recipe:
     cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
     cpu_note: str = ""
-    gpu: tuple[GpuSpeed, ...] = ()
-    gpu_run: GpuRun | None = None
-    uses_gpu: bool = True
     learns_pairs: bool = False  # of lines, from a table or two files
 
     def command(self) -> str:
@@ -174,18 +138,6 @@ class Recipe:
             return f"{time_of(run.minutes)} on {_cores(run.cores)} {self.cpu_note}".rstrip()
         return "not measured"
 
-    def _run_on_gpu(self) -> str:
-        """Describe the whole run on a GPU."""
-        if not self.uses_gpu:
-            return "uses none"
-        if self.gpu_run is None:
-            return "not measured"
-        return str(self.gpu_run)
-
-    def fastest_on_gpu(self) -> GpuSpeed | None:
-        """Return the highest speed on any card, in any precision."""
-        return max(self.gpu, key=lambda speed: speed.tokens_per_second, default=None)
-
     def _figures(self) -> list[Figure]:
         """Return our figure, if there is one, then the published ones."""
         if self.measured is None:
@@ -206,19 +158,15 @@ class Recipe:
             "differs": self.differs,
             "measured": str(self.measured) if self.measured else "not measured",
             "cpu_time": self._whole_run(),
-            "gpu_time": self._run_on_gpu(),
-            "gpu_speed": "; ".join(map(str, self.gpu)),
             "command": self.command(),
             "command_of_figure": self.command_of_figure(),
             "published_figures": list(map(_facts, self.published)),
             "measured_figure": _facts(self.measured),
             "cpu_minutes": self.cpu_minutes,
-            "gpu_speeds": list(map(_facts, self.gpu)),
-            "gpu_run": _facts(self.gpu_run),
         }
 
 
-def _facts(value: Figure | GpuSpeed | None) -> dict[str, Any] | None:
+def _facts(value: Figure | None) -> dict[str, Any] | None:
     if value is None:
         return None
     return asdict(value)
@@ -238,21 +186,6 @@ def time_of(minutes: float) -> str:
     if hours < 48:
         return f"{hours:.2g} h"
     return f"{hours / 24:.2g} d"
-
-
-def speed_of(tokens_per_second: float) -> str:
-    """Return tokens per second in words: 950 tokens/s, 412k tokens/s, 1.2M tokens/s."""
-    return f"{short_count(tokens_per_second)} tokens/s"
-
-
-def short_count(count: float) -> str:
-    """Round a count to three digits: 950, 412k, 1.2M."""
-    rounded = float(f"{count:.3g}")
-    if rounded >= 1e6:
-        return f"{rounded / 1e6:g}M"
-    if rounded >= 1e3:
-        return f"{rounded / 1e3:g}k"
-    return f"{rounded:g}"
 
 
 def names() -> list[str]:
@@ -276,12 +209,8 @@ def parse(name: str, text: str) -> Recipe:
 
     # Tables of [about] become figures; all else is a word or a number as it is.
     published = tuple(Figure(**figure) for figure in about.pop("published", ()))
-    gpu = tuple(GpuSpeed(**speed) for speed in about.pop("gpu", ()))
     measured = Measured(**about.pop("measured")) if "measured" in about else None
-    gpu_run = GpuRun(**about.pop("gpu_run")) if "gpu_run" in about else None
-    return Recipe(
-        name, settings, published=published, measured=measured, gpu=gpu, gpu_run=gpu_run, **about
-    )
+    return Recipe(name, settings, published=published, measured=measured, **about)
 
 
 # ---- The table of recipes: the published figure, ours, how far apart the two are, and the time
@@ -305,8 +234,7 @@ class Line:
     """One recipe, each cell in as few words as fit 80 columns.
 
     distance: of our figure from the published one, relative to that. time: to our figure on CPU
-    cores, or an estimate of a whole run. gpu: tokens per second of training on a GPU, or the
-    minutes of a whole run where no speed was measured.
+    cores, or an estimate of a whole run.
     """
 
     recipe: str
@@ -315,7 +243,6 @@ class Line:
     ours: str
     distance: str
     time: str
-    gpu: str
 
     def cells(self) -> list[str]:
         return list(asdict(self).values())
@@ -336,7 +263,6 @@ def line_of(recipe: Recipe) -> Line:
         shown(recipe.measured),
         _distance(recipe),
         _time(recipe),
-        _gpu(recipe),
     )
 
 
@@ -344,7 +270,7 @@ def page_cells(recipe: Recipe) -> list[str]:
     """Return one recipe as a row of docs/recipes.md.
 
     Its cells: options of the command, published figures, source, ours, distance, time (of a run
-    that was cut short beside that of the whole one), speed and time on a GPU.
+    that was cut short beside that of the whole one).
     """
     line = line_of(recipe)
     facts = recipe.to_dict()
@@ -364,7 +290,6 @@ def page_cells(recipe: Recipe) -> list[str]:
         ours,
         line.distance,
         time,
-        _gpu_in_full(recipe),
     ]
 
 
@@ -443,23 +368,3 @@ def _time(recipe: Recipe) -> str:
     if recipe.cpu_minutes:
         return "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes)
     return NONE
-
-
-def _gpu(recipe: Recipe) -> str:
-    fastest = recipe.fastest_on_gpu()
-    if fastest is not None:
-        return f"{short_count(fastest.tokens_per_second)}/s"
-    if recipe.gpu_run:
-        return time_of(recipe.gpu_run.minutes)
-    return NONE
-
-
-def _gpu_in_full(recipe: Recipe) -> str:
-    """Return the speed and the time of a whole run: `412k tokens/s, 4.1 min`."""
-    parts = []
-    fastest = recipe.fastest_on_gpu()
-    if fastest is not None:
-        parts.append(speed_of(fastest.tokens_per_second))
-    if recipe.gpu_run:
-        parts.append(time_of(recipe.gpu_run.minutes))
-    return ", ".join(parts) or NONE

@@ -46,7 +46,7 @@ LONG = {  # pages that train, tune and compare for seconds
     for name in ("combining", "comparing-networks", "evaluating", "insight", "install", "lectures",
                  "networks", "recipes", "translating")
 }  # fmt: skip
-OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", ".", ".ci/gpu"}
+OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
 
 
 BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}

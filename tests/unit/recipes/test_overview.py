@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.recipes import recipe as overview
-from rnnlm.recipes.recipe import Figure, GpuRun, GpuSpeed, Measured, Recipe, load, names
+from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +20,7 @@ def test_distance_is_relative_to_the_same_texts_figure():
     line = overview.line_of(
         made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1))
     )
-    assert line.cells() == ["x", "of a test", "80.0", "84.0", "+5.0%", "30 min/1", "-"]
+    assert line.cells() == ["x", "of a test", "80.0", "84.0", "+5.0%", "30 min/1"]
     assert (
         overview.line_of(made(published=pair, measured=Measured("PTB valid", 79.6))).distance
         == "-0.5%"
@@ -88,31 +88,13 @@ def test_what_differs_from_the_recipe_is_marked():
     )
     assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
     part = Measured("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
-    assert overview.page_cells(made(cpu_minutes=840, measured=part))[-2] == "60 min/1 of ~14 h"
+    assert overview.page_cells(made(cpu_minutes=840, measured=part))[-1] == "60 min/1 of ~14 h"
     assert (
         overview.line_of(made(cpu_minutes=840, measured=part)).time
-        == overview.page_cells(made(measured=part))[-2]
+        == overview.page_cells(made(measured=part))[-1]
         == "60 min/1"
     )
     assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
-
-
-def test_the_gpu_column_has_top_speed_and_time():
-    slow = GpuSpeed("CARD", "fp32", 98_400.0, 1.07)
-    fast = GpuSpeed("CARD", "bf16", 412_300.0, 1.31, text="PTB")
-    run = GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
-
-    assert overview.line_of(made()).gpu == overview.page_cells(made())[-1] == "-"
-    assert (
-        overview.line_of(made(gpu_run=run)).gpu
-        == overview.page_cells(made(gpu_run=run))[-1]
-        == "4.1 min"
-    )
-
-    both = made(gpu=(slow, fast), gpu_run=run)
-    assert overview.line_of(both).gpu == "412k/s"
-    assert overview.page_cells(both)[-1] == "412k tokens/s, 4.1 min"
-    assert overview.page_cells(made(gpu=(slow,)))[-1] == "98.4k tokens/s"
 
 
 def test_the_page_and_recipes_tell_the_same_differences():

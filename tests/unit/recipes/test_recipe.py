@@ -87,39 +87,6 @@ def test_figures_and_times_in_words():
     assert {minutes: recipes.time_of(minutes) for minutes in times} == times
 
 
-def test_figures_of_a_gpu_in_words():
-    record = recipes.load("gru").to_dict()
-    assert (record["gpu_time"], record["gpu_speed"], record["gpu_speeds"], record["gpu_run"]) == (
-        "not measured",
-        "",
-        [],
-        None,
-    )
-    assert recipes.load("ngram-5").to_dict()["gpu_time"] == "uses none"
-
-    measured = recipes.parse(
-        "x",
-        """
-        model = "gru"
-        [about]
-        summary = "of a test"
-        gpu = [
-            { card = "CARD", precision = "bf16", tokens_per_second = 1_234_567, ratio_plain = 1.3, text = "PTB" },
-            { card = "CARD", precision = "fp32", tokens_per_second = 950 },
-        ]
-        gpu_run = { on = "PTB valid", value = 61.2, card = "CARD", minutes = 4.1, note = "one seed" }
-        """,
-    )
-    record = measured.to_dict()
-    beside = "1.23M tokens/s in bf16 on CARD (PTB), 1.3 times that of torch's own loop"
-    assert record["gpu_speed"] == f"{beside}; 950 tokens/s in fp32 on CARD (bundled)"
-    assert record["gpu_time"] == "4.1 min on CARD: PTB valid 61.2; one seed"
-    assert (
-        record["gpu_speeds"][1] == dataclasses.asdict(measured.gpu[1])
-        and record["gpu_run"]["value"] == 61.2
-    )
-
-
 def test_a_recipes_commands_name_its_figures_text():
     assert (
         recipes.load("demo").command()
