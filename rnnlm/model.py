@@ -452,7 +452,6 @@ class Model(ModelHandle):
         probabilities: bool = False,
         constrained: bool | None = None,
         beam: int | None = None,
-        tokenised: bool = False,
     ) -> "TaggedSentences":
         """Label the words of sentences; see :func:`rnnlm.tag`.
 
@@ -464,7 +463,7 @@ class Model(ModelHandle):
         self._check("tag")
         return tag(
             self.core, sentences, nbest=nbest, probabilities=probabilities,
-            constrained=constrained, beam=beam, tokenised=tokenised,
+            constrained=constrained, beam=beam,
         )  # fmt: skip
 
     def classify(self, texts: Sequence[str | Sequence[str]]) -> "ClassifiedTexts":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.labels.results import TaggedSentence
 
 T = TypeVar("T")
-FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
+FORMATS = ("conllu", "columns", "jsonl", "tsv")
 _SUFFIXES = {
     ".conllu": "conllu",
     ".conll": "columns",
@@ -33,12 +33,10 @@ input_options = section(
                  help="A file to tag, compressed or not; - is standard input."),
     click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "text"]),
                  default="auto", metavar="NAME",
-                 help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a "
-                      "line.  [default: inferred from the content]"),
+                 help="conllu, columns, jsonl, tsv, or text: words between white space, one "
+                      "sentence a line.  [default: inferred from the content]"),
     click.option("--column", metavar="NAME",
                  help="Column of the words.  [default: as in training data]"),
-    click.option("--tokenised", is_flag=True,
-                 help="Words are already separated by white space."),
     options.encoding_option,
 )  # fmt: skip
 search_options = section(
@@ -58,7 +56,7 @@ output_options = section(
     "Output",
     options.json_option,
     click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
-                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw "
+                 help="conllu, columns, jsonl or tsv.  [default: as the input; for raw "
                       "text by the suffix of -o, or as the training data]"),
     options.output_option("File to write; - is standard output."),
     options.overwrite_option("Replace an existing file."),
@@ -86,11 +84,9 @@ def command(
     rnnlm tag -m slots "fly me to oslo at noon" --nbest 3
     rnnlm tag -m sounds speech
 
-    Raw text is split into words like the model's training data: a tagger trained on CoNLL-U
-    splits multiword forms (don't) and marks as its treebank does, any other splits at white space
-    and splits marks off. The other formats hold words already; their comments and other columns are
-    kept. A model of letters and sounds takes words, or the letters of one word with spaces between
-    them.
+    Text is split at white space alone, so put spaces around punctuation if the training data have
+    them. Comments and other columns of a file are kept. A model of letters and sounds takes words,
+    or the letters of one word with spaces between them.
 
     --json prints, for each sentence, its words and labels; with --nbest and --probabilities also
     these.
@@ -163,7 +159,6 @@ def _document(
         given["form"],
         given["output_form"],
         given["column"],
-        given["tokenised"],
         given["encoding_errors"] or "strict",
         _SUFFIXES.get(suffix),
     )

@@ -23,7 +23,7 @@ _TEXTS = {
     "CoNLL-2003": "eng.train --valid eng.testa ",
     "ATIS": "atis/train.tsv --valid atis/valid.tsv ",
     "SNIPS": "snips/train.tsv --valid snips/valid.tsv ",
-    "SST-2": "phrases-and-sentences.txt --valid sentences-dev.txt ",
+    "SST-2": "phrases-and-sentences.tsv --valid sentences-dev.tsv ",
     "Multi30k": "train.de --target train.en --valid valid.de --valid-target valid.en ",
     "Tatoeba": "train.tsv --valid valid.tsv ",
     "CMUdict": (

@@ -205,13 +205,7 @@ class Answers:
         self._check_texts(joined)
         self._check_count("nbest", asked.nbest, self.settings.max_samples)
         found = await model.run(
-            lambda: tag(
-                model.core,
-                sentences,
-                nbest=asked.nbest,
-                probabilities=asked.probabilities,
-                tokenised=asked.tokenised,
-            )
+            lambda: tag(model.core, sentences, nbest=asked.nbest, probabilities=asked.probabilities)
         )
         records = [each.to_dict() for each in found]
         return schemas.TagAnswer(

@@ -266,7 +266,6 @@ class TagRequest(Request, frozen=True, kw_only=True):
     ]
     nbest: Annotated[int, Meta(ge=1, description="label sequences of each sentence")] = 1
     probabilities: Annotated[bool, Meta(description="also those of each word's labels")] = False
-    tokenised: Annotated[bool, Meta(description="words stand between white space")] = False
 
 
 class LabelSequenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -277,20 +276,11 @@ class LabelSequenceRecord(Struct, frozen=True, forbid_unknown_fields=True):
     logprob_nats: float
 
 
-class MultiwordRecord(Struct, frozen=True, forbid_unknown_fields=True):
-    """A form that is several words."""
-
-    start: int
-    end: int
-    form: str
-
-
 class TaggedRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A tagged sentence, as `rnnlm tag --json` prints it."""
 
     text: str | None
     words: list[str]
-    multiwords: list[MultiwordRecord]
     labels: Annotated[dict[str, list[str]], Meta(description="by column")]
     sentence_labels: dict[str, str]
     nbest: dict[str, list[LabelSequenceRecord]] | UnsetType = UNSET

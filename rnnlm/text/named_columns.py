@@ -83,6 +83,11 @@ def cell(values: Values, column: str, where: str) -> Any:
     return values[column]
 
 
+def are_numbers(names: Iterable[str | None]) -> bool:
+    """Return whether all names of columns are numbers, as in a table without a header."""
+    return all(name is not None and name.isascii() and name.isdigit() for name in names)
+
+
 def usual_column(
     names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str
 ) -> str:

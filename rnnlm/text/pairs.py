@@ -24,6 +24,7 @@ from rnnlm.text.lines import (
 )
 from rnnlm.text.named_columns import (
     KINDS,
+    are_numbers,
     cell,
     format_of,
     languages_of,
@@ -80,8 +81,7 @@ class ParallelSettings:
         """Whether tables have a header: those whose columns are called by numbers alone have
         none."""
         named = [name for name in (self.column, self.target_column) if name]
-        are_numbers = all(name.isascii() and name.isdigit() for name in named)
-        return not named or not are_numbers
+        return not named or not are_numbers(named)
 
 
 # ---- Texts become pairs: special symbols are treated as the settings say, and sides without words

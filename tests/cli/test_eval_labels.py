@@ -70,12 +70,6 @@ def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger
     (here / "valid.jsonl").write_text(json_lines(VALID))
     (here / "words").write_text("".join(" ".join(words) + "\n" for words, _, _ in VALID))
     (here / "labels").write_text("".join(" ".join(slots) + "\n" for _, slots, _ in VALID))
-    (here / "slashes").write_text(
-        "".join(
-            " ".join(map("/".join, zip(words, slots, strict=True))) + "\n"
-            for words, slots, _ in VALID
-        )
-    )
     iob1 = [
         (words, [label.replace("B-", "I-") for label in slots], intent)
         for words, slots, intent in VALID
@@ -84,7 +78,7 @@ def test_figures_are_independent_of_data_format_and_scheme(figures, here, tagger
     for given in (
         ("valid.jsonl", "--input-format", "jsonl", "--column", "words", "--label-column", "slots"),
         ("words", "--labels", "labels"),
-        ("slashes", "--input-format", "slashes"), ("iob1.conll", "--scheme", "iob1"),
+        ("iob1.conll", "--scheme", "iob1"),
     ):  # fmt: skip
         found = figures(tagger.folder, *given)
         assert {name: found[name] for name in COUNTED} == {
@@ -180,7 +174,6 @@ def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
     (("--mode", "loose"), "'loose' is not one of"),
     (("--label-column", "1,2", "--scheme", "none"), "they are 1, 2, and it has learned 2"),
     (("--label-column", "9"), "no column '9'"),
-    (("--scheme", "bmes"), "is not a label of bmes"),
 ])  # fmt: skip
 def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, arguments, message):
     shutil.copytree(tagger.folder, here / "model")

@@ -1,4 +1,4 @@
-"""Labelled texts of every format, whole and damaged; and stored ways to split text."""
+"""Labelled texts of every format, whole and damaged."""
 
 import gzip
 from functools import partial
@@ -10,7 +10,6 @@ from rnnlm.errors import RnnlmError
 from rnnlm.text.labelled.documents import FORMATS, open_document
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.labelled.splitting import Splitter, learn_splitter
 from support.odd_inputs import changed, damaged, json_bytes, odd_text, value_or_error
 
 CONLLU = (
@@ -22,17 +21,10 @@ CONLLU = (
     + b"\t_" * 8
 )
 COLUMNS = b"-DOCSTART- O\n\nEU B-ORG\nsays O\n\nall O\n"
-SLASHES = rb"We/PRP 1\/2/CD a\\/b" + b"\n"
 TABLE = b'id\ttext\tslots\tintent\n1\tto Rome\tO B-x\tgo\n2\t"a ""b"""\tO O\tstay\n'
 LINES = b"__label__a __label__b some text\nlabel\tsome text\n"
 ROWS = {"text": "to Rome", "slots": ["O", "B-x"], "label": ["go", "stay"]}
-STORED = {
-    "cuts": [" a a-", "x a"],
-    "keeps": [" a -a"],
-    "forms": {"don't": ["do", "n't"]},
-    "ends": ["n't"],
-}
-EVERY = (CONLLU, COLUMNS, SLASHES, TABLE, LINES)
+EVERY = (CONLLU, COLUMNS, TABLE, LINES)
 
 
 @given(
@@ -47,19 +39,7 @@ def test_any_labelled_text(place, data, choices):
     path = place / "data"
     path.write_bytes(data)
     format = choices.draw(
-        st.sampled_from(
-            [
-                "auto",
-                "conllu",
-                "columns",
-                "slashes",
-                "tsv",
-                "csv",
-                "jsonl",
-                "label-first",
-                "fasttext",
-            ]
-        )
+        st.sampled_from(["auto", "conllu", "columns", "tsv", "csv", "jsonl", "fasttext"])
     )
     settings = LabelledSettings(
         format=format, multi_label=choices.draw(st.booleans()), encoding_errors="replace"
@@ -76,7 +56,6 @@ def test_any_labelled_text(place, data, choices):
     value_or_error(
         lambda: read_labelled([path], LabelledSettings(encoding_errors="replace"), "word", [path])
     )
-    value_or_error(lambda: learn_splitter([path], settings))
 
 
 def sentences(path, format, settings):
@@ -93,10 +72,3 @@ def test_any_document(place, data, format):
         )
         for sentence in [] if isinstance(found, RnnlmError) else found:
             assert sentence.with_labels({"ner": ["O"] * len(sentence.words)})
-
-
-@given(changed(STORED))
-def test_any_stored_way_to_split(stored):
-    splitter = value_or_error(lambda: Splitter.from_dict(stored))
-    if not isinstance(splitter, RnnlmError):
-        assert all(splitter.split("We don't a-a x-a, in 15-year-old n't").words)

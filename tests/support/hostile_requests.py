@@ -150,7 +150,7 @@ ODD_SHAPES = {
     ],
     "/tag": [
         [], {}, {"sentences": []}, {"sentences": ["a"], "nbest": 0}, {"sentences": [1]},
-        {"sentences": ["a"], "tokenised": "no"},
+        {"sentences": ["a"], "probabilities": "no"},
     ],
     "/classify": [[], {}, {"texts": []}, {"texts": ["a"], "top": 0}, {"texts": "a"}],
     "/translate": [[], {}, {"sources": []}, {"sources": ["a"], "beam": 0}, {"sources": 1}],

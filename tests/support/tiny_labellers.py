@@ -1,5 +1,5 @@
-"""Tiny models whose words are not those of their texts: a tagger of a treebank, which splits raw
-text, and one of letters and sounds."""
+"""Tiny models whose labels are not classes: a tagger of a treebank, which gives lemmas, and one of
+letters and sounds."""
 
 import contextlib
 import io

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # symbols of each label column.
 
 FILE = "labels.json"
+FORMAT = "format"  # of the training data, among the details of a codec
 WORD, TEXT = "word", "text"
 # What each task labels.
 LEVELS: Mapping[str, Level] = {"tagging": "word", "classification": "text"}
@@ -148,8 +149,7 @@ class Codec:
     """A tokenizer of words and the label columns. A task's model stores it where a language model
     stores its tokenizer.
 
-    details: the format of the training data, and how they split raw text
-    (:mod:`rnnlm.tasks.labels.splitting`). beside: the language models of `--contextual` (a
+    details: the format of the training data. beside: the language models of `--contextual` (a
     :class:`rnnlm.tasks.labels.contextual.FrozenModels`), which read the same words; None without
     any.
     """

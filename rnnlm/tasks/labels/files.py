@@ -11,10 +11,10 @@ from typing import Any, Literal
 from rnnlm.errors import TextError, UsageError
 from rnnlm.files import tables
 from rnnlm.files.reading import shown_name
-from rnnlm.tasks.labels.data import PLAIN, SOUNDS, Codec
+from rnnlm.tasks.labels.data import FORMAT, PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.results import ClassifiedText, TaggedSentence
-from rnnlm.tasks.labels.splitting import FORMAT, is_of_letters, splitter_of, words_in
+from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
 from rnnlm.tasks.labels.tagging import Tagger, classified, windows
 from rnnlm.text.labelled.documents import (
     RAW,
@@ -27,7 +27,6 @@ from rnnlm.text.labelled.documents import (
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, LabelledSettings, labels_in
 from rnnlm.text.labelled.labelled_tables import text_column, words_of
 from rnnlm.text.labelled.schemes import BIOES, NONE
-from rnnlm.text.labelled.splitting import SplitText, at_white_space
 from rnnlm.text.lines import lines_with_ends, without_end
 from rnnlm.text.named_columns import format_of, read_rows
 
@@ -42,12 +41,11 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 class DocumentSettings:
     """How a file is read and written. format: "auto": inferred from its content. output: None: as
     the input is; raw text in the format `raw_output`, None: that of the model's training data.
-    column: of the words. tokenised: raw text is split at white space alone."""
+    column: of the words."""
 
     format: str = "auto"
     output: str | None = None
     column: str | None = None
-    tokenised: bool = False
     encoding_errors: Literal["strict", "replace"] = "strict"
     raw_output: str | None = None
 
@@ -61,7 +59,7 @@ def usual_format(codec: Codec) -> str:
     trained = str(codec.details.get(FORMAT))
     if is_of_letters(codec) or trained in ("tsv", "csv", "parquet"):
         return "tsv"
-    if trained in ("conllu", "jsonl") or (trained == "slashes" and len(codec.columns) == 1):
+    if trained in ("conllu", "jsonl"):
         return trained
     return "tsv" if codec.text_columns else "columns"
 
@@ -77,24 +75,16 @@ class Document:
 def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> Document:
     """Split texts into words; for a model of letters each word into letters."""
     output = settings.raw_format(codec)
-    return Document(_of_texts(codec, texts, settings, output), output)
+    return Document(_of_texts(codec, texts, output), output)
 
 
-def _of_texts(
-    codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str
-) -> Iterator[Sentence]:
-    split = _split_of(codec, settings)
-    by_word = is_of_letters(codec) and not settings.tokenised
+def _of_texts(codec: Codec, texts: Iterable[str], output: str) -> Iterator[Sentence]:
+    by_word = is_of_letters(codec)
     number = 0
     for text in texts:
         for item in words_in(text) if by_word else [text]:
             number += 1
-            yield raw_sentence(item, split(item), output, number, number == 1)
-
-
-def _split_of(codec: Codec, settings: DocumentSettings) -> Callable[[str], SplitText]:
-    """Return the function that splits raw text into words."""
-    return at_white_space if settings.tokenised else splitter_of(codec)
+            yield raw_sentence(item, split_text(codec, item), output, number, number == 1)
 
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
@@ -105,15 +95,14 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         format = detect_document_format(source, labelled, _known_labels(codec))
     has_letters = is_of_letters(codec)
 
-    # Raw text has no format to be written in, and is split as the model's training data.
+    # Raw text has no format to be written in.
     if format == RAW:
         output = settings.raw_format(codec)
-        if has_letters and not settings.tokenised:
+        if has_letters:
             lines = (line for _, line in lines_with_ends(source, settings.encoding_errors))
-            found = _of_texts(codec, lines, settings, output)
+            found = _of_texts(codec, lines, output)
         else:
-            split = _split_of(codec, settings)
-            found = open_document(source, RAW, labelled, split, output)
+            found = open_document(source, RAW, labelled, output)
         return Document(_not_empty(found, source), output)
 
     # All else is split into words already.
@@ -125,7 +114,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
         )
     found = _not_empty(open_document(source, format, labelled), source)
     if has_letters:
-        found = _spelled(found, splitter_of(codec), source)
+        found = _spelled(codec, found, source)
     output = settings.output or format
     if output != format:
         found = _converted(found, output)
@@ -154,7 +143,7 @@ def tagged(
 ) -> Iterator[tuple[Sentence, TaggedSentence]]:
     """Yield each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
-        found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
+        found = tagger.tag((each.text, each.words) for each in window)
         yield from zip(window, found, strict=True)
 
 
@@ -188,18 +177,15 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
 
 
 def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
-    """Prepare the sentences for another format. It keeps their words, text and multiword forms."""
+    """Prepare the sentences for another format. It keeps their words and text."""
     is_first = True
     for each in sentences:
         text = each.text or " ".join(each.words)
-        split = SplitText(each.words, each.ranges)
-        yield raw_sentence(text, split, output, each.line, is_first)
+        yield raw_sentence(text, each.words, output, each.line, is_first)
         is_first = False
 
 
-def _spelled(
-    sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str
-) -> Iterator[Sentence]:
+def _spelled(codec: Codec, sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
     """Split the word of each row of a table into letters, unless it is already."""
     for each in sentences:
         if all(len(word) == 1 for word in each.words):
@@ -212,7 +198,7 @@ def _spelled(
                 why,
                 "write a word in each row",
             )
-        yield Sentence(split(each.words[0]).words, each.line, each.write, each.text)
+        yield Sentence(split_text(codec, each.words[0]), each.line, each.write, each.text)
 
 
 # ---- Files of texts classified: lines of text or tables, each text with its labels and the other

@@ -33,20 +33,19 @@ from rnnlm.tasks.labels.encoders import Parts, parts_of
 from rnnlm.tasks.labels.heads import TaggingHead, TextHead
 from rnnlm.tasks.labels.network import Features, TaskNetwork
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings
-from rnnlm.tasks.labels.splitting import splitter_of
+from rnnlm.tasks.labels.splitting import split_text
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.text.batches import by_length
 from rnnlm.text.labelled.example import joined_labels
-from rnnlm.text.labelled.splitting import SplitText
 
 # ---- What the layers of a tagger or classifier give for texts.
 
 
 @keeps(LayerReader)
 class TaskLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. It splits
-    lines into words as the training data are split, and reads a line without words as the one word
-    `</s>`. The features of a classifier are those of the whole text."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. It reads
+    a line without words as the one word `</s>`. The features of a classifier are those of the whole
+    text."""
 
     def __init__(self, model: "TaskModel") -> None:
         self.model = model
@@ -59,17 +58,16 @@ class TaskLayers:
         self.layers = tuple(self._parts | {FEATURES: []})
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
-        split = splitter_of(self.model.codec)
-        found = [split(line) for line in lines]
+        texts = [split_text(self.model.codec, line) for line in lines]
         spans = None
         if with_words:
-            spans = [places_of(line, its) for line, its in zip(lines, found, strict=True)]
-        return self._encoded([each.words for each in found], spans)
+            spans = [places_of(line, words) for line, words in zip(lines, texts, strict=True)]
+        return self._encoded(texts, spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Encode texts that are split into words already; the words' places are those in a line
         with a space between two words."""
-        spans = [places_of(" ".join(words), SplitText(tuple(words))) for words in texts]
+        spans = [places_of(" ".join(words), words) for words in texts]
         return self._encoded(texts, spans)
 
     def _encoded(
@@ -143,34 +141,21 @@ def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
     )
 
 
-def places_of(line: str, split: SplitText) -> tuple[Span, ...]:
-    """Find the words in their line. A word that is not written there, as part of a multiword form,
-    has the place of the form."""
-    forms = {first: (end, form) for first, end, form in split.ranges}
+def places_of(line: str, words: Sequence[str]) -> tuple[Span, ...]:
+    """Find the words, or the letters of a word in either case, in their line."""
     lowered = line.lower()
     if len(lowered) != len(line):
         lowered = line  # places in it would be others
     found: list[Span] = []
     at = 0
-    while len(found) < len(split.words):
-        # A multiword form, or a word that is its own form.
-        end, form = forms.get(len(found), (len(found) + 1, split.words[len(found)]))
-        start = max(at, _find(line, lowered, form, at))
-        behind = start + len(form)
-        for word in split.words[len(found) : end]:
-            place = line.find(word, at, behind)
-            if place >= 0:
-                at = place + len(word)
-                found.append((place, at))
-            else:
-                found.append((start, behind))
-        at = behind
+    for word in words:
+        place = line.find(word, at)
+        if place < 0:
+            place = lowered.find(word.lower(), at)
+        start = max(at, place)
+        at = start + len(word)
+        found.append((start, at))
     return tuple(found)
-
-
-def _find(line: str, lowered: str, form: str, at: int) -> int:
-    place = line.find(form, at)
-    return place if place >= 0 else lowered.find(form.lower(), at)
 
 
 # ---- model
@@ -239,9 +224,9 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             yield Reading(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
-        """Trace what each recurrent layer does at each token of a text, split into words as the
-        model splits text; no layers where it has none."""
-        words = splitter_of(self.codec)(line).words
+        """Trace what each recurrent layer does at each token of a text; no layers where the model
+        has none."""
+        words = split_text(self.codec, line)
         if not words:
             raise TextError("there is nothing to read", "the text has no words")
         encoded = encode_texts(self.codec, [words])

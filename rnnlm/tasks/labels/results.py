@@ -10,7 +10,6 @@ import numpy as np
 from rnnlm.tabular import RecordList, Row, identifier
 from rnnlm.tasks.labels.data import EDIT, LabelColumn
 from rnnlm.text.labelled import edit_scripts, schemes
-from rnnlm.text.labelled.splitting import Range
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ class TaggedSentence:
     """A sentence with labels.
 
     text: as it was given, None where words were. words: what was labelled: words, or the letters of
-    a word. multiwords: of each multiword form in the text its first word (from 0), the one behind
-    its last, and its form. labels: for each label column of words, the label of each word; of a
+    a word. labels: for each label column of words, the label of each word; of a
     model of letters the sounds of the word, however many. sentence_labels: for each label column of
     sentences, the label; empty where the sentence has no words. nbest: for each label column of
     words its best label sequences, the best first, as many as were asked for. probabilities: where
@@ -53,18 +51,13 @@ class TaggedSentence:
     probabilities: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     sentence_probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     text: str | None = None
-    multiwords: tuple[Range, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `rnnlm tag --json` prints of it: `nbest` and probabilities where they were
         asked for."""
-        multiwords = []
-        for start, end, form in self.multiwords:
-            multiwords.append({"start": start, "end": end, "form": form})
         found: dict[str, Any] = {
             "text": self.text,
             "words": list(self.words),
-            "multiwords": multiwords,
             "labels": {name: list(labels) for name, labels in self.labels.items()},
             "sentence_labels": dict(self.sentence_labels),
         }

@@ -29,10 +29,10 @@ from rnnlm.tasks.labels.results import (
     TaggedSentence,
     TaggedSentences,
 )
-from rnnlm.tasks.labels.splitting import is_of_letters, splitter_of, words_in
+from rnnlm.tasks.labels.splitting import is_of_letters, split_text, words_in
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.schemes import NONE
-from rnnlm.text.labelled.splitting import SplitText, at_white_space
+from rnnlm.text.lines import split_words
 
 # ---- The model that labels, which must have been trained for the task.
 
@@ -64,18 +64,17 @@ ALIGNMENTS = 8
 def tag(
     model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
     probabilities: bool = False,
-    constrained: bool | None = None, beam: int | None = None, tokenised: bool = False,
+    constrained: bool | None = None, beam: int | None = None,
     device: str | Device = "auto",
 ) -> TaggedSentences:  # fmt: skip
     """Label the words of sentences.
 
-    model: a tagger or its name. sentences: each a str, which is split as the training data of the
-    model are (`tokenised`: at white space alone), or a list of its words; for a model of letters
-    and sounds, a word or a list of its letters. nbest: how many label sequences of each sentence.
-    probabilities: also those of each word's labels; of a CRF the marginals. constrained: spans keep
-    to their scheme (no I-X after O); None: as the model was trained. beam: how many label sequences
-    a model with label feedback keeps; None: as many as are asked for. device: where a model given
-    by name is loaded.
+    model: a tagger or its name. sentences: each a str with words between white space, or a list of
+    its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many
+    label sequences of each sentence. probabilities: also those of each word's labels; of a CRF the
+    marginals. constrained: spans keep to their scheme (no I-X after O); None: as the model was
+    trained. beam: how many label sequences a model with label feedback keeps; None: as many as are
+    asked for. device: where a model given by name is loaded.
 
     Raises:
         UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is
@@ -84,20 +83,19 @@ def tag(
     sentences = several(sentences, "sentences")
     tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
     codec = tagger.model.codec
-    split = at_white_space if tokenised else splitter_of(codec)
-    by_word = is_of_letters(codec) and not tokenised
+    by_word = is_of_letters(codec)
     if by_word:
         _check_single_words(sentences)
 
-    texts: list[tuple[str | None, SplitText]] = []
+    texts: list[tuple[str | None, tuple[str, ...]]] = []
     for sentence in sentences:
         if isinstance(sentence, str):
             if by_word:
                 # "c a t" is the word "cat": spaces between letters are not letters.
                 sentence = "".join(words_in(sentence))
-            texts.append((sentence, split(sentence)))
+            texts.append((sentence, split_text(codec, sentence)))
         else:
-            texts.append((None, SplitText(tuple(sentence))))
+            texts.append((None, tuple(sentence)))
     return TaggedSentences(tagger.tag(texts))
 
 
@@ -137,16 +135,16 @@ class Tagger:
     constrained: bool | None = None
     beam: int | None = None
 
-    def tag(self, texts: Iterable[tuple[str | None, SplitText]]) -> Iterator[TaggedSentence]:
-        """Yield each text with its labels, in order; the first ones come when a WINDOW of them is
-        read, or all."""
+    def tag(self, texts: Iterable[tuple[str | None, tuple[str, ...]]]) -> Iterator[TaggedSentence]:
+        """Yield each text and its words with their labels, in order; the first ones come when a
+        WINDOW of them is read, or all."""
         search = self._search
-        for window in windows(texts, lambda text: len(text[1].words)):
+        for window in windows(texts, lambda text: len(text[1])):
             # The model reads none without words; they are put back in their places.
-            filled = [parts.words for _, parts in window if parts.words]
+            filled = [words for _, words in window if words]
             predictions = iter(predict(self.model, filled, search))
-            for text, parts in window:
-                yield self._tagged(text, parts, next(predictions) if parts.words else None)
+            for text, words in window:
+                yield self._tagged(text, words, next(predictions) if words else None)
 
     @cached_property
     def _search(self) -> Search:
@@ -180,7 +178,7 @@ class Tagger:
         return 2 if are_alike and self.nbest > 1 else 1
 
     def _tagged(
-        self, text: str | None, parts: SplitText, prediction: Prediction | None
+        self, text: str | None, words: tuple[str, ...], prediction: Prediction | None
     ) -> TaggedSentence:
         columns = self.model.codec.columns
         if prediction is None:
@@ -208,16 +206,15 @@ class Tagger:
             if self.probabilities and column.form != SOUNDS:
                 assert found.p_TK is not None  # they were asked for
                 labels = found.best[0].labels
-                probabilities[name] = results.of_words(column, found.p_TK, parts.words, labels)
+                probabilities[name] = results.of_words(column, found.p_TK, words, labels)
         return TaggedSentence(
-            parts.words,
+            words,
             {name: best[0].labels for name, best in nbest.items()},
             sentence_labels,
             nbest,
             probabilities,
             sentence_probabilities,
             text=text,
-            multiwords=parts.ranges,
         )
 
 
@@ -256,8 +253,8 @@ def classify(
 ) -> ClassifiedTexts:
     """Label texts.
 
-    model: a classifier or its name. texts: each a str, which is split at white space as the
-    training data are, or a list of words. device: where a model given by name is loaded.
+    model: a classifier or its name. texts: each a str, which is split at white space, or a list of
+    words. device: where a model given by name is loaded.
 
     Raises:
         UsageError: the model is no classifier. ModelError: there is no such model, or it is
@@ -270,9 +267,8 @@ def classify(
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
     """Yield each text with its labels, in order; the first ones come when a WINDOW of them is read,
     or all."""
-    split = splitter_of(model.codec)
     for window in windows(texts, len):
-        words = [split(text).words if isinstance(text, str) else tuple(text) for text in window]
+        words = [tuple(split_words(text) if isinstance(text, str) else text) for text in window]
         # The model reads none without words; they are put back in their places.
         predictions = iter(predict(model, [each for each in words if each]))
         for given, its_words in zip(window, words, strict=True):

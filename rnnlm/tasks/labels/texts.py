@@ -3,7 +3,7 @@ it as numbers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
@@ -14,7 +14,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels import sounds, splitting
+from rnnlm.tasks.labels import sounds
 from rnnlm.tasks.labels.data import LEVELS, Codec, LabelColumn, TaskData, encode_examples, one_token
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.request import Texts, TrainingRequest
@@ -81,8 +81,7 @@ def open_texts(
 
     # Words and labels as numbers.
     tokenizer, resolved = _tokenizer(request, resolved, learned)
-    details = splitting.details_of(train, names["train"], settings)
-    codec = _codec(tokenizer, resolved, settings, learned, details)
+    codec = _codec(tokenizer, resolved, settings, learned)
     titles = {"valid": "validation data", "test": "test data"}
     for part, text in gold.items():
         notice_unseen_labels(codec, text, titles[part])
@@ -224,13 +223,9 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
 
 
 def _codec(
-    tokenizer: Tokenizer,
-    resolved: Resolved,
-    settings: LabelledSettings,
-    train: LabelledText,
-    details: dict[str, Any],
+    tokenizer: Tokenizer, resolved: Resolved, settings: LabelledSettings, train: LabelledText
 ) -> Codec:
-    """Make the codec of the training data. details: what it keeps of them."""
+    """Make the codec of the training data."""
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
     columns: list[LabelColumn] = []
@@ -258,7 +253,7 @@ def _codec(
             form, sets = codecs.PLAIN, [(label,) for label in labels]
         rows = [(each, ()) for each in sets]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
-    return Codec(tokenizer, columns, details)
+    return Codec(tokenizer, columns, {codecs.FORMAT: train.format})
 
 
 def _tokenizer(

@@ -1,1 +1,1 @@
-"""Text with labels: readers of its formats, schemes of spans, alignment, splitting into words."""
+"""Text with labels: readers of its formats, schemes of spans, alignment."""

@@ -34,14 +34,12 @@ class ConlluSentence:
     """A sentence.
 
     comments: its lines before the first word. cells: the ten of each word; places: the number of
-    each word's line in the block. ranges: of each multiword form its first word (from 0), the one
-    after its last, and its form. line: where it begins.
+    each word's line in the block. line: where it begins.
     """
 
     comments: tuple[str, ...]
     cells: list[list[str]]
     places: list[int]
-    ranges: list[tuple[int, int, str]]
     line: int
 
     def comment(self, key: str) -> str | None:
@@ -73,7 +71,7 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
     comments: list[str] = []
     cells: list[list[str]] = []
     places: list[int] = []
-    ranges: list[tuple[int, int, str]] = []
+    end_of_range = 0  # of the last multiword form, the number of its last word
     for place, (number, line) in enumerate(block):
         if line[0] == "#" and not cells:
             comments.append(line)
@@ -90,43 +88,38 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
             cells.append(row)
             places.append(place)
             continue
-        span = _other_line(source, number, row, len(cells), ranges)
-        if span:
-            first, last = span
-            ranges.append((first, last, row[1]))
+        end_of_range = _end_of_other_line(source, number, row[0], len(cells), end_of_range)
 
     where = f"{source}, line {block[0][0]}"
     if not cells:
         raise no_words(where)
-    if ranges and ranges[-1][1] > len(cells):
+    if end_of_range > len(cells):
         raise TextError(
-            f"{where}: a multiword form ends with word {ranges[-1][1]:,}",
+            f"{where}: a multiword form ends with word {end_of_range:,}",
             f"the sentence has {len(cells):,}",
         )
-    return ConlluSentence(tuple(comments), cells, places, ranges, block[0][0])
+    return ConlluSentence(tuple(comments), cells, places, block[0][0])
 
 
-def _other_line(
-    source: str, number: int, row: list[str], words: int, ranges: list[tuple[int, int, str]]
-) -> tuple[int, int] | None:
-    """Return the first word of a range, from 0, and the one after its last; None for an empty
-    node."""
-    match = _OTHER_ID.fullmatch(row[0])
+def _end_of_other_line(source: str, number: int, id: str, words: int, end_before: int) -> int:
+    """Return the last word of a multiword form whose line has this id; `end_before`, that of the
+    form before it, for an empty node."""
+    match = _OTHER_ID.fullmatch(id)
     where = f"{source}, line {number}"
     if not match:
         raise TextError(
-            f"{where}: {row[0]!r} is not the number of a word",
+            f"{where}: {id!r} is not the number of a word",
             f"the next word of the sentence has number {words + 1:,}",
         )
     if not match[1]:
-        return None
+        return end_before
     first, last = int(match[1]), int(match[2])
-    if first != words + 1 or last < first or (ranges and ranges[-1][1] >= first):
+    if first != words + 1 or last < first or end_before >= first:
         raise TextError(
-            f"{where}: {row[0]} is no range of words that begins here",
+            f"{where}: {id} is no range of words that begins here",
             f"the next word has number {words + 1:,}",
         )
-    return first - 1, last
+    return last
 
 
 def set_field(row: list[str], name: str, label: str) -> None:

@@ -5,17 +5,16 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
-from rnnlm.text.labelled import conllu, line_formats
+from rnnlm.text.labelled import conllu
 from rnnlm.text.labelled.example import LabelledSettings, chunks, no_words
 from rnnlm.text.labelled.labelled_tables import json_list, text_column, words_of
 from rnnlm.text.labelled.line_formats import Layout, is_document_start, place_of
 from rnnlm.text.labelled.reading import SAMPLE_LINES, is_word_of_conllu
-from rnnlm.text.labelled.splitting import SplitText, at_white_space
 from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import cell, read_rows
 
@@ -31,15 +30,13 @@ class Sentence:
     """A sentence of a document, of at least one word.
 
     line: where it begins, from 1 (the row of a table that is not made of lines). text: as the
-    document has it, where that is known. ranges: of each multiword form its first word (from 0),
-    the one after its last, and its form.
+    document has it, where that is known.
     """
 
     words: tuple[str, ...]
     line: int
     write: Callable[[WordLabels, TextLabels], str]
     text: str | None = None
-    ranges: tuple[tuple[int, int, str], ...] = ()
 
     def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> str:
         """Return the sentence as its document holds it, with its line ends, and with these labels
@@ -74,18 +71,7 @@ def refuse(text_labels: TextLabels, format: str) -> None:
         )
 
 
-def only_labels(word_labels: WordLabels) -> Sequence[str]:
-    """Return the labels of the only column."""
-    if len(word_labels) != 1:
-        raise UsageError(
-            "a word has room for one label behind its slash",
-            f"there are {len(word_labels)}",
-            "another --output-format has room",
-        )
-    return next(iter(word_labels.values()))
-
-
-# ---- Documents made of lines: CoNLL-U, columns, words with their tags behind a slash.
+# ---- Documents made of lines: CoNLL-U, columns.
 #
 # In CoNLL-U labels go into the field of that name, else into MISC as `name=label`, and labels of
 # the sentence into a comment `# name = label`; in columns, into the column of that number, else
@@ -114,7 +100,6 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
             sentence.line,
             write=_ConlluWriter(chunk, sentence),
             text=sentence.comment("text"),
-            ranges=tuple(sentence.ranges),
         )
 
 
@@ -215,49 +200,13 @@ class _ColumnsWriter:
         return name.isascii() and name.isdigit() and 1 <= int(name[:9]) <= self.layout.count
 
 
-def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """Yield the lines of a file of `word/TAG`, or of words alone: those of a line in which a word
-    has no tag."""
-    lines = _line_by_line(lines_with_ends(source, settings.encoding_errors))
-    for chunk in chunks(lines, lambda line: True):
-        number, line = next(each for each in chunk if not is_blank(without_end(each[1])))
-        tokens = split_words(line)
-        pairs = list(map(line_formats.parse, tokens))
-        have_tags = all(pairs)
-        words = tuple(pair[0] for pair in pairs if pair) if have_tags else tuple(tokens)
-        yield Sentence(
-            words, number, _SlashesWriter([text for _, text in chunk], tokens, have_tags)
-        )
-
-
-@dataclass(frozen=True)
-class _SlashesWriter:
-    lines: list[str]
-    tokens: list[str]
-    have_tags: bool
-
-    def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        refuse(text_labels, "slashes")
-        tagged = line_formats.with_tag if self.have_tags else line_formats.written
-        tokens = map(tagged, self.tokens, only_labels(word_labels))
-        # White space between the tokens stays.
-        return "".join(_CELL.sub(lambda _: next(tokens), line) for line in self.lines)
-
-
-def _line_by_line(lines: Iterator[Line]) -> Iterator[Line]:
-    """Yield the lines, an empty one behind each: each is a sentence."""
-    for number, line in lines:
-        yield number, line
-        yield number, ""
-
-
 # ---- Opening a file that labels are written into, whatever its format.
 
 RAW = "text"
-LINES = {"conllu": read_conllu, "columns": read_columns, "slashes": read_slashes}
+LINES = {"conllu": read_conllu, "columns": read_columns}
 TABLES = ("tsv", "jsonl")
 FORMATS = (*LINES, *TABLES, RAW)
-LABELLED = 0.9  # the share of words with known labels that shows columns or slashes
+LABELLED = 0.9  # the share of words with known labels that shows columns
 
 
 def detect_document_format(
@@ -265,8 +214,8 @@ def detect_document_format(
 ) -> str:
     """Return the format of a file where nobody names it. labels: those that a model knows.
 
-    CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns and slashes by the
-    labels they hold; everything else is raw text.
+    CoNLL-U and JSON-lines show themselves, tables by their suffix, and columns by the labels they
+    hold; everything else is raw text.
     """
     kind = tables.kind_of(source)
     if kind == tables.TSV:
@@ -284,17 +233,10 @@ def detect_document_format(
 
 
 def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
-    """Return raw text, unless nearly all (LABELLED) of the words have a known label behind them: in
-    a column or behind a slash."""
-    if not rows or not labels:
-        return RAW
-    parsed = list(map(line_formats.parse, chain.from_iterable(rows)))
-    tagged = sum(pair is not None and pair[1] in labels for pair in parsed)
-    if tagged >= LABELLED * len(parsed):
-        return "slashes"
-
+    """Return raw text, unless nearly all (LABELLED) of the words have a known label in a column
+    behind them."""
     # A single line says nothing of columns, nor do lines of several lengths.
-    if len(rows) == 1 or len(set(map(len, rows))) > 1:
+    if len(rows) < 2 or len(set(map(len, rows))) > 1:
         return RAW
     for column in list(zip(*rows, strict=True))[1:]:
         if sum(cell in labels for cell in column) >= LABELLED * len(rows):
@@ -303,14 +245,13 @@ def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
 
 
 def open_document(
-    source: str, format: str, settings: LabelledSettings,
-    split: Callable[[str], SplitText] = at_white_space, output: str = "conllu",
-) -> Iterator[Sentence]:  # fmt: skip
+    source: str, format: str, settings: LabelledSettings, output: str = "conllu"
+) -> Iterator[Sentence]:
     """Return the sentences of a file or of standard input (`-`), one after the other, whether they
     have labels or not.
 
-    format: of FORMATS. settings: their `column` says where the words are. split, output: for raw
-    text, how it is split into words, and in which of the other formats it is written.
+    format: of FORMATS. settings: their `column` says where the words are. output: for raw text,
+    in which of the other formats it is written.
     """
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
@@ -320,49 +261,45 @@ def open_document(
                 f"format {name!r} is not one that labels are written in", hint=nearest(name, known)
             )
     if format == RAW:
-        return read_raw(source, settings, split, output)
+        return read_raw(source, settings, output)
     if format in TABLES:
         return read_table(source, settings, format)
     return LINES[format](source, settings)
 
 
-# ---- Documents of raw text, a sentence a line: split into words, and written with labels in one of
-# the formats.
+# ---- Documents of raw text, a sentence a line: words between white space, written with labels in
+# one of the formats.
 
 _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 
-def read_raw(
-    source: str, settings: LabelledSettings, split: Callable[[str], SplitText] = at_white_space,
-    output: str = "conllu"
-) -> Iterator[Sentence]:  # fmt: skip
-    """Yield the lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl"
-    or "tsv"."""
+def read_raw(source: str, settings: LabelledSettings, output: str = "conllu") -> Iterator[Sentence]:
+    """Yield the lines of a file that are not blank. output: "conllu", "columns", "jsonl" or
+    "tsv"."""
     is_first = True
     for number, line in lines_with_ends(source, settings.encoding_errors):
         text = without_end(line)
         if is_blank(text):
             continue
-        parts = split(text)
-        if parts.words:
-            yield raw_sentence(text, parts, output, number, is_first)
+        words = split_words(text)
+        if words:
+            yield raw_sentence(text, words, output, number, is_first)
             is_first = False
 
 
 def raw_sentence(
-    text: str, parts: SplitText, output: str, line: int = 1, is_first: bool = True
+    text: str, words: Sequence[str], output: str, line: int = 1, is_first: bool = True
 ) -> Sentence:
     """Return a text and its words as a sentence that is written as `output`; the first one of a
     table brings the header."""
-    return Sentence(
-        parts.words, line, _RawWriter(text, parts, output, is_first), text, parts.ranges
-    )
+    own = tuple(words)
+    return Sentence(own, line, _RawWriter(text, own, output, is_first), text)
 
 
 @dataclass(frozen=True)
 class _RawWriter:
     text: str
-    parts: SplitText
+    words: tuple[str, ...]
     output: str
     is_first: bool
 
@@ -375,16 +312,13 @@ class _RawWriter:
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
 
-        # And those without.
+        # And columns, which have none.
         refuse(text_labels, self.output)
-        if self.output == "columns":
-            rows = zip(self.parts.words, *word_labels.values(), strict=True)
-            return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
-        tokens = map(line_formats.written, self.parts.words, only_labels(word_labels))
-        return " ".join(tokens) + "\n"
+        rows = zip(self.words, *word_labels.values(), strict=True)
+        return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
 
     def _json(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        row: dict[str, object] = {"text": self.text, "words": self.parts.words}
+        row: dict[str, object] = {"text": self.text, "words": self.words}
         for name, labels in word_labels.items():
             row[name] = list(labels)
         row |= text_labels
@@ -392,7 +326,7 @@ class _RawWriter:
 
     def _tsv(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         # Beside labels of words, the text is their words.
-        row = {"text": joined(self.parts.words) if word_labels else self.text}
+        row = {"text": joined(self.words) if word_labels else self.text}
         for name, labels in word_labels.items():
             row[name] = joined(labels)
         row |= text_labels
@@ -404,26 +338,12 @@ class _RawWriter:
         for name, label in text_labels.items():
             lines.append(f"# {name} = {on_one_line(label)}")
 
-        ranges = {first: (last, form) for first, last, form in self.parts.ranges}
-        unknown = [conllu.EMPTY] * 7
-        end_of_range = 0
-        for place, word in enumerate(self.parts.words):
-            # The line of a multiword form precedes its words, and says what follows the form.
-            if place in ranges:
-                end_of_range, form = ranges[place]
-                misc = self._misc(end_of_range - 1)
-                lines.append("\t".join([f"{place + 1}-{end_of_range}", form, *unknown, misc]))
-            misc = conllu.EMPTY if place < end_of_range else self._misc(place)
-            row = [str(place + 1), word, *unknown, misc]
+        for place, word in enumerate(self.words):
+            row = [str(place + 1), word, *[conllu.EMPTY] * 8]
             for name, labels in word_labels.items():
                 conllu.set_field(row, name, on_one_line(labels[place]))
             lines.append("\t".join(row))
         return "\n".join([*lines, "", ""])
-
-    def _misc(self, place: int) -> str:
-        """Return MISC for a word or a multiword form that ends there."""
-        is_glued = self.parts.are_glued and self.parts.are_glued[place]
-        return "SpaceAfter=No" if is_glued else conllu.EMPTY
 
 
 # ---- Documents that are tables: TSV, where the first row brings the header, and JSON-lines. Labels

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from rnnlm.errors import SettingsError, TextError, shown
 from rnnlm.text.lines import Line, is_blank, without_end
+from rnnlm.text.named_columns import are_numbers
 from rnnlm.text.sources import parse_delimiter
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
@@ -79,31 +80,21 @@ def joined_labels(labels: Iterable[str]) -> str:
 
 Level = Literal["word", "text"]  # what has a label: each word (tagging), or the whole text
 Format = Literal[
-    "auto",
-    "conllu",
-    "columns",
-    "slashes",
-    "tsv",
-    "csv",
-    "jsonl",
-    "parquet",
-    "parallel",
-    "label-first",
-    "fasttext",
+    "auto", "conllu", "columns", "tsv", "csv", "jsonl", "parquet", "parallel", "fasttext"
 ]
-SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmewo", "bmes"]
+SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou"]
 
 
 @dataclass(frozen=True)
 class LabelledSettings:
     """How labelled texts are read. Columns are named by the header of a table, by the names of
-    CoNLL-U's fields, or by numbers from 1 on."""
+    CoNLL-U's fields, or by numbers from 1 on: those of a table without a header, too."""
 
     format: Annotated[
         Format,
         Meta(
-            description="how the data are written: conllu, columns, slashes, tsv, csv, jsonl,"
-            " parquet, label-first or fasttext; auto: inferred from the content"
+            description="how the data are written: conllu, columns, tsv, csv, jsonl, parquet or"
+            " fasttext; auto: inferred from the content"
         ),
     ] = "auto"
     column: Annotated[str | None, Meta(description="column of the words or the text")] = None
@@ -120,8 +111,8 @@ class LabelledSettings:
     scheme: Annotated[
         SchemeName | None,
         Meta(
-            description="how labels write spans: none, iob1, bio, bioes, bilou, bmewo or "
-            "bmes; auto: inferred from the labels"
+            description="how labels write spans: none, iob1, bio, bioes or bilou; auto: inferred"
+            " from the labels"
         ),
     ] = "auto"
     multi_label: Annotated[
@@ -158,6 +149,13 @@ class LabelledSettings:
     def label_columns(self) -> tuple[str, ...]:
         """The label columns that are named."""
         return names_in(self.label_column)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether tables have a header: those whose columns, text and labels, are called by numbers
+        alone have none."""
+        named = (self.column, *self.label_columns, *self.sentence_label_columns)
+        return len(named) < 2 or not are_numbers(named)
 
     @property
     def sentence_label_columns(self) -> tuple[str, ...]:

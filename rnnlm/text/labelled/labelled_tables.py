@@ -32,6 +32,11 @@ USUAL_LABELS = {
     "text": ("label", "labels", "class", "intent"),
 }
 
+# How to name the columns, for messages
+_WITHOUT_HEADER = "without a header, by number: --column 2 --label-column 1"
+BY_TEXT = f"--column; {_WITHOUT_HEADER}"
+BY_LABELS = f"--label-column; {_WITHOUT_HEADER}"
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -53,7 +58,7 @@ def read(
     is_all = bool(settings.column and settings.label_columns)
     columns: Columns | None = None
     examples = []
-    for row in read_rows(source, kind, settings, asked, only_asked=is_all):
+    for row in read_rows(source, kind, settings, asked, settings.has_header, is_all):
         # The first row decides on the columns.
         if columns is None:
             columns = columns_of(list(map(str, row.values)), row.where, settings, level)
@@ -73,7 +78,7 @@ def columns_of(
     # Without a named column, the usual one; but to classification both kinds of label are one.
     if not labels and not (level == "text" and sentence_labels):
         others = [name for name in names if name not in (text, *sentence_labels)]
-        labels = (usual_column(others, USUAL_LABELS[level], where, "the labels", "--label-column"),)
+        labels = (usual_column(others, USUAL_LABELS[level], where, "the labels", BY_LABELS),)
     for name in (*labels, *sentence_labels):
         if name not in names:
             raise no_column(where, name, names)
@@ -91,7 +96,7 @@ def text_column(
             raise no_column(where, settings.column, names)
         return settings.column
     usual = USUAL_TEXT if level == "word" else USUAL_TEXT[::-1]
-    return usual_column(names, usual, where, "the text", "--column")
+    return usual_column(names, usual, where, "the text", BY_TEXT)
 
 
 def words_of(value: object, where: str, column: str, lists: bool = False) -> list[str]:

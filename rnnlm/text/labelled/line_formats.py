@@ -1,8 +1,7 @@
-"""Labels in lines of text: columns as in the CoNLL shared tasks, `word/TAG`, a label before each
-text, labels in a separate file."""
+"""Labels in lines of text: columns as in the CoNLL shared tasks, fastText's `__label__x`, labels in
+a separate file."""
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import intern
@@ -21,15 +20,7 @@ from rnnlm.text.labelled.example import (
     unequal,
 )
 from rnnlm.text.labelled.labelled_tables import several_labels, text_label
-from rnnlm.text.lines import (
-    WORD_SPACE,
-    Line,
-    is_blank,
-    lines_with_ends,
-    side_by_side,
-    split_words,
-    without_end,
-)
+from rnnlm.text.lines import Line, lines_with_ends, side_by_side, split_words
 from rnnlm.text.named_columns import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
@@ -163,125 +154,16 @@ def _cut(value: str) -> str:
     return visible(value)
 
 
-# ---- Words followed by a slash and their tags, `We/PRP love/VBP beer/NN`: one sentence per line.
-#
-# The last slash separates word and tag. `\/` is a slash that does not; as in most such notations, a
-# run of backslashes before a slash means half as many.
-
-TAG_COLUMN = "tag"
-_ESCAPED = re.compile(r"(?<!\\)(\\*+)/")
-
-
-def parting_slash(token: str) -> int | None:
-    """Return the place of the slash between word and tag, None where there is none."""
-    end = token.rfind("/")
-    while end >= 0:
-        # An even number of backslashes before the slash leaves it as it is.
-        start = end
-        while start and token[start - 1] == "\\":
-            start -= 1
-        if (end - start) % 2 == 0:
-            return end
-        end = token.rfind("/", 0, start)
-    return None
-
-
-def parse(token: str) -> tuple[str, str] | None:
-    """Return word and tag of a token, None where one of them is missing."""
-    place = parting_slash(token)
-    if not place or place == len(token) - 1:
-        return None
-    word = token[:place]
-    tag = token[place + 1 :]
-    # Backslashes at the end of the word come before a slash, the parting one.
-    bare = word.rstrip("\\")
-    backslashes = (len(word) - len(bare)) // 2
-    return _unescaped(bare) + "\\" * backslashes, _unescaped(tag)
-
-
-def written(word: str, tag: str) -> str:
-    """Return the token of a word and a tag, from which :func:`parse` makes them again."""
-    # Backslashes at the end of the word are doubled, as a slash follows.
-    backslashes = len(word) - len(word.rstrip("\\"))
-    return _escaped(word) + "\\" * backslashes + "/" + _escaped(tag)
-
-
-def with_tag(token: str, tag: str) -> str:
-    """Return a token with another tag, its word written as it was."""
-    return token[: parting_slash(token)] + "/" + _escaped(tag)
-
-
-def _escaped(text: str) -> str:
-    return _ESCAPED.sub(r"\1\1\\/", text)
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda match: match[1][: len(match[1]) // 2] + "/", text)
-
-
-def read_slashes(source: str, settings: LabelledSettings) -> LabelledText:
-    """Return the examples of a file of lines with `word/TAG`. Its one label column is called as the
-    settings say, or "tag"."""
-    names = settings.label_columns[:1] or (TAG_COLUMN,)
-    examples = []
-    for number, line in lines_with_ends(source, settings.encoding_errors):
-        tokens = split_words(line)
-        pairs = list(map(parse, tokens))
-        if None in pairs:
-            token = tokens[pairs.index(None)]
-            raise TextError(
-                f"{source}, line {number}: {shown(token)} is not a word and its tag",
-                "they are written word/TAG",
-            )
-        if pairs:
-            words, tags = zip(*pairs, strict=True)
-            labels = (tuple(map(intern, tags)),)
-            examples.append(Example(tuple(map(intern, words)), labels, (), number, source))
-    return LabelledText(tuple(examples), names, (), "slashes")
-
-
-# ---- Lines that hold a text and its label: `label<TAB>text`, `label text`, and fastText's
-# `__label__x text`.
+# ---- Lines that hold a text and its labels, as fastText has them: `__label__x text`.
 
 LABEL_COLUMN = "label"
 PREFIX = "__label__"
-
-
-def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
-    """Return the examples of a file whose lines begin with a label: what is before the tab if the
-    first line has one, else the first word."""
-    names = _label_column(settings)
-    examples = []
-    has_tabs: bool | None = None
-    for number, line in lines_with_ends(source, settings.encoding_errors):
-        line = without_end(line)
-        where = f"{source}, line {number}"
-        if is_blank(line):
-            continue
-        # The first line decides whether a tab or a space follows the label.
-        if has_tabs is None:
-            has_tabs = "\t" in line
-        if has_tabs and "\t" not in line:
-            raise TextError(f"{where}: no tab", "the first line has one between label and text")
-        label, _, text = line.partition("\t") if has_tabs else _first_word(line)
-        words = tuple(map(intern, split_words(text)))
-        if not words:
-            raise no_words(where)
-        text_labels = (text_label(label.strip(WORD_SPACE), where, names[0], settings),)
-        examples.append(Example(words, (), text_labels, number, source))
-    return LabelledText(tuple(examples), (), names, "label-first")
 
 
 def _label_column(settings: LabelledSettings) -> tuple[str, ...]:
     """Return the name of the one label column: the first that is asked for, or the usual one."""
     names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)
     return names[:1]
-
-
-def _first_word(line: str) -> tuple[str, str, str]:
-    line = line.lstrip(WORD_SPACE)
-    label = line.split(None, 1)[0] if line.isascii() else split_words(line)[0]
-    return label, "", line[len(label) :]
 
 
 def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:

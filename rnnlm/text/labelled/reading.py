@@ -16,12 +16,8 @@ from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
 from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.named_columns import format_of
 
-_OF_WORDS = {
-    "conllu": conllu.read,
-    "columns": line_formats.read_columns,
-    "slashes": line_formats.read_slashes,
-}
-_OF_TEXTS = {"label-first": line_formats.read_label_first, "fasttext": line_formats.read_fasttext}
+_OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns}
+_OF_TEXTS = {"fasttext": line_formats.read_fasttext}
 
 
 def read_labelled(
@@ -93,14 +89,14 @@ def _read(source: str, settings: LabelledSettings, level: Level, aligned: bool) 
 def _check_columns(source: str, format: str, settings: LabelledSettings, level: Level) -> None:
     """Refuse columns that a format does not have: most hold words and one label of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
-    has_one_label = format in ("slashes", "parallel", *_OF_TEXTS)
+    has_one_label = format in ("parallel", *_OF_TEXTS)
     if has_one_label and (settings.column or len(names) > 1):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format} has words and one label",
             hint="name none, or another --input-format",
         )
-    has_no_sentence_label = format in ("slashes", "columns", "parallel") and level == "word"
+    has_no_sentence_label = format in ("columns", "parallel") and level == "word"
     if has_no_sentence_label and settings.sentence_label_columns:
         raise UsageError(
             f"{source}: no label of the whole sentence",
@@ -166,7 +162,7 @@ def detect_format(source: str, settings: LabelledSettings, level: Level) -> str:
         return found
     first = next((line for line in lines if not is_blank(line)), "")
     if level == "text":
-        which = "label-first is for lines that begin with their label"
+        which = "in a table, a tab separates a text from its label"
     else:
         which = "--labels names a file that holds only labels"
     raise TextError(
@@ -181,7 +177,7 @@ def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str
     filled = [line for line in lines if not is_blank(line)]
     if not filled:
         # Of an empty file any format will do: reading it says that it is empty.
-        return "label-first" if level == "text" else "columns"
+        return "fasttext" if level == "text" else "columns"
 
     # Formats of any task.
     first = filled[0]
@@ -196,18 +192,12 @@ def _by_lines(lines: list[str], settings: LabelledSettings, level: Level) -> str
     if level == "text":
         if any(word.startswith(PREFIX) for word in split_words(first)):
             return "fasttext"
-        return "label-first" if "\t" in first else None
+        return "tsv" if "\t" in first else None
 
-    # Words with their tags.
-    if all(map(_is_tagged, filled)):
-        return "slashes"
+    # Words with their labels.
     rows = [split_words(line) for line in filled if not is_document_start(line)]
     is_one_word_a_line = len(set(map(len, rows))) == 1 and len(rows[0]) > 1
     return "columns" if "\t" in first or is_one_word_a_line else None
-
-
-def _is_tagged(line: str) -> bool:
-    return all(map(line_formats.parse, split_words(line)))
 
 
 def is_word_of_conllu(line: str) -> bool:

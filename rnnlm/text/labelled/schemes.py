@@ -3,7 +3,7 @@ follow each other.
 
 IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of
 type X. BIO (IOB2; Tjong Kim Sang & Veenstra 1999): each span begins with B-X. BIOES: its last word
-has E-X, a span of one word S-X; BILOU, BMEWO and BMES are the same in other letters. In all of them
+has E-X, a span of one word S-X; BILOU is the same in other letters. In all of them
 O marks words outside of spans; a label without type (B alone) belongs to spans of one nameless
 type.
 
@@ -22,14 +22,7 @@ from rnnlm.errors import TextError, notice
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
 # Begin, inside, end, single
-LETTERS = {
-    IOB1: "IIII",
-    BIO: "BIIB",
-    BIOES: "BIES",
-    "bilou": "BILU",
-    "bmewo": "BMEW",
-    "bmes": "BMES",
-}
+LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU"}
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
 Span = tuple[int, int, str]  # its first word, the one after its last, and its type
@@ -115,7 +108,7 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
 
     # Letters beside B and I tell which scheme it is.
     if not inside <= {"B", "I"}:
-        for name in (BIOES, "bilou", "bmewo", "bmes"):
+        for name in (BIOES, "bilou"):
             if inside <= set(LETTERS[name]):
                 return name
         return NONE

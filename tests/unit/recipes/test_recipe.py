@@ -182,7 +182,7 @@ def trains_on_labels(name, output):
     }  # fmt: skip
     text = texts.get(
         name,
-        "1 it works\n0 it broke\n"
+        "1\tit works\n0\tit broke\n"
         if name.startswith("sst2")
         else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n",
     )

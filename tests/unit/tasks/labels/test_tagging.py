@@ -19,7 +19,7 @@ def test_raw_text_and_word_lists_get_learned_labels(tagger):
     model = rnnlm.load(tagger.folder)
     [found] = rnnlm.tag(model, ["fly me to new york at noon"])
     assert found.labels == {"2": ("O", "O", "O", "B-place", "I-place", "O", "B-time")}
-    assert found.text == "fly me to new york at noon" and found.multiwords == ()
+    assert found.text == "fly me to new york at noon"
     assert rnnlm.tag(model, [found.words])[0].labels == found.labels
     assert rnnlm.tag(str(tagger.folder), [found.text]) == [found]
 
@@ -33,32 +33,13 @@ def test_labels_do_not_depend_on_company_or_order(tagger, monkeypatch):
     assert together[0].words == together[-1].words == () and together[0].labels == {"2": ()}
 
 
-def test_marks_are_split_off_unless_text_is_tokenised(tagger):
-    assert rnnlm.tag(tagger.folder, ["fly me, please!"])[0].words == (
-        "fly",
-        "me",
-        ",",
-        "please",
-        "!",
-    )
-    assert rnnlm.tag(tagger.folder, ["fly me, please!"], tokenised=True)[0].words == (
-        "fly",
-        "me,",
-        "please!",
-    )
+def test_a_text_is_split_at_white_space_alone(tagger):
+    [found] = rnnlm.tag(tagger.folder, ["fly me, please!"])
+    assert found.words == ("fly", "me,", "please!")
 
 
-def test_a_treebank_tagger_splits_alike_and_gives_lemmas(treebank_tagger):
-    [found] = rnnlm.tag(treebank_tagger, ["They don't like warm songs."])
-    assert found.words == (
-        "They",
-        "do",
-        "n't",
-        "like",
-        "warm",
-        "songs",
-        ".",
-    ) and found.multiwords == ((1, 3, "don't"),)
+def test_a_treebank_tagger_gives_lemmas(treebank_tagger):
+    [found] = rnnlm.tag(treebank_tagger, ["They do n't like warm songs ."])
     assert found.labels["upos"] == ("PRON", "AUX", "PART", "VERB", "ADJ", "NOUN", "PUNCT")
     assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
 

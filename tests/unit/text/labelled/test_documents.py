@@ -16,7 +16,6 @@ from rnnlm.text.labelled.documents import (
 )
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.labelled.splitting import SplitText
 
 CONLLU = (
     "\ufeff# newdoc\n\n# text = We don't.\n# mood = "
@@ -27,8 +26,7 @@ CONLLU = (
     "the end"
 )
 COLUMNS = "\n-DOCSTART- -X- O\n\nEU  NNP   B-ORG \r\nsays VBZ O\n\n\nall DT O\n-DOCSTART- -X- O"
-SLASHES = r"We/PRP  1\/2/CD" + "\n\n" + r" a\\/b //SYM" + "\r\n"
-CONTENTS = {"conllu": CONLLU, "columns": COLUMNS, "slashes": SLASHES}
+CONTENTS = {"conllu": CONLLU, "columns": COLUMNS}
 
 
 def documents(path, content, format, **settings):
@@ -37,8 +35,7 @@ def documents(path, content, format, **settings):
 
 
 @pytest.mark.parametrize(
-    "format, columns",
-    [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2"), ("slashes", "tag")],
+    "format, columns", [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2")]
 )
 def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
     content = CONTENTS[format]
@@ -60,12 +57,7 @@ def test_its_own_labels_leave_a_file_unchanged(tmp_path, format, columns):
 
 def test_labels_go_into_a_field_misc_or_comment(tmp_path):
     first, second = documents(tmp_path / "data", CONLLU, "conllu")
-    assert (first.words, first.text, first.ranges, first.line) == (
-        ("We", "do", "n't", "."),
-        "We don't.",
-        ((1, 3, "don't"),),
-        1,
-    )
+    assert (first.words, first.text, first.line) == (("We", "do", "n't", "."), "We don't.", 1)
     labels = {"xpos": list("abcd"), "ner": list("efgh")}
     lines = first.with_labels(labels, {"mood": "new", "tone": "t"}).splitlines()
     assert lines[2:6] == [
@@ -93,15 +85,6 @@ def test_a_label_replaces_or_adds_its_numbered_column(tmp_path):
     )
 
 
-def test_words_get_their_tag_after_a_slash(tmp_path):
-    found = documents(tmp_path / "data", SLASHES + "and/or so\n", "slashes")
-    assert [each.words for each in found] == [("We", "1/2"), ("a\\", "/"), ("and/or", "so")]
-    assert found[0].with_labels({"upos": ["X", "Y/Z"]}) == "We/X  1\\/2/Y\\/Z\n\n"
-    assert found[2].with_labels({"upos": ["X", "Y"]}) == "and\\/or/X so/Y\n"
-    with pytest.raises(UsageError, match="room for one label"):
-        found[0].with_labels({"a": "XY", "b": "XY"})
-
-
 def test_a_table_keeps_its_other_columns_and_header(tmp_path):
     first, second = documents(tmp_path / "x.tsv", 'id\ttext\tslots\n1\ta "b"\tO O\n2\tc\n', "tsv")
     assert (first.words, first.text, first.line) == (("a", '"b"'), 'a "b"', 2)
@@ -121,33 +104,28 @@ def test_a_table_keeps_its_other_columns_and_header(tmp_path):
 
 
 def test_raw_text_is_written_in_any_format(tmp_path):
-    parts = SplitText(("do", "n't", "go", "!"), ((0, 2, "don't"),), (True, False, True, False))
+    words = ("do", "n't", "go", "!")
     labels = {"upos": ["AUX", "PART", "VERB", "PUNCT"]}
     written = {
-        format: raw_sentence("don't go!", parts, format).with_labels(labels)
+        format: raw_sentence("do n't go !", words, format).with_labels(labels)
         for format in FORMATS[:-1]
     }
     assert written["conllu"] == (
-        "# text = don't "
-        "go!\n1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
-        "3\tgo\t_\tVERB\t_\t_\t_\t_\t_\tSpaceAfter=No\n4\t!\t_\tPUNCT\t_\t_\t_\t_\t_\t_\n\n"
+        "# text = do n't go !\n"
+        "1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
+        "3\tgo\t_\tVERB\t_\t_\t_\t_\t_\t_\n4\t!\t_\tPUNCT\t_\t_\t_\t_\t_\t_\n\n"
     )
     assert written["columns"] == "do\tAUX\nn't\tPART\ngo\tVERB\n!\tPUNCT\n\n"
-    assert written["slashes"] == "do/AUX n't/PART go/VERB !/PUNCT\n"
     assert written["tsv"] == "text\tupos\ndo n't go !\tAUX PART VERB PUNCT\n"
-    assert json.loads(written["jsonl"]) == {
-        "text": "don't go!",
-        "words": list(parts.words),
-        **labels,
-    }
+    assert json.loads(written["jsonl"]) == {"text": "do n't go !", "words": list(words), **labels}
     for format, content in written.items():
         path = tmp_path / f"x.{format}"
         path.write_text(content)
-        column = {"columns": "2", "slashes": "tag"}.get(format, "upos")
+        column = {"columns": "2"}.get(format, "upos")
         (found,) = read_labelled(
             [path], LabelledSettings(format=format, label_column=column), "word"
         ).examples
-        assert (found.words, found.word_labels) == (parts.words, (tuple(labels["upos"]),))
+        assert (found.words, found.word_labels) == (words, (tuple(labels["upos"]),))
     (found, other) = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")
     assert (found.words, found.line, other.words) == (("We", "go"), 2, ("hi",))
 
@@ -161,12 +139,12 @@ def test_a_documents_format_is_detected_where_possible(tmp_path):
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
 
 
-def test_model_labels_tell_columns_from_slashes(tmp_path):
+def test_model_labels_tell_columns_from_text(tmp_path):
     labels = {"O", "B-PER", "I-PER"}
     for content, format in [
         ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),
         ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
-        ("Ada/B-PER ran/O\n", "slashes"), ("turn on\nturn off\n", "text"),
+        ("Ada/B-PER ran/O\n", "text"), ("turn on\nturn off\n", "text"),
         ("Ada ran\nO Ada !\n", "text"), ("and/or\n", "text"),
         ("Ada VB\nran NN\n", "text"), ("O no\nO dear\n", "text"),
     ]:  # fmt: skip
@@ -192,7 +170,6 @@ odd = st.text('ab/\\\t \r\n\0#-._1"|{}[]:,\ufeff\u00a0', max_size=40)
 
 @given(odd, st.sampled_from([*FORMATS]))
 @example("#", "conllu")
-@example("\\/", "slashes")
 @example("1\ta" + "\t_" * 8 + "\n\u00a0", "conllu")
 def test_any_document_is_written_back_or_refused(tmp_path_factory, content, format):
     path = tmp_path_factory.mktemp("odd") / "data"

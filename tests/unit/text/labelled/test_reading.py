@@ -51,7 +51,6 @@ def read(tmp_path):
             "\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n",
             "columns",
         ),
-        ("\ufeffWe/PRON do/AUX n't/PART  fly/VERB ./PUNCT\n\n", "slashes"),
         ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
         (
             (
@@ -81,7 +80,6 @@ def test_formats_of_word_labels_are_detected_by_content(read, content, format):
 @pytest.mark.parametrize(
     "content, format, name",
     [
-        ("b\ta text\n\na\t other  text\n", "label-first", "x"),
         ("__label__b a text\nother __label__a text\n", "fasttext", "x"),
         ("sentence\tlabel\na text\tb\nother text\ta\n", "tsv", "x"),
         ("label;text\nb;a text\na;other text\n", "csv", "x.csv"),
@@ -103,13 +101,27 @@ def test_words_named_like_columns_make_no_table(read):
     assert read("text\tO\nsentence\tB-X\n\na\tO\n").format == "columns"
 
 
-def test_the_label_first_format_must_be_named(read):
-    with pytest.raises(TextError, match="cannot tell.*label-first"):
+@pytest.mark.parametrize("name", ["x", "x.tsv", "x.csv"])
+def test_numbers_name_the_columns_of_a_table_without_a_header(read, name):
+    content = "b\ta text\n\na\t other  text\n"
+    content = content.replace("\t", ",") if name == "x.csv" else content
+    text = read(content, "text", name, column="2", label_column="1")
+    found = [(each.words, each.text_labels) for each in text.examples]
+    assert found == [(("a", "text"), ("b",)), (("other", "text"), ("a",))]
+    assert text.text_columns == ("1",)
+    with pytest.raises(TextError, match="which column holds the text.*number: --column 2"):
+        read(content, "text", name)
+
+
+def test_a_text_behind_its_label_needs_a_tab(read):
+    with pytest.raises(TextError, match="cannot tell.*a tab separates a text from its label"):
         read("1 good\n0 bad\n", "text")
-    assert [
-        each.text_labels
-        for each in read("1 good\n0 bad film\n", "text", format="label-first").examples
-    ] == [("1",), ("0",)]
+
+
+def test_numbers_may_be_names_in_a_header(read):
+    text = read("text\t2\nfly me\tO X\n", column="text", label_column="2")
+    assert text.examples[0].word_labels == (("O", "X"),)
+    assert read("text\t2\nfly me\tO X\n", name="x.tsv", label_column="2").word_columns == ("2",)
 
 
 def test_conllu_fields_and_comments_are_label_columns(read):
@@ -142,12 +154,6 @@ def test_numbered_columns_are_read_or_shown_in_errors(read):
         caught.value.why
         == "its columns are 1: EU rejects all ...; 2: NNP VBZ DT ...; 3: B-ORG O B-MISC; 4: 0"
     )
-
-
-def test_slashes_in_words_do_not_start_tags(read):
-    (example,) = read(r"1\/2/CD and/or/CC //SYM a\\/b a\b/c").examples
-    assert example.words == ("1/2", "and/or", "/", "a\\", "a\\b")
-    assert example.word_labels == (("CD", "CC", "SYM", "b", "c"),)
 
 
 @pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz", "x.jsonl", "x.csv", "x.parquet"])
@@ -190,7 +196,8 @@ def test_labels_in_a_file_of_their_own(read):
 
 def test_a_text_may_have_several_labels_on_request(read):
     assert [
-        each.text_labels[0] for each in read("b|a|b\tx\n\ty\n", "text", multi_label=True).examples
+        each.text_labels[0]
+        for each in read("label\ttext\nb|a|b\tx\n\ty\n", "text", multi_label=True).examples
     ] == ["b|a", ""]
     fast = "__label__b __label__a x\n"
     assert read(fast, "text", multi_label=True).examples[0].text_labels == ("b|a",)
@@ -218,7 +225,6 @@ FAULTS = [  # content, what the message holds, settings
     ("a\nb\n", "line 1: one column", {"format": "columns"}),
     ("a\tX\n\tY\n", "begins in line 1: word 2 or its label is empty", {}),
     ("a X\nb Y\n", "line 1: no column '3'.*it has 1, 2", {"label_column": "3"}),
-    ("a/X b/\n", r"line 1: 'b/' is not a word and its tag", {"format": "slashes"}),
     (b"a X\nb \xff\n", "line 2, byte 3: not UTF-8", {}),
     (TSV.replace("O O B-city", "O O"), "line 2: 3 words and 2 labels in 'slots'", {}),
     (TSV.replace("O O B-city", "O O O O"), "line 2: 3 words and 4 labels in 'slots'", {}),
@@ -264,11 +270,11 @@ def test_what_does_not_go_together_is_wrong_usage(read):
     with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
         read("__label__a b", format="fasttext")
     with pytest.raises(
-        UsageError, match="2 label columns, but format slashes has words and one label"
+        UsageError, match="2 label columns, but format parallel has words and one label"
     ):
-        read("a/X", label_column="x,y")
-    with pytest.raises(UsageError, match="column 'text', but format label-first has"):
-        read("a\tb c", "text", column="text", format="label-first")
+        read("a", labels="X", label_column="x,y")
+    with pytest.raises(UsageError, match="column 'text', but format fasttext has"):
+        read("__label__a b c", "text", column="text", format="fasttext")
     with pytest.raises(
         UsageError,
         match="no label of the whole sentence; there is none in format columns.*CoNLL-U comments",
