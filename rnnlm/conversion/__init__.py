@@ -1,1 +1,1 @@
-"""One model made into another: pruning, the compact form."""
+"""One model made into another: pruning."""

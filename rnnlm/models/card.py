@@ -298,8 +298,6 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
         yield "n-grams by order", " / ".join(f"{count:,}" for count in training["ngrams"])
     if "pruned" in training:
         yield "pruned", ", ".join(f"{key} {value}" for key, value in training["pruned"].items())
-    if "compact" in training:
-        yield "compact form", training["compact"]
     if manifest.kind.trains_in_steps:
         yield "step", f"{manifest.step:,}"
     if "seconds" in training:

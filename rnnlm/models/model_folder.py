@@ -71,16 +71,16 @@ def save(
     training: dict[str, Any],
     parts: Sequence[Path] = (),
     bundle: bool = False,
-    bits: int | None = None,
+    in_8_bits: bool = False,
     goes_on: bool = False,
 ) -> Manifest:
     """Write `model` into `folder`, replacing the model that is there. If it cannot be written, that
     one stays whole.
 
     kind: its kind, as the registry names it: "lstm", "ngram". parts: the folders of the models that
-    a combination is made of. bundle: copy them into `folder`, else refer to them. bits: 16 or 8, of
-    a weight in compact form; None: as it is. goes_on: the model there is of the same training run;
-    else what was kept for it is deleted: its checkpoints, and how it adapts itself.
+    a combination is made of. bundle: copy them into `folder`, else refer to them. in_8_bits: of the
+    weights of a network, as the shipped model has them. goes_on: the model there is of the same
+    training run; else what was kept for it is deleted: its checkpoints, and how it adapts itself.
     """
     files: dict[str, FileEntry] = {}
     # The family of the kind ("neural", "ngram", "combination") is stored, too: loading checks it.
@@ -91,7 +91,7 @@ def save(
         before = _listed_files(folder)
         try:
             # All files first, then config.json, which makes them the model.
-            for role, path, pieces in _files_to_write(folder, model, step, bits):
+            for role, path, pieces in _files_to_write(folder, model, step, in_8_bits):
                 _write(role, path, pieces, files, before)
             if bundle:
                 entries = manifests.bundled(folder, parts)
@@ -131,12 +131,12 @@ def save(
 
 
 def _files_to_write(
-    folder: Path, model: LanguageModel | manifests.ModelArrays, step: int, bits: int | None
+    folder: Path, model: LanguageModel | manifests.ModelArrays, step: int, in_8_bits: bool
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """Yield (role, wanted path, content in pieces) of the files of a model, weights first."""
     arrays = model.to_arrays()
-    if bits:
-        arrays = compacted(arrays, bits)
+    if in_8_bits:
+        arrays = scaled(arrays)
     yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensors.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
@@ -466,11 +466,11 @@ def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
     return arrays
 
 
-# ---- Arrays in 16 or 8 bits: models at half their bytes, or a quarter.
+# ---- Weights in 8 bits: networks at a quarter of their bytes, such as the shipped one.
 #
-# bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties
-# to even. With 8 bits, each row of a matrix is whole numbers from -127 to 127 times its scale,
-# NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section 2.1); vectors stay bfloat16.
+# Each row of a matrix is whole numbers from -127 to 127 times its scale, NAME@scale (symmetric, per
+# channel: Krishnamoorthi 2018, section 2.1). Vectors are bfloat16, the upper half of a float32:
+# eight bits of mantissa are kept, rounded to nearest, ties to even.
 
 SCALE = "@scale"
 LARGEST_WHOLE = 127  # of 8 bits, symmetric
@@ -493,26 +493,23 @@ def widened(array: np.ndarray) -> np.ndarray:
     return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a float32 matrix as whole numbers and the scale of each row; other arrays rounded."""
-    if array.dtype != np.float32 or array.ndim < 2:
-        return {name: rounded(array)}
-    rows = array.reshape(len(array), -1)
-    scale = np.abs(rows).max(axis=1, initial=0.0) / LARGEST_WHOLE
-    wholes = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
-    return {name: wholes.reshape(array.shape), name + SCALE: scale.astype(np.float32)}
-
-
-def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarray]:
-    """Return the arrays in 16 or 8 bits."""
+def scaled(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return float32 matrices as whole numbers and the scale of each row, other arrays rounded."""
     small: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
-        small |= scaled(name, array) if bits == 8 else {name: rounded(array)}
+        if array.dtype != np.float32 or array.ndim < 2:
+            small[name] = rounded(array)
+            continue
+        rows = array.reshape(len(array), -1)
+        scale = np.abs(rows).max(axis=1, initial=0.0) / LARGEST_WHOLE
+        wholes = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+        small[name] = wholes.reshape(array.shape)
+        small[name + SCALE] = scale.astype(np.float32)
     return small
 
 
 def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the arrays of the files of a model, compact or not, in float32 again."""
+    """Return the arrays of the files of a model, in float32 where they are stored in fewer bits."""
     found: dict[str, np.ndarray] = {}
     for arrays in files:
         for name, array in arrays.items():

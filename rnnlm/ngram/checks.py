@@ -14,7 +14,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
-from rnnlm.ngram.tables import NOWHERE, Keys, Values, find_many, make_keys, split_keys
+from rnnlm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
 from rnnlm.text.batches import gather, with_boundary
 
 if TYPE_CHECKING:
@@ -44,12 +44,9 @@ def disorders(model: "NgramModel") -> Iterator[str]:
     """Yield what is wrong: keys that are not sorted or point nowhere, values that are not numbers,
     probabilities above 1."""
     for n in range(1, model.order + 1):
-        try:
-            if n > 1:
-                yield from _odd_keys(model, n)
-            yield from _odd_values(model, n)
-        except IndexError as error:  # of tables in compact form
-            yield f"{n}-grams cannot be unpacked: {error}"
+        if n > 1:
+            yield from _odd_keys(model, n)
+        yield from _odd_values(model, n)
 
 
 def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
@@ -85,14 +82,13 @@ def _odd_values(model: "NgramModel", n: int) -> Iterator[str]:
         yield f"a {n}-gram has a probability above 1, first at {too_likely:,}: {largest:.6g}"
 
 
-def _blocks(table: Keys | Values) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the rows of a table with the number of the first one, in blocks that begin with the
     last row of the one before. Of a mapped file, no more than a block need be in memory."""
     for start in range(0, len(table), AT_ONCE):
         first = max(0, start - 1)
         yield first, table[first : start + AT_ONCE]
-        if isinstance(table, np.ndarray):
-            drop_pages(table)
+        drop_pages(table)
 
 
 def contexts(
@@ -104,7 +100,7 @@ def contexts(
     Contexts are the n-grams that another one continues, and one word that nothing continues, if
     there is one, after which the unigrams are left alone.
     """
-    numbers = [_different(split_keys(np.asarray(keys), model.size)[0]) for keys in model.keys]
+    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys]
     if not numbers:
         numbers = [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
@@ -156,7 +152,7 @@ def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
 
 
 def longest_matches(
-    ids_N: np.ndarray, keys: Sequence[Keys], size: int, boundary_id: int
+    ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int
 ) -> np.ndarray:
     """Return how many words the longest n-gram has that ends at each token, (N,) int64; the start
     of the line counts as one. It is 1 where not even a bigram is there.

@@ -14,13 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnnlm.interface import State
-from rnnlm.ngram.packed import SingleKeys
-from rnnlm.ngram.quantised import SingleValues
-from rnnlm.ngram.tables import NOWHERE, Keys, Values, damage_error, naming_damage, word_bits
+from rnnlm.ngram.tables import NOWHERE, damage_error, word_bits
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsLenAndGetItem as Indexed
-
     from rnnlm.ngram.model import NgramModel
 
 
@@ -49,8 +45,8 @@ class _OrderIndex(NamedTuple):
     """
 
     n: int
-    keys: "Indexed[int]"
-    values: "Indexed[float]"
+    keys: Sequence[int]
+    values: Sequence[float]
     width: int
     starts: Sequence[int]
 
@@ -65,7 +61,7 @@ class IncrementalScorer:
         self._bits = word_bits(model.size)
         self._unseen = model.unseen_context_logprob
         # The log p and the cost of each word in turn, or log p alone in a unigram model.
-        self._unigrams = _values_one_by_one(model.values[0])
+        self._unigrams: Sequence[float] = _one_by_one(model.values[0])
         self._width = model.values[0].shape[1]
         self._orders = [self._order(model, n) for n in range(2, model.order + 1)]
 
@@ -74,10 +70,8 @@ class IncrementalScorer:
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
         index = np.uint32 if len(keys) < 1 << 32 else np.uint64
-        with naming_damage():
-            starts = keys.searchsorted(contexts).astype(index)
-        single_keys, single_values = _keys_one_by_one(keys), _values_one_by_one(values)
-        return _OrderIndex(n, single_keys, single_values, values.shape[1], starts.data)
+        starts = keys.searchsorted(contexts).astype(index)
+        return _OrderIndex(n, keys.data, _one_by_one(values), values.shape[1], starts.data)
 
     def begin(self) -> NgramContext:
         """Return the start of a line."""
@@ -179,11 +173,6 @@ class IncrementalScorer:
         return number >= 0 and starts[number] < starts[number + 1]
 
 
-def _keys_one_by_one(keys: Keys) -> "Indexed[int]":
-    """Return the keys as a sequence that is quick to ask for a single one."""
-    return keys.data if isinstance(keys, np.ndarray) else SingleKeys(keys)
-
-
-def _values_one_by_one(values: Values) -> "Indexed[float]":
+def _one_by_one(values_MK: np.ndarray) -> memoryview:
     """Return the values, row by row, as a sequence that is quick to ask for a single one."""
-    return values.reshape(-1).data if isinstance(values, np.ndarray) else SingleValues(values)
+    return values_MK.reshape(-1).data

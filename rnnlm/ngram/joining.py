@@ -27,7 +27,7 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
 from rnnlm.ngram.counting.workspace import BYTES_PER_ENTRY, Workspace
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.tables import NOWHERE, Keys, find, make_keys, split_keys, word_bits
+from rnnlm.ngram.tables import NOWHERE, find, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads
 from rnnlm.text.lines import Progress, silent
 
@@ -465,12 +465,12 @@ def _exp(logarithms: np.ndarray) -> np.ndarray:
     return np.exp(logarithms.astype(np.float64))
 
 
-def _context(keys_M: Keys, number: int, bits: int) -> int:
+def _context(keys_M: np.ndarray, number: int, bits: int) -> int:
     """Return the context of an n-gram."""
     return int(keys_M[number : number + 1][0]) >> bits
 
 
-def _first_after(keys_M: Keys, context: int, bits: int) -> int:
+def _first_after(keys_M: np.ndarray, context: int, bits: int) -> int:
     """Return the number of the first n-gram that does not follow an earlier context."""
     return int(keys_M.searchsorted(np.array([context << bits], dtype=np.uint64))[0])
 
@@ -532,7 +532,7 @@ def renumbered(
     return NgramModel(all_keys, all_values, tokenizer, model.normalised)
 
 
-def _blocks(keys_M: Keys, bits: int, most: int) -> Iterator[tuple[int, int]]:
+def _blocks(keys_M: np.ndarray, bits: int, most: int) -> Iterator[tuple[int, int]]:
     """Yield ranges of about `most` n-grams, each of which ends where a context does."""
     start = 0
     while start < len(keys_M):

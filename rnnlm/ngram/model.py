@@ -8,7 +8,6 @@ The state is the last N-1 ids since the line began, shortened to what the model 
 position comes from that of the (n-1)-gram before it and the word.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,14 +24,9 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.incremental import IncrementalScorer
-from rnnlm.ngram.packed import BLOCK, PackedKeys
-from rnnlm.ngram.quantised import QuantisedValues
 from rnnlm.ngram.tables import (
     NOWHERE,
     BackoffLevel,
-    Keys,
-    Values,
-    damage_error,
     find_many,
     make_keys,
     naming_damage,
@@ -77,8 +71,7 @@ class Lookup:
 @keeps(LanguageModel, Answers)
 class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
-    p(w|h), log backoff, nats (the highest order has only the first). In compact form, keys are
-    packed, and values above the unigrams quantised.
+    p(w|h), log backoff, nats (the highest order has only the first).
 
     normalised: False for estimators that do not sum to one, and for models of other programs.
     unseen_context_logprob: what giving up a context that is not in the model costs (0, but for
@@ -94,8 +87,8 @@ class NgramModel(PickledByOrigin):
 
     def __init__(
         self,
-        keys: Sequence[Keys],
-        values: Sequence[Values],
+        keys: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
         tokenizer: Tokenizer,
         normalised: bool,
         unseen_context_logprob: float = 0.0,
@@ -124,22 +117,6 @@ class NgramModel(PickledByOrigin):
         values[-1] = values[-1][:, :1]  # nothing backs off from the highest order
         return cls(keys, values, tokenizer, normalised, unseen_context_logprob)
 
-    def compacted(self, bits: int) -> "NgramModel":
-        """Return the model with packed keys, and `bits` (8 or 16) for each probability and backoff
-        weight above the unigrams. It is not normalised: bins do not keep sums. ModelError: the
-        tables are damaged."""
-        checks.check_tables(self)
-        keys: list[Keys] = []
-        values: list[Values] = []
-        # One order after the other, as each may be unpacked for this.
-        for level in self.levels():
-            if not values:
-                values.append(level.values_MK)
-                continue
-            keys.append(PackedKeys.of(level.keys_M))
-            values.append(QuantisedValues.of(level.values_MK, bits))
-        return NgramModel(keys, values, self.tokenizer, False, self.unseen_context_logprob)
-
     @property
     def order(self) -> int:
         """N, the number of words of the longest n-grams."""
@@ -154,9 +131,7 @@ class NgramModel(PickledByOrigin):
         """Yield the orders as tables, from the unigrams up."""
         unigram_keys = np.arange(self.size + 1, dtype=np.uint64)
         for keys, values in zip((unigram_keys, *self.keys), self.values, strict=True):
-            with naming_damage():
-                level = BackoffLevel(self.size, np.asarray(keys), np.asarray(values))
-            yield level
+            yield BackoffLevel(self.size, keys, values)
 
     def words(self, n: int, numbers: np.ndarray) -> list[np.ndarray]:
         """Return the words of n-grams of order n, given by number: one array a position."""
@@ -342,18 +317,9 @@ class NgramModel(PickledByOrigin):
             "facts": np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64)
         }
         for n, keys in enumerate(self.keys, start=2):
-            if isinstance(keys, PackedKeys):
-                arrays[f"bases_{n}"] = keys.bases_G
-                arrays[f"starts_{n}"] = keys.starts_H
-                arrays[f"distances_{n}"] = keys.words_W
-            else:
-                arrays[f"keys_{n}"] = keys
+            arrays[f"keys_{n}"] = keys
         for n, values in enumerate(self.values, start=1):
-            if isinstance(values, QuantisedValues):
-                arrays[f"codes_{n}"] = values.codes_MK
-                arrays[f"centres_{n}"] = values.centres_KC
-            else:
-                arrays[f"values_{n}"] = values
+            arrays[f"values_{n}"] = values
         return arrays
 
     def drop_pages(self) -> None:
@@ -442,21 +408,17 @@ class NgramModel(PickledByOrigin):
         return NgramState(inputs_BN)
 
 
-# ---- The arrays of a stored model. Each order above the first has keys_n and values_n; in compact
-# form bases_n, starts_n and distances_n (PackedKeys), codes_n and centres_n (QuantisedValues).
+# ---- The arrays of a stored model. Each order above the first has keys_n and values_n.
 
 
 def array_shapes(
     settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes | None:
-    """Return (safetensors type, shape) of the model's arrays by name; how many n-grams there are,
-    and which form they have, is taken from the `stored` ones."""
+    """Return (safetensors type, shape) of the model's arrays by name; how many n-grams there are
+    is taken from the `stored` ones."""
     if stored is None:
         return None
-    is_compact = any(name.startswith("codes_") for name in stored)
     order = sum(name.startswith("values_") for name in stored)
-    if is_compact:
-        order = 1 + sum(name.startswith("codes_") for name in stored)
     if not order:
         raise ModelError("the weights do not fit the settings", "there are no unigrams")
 
@@ -464,33 +426,14 @@ def array_shapes(
     shapes: Shapes = {"facts": ("F64", (2,)), "values_1": ("F32", (tokenizer.size + 1, width))}
     for n in range(2, order + 1):
         # What is stored may have any name and shape: the loader compares it with these.
-        kind, shape = stored.get(f"codes_{n}" if is_compact else f"values_{n}", ("", ()))
+        _, shape = stored.get(f"values_{n}", ("", ()))
         ngrams = shape[0] if shape else tokenizer.size + 1
         if not ngrams:
             raise ModelError("the weights do not fit the settings", f"there are no {n}-grams")
         width = 2 if n < order else 1
-        if is_compact:
-            shapes |= _compact_shapes(n, ngrams, width, kind, stored)
-        else:
-            shapes[f"values_{n}"] = ("F32", (ngrams, width))
-            shapes[f"keys_{n}"] = ("U64", (ngrams,))
+        shapes[f"values_{n}"] = ("F32", (ngrams, width))
+        shapes[f"keys_{n}"] = ("U64", (ngrams,))
     return shapes
-
-
-def _compact_shapes(n: int, ngrams: int, width: int, kind: str, stored: Shapes) -> Shapes:
-    """Return type and shape of the arrays of order n in compact form. kind: the type of codes."""
-    kind, most = ("U16", 1 << 16) if kind == "U16" else ("U8", 1 << 8)
-    blocks = -(-ngrams // BLOCK)
-    starts_kind, _ = stored.get(f"starts_{n}", ("", ()))
-    _, words = stored.get(f"distances_{n}", ("", ()))
-    _, centres = stored.get(f"centres_{n}", ("", ()))
-    return {
-        f"bases_{n}": ("U64", (blocks,)),
-        f"starts_{n}": ("U64" if starts_kind == "U64" else "U32", (blocks + 1,)),
-        f"distances_{n}": ("U64", words[:1] or (0,)),
-        f"codes_{n}": (kind, (ngrams, width)),
-        f"centres_{n}": ("F32", (width, min(max((1, *centres[1:2])), most))),
-    }
 
 
 def from_arrays(
@@ -510,19 +453,7 @@ def from_arrays(
             f"they have the values {normalised} and {unseen}",
             "make it again",
         )
-    keys: list[Keys] = []
-    values: list[Values] = [arrays["values_1"]]
-    for n in itertools.count(2):
-        if f"keys_{n}" in arrays:
-            keys.append(arrays[f"keys_{n}"])
-            values.append(arrays[f"values_{n}"])
-        elif f"codes_{n}" in arrays:
-            codes_MK, distances_W = arrays[f"codes_{n}"], arrays[f"distances_{n}"]
-            starts_H = arrays[f"starts_{n}"]
-            if starts_H[-1] != len(distances_W):
-                raise damage_error()
-            keys.append(PackedKeys(len(codes_MK), arrays[f"bases_{n}"], starts_H, distances_W))
-            values.append(QuantisedValues(codes_MK, arrays[f"centres_{n}"]))
-        else:
-            break
+    order = sum(name.startswith("values_") for name in arrays)
+    keys = [arrays[f"keys_{n}"] for n in range(2, order + 1)]
+    values = [arrays[f"values_{n}"] for n in range(1, order + 1)]
     return NgramModel(keys, values, tokenizer, bool(normalised), unseen, fingerprint)

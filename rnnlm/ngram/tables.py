@@ -14,12 +14,6 @@ from functools import cached_property
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.ngram.packed import PackedKeys
-from rnnlm.ngram.quantised import QuantisedValues
-
-# The sorted keys of an order, and its values, as they are or in compact form.
-Keys = np.ndarray | PackedKeys
-Values = np.ndarray | QuantisedValues
 
 WORTH_SORTING = 4096  # from this number on, keys are looked up faster in order
 SEARCH_BLOCK = 4096  # sorted keys searched for together
@@ -110,12 +104,12 @@ def find(keys_M: np.ndarray, wanted_Q: np.ndarray, start: int = 0) -> np.ndarray
     return np.where(is_there_Q, places_Q + start, NOWHERE)
 
 
-def find_many(keys_M: Keys, wanted_Q: np.ndarray) -> np.ndarray:
+def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     """Return what :func:`find` returns, for many keys in any order: each different one is looked up
     once, in sorted order."""
     if not len(wanted_Q):
         return np.zeros(0, dtype=np.int64)
-    if len(wanted_Q) < WORTH_SORTING and isinstance(keys_M, np.ndarray):
+    if len(wanted_Q) < WORTH_SORTING:
         return find(keys_M, wanted_Q)
     sorted_Q, positions_Q = _sort_with_positions(wanted_Q)
     is_first_Q = np.append(True, sorted_Q[1:] != sorted_Q[:-1])
@@ -142,12 +136,9 @@ def _sort_with_positions(wanted_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return packed_Q, low_bits_Q.view(np.int64)
 
 
-def _find_sorted(keys_M: Keys, wanted_Q: np.ndarray) -> np.ndarray:
+def _find_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     """Run :func:`find` on keys that are sorted themselves: a block of them lies within a few pages
     of `keys_M`."""
-    if isinstance(keys_M, PackedKeys):
-        places_Q, is_there_Q = keys_M.places(wanted_Q)
-        return np.where(is_there_Q, places_Q, NOWHERE)
     first = np.searchsorted(keys_M, wanted_Q[::SEARCH_BLOCK]).tolist()
     numbers_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):

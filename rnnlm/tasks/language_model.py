@@ -82,7 +82,7 @@ class LanguageModelling(Task["LanguageModel", "EncodedText", "Tokenizer", LineOp
         "rescore": "n-best lists in a new order",
         "report": "runs with their curves of perplexity",
         "doctor": "files, arrays, sums of probabilities",
-        "export": "ARPA file of n-grams, compact form, word vectors of networks",
+        "export": "ARPA file of n-grams, word vectors of networks",
         "inspect": (
             "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients"
         ),

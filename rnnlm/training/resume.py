@@ -6,7 +6,6 @@ Settings, text and tokenizer must be those of the run; its length and where it r
 from pathlib import Path
 from typing import Any
 
-from rnnlm import arrays
 from rnnlm.config import Layer, as_text
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.events import TrainingState
@@ -39,14 +38,7 @@ def state_of(folder: Path, run: Run, done: Manifest | None = None) -> TrainingSt
     if done:
         return None
     _tell_other_rates(stored.settings, run.settings)
-
-    # A compact checkpoint has no weights: they are those of the model beside it.
-    state = checkpoints.load(folder)
-    if not any(name.startswith("network.") for name in state.arrays):
-        model, _ = model_folder.load(folder, "cpu")
-        weights = arrays.with_prefix("network.", model.to_arrays())
-        state = TrainingState(state.facts, {**state.arrays, **weights})
-    return state
+    return checkpoints.load(folder)
 
 
 def _difference(stored: Run, run: Run, may_change: set[str]) -> str:

@@ -111,35 +111,6 @@ def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
     )
 
 
-@pytest.mark.parametrize("bits, size", [("16", 0.6), ("8", 0.5)])
-def test_in_compact_form_it_is_nearly_as_good(rnnlm, here, translator, bits, size):
-    outcome = rnnlm(
-        "export",
-        "-m",
-        translator.folder,
-        "--compact",
-        "small",
-        "--bits",
-        bits,
-        "--test",
-        translator.valid,
-    )
-    assert outcome.code == 0 and "test, before: ppl_token " in outcome.err
-    results = json.loads((here / "small" / "config.json").read_text())["results"]
-    assert results["test"]["ppl_token"] == pytest.approx(
-        results["test, before"]["ppl_token"], rel=0.02
-    )
-    assert (
-        results["test, before"]["bleu"]
-        == json.loads((translator.folder / "config.json").read_text())["results"]["valid"]["bleu"]
-    )
-    stored = [
-        sum(file.stat().st_size for file in folder.glob("weights*"))
-        for folder in (here / "small", translator.folder)
-    ]
-    assert stored[0] < size * stored[1]
-
-
 def test_compare_shows_differences_of_each_figure(rnnlm, translator):
     outcome = rnnlm(
         "compare",

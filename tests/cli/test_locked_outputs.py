@@ -21,7 +21,6 @@ FOLDERS = {
     "grid": ("train", "text.txt", "--grid", "model=unigram,ngram", "-o", "OUT"),
     "prepare": ("prepare", "text.txt", "-o", "OUT", "--workers", "1"),
     "prune": ("prune", "-m", "kn", "-o", "OUT", "--max-order", "1"),
-    "export": ("export", "-m", "lstm", "--compact", "OUT"),
     "import": ("import", "kn.arpa", "-o", "OUT"),
     "mix": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT"),
     "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),

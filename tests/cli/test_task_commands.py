@@ -120,15 +120,6 @@ def test_a_whole_model_passes_each_check_of_labels(rnnlm, request, name):
     )
 
 
-def test_a_compact_tagger_is_evaluated_for_its_card(rnnlm, here, tagger):
-    assert (
-        rnnlm("export", "-m", tagger.folder, "--compact", "small", "--test", tagger.valid).code == 0
-    )
-    card = (here / "small" / "README.md").read_text()
-    assert "| text | labels | f1 | precision | recall |" in card and "\n| test | 2 | " in card
-    assert "labels 2" in card
-
-
 def test_grid_runs_have_their_tasks_figures_and_curve(rnnlm, here, tagger):
     given = (
         "--valid",

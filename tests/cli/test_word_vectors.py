@@ -104,7 +104,7 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
         rnnlm("export", "-m", models.unigram, "--vectors", "u.vec"), 2, "uni has no word vectors"
     )
     checked_error(
-        rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"),
+        rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--which", "input"),
         2,
         "--which needs --vectors",
     )

@@ -5,13 +5,17 @@ import itertools
 import json
 import shlex
 import tomllib
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rnnlm
 from rnnlm import checkpoints, corpora
 from rnnlm.models import loading, model_folder
 from rnnlm.recipes import recipe as recipes
+from rnnlm.runs import train
+from rnnlm.text.corpus import Corpus
 
 FOLDER = checkpoints.FOLDER / "demo"
 MOST_BYTES = 4_000_000
@@ -45,9 +49,8 @@ def test_shipped_model_has_the_settings_of_its_commands():
     """The last training, which began with the weights of one by the recipe alone."""
     lines = (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [shlex.split(line) for line in lines if line.startswith("rnnlm ")]
-    (*recipe_alone, _, _), (*tuning,), (*export,) = commands
+    (*recipe_alone, _, _), (*tuning,) = commands
     assert recipe_alone == ["rnnlm", "train", "--recipe", "demo-long", "--seed", "1"]
-    assert export[:2] == ["rnnlm", "export"] and "--bits" in export
     assert "--init-from" in tuning and tuning[: len(recipe_alone)] == recipe_alone
     changed = dict(
         text.split("=") for option, text in itertools.pairwise(tuning) if option == "--set"
@@ -65,6 +68,31 @@ def test_shipped_model_has_the_settings_of_its_commands():
     )
     assert card.keys() == changed.keys()
     assert str(card["line_starts"]) == changed["line_starts"]
+
+
+def test_the_program_of_its_page_writes_weights_in_8_bits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"model": "lstm", "hidden_size": 24, "embedding_size": 16, "device": "cpu"}
+    list(train(output="checkpoints/demo-tuned", budget="4steps", **settings))
+    Path("corpora").symlink_to(checkpoints.FOLDER.parent / "corpora")
+    page = (checkpoints.FOLDER / "README.md").read_text(encoding="utf-8")
+    exec(page.split("```python\n")[1].split("```")[0], {})
+
+    whole, small = Path("checkpoints/demo-tuned"), Path("checkpoints/demo")
+    sizes = [next(each.glob("weights-*")).stat().st_size for each in (whole, small)]
+    assert sizes[1] < 0.4 * sizes[0]
+    # A weight is wrong by half a step at most, of which the largest one of its row is 127.
+    before, after = (loading.load(each, "cpu").to_arrays() for each in (whole, small))
+    for name, array in before.items():
+        step = np.abs(array).max() / 127
+        assert np.abs(after[name] - array).max() <= 0.6 * step
+    stored = model_folder.read_manifest(small)
+    assert model_folder.damaged_files(small, stored) == []
+    test = Corpus((str(corpora.FOLDER / "english" / "test.txt"),))
+    found = rnnlm.evaluate(loading.load(small, "cpu"), test)
+    assert stored.results["test"]["ppl_token"] == found.ppl_token
+    assert f"{found.ppl_token:.2f}" in (small / "README.md").read_text(encoding="utf-8")
+    assert found.ppl_token == pytest.approx(rnnlm.evaluate(str(whole), test).ppl_token, rel=0.02)
 
 
 def test_nothing_in_it_tells_where_it_was_made():

@@ -373,16 +373,14 @@ class Averaging:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state, after the weights were loaded: an average that is not in `state`,
-        as in a run in compact form, goes on from them."""
+        """Take up a stored state."""
         self.start, self.count = state["start"], state["count"]
         if self.trigger:
             self.trigger.history = list(state["history"])
         self.averages = []
         if self.count:
             for name, weight in zip(self.names, self.weights, strict=True):
-                average = state.get(name, weight)
-                self.averages.append(average.to(weight.device, copy=True))
+                self.averages.append(state[name].to(weight.device, copy=True))
 
     def _share_of_new(self) -> float:
         """Return how much the weights of this step count in the average."""

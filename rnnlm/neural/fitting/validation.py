@@ -95,8 +95,7 @@ class BestWeights:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state. If it has no weights, as in a run in compact form, the search for
-        the best ones starts over."""
+        """Take up a stored state. It has no weights where nothing was validated yet."""
         device = next(self.network.parameters()).device
         self.weights = {
             name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)

@@ -55,7 +55,7 @@ class Labelling(Task["TaskModel", "LabelledData", "Codec", LabelOptions]):
         **Task.commands,
         "info": "kind, size, labels, texts, settings, metrics",
         "doctor": "files, arrays, sums of probabilities, padding",
-        "export": "compact form, word vectors",
+        "export": "word vectors",
     }
     request_fields = frozenset(
         {"init_from", "init_from_reversed", "contextual", "labels", "valid_labels", "test_labels"}

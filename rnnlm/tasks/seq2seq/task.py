@@ -56,7 +56,7 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
         "rescore": "n-best lists of translations",
         "info": "kind, size, both tokenizers, texts, settings, metrics",
         "doctor": "files, arrays, sums of probabilities, padding, greedy search",
-        "export": "compact form, word vectors",
+        "export": "word vectors",
         "inspect": "spectrum, gates, word vectors, a check of gradients",
     }
     kinds_with: ClassVar[Mapping[str, Sequence[str]]] = {"sources": RECURRENT, "layers": RECURRENT}

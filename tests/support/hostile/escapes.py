@@ -113,7 +113,7 @@ ROWS = [
     fine("a model's own story: info, JSON", "info m --json", {"m": EVIL_MODEL}),
     fine("a model's own story: doctor", "doctor m", {"m": EVIL_MODEL}),
     fine("a model's own story: report", "report m", {"m": EVIL_MODEL}),
-    fine("a model's own story: export", "export -m m --compact out", {"m": EVIL_MODEL}),
+    fine("a model's own story: export", "export -m m --vectors out", {"m": EVIL_MODEL}),
     fine(
         "a script in a text: compare",
         "compare {unigram} {ngram} --on text --resamples 20 --report out.html",

@@ -4,14 +4,11 @@ contradicting each other."""
 import hashlib
 import json
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rnnlm.conversion import compaction
 from support.hostile.cases import (
     Bad,
     Maker,
@@ -269,53 +266,6 @@ NETWORK = {
 }
 
 
-def compacted(change: Callable[[dict[str, np.ndarray]], Any]) -> Callable[[Path], None]:
-    """Write an n-gram model in compact form, in its place, and change its arrays."""
-
-    def damage(folder: Path) -> None:
-        small = folder.with_name("small")
-        compaction.compact(folder, small, bits=8)
-        shutil.rmtree(folder)
-        small.rename(folder)
-        arrays(change)(folder)
-
-    return damage
-
-
-def each(
-    kind: str, change: Callable[[np.ndarray], np.ndarray]
-) -> Callable[[dict[str, np.ndarray]], Any]:
-    """Change the arrays of one kind, such as the codes of each order."""
-
-    def changed(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            name: change(array) if name.startswith(kind) else array for name, array in found.items()
-        }
-
-    return changed
-
-
-TABLES = "the tables of the model are damaged"
-DAMAGED = "the model at m is damaged"
-COMPACT = {
-    "blocks that lie nowhere": (TABLES, compacted(each("starts", lambda starts: np.append(
-        starts[:-1] + np.uint32(1 << 31), starts[-1])))),
-    "blocks that run backwards": (TABLES, compacted(each("starts", lambda starts: np.append(
-        starts[-2::-1], starts[-1])))),
-    "blocks that end elsewhere": (DAMAGED, compacted(each("starts", lambda starts: starts + 1))),
-    "codes without a bin": (TABLES, compacted(lambda found: each(
-        "centres", lambda bins: bins[:, :1])(each(
-            "codes", lambda codes: np.full_like(codes, 255))(found)))),
-    "bins of NaN": ("the model", compacted(each("centres", lambda bins: bins * np.nan))),
-    "more bins than codes": (DAMAGED, compacted(each("centres", lambda bins: np.zeros(
-        (len(bins), 300), np.float32)))),
-    "no bins": (DAMAGED, compacted(each("centres", lambda bins: bins[:, :0]))),
-    "codes in 32 bits": (DAMAGED, compacted(each("codes", lambda codes: codes.astype("u4")))),
-    "distances cut off": (DAMAGED, compacted(each("distances", lambda words: words[:-1]))),
-    "distances in rows": (DAMAGED, compacted(each("distances", lambda words: words[None]))),
-    "a block missing": (DAMAGED, compacted(each("bases", lambda bases: bases[:-1]))),
-    "both forms": (DAMAGED, compacted(lambda found: {**found, "keys_2": np.zeros(3, np.uint64)})),
-}  # fmt: skip
 NGRAM = {
     "NaN": ("the model", filled(float("nan"))),
     "infinity": ("the model", filled(float("inf"))),
@@ -324,7 +274,6 @@ NGRAM = {
                                     "a shape of 10^18", "an array of another type",
                                     "an array of another shape", "vocabulary of one word more",
                                     "no arrays")},
-    **COMPACT,
 }  # fmt: skip
 
 
@@ -431,7 +380,7 @@ COMMANDS = {
     "mix, bundle": "mix {unigram} m --weights 0.5,0.5 --bundle -o out",
     "mix, static": "mix {ngram} m --static --weights 0.5,0.5 -o out",
     "tune": "tune -m m+unigram --on {valid}", "rescore": "rescore -m m --tune {nbest}",
-    "export": "export -m m --compact out", "prune": "prune -m m -o out --max-order 1",
+    "export": "export -m m --vectors out", "prune": "prune -m m -o out --max-order 1",
         "train, init": "train {text} --init-from m --model lstm -o out",
     "train, tokenizer": "train {text} --tokenizer-from m --model unigram -o out",
     "count": "count {text} -m m -o out",
@@ -503,14 +452,6 @@ ROWS += [Bad(f"{how}: weights cut off", COMMANDS[how], "",
              {"m": model("lstm", ANY["weights cut off"][1])})
          for how in ("generate", "eval", "compare", "mix, bundle", "tune", "rescore", "export",
                      "train, init")]  # fmt: skip
-ROWS += [Bad(f"packed n-grams: {command}", command, TABLES,
-             {"m": model("ngram", COMPACT["blocks that lie nowhere"][1])})
-         for command in ("eval -m m {text}", "generate -m m", "export -m m --arpa out",
-                         "export -m m --compact out", "prune -m m -o out --threshold 1e-4",
-                         "inspect memory -m m --on {text}")]  # fmt: skip
-ROWS += [Bad(f"packed n-grams: doctor, {name}", "doctor m", None,
-             {"m": model("ngram", COMPACT[name][1])}, code=1)
-         for name in ("blocks that run backwards", "codes without a bin")]  # fmt: skip
 RESUME = ("train {text} --valid {valid} --test {valid} --set hidden_size=8 --set embedding_size=8 "
           "--set batch_rows=4 --budget 30steps "
           "--precision fp32 --resume -o m")  # fmt: skip

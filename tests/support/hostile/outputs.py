@@ -42,7 +42,6 @@ WRITERS = {
     "mix": "mix {lstm} {ngram} --weights 0.5,0.5 -o OUT",
     "mix, static": "mix {ngram} {ngram} --static --weights 0.5,0.5 -o OUT",
     "prune": "prune -m {ngram} --max-order 1 -o OUT",
-    "export": "export -m {lstm} --compact OUT",
 }  # fmt: skip
 FILES = {
     "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",

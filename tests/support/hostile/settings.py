@@ -150,7 +150,6 @@ NUMBERS = {
     ),
     "tune, tokens: -1": ("tune -m {unigram}+unigram --on {valid} --tokens -1", ""),
     "doctor, sample: 0": ("doctor {unigram} --sample 0", "a sample of 0 contexts is empty"),
-    "export, bits: 4": ("export -m {lstm} --compact out --bits 4", "Invalid value for '--bits'"),
     "export, nothing": ("export -m {lstm}", ""),
     "prune, threshold: NaN": ("prune -m {ngram} -o out --threshold nan", ""),
     "prune, ngrams: NaN": ("prune -m {ngram} -o out --ngrams nan", ""),

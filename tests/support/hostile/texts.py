@@ -51,7 +51,6 @@ COMMANDS = {
     "check": "generate -m {unigram} --num 2 --check text",
     "prune": "prune -m {ngram} --threshold 1e-7 --on text -o out",
     "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
-    "export": "export -m {lstm} --compact out --test text",
 }
 BOMBS = {
     **{

@@ -239,17 +239,3 @@ def test_words_of_all_are_in_one_vocabulary():
         found = common_tokenizer(tokenizers, ["one", "two", "three"])
     assert found.symbols() == ["</s>", "<unk>", "b", "a", "c", "d"]
     assert found.counts_V is None and json.dumps(found.to_settings())
-
-
-def test_models_in_compact_form_join(here):
-    from rnnlm.conversion.compaction import compact
-
-    compact("own-a", "small", bits=8)
-    quietly(["small", "own-b"], output="joined", weights=[0.5, 0.5])
-    quietly(["own-a", "own-b"], output="whole", weights=[0.5, 0.5])
-    joined, whole = rnnlm.load("joined"), rnnlm.load("whole")
-    assert joined.normalised and not rnnlm.load("small").normalised
-    evaluations = [rnnlm.evaluate(model, VALID).ppl_token for model in (joined, whole)]
-    assert evaluations[0] == pytest.approx(evaluations[1], rel=0.01)
-    logprob_11V, _ = joined.predict(np.zeros((1, 1), dtype=np.int64), joined.initial_state(1))
-    assert np.exp(logprob_11V.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)

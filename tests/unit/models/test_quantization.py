@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from rnnlm.errors import ModelError
 from rnnlm.files import tensors
-from rnnlm.models.model_folder import SCALE, compacted, joined, rounded, scaled, widened
+from rnnlm.models.model_folder import SCALE, joined, rounded, scaled, widened
 
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
 
@@ -27,7 +27,7 @@ def test_rounding_is_torchs(array):
     npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE)
 )
 def test_8_bit_error_is_within_half_a_step(array):
-    again = joined([scaled("w", array)])["w"]
+    again = joined([scaled({"w": array})])["w"]
     assert again.dtype == np.float32 and again.shape == array.shape
     step = np.abs(array.reshape(len(array), -1)).max(axis=1) / 127
     off = np.abs(again.astype(np.float64) - array).reshape(len(array), -1).max(axis=1)
@@ -41,7 +41,7 @@ def test_8_bit_quantization_keeps_zero_rows_and_vectors():
         "b": np.array([1.5, 2], dtype=np.float32),
         "n": np.arange(3),
     }
-    small = compacted(arrays, 8)
+    small = scaled(arrays)
     assert small["w"].dtype == np.int8 and small["w"][1].tolist() == [64, -127]
     again = joined([small])
     assert (

@@ -54,16 +54,10 @@ def test_without_context_a_word_has_unigram_probability(small):
         {"order": 1},
         {"order": 3, "smoothing": "stupid"},
         {"order": 2, "smoothing": "mle"},
-        {"order": 4, "bits": 8},
-        {"order": 3, "smoothing": "stupid", "bits": 16},
     ],
 )
 def test_steps_are_what_the_model_scores_and_predicts(settings):
-    settings = dict(settings)
-    bits = settings.pop("bits", None)
     model = fit("ngram", **settings)
-    if bits is not None:
-        model = model.compacted(bits)
     steps, rng = IncrementalScorer(model), np.random.default_rng(0)
     words = rng.integers(1, model.size, 60)
     inputs, state = np.array([[model.tokenizer.boundary_id, *words[:-1]]]), model.initial_state(1)

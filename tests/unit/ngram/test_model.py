@@ -20,7 +20,6 @@ from rnnlm.ngram import pruning
 from rnnlm.ngram import tables as levels_module
 from rnnlm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
 from rnnlm.ngram.model import NgramModel
-from rnnlm.ngram.packed import PackedKeys
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator
 from support.arpa_files import SMALL, model_of, random_arpa
@@ -189,31 +188,6 @@ def test_pruned_models_are_read_as_a_dictionary_is(name):
         [smaller, pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]
     ):
         check_against_dictionary(pruned, seed)
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("name", ["mkn", "stupid", "mle"])
-def test_compact_models_are_read_as_a_dictionary_is(name, bits):
-    model = build(name, order=4).compacted(bits)
-    for seed in range(5):
-        check_against_dictionary(model, seed)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_compact_tables_hold_the_same_ngrams(tmp_path, seed):
-    (tmp_path / "random.arpa").write_text(random_arpa(seed, 3 + seed % 2, 0.3))
-    model = model_of(tmp_path / "random.arpa")
-    arrays = model.compacted(8).to_arrays()
-    compact = model_module.from_arrays({}, model.tokenizer, arrays, "cpu", None)
-    assert all(isinstance(keys, PackedKeys) for keys in compact.keys) and not compact.normalised
-    for before, after in zip(model.levels(), compact.levels(), strict=True):
-        assert np.array_equal(before.keys_M, after.keys_M)
-        assert after.values_MK == pytest.approx(before.values_MK, abs=1e-6)
-    # Made compact again, or stored again, it is the same.
-    again = compact.compacted(8).to_arrays()
-    for name, array in compact.to_arrays().items():
-        assert np.array_equal(array, arrays[name]) and np.array_equal(array, again[name])
-    check_against_dictionary(compact, seed)
 
 
 def score_line(model: NgramModel, inputs: list[int], targets: list[int]) -> list[float]:

@@ -1,7 +1,6 @@
 """A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every
 optimizer and schedule."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -121,29 +120,6 @@ def test_a_time_budget_counts_from_the_runs_start(make_data, make_trainer, sente
     )
     assert later.progress() > 59 / 60
     assert later.clock.elapsed() > 59
-
-
-def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentences):
-    """The compact form: optimizer and best weights begin anew, an average goes on from the
-    weights."""
-    data = make_data(sentences[:30], sentences[60:70])
-    settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
-    cut = make(make_trainer, data, settings)
-    state = cut_after(cut, 9).state
-    kept = {
-        name: array
-        for name, array in state.arrays.items()
-        if name.split(".")[0] in ("network", "carry", "random")
-    }
-    trainer = make(make_trainer, data, settings)
-    state_module.load_state_dict(trainer, TrainingState(state.facts, kept))
-    assert trainer.averaging.count == 7 and trainer.step_count == 9
-    for average, name in zip(
-        trainer.averaging.averages, dict(trainer.network.named_parameters()), strict=True
-    ):
-        np.testing.assert_array_equal(average, state.arrays[f"network.{name}"])
-    *_, fitted = trainer.train(lambda: False)
-    assert fitted.steps == 16 and fitted.best_ppl_token < 1000
 
 
 def test_an_output_layers_word_order_is_restored(make_data, make_trainer, sentences):
