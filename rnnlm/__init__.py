@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from rnnlm.version import __version__
 
 _PUBLIC = {
-    "Analogies": "rnnlm.inspection.test_sets",
     "Analogy": "rnnlm.inspection.neighbours",
     "Attention": "rnnlm.tasks.seq2seq.results",
     "BeamSettings": "rnnlm.generation.settings",
@@ -64,7 +63,6 @@ _PUBLIC = {
     "SentenceScore": "rnnlm.scoring.records",
     "SentenceScores": "rnnlm.scoring.rows",
     "SentenceSettings": "rnnlm.scoring.settings",
-    "Similarity": "rnnlm.inspection.test_sets",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -99,7 +97,6 @@ _PUBLIC = {
     "generate": "rnnlm.generation.drawing",
     "import_arpa": "rnnlm.ngram.arpa.writing",
     "inspect_activations": "rnnlm.inspection.activations",
-    "inspect_analogies": "rnnlm.inspection.test_sets",
     "inspect_analogy": "rnnlm.inspection.neighbours",
     "inspect_cloze": "rnnlm.inspection.cloze",
     "inspect_gates": "rnnlm.inspection.gates",
@@ -109,7 +106,6 @@ _PUBLIC = {
     "inspect_neighbours": "rnnlm.inspection.neighbours",
     "inspect_probe": "rnnlm.inspection.probing",
     "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
-    "inspect_similarity": "rnnlm.inspection.test_sets",
     "inspect_spectrum": "rnnlm.inspection.spectrum",
     "inspect_step": "rnnlm.inspection.step",
     "inspect_surface": "rnnlm.inspection.surface",
@@ -210,10 +206,6 @@ if TYPE_CHECKING:  # with `as`, so that strict type checkers see them as public
     from rnnlm.inspection.spectrum import inspect_spectrum as inspect_spectrum
     from rnnlm.inspection.step import inspect_step as inspect_step
     from rnnlm.inspection.surface import inspect_surface as inspect_surface
-    from rnnlm.inspection.test_sets import Analogies as Analogies
-    from rnnlm.inspection.test_sets import Similarity as Similarity
-    from rnnlm.inspection.test_sets import inspect_analogies as inspect_analogies
-    from rnnlm.inspection.test_sets import inspect_similarity as inspect_similarity
     from rnnlm.interface import LanguageModel as LanguageModel
     from rnnlm.model import Model as Model
     from rnnlm.model import load as load

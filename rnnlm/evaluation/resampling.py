@@ -234,15 +234,14 @@ def ratio_interval(
 
 def percentile_bounds(
     values: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], *,
-    resamples: int = RESAMPLES, level: float = LEVEL,
-    seed: int = 1, batch_units: int = BATCH_UNITS,
+    resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
 ) -> tuple[float, float]:  # fmt: skip
     """Return the bounds of the percentile bootstrap of any statistic of N units drawn with
     replacement. values: arrays of shape (N,), which `statistic` takes with an `axis`. Resamples
     whose statistic is not finite are left out."""
     generator = np.random.default_rng(seed)
     units = len(values[0])
-    batch = max(1, batch_units // units)
+    batch = max(1, BATCH_UNITS // units)
     drawn = []
     with np.errstate(all="ignore"):
         for start in range(0, resamples, batch):

@@ -2,14 +2,14 @@
 between vectors."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnlm.checks import several
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.common import Inspection, Model, Table, subject
 from rnnlm.models.loading import SHIPPED
@@ -220,7 +220,7 @@ def inspect_analogy(
     return Analogy(described(known), words[0], words[1], words[2], answers, unfiltered)
 
 
-# ---- The vectors that are looked at, and words of a file in the same case.
+# ---- The vectors that are looked at.
 
 
 def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVectors:
@@ -228,18 +228,6 @@ def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVecto
     if isinstance(model, WordVectors):
         return model
     return word_vectors(subject(what, model, "cpu").model, which)
-
-
-def lower_cases(vectors: WordVectors, words: Iterable[str], source: str) -> bool:
-    """Return whether to lower-case the words of a file, because all words that have a vector are
-    lower-cased; a notice says so."""
-    if not vectors.is_lower:
-        return False
-    capitals = sum(word != word.lower() for word in words)
-    if not capitals:
-        return False
-    notice(f"{source}: {capitals:,} words are lower-cased, as those of the {vectors.source} are")
-    return True
 
 
 def described(vectors: WordVectors) -> str:

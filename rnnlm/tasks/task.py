@@ -428,7 +428,7 @@ class Task(ABC, Generic[M, D, C, K]):
 
 
 RECURRENT = ("rnn", "gru", "lstm", "qrnn")
-_OF_WORD_VECTORS = ("neighbours", "analogy", "analogies", "similarity")
+_OF_WORD_VECTORS = ("neighbours", "analogy")
 
 
 def looks_at_networks(

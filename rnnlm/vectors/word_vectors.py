@@ -91,11 +91,6 @@ class WordVectors(Records):
         """bool: which rows are of words, not of special symbols."""
         return np.array([word not in SPECIAL for word in self.words])
 
-    @cached_property
-    def is_lower(self) -> bool:
-        """Whether no word has a capital letter."""
-        return all(word == word.lower() for word in self.words)
-
     def number(self, word: str) -> int:
         """Return the row of a word.
 

@@ -151,15 +151,9 @@ def test_training_reports_counting_word_vectors_unless_resumed(rnnlm, models, he
 
 
 def test_inspections_print_table_and_sentence_and_draw(rnnlm, vectors, here):
-    (here / "pairs.tsv").write_text(
-        "king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8"
-    )
-    (here / "questions.txt").write_text(": family\nman king woman queen\n", encoding="utf-8")
     for arguments, row in (
         (("neighbours", "king"), "king\t1\tprince\t"),
         (("analogy", "king", "man", "woman"), "1\tqueen\t"),
-        (("similarity", "pairs.tsv"), "pairs.tsv\t4\t4\t"),
-        (("analogies", "questions.txt"), "family\t1\t1\t1\t1.000"),
     ):  # fmt: skip
         shown = rnnlm(
             "inspect",

@@ -158,7 +158,6 @@ mix demo demo --on nofile
 tune -m demo+cache --on nofile
 inspect gates -m nomodel text
 inspect gradients --on nofile
-inspect similarity nofile
 inspect probe nofile
 info nomodel
 doctor nomodel

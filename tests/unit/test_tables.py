@@ -29,8 +29,6 @@ FEW = ComparisonSettings(resamples=40)
 SENTENCE = "the cat sat on a mat"
 FILES = {
     "cloze.tsv": "text\tanswer\tkind\nthe cat ___ on the mat\tsat\tverb\na ___ sat\tdog\tnoun\n",
-    "pairs.tsv": "cat\tdog\t3\nmat\tsat\t1\ncat\tmat\t2\n",
-    "analogies.txt": ": some\ncat dog sat mat\n: others\ndog cat mat sat\n",
     "labels.tsv": tiny_tasks.table(tiny_tasks.VALID),
 }
 NAME = re.compile("[a-z][a-z0-9_]*")  # a name in Python and in R
@@ -117,8 +115,6 @@ INSPECTIONS = {
     "step": lambda here: rnnlm.inspect_step(),
     "activations": lambda here: rnnlm.inspect_activations(),
     "cloze": lambda here: here.lstm.inspect_cloze(here.folder / "cloze.tsv"),
-    "similarity": lambda here: rnnlm.inspect_similarity(here.lstm, here.folder / "pairs.tsv"),
-    "analogies": lambda here: rnnlm.inspect_analogies(here.lstm, here.folder / "analogies.txt"),
     "probe": lambda here: rnnlm.inspect_probe(
         here.lstm, here.folder / "labels.tsv", label_column="label", level="text"
     ),
@@ -296,7 +292,7 @@ def test_html_of_words_is_escaped(here):
 PANELS = {
     "gates": 3, "memory": 2, "gradients": 2, "spectrum": 2, "surface": 2,
     "neighbours": 1, "analogy": 1, "gradcheck": 1, "sensitivity": 1,
-    "cloze": 1, "similarity": 1, "analogies": 1, "probe": 1,
+    "cloze": 1, "probe": 1,
     "step": 4, "activations": 6,
 }  # fmt: skip
 
