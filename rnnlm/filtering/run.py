@@ -5,13 +5,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from rnnlm.errors import OutputError, RnnlmError, SettingsError, TextError, UsageError, notice
+from rnnlm.errors import OutputError, SettingsError, TextError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.compression import SUFFIXES as COMPRESSED
 from rnnlm.files.tables import SUFFIXES as TABLES
@@ -21,13 +21,12 @@ from rnnlm.filtering.journal import Begun, Borders, Done, Journal, Started
 from rnnlm.filtering.judging import check_languages
 from rnnlm.filtering.settings import EMPTY, OUTSIDE, FilterSettings, rule_of
 from rnnlm.filtering.shards import Reading, check_source, open_shard
-from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
+from rnnlm.filtering.team import of_this_machine, run_tasks
 from rnnlm.filtering.work import NamedModel, ShardCounts, Work, filter_shard, reference_perplexities
 from rnnlm.models import loading
 from rnnlm.system import processors
 from rnnlm.text.lines import TextSettings, no_text
 from rnnlm.text.sources import expand_files
-from rnnlm.work.executors import HINT
 from rnnlm.work.tasks import Team
 
 REFERENCE = ".reference"  # the perplexities of one, until they are read
@@ -44,9 +43,8 @@ class Request:
     shards: names and globs of files. models: by language; one model has the name "". reference: a
     text whose perplexities give the borders of buckets. workers: how many processors to use, in
     processes with a shard each, or in threads where there are fewer shards; None: all, or one
-    process where the model is a network. executor: does the work instead, about two shards at a
-    time for each of `workers`; its workers must see all files under the same names.
-    resume: go on with what is in `output`, or add shards to it.
+    process where the model is a network. resume: go on with what is in `output`, or add shards to
+    it.
     """
 
     shards: tuple[str, ...]
@@ -58,7 +56,6 @@ class Request:
     reference: tuple[str, ...] = ()
     device: str = "auto"
     workers: int | None = None
-    executor: Executor | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -80,10 +77,6 @@ class Job:
     def has_buckets(self) -> bool:
         """Whether documents are sorted by borders of perplexity."""
         return bool(self.references) or self.request.settings.cutoffs is not None
-
-    def place(self, path: str | Path) -> str:
-        """Return how a task calls a file: as the person did, unless its worker may be elsewhere."""
-        return str(path) if self.request.executor is None else os.path.abspath(path)
 
 
 def resolve_request(request: Request) -> Job:
@@ -289,8 +282,6 @@ def run(request: Request) -> Iterator[Event]:
                 rule = replace(job.work.rule, cutoffs=journal.borders.cutoffs)
                 job = replace(job, work=replace(job.work, rule=rule))
             yield from _filter(job, journal, began)
-        except BrokenExecutor as error:
-            raise RnnlmError("a worker process died", str(error), HINT) from None
         finally:
             # A worker may have written late, until it was waited for.
             if journal is not None:
@@ -354,13 +345,6 @@ def _begun(job: Job, found: Journal | None) -> Journal:
     return journal
 
 
-def _means(job: Job, tasks: int) -> Means:
-    """Return who works on so many tasks."""
-    if job.request.executor is not None:
-        return of_team(Team(job.request.executor, job.workers))
-    return of_this_machine(job.workers, tasks, job.reads_in_threads)
-
-
 def _find_borders(job: Job, journal: Journal) -> Iterator[Event]:
     """Find the borders between buckets, unless they are known, and take note of them."""
     settings = job.request.settings
@@ -397,14 +381,14 @@ def borders_of(
 def _reference_perplexities(job: Job) -> np.ndarray:
     """Return the perplexities of all documents of the reference. Each file is a task, which writes
     them to a file."""
-    means = _means(job, len(job.references))
+    means = of_this_machine(job.workers, len(job.references), job.reads_in_threads)
     work = replace(job.work, threads=means.threads)
     # A reference may have columns of these names: nothing is added to it.
     work = replace(work, reading=replace(work.reading, added=()))
     target = job.request.output / REFERENCE
 
     def submit(team: Team, source: str) -> "Future[str]":
-        return team.submit(reference_perplexities, work, job.place(source), job.place(target))
+        return team.submit(reference_perplexities, work, source, str(target))
 
     parts: dict[str, np.ndarray] = {}
     try:
@@ -427,12 +411,12 @@ def _filter(job: Job, journal: Journal, began: float) -> Iterator[Event]:
     # By what means, and how each shard is handed over.
     text_bytes = 0
     told: set[str] = set()
-    means = _means(job, len(left))
+    means = of_this_machine(job.workers, len(left), job.reads_in_threads)
     work = replace(job.work, threads=means.threads)
 
     def submit(team: Team, name: str) -> "Future[ShardCounts]":
         journal.add(Started(name))
-        source, folder = job.place(job.shards[name]), job.place(job.request.output)
+        source, folder = job.shards[name], str(job.request.output)
         return team.submit(filter_shard, work, source, folder)
 
     # Shards end in any order. A notice that several of them give is said once.

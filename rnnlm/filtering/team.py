@@ -22,11 +22,6 @@ class Means:
     threads: int = 1
 
 
-def of_team(team: Team) -> Means:
-    """Return the means of a team that stays when the tasks are done."""
-    return Means(nullcontext(team))
-
-
 def of_this_machine(workers: int, tasks: int, reads_in_threads: bool) -> Means:
     """Return the means for so many tasks on so many processors: a process for each of several, and
     threads where there are fewer tasks."""

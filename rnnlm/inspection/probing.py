@@ -110,22 +110,22 @@ def _minimum(
     import torch
     from scipy.optimize import minimize
 
-    labels_N = torch.from_numpy(labels_N).long()
+    gold_N = torch.from_numpy(labels_N).long()
     x_NX = torch.from_numpy(
         np.concatenate([x_NH, np.ones((len(x_NH), 1))], axis=1).astype(np.float32)
     )
-    at_N = torch.arange(len(labels_N))
+    at_N = torch.arange(len(gold_N))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         both_KX = torch.from_numpy(parameters).reshape(count, -1)
         logprob_NK = torch.log_softmax(x_NX @ both_KX.T.float(), dim=1)
-        nll = -float(logprob_NK[at_N, labels_N].double().mean())
+        nll = -float(logprob_NK[at_N, gold_N].double().mean())
 
         # The gradient by the scores is softmax minus the labels. Biases have no penalty.
         p_NK = logprob_NK.exp_()
-        p_NK[at_N, labels_N] -= 1
+        p_NK[at_N, gold_N] -= 1
         weight_KH = both_KX[:, :-1]
-        gradient_KX = (p_NK.T @ x_NX).double() / len(labels_N)
+        gradient_KX = (p_NK.T @ x_NX).double() / len(gold_N)
         gradient_KX[:, :-1] += l2 * weight_KH
         penalty = l2 / 2 * float((weight_KH**2).sum())
         return nll + penalty, gradient_KX.ravel().numpy()

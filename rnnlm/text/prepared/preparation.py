@@ -6,8 +6,7 @@ import itertools
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from rnnlm import system
 from rnnlm.checks import several
 from rnnlm.config import Layer, Resolved, SettingValue, resolve, warn_of_idle
-from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files import lock
 from rnnlm.files.reading import STANDARD_INPUT
 from rnnlm.interface import Tokenizer
@@ -47,7 +46,7 @@ from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, fi
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 from rnnlm.text.tokenizers.vocabulary import MemoryLimit
-from rnnlm.work.executors import HINT, Inline, Processes
+from rnnlm.work.executors import Inline, Processes
 
 # ---- A request to `prepare`, with every setting resolved.
 
@@ -64,9 +63,7 @@ class Request:
     shared_tokenizer: encodes the text; None: one is made from a sample. tokenizer_name: its origin,
     for the record. sample: bytes of text that the vocabulary is made from, such as 32M, or "all",
     which reads the text twice. workers: processes that encode; None: one for each processor, 0: no
-    other process. executor: does the work instead, about two pieces at a time for each of
-    `workers`; its workers must see the files of the text and the folder `output` under the same
-    names.
+    other process.
     """
 
     text: tuple[str, ...]
@@ -77,7 +74,6 @@ class Request:
     tokenizer_name: str = "given"
     sample: str | None = None
     workers: int | None = None
-    executor: Executor | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -287,7 +283,6 @@ def prepare(
     tokenizer: Tokenizer | str | None = None,
     sample: str | None = None,
     workers: int | None = None,
-    executor: Executor | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokenizer_name: str = "given",
@@ -299,11 +294,9 @@ def prepare(
     tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind to make from
     the text: "word", "char", ... tokenizer_name: its origin, for the record. sample: bytes of text
     that the vocabulary is made from, such as "32M". workers: processes that encode; None: one for
-    each processor, 0: no other process. executor: does the work instead, about two pieces at a time
-    for each of `workers`; its workers must see the files of the text and the folder `output` under
-    the same names. resume: go on with the work in `output`; overwrite: replace what is there. The
-    other keywords are settings of tokenizer and text: `prepare("text.txt", "prepared", workers=4,
-    max_vocab=50_000)`.
+    each processor, 0: no other process. resume: go on with the work in `output`; overwrite: replace
+    what is there. The other keywords are settings of tokenizer and text: `prepare("text.txt",
+    "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
         RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
@@ -319,7 +312,7 @@ def prepare(
         shared = tokenizer
     request = Request(
         names, Path(output), flags=flags, shared_tokenizer=shared, tokenizer_name=tokenizer_name,
-        sample=sample, workers=workers, executor=executor, resume=resume, overwrite=overwrite,
+        sample=sample, workers=workers, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     yield from run(request)
 
@@ -334,10 +327,7 @@ def _run(job: Job) -> Iterator[Event]:
     request = job.request
     with lock.held(request.output, "preparation"):
         check_output(request.output, request.resume, request.overwrite)
-        try:
-            index = yield from _finish(job, began)
-        except BrokenExecutor as error:
-            raise RnnlmError("a worker process died", str(error), HINT) from None
+        index = yield from _finish(job, began)
     yield _prepared(request.output, index, began)
 
 
@@ -483,11 +473,8 @@ def _how(job: Job) -> str:
     return way_of(job.names, job.source, job.sample_bytes)
 
 
-def _executor(job: Job, workers: int) -> AbstractContextManager[Executor]:
-    """Return the executor of the request, which stays open; else a new one with `workers`
-    processes."""
-    if job.request.executor is not None:
-        return nullcontext(job.request.executor)
+def _executor(job: Job, workers: int) -> Executor:
+    """Return a new executor with `workers` processes, or threads where memory is limited."""
     if job.bounds:
         return ThreadPoolExecutor(job.bounds.threads)
     return Processes(workers) if workers else Inline()

@@ -23,6 +23,7 @@ from rnnlm.filtering.team import Means
 from rnnlm.filtering.work import NamedModel, load_all
 from rnnlm.text.lines import TextSettings
 from rnnlm.work.executors import Inline
+from rnnlm.work.tasks import Team
 from support.tiny_models import fit, save
 
 
@@ -211,9 +212,10 @@ def test_filter_that_is_killed_ends_like_uninterrupted(texts, model, monkeypatch
     names = ("rows.jsonl", "rows.parquet", "plain.txt")
     filtered(texts, model, *names, **request, output="unbroken")
     # The reference is the first task.
-    monkeypatch.setattr(running, "of_team", lambda team: Means(nullcontext(team), ahead=1))
-    with pytest.raises(Killed):
-        filtered(texts, model, *names, **request, executor=KilledAfter(tasks))
+    killed = Means(nullcontext(Team(KilledAfter(tasks), 1)), ahead=1)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(running, "of_this_machine", lambda *arguments: killed)
+        filtered(texts, model, *names, **request)
     with pytest.raises(OutputError, match="is begun by another run"):
         filtered(texts, model, *names, **request)
 

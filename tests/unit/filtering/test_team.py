@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.errors import TextError
 from rnnlm.filtering import team
-from rnnlm.filtering.team import Means, of_team, of_this_machine, run_tasks
+from rnnlm.filtering.team import Means, of_this_machine, run_tasks
 from rnnlm.work.tasks import Team
 
 
@@ -29,7 +29,7 @@ def test_results_come_as_they_are_ready():
         return slow.wait(10) if number == 0 else 2 * number
 
     with ThreadPoolExecutor(2) as executor:
-        means = of_team(Team(executor, 2))
+        means = Means(nullcontext(Team(executor, 2)))
         found = []
         for name, result in run_tasks(means, "0123", lambda team, name: team.submit(
                 wait_or_double, int(name))):  # fmt: skip

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import threading
-from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 
 import numpy as np
@@ -206,26 +205,6 @@ def test_a_dying_worker_stops_work_but_keeps_results(tmp_path, prepared, monkeyp
     prepared(resume=True)
     assert content(tmp_path / "prepared") == content(tmp_path / "unbroken")
     assert not [name for name in os.listdir(tmp_path / "prepared") if name.endswith(".new")]
-
-
-def test_the_callers_executor_works_and_stays_open(tmp_path, prepared):
-    prepared("one")
-    with ThreadPoolExecutor(2) as executor:
-        submitted = []
-        submit = executor.submit
-        executor.submit = lambda *call: submitted.append(call) or submit(*call)
-        prepared("theirs", executor=executor, workers=3)
-        assert len(submitted) > 20 and executor.submit(len, "open").result() == 4
-    assert content(tmp_path / "one") == content(tmp_path / "theirs")
-
-
-def test_a_callers_executor_breaking_is_one_error(prepared):
-    class Broken(Executor):
-        def submit(self, *call):
-            raise BrokenExecutor("the cluster is gone")
-
-    with pytest.raises(RnnlmError, match="worker process died; the cluster is gone; .*--resume"):
-        prepared(executor=Broken())
 
 
 def test_the_first_bad_line_is_always_reported(tmp_path, text, prepared):
