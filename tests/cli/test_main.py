@@ -142,3 +142,32 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "SIG_IGN" in ended.stderr
+
+
+@pytest.mark.parametrize("given", [{}, *({name: "1"} for name in entry.WAITING)])
+def test_threads_spin_briefly_unless_the_user_says_how_they_wait(monkeypatch, given):
+    for name in entry.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    entry._spin_briefly()
+    waiting = {name: os.environ[name] for name in entry.WAITING if name in os.environ}
+    assert waiting == given or (not given and waiting == {"GOMP_SPINCOUNT": "3000"})
+
+
+def test_spinning_is_set_before_torch_is_imported():
+    """libgomp reads it once, when torch is imported."""
+    program = (
+        "import os, sys\n"
+        "from rnnlm.cli import main\n"
+        "def run(arguments):\n"
+        "    print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)\n"
+        "    return 0\n"
+        "main.run = run\n"
+        "main.main()\n"
+    )
+    unset = {name: value for name, value in os.environ.items() if name not in entry.WAITING}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=unset, capture_output=True, text=True
+    )
+    assert ended.stdout == "3000 False\n", ended.stderr
