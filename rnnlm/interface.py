@@ -16,11 +16,6 @@ from rnnlm.errors import ArgumentTypeError, given
 if TYPE_CHECKING:  # what settings import must not wait for it
     import numpy as np
 
-    from rnnlm.inference.layer_outputs import LayerReader
-    from rnnlm.inference.prefixes import PrefixScorer
-    from rnnlm.neural.language_model import NeuralLanguageModel
-    from rnnlm.neural.words import WordRows
-    from rnnlm.ngram.model import NgramModel
 
 Array = Any  # numpy.ndarray or torch.Tensor: a model's own array type (see rnnlm.arrays)
 Shapes = dict[str, tuple[str, tuple[int, ...]]]  # of arrays by name: safetensors type, shape
@@ -249,6 +244,12 @@ class LanguageModel(Protocol[S]):
     and of a mixture numpy where those of all its parts are, else torch on the network's device; a
     model that adapts itself has the type of the model that it adapts. `rnnlm.as_numpy` makes any of
     them numpy's.
+
+    A model may have more, which is used where it is there. Attributes: `task`, `model_kind`,
+    `origin` (see :mod:`rnnlm.models.loading`) and `description`, what it is, in messages. Methods,
+    each as one of our models has it: `incremental`, `check_tables`, `contexts` and
+    `longest_matches` of n-gram models, `layer_reader` and `word_vectors` of networks, `states` of
+    the decoder of an encoder-decoder.
     """
 
     fingerprint: str | None  # of weights and tokenizer, once saved
@@ -344,91 +345,6 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         """Compute products of hidden states in IEEE fp32 in this context, and keep no gradients."""
 
 
-class Answers:
-    """What the library asks of a model beside its protocol, with the answer of one that has
-    nothing to say.
-
-    All models of the library inherit this and answer for themselves; :func:`answers_of` has the
-    answers of any model, a user's, too.
-    """
-
-    task: str = "language-model"  # what it was trained for
-    description: str = "this model"  # what it is, in a message
-    # the folder that it was loaded from, and the device that was asked for
-    origin: tuple[str, str] | None = None
-    # it gives probabilities of a line given its source, as the decoder of an encoder-decoder does
-    reads_sources: bool = False
-
-    @property
-    def model_kind(self) -> str:
-        """Its kind as config.json has it. One of which nothing is known gives probabilities of next
-        words, as n-grams do, and has nothing else to show."""
-        return "ngram"
-
-    @property
-    def stored_adaptation(self) -> dict[str, Any] | None:
-        """How it adapts itself, as the config.json of a mixture keeps it: kind, settings, also."""
-        return None
-
-    @property
-    def decoder(self) -> "LanguageModel | None":
-        """What gives the probabilities of lines, where that is a part of this model."""
-        return None
-
-    @property
-    def with_hidden_states(self) -> "HiddenStateModel | None":
-        """This model, where it has hidden states."""
-        return None
-
-    @property
-    def with_gradients(self) -> "NeuralLanguageModel | None":
-        """This model, where it is a network whose weights can follow what it reads."""
-        return None
-
-    @property
-    def with_ngrams(self) -> "NgramModel | None":
-        """This model, where it holds n-grams of several orders."""
-        return None
-
-    def incremental(self) -> "PrefixScorer | None":
-        """Return a stepper that reads one word at a time, where that is faster than `predict`."""
-        return None
-
-    def check_tables(self) -> tuple[str, str] | None:
-        """Return what is wrong with its tables, or "", and what they hold."""
-        return None
-
-    def contexts(
-        self, most: int, generator: "np.random.Generator"
-    ) -> "tuple[list[np.ndarray], bool] | None":
-        """Return at most `most` of the contexts after which its predictions differ, at random: ids
-        (S, T) by length, and whether these are all."""
-        return None
-
-    def longest_matches(self, ids_N: "np.ndarray") -> "tuple[np.ndarray, int] | None":
-        """Count the words of the longest of its n-grams that ends at each token of a text, (N,).
-        Return these numbers, and the longest that its n-grams are."""
-        return None
-
-    def states(self, sources: Sequence[str]) -> State | None:
-        """Return the states in which targets of these sources begin, a row for each; the boundary
-        is the first input."""
-        return None
-
-    def layer_reader(self) -> "LayerReader | None":
-        """Return what reads lines and gives what the layers of its network give."""
-        return None
-
-    def word_vectors(self, which: str) -> "WordRows | None":
-        """Return the vectors of its words: those that a network reads ("input"), or the weights of
-        its softmax ("output").
-
-        Raises:
-            UsageError: its output layer has no weights of single words.
-        """
-        return None
-
-
 class ModelHandle:
     """An object around a model, which functions take in the place of the model: `rnnlm.Model`."""
 
@@ -436,42 +352,15 @@ class ModelHandle:
 
 
 def core_of(model: M) -> M:
-    """Return the model itself, where an object around it was given."""
-    return cast(M, model.core) if isinstance(model, ModelHandle) else model
-
-
-class _AnswersOfAnother(Answers):
-    """The answers of a model that is not the library's: what it offers itself, else nothing."""
-
-    def __init__(self, model: object) -> None:
-        self._model = model
-        for name in OFFERED:
-            if hasattr(model, name):
-                vars(self)[name] = getattr(model, name)
-        self.reads_sources = hasattr(model, "states")
-
-    @property
-    def with_hidden_states(self) -> HiddenStateModel | None:
-        return self._model if isinstance(self._model, HiddenStateModel) else None
-
-
-# what a user's model may offer beside the protocol
-OFFERED = (
-    "task", "description", "origin", "incremental", "check_tables", "contexts", "longest_matches",
-    "states", "layer_reader", "word_vectors",
-)  # fmt: skip
-
-
-def answers_of(model: object) -> Answers:
-    """Return the answers of a model: its own, or those that complete a user's, which may keep the
-    protocol alone.
+    """Return the model itself: the one that an `rnnlm.Model` holds, else `model`.
 
     Raises:
         ArgumentTypeError: it is no model.
     """
-    model = core_of(model)
-    if isinstance(model, Answers):
-        return model
-    if isinstance(model, type) or not hasattr(model, "initial_state"):
+    if isinstance(model, ModelHandle):
+        return cast(M, model.core)
+    # A language model has states; a model of another task says which that is.
+    is_model = hasattr(model, "initial_state") or hasattr(model, "task")
+    if isinstance(model, type) or not is_model:
         raise ArgumentTypeError(f"a model must be a language model or its name, not {given(model)}")
-    return _AnswersOfAnother(model)
+    return model

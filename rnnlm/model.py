@@ -16,8 +16,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.errors import ArgumentTypeError, UsageError, nearest
-from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, answers_of, core_of
+from rnnlm.interface import Array, Device, ModelHandle, State, Tokenizer, core_of
 from rnnlm.models import loading, registry
 from rnnlm.tabular import RecordList, html_table
 
@@ -117,23 +118,22 @@ class Model(ModelHandle):
     @property
     def task(self) -> str:
         """What it was trained for: "language-model", "tagging", "classification", "seq2seq"."""
-        return answers_of(self.core).task
+        return loading.task_of(self.core)
 
     @property
     def kind(self) -> str:
         """The kind of model, such as "lstm"."""
-        return answers_of(self.core).model_kind
+        return loading.kind_of(self.core)
 
     @property
     def name(self) -> str | None:
         """The name of its folder; None of a model that is in memory alone."""
-        origin = answers_of(self.core).origin
-        return None if origin is None else Path(origin[0]).name
+        return None if self.folder is None else self.folder.name
 
     @property
     def folder(self) -> Path | None:
         """The folder that it was loaded from; None of a model that is in memory alone."""
-        origin = answers_of(self.core).origin
+        origin = loading.origin_of(self.core)
         return None if origin is None else Path(origin[0])
 
     @property
@@ -182,8 +182,9 @@ class Model(ModelHandle):
         return html_table(self.name or "model", (), facts)
 
     def _kind_in_words(self) -> str:
-        adapted = answers_of(self.core).stored_adaptation
-        return f"{self.kind} + {adapted['kind']}" if adapted else self.kind
+        if isinstance(self.core, AdaptedModel):
+            return f"{self.kind} + {self.core.kind}"
+        return self.kind
 
     def _facts(self) -> dict[str, str]:
         task = registry.task(self.task)

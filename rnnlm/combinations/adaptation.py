@@ -2,7 +2,7 @@
 or by default."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from rnnlm.checks import check_class
 from rnnlm.combinations import companions
-from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
+from rnnlm.combinations.adapted_model import AdaptedModel, with_hidden_states
 from rnnlm.combinations.settings import (
     KINDS,
     AdaptationSettings,
@@ -21,7 +21,7 @@ from rnnlm.combinations.settings import (
 )
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import ModelError, UsageError, nearest, notice
-from rnnlm.interface import LanguageModel, answers_of
+from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import PART_ADAPTATIONS
@@ -93,7 +93,7 @@ def load_statistics(
         return None
     from rnnlm.combinations import dynamic_evaluation
 
-    return dynamic_evaluation.load_statistics(folder, with_gradients(model))
+    return dynamic_evaluation.load_statistics(folder, model)
 
 
 def settings_class(kind: str) -> type[AdaptationSettings]:
@@ -129,7 +129,12 @@ class PartAdaptation:
 
 def stored_settings(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     """Return the settings of a mixture that say how its parts adapt; none if none does."""
-    adaptations = [answers_of(part).stored_adaptation for part in parts]
+    adaptations: list[PartAdaptation | None] = []
+    for part in parts:
+        adaptation = None
+        if isinstance(part, AdaptedModel):
+            adaptation = PartAdaptation(part.kind, asdict(part.settings), part.digests)
+        adaptations.append(adaptation)
     if not any(adaptations):
         return {}
     return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)}
@@ -164,8 +169,8 @@ def _adapt_part(part: LanguageModel, adaptation: PartAdaptation) -> LanguageMode
     folder = loading.find(part)
     statistics = load_statistics(folder, part, settings)
     model = adapt(part, adaptation.kind, settings, statistics)
-    made = answers_of(model).stored_adaptation
-    if made is None or made["also"] != adaptation.also:  # digests of the statistics
+    assert isinstance(model, AdaptedModel)
+    if model.digests != adaptation.also:
         raise ModelError(
             f"the gradient statistics in {folder} have changed since the mixture was made",
             "they were collected again",

@@ -1,23 +1,20 @@
 """What all models that adapt another one to what it reads have in common."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from rnnlm.combinations.settings import AdaptationSettings, describe, joined
 from rnnlm.errors import UsageError
-from rnnlm.interface import Answers, HiddenStateModel, LanguageModel, answers_of, keeps
-
-if TYPE_CHECKING:
-    from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.interface import HiddenStateModel, LanguageModel, core_of, keeps
+from rnnlm.models import loading
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 
 
 @keeps(LanguageModel)
-class AdaptedModel(Answers):
+class AdaptedModel:
     """A language model around another one, `model`, which has the weights, the tokenizer and the
     fingerprint."""
 
@@ -48,12 +45,9 @@ class AdaptedModel(Answers):
         return joined([self.model.adaptation, describe(self.kind, self.settings, self.digests)])
 
     @property
-    def stored_adaptation(self) -> dict[str, Any]:
-        return {"kind": self.kind, "settings": asdict(self.settings), "also": self.digests}
-
-    @property
     def model_kind(self) -> str:
-        return answers_of(self.model).model_kind
+        """The kind of the model within."""
+        return loading.kind_of(self.model)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return self.model.to_arrays()
@@ -61,23 +55,16 @@ class AdaptedModel(Answers):
 
 def with_hidden_states(model: LanguageModel) -> HiddenStateModel:
     """Return `model` itself if it has hidden states; refuse it otherwise."""
-    network = answers_of(model).with_hidden_states
-    if network is None:
-        raise _cannot_adapt(model)
-    return network
+    model = core_of(model)
+    if not isinstance(model, HiddenStateModel):
+        raise cannot_adapt(model)
+    return model
 
 
-def with_gradients(model: LanguageModel) -> "NeuralLanguageModel":
-    """Return `model` itself if gradients can change its weights; refuse it otherwise."""
-    network = answers_of(model).with_gradients
-    if network is None:
-        raise _cannot_adapt(model)
-    return network
-
-
-def _cannot_adapt(model: LanguageModel) -> UsageError:
+def cannot_adapt(model: LanguageModel) -> UsageError:
+    """Return the error that a model has no hidden states, or no gradients."""
     return UsageError(
-        f"{answers_of(model).description} cannot be adapted in this way",
+        f"{getattr(model, 'description', 'this model')} cannot be adapted in this way",
         "this needs a neural network, with hidden states and gradients",
         "use the cache of words, which works for every model: NAME+unigram",
     )

@@ -36,10 +36,10 @@ from torch import Tensor
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
 from rnnlm.combinations import companions
-from rnnlm.combinations.adapted_model import PART, AdaptedModel, one_row, with_gradients
+from rnnlm.combinations.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
 from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import PADDING, Array, LanguageModel, State, keeps
+from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
 from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
 
@@ -259,9 +259,18 @@ def _digest(statistics: Statistics) -> str:
     return content.hexdigest()[:8]
 
 
-def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | None:
+def with_gradients(model: LanguageModel) -> NeuralLanguageModel:
+    """Return `model` itself if gradients can change its weights; refuse it otherwise."""
+    model = core_of(model)
+    if not isinstance(model, NeuralLanguageModel):
+        raise cannot_adapt(model)
+    return model
+
+
+def load_statistics(folder: Path, model: LanguageModel) -> Statistics | None:
     """Read the gradient statistics of `model` in its folder; return None if there are none."""
-    shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
+    network = with_gradients(model).network
+    shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
     by_name = companions.read_statistics(folder, shapes, model.fingerprint)
     if by_name is None:
         return None
@@ -293,14 +302,14 @@ def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
 
 
 def gather_statistics(
-    model: NeuralLanguageModel,
+    model: LanguageModel,
     ids: np.ndarray,
     segment_tokens: int,
     report: Callable[[int, int], None] | None = None,
 ) -> Statistics:
     """Compute MS_g of each weight over the text `ids`. report: called with the number of segments
     done, and of all."""
-    reader = trainable_copy(model)
+    reader = trainable_copy(with_gradients(model))
     network = reader.network
     names = [name for name, _ in network.named_parameters()]
     weights = list(network.parameters())

@@ -72,6 +72,7 @@ class Mixture(PickledByOrigin):
     parts are, else torch's."""
 
     description = "a mixture"
+    model_kind = "mixture"
 
     def __init__(
         self,
@@ -99,10 +100,6 @@ class Mixture(PickledByOrigin):
         if self.origin:
             return super().__reduce__()
         return Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint)
-
-    @property
-    def model_kind(self) -> str:
-        return "mixture"
 
     @property
     def normalised(self) -> bool:

@@ -27,7 +27,7 @@ from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.outputs import check_file
 from rnnlm.files.writing import writing
-from rnnlm.interface import LanguageModel, Tokenizer, answers_of
+from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.models.manifest import Manifest, ModelArrays
@@ -179,8 +179,8 @@ def _ngram_manifest(name: str) -> Manifest:
 def _load(name: str, report: Progress) -> NgramModel:
     """Load an n-gram model, and make sure that it can be joined with others."""
     report(f"reading {name}")
-    model = answers_of(loading.load(name, "cpu")).with_ngrams
-    assert model is not None  # models of that kind have them
+    model = loading.load(name, "cpu")
+    assert isinstance(model, NgramModel)  # the only class of that kind
     if model.unseen_context_logprob:
         raise UsageError(
             f"{name} cannot be joined with others into one n-gram model",

@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnlm import arrays
 from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
-from rnnlm.combinations.adapted_model import with_gradients, with_hidden_states
+from rnnlm.combinations.adapted_model import with_hidden_states
 from rnnlm.combinations.companions import TunedSettings
 from rnnlm.combinations.settings import (
     OF_RMS,
@@ -39,9 +39,6 @@ from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
-
-if TYPE_CHECKING:
-    from rnnlm.neural.language_model import NeuralLanguageModel
 
 DEFAULT_TOKENS = {"dynamic": 10_000, "cache": 100_000, "unigram": 1_000_000}
 LARGEST_WEIGHT, BISECTIONS = 0.999, 40
@@ -118,8 +115,7 @@ def tune(
         if statistics is not None:
             assert isinstance(settings, DynamicSettings)  # as no other kind uses any
             training_ids = as_text(statistics).encode(model.tokenizer).ids
-            changeable = with_gradients(model)
-            _save_statistics(folder, changeable, training_ids, settings.segment_tokens, report)
+            _save_statistics(folder, model, training_ids, settings.segment_tokens, report)
 
         # How settings are measured, and the model's own scores.
         ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
@@ -225,7 +221,7 @@ def _start(
 
 def _save_statistics(
     folder: Path,
-    model: "NeuralLanguageModel",
+    model: LanguageModel,
     ids: np.ndarray,
     segment_tokens: int,
     report: Callable[[int, int], None] | None,

@@ -14,7 +14,6 @@ import numpy as np
 
 from rnnlm.errors import UsageError, notice
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
-from rnnlm.interface import answers_of
 from rnnlm.models import card, loading, model_folder
 from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
@@ -92,9 +91,8 @@ def prune(
             f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
         )
     with model_folder.owned(output, overwrite, "pruning"):
-        loaded, manifest = model_folder.load(folder, "cpu")
-        model = answers_of(loaded).with_ngrams
-        assert model is not None  # models of that kind have them
+        model, manifest = model_folder.load(folder, "cpu")
+        assert isinstance(model, NgramModel)  # the only class of that kind
         before = _size(model, manifest, test_text)
         pruned, threshold = _apply_limits(model, limits, count_text)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import SENTENCE_START, Device, LanguageModel, answers_of
+from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
@@ -118,9 +118,8 @@ def probabilities_sum_to_one(
 ) -> Iterator[Check]:
     """Check the probabilities of a language model, and the tables that they are read from.
     sample: how many contexts to draw."""
-    found = answers_of(model).check_tables()
-    if found is not None:
-        problem, detail = found
+    if hasattr(model, "check_tables"):
+        problem, detail = model.check_tables()
         if problem:
             yield Check("tables", "failed", problem)
             return
@@ -187,11 +186,11 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
     # All contexts where the model can list them and they are few; otherwise a sample.
     size = model.tokenizer.size
     most = max(1, MOST_CELLS // size)
-    listed = answers_of(model).contexts(sample or most, generator)
-    if listed is None:
+    if hasattr(model, "contexts"):
+        contexts, are_all = model.contexts(sample or most, generator)
+    else:
         count = sample or min(most, BEGUN_LINES)
-        listed = _begun_lines(model, count, generator), False
-    contexts, are_all = listed
+        contexts, are_all = _begun_lines(model, count, generator), False
 
     # So many at a time that memory suffices.
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)

@@ -11,7 +11,7 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import check_scores
-from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State, answers_of
+from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.encoding import known_ids
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
@@ -100,10 +100,9 @@ def _reader_of(model: LanguageModel) -> "tuple[_HiddenReader | _PredictionReader
     # The distributions of a network are computed from its hidden vectors, a few at a time. Other
     # models return all distributions of a call, so their calls are short.
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
-    network = answers_of(model).with_hidden_states
-    if network is None:
-        return _PredictionReader(model), min(model.call_tokens, at_once)
-    return _HiddenReader(network, at_once), model.call_tokens
+    if isinstance(model, HiddenStateModel):
+        return _HiddenReader(model, at_once), model.call_tokens
+    return _PredictionReader(model), min(model.call_tokens, at_once)
 
 
 class _HiddenReader:

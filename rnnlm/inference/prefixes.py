@@ -25,7 +25,7 @@ from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.distributions import MOST_CELLS, predict
 from rnnlm.inference.span_scoring import check_reads_forward
-from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State, answers_of
+from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
@@ -85,7 +85,9 @@ def prefix_scorer(model: LanguageModel) -> PrefixScorer:
     """Return the fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
     predictions. UsageError: it reads from the end."""
     check_reads_forward(model.tokenizer, "score lines that grow word by word")
-    return answers_of(model).incremental() or CachedPrefixes(model)
+    if hasattr(model, "incremental"):
+        return model.incremental()
+    return CachedPrefixes(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ class _Trie:
         is_likeliest_N: np.ndarray,
     ) -> None:
         self.model = model
-        self.network = answers_of(model).with_hidden_states
+        self.network = model if isinstance(model, HiddenStateModel) else None
         self.ids = ids
         self.start_L = spans[:, 0]
         self.length_L = spans[:, 1] - spans[:, 0]

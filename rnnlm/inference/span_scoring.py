@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlm import arrays
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import LanguageModel, State, Tokenizer, answers_of
+from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
@@ -237,23 +237,22 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
 def reads_sources(model: LanguageModel) -> bool:
     """Return whether the model gives probabilities of a line given its source, as the decoder of an
     encoder-decoder does."""
-    return answers_of(model).reads_sources
+    return hasattr(model, "states")
 
 
 def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initial | None:
     """Return where lines of these sources begin, as :func:`score_spans` takes it; None: the model
     reads no sources. A source that several lines of a batch share is read once."""
-    decoder = answers_of(model)
-    if not decoder.reads_sources:
+    if not reads_sources(model):
         return None
+    decoder = cast(Any, model)
 
     def initial(lines: np.ndarray) -> State:
         numbers: dict[str | None, int] = {}
         rows = []
         for line in lines.tolist():
             rows.append(numbers.setdefault(sources[line], len(numbers)))
-        state = decoder.states(cast("list[str]", list(numbers)))
-        assert state is not None  # as it reads sources
+        state: State = decoder.states(list(numbers))
         return state if len(rows) == len(numbers) else state.select(rows)
 
     return initial

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import rnnlm.corpora as corpora
 from rnnlm.checks import check_class, several
+from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.errors import TextError, UsageError, nearest, visible
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.interface import Device, LanguageModel, answers_of
+from rnnlm.interface import Device, LanguageModel, core_of
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LabelModel
@@ -201,9 +202,8 @@ def subject(
         manifest = read_manifest(loading.find(base))
         task, kind = manifest.task, manifest.model
     else:
-        answers = answers_of(model)
-        base, adapts = shown, answers.stored_adaptation is not None
-        task, kind = answers.task, answers.model_kind
+        base, adapts = shown, isinstance(core_of(model), AdaptedModel)
+        task, kind = loading.task_of(model), loading.kind_of(model)
     check_applies(what, shown, task, kind)
     if adapts and what not in OF_PROBABILITIES:
         raise UsageError(

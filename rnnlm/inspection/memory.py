@@ -18,7 +18,7 @@ from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
 from rnnlm.inspection.common import Inspection, Models, Source, Subject, Table, plain, subjects
-from rnnlm.interface import Device, LanguageModel, answers_of
+from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.tabular import Row
 from rnnlm.text.batches import with_boundary
@@ -129,7 +129,7 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
     step = max(1, model.call_tokens // rows)
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
     state = model.initial_state(rows)
-    network = answers_of(model).with_hidden_states
+    network = model if isinstance(model, HiddenStateModel) else None
     for start in range(0, length, step):
         read = slice(start, start + step)
         if network is not None:

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from rnnlm.inspection.common import Subject
-from rnnlm.interface import answers_of
-from rnnlm.models import registry
+from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.neural.fitting.settings import RunSettings
 
@@ -28,7 +27,7 @@ def at_start(subject: Subject) -> Subject:
     """Return the same model with the random weights that its training began with: those of its
     settings and its seed (the default one, if it was not loaded from a folder). A run may also
     begin with weights of another model and vectors from a file; these are not read."""
-    origin = answers_of(subject.model).origin
+    origin = loading.origin_of(subject.model)
     seed = RunSettings.seed
     if origin is not None:
         stored = read_manifest(Path(origin[0])).settings

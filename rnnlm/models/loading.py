@@ -16,7 +16,7 @@ import rnnlm.checkpoints as shipped_models
 from rnnlm.checks import several
 from rnnlm.errors import ArgumentTypeError, ModelError, UsageError, given, nearest, notice
 from rnnlm.files.compression import without_suffix
-from rnnlm.interface import Device, LanguageModel, Tokenizer, answers_of, core_of
+from rnnlm.interface import Device, LanguageModel, Tokenizer, core_of
 from rnnlm.models import model_folder, registry
 from rnnlm.models.manifest import Manifest, part_folders, read_manifest
 from rnnlm.models.registry import LabelModel
@@ -74,17 +74,33 @@ def language_model_of(
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
     """Return the model that gives the probabilities of lines: the language model itself, or of that
     name; of an encoder-decoder its decoder, which begins each line in the state of its source."""
-    registry.check_use("score", task_of(model), name_if_saved(model))
-    found = load_if_named(model, device)
-    return answers_of(found).decoder or cast(LanguageModel, found)
+    task = task_of(model)
+    registry.check_use("score", task, name_if_saved(model))
+    return registry.task(task).line_model(load_if_named(model, device))
 
 
 def name_if_saved(model: LanguageModel | LabelModel | str | Path) -> str | None:
     """Return the name or folder of a model, for messages; None if it was made in memory."""
     if isinstance(model, (str, os.PathLike)):
         return str(model)
-    origin = answers_of(model).origin
+    origin = origin_of(model)
     return None if origin is None else str(origin[0])
+
+
+# ---- What a model says of itself beside its protocol. A user's own need not say any of it.
+
+
+def origin_of(model: LanguageModel | LabelModel) -> tuple[str, str] | None:
+    """Return the folder that a model was loaded from, and the device that was asked for; None if it
+    was made in memory."""
+    origin: tuple[str, str] | None = getattr(core_of(model), "origin", None)
+    return origin
+
+
+def kind_of(model: LanguageModel | LabelModel) -> str:
+    """Return the kind of a model as config.json has it. One that says nothing gives probabilities
+    of next words, as n-grams do, and has nothing else to show."""
+    return str(getattr(core_of(model), "model_kind", "ngram"))
 
 
 def fingerprint_in_signature(model: LanguageModel | LabelModel) -> str:
@@ -96,7 +112,7 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     """Return what a model, or the one of that name, was trained for: "language-model", "tagging",
     "classification" or "seq2seq"."""
     if not isinstance(model, (str, os.PathLike)):
-        return answers_of(model).task
+        return str(getattr(core_of(model), "task", registry.LANGUAGE_MODEL))
     return read_manifest(base_folder(model)).task
 
 

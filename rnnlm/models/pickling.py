@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import Answers, LanguageModel
-from rnnlm.models import model_folder
+from rnnlm.interface import LanguageModel
+from rnnlm.models import model_folder, registry
 
 
-class PickledByOrigin(Answers):
+class PickledByOrigin:
     """A model that pickles as the place it was loaded from: its `origin`, which
     :func:`rnnlm.models.model_folder.load` sets. One that was made in memory has none."""
 
+    task = registry.LANGUAGE_MODEL
     fingerprint: str | None
+    # The folder that it was loaded from, and the device that was asked for.
+    origin: tuple[str, str] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return how to load the model; refuse one that was not loaded from a folder."""

@@ -59,17 +59,8 @@ class NeuralLanguageModel(PickledByOrigin):
 
     @property
     def model_kind(self) -> str:
+        """Its kind as config.json has it."""
         return self.network.settings.model
-
-    # Callers ask any model for these two, and get None from models without hidden states, or
-    # without gradients. This one has both itself.
-    @property
-    def with_hidden_states(self) -> "NeuralLanguageModel":
-        return self
-
-    @property
-    def with_gradients(self) -> "NeuralLanguageModel":
-        return self
 
     def __init__(
         self,

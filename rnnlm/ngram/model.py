@@ -19,7 +19,7 @@ from rnnlm import arrays as array_types
 from rnnlm.arrays import drop_pages
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
-from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.checks import longest_matches
@@ -68,7 +68,7 @@ class Lookup:
     given_up: tuple[tuple[tuple[int, ...], float], ...]
 
 
-@keeps(LanguageModel, Answers)
+@keeps(LanguageModel)
 class NgramModel(PickledByOrigin):
     """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
     p(w|h), log backoff, nats (the highest order has only the first).
@@ -84,6 +84,7 @@ class NgramModel(PickledByOrigin):
     forgets_at_boundary = True
     adaptation = "none"
     description = "an n-gram model"
+    model_kind = "ngram"
 
     def __init__(
         self,
@@ -219,19 +220,20 @@ class NgramModel(PickledByOrigin):
             cost[contexts == NOWHERE] = self.unseen_context_logprob
         return cost
 
-    @property
-    def with_ngrams(self) -> "NgramModel":
-        return self
-
     def check_tables(self) -> tuple[str, str]:
+        """Return what is wrong with its tables, or "", and what they hold."""
         return checks.examine(self)
 
     def contexts(
         self, most: int, generator: "np.random.Generator"
     ) -> tuple[list[np.ndarray], bool]:
+        """Return at most `most` of the contexts after which its predictions differ, at random: ids
+        (S, T) by length, and whether these are all."""
         return checks.contexts(self, most, generator)
 
     def longest_matches(self, ids_N: np.ndarray) -> tuple[np.ndarray, int]:
+        """Count the words of the longest of its n-grams that ends at each token of a text, (N,).
+        Return these numbers, and the longest that its n-grams are."""
         with naming_damage():
             matched_N = longest_matches(ids_N, self.keys, self.size, self.tokenizer.boundary_id)
         return matched_N, self.order

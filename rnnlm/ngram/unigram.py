@@ -16,7 +16,7 @@ from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
-from rnnlm.interface import PADDING, Answers, Array, LanguageModel, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.incremental import IncrementalScorer
@@ -39,7 +39,7 @@ class EmptyState:
         return {"rows": np.array(self.rows)}
 
 
-@keeps(LanguageModel, Answers)
+@keeps(LanguageModel)
 class UnigramModel(PickledByOrigin):
     """logprob_V: natural logarithms, float64, sums to one as probabilities."""
 
@@ -49,6 +49,7 @@ class UnigramModel(PickledByOrigin):
     forgets_at_boundary = True
     adaptation = "none"
     description = "an n-gram model"
+    model_kind = "unigram"
     precision = "fp64"
 
     def __init__(
@@ -83,10 +84,6 @@ class UnigramModel(PickledByOrigin):
         check_state(state, EmptyState)
         check_shapes(inputs, None, state.rows)
         return np.broadcast_to(self.logprob_V, (*inputs.shape, len(self.logprob_V))), state
-
-    @property
-    def model_kind(self) -> str:
-        return "unigram"
 
     def incremental(self) -> IncrementalScorer:
         """Return a scorer of one word at a time, for callers whose next question depends on the

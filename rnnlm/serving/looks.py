@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.errors import UsageError
 from rnnlm.inference import distributions, span_scoring
-from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel, answers_of
+from rnnlm.interface import BOUNDARY, SENTENCE_START, LanguageModel
+from rnnlm.models import loading
 from rnnlm.models.registry import LabelModel, task
+from rnnlm.ngram.model import NgramModel
 from rnnlm.scoring.records import SentenceScore
 from rnnlm.scoring.sentences import Sentence, line_of
 from rnnlm.serving import schemas
@@ -23,14 +26,13 @@ _INSPECTIONS = {"gates": "gates", "influence": "gradients"}
 
 def looks_of(core: LanguageModel | LabelModel) -> list[str]:
     """Return the names of the looks that apply to a model."""
-    answers = answers_of(core)
-    looks = task(answers.task).looks
+    kind, looks = loading.kind_of(core), task(loading.task_of(core)).looks
     names = []
     for name, inspection in _INSPECTIONS.items():
-        applies = answers.model_kind in looks.get(inspection, ())
-        if applies and answers.stored_adaptation is None:
+        applies = kind in looks.get(inspection, ())
+        if applies and not isinstance(core, AdaptedModel):
             names.append(name)
-    if answers.with_ngrams is not None:
+    if isinstance(core, NgramModel):
         names.append("orders")
     return names
 
@@ -67,17 +69,16 @@ def influence(core: LanguageModel | LabelModel, text: str) -> schemas.InfluenceA
 def orders(core: LanguageModel | LabelModel, text: str) -> schemas.OrdersAnswer:
     """Show of which order the n-gram was that each token was found with, and the contexts that were
     given up on the way."""
-    ngrams = answers_of(core).with_ngrams
-    if ngrams is None:
+    if not isinstance(core, NgramModel):
         raise UsageError("this model has no n-grams of several orders")
     text = check_reserved(text, "the text", "error", "remove it")
-    tokenizer = ngrams.tokenizer
+    tokenizer = core.tokenizer
     [surface] = tokenizer.surfaces([text])
     symbols = tokenizer.symbols()
 
     # `<s>` has no name in the vocabulary: a context has the boundary in its place.
     words = []
-    for word, lookup in zip(surface, ngrams.lookups(tokenizer.encode([text]).ids), strict=True):
+    for word, lookup in zip(surface, core.lookups(tokenizer.encode([text]).ids), strict=True):
         backoffs = []
         for ids, nats in lookup.given_up:
             names = [SENTENCE_START if symbols[id] == BOUNDARY else symbols[id] for id in ids]

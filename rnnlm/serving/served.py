@@ -16,16 +16,17 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from rnnlm.errors import nearest
 from rnnlm.evaluation.comparison.pairing import names_of
-from rnnlm.interface import Answers, LanguageModel, answers_of
+from rnnlm.interface import LanguageModel
 from rnnlm.models import loading, registry
 from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LabelModel
+from rnnlm.ngram.model import NgramModel
 from rnnlm.scoring.scorer import Chunk, SentenceScorer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
@@ -143,13 +144,13 @@ class ServedModel:
     ) -> None:
         self.name = name
         self.core = core
-        self.task = registry.task(answers_of(core).task)
+        self.task = registry.task(loading.task_of(core))
         self.scoring: LanguageModel | None = None
         if self.task.does("score"):
-            self.scoring = answers_of(core).decoder or cast(LanguageModel, core)
+            self.scoring = self.task.line_model(core)
         self.record = record_of(name, core)
         self._scorers: dict[ScoringSettings, SentenceScorer] = {}
-        self._is_quick = answers_of(core).with_ngrams is not None
+        self._is_quick = isinstance(core, NgramModel)
         self._waiting, self._soon = _Waiting(), _Waiting()
         self._long_work = long_work or LongWork()
         threading.Thread(target=self._compute, name=f"model {name}", daemon=True).start()
@@ -274,11 +275,12 @@ class ServedModels:
         long_work = LongWork()
         models = []
         for name, given in zip(called, names, strict=True):
-            core: Answers = cast(Answers, loading.load(given, device))
-            models.append(ServedModel(name, cast(LanguageModel, core), long_work))
+            core = loading.load(given, device)
+            models.append(ServedModel(name, core, long_work))
             # Messages call a model by where it came from, which is nobody's business.
-            if core.origin is not None:
-                core.origin = (name, core.origin[1])
+            origin = loading.origin_of(core)
+            if origin is not None:
+                cast(Any, core).origin = (name, origin[1])
         return cls(models)
 
     def named(self, name: str | None) -> ServedModel:
@@ -303,20 +305,18 @@ class ServedModels:
 
 def record_of(name: str, core: LanguageModel | LabelModel) -> ModelRecord:
     """Describe a loaded model."""
-    answers = answers_of(core)
-    task = registry.task(answers.task)
+    task, kind = registry.task(loading.task_of(core)), loading.kind_of(core)
     tokenizers = list(task.tokenizers(task.codec_of(core)).values())
-    ngrams = answers.with_ngrams
-    is_counted = registry.kind_of(answers.model_kind, answers.task).is_counted
+    is_counted = registry.kind_of(kind, task.name).is_counted
     return ModelRecord(
         name=name,
-        kind=answers.model_kind,
+        kind=kind,
         family="ngram" if is_counted else "network",
         task=task.name,
         tokenizer=tokenizers[-1].name,
         vocabulary=tokenizers[-1].size,
         parameters=_parameters(core),
-        order=None if ngrams is None else ngrams.order,
+        order=core.order if isinstance(core, NgramModel) else None,
         test_ppl=_test_perplexity(core),
         fingerprint=core.fingerprint,
         can=_abilities(core),
@@ -331,10 +331,10 @@ def _parameters(core: LanguageModel | LabelModel) -> int:
 
 def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
     """Return the perplexity per token of the test text, where the folder of the model has it."""
-    answers = answers_of(core)
-    if answers.origin is None or answers.stored_adaptation is not None:
+    origin = loading.origin_of(core)
+    if origin is None:
         return None
-    evaluation = read_manifest(loading.base_folder(answers.origin[0])).evaluations.get("test")
+    evaluation = read_manifest(loading.base_folder(origin[0])).evaluations.get("test")
     if evaluation is None:
         return None
     for metric in evaluation.metrics:
@@ -345,8 +345,7 @@ def _test_perplexity(core: LanguageModel | LabelModel) -> float | None:
 
 def _abilities(core: LanguageModel | LabelModel) -> list[str]:
     """Return the endpoints and looks that the model has answers for."""
-    answers = answers_of(core)
-    task = registry.task(answers.task)
+    task = registry.task(loading.task_of(core))
     does = [command for command in COMMANDS if task.does(command)]
     # A model that reads from the end writes nothing.
     if "generate" in does:

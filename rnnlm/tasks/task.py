@@ -241,6 +241,10 @@ class Task(ABC, Generic[M, D, C, K]):
         """Return what encodes the data of a model: its tokenizer, unless the task has more."""
         return cast(C, cast("LanguageModel", model).tokenizer)
 
+    def line_model(self, model: M) -> "LanguageModel":
+        """Return what gives the probabilities of lines: a language model itself."""
+        return cast("LanguageModel", model)
+
     def tokenizers(self, codec: C) -> "dict[str, Tokenizer]":
         """Return the tokenizers of a model by what they are called."""
         return {"tokenizer": cast("Tokenizer", codec)}

@@ -21,7 +21,7 @@ from rnnlm.inference.layer_outputs import (
     LineWords,
     Part,
 )
-from rnnlm.interface import Device, answers_of
+from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length, check_lengths
@@ -255,8 +255,8 @@ def words_of_layers(
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
     """Return a reader of lines with the layers of a network. UsageError: it has no layers of its
     own."""
-    reader = answers_of(loading.load_if_named(model, device)).layer_reader()
-    if reader is None:
+    core = loading.load_if_named(model, device)
+    if not hasattr(core, "layer_reader"):
         name = loading.name_if_saved(model) or "this model"
         why = "n-gram models, mixtures and adapted models have no layers"
         raise UsageError(
@@ -264,7 +264,7 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
             why,
             "name a network, such as demo or a part of the mixture",
         )
-    return reader
+    return core.layer_reader()
 
 
 def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.files import outputs
-from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel, answers_of
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.registry import LabelModel
 from rnnlm.tabular import Cell, Records, Row, html_table
@@ -153,11 +153,12 @@ def word_vectors(
         return model
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
-    rows = answers_of(loading.load_if_named(model, "cpu")).word_vectors(which)
+    core = loading.load_if_named(model, "cpu")
     name = _short(loading.name_if_saved(model))
-    if rows is None:
+    if not hasattr(core, "word_vectors"):
         why = "only networks have them; n-grams, mixtures and adapting models have none"
         raise UsageError(f"{name} has no word vectors", why, "name a network")
+    rows = core.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
 
 

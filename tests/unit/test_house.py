@@ -5,7 +5,6 @@ import ast
 import functools
 import gc
 import graphlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,17 +25,6 @@ DOORS = {
 }  # fmt: skip
 DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of their own
 FAMILIES = {"ngram", "neural"}
-FAMILY_SERVICES = {  # importer -> what it may import of a family; all others ask the model
-    "rnnlm.combinations.dynamic_evaluation": "neural.language_model",
-    "rnnlm.combinations.static_mixing": "ngram",
-    "rnnlm.conversion.pruning": "ngram",
-    "rnnlm.evaluation.comparison.tables": "ngram.counting.counts ngram.checks",
-    "rnnlm.integrations.kenlm": "ngram.arpa",
-    "rnnlm.integrations.pyctcdecode": "ngram.arpa",
-    "rnnlm.inspection": "neural",
-    "rnnlm.vectors": "neural",
-    "rnnlm.tasks": "neural",
-}
 CODELESS_BUT = {
     "rnnlm",
     "rnnlm.text.tokenizers",
@@ -195,26 +183,6 @@ def test_the_families_do_not_know_each_other():
             assert not rooms_imported(path) & others, place(path)
 
 
-def test_upper_rooms_reach_families_only_through_their_services():
-    found = []
-    for module, path in MODULES.items():
-        if room_of(module) in {*FAMILIES, "doors"}:
-            continue
-        allowed: list[str] = []
-        for importer, names in FAMILY_SERVICES.items():
-            if is_within(module, importer):
-                allowed += [f"rnnlm.{each}" for each in names.split()]
-        for line, imported in modules_imported(path):
-            is_allowed = any(is_within(imported, each) for each in allowed)
-            if room_of(imported) in FAMILIES and not is_allowed:
-                found.append(f"{place(path)}:{line}: {imported}")
-    assert found == []
-
-
-def is_within(module: str, package: str) -> bool:
-    return f"{module}.".startswith(f"{package}.")
-
-
 def test_the_library_knows_nothing_of_the_command_line():
     found = []
     for path in LIBRARY:
@@ -337,16 +305,6 @@ def test_nobody_asks_for_the_family():
     """Outside tasks/ and the registry; a kind of model answers what is meant (`Kind`)."""
     asking = [(path, node) for path, node in nodes_of(ASKED_FILES) if asks_for_the_family(node)]
     assert [f"{place(path)}:{node.lineno}" for path, node in asking] == []
-
-
-def test_nobody_tells_results_apart_by_their_keys():
-    """What is stored is read by the class that measured it: `Manifest.evaluations`."""
-    sniffs = re.compile(
-        r'"(columns|main|signatures|normalised)" (not )?in |\.get\("(columns|main)"'
-    )
-    texts = {place(path): path.read_text("utf-8") for path in [*LIBRARY, *COMMAND_LINE]}
-    found = [name for name, text in texts.items() if sniffs.search(text)]
-    assert found == ["rnnlm/evaluation/pair_evaluation.py"]  # whether sources were decoded
 
 
 def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):

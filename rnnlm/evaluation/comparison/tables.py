@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.inference.words import WordFinder
-from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer, answers_of
+from rnnlm.interface import BOUNDARY, Encoded, LanguageModel, Tokenizer
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.counting.counts import count
 from rnnlm.text import encoding, tokenizers
@@ -228,10 +228,9 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
 def by_ngram_of(units: Units, model: LanguageModel) -> tuple[GroupRow, ...] | None:
     """Group units by the longest n-gram of `model` that ends at them; None where it has no
     n-grams."""
-    matches = answers_of(model).longest_matches(units.ids_U)
-    if matches is None:
+    if not hasattr(model, "longest_matches"):
         return None
-    matched_U, order = matches
+    matched_U, order = model.longest_matches(units.ids_U)
     return _by_match(units, matched_U, order, np.ones(units.tokenizer.size, dtype=bool))
 
 

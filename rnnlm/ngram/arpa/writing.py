@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from rnnlm.config import Layer, as_stored, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, notice
 from rnnlm.files.outputs import check_file, save_file
-from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer, answers_of
+from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
 from rnnlm.models.manifest import ModelArrays
 from rnnlm.ngram.arpa.reading import ZERO_LOG10, nats, read_arpa
@@ -152,8 +152,7 @@ def export_arpa(
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     """Return the ARPA file of an n-gram model, piece by piece. UsageError: it is no n-gram model.
     OutputError: one of its symbols cannot be written."""
-    ngrams = answers_of(model).with_ngrams
-    if ngrams is None:
+    if not isinstance(model, NgramModel):
         raise UsageError(
             "this model has no ARPA form",
             "it is not an n-gram model",
@@ -171,7 +170,7 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
             "words of a line from the last to the first; "
             "rnnlm import --tokenizer-from reads it again"
         )
-    return arpa_text(ngrams)
+    return arpa_text(model)
 
 
 def _with_progress(

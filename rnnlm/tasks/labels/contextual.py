@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError
-from rnnlm.interface import LanguageModel, answers_of
+from rnnlm.interface import LanguageModel
 from rnnlm.models import loading, model_folder
 from rnnlm.models.manifest import part_folders
 from rnnlm.models.registry import LANGUAGE_MODEL
@@ -37,21 +37,22 @@ class FrozenModels:
     """Recurrent language models, each of which reads whole texts, from its initial state."""
 
     def __init__(self, models: Sequence[LanguageModel], names: Sequence[str]) -> None:
-        found = []
+        found: list[NeuralLanguageModel] = []
         for model, name in zip(models, names, strict=True):
-            answers = answers_of(model)
-            if answers.task != LANGUAGE_MODEL:
+            task = loading.task_of(model)
+            if task != LANGUAGE_MODEL:
                 raise UsageError(
-                    f"--contextual {name}: it is not a language model",
-                    f"it is a model for {answers.task}",
+                    f"--contextual {name}: it is not a language model", f"it is a model for {task}"
                 )
-            network = answers.with_gradients
-            if network is None or not isinstance(network.network.body, RecurrentStack):
+            if not (
+                isinstance(model, NeuralLanguageModel)
+                and isinstance(model.network.body, RecurrentStack)
+            ):
                 raise UsageError(
                     f"--contextual {name}: it has no recurrent layers to read",
                     hint="train one with --model lstm, gru, rnn or qrnn",
                 )
-            found.append(network)
+            found.append(model)
         self.models = tuple(found)
         self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
 

@@ -184,6 +184,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
     @property
     def model_kind(self) -> str:
+        """Its kind as config.json has it."""
         return self.network.settings.model
 
     @property

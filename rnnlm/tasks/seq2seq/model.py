@@ -21,7 +21,6 @@ from rnnlm.inference.layer_outputs import (
 )
 from rnnlm.interface import (
     PADDING,
-    Answers,
     Array,
     HiddenStateModel,
     LanguageModel,
@@ -171,7 +170,7 @@ def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
 
 
 @keeps(HiddenStateModel)
-class ConditionalModel(Answers):
+class ConditionalModel:
     """The decoder of an encoder-decoder. It scores in evaluation mode, without gradients. model: a
     :class:`rnnlm.tasks.seq2seq.model.Seq2SeqModel`, in whose `states(sources)` this begins."""
 
@@ -180,7 +179,6 @@ class ConditionalModel(Answers):
     call_tokens = 1 << 12
     forgets_at_boundary = False
     adaptation = "none"
-    reads_sources = True
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
@@ -188,11 +186,8 @@ class ConditionalModel(Answers):
 
     @property
     def model_kind(self) -> str:
+        """The kind of the encoder-decoder."""
         return self.model.model_kind
-
-    @property
-    def with_hidden_states(self) -> "ConditionalModel":
-        return self
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -222,6 +217,8 @@ class ConditionalModel(Answers):
         return self.model.states([""]).select(np.zeros(rows, dtype=np.int64))
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
+        """Return the states in which targets of these sources begin, a row for each; the boundary
+        is the first input."""
         state: ConditionalState = self.model.states(sources)
         return state
 
@@ -324,6 +321,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
     @property
     def model_kind(self) -> str:
+        """Its kind as config.json has it."""
         return self.network.settings.model
 
     @cached_property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.stored import StoredModel
     from rnnlm.evaluation.pair_evaluation import PairEvaluation
     from rnnlm.evaluation.soundness import Check
-    from rnnlm.interface import Device, Tokenizer
+    from rnnlm.interface import Device, LanguageModel, Tokenizer
     from rnnlm.models.registry import Kind
     from rnnlm.tasks.fixed_loss import FirstLoss
     from rnnlm.tasks.seq2seq.comparison import PairComparison
@@ -144,6 +144,9 @@ class PairLearning(Task["Seq2SeqModel", "PairedData", "PairCodec", PairOptions])
 
     def codec_of(self, model: "Seq2SeqModel") -> "PairCodec":
         return model.codec
+
+    def line_model(self, model: "Seq2SeqModel") -> "LanguageModel":
+        return model.decoder
 
     def codec(self, tokenizer: "Tokenizer", files: dict[str, bytes]) -> "PairCodec":
         from rnnlm.tasks.seq2seq.data import codec

@@ -1,4 +1,4 @@
-"""What the library asks of models: its own answer for themselves, a user's is completed."""
+"""Models of users, which may keep the protocol alone: all that it is enough for works."""
 
 from pathlib import Path
 
@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 import rnnlm
-from rnnlm.interface import Answers, HiddenStateModel, LanguageModel, answers_of
+from rnnlm.combinations.adapted_model import AdaptedModel
+from rnnlm.evaluation.soundness import probabilities_sum_to_one
+from rnnlm.interface import HiddenStateModel, LanguageModel
+from rnnlm.models import loading
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.ngram.model import NgramModel
 from support.tiny_models import HELD_OUT, LINES, Lines, fit
 
 PROTOCOL = [name for name in vars(LanguageModel) if not name.startswith("_")]
@@ -48,7 +53,8 @@ def lstm():
 def test_protocols_alone_are_what_is_copied():
     assert {"tokenizer", "score", "predict", "initial_state", "to_arrays"} <= {*PROTOCOL}
     assert {"hidden", "score_hidden", "device"} <= {*OF_HIDDEN_STATES}
-    assert not {*PROTOCOL, *OF_HIDDEN_STATES} & {*vars(Answers)}
+    more = {"task", "model_kind", "origin", "incremental", "contexts", "layer_reader", "states"}
+    assert not {*PROTOCOL, *OF_HIDDEN_STATES} & more
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,9 @@ def test_what_a_users_model_offers_is_taken(trigrams):
 
     theirs = Offering(trigrams, PROTOCOL)
     rnnlm.scorer(theirs)
-    assert theirs.calls == 1 and answers_of(theirs).contexts(1, np.random.default_rng(0))[1]
+    assert theirs.calls == 1
+    [sums] = probabilities_sum_to_one(theirs, None, 0)
+    assert sums.detail.startswith("all 1 contexts")
     with pytest.raises(rnnlm.RnnlmError, match="a table cannot be adapted in this way"):
         rnnlm.adapt(theirs, "cache")
 
@@ -117,9 +125,11 @@ def test_our_models_answer_for_themselves(trigrams, lstm):
     mixture = fit("mixture", parts=(("lstm", {}), ("ngram", {"order": 2})), weights=(0.5, 0.5))
     adapted = rnnlm.adapt(lstm, "unigram")
     models = [trigrams, fit("unigram"), lstm, mixture, adapted]
-    assert [answers_of(model) for model in models] == models
     kinds = ["ngram", "unigram", "lstm", "mixture", "lstm"]
-    assert [model.model_kind for model in models] == kinds
-    assert [model.with_ngrams for model in models] == [trigrams, None, None, None, None]
-    assert [model.with_gradients for model in models] == [None, None, lstm, None, None]
-    assert [model.stored_adaptation is None for model in models] == [True] * 4 + [False]
+    assert [loading.kind_of(model) for model in models] == kinds
+    assert [loading.task_of(model) for model in models] == ["language-model"] * 5
+    for cls, its_models in (
+        (NgramModel, [trigrams]), (NeuralLanguageModel, [lstm]), (HiddenStateModel, [lstm]),
+        (AdaptedModel, [adapted]),
+    ):  # fmt: skip
+        assert [model for model in models if isinstance(model, cls)] == its_models
