@@ -1,8 +1,8 @@
 """How metrics are shown: those of one model on a text, and the differences between models."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -59,41 +59,3 @@ def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
         check_file(file, overwrite)
         plotting.save(plot, file)
         terminal.say(f"saved in {file}")
-
-
-# ---- Metrics of several models in one table: a column in which all agree is shown once; of the
-# others each model has one, with its name behind a dot.
-
-Cell = Callable[[Any], str]
-
-
-def own(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """Return the columns that `cells` makes of the results of each model, one model after the
-    other."""
-    columns = {}
-    for name, its in results.items():
-        for title, cell in cells.items():
-            columns[f"{title}.{name}"] = [cell(each) for each in its]
-    return columns
-
-
-def shared(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """Return the columns that `cells` makes: one for all models where they agree, none where it is
-    empty."""
-    columns: dict[str, list[str]] = {}
-    for title, cell in cells.items():
-        made = own({title: cell}, results)
-        first = next(iter(made.values()))
-        if all(column == first for column in made.values()):
-            columns[title] = first
-        else:
-            columns |= made
-    return {title: column for title, column in columns.items() if any(column)}
-
-
-def print_columns(columns: dict[str, list[str]], left: Sequence[str]) -> None:
-    """Print a table of these columns, right-aligned except those whose titles begin with one of
-    `left`."""
-    right = [title for title in columns if not title.startswith(tuple(left))]
-    rows = list(zip(*columns.values(), strict=True))
-    terminal.print_table([*columns], rows, right, break_at=".")

@@ -1,6 +1,5 @@
 """What `rnnlm score --pairs` reads, prints and writes."""
 
-import itertools
 import json
 import warnings
 from collections import defaultdict
@@ -16,8 +15,7 @@ from rnnlm.errors import RnnlmWarning, notice
 
 from . import terminal
 from .help_sections import section, stacked
-from .metrics import Cell, own, print_columns, shared
-from .options import PATH, one_on_stdout, refuse_if
+from .options import PATH, STANDARD_OUTPUT, one_on_stdout, refuse_if
 
 if TYPE_CHECKING:
     from rnnlm.scoring.pairs.accuracy import AccuracyDifference, PairAccuracy, TestSet
@@ -44,8 +42,6 @@ rare_pairs_options = section(
                       "itself, after the same beginning.  "
                       "[default: word for agreement templates, partial for Winograd schemas, else "
                       "full]"),
-    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl",
-                 help="Write one record a pair, JSON-lines; - is standard output."),
     rare=True,
 )  # fmt: skip
 pairs_options = stacked(pairs_option, rare_pairs_options)
@@ -73,29 +69,31 @@ class PairsRequest:
 
 
 # Options of `rnnlm score` that go with --pairs.
-_BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite",
+_BESIDE = {"model_names", "pairs_source", "pairs_scoring", "output", "plot", "overwrite",
            "special_symbols", "encoding_errors",
            "delimiter", "device", "eos", "as_json"}  # fmt: skip
 
 
-def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> PairsRequest | None:
+def take_request(
+    given: dict[str, Any], output: Path | None, as_json: bool, overwrite: bool
+) -> PairsRequest | None:
     """Take the values of `pairs_options` out of `given`. Return None if no pairs are named."""
     source = given.pop("pairs_source")
     scoring = given.pop("pairs_scoring")
-    details = given.pop("pairs_details")
     plot = given["plot"]
     if source is None:
-        refuse_if(scoring or details, "--pairs-scoring and --pairs-details need --pairs.")
+        refuse_if(scoring, "--pairs-scoring needs --pairs.")
         return None
     _refuse_others()
     refuse_if(
-        overwrite and not (details or plot),
-        "--overwrite needs --pairs-details FILE or --plot FILE.",
+        output is not None and output != STANDARD_OUTPUT and output.suffix.lower() != ".jsonl",
+        "-o holds one record a pair: name a FILE.jsonl.",
     )
+    refuse_if(overwrite and not (output or plot), "--overwrite needs -o FILE or --plot FILE.")
     request = PairsRequest(
         source,
         scoring,
-        details,
+        output,
         plot,
         given["special_symbols"] or "error",
         given["encoding_errors"] or "strict",
@@ -115,9 +113,7 @@ def _refuse_others() -> None:
         source = context.get_parameter_source(str(parameter.name))
         if source is ParameterSource.COMMANDLINE and parameter.name not in _BESIDE:
             name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
-            raise click.UsageError(
-                f"{name} is not for --pairs; see --pairs-scoring and --pairs-details."
-            )
+            raise click.UsageError(f"{name} is not for --pairs.")
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
@@ -148,16 +144,20 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
 
 
 def _print(scores: "Scores", accuracies: "Accuracies", as_json: bool) -> None:
-    if len(scores) > 1 and as_json:
-        print_records(scores, accuracies)
-    elif len(scores) > 1:
-        print_tables(scores, accuracies)
-    else:
-        (only,) = accuracies.values()
-        if as_json:
-            terminal.print_json(*map(asdict, only))
-        else:
-            _show(only)
+    """Print the accuracies; of several models one below the other, then how each differs from the
+    first."""
+    if not as_json:
+        _show(accuracies)
+        if len(scores) > 1:
+            click.echo()
+            _show_differences(scores)
+        return
+    for name, groups in accuracies.items():
+        of_model = {"model": name} if len(scores) > 1 else {}
+        terminal.print_json(*(of_model | asdict(group) for group in groups))
+    for (first, second), differences in _differences(scores).items():
+        compared = {"first": first, "second": second}
+        terminal.print_json(*(compared | asdict(group) for group in differences))
 
 
 def _scores(models: dict[str, Any], test_set: "TestSet", request: PairsRequest) -> "Scores":
@@ -202,22 +202,26 @@ def _check_files(request: PairsRequest) -> None:
 
 def _write_details(path: Path, scores: "Scores") -> None:
     from rnnlm.files.outputs import save_file
-    from rnnlm.scoring.pairs.accuracy import record_of, record_of_models
+    from rnnlm.scoring.pairs.accuracy import record_of
 
     def lines() -> Iterator[bytes]:
-        # One record a pair, with the scores of all models where there are several.
-        for each in zip(*scores.values(), strict=True):
-            if len(scores) == 1:
-                record = record_of(each[0])
-            else:
-                record = record_of_models(dict(zip(scores, each, strict=True)))
+        # One record a pair and model.
+        for name, score in _in_turn(scores):
+            of_model = {"model": name} if len(scores) > 1 else {}
+            record = of_model | record_of(score)
             line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
             yield line.encode("utf-8", "backslashreplace")  # names of files may not be UTF-8
 
     save_file(path, lines())
 
 
-def _show(accuracies: "Sequence[PairAccuracy]") -> None:
+def _in_turn(scores: "Scores") -> "Iterator[tuple[str, PairScore | PredictionScore]]":
+    """Yield the scores of each pair by all models, then those of the next."""
+    for of_pair in zip(*scores.values(), strict=True):
+        yield from zip(scores, of_pair, strict=True)
+
+
+def _show(accuracies: "Accuracies") -> None:
     columns = [
         "by",
         "group",
@@ -229,9 +233,9 @@ def _show(accuracies: "Sequence[PairAccuracy]") -> None:
         "accuracy without",
     ]
     rows = []
-    for each in accuracies:
-        rows.append(
-            [
+    for name, groups in accuracies.items():
+        for each in groups:
+            row = [
                 each.by,
                 str(each.group),
                 f"{each.pairs:,}",
@@ -241,8 +245,9 @@ def _show(accuracies: "Sequence[PairAccuracy]") -> None:
                 share(unknown_share(each)),
                 share(each.known_accuracy),
             ]
-        )
-    terminal.print_table(columns, rows, right=columns[2:])
+            rows.append([name, *row] if len(accuracies) > 1 else row)
+    shown = ["model", *columns] if len(accuracies) > 1 else columns
+    terminal.print_table(shown, rows, right=columns[2:])
 
 
 def share(value: float | None) -> str:
@@ -262,54 +267,7 @@ def unknown_share(accuracy: "PairAccuracy") -> float | None:
     return accuracy.oov_pairs / accuracy.pairs if accuracy.pairs else None
 
 
-# ---- What `rnnlm score --pairs` prints for several models: their accuracies side by side, and how
-# each differs from the first.
-
-_SHARED: dict[str, Cell] = {
-    "pairs": lambda each: f"{each.pairs:,}", "ties": lambda each: f"{each.ties:,}",
-    "with unknown words": lambda each: share(unknown_share(each)),
-}  # fmt: skip
-_OWN: dict[str, Cell] = {"accuracy": lambda each: share(each.accuracy), "95 % interval": interval}
-_WITHOUT: dict[str, Cell] = {"accuracy without": lambda each: share(each.known_accuracy)}
-
-
-def print_records(scores: "Scores", accuracies: "Accuracies") -> None:
-    """Print a line of JSON for each group: the accuracy of each model, and how each differs from
-    the first."""
-    differences = _differences(scores)
-    for number, group in enumerate(zip(*accuracies.values(), strict=True)):
-        of_model = {name: _without_group(each) for name, each in zip(scores, group, strict=True)}
-        differing = []
-        for (first, other), its in differences.items():
-            differing.append({"first": first, "second": other, **_without_group(its[number])})
-        terminal.print_json(
-            {
-                "by": group[0].by,
-                "group": group[0].group,
-                "models": of_model,
-                "differences": differing,
-            }
-        )
-
-
-def print_tables(scores: "Scores", accuracies: "Accuracies") -> None:
-    """Print a row for each group, the models side by side; then the differences from the first
-    model."""
-    groups = next(iter(accuracies.values()))
-    columns = {"by": [each.by for each in groups], "group": [str(each.group) for each in groups]}
-    columns |= shared(_SHARED, accuracies)
-
-    # Where all models know all words, the accuracy without unknown words is the same one.
-    of_models = _OWN
-    if any(each.oov_pairs for each in itertools.chain.from_iterable(accuracies.values())):
-        of_models = _OWN | _WITHOUT
-    columns |= own(of_models, accuracies)
-    print_columns(columns, left=("by", "group"))
-    click.echo()
-    _print_differences(scores)
-
-
-def _print_differences(scores: "Scores") -> None:
+def _show_differences(scores: "Scores") -> None:
     columns = ["difference", "by", "group", "pairs", "accuracy", "95 % interval", "p"]
     rows = []
     for (first, second), its in _differences(scores).items():
@@ -333,9 +291,3 @@ def _differences(scores: "Scores") -> "dict[tuple[str, str], list[AccuracyDiffer
 
     first, *others = scores
     return {(first, other): accuracy_differences(scores[first], scores[other]) for other in others}
-
-
-def _without_group(found: "PairAccuracy | AccuracyDifference") -> dict[str, Any]:
-    record = asdict(found)
-    del record["by"], record["group"]
-    return record

@@ -17,18 +17,17 @@ from rnnlm.files.tables import cell_text
 from rnnlm.scoring.rows import MEASURES
 
 from . import terminal
-from .metrics import Cell, own, print_columns, shared
 from .signals import explaining
 
 if TYPE_CHECKING:
     from rnnlm.inference.next_word import NextWord
-    from rnnlm.scoring.forms import Layout, Scores, TextForm
-    from rnnlm.scoring.records import SentenceScore, Unit
+    from rnnlm.scoring.forms import Scores, TextForm
+    from rnnlm.scoring.records import SentenceScore
     from rnnlm.scoring.resumable_output import ScoreFile
+    from rnnlm.scoring.rows import RowLayout
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
     from rnnlm.scoring.several_models import ModelsChunk
-    from rnnlm.scoring.word_scores import RegionScore
 
 
 def show(
@@ -36,16 +35,14 @@ def show(
     sentences: "Iterator[Sentence]",
     settings: "ScoringSettings",
     form: str,
-    rank: "Unit",
     with_ids: bool,
     has_region_names: bool,
-    is_long: bool = False,
 ) -> None:
     """Print the scores in the format `form`: records as they come, or a table, ranked."""
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
-    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
+    layout, sentences = _layout(models, sentences, settings, has_region_names)
     about = _About(models, settings)
     as_text = None if form == "table" else TextForm(form, settings, layout)
 
@@ -69,11 +66,8 @@ def show(
             scores += chunk
     say.close()
 
-    carried = layout.layout.carried
-    if not as_text and len(models) > 1:
-        show_side_by_side(scores, settings, rank, with_ids, carried)
-    elif not as_text:
-        show_table([_first(each) for each in scores], settings, rank, with_ids, carried)
+    if not as_text:
+        show_table(scores, settings, with_ids, layout.carried)
     about.say()
 
 
@@ -86,19 +80,18 @@ def write(
     resume: bool,
     overwrite: bool,
     has_region_names: bool,
-    is_long: bool = False,
 ) -> None:
     """Write the scores to a file, chunk by chunk; with `resume`, after those that an unfinished run
     has written. A Parquet file appears when it is complete."""
     if form == "parquet":
-        _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
+        _write_parquet(path, models, sentences, settings, overwrite, has_region_names)
         return
     from rnnlm.files import lock
     from rnnlm.scoring.forms import TextForm
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     about = _About(models, settings)
-    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
+    layout, sentences = _layout(models, sentences, settings, has_region_names)
     as_text = TextForm(form, settings, layout)
 
     # The file grows chunk by chunk: two writers would mix theirs.
@@ -139,7 +132,6 @@ def _write_parquet(
     settings: "ScoringSettings",
     overwrite: bool,
     has_region_names: bool,
-    is_long: bool = False,
 ) -> None:
     from rnnlm.files.outputs import check_file
     from rnnlm.files.tables import save_parquet
@@ -147,7 +139,7 @@ def _write_parquet(
 
     check_file(path, overwrite)
     about, written, say = _About(models, settings), 0, terminal.Progress()
-    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
+    layout, sentences = _layout(models, sentences, settings, has_region_names)
 
     def batches() -> Iterator[list[dict[str, Any]]]:
         nonlocal written
@@ -169,16 +161,14 @@ def _layout(
     sentences: "Iterator[Sentence]",
     settings: "ScoringSettings",
     has_region_names: bool,
-    is_long: bool,
-) -> "tuple[Layout, Iterator[Sentence]]":
+) -> "tuple[RowLayout, Iterator[Sentence]]":
     """Return the layout of the table, and all sentences again: the first ones were read for the
     names of their columns."""
-    from rnnlm.scoring.rows import BelowEachOther, SideBySide, layout
+    from rnnlm.scoring.rows import layout
     from rnnlm.scoring.sentences import first_columns
 
     carried, sentences = first_columns(sentences)
-    kind = BelowEachOther if is_long else SideBySide
-    return kind(layout(settings, carried, has_region_names), tuple(models)), sentences
+    return layout(settings, carried, has_region_names, len(models) > 1), sentences
 
 
 class _About:
@@ -230,60 +220,65 @@ def _measures(settings: "ScoringSettings") -> list[str]:
     return [column for name, column in MEASURES.items() if name in settings.measures]
 
 
-# ---- Scores of one model as tables for people: the likeliest first; surprisals; the odds of two
-# sentences in words.
+# ---- Scores as tables for people: the likeliest first; surprisals; the odds of two sentences in
+# words. The rows of several models are below each other.
 
 
 def show_table(
-    scores: "list[SentenceScore]",
-    settings: "ScoringSettings",
-    unit: "Unit",
-    with_ids: bool,
-    carried: Sequence[str],
+    scores: "list[Scores]", settings: "ScoringSettings", with_ids: bool, carried: Sequence[str]
 ) -> None:
-    """Print the scores, ranked by their log-probability as a whole, by word or by token. carried:
-    columns of the input."""
+    """Print the scores, the likeliest first. carried: columns of the input."""
     if not scores:
         raise TextError(
             "nothing to score", "the input has no line", "give sentences, or --input FILE"
         )
-    ranked = sorted(
-        scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True
-    )
+    models = list(scores[0])
     rows = []
-    for score in ranked:
-        cells = {name: cell_text(score.columns.get(name)) for name in carried}
-        rows.append(cells | _cells(score, unit, settings.eos))
+    for model in models:
+        for score in _ranked(scores, model):
+            cells = {name: cell_text(score.columns.get(name)) for name in carried}
+            rows.append({"model": model} | cells | _cells(score))
 
     # Columns of the input come first, unless the table has one of that name; what explains missing
     # words and scores comes last, if any is missing.
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
-    if unit != "logprob":
-        shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
         shown.insert(0, "id")
     shown = [*(name for name in carried if name not in shown), *shown]
     for name in ("unknown words", "no score because"):
         if any(row[name] for row in rows):
             shown.append(name)
+    if len(models) > 1:
+        shown.insert(0, "model")
     text_columns = [name for name in shown if name not in _NUMERIC]
     terminal.print_records(rows, text_columns, shown)
 
-    for score in ranked:
-        _show_surprisals(score, settings)
-    if len(ranked) == 2 and unit == "logprob":
-        better, worse = ranked
-        said = odds(better, worse, settings.eos)
-        if said:
-            click.echo(said)
+    # The first model says in which order sentences come.
+    by_first = sorted(scores, key=lambda each: rank(each[models[0]].logprob_nats), reverse=True)
+    for each in by_first:
+        _show_surprisals(each, settings)
+
+    # Models may disagree on which of two sentences is likelier.
+    if len(scores) == 2:
+        for model in models:
+            better, worse = _ranked(scores, model)
+            said = odds(better, worse, settings.eos)
+            if said:
+                click.echo(f"{model}: {said}" if len(models) > 1 else said)
 
 
-_NUMERIC = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
+def _ranked(scores: "list[Scores]", model: str) -> "list[SentenceScore]":
+    """Return the scores by one model, the likeliest first."""
+    its = [each[model] for each in scores]
+    return sorted(its, key=lambda score: rank(score.logprob_nats), reverse=True)
 
 
-def _cells(score: "SentenceScore", unit: "Unit", eos: bool) -> dict[str, str]:
+_NUMERIC = ("logprob_nats", "words", "ppl_word")
+
+
+def _cells(score: "SentenceScore") -> dict[str, str]:
     return {
-        "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
+        "id": str(score.id),
         "logprob_nats": terminal.number(score.logprob_nats),
         "words": str(score.words) if score.is_read else "-",
         "ppl_word": terminal.number(score.ppl_word), "sentence": score.text,
@@ -297,32 +292,57 @@ def rank(logprob_nats: float | None) -> float:
     return -math.inf if logprob_nats is None else logprob_nats
 
 
-def _show_surprisals(score: "SentenceScore", settings: "ScoringSettings") -> None:
-    for unit, items, more in (
-        ("token", score.token_scores, []),
-        ("word", score.word_scores, _measures(settings)),
+def _show_surprisals(scores: "Scores", settings: "ScoringSettings") -> None:
+    """Print the surprisals of the tokens, words or regions of a sentence, if they were asked
+    for."""
+    tokens, words, regions = [], [], []
+    for model, score in scores.items():
+        tokens += [[model, *row] for row in _token_rows(score)]
+        words += [[model, *row] for row in _word_rows(score, settings)]
+        regions += [[model, *row] for row in _region_rows(score)]
+
+    more = _measures(settings)
+    likeliest = ["likeliest here"] if settings.next_words else []
+    for columns, rows in (
+        (["token", "surprisal_bits", ""], tokens),
+        (["word", "surprisal_bits", *more, "", *likeliest], words),
+        (["region", "text", "words", "surprisal_bits", "next_surprisal_bits", ""], regions),
     ):
-        if not items:
+        if not rows:
             continue
-        columns = [unit, "surprisal_bits", *more, ""]
-        rows = []
-        for item in items:
-            numbers = [terminal.number(getattr(item, name)) for name in ("surprisal_bits", *more)]
-            rows.append([getattr(item, unit), *numbers, "unknown" if item.is_oov else ""])
-        # Several words need room: they come last.
-        if unit == "word" and settings.next_words:
-            columns.append("likeliest here")
-            for row, likeliest in zip(rows, score.next_words, strict=True):
-                row.append(words_there(likeliest))
+        if len(scores) > 1:
+            columns = ["model", *columns]
+        else:
+            rows = [row[1:] for row in rows]
         click.echo()
-        terminal.print_table(columns, rows, right=["surprisal_bits", *more])
-    if score.region_scores:
-        _show_regions(score.region_scores)
+        numbers = ["words", "surprisal_bits", "next_surprisal_bits", *more]
+        terminal.print_table(columns, rows, right=[name for name in numbers if name in columns])
 
 
-def _show_regions(regions: "Sequence[RegionScore]") -> None:
+def _token_rows(score: "SentenceScore") -> list[list[str]]:
     rows = []
-    for region in regions:
+    for token in score.token_scores:
+        bits = terminal.number(token.surprisal_bits)
+        rows.append([token.token, bits, "unknown" if token.is_oov else ""])
+    return rows
+
+
+def _word_rows(score: "SentenceScore", settings: "ScoringSettings") -> list[list[str]]:
+    rows = []
+    for word in score.word_scores:
+        names = ["surprisal_bits", *_measures(settings)]
+        numbers = [terminal.number(getattr(word, name)) for name in names]
+        rows.append([word.word, *numbers, "unknown" if word.is_oov else ""])
+    # Several words need room: they come last.
+    if settings.next_words:
+        for row, likeliest in zip(rows, score.next_words, strict=True):
+            row.append(words_there(likeliest))
+    return rows
+
+
+def _region_rows(score: "SentenceScore") -> list[list[str]]:
+    rows = []
+    for region in score.region_scores:
         rows.append([
             region.name or str(region.index),
             region.text,
@@ -331,9 +351,7 @@ def _show_regions(regions: "Sequence[RegionScore]") -> None:
             terminal.number(region.next_surprisal_bits),
             "unknown words" if region.is_oov else "",
         ])  # fmt: skip
-    click.echo()
-    right = ["words", "surprisal_bits", "next_surprisal_bits"]
-    terminal.print_table(["region", "text", *right, ""], rows, right)
+    return rows
 
 
 def words_there(likeliest: "Sequence[NextWord]") -> str:
@@ -372,139 +390,3 @@ def times(log10: float) -> str:
     if log10 < 4:
         return f"about {round(10**log10, -1):,.0f} times"
     return f"about 10^{round(log10)} times"
-
-
-# ---- Scores of several models as tables for people: the columns of the models side by side.
-
-
-def show_side_by_side(
-    scores: "list[Scores]",
-    settings: "ScoringSettings",
-    unit: "Unit",
-    with_ids: bool,
-    carried: Sequence[str],
-) -> None:
-    """Print the scores of several models, ranked by the first model: its log-probability as a
-    whole, by word or by token. carried: columns of the input."""
-    if not scores:
-        raise TextError(
-            "nothing to score", "the input has no line", "give sentences, or --input FILE"
-        )
-    ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
-    firsts = [_first(each) for each in ranked]
-    by_model = {}
-    for name in ranked[0]:
-        by_model[name] = [each[name] for each in ranked]
-
-    # Columns of the input first, then what each model says of the sentence.
-    columns = {}
-    if with_ids:
-        columns["id"] = [str(score.id) for score in firsts]
-    for name in carried:
-        columns[name] = [cell_text(score.columns.get(name)) for score in firsts]
-    columns |= shared({"words": lambda score: str(score.words) if score.is_read else "-"}, by_model)
-    columns |= own(_numbers_of(unit, settings.eos), by_model)
-    columns["sentence"] = [score.text for score in firsts]
-    unknown: dict[str, Cell] = {
-        "unknown words": lambda score: ", ".join(score.oov),
-        "no score because": lambda score: score.reason or "",
-    }
-    columns |= shared(unknown, by_model)
-    print_columns(columns, left=("id", *carried, "sentence", *unknown))
-
-    for each in ranked:
-        _show_surprisals_side_by_side(each, settings)
-    # Models may disagree on which of two sentences is likelier.
-    if len(ranked) == 2 and unit == "logprob":
-        for name, its in by_model.items():
-            better, worse = sorted(
-                its, key=lambda score: _rank(score, unit, settings.eos), reverse=True
-            )
-            said = odds(better, worse, settings.eos)
-            if said:
-                click.echo(f"{name}: {said}")
-
-
-def _numbers_of(unit: "Unit", eos: bool) -> dict[str, Cell]:
-    """Return the columns of numbers that the table has for each model."""
-    columns: dict[str, Cell] = {}
-    if unit != "logprob":
-        columns[f"logprob_per_{unit}"] = lambda score: terminal.number(
-            score.logprob_by(unit, eos), 4
-        )
-    columns["logprob_nats"] = lambda score: terminal.number(score.logprob_nats)
-    columns["ppl_word"] = lambda score: terminal.number(score.ppl_word)
-    return columns
-
-
-def _first(scores: "Scores") -> "SentenceScore":
-    return next(iter(scores.values()))
-
-
-def _rank(score: "SentenceScore", unit: "Unit", eos: bool) -> float:
-    return rank(score.logprob_by(unit, eos))
-
-
-def _show_surprisals_side_by_side(scores: "Scores", settings: "ScoringSettings") -> None:
-    for unit, of, more in (
-        ("token", "token_scores", []),
-        ("word", "word_scores", _measures(settings)),
-    ):
-        by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
-        # Each row shows the word of the first model that has one there.
-        items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]
-        if not items:
-            continue
-        columns = {unit: [getattr(item, unit) for item in items]}
-        columns |= own(_numbers("surprisal_bits", *more), by_model)
-        columns |= shared(
-            {"unknown": lambda item: "unknown" if item and item.is_oov else ""}, by_model
-        )
-
-        # Next words belong to words: a model has none where it has no word.
-        if unit == "word" and settings.next_words:
-            likeliest = {}
-            for name, score in scores.items():
-                there = dict(zip(score.word_scores, score.next_words, strict=True))
-                likeliest[name] = [there.get(word, ()) for word in by_model[name]]
-            columns |= own({"likeliest here": words_there}, likeliest)
-        click.echo()
-        print_columns(columns, left=(unit, "unknown", "likeliest"))
-    if _first(scores).region_scores:
-        _show_regions_side_by_side({name: score.region_scores for name, score in scores.items()})
-
-
-def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
-    """Return the tokens or words of each model in the order of the text, with None for each word
-    that a model lacks. Tokens are the same for all; but a model that removes marks has fewer words,
-    which end elsewhere."""
-    if unit == "token":
-        return by_model
-    placed = {}
-    for name, its in by_model.items():
-        placed[name] = {(item.start, item.end, item.index): item for item in its}
-    places = sorted(set().union(*placed.values()))
-    return {name: list(map(its.get, places)) for name, its in placed.items()}
-
-
-def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
-    columns: dict[str, list[str]] = {"region": [], "text": [], "words": []}
-    for region in next(iter(by_model.values())):
-        columns["region"].append(region.name or str(region.index))
-        columns["text"].append(region.text)
-        columns["words"].append(str(region.words))
-    columns |= own(_numbers("surprisal_bits", "next_surprisal_bits"), by_model)
-    columns |= shared(
-        {"unknown words": lambda region: "unknown words" if region.is_oov else ""}, by_model
-    )
-    click.echo()
-    print_columns(columns, left=("region", "text", "unknown"))
-
-
-def _numbers(*names: str) -> dict[str, Cell]:
-    """Return columns that show the attributes with these names."""
-
-    def cell_of(name: str) -> Cell:
-        return lambda item: terminal.number(item and getattr(item, name))
-
-    return {name: cell_of(name) for name in names}

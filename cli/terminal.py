@@ -267,12 +267,10 @@ def print_table(
     right: Sequence[str] = (),
     *,
     gap: int | None = None,
-    break_at: str = "\n",
 ) -> None:
     """Print a table on a terminal, TSV elsewhere; on a narrow terminal one cell a line.
 
-    right: columns to align to the right. gap: spaces between columns without edges. break_at: where
-    the name of a column may be broken on a terminal.
+    right: columns to align to the right. gap: spaces between columns without edges.
     """
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
@@ -284,7 +282,7 @@ def print_table(
     shown = [list(map(visible, row)) for row in rows]
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right, gap, break_at))
+        console.print(_rich_table(columns, shown, right, gap))
         return
 
     # Too narrow for columns: the cells of a row below each other, a blank line between rows.
@@ -328,7 +326,7 @@ def print_blocks(
             if columns[place] in right:
                 numeric.append(named[-1])
         cells = [[row[place] for place in block] for row in shown]
-        console.print(_rich_table(named, cells, numeric, None, "\n"))
+        console.print(_rich_table(named, cells, numeric, None))
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
@@ -357,11 +355,7 @@ def print_records(
 
 
 def _rich_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    right: Sequence[str],
-    gap: int | None,
-    break_at: str,
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], gap: int | None
 ) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -372,9 +366,7 @@ def _rich_table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
     for column in columns:
         table.add_column(
-            Text(column.replace(break_at, "\n", 1)),
-            justify="right" if column in right else "left",
-            overflow="fold",
+            Text(column), justify="right" if column in right else "left", overflow="fold"
         )
     for row in rows:
         table.add_row(*map(Text, row))

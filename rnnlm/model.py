@@ -293,7 +293,6 @@ class Model(ModelHandle):
         given: str | Sequence[str] = "",
         with_tokens: bool = False,
         with_words: bool = False,
-        word_surprisal: Literal["exact", "naive"] = "exact",
         next_words: int = 0,
         eos: bool = True,
         context: Literal["reset", "carry"] = "reset",
@@ -314,7 +313,7 @@ class Model(ModelHandle):
         self._check("score_sentences")
         return score_sentences(
             self.core, sentences, given=given, with_tokens=with_tokens, with_words=with_words,
-            word_surprisal=word_surprisal, next_words=next_words, eos=eos, context=context,
+            next_words=next_words, eos=eos, context=context,
             special_symbols=special_symbols, unscorable=unscorable, split=split, measures=measures,
             regions=regions, sources=sources,
         )  # fmt: skip

@@ -20,8 +20,6 @@ from ..pairs import pairs_options, show_pairs, take_request
 from ..setting_options import SCORING, SENTENCES, options_of
 
 if TYPE_CHECKING:
-    from rnnlm.inference.words import Split
-    from rnnlm.scoring.records import Unit
     from rnnlm.scoring.sentences import Sentence
     from rnnlm.scoring.settings import ScoringSettings
 
@@ -100,7 +98,6 @@ def are_pairs(
 
 # ---- score
 
-_SPLITS = ("whitespace", "tokens")
 _MEASURES = ("entropy", "frequency")
 _SUFFIXES = {
     ".jsonl": "jsonl",
@@ -151,8 +148,6 @@ rare_input_options = section(
     options_of(SENTENCES, "region_columns", metavar="A,B,...", callback=_names),
     options_of(SENTENCES, "given_column", metavar="NAME"),
     options.special_symbols_option,
-    click.option("--strict", is_flag=True,
-                 help="Refuse a line that has no score, instead of writing its reason."),
     rare=True,
 )  # fmt: skip
 result_options = section(
@@ -166,33 +161,18 @@ result_options = section(
     click.option("--no-eos", "eos", flag_value=False, default=True, type=bool,
                  help="Score sentences without their end."),
     options_of(SCORING, "context", default="reset"),
-    click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
-                 help="What the table is sorted by: log-probability, or that by word or token.  "
-                      "[default: logprob]"),
-)  # fmt: skip
-rare_result_options = section(
-    "Scores",
-    click.option("--word-split", type=click.Choice(_SPLITS),
-                 help="Words are those between white space (whitespace) or those of the tokenizer, "
-                      "marks apart (tokens).  [default: whitespace]"),
-    options_of(SCORING, "word_surprisal", default="exact"),
-    rare=True,
 )  # fmt: skip
 output_options = section(
     "Output",
-    options.output_option("File for rows or records; - is standard output."),
+    options.output_option(
+        "FILE.csv, .tsv, .jsonl or .parquet; - is --json on standard output. "
+        "With --pairs: one record a pair."
+    ),
     options.overwrite_option("Replace existing files."),
-    click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
+    options.json_option,
 )
 rare_output_options = section(
     "Output",
-    click.option("--output-format", "form", default=None,
-                 type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
-                 help="A ranked table; or rows or records in input order.  [default: table; with "
-                      "--output, by its suffix]"),
-    click.option("--long", "is_long", is_flag=True,
-                 help="Rows of several models below each other, with a column `model`; all columns "
-                      "have names that R and Python take."),
     click.option("--resume", is_flag=True,
                  help="Continue the --output of a run that was interrupted."),
     rare=True,
@@ -220,13 +200,11 @@ _ABOUT_INPUT = {
 @source_options
 @rare_source_options
 @result_options
-@rare_result_options
 @pairs_options
 @output_options
 @rare_output_options
 def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
-            device: str, form: str | None,
-            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: "Unit | None",
+            device: str, as_json: bool, output: Path | None, resume: bool, overwrite: bool,
             **given: Any) -> None:  # fmt: skip
     """Score sentences, or targets given their sources.
 
@@ -250,17 +228,20 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if options.is_standard_input(sentences):
         options.refuse_if(inputs, "- is standard input: leave --input out.")
         sentences, inputs = (), ("-",)
-    pairs = take_request(given, as_json, overwrite)
-    if output == options.STANDARD_OUTPUT:
-        output, form = None, form or "jsonl"
-    split = given.pop("word_split")
+    pairs = take_request(given, output, as_json, overwrite)
+    if output == options.STANDARD_OUTPUT and not pairs:
+        output, as_json = None, True
     _check_input(sentences, inputs, given)
-    form = _format(form, as_json, output)
-    plot = None if pairs else given["plot"]
-    _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
+    plot = None
+    form = ""
+    if not pairs:
+        plot = given["plot"]
+        form = _format(as_json, output)
+        _check_options(form, output, resume, overwrite, given)
     has_sources = any(given[name] for name in _NAMES)
     model_names = options.chosen_models(model_names, "sources" if has_sources else "text")
-    _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
+    if not pairs:
+        _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
 
     from rnnlm.system import keep_freed
 
@@ -270,22 +251,17 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     if pairs:
         show_pairs(models, pairs)
         return
-    settings = _settings(given, split or "whitespace")
-    is_long = given["is_long"]
-    # In the long form each model has its own rows: their tokens need not be the same.
-    _check_side_by_side(models, settings, "jsonl" if is_long else form, plot)
-
+    settings = _settings(given)
     read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
     has_region_names = bool(given["region_columns"])
     from .. import score_output
 
     if output:
         score_output.write(
-            output, models, read, settings, form, resume, overwrite, has_region_names, is_long
+            output, models, read, settings, form, resume, overwrite, has_region_names
         )
     else:
-        by = rank or "logprob"
-        score_output.show(models, read, settings, form, by, bool(inputs), has_region_names, is_long)
+        score_output.show(models, read, settings, form, bool(inputs), has_region_names)
     if plot:
         draw(plot, models, plotted, settings)
 
@@ -325,44 +301,21 @@ def _check_files(
     options.notice_file(sentences, "scored as a sentence", "--input {file} scores its lines")
 
 
-def _check_side_by_side(
-    models: dict[str, Any], settings: "ScoringSettings", form: str, plot: Path | None
-) -> None:
-    """Make sure that several models have the same rows, if they share rows: tokens are the same
-    where the tokenizers are."""
-    has_tokens = settings.split == "tokens"
-    has_rows = settings.with_tokens or (settings.with_words and has_tokens)
-    is_shared = (has_rows and form != "jsonl") or (has_tokens and plot)
-    if is_shared and len(models) > 1:
-        from rnnlm.scoring.several_models import check_same_tokens
-
-        check_same_tokens(models)
-
-
-def _format(form: str | None, as_json: bool, output: Path | None) -> str:
-    options.refuse_if(
-        as_json and form not in (None, "jsonl"),
-        f"--json and --output-format {form} contradict each other.",
-    )
-    chosen = "jsonl" if as_json else form
-    if chosen is None:
-        chosen = _SUFFIXES.get(output.suffix.lower()) if output else "table"
-    if chosen is None or (output and chosen == "table"):
+def _format(as_json: bool, output: Path | None) -> str:
+    """Return the format of the result, by the suffix of its file."""
+    if output is None:
+        return "jsonl" if as_json else "table"
+    refuse_if(as_json, "--json is for standard output: name a FILE.jsonl with -o.")
+    form = _SUFFIXES.get(output.suffix.lower())
+    if form is None:
         raise click.UsageError(
-            "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
-            "add --output-format csv, tsv, jsonl or parquet."
+            "-o holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet."
         )
-    return chosen
+    return form
 
 
 def _check_options(
-    form: str,
-    output: Path | None,
-    resume: bool,
-    overwrite: bool,
-    rank: str | None,
-    split: str | None,
-    given: dict[str, Any],
+    form: str, output: Path | None, resume: bool, overwrite: bool, given: dict[str, Any]
 ) -> None:
     # Options for files, and what each format allows.
     options.refuse_if(resume and not output, "--resume needs --output FILE.")
@@ -372,18 +325,8 @@ def _check_options(
     )
     options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
     options.refuse_if(
-        rank and form != "table", "--rank sorts the table; records keep the order of the input."
-    )
-    options.refuse_if(
-        form == "parquet" and not output, "a Parquet file is written whole: name it with --output."
-    )
-    options.refuse_if(
         form == "parquet" and resume,
         "--resume: a Parquet file is written only at the end; choose csv, tsv or jsonl.",
-    )
-    options.refuse_if(
-        given["is_long"] and form in ("table", "jsonl"),
-        "--long needs rows: add --output-format csv or tsv, or -o FILE.csv.",
     )
 
     # Options for words and regions. A table has rows of one kind.
@@ -392,29 +335,23 @@ def _check_options(
     is_file_of_rows = form in ("tsv", "csv", "parquet")
     options.refuse_if(
         is_file_of_rows and given["with_tokens"] and (has_words or has_regions),
-        "--tokens and words or regions are two tables: choose one, or --output-format jsonl.",
+        "--tokens and words or regions are two tables: choose one, or -o FILE.jsonl.",
     )
     options.refuse_if(given["measures"] and not has_words, "--with needs --words.")
-    options.refuse_if(
-        split and not (has_words or has_regions or given["plot"]),
-        f"--word-split {split} needs --words.",
-    )
 
 
-def _settings(given: dict[str, Any], split: "Split") -> "ScoringSettings":
+def _settings(given: dict[str, Any]) -> "ScoringSettings":
     from rnnlm.scoring.settings import ScoringSettings
 
     # Next words belong to words, whether or not these are asked for.
     return ScoringSettings(
         with_tokens=bool(given["with_tokens"]),
         with_words=bool(given["with_words"] or given["next_words"]),
-        word_surprisal=given["word_surprisal"],
         next_words=given["next_words"],
         eos=given["eos"],
         context=given["context"],
         special_symbols=given["special_symbols"] or "error",
-        unscorable="raise" if given["strict"] else "null",
-        split=split,
+        unscorable="null",
         measures=given["measures"],
         with_regions=given["region_mark"] is not None or bool(given["region_columns"]),
     )

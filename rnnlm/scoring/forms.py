@@ -16,22 +16,20 @@ from rnnlm.errors import visible
 from rnnlm.files import tables
 from rnnlm.files.tables import cell_text
 from rnnlm.scoring.records import SentenceScore
-from rnnlm.scoring.rows import BelowEachOther, SideBySide
+from rnnlm.scoring.rows import RowLayout, record
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import ModelsChunk
 
-Layout = SideBySide | BelowEachOther
 Scores = Mapping[str, SentenceScore]  # of one sentence, by model
 
 
 @dataclass(frozen=True)
 class TextForm:
-    """How scores are written as text. name: jsonl, tsv or csv. layout: makes rows of a table, and
-    records."""
+    """How scores are written as text. name: jsonl, tsv or csv. layout: makes rows of a table."""
 
     name: str
     settings: ScoringSettings
-    layout: Layout
+    layout: RowLayout
 
     @property
     def header(self) -> str:
@@ -41,8 +39,11 @@ class TextForm:
     def text(self, scores: Scores) -> str:
         """Return the scores of a sentence."""
         if self.name == "jsonl":
-            assert isinstance(self.layout, SideBySide)  # the other layout has rows alone
-            return tables.json_text(self.layout.record(scores, self.settings)) + "\n"
+            lines = []
+            for model, score in scores.items():
+                of_model = {"model": model} if self.layout.with_model else {}
+                lines.append(tables.json_text(of_model | record(score, self.settings)) + "\n")
+            return "".join(lines)
         return self._lines(row.values() for row in self.layout.rows(scores))
 
     def _lines(self, rows: Iterable[Iterable[object]]) -> str:

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.word_scores import RegionScore, Seen, WordColumns, WordScore, region_scores
-
-Unit = Literal["logprob", "word", "token"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +57,6 @@ class SentenceScore:
     def is_read(self) -> bool:
         """Whether the sentence could be read: else its counts mean nothing."""
         return self.reason is None or self.tokens > 0
-
-    def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
-        """Return the log-probability (nats) as a whole, or divided by the words (and `</s>`, where
-        that is scored) or by the tokens."""
-        if self.logprob_nats is None:
-            return None
-        return self.logprob_nats / self.units(unit, eos)
-
-    def units(self, unit: Unit, eos: bool = True) -> int:
-        """Return what :meth:`logprob_by` divides by."""
-        units = {"logprob": 1, "word": self.words + eos, "token": self.tokens}
-        return max(1, units[unit])
 
 
 @dataclass(frozen=True)
@@ -202,8 +188,9 @@ class ReadSentences:
         return tuple(scores)
 
     def _word_bits(self, shown: ShownWords) -> np.ndarray:
-        is_exact = self.settings.word_surprisal == "exact" and shown.items.is_place_N.any()
-        return surprisals(shown.items, self.logprob_N, self.seen.log_boundary if is_exact else 0.0)
+        has_places = shown.items.is_place_N.any()
+        log_boundary = self.seen.log_boundary if has_places else 0.0
+        return surprisals(shown.items, self.logprob_N, log_boundary)
 
     def _next_words(
         self, index: int, words: WordSpans, search: WordSearch
@@ -236,6 +223,6 @@ def likelihood_ratio(
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
-    better_per_word = better.logprob_nats / better.units("word", eos)
-    worse_per_word = worse.logprob_nats / worse.units("word", eos)
+    better_per_word = better.logprob_nats / max(1, better.words + eos)
+    worse_per_word = worse.logprob_nats / max(1, worse.words + eos)
     return total / math.log(10), (better_per_word - worse_per_word) / math.log(10)

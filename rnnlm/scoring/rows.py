@@ -8,8 +8,6 @@ that could not be read has one row, with its reason.
 
 import functools
 import itertools
-import keyword
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,20 +38,12 @@ _REGION = (
 )
 _NEXT = ("rank", "next_word", "probability")
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
-# By several models: what is about the text, and not about one of them
-_SHARED = {
-    "sentence": ("text",),
-    "token": ("position", "token"),
-    "region": ("region_index", "region", "text", "start", "end", "words"),
-    "word": ("position", "word_index", "word", "start", "end", "region_index", "region", "rank"),
-}
 _NUMBERS = ("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", "probability")
 _TYPES = {
     **dict.fromkeys((*_NUMBERS, *MEASURES.values()), "double"),
-    **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"),
+    **dict.fromkeys(("model", "text", "token", "word", "region", "next_word", "reason"), "string"),
     "oov": "bool",
 }
-_NO_IDENTIFIER = re.compile("[^A-Za-z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,8 @@ class RowLayout:
     and `reason`.
 
     measures: what is shown of words besides their surprisal. with_next: a row for each of the
-    likely next words of a word.
+    likely next words of a word. with_model: a column `model` comes first, as several models have
+    rows.
     """
 
     by: By
@@ -70,11 +61,13 @@ class RowLayout:
     own: tuple[str, ...]
     measures: tuple[str, ...] = ()
     with_next: bool = False
+    with_model: bool = False
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns, in their order."""
-        return ["id", *self.carried, *self.own, "reason"]
+        model = ["model"] if self.with_model else []
+        return [*model, "id", *self.carried, *self.own, "reason"]
 
     @property
     def types(self) -> dict[str, str | None]:
@@ -91,7 +84,13 @@ class RowLayout:
                 types[name] = _TYPES.get(name, "int64")
         return types
 
-    def rows(self, score: SentenceScore) -> Iterator[Row]:
+    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
+        """Yield the rows of a sentence by each of the models that have scored it."""
+        for model, score in scores.items():
+            for row in self._rows(score):
+                yield {"model": model} | row if self.with_model else row
+
+    def _rows(self, score: SentenceScore) -> Iterator[Row]:
         """Yield the rows of one score; one with empty cells where it has no token, word or
         region."""
         carried = {name: score.columns.get(name) for name in self.carried}
@@ -137,181 +136,36 @@ class RowLayout:
                 }
 
 
-@dataclass(frozen=True)
-class SideBySide:
-    """Rows and records of sentences that several models have scored. In a table, what is about the
-    text appears once, then come the numbers of each model, its name after a dot; for one model
-    alone, they are those of `layout`."""
-
-    layout: RowLayout
-    models: tuple[str, ...]
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns, in their order."""
-        return list(self.types)
-
-    @functools.cached_property
-    def types(self) -> dict[str, str | None]:
-        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them.
-        UsageError: a column of the input has the name of a model's number."""
-        types = self.layout.types
-        if len(self.models) == 1:
-            return types
-        # The columns of all models, one model after the other.
-        own = self._of_a_model
-        of_models = {}
-        for model in self.models:
-            of_models.update(_named_after(model, _only(own, types)))
-        for name in self.layout.carried:
-            if name in of_models:
-                raise UsageError(
-                    f"the input has a column {name!r}",
-                    "the result has a column of that name",
-                    "rename it in the input, or leave it out: --keep names the columns that go "
-                    "along",
-                )
-        return {name: types[name] for name in types if name not in own} | of_models
-
-    @functools.cached_property
-    def _of_a_model(self) -> list[str]:
-        """The columns of each model."""
-        shared = _SHARED[self.layout.by]
-        return [name for name in self.layout.own if name not in shared] + ["reason"]
-
-    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
-        """Return the rows of a sentence that each of the models has scored."""
-        if len(self.models) == 1:
-            return self.layout.rows(scores[self.models[0]])
-        return self._rows(scores)
-
-    def _rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
-        by = self.layout.by
-        shared = [name for name in self.layout.own if name in _SHARED[by]]
-        once = ("id", *self.layout.carried, *shared)
-
-        # Rows of the same place are one: words are told apart by where they are, as a model that
-        # removes marks has fewer.
-        place_columns = [name for name in shared if name != "position" or by == "token"]
-        made: dict[tuple[object, ...], Row] = {}
-        for model in self.models:
-            for row in self.layout.rows(scores[model]):
-                place = tuple(row[name] for name in place_columns)
-                if place not in made:
-                    made[place] = dict.fromkeys(self.types)
-                    made[place].update(_only(once, row))
-                made[place].update(_named_after(model, _only(self._of_a_model, row)))
-        if by == "word":
-            return _in_order(made.values())
-        return iter(made.values())
-
-    def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
-        """Return a sentence as :func:`record` does; by several models, what is about the text, and
-        under `models` the scores by the model's name."""
-        if len(self.models) == 1:
-            return record(scores[self.models[0]], settings)
-        # What is about the text is the same for all models.
-        records = {model: record(scores[model], settings) for model in self.models}
-        first = records[self.models[0]]
-        shared = ("id", *scores[self.models[0]].columns, "text")
-        of_model = {}
-        for model, each in records.items():
-            of_model[model] = {name: each[name] for name in each if name not in shared}
-        return _only(shared, first) | {"models": of_model}
-
-
-@dataclass(frozen=True)
-class BelowEachOther:
-    """Rows of sentences that several models have scored, in long format: the rows of one model
-    below those of another, with its name in the column `model`. All columns have names that are
-    identifiers in R and Python."""
-
-    layout: RowLayout
-    models: tuple[str, ...]
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns, in their order."""
-        return list(self.types)
-
-    @functools.cached_property
-    def types(self) -> dict[str, str | None]:
-        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
-        types = self.layout.types
-        shown_types: dict[str, str | None] = {"model": "string"}
-        shown_types.update({shown: types[name] for name, shown in self._shown.items()})
-        return shown_types
-
-    @functools.cached_property
-    def _shown(self) -> dict[str, str]:
-        """The names of the layout's columns with the identifiers that are shown instead."""
-        shown: dict[str, str] = {}
-        taken = {"model", *self.layout.own, "id", "reason"}
-        for name in self.layout.columns:
-            its = name
-            if name in self.layout.carried:
-                # A column of the input may have any name.
-                its = _NO_IDENTIFIER.sub("_", name)
-                if not its[:1].isalpha() or keyword.iskeyword(its):
-                    its = f"input_{its}"
-                while its in taken:
-                    its += "_"
-                taken.add(its)
-            shown[name] = its
-        return shown
-
-    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
-        """Yield the rows of a sentence that each of the models has scored."""
-        for model in self.models:
-            for row in self.layout.rows(scores[model]):
-                yield {"model": model} | {shown: row[name] for name, shown in self._shown.items()}
-
-
 def _only(names: Iterable[str], row: Mapping[str, Any]) -> Row:
     return {name: row[name] for name in names}
 
 
-def _named_after(model: str, row: Row) -> Row:
-    return {f"{name}.{model}": value for name, value in row.items()}
-
-
-def _in_order(words: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows of words in the order of the text, numbered: a model that removes marks has fewer
-    words, which end elsewhere."""
-    ordered = sorted(words, key=_place)
-    for position, (_, rows) in enumerate(itertools.groupby(ordered, _place), start=1):
-        for row in rows:
-            if row["position"] is not None:
-                row = row | {"position": position}
-            yield row
-
-
-def _place(word: Row) -> tuple[int, int, int]:
-    return word["start"] or 0, word["end"] or 0, word["word_index"] or 0
-
-
 def layout(
-    settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False
+    settings: ScoringSettings,
+    carried: Sequence[str] = (),
+    region_names: bool = False,
+    several_models: bool = False,
 ) -> RowLayout:
     """Return the layout of the scores that `settings` ask for: of tokens, else of words, else of
     regions, else of sentences.
 
     region_names: whether regions come from columns, which name them.
     """
+    made = functools.partial(RowLayout, carried=tuple(carried), with_model=several_models)
     region: tuple[str, ...] = ()
     if settings.with_regions:
         region = ("region_index", "region") if region_names else ("region_index",)
     if settings.with_tokens:
-        return RowLayout("token", tuple(carried), _TOKEN)
+        return made("token", own=_TOKEN)
     if settings.with_words or settings.next_words:
         measures = tuple(name for name in MEASURES if name in settings.measures)
         own = [*_WORD, *(MEASURES[name] for name in measures), *region]
         if settings.next_words:
             own.extend(_NEXT)
-        return RowLayout("word", tuple(carried), tuple(own), measures, settings.next_words > 0)
+        return made("word", own=tuple(own), measures=measures, with_next=settings.next_words > 0)
     if region:
-        return RowLayout("region", tuple(carried), (*region, *_REGION))
-    return RowLayout("sentence", tuple(carried), _SENTENCE)
+        return made("region", own=(*region, *_REGION))
+    return made("sentence", own=_SENTENCE)
 
 
 _ASK_FOR = {
@@ -329,9 +183,8 @@ def score_rows(
 ) -> Iterator[Row]:
     """Yield the rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each
     sentence, token, word or region, whichever `by` says and the scores were asked for
-    (`with_words=True` and so on). Columns of the input are those of the first score. In scores by
-    model (:func:`rnnlm.score_models`), what is about the text appears once, and a model's numbers
-    have its name after a dot.
+    (`with_words=True` and so on). Columns of the input are those of the first score. Scores by
+    model (:func:`rnnlm.score_models`) have rows for each model, with a column `model`.
 
     Raises:
         UsageError: there is no such table, or a score was not asked for what its rows are of.
@@ -359,12 +212,12 @@ def score_rows(
         if not _has_rows(score, by):
             raise UsageError(f"sentence {score.id} was scored without its {by}s", hint=_ASK_FOR[by])
 
-    models: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
+    several_models = False
     if by_model:
-        models = tuple(by_model[0])
         carried = tuple(every[0].columns)
-    table = SideBySide(RowLayout(by, carried, own, tuple(MEASURES)), models)
+        several_models = len(by_model[0]) > 1
+    table = RowLayout(by, carried, own, tuple(MEASURES), with_model=several_models)
     return itertools.chain.from_iterable(map(table.rows, by_model))
 
 

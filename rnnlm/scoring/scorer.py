@@ -68,7 +68,7 @@ class Chunk:
 def score_sentences(
     model: ScoringModel, sentences: Iterable[str], *, given: str | Sequence[str] = "",
     with_tokens: bool = False,
-    with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact",
+    with_words: bool = False,
     next_words: int = 0, eos: bool = True,
     context: Context = "reset", special_symbols: SpecialSymbols = "error",
     unscorable: Literal["raise", "null"] = "raise",
@@ -82,14 +82,14 @@ def score_sentences(
     call. sources: for an encoder-decoder, what each sentence is the target of (one text for all, or
     one for each): log p(sentence | source). given: what comes before each sentence in the same line
     (one text for all, or one for each); scores are conditional on it. with_tokens, with_words:
-    surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal` "naive" adds up a
-    word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is
-    scored, too. context: "carry" reads all sentences as one stream. unscorable: "null" gives a
-    sentence that cannot be read a score of None with its reason. split: words are split at white
-    space ("whitespace") or as the tokenizer does, marks apart ("tokens"). measures: "entropy" (of
-    the prediction at each word, bits) and "frequency" (log10 of the word's share of the training
-    text). regions: what separates regions in the sentences, such as "|"; it is taken out, and
-    `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
+    surprisals of tokens, of words (:mod:`rnnlm.inference.words`). next_words: so many of the
+    likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads all
+    sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None
+    with its reason. split: words are split at white space ("whitespace") or as the tokenizer does,
+    marks apart ("tokens"). measures: "entropy" (of the prediction at each word, bits) and
+    "frequency" (log10 of the word's share of the training text). regions: what separates regions in
+    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each
+    (:mod:`rnnlm.scoring.word_scores`).
 
     Raises:
         TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
@@ -98,7 +98,7 @@ def score_sentences(
             some. ModelError: there is no such model, or its scores are not numbers.
     """
     settings = ScoringSettings(
-        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context,
+        with_tokens, with_words or next_words > 0, next_words, eos, context,
         special_symbols, unscorable, split,
         tuple(several(measures, "measures")), regions is not None,
     )  # fmt: skip
@@ -469,7 +469,7 @@ class SentenceScorer:
         """Return the functions that look at each distribution at the words, by the name that
         :class:`Seen` has for what they find."""
         settings, looks = self.settings, dict[str, distributions.Look]()
-        if settings.word_surprisal == "exact" and shown.items.is_place_N.any():
+        if shown.items.is_place_N.any():
             looks["log_boundary"] = self.finder.log_boundary
         if "entropy" in settings.measures:
             looks["entropy_bits"] = distributions.entropy_bits

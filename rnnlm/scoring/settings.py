@@ -143,13 +143,6 @@ class ScoringSettings(Checked):
     with_words: Annotated[
         bool, Meta(description="each word's surprisal, in bits, whatever the model's tokens are")
     ] = False
-    word_surprisal: Annotated[
-        Literal["exact", "naive"],
-        Meta(
-            description="for models of subwords, characters or bytes: exact counts that the word "
-            "ends there; naive adds up its pieces"
-        ),
-    ] = "exact"
     next_words: Annotated[Natural, Meta(description="the K likeliest words at each place")] = 0
     eos: Annotated[bool, Meta(description="score sentences with their end, </s>")] = True
     context: Annotated[

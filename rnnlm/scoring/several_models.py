@@ -1,11 +1,11 @@
-"""Sentences scored by several models, with their scores side by side."""
+"""Sentences scored by several models."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnlm.checks import items_of, several
-from rnnlm.errors import ComparisonError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
@@ -122,16 +122,3 @@ def describe_run_of_models(
             if key not in described:
                 own[f"{key}.{name}"] = value
     return described | own
-
-
-def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
-    """Make sure that the tokens of a line are the same for all models."""
-    tokenizers = {name: model.tokenizer.in_direction(False) for name, model in models.items()}
-    if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
-        named = [f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items()]
-        why = "their tokenizers differ: " + ", ".join(named)
-        hint = (
-            "rows of words (--words, without --word-split tokens) are the same for all models; "
-            "--json keeps the tokens of each apart"
-        )
-        raise ComparisonError("the tokens of these models cannot be shown side by side", why, hint)

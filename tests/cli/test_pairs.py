@@ -57,14 +57,7 @@ def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
         "id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n"
     )
     shown = rnnlm(
-        "score",
-        "-m",
-        models.unigram,
-        "--pairs",
-        "pairs.tsv",
-        "--pairs-details",
-        "details.jsonl",
-        "--json",
+        "score", "-m", models.unigram, "--pairs", "pairs.tsv", "-o", "details.jsonl", "--json"
     )
     assert [record["skipped"] for record in records(shown)] == [2]
     assert shown.err == (
@@ -95,12 +88,7 @@ def test_details_record_every_pair_with_reason_if_unscored(rnnlm, models, here):
 
 def test_details_name_files_with_non_utf8_names(rnnlm, models, here):
     (here / "p\udcff.tsv").write_text("good\tbad\nthe man\tman the\n")
-    assert (
-        rnnlm(
-            "score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "--pairs-details", "d.jsonl"
-        ).code
-        == 0
-    )
+    assert rnnlm("score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "-o", "d.jsonl").code == 0
     assert json.loads((here / "d.jsonl").read_text())["where"] == "p\udcff.tsv, line 2"
 
 
@@ -116,7 +104,7 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
             "pairs.tsv",
             "--pairs-scoring",
             scoring,
-            "--pairs-details",
+            "-o",
             "d.jsonl",
             "--overwrite",
         )
@@ -128,7 +116,7 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
 def test_pairs_without_their_ends_score_as_sentences_do(rnnlm, models, here):
     (here / "pairs.tsv").write_text("good\tbad\nthe man was here\tthe day was here\n")
     ended = rnnlm("score", "-m", models.lstm, "--pairs", "pairs.tsv", "--no-eos",
-                  "--pairs-details", "d.jsonl")  # fmt: skip
+                  "-o", "d.jsonl")  # fmt: skip
     assert ended.code == 0
     pair = json.loads((here / "d.jsonl").read_text())
     alone = records(
@@ -142,16 +130,7 @@ def test_pairs_without_their_ends_score_as_sentences_do(rnnlm, models, here):
 def test_a_suite_gives_the_accuracy_of_each_prediction(rnnlm, models, here):
     (here / "suite.json").write_text(json.dumps(SUITE, indent=1))
     (found,) = records(
-        rnnlm(
-            "score",
-            "-m",
-            models.unigram,
-            "--pairs",
-            "suite.json",
-            "--json",
-            "--pairs-details",
-            "d.jsonl",
-        )
+        rnnlm("score", "-m", models.unigram, "--pairs", "suite.json", "--json", "-o", "d.jsonl")
     )
     assert (found["group"], found["pairs"], found["accuracy"], found["oov_pairs"]) == (
         "order",
@@ -182,17 +161,17 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"),
-        (["the", "--pairs-scoring", "word"], "need --pairs"),
-        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"),
-        (["--pairs", "pairs.tsv", "the man"],
-            "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"],
+        (["--pairs", "pairs.jsonl", "--column", "x"], "--column is not for --pairs"),
+        (["the", "--pairs-scoring", "word"], "needs --pairs"),
+        (["--pairs", "pairs.jsonl", "--plot", "x.doc"], "does not have a plot suffix"),
+        (["--pairs", "pairs.jsonl", "the man"],
+            "a sentence is not for --pairs"), (["--pairs", "pairs.jsonl", "--words"],
             "--words is not for --pairs"),
-        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"],
-         "pairs.tsv is also an input"),
-        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"],
-         "pairs.tsv is also an input"), (["--pairs", "pairs.tsv",
-            "--overwrite"], "--overwrite needs --pairs-details FILE or --plot FILE"),
+        (["--pairs", "pairs.jsonl", "-o", "pairs.jsonl", "--overwrite"],
+         "pairs.jsonl is also an input"),
+        (["--pairs", "pair*.jsonl", "-o", "pairs.jsonl", "--overwrite"],
+         "pairs.jsonl is also an input"), (["--pairs", "pairs.jsonl",
+            "--overwrite"], "--overwrite needs -o FILE or --plot FILE"),
         (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
         (["--pairs", "suite.json", "--pairs-scoring", "word"],
             "scoring of test suites cannot be chosen"),
@@ -200,9 +179,9 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     ],
 )  # fmt: skip
 def test_wrong_usage_is_told_and_nothing_is_written(rnnlm, models, here, options, message):
-    (here / "pairs.tsv").write_text("good\tbad\nthe\tthe man\n")
+    (here / "pairs.jsonl").write_text('{"good": "the", "bad": "the man"}\n')
     (here / "suite.json").write_text(json.dumps(SUITE))
     ended = rnnlm("score", "-m", models.unigram, *options)
     assert (ended.code, ended.out) == (2, "") and message in ended.err
-    assert sorted(path.name for path in here.iterdir()) == ["pairs.tsv", "suite.json"]
-    assert (here / "pairs.tsv").read_text() == "good\tbad\nthe\tthe man\n"
+    assert sorted(path.name for path in here.iterdir()) == ["pairs.jsonl", "suite.json"]
+    assert (here / "pairs.jsonl").read_text() == '{"good": "the", "bad": "the man"}\n'

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -85,8 +86,8 @@ def test_tokens_show_surprisals_that_add_up(rnnlm, models):
 
 
 def test_special_symbols_are_refused_or_treated_as_asked(rnnlm, models):
-    refused = rnnlm("score", "-m", models.unigram, "--strict", "the </s> man")
-    assert refused.code == 1 and "sentence 1" in refused.err and "--special-symbols" in refused.err
+    refused, _ = records(rnnlm("score", "-m", models.unigram, "--json", "the </s> man", "a"))
+    assert refused["logprob_nats"] is None and refused["reason"] == "the text holds </s>"
     dropped = json.loads(
         rnnlm(
             "score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man"
@@ -115,6 +116,13 @@ def records(shown) -> list[dict]:
     return [json.loads(line) for line in shown.out.splitlines()]
 
 
+def rows_of(rnnlm, *arguments) -> list[dict[str, str]]:
+    """Return the rows that a command writes into a file."""
+    ended = rnnlm(*arguments, "--overwrite", "-o", "rows.tsv")
+    assert ended.code == 0, ended.err
+    return table(Path("rows.tsv").read_text())
+
+
 def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", strict=True))
 
@@ -124,9 +132,7 @@ def test_words_have_their_surprisals_in_every_format(rnnlm, models):
         rnnlm("score", "-m", models.lstm, "--json", "--words", "--tokens", "the zorp")
     )
     assert [w["word"] for w in record["word_surprisals"]] == ["the", "zorp", "</s>"]
-    rows = table(
-        rnnlm("score", "-m", models.lstm, "--output-format", "tsv", "--words", "the zorp", "").out
-    )
+    rows = rows_of(rnnlm, "score", "-m", models.lstm, "--words", "the zorp", "")
     assert [(row["id"], row["position"], row["word"], row["oov"]) for row in rows] == [
         ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"),
         ("2", "1", "</s>", "0")
@@ -169,8 +175,9 @@ def test_stimuli_become_word_rows_in_every_format(rnnlm, models, here):
         "--with",
         "entropy,frequency",
     ]
-    shown = rnnlm(*asked, "--output-format", "csv")
-    rows = list(csv.DictReader(io.StringIO(shown.out, newline=""), strict=True))
+    for suffix in ("csv", "tsv", "jsonl", "parquet"):
+        assert rnnlm(*asked, "-o", f"w.{suffix}").code == 0
+    rows = list(csv.DictReader(io.StringIO((here / "w.csv").read_text(), newline=""), strict=True))
     assert [*rows[0]] == [*PLACES, "entropy_bits", "log10_frequency", "region_index", "reason"]
     assert [[row[name] for name in PLACES[:8]] for row in rows[:4]] == [
         ["1", "1", "sg", "1", "1", "The", "0", "3"], ["1", "1", "sg", "2", "2", "man", "4", "7"],
@@ -179,10 +186,7 @@ def test_stimuli_become_word_rows_in_every_format(rnnlm, models, here):
     ]  # fmt: skip
     assert [row["region_index"] for row in rows if row["id"] == "2"] == ["1", "1", "2", "2", ""]
     assert "zorp" in [row["word"] for row in rows if row["oov"] == "1" and row["id"] == "2"]
-    assert table(rnnlm(*asked, "--output-format", "tsv").out) == rows
-    for suffix in ("csv", "tsv", "jsonl", "parquet"):
-        assert rnnlm(*asked, "-o", f"w.{suffix}").code == 0
-    assert (here / "w.csv").read_text() == shown.out
+    assert table((here / "w.tsv").read_text()) == rows
     written = pyarrow.parquet.read_table(here / "w.parquet").to_pylist()
     assert [{name: "" if cell is None else str(int(cell) if cell in (True,
         False) else cell) for name, cell in row.items()}
@@ -203,7 +207,7 @@ def test_stimuli_become_word_rows_in_every_format(rnnlm, models, here):
 def test_regions_from_marks_or_columns_have_own_rows(rnnlm, models, here):
     (here / "s.csv").write_text("cond,r1,r2,r3\na,The man,was,here\nb,The man,,here\n")
     columns = ["--input", "s.csv", "--region-columns", "r1, r2,r3"]
-    rows = table(rnnlm("score", "-m", models.lstm, *columns, "--output-format", "tsv").out)
+    rows = rows_of(rnnlm, "score", "-m", models.lstm, *columns)
     assert [(row["id"], row["cond"], row["region_index"], row["region"], row["text"],
              row["words"]) for row in rows] == [
         ("1", "a", "1", "r1", "The man", "2"), ("1", "a", "2", "r2", "was", "1"),
@@ -213,18 +217,7 @@ def test_regions_from_marks_or_columns_have_own_rows(rnnlm, models, here):
     assert [row["next_surprisal_bits"] for row in rows] == [
         rows[1]["surprisal_bits"], rows[2]["surprisal_bits"], "", rows[4]["surprisal_bits"], ""
     ]  # fmt: skip
-    marked = table(
-        rnnlm(
-            "score",
-            "-m",
-            models.lstm,
-            "The man / was / here",
-            "--regions",
-            "/",
-            "--output-format",
-            "tsv",
-        ).out
-    )
+    marked = rows_of(rnnlm, "score", "-m", models.lstm, "The man / was / here", "--regions", "/")
     assert [row["surprisal_bits"] for row in marked] == [
         row["surprisal_bits"] for row in rows[:3]
     ] and "region" not in marked[0]
@@ -248,11 +241,7 @@ def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
         (["--keep", "none"], []),
         (["--keep", "all"], ["item", "cond"]),
     ):
-        (row, _) = table(
-            rnnlm(
-                "score", "-m", models.unigram, "--input", "s.csv", "--output-format", "tsv", *keep
-            ).out
-        )
+        (row, _) = rows_of(rnnlm, "score", "-m", models.unigram, "--input", "s.csv", *keep)
         assert [*row] == [
             "id",
             *kept,
@@ -276,20 +265,6 @@ def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
     )
 
 
-def test_split_chooses_what_words_are(rnnlm, models):
-    assert (
-        rnnlm("train", models.text, "--model", "unigram", "--split-punctuation", "-o", "apart").code
-        == 0
-    )
-    asked = ["score", "-m", "apart", "--json", "--words", "the man, here"]
-    for split, words in (
-        ([], ["the", "man,", "here"]),
-        (["--word-split", "tokens"], ["the", "man", ",", "here"]),
-    ):
-        (shown,) = records(rnnlm(*asked, *split))
-        assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
-
-
 @pytest.mark.parametrize("form", ["s.csv", "s.jsonl", "s.parquet"])
 def test_ids_and_regions_that_are_not_utf8(rnnlm, models, here, form):
     (here / "t.csv").write_bytes(b"id,text,given\n\xff,the man,a\nb,the man,\xfe\n")
@@ -304,8 +279,9 @@ def test_ids_and_regions_that_are_not_utf8(rnnlm, models, here, form):
 
 def test_sentence_table_leaves_missing_figures_empty(rnnlm, models, here):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
-    shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--output-format", "tsv")
-    rows = table(shown.out)
+    asked = ("score", "-m", models.unigram, "--input", "text")
+    shown = rnnlm(*asked, "-o", "s.tsv")
+    rows = table((here / "s.tsv").read_text())
     assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [row["reason"] for row in rows] == [
         "",
@@ -323,23 +299,7 @@ def test_sentence_table_leaves_missing_figures_empty(rnnlm, models, here):
         records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))[2]["words"]
         is None
     )
-    assert (
-        len(
-            table(
-                rnnlm(
-                    "score",
-                    "-m",
-                    models.unigram,
-                    "--input",
-                    "text",
-                    "--output-format",
-                    "tsv",
-                    "--tokens",
-                ).out
-            )
-        )
-        == 3 + 1 + 1 + 3 + 1
-    )
+    assert len(rows_of(rnnlm, *asked, "--tokens")) == 3 + 1 + 1 + 3 + 1
 
 
 def test_sentence_equal_to_a_file_name_is_noted(rnnlm, models, here):
@@ -368,9 +328,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(
-    "options",
-    [["--output-format", "tsv"], [], ["--output-format", "tsv", "--tokens"], ["-o", "out.tsv"]],
-    ids=" ".join,
+    "options", [["-o", "out.tsv"], [], ["-o", "out.tsv", "--tokens"]], ids=" ".join
 )
 def test_tsv_is_read_back_despite_quotes_and_newlines(rnnlm, models, here, options):
     (here / "t.jsonl").write_text(
@@ -394,25 +352,12 @@ def test_tsv_is_read_back_despite_quotes_and_newlines(rnnlm, models, here, optio
 def test_likely_next_words_stand_at_each_place(rnnlm, models):
     (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--next", 3, "the man"))
     assert [len(w["next"]) for w in record["word_surprisals"]] == [3, 3, 3]
-    rows = table(
-        rnnlm("score", "-m", models.lstm, "--output-format", "tsv", "--next", 3, "the man").out
-    )
+    rows = rows_of(rnnlm, "score", "-m", models.lstm, "--next", 3, "the man")
     assert [row["next_word"] for row in rows[:3]] == [
         each["word"] for each in record["word_surprisals"][0]["next"]
     ]
     assert [row["rank"] for row in rows] == ["1", "2", "3"] * 3
     assert "likeliest here" in rnnlm("score", "-m", models.lstm, "--next", 3, "the man").out
-
-
-def test_table_can_be_ranked_by_word_or_token(rnnlm, models):
-    long, short = "the man was in the house and the man was in the house", "zorp"
-    rows = table(rnnlm("score", "-m", models.unigram, long, "a zorp of zarp", short).out)
-    assert rows[0]["sentence"] == short
-    rows = table(
-        rnnlm("score", "-m", models.unigram, "--rank", "word", long, "a zorp of zarp", short).out
-    )
-    figures = [float(row["logprob_per_word"]) for row in rows]
-    assert figures == sorted(figures, reverse=True) and rows[0]["sentence"] == long
 
 
 def test_what_is_given_conditions_and_is_not_scored(rnnlm, models, here):
@@ -505,16 +450,14 @@ def test_killed_run_resumes_to_the_same_file(
 
 
 @pytest.mark.parametrize("options", [
-    ["--json", "--output-format", "tsv"], ["--output", "scores"],
-    ["--output", "s.jsonl", "--output-format", "table"], ["--resume"], ["--overwrite"],
+    ["--json", "-o", "s.tsv"], ["--output", "scores"], ["--resume"], ["--overwrite"],
     ["--input", "text"],
-    ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"],
-    ["--output-format", "tsv", "--tokens", "--words"],
-    ["--word-split", "tokens"], ["--split", "tokens", "--words"],
+    ["--output", "s.tsv", "--resume", "--overwrite"],
+    ["-o", "s.tsv", "--tokens", "--words"],
     ["--split", "test"],
     ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"],
     ["--region-columns", "a,b"], ["--regions", " "],
-    ["--output-format", "parquet"], ["--output", "s.parquet", "--resume"],
+    ["--output", "s.parquet", "--resume"],
     ["--output", "s.csv", "--tokens", "--regions", "|"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"],
     ["--column", "text", "--id-column", "id"],

@@ -1,7 +1,6 @@
 """`rnnlm score` with several models: their figures side by side."""
 
 import csv
-import functools
 import io
 import itertools
 import json
@@ -13,7 +12,6 @@ from pyarrow import parquet
 from rnnlm.cli import terminal
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring import scorer
-from support.tiny_models import fit, save
 
 SENTENCES = ["the man was in the house", "the zorp", ""]
 
@@ -32,84 +30,41 @@ def two(models):
     return ("-m", models.lstm, "-m", models.unigram)
 
 
-def test_record_holds_sentence_once_and_each_models_scores(rnnlm, models, two):
-    found = records(rnnlm("score", *two, "--json", "--words", "--next", 2, *SENTENCES))
-    alone = {
-        folder.name: records(rnnlm("score", "-m", folder, "--json", "--words", "--next", 2,
-                                   *SENTENCES))
-        for folder in (models.lstm, models.unigram)
-    }  # fmt: skip
-    for number, record in enumerate(found):
-        assert list(record) == ["id", "text", "models"] and list(record["models"]) == list(
-            alone
-        ) == ["tiny", "uni"]
-        assert {
-            name: {"id": record["id"], "text": record["text"], **its}
-            for name, its in record["models"].items()
-        } == {name: its[number] for name, its in alone.items()}
-
-
-def test_words_lost_with_removed_punctuation_are_dashes(rnnlm, tmp_path):
-    for name, removes in (("all", False), ("few", True)):
-        save(
-            tmp_path / name,
-            fit("unigram", remove_punctuation=removes),
-            "unigram",
-            remove_punctuation=removes,
-        )
-    shown = rnnlm(
-        "score",
-        "-m",
-        tmp_path / "all",
-        "-m",
-        tmp_path / "few",
-        "--words",
-        "--next",
-        1,
-        "the cat , sat",
-    )
-    rows = table(shown.out.split("\n\n")[1])
-    assert [row["word"] for row in rows] == ["the", "cat", "cat ,", ",", "sat", "</s>"]
-    assert [row["surprisal_bits.few"] == "-" for row in rows] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-        False,
+def test_each_model_has_its_own_records(rnnlm, models, two):
+    asked = ("score", "--json", "--words", "--next", 2, *SENTENCES)
+    found = records(rnnlm(*asked, *two))
+    assert [(record["model"], record["id"]) for record in found] == [
+        (model, number) for number in (1, 2, 3) for model in ("tiny", "uni")
     ]
-    assert [bool(row["likeliest here.all"]) for row in rows] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-        True,
-    ]
+    for folder, name in ((models.lstm, "tiny"), (models.unigram, "uni")):
+        alone = records(rnnlm(*asked, "-m", folder))
+        assert [{"model": name} | record for record in alone] == [
+            record for record in found if record["model"] == name
+        ]
 
 
-def test_table_is_ranked_by_first_model_with_signatures(rnnlm, models, two):
+def test_table_has_the_rows_of_each_model_with_signatures(rnnlm, models, two):
     shown = rnnlm("score", *two, "--words", *SENTENCES)
     ranked, *words = shown.out.split("\n\n")
     rows = table(ranked)
     assert list(rows[0]) == [
+        "model",
+        "logprob_nats",
         "words",
-        "logprob_nats.tiny",
-        "ppl_word.tiny",
-        "logprob_nats.uni",
-        "ppl_word.uni",
+        "ppl_word",
         "sentence",
         "unknown words",
     ]
-    assert [float(row["logprob_nats.tiny"]) for row in rows] == sorted(
-        (float(row["logprob_nats.tiny"]) for row in rows), reverse=True
-    )
+    assert [row["model"] for row in rows] == ["tiny"] * 3 + ["uni"] * 3
+    for of_model in (rows[:3], rows[3:]):
+        figures = [float(row["logprob_nats"]) for row in of_model]
+        assert figures == sorted(figures, reverse=True)
     zorp = next(table(each) for each in words if "zorp" in each)
-    assert list(zorp[0]) == ["word", "surprisal_bits.tiny", "surprisal_bits.uni", "unknown"]
-    assert [(row["word"], row["unknown"]) for row in zorp] == [
-        ("the", ""),
-        ("zorp", "unknown"),
-        ("</s>", ""),
+    assert list(zorp[0]) == ["model", "word", "surprisal_bits", ""]
+    assert [(row["model"], row["word"], row[""]) for row in zorp] == [
+        (model, word, unknown)
+        for model in ("tiny", "uni")
+        for word, unknown in (("the", ""), ("zorp", "unknown"), ("</s>", ""))
     ]
     signatures = [line.partition(": ") for line in shown.err.splitlines()]
     assert [(name, value.startswith("rnnlm:0.1|")) for name, _, value in signatures] == [
@@ -125,149 +80,74 @@ def test_odds_of_two_sentences_are_given_per_model(rnnlm, two):
     assert first.startswith('tiny: "the" is about ') and second.startswith('uni: "the" is about ')
 
 
-def test_model_name_has_its_own_line_on_terminal(rnnlm, two, terminal_of):
-    terminal_of(100)
-    first, second, *_ = (
-        line.split() for line in rnnlm("score", *two, "the man").plain.splitlines() if line.strip()
-    )
-    assert first == ["logprob_nats", "ppl_word"] * 2 and second == [
-        "words",
-        "tiny",
-        "tiny",
-        "uni",
-        "uni",
-        "sentence",
-    ]
-
-
 def test_folders_of_the_same_name_are_told_apart(rnnlm, models, here, monkeypatch):
     for folder in ("a", "b"):
         (here / folder).mkdir()
         (here / folder / "best").symlink_to(models.unigram)
-    (record,) = records(rnnlm("score", "-m", "a/best", "-m", "b/best", "--json", "the man"))
-    assert list(record["models"]) == ["a/best", "b/best"]
+    both = records(rnnlm("score", "-m", "a/best", "-m", "b/best", "--json", "the man"))
+    assert [record["model"] for record in both] == ["a/best", "b/best"]
     monkeypatch.setenv("RNNLM_MODEL", "a/best")
     (record,) = records(rnnlm("score", "--json", "the man"))
-    assert "models" not in record
+    assert "model" not in record
 
 
-@pytest.mark.parametrize("form", ["tsv", "csv"])
-def test_word_rows_hold_text_once_then_model_figures(rnnlm, parts, form):
-    (parts / "s.csv").write_text("item,text\n7,It's the zorp!\n8,\n")
+@pytest.mark.parametrize("form", ["tsv", "csv", "parquet"])
+def test_rows_of_each_model_are_those_of_the_model_alone(rnnlm, parts, form):
+    (parts / "s.csv").write_text("item,text,model\n7,It's the zorp!,b\n8,,c\n")
+
+    def read(file):
+        if form == "parquet":
+            return parquet.read_table(file).to_pylist()
+        with open(file, newline="") as stream:
+            return list(csv.DictReader(stream, delimiter="\t" if form == "tsv" else ","))
+
+    asked = ("score", "--input", "s.csv", "--column", "text", "--words", "--with", "entropy", "-o")
     names = ("lower", "chars", "bytes")
-    asked = (
-        "--input",
-        "s.csv",
-        "--column",
-        "text",
-        "--words",
-        "--with",
-        "entropy",
-        "--output-format",
-        form,
-    )
-    read = functools.partial(csv.DictReader, delimiter="\t" if form == "tsv" else ",")
-    shown = rnnlm("score", *itertools.chain.from_iterable(("-m", name) for name in names), *asked)
-    rows = list(read(io.StringIO(shown.out)))
-    assert [(row["item"], row["word"], row["start"], row["end"]) for row in rows] == [
-        ("7", "It's", "0", "4"), ("7", "the", "5", "8"), ("7", "zorp!", "9", "14"),
-        ("7", "</s>", "14", "14"), ("8", "</s>", "0", "0")
-    ]  # fmt: skip
+    models = itertools.chain.from_iterable(("-m", name) for name in names)
+    assert rnnlm(*asked, f"all.{form}", *models).code == 0
+    rows = read(f"all.{form}")
+    assert [*rows[0]][:4] == ["model", "id", "item", "input_model"]
     for name in names:
-        alone = list(read(io.StringIO(rnnlm("score", "-m", name, *asked).out)))
-        own = [column.removesuffix(f".{name}") for column in rows[0] if column.endswith(f".{name}")]
-        assert own[0] == "surprisal_bits" and {"tokens", "entropy_bits", "reason"} < set(own)
-        assert [[row[f"{column}.{name}"] for column in own] for row in rows] == [
-            [row[column] for column in own] for row in alone
+        assert rnnlm(*asked, f"{name}.{form}", "-m", name).code == 0
+        alone = read(f"{name}.{form}")
+        assert [row["word"] for row in alone] == ["It's", "the", "zorp!", "</s>", "</s>"]
+        assert [{"model": name} | row for row in alone] == [
+            row for row in rows if row["model"] == name
         ]
-    shared = [column for column in rows[0] if "." not in column]
-    assert (
-        len(rows[0]) == len(shared) + len(names) * len(own) and [*rows[0]][: len(shared)] == shared
-    )
 
 
-def test_regions_and_parquet_have_figures_per_model(rnnlm, parts):
-    ended = rnnlm(
-        "score",
-        "-m",
-        "lower",
-        "-m",
-        "chars",
-        "--regions",
-        "|",
-        "-o",
-        "r.parquet",
-        "the man | was here",
-        "the day",
-    )
-    assert ended.code == 0, ended.err
+def test_regions_and_tokens_have_rows_for_each_model(rnnlm, parts):
+    both = ("score", "-m", "lower", "-m", "chars")
+    marked = ("--regions", "|", "the man | was here", "the day")
+    assert rnnlm(*both, *marked, "-o", "r.parquet").code == 0
     rows = parquet.read_table("r.parquet").to_pylist()
-    assert [(row["id"], row["region_index"], row["text"], row["words"]) for row in rows] == [
-        (1, 1, "the man", 2), (1, 2, "was here", 2), (2, 1, "the day", 2)
+    assert [(row["model"], row["id"], row["text"]) for row in rows] == [
+        ("lower", 1, "the man"), ("lower", 1, "was here"),
+        ("chars", 1, "the man"), ("chars", 1, "was here"),
+        ("lower", 2, "the day"), ("chars", 2, "the day"),
     ]  # fmt: skip
-    for name in ("lower", "chars"):
-        first, second, last = (row[f"surprisal_bits.{name}"] for row in rows)
-        assert rows[0][f"next_surprisal_bits.{name}"] == second > 0 and first > 0 and last > 0
-    assert rows[0]["tokens.lower"] < rows[0]["tokens.chars"]
-
-
-def test_rows_of_models_in_long_format(rnnlm, two, here):
-    (here / "s.csv").write_text("text,item.no,1st,model\nthe man,7,a,b\n")
-    asked = ("score", *two, "--input", "s.csv", "--words", "--output-format", "csv")
-    long = list(csv.DictReader(io.StringIO(rnnlm(*asked, "--long").out)))
-    wide = list(csv.DictReader(io.StringIO(rnnlm(*asked).out)))
-    assert [(row["model"], row["word"]) for row in long] == [
-        (model, word) for model in ("tiny", "uni") for word in ("the", "man", "</s>")
-    ]
-    assert [row["surprisal_bits"] for row in long] == [
-        row[f"surprisal_bits.{model}"] for model in ("tiny", "uni") for row in wide
-    ]
-    assert all(name.isidentifier() and name.isascii() for name in long[0])
-    assert (long[0]["item_no"], long[0]["input_1st"], long[0]["model_"]) == ("7", "a", "b")
-    assert rnnlm("score", *two, "--long", "--json", "the man").code == 2
-    tokens = ("--tokens", "--long", "-o", "long.parquet")
-    assert rnnlm("score", *two, "--input", "s.csv", *tokens).code == 0
-    assert parquet.read_table("long.parquet").column_names[0] == "model"
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--tokens"],
-        ["--words", "--word-split", "tokens", "--output-format", "csv"],
-        ["--plot", "x.svg", "--word-split", "tokens"],
-    ],
-)
-def test_only_token_rows_need_one_tokenizer(rnnlm, parts, options):
-    ended = rnnlm("score", "-m", "lower", "-m", "chars", *options, "The man")
-    assert (ended.code, ended.out) == (1, "") and not (parts / "x.svg").exists()
-    assert (
-        "lower word:" in ended.errors[1]
-        and "chars char:" in ended.errors[1]
-        and "--json" in ended.errors[2]
-    )
-    assert rnnlm("score", "-m", "uni", "-m", "kn", *options, "The man").code == 0
-    (record,) = records(
-        rnnlm("score", "-m", "lower", "-m", "chars", "--tokens", "--json", "The man")
-    )
-    assert [len(its["surprisals"]) for its in record["models"].values()] == [3, 8]
+    assert rows[0]["next_surprisal_bits"] == rows[1]["surprisal_bits"] > 0
+    assert rows[0]["tokens"] < rows[2]["tokens"]
+    # Tokenizers may differ: the rows of a model are its own.
+    tokens = table(rnnlm(*both, "--tokens", "The man").out.split("\n\n")[1])
+    assert [row["model"] for row in tokens] == ["lower"] * 3 + ["chars"] * 8
 
 
 def test_standard_input_is_read_once_for_all_models(rnnlm, two):
     shown = rnnlm(
         "score", *two, "--json", "--input", "-", stdin="\n".join(SENTENCES).encode() + b"\n\xff\n"
     )
-    assert [[each["reason"] for each in record["models"].values()] for record in records(shown)] == [
-        [None] * 2, [None] * 2, [None] * 2, ["not UTF-8 (byte 1 is 0xff)"] * 2
+    assert [record["reason"] for record in records(shown)] == [
+        *[None] * 6, *["not UTF-8 (byte 1 is 0xff)"] * 2
     ]  # fmt: skip
     assert "note: 1 line has no score by tiny: each with its reason" in shown.err
 
 
 def test_adapting_model_stands_beside_the_plain_one(rnnlm, models):
     plain = ("score", "--context", "carry", "--json", "the man", "the man")
-    first, second = records(rnnlm(*plain, "-m", models.unigram, "-m", f"{models.unigram}+unigram"))
-    assert list(first["models"]) == ["uni", "uni+unigram"]
-    assert second["models"]["uni+unigram"]["logprob_nats"] > second["models"]["uni"]["logprob_nats"]
+    found = records(rnnlm(*plain, "-m", models.unigram, "-m", f"{models.unigram}+unigram"))
+    assert [record["model"] for record in found] == ["uni", "uni+unigram"] * 2
+    assert found[3]["logprob_nats"] > found[2]["logprob_nats"]
 
 
 def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, here, monkeypatch):
@@ -293,7 +173,7 @@ def test_several_model_run_resumes_only_with_same_models(rnnlm, models, two, her
         )
         assert rnnlm(*command, "s.jsonl").code == 1
     expected, written = (here / "whole.jsonl").read_bytes(), (here / "s.jsonl").read_bytes()
-    assert written.count(b"\n") == 4 and expected.startswith(written)
+    assert written.count(b"\n") == 8 and expected.startswith(written)
     other = rnnlm(
         "score", *two, "--input", "text", "--context", "carry", "--output", "s.jsonl", "--resume"
     )
@@ -323,17 +203,15 @@ def test_surprisal_plot_goes_with_every_output_form(rnnlm, two, here, options):
     assert rnnlm("score", *two, "--plot", "plot.svg", "--overwrite", "the").code == 0
 
 
-def test_pairs_stand_side_by_side_with_differences(rnnlm, two, here):
+def test_pairs_have_rows_for_each_model_and_differences(rnnlm, two, here):
     rows = ["good\tbad\tkind", "the man\tthe zorp\tone", "the\tthe man was\ttwo", "a\ta\ttwo"]
     (here / "pairs.tsv").write_text("\n".join(rows) + "\n")
-    shown = rnnlm(
-        "score", *two, "--pairs", "pairs.tsv", "--plot", "plot.svg", "--pairs-details", "d.jsonl"
-    )
+    shown = rnnlm("score", *two, "--pairs", "pairs.tsv", "--plot", "plot.svg", "-o", "d.jsonl")
     accuracies, differences = map(table, shown.out.split("\n\n"))
-    assert list(accuracies[0]) == ["by", "group", "pairs", "ties", "with unknown words"] + [
-        f"{column}.{name}"
-        for name in ("tiny", "uni")
-        for column in ("accuracy", "95 % interval", "accuracy without")
+    assert [(row["model"], row["group"], row["pairs"]) for row in accuracies] == [
+        (model, group, pairs)
+        for model in ("tiny", "uni")
+        for group, pairs in (("one", "1"), ("two", "2"), ("all", "3"))
     ]
     assert [(row["difference"], row["group"], row["pairs"]) for row in differences] == [
         ("uni - tiny", "one", "1"), ("uni - tiny", "two", "2"), ("uni - tiny", "all", "3")
@@ -344,15 +222,14 @@ def test_pairs_stand_side_by_side_with_differences(rnnlm, two, here):
         and "pairs both sentences are the same" in shown.err
     )
     assert ">tiny</text>" in (here / "plot.svg").read_text()
-    first = json.loads((here / "d.jsonl").read_text().splitlines()[0])
-    assert (
-        first["good"] == "the man"
-        and list(first["models"]) == ["tiny", "uni"]
-        and first["models"]["uni"]["point"] == 1.0
-    )
+    details = [json.loads(line) for line in (here / "d.jsonl").read_text().splitlines()]
+    assert [(each["model"], each["good"]) for each in details] == [
+        (model, good) for good in ("the man", "the", "a") for model in ("tiny", "uni")
+    ]
+    assert details[1]["point"] == 1.0
     found = records(rnnlm("score", *two, "--pairs", "pairs.tsv", "--json"))
-    accuracy = {name: its["accuracy"] for name, its in found[-1]["models"].items()}
-    (difference,) = found[-1]["differences"]
+    accuracy = {each["model"]: each["accuracy"] for each in found[:6] if each["group"] == "all"}
+    difference = found[-1]
     assert (difference["first"], difference["second"], difference["pairs"]) == ("tiny", "uni", 3)
     assert (
         difference["difference"] == pytest.approx(accuracy["uni"] - accuracy["tiny"])

@@ -19,12 +19,12 @@ def inputs(here):
     ("command", "name"),
     [
         ("score the,man -o", "s.jsonl"),
-        ("score the,man --output-format tsv -o", "s.tsv"),
+        ("score the,man -o", "s.jsonl"),
         ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
         ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
         ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),
-        ("score --pairs pairs.tsv --pairs-details", "p.jsonl"),
-        ("score -m {0} --pairs pairs.tsv --pairs-details", "both.jsonl"),
+        ("score --pairs pairs.tsv -o", "p.jsonl"),
+        ("score -m {0} --pairs pairs.tsv -o", "both.jsonl"),
     ],
 )
 def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, command, name):
@@ -42,7 +42,7 @@ def test_dash_writes_the_files_bytes_to_standard_output(rnnlm, models, inputs, c
     "command",
     ["rescore -m {0} --tune nbest.tsv -o - --json",
      "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
-     "score -m {0} --pairs pairs.tsv --pairs-details - --json"],
+     "score -m {0} --pairs pairs.tsv -o - --json"],
 )  # fmt: skip
 def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, command):
     ended = rnnlm(*command.format(models.unigram).split())

@@ -72,7 +72,7 @@ def test_errors_give_what_why_and_fix_on_stderr(capsys):
         (["train"], "`bidirectional=True`", "--set bidirectional=true"),
         (["train"], "`tied` is a setting", "`tied` is a setting"),
         (["train"], "no `column` here", "no --column here"),
-        (["score"], "`word_split` needs `words`", "--word-split needs --words"),
+        (["score"], "`id_column` needs `words`", "--id-column needs --words"),
         (["score"], "`model` and `region_mark='|'`", "-m and --regions '|'"),
         (["score"], "`bidirectional=True`", "`bidirectional=True`"),
         (["inspect", "memory"], "name `text=FILE`", "name --on FILE"),

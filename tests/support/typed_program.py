@@ -101,7 +101,7 @@ def by_word(model: Model, stimuli: Sequence[str]) -> list[tuple[str, float | Non
         stimuli, with_words=True, measures=("entropy", "frequency"), regions="|"
     )
     first: SentenceScore = scores[0]
-    assert first.logprob_by("word") is None or first.tokens > 0
+    assert first.logprob_nats is None or first.tokens > 0
     return [(word.word, word.entropy_bits) for score in scores for word in score.word_scores]
 
 

@@ -100,9 +100,6 @@ class AccuracyDifference:
     p: float | None
 
 
-_SHARED = {"id", "kind", "phenomenon", "field", "number", "distance", "attractors", "scoring",
-           "good", "bad", "identical", "where",
-           "suite", "item", "prediction"}  # fmt: skip
 _Item = TypeVar("_Item")
 
 
@@ -288,18 +285,6 @@ def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
     if isinstance(score, PairScore):
         return _pair_record(score)
     return _prediction_record(score)
-
-
-def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[str, Any]:
-    """Return what is known of a pair or prediction that several models have scored, in JSON's
-    types: what it is, and under `models` the scores by the model's name."""
-    shared: dict[str, Any] = {}
-    of_model = {}
-    for name, score in scores.items():
-        record = record_of(score)
-        of_model[name] = {key: value for key, value in record.items() if key not in _SHARED}
-        shared = shared or {key: value for key, value in record.items() if key in _SHARED}
-    return shared | {"models": of_model}
 
 
 def _pair_record(score: PairScore) -> dict[str, Any]:

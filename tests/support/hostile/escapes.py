@@ -66,7 +66,7 @@ ROWS = [
     fine("text: eval, JSON", f"eval -m {{unigram}} '{NAME}' --json", {NAME: EVIL}),
     fine("text: score", f"score -m {{unigram}} '{ESC}' 'the \x9b2J'"),
     fine("text: score, tokens", f"score -m {{unigram}} '{ESC}' --tokens --words --next 3"),
-    fine("text: score, TSV", f"score -m {{unigram}} 'the {ESC}' --output-format tsv --words"),
+    fine("text: score, TSV", f"score -m {{unigram}} 'the {ESC}' -o s.tsv --words"),
     fine("text: score, JSON-lines", f"score -m {{unigram}} '{ESC}' --json --tokens"),
     fine("text: score, given", f"score -m {{unigram}} 'the man' --given '{ESC}'"),
     fine("text: count", "count text --order 2", {"text": EVIL.replace("\u202e".encode(), b"")}),
@@ -100,9 +100,7 @@ ROWS = [
     fine("words: score", "score -m m the --next 5 --words", {"m": evil_words}),
     fine("words: prune", "prune -m m --max-order 1 -o out", {"m": evil_words}),
     fine("words: ARPA", "export -m m --arpa out.arpa", {"m": evil_words}),
-    fine(
-        "pairs", "score -m {unigram} --pairs p.jsonl --pairs-details out.jsonl", {"p.jsonl": PAIRS}
-    ),
+    fine("pairs", "score -m {unigram} --pairs p.jsonl -o out.jsonl", {"p.jsonl": PAIRS}),
     fine(
         "n-best",
         "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv --output out.txt",

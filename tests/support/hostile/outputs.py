@@ -46,11 +46,11 @@ WRITERS = {
 FILES = {
     "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
     "report": "compare {unigram} {ngram} --on {valid} --report OUT",
-    "scores": "score -m {unigram} the --output-format tsv -o OUT",
+    "scores": "score -m {unigram} the -o OUT",
     "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
     "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT",
     "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
-    "pairs": "score -m {unigram} --pairs {pairs} --pairs-details OUT",
+    "pairs": "score -m {unigram} --pairs {pairs} -o OUT",
 }  # fmt: skip
 
 FOLDERS = {  # what OUT is, and what is said of it
@@ -118,7 +118,7 @@ ROWS += [
           "a.jsonl is also an input",
           {"a.jsonl": b'{"text": "a"}\n'}),
     usage("score: over its pairs",
-          "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite",
+          "score -m {unigram} --pairs a.jsonl -o a.jsonl --overwrite",
           "a.jsonl is also an input",
           {"a.jsonl": b'{"good": "a", "bad": "b"}\n'}),
     usage("compare: over its text",
@@ -128,8 +128,7 @@ ROWS += [
     usage("rescore: over its list",
           "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "",
           {"n.tsv": GOOD}),
-    usage("score: compressed", "score -m {unigram} the --output-format jsonl -o out.jsonl.gz",
-          "out.jsonl.gz would be compressed"),
+    usage("score: compressed", "score -m {unigram} the -o out.jsonl.gz", "-o holds rows or records"),
     Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume",
         "cannot resume out.jsonl",
         {"out.jsonl": b"x\n"}),

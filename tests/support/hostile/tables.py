@@ -190,9 +190,6 @@ ROWS += [
     for name, (content, what) in SUITES.items()
 ]
 ROWS += [
-    Bad("JSON-lines: scored, a nest of arrays",
-        "score -m {unigram} --input t.jsonl -o out.jsonl --strict", "sentence 2: line 2: not JSON",
-        {"t.jsonl": b'{"text": "a"}\n' + DEEP_ROW}, keeps=False),
     fine("JSON-lines: scored, lines that are none", "score -m {unigram} --input t.jsonl",
          {"t.jsonl": b'{"text": "a"}\n' + DEEP_ROW + b'\xff\n{"text": "\xff"}\n{"text": "\\ud800"}\nx\n'}),
     Bad("JSON-lines: scored, none that can be read",

@@ -28,7 +28,7 @@ def test_rows_have_the_tables_columns_in_order(asked):
         score for chunk in score_chunks(fit("unigram"), sentences, settings) for score in chunk
     ]
     table = layout(settings, ["item"], region_names=True)
-    rows = [row for score in scores for row in table.rows(score)]
+    rows = [row for score in scores for row in table.rows({"one": score})]
     assert {tuple(row) for row in rows} == {tuple(table.columns)} == {tuple(table.types)}
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows) and {
         row["id"] for row in rows

@@ -1,22 +1,19 @@
 import itertools
-import re
 from collections.abc import Iterator
 
 import pytest
 
-from rnnlm.errors import ComparisonError, RnnlmWarning, TextError, UsageError
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.scoring import scorer
 from rnnlm.scoring.rows import score_rows
 from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.settings import ScoringSettings
 from rnnlm.scoring.several_models import (
-    check_same_tokens,
     describe_run_of_models,
     score_chunks_of_models,
     score_models,
 )
-from rnnlm.scoring.word_scores import Region
 from support.tiny_models import LINES, fit, halves_model, save
 
 REGIONS = ScoringSettings(with_words=True, with_regions=True)
@@ -87,57 +84,19 @@ def test_a_run_is_identified_by_its_ordered_models(two):
     assert run != describe_run_of_models(dict(reversed(two.items())), settings)
 
 
-def test_tokens_stand_together_only_for_equal_tokenizers(two):
-    check_same_tokens({"a": two["word"], "b": fit("ngram")})
-    with pytest.raises(ComparisonError, match=re.escape("their tokenizers differ: word word:")):
-        check_same_tokens(two)
-
-
-def test_rows_of_several_models_share_text_columns(two):
+def test_each_model_has_its_own_rows(two):
     scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
     rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
-    assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [
-        row["oov.word"] for row in rows
-    ] == [False, True, False]
-    assert [row["surprisal_bits.char"] for row in rows] == [word.surprisal_bits for word in words]
-    (sentence,) = score_rows(scores, by="sentence")
-    assert (
-        sentence["text"] == "the zebra"
-        and sentence["logprob_nats.word"] == scores[0]["word"].logprob_nats
-    )
+    assert [(row["model"], row["word"]) for row in rows] == [
+        (model, word) for model in ("word", "char") for word in ("the", "zebra", "</s>")
+    ]
+    assert [row["oov"] for row in rows[:3]] == [False, True, False]
+    assert [row["surprisal_bits"] for row in rows[3:]] == [word.surprisal_bits for word in words]
+    sentences = list(score_rows(scores, by="sentence"))
+    assert [(row["model"], row["logprob_nats"]) for row in sentences] == [
+        (model, score.logprob_nats) for model, score in scores[0].items()
+    ]
     assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
-
-
-def test_rows_follow_the_text_when_marks_are_removed():
-    models = {"all": fit("unigram"), "few": fit("unigram", remove_punctuation=True)}
-    scores = list(
-        score_models(
-            models,
-            [Sentence("the dog , sat", 1, regions=(Region("the dog ,", 1), Region("sat", 2)))],
-            REGIONS,
-        )
-    )
-    rows = [
-        [row[name] for name in ("position", "word_index", "word", "tokens.all", "tokens.few")]
-        for row in score_rows(scores)
-    ]
-    assert rows == [
-        [1, 1, "the", 1, 1], [2, 2, "dog", 1, None], [3, 2, "dog ,", None, 1], [4, 3, ",", 1, None],
-        [5, 4, "sat", 1, 1],
-        [6, 5, "</s>", 1, 1],
-    ]  # fmt: skip
-    regions = [
-        (row["text"], row["words"], row["tokens.few"]) for row in score_rows(scores, by="region")
-    ]
-    assert regions == [("the dog ,", 3, 2), ("sat", 1, 1)]
-
-
-def test_input_columns_named_like_figures_are_refused(two):
-    sentences = [Sentence("the cat", 1, columns={"item": 3, "logprob_nats.char": 4})]
-    scores = list(score_models(two, sentences))
-    assert next(score_rows([{"char": scores[0]["char"]}], by="sentence"))["logprob_nats.char"] == 4
-    with pytest.raises(UsageError, match="the input has a column 'logprob_nats.char'"):
-        list(score_rows(scores, by="sentence"))
 
 
 def test_marks_unknown_to_several_models_are_told_once(two):
