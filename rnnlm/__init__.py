@@ -11,7 +11,12 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rnnlm import kinds as _kinds
+from rnnlm.models import registry as _registry
 from rnnlm.version import __version__
+
+# Lower rooms look up what stands above them in these tables.
+_registry.fill(_kinds.TASKS, _kinds.LANGUAGE_MODELS, _kinds.TASK_KINDS, _kinds.ADAPTATIONS)
 
 _PUBLIC = {
     "Analogy": "rnnlm.inspection.neighbours",

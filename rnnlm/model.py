@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from rnnlm.combinations.settings import AdaptationSettings
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.generation.drawing import Sample
     from rnnlm.inference.next_word import NextWord
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from rnnlm.inspection.neighbours import Neighbours
     from rnnlm.inspection.spectrum import SpectrumInspection
     from rnnlm.interface import LanguageModel
+    from rnnlm.models.adaptation_settings import AdaptationSettings
     from rnnlm.models.registry import LabelModel
     from rnnlm.scoring.rows import SentenceScores
     from rnnlm.scoring.settings import Measure

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rnnlm.checks import check_class
-from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import AdaptedModel, with_hidden_states
-from rnnlm.combinations.settings import (
+from rnnlm.config import Layer, from_stored, resolve
+from rnnlm.errors import ModelError, UsageError, nearest, notice
+from rnnlm.interface import LanguageModel
+from rnnlm.models import companions, loading
+from rnnlm.models.adaptation_settings import (
     KINDS,
     AdaptationSettings,
     DynamicSettings,
@@ -19,10 +22,6 @@ from rnnlm.combinations.settings import (
     UnigramCacheSettings,
     describe,
 )
-from rnnlm.config import Layer, from_stored, resolve
-from rnnlm.errors import ModelError, UsageError, nearest, notice
-from rnnlm.interface import LanguageModel
-from rnnlm.models import loading
 from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import PART_ADAPTATIONS
 
@@ -40,7 +39,7 @@ def adapt(
     neural cache; "dynamic", dynamic evaluation.
 
     model: a language model, or the name of one, which is then loaded by each call. settings:
-    of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults.
+    of the class that :data:`rnnlm.models.adaptation_settings.KINDS` names; None: its defaults.
     statistics: for the rule rms of "dynamic", what
     :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives.
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rnnlm.combinations.settings import AdaptationSettings, describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import HiddenStateModel, LanguageModel, core_of, keeps
 from rnnlm.models import loading
+from rnnlm.models.adaptation_settings import AdaptationSettings, describe, joined
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 

@@ -35,11 +35,11 @@ from torch import Tensor
 
 from rnnlm.arrays import strip_prefix, with_prefix
 from rnnlm.checks import check_shapes, check_state
-from rnnlm.combinations import companions
 from rnnlm.combinations.adapted_model import PART, AdaptedModel, cannot_adapt, one_row
-from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, State, core_of, keeps
+from rnnlm.models import companions
+from rnnlm.models.adaptation_settings import DynamicSettings
 from rnnlm.neural.language_model import Network, NeuralLanguageModel, NeuralState
 from rnnlm.text.batches import gather, stream_bounds, tbptt_windows, with_boundary
 

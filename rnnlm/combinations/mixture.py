@@ -21,10 +21,10 @@ from msgspec import Meta
 from rnnlm import arrays as array_types
 from rnnlm.checks import check_shapes, check_state, token_ids
 from rnnlm.combinations import adaptation
-from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import PADDING, Array, LanguageModel, Shapes, State, Tokenizer, keeps
+from rnnlm.models.adaptation_settings import joined
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 

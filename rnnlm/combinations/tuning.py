@@ -16,17 +16,8 @@ from typing import Any
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.combinations import companions
 from rnnlm.combinations.adaptation import adapt, load_statistics, settings_class
 from rnnlm.combinations.adapted_model import with_hidden_states
-from rnnlm.combinations.companions import TunedSettings
-from rnnlm.combinations.settings import (
-    OF_RMS,
-    AdaptationSettings,
-    DynamicSettings,
-    NeuralCacheSettings,
-    UnigramCacheSettings,
-)
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, SettingValue, resolve
 from rnnlm.errors import UsageError
@@ -34,7 +25,15 @@ from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, Device, LanguageModel, State
-from rnnlm.models import loading, model_folder
+from rnnlm.models import companions, loading, model_folder
+from rnnlm.models.adaptation_settings import (
+    OF_RMS,
+    AdaptationSettings,
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+)
+from rnnlm.models.companions import TunedSettings
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text

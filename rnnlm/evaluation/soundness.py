@@ -22,7 +22,7 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.models import loading, model_folder, registry
+from rnnlm.models import companions, loading, model_folder, registry
 from rnnlm.models.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.prepared.prepared_text import problems
@@ -140,7 +140,7 @@ def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
 def _adaptation(folder: Path) -> Iterator[Check]:
     """Check what is stored for adapting the model, if anything is."""
     try:
-        names = registry.check_companions(folder)
+        names = companions.check(folder)
     except ModelError as error:
         yield Check("adaptation", "failed", f"{error.what}: {error.why}")
         return

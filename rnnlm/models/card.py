@@ -13,12 +13,12 @@ from rnnlm.interface import Tokenizer
 from rnnlm.models import registry
 from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
-from rnnlm.models.registry import summary_table
 from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizer_settings import TokenizerSettings
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
+    from rnnlm.tasks.task import AnyTask
 
 # Models that a run may start from, by their names in the stored training.
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
@@ -69,7 +69,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
     # A table of facts, whose header row is empty, then a table of the metrics.
     lines += ["| | |", "|---|---|"]
     lines += [f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)]
-    lines += ["", *_numbers(manifest.evaluations)]
+    lines += ["", *_numbers(task, manifest.evaluations)]
 
     if manifest.made_by:
         lines += ["## How it was made", ""]
@@ -305,12 +305,12 @@ def facts(manifest: Manifest, tokenizer: Any) -> Iterator[tuple[str, str]]:
     yield "model", f"`{manifest.fingerprint}`"
 
 
-def _numbers(evaluations: "dict[str, Evaluation]") -> list[str]:
+def _numbers(task: "AnyTask", evaluations: "dict[str, Evaluation]") -> list[str]:
     """Return the metrics of each text, and column of labels, in one table; then their
     signatures."""
     if not evaluations:
         return []
-    table = summary_table(evaluations)
+    table = task.summary_table(evaluations)
     lines = ["## Numbers", "", _row(table.columns), "|---" * len(table.columns) + "|"]
     lines += [*map(_row, table.rows), ""]
     if table.remark:

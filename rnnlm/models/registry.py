@@ -1,7 +1,6 @@
-"""Every kind of model by name: where its settings, its fitting and its loading live. Nothing is
-imported before use."""
+"""Every kind of model and every task by name. Nothing is imported before use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -11,17 +10,9 @@ from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation, Table
     from rnnlm.tasks.task import AnyTask
 
 LANGUAGE_MODEL = "language-model"
-# The object of each task (rnnlm/tasks/task.py), by name.
-TASKS = {
-    LANGUAGE_MODEL: "rnnlm.tasks.language_model:TASK",
-    "tagging": "rnnlm.tasks.labels.task:TAGGING",
-    "classification": "rnnlm.tasks.labels.task:CLASSIFICATION",
-    "seq2seq": "rnnlm.tasks.seq2seq.task:TASK",
-}
 
 
 @dataclass(frozen=True)
@@ -144,120 +135,28 @@ class Kind:
         return resolve_name(f"{self.loading}:from_arrays")
 
 
-_FITTING_SETTINGS = "rnnlm.neural.fitting.settings:FittingSettings"
-_RUN_SETTINGS = "rnnlm.neural.fitting.settings:RunSettings"
-_CELLS = {
-    "rnn": "rnnlm.neural.settings:ElmanCell",
-    "gru": "rnnlm.neural.settings:GruCell",
-    "lstm": "rnnlm.neural.settings:LstmCell",
-    "qrnn": "rnnlm.neural.settings:QrnnCell",
-}
+# The tables, which `rnnlm/__init__.py` hands down from rnnlm/kinds.py.
+TASKS: dict[str, str] = {}
+KINDS: dict[str, Kind] = {}  # of language models
+TASK_KINDS: list[Kind] = []  # of all other tasks
+ADAPTATIONS: dict[str, str] = {}
 
 
-def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
-        about=about,
-        settings=(f"rnnlm.neural.settings:{settings}", _FITTING_SETTINGS, _RUN_SETTINGS),
-        fitting="rnnlm.neural.fitting.fitting",
-        loading="rnnlm.neural.language_model",
-        trains_in_steps=True,
-        cell=_CELLS.get(name),
-    )
+def fill(
+    tasks: Mapping[str, str],
+    language_models: Iterable[Kind],
+    task_kinds: Iterable[Kind],
+    adaptations: Mapping[str, str],
+) -> None:
+    """Take the tables of names. Objects and functions are given as "module:name".
 
-
-_LANGUAGE_MODELS = (
-    _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
-    _neural("gru", "gated recurrent unit"),
-    _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
-    _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
-    _neural("lstm", "long short-term memory"),
-    _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
-    Kind(
-        name="unigram",
-        family="ngram",
-        about="smoothed word frequencies",
-        settings=("rnnlm.ngram.settings:UnigramSettings",),
-        fitting="rnnlm.ngram.unigram",
-        loading="rnnlm.ngram.unigram",
-    ),
-    Kind(
-        name="ngram",
-        family="ngram",
-        about="n-grams with backoff: Kneser-Ney and the other classical estimators",
-        settings=("rnnlm.ngram.settings:NgramSettings",),
-        fitting="rnnlm.ngram.fitting",
-        loading="rnnlm.ngram.model",
-        mapped=True,
-        cleaning="rnnlm.ngram.fitting:clean_up",
-        counted="rnnlm.ngram.fitting",
-        foresight="rnnlm.ngram.fitting:foresee",
-    ),
-    Kind(
-        name="mixture",
-        family="combination",
-        about="several models as one, each with a weight",
-        settings=("rnnlm.combinations.mixture:MixtureSettings",),
-        fitting=None,
-        loading="rnnlm.combinations.mixture",
-        made_with="rnnlm mix A B --on TEXT",
-    ),
-)
-KINDS = {kind.name: kind for kind in _LANGUAGE_MODELS}
-
-
-def _labeller(task: str, name: str, about: str, settings: str) -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
-        about=about,
-        settings=(
-            f"rnnlm.tasks.labels.settings:{settings}",
-            "rnnlm.tasks.labels.settings:TaskFittingSettings",
-            _RUN_SETTINGS,
-        ),
-        fitting="rnnlm.tasks.labels.fitting",
-        loading="rnnlm.tasks.labels.model",
-        trains_in_steps=True,
-        task=task,
-        cell=_CELLS.get(name),
-    )
-
-
-def _tagger(name: str) -> Kind:
-    return _labeller("tagging", name, KINDS[name].about, "TaggingSettings")
-
-
-def _classifier(name: str) -> Kind:
-    return _labeller("classification", name, KINDS[name].about, "RecurrentClassifier")
-
-
-def _encoder_decoder(name: str) -> Kind:
-    return Kind(
-        name=name,
-        family="neural",
-        about=KINDS[name].about,
-        settings=(
-            "rnnlm.tasks.seq2seq.settings:Seq2SeqSettings",
-            "rnnlm.tasks.seq2seq.settings:Seq2SeqFittingSettings",
-            _RUN_SETTINGS,
-        ),
-        fitting="rnnlm.tasks.seq2seq.fitting",
-        loading="rnnlm.tasks.seq2seq.model",
-        trains_in_steps=True,
-        task="seq2seq",
-        cell=_CELLS[name],
-    )
-
-
-TASK_KINDS = (
-    *map(_tagger, _CELLS),
-    *map(_classifier, _CELLS),
-    _labeller("classification", "bag", "the mean of their word vectors", "BagClassifier"),
-    _labeller("classification", "cnn", "convolutions over their words", "CnnClassifier"),
-    *map(_encoder_decoder, _CELLS),
-)
+    tasks: the object of each task. adaptations: by the KIND of NAME+KIND, the function(model, kind,
+    folder) that returns the model of a folder adapting itself.
+    """
+    TASKS.update(tasks)
+    KINDS.update({kind.name: kind for kind in language_models})
+    TASK_KINDS.extend(task_kinds)
+    ADAPTATIONS.update(adaptations)
 
 
 def is_task(name: str) -> bool:
@@ -306,27 +205,9 @@ def trained_kind(name: str, of_task: str = LANGUAGE_MODEL) -> Kind:
     return kind
 
 
-# Ways in which a model adapts to what it reads.
-ADAPTATIONS = ("dynamic", "cache", "unigram")
-
-
 def adapted(model: Any, kind: str, folder: Path) -> Any:
-    """Call :func:`rnnlm.combinations.adaptation.as_tuned`: return the model of a folder adapting
-    itself."""
-    return resolve_name("rnnlm.combinations.adaptation:as_tuned")(model, kind, folder)
-
-
-def summary_table(evaluations: "Mapping[str, Evaluation]") -> "Table":
-    """Call :func:`rnnlm.evaluation.metrics.summary_table`: return what was measured of a model, in
-    one table."""
-    found: Table = resolve_name("rnnlm.evaluation.metrics:summary_table")(evaluations)
-    return found
-
-
-def check_companions(folder: Path) -> list[str]:
-    """Call :func:`rnnlm.combinations.companions.check`: return the files in `folder` that are kept
-    for adapting its model, checked."""
-    return resolve_name("rnnlm.combinations.companions:check")(folder)
+    """Return the model of a folder adapting itself to what it reads."""
+    return resolve_name(ADAPTATIONS[kind])(model, kind, folder)
 
 
 # ---- Commands that do nothing with the models of a task.

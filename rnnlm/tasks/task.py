@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.pairing import Comparable, ModelComparison
     from rnnlm.evaluation.comparison.settings import ComparisonSettings
     from rnnlm.evaluation.comparison.stored import StoredModel
-    from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation
+    from rnnlm.evaluation.metrics import Evaluation, MeasuredEvaluation, Table
     from rnnlm.evaluation.resampling import Measure
     from rnnlm.evaluation.soundness import Check
     from rnnlm.interface import Device, LanguageModel, Tokenizer
@@ -290,6 +290,12 @@ class Task(ABC, Generic[M, D, C, K]):
             counts={"sentences": data.sentences, "words": data.words},
             metrics=tuple(metrics),
         )
+
+    def summary_table(self, evaluations: "Mapping[str, Evaluation]") -> "Table":
+        """Return what was measured of a model, in one table."""
+        from rnnlm.evaluation.metrics import summary_table
+
+        return summary_table(evaluations)
 
     # Whether its models write something, which a small change of weights can change much.
     is_decoded: ClassVar[bool] = False

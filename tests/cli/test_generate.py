@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from rnnlm.combinations.companions import TunedSettings, save_tuned
+from rnnlm.models.companions import TunedSettings, save_tuned
 
 
 def test_one_sample_a_line(rnnlm, models):

@@ -16,12 +16,16 @@ from rnnlm.combinations.adapted_model import AdaptedModel
 from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
 from rnnlm.combinations.mixture import Mixture
 from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
+from rnnlm.models.adaptation_settings import (
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+)
 from rnnlm.tasks.seq2seq.model import ConditionalModel
 from support import tiny_pairs
 from support.devices import MODELS_DEVICE

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.combinations import companions
 from rnnlm.events import TrainingState
 from rnnlm.files import writing
-from rnnlm.models import checkpoints
+from rnnlm.models import checkpoints, companions
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.metrics_log import read_events
 from rnnlm.rescoring.mert import Weights, read_weights, save_weights

@@ -5,13 +5,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.combinations.settings import KINDS
 from rnnlm.config import Budget, Layer, parse_assignments, resolve
 from rnnlm.errors import RnnlmError, UsageError
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.files.reading import read_toml
 from rnnlm.generation.settings import SamplingSettings
 from rnnlm.models import registry
+from rnnlm.models.adaptation_settings import KINDS
 from rnnlm.system import parse_size
 from rnnlm.text.sources import parse_hub_name
 from rnnlm.text.tokenizer_settings import TokenizerSettings

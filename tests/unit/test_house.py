@@ -21,7 +21,7 @@ FLOORS = {
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {
-    "__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval", "model", "runs", "display",
+    "__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval", "model", "runs", "display", "kinds",
 }  # fmt: skip
 DATA = {"corpora", "checkpoints"}  # packages that hold data, from folders of their own
 FAMILIES = {"ngram", "neural"}
@@ -252,7 +252,7 @@ def test_files_open_with_what_they_do():
 
 
 # Files that may ask which task or family they have before them.
-OF_TASKS = ("rnnlm/tasks/", "rnnlm/models/registry.py")
+OF_TASKS = ("rnnlm/tasks/", "rnnlm/kinds.py", "rnnlm/models/registry.py")
 ASKED_FILES = [path for path in [*LIBRARY, *COMMAND_LINE] if not place(path).startswith(OF_TASKS)]
 
 TASK_NAMES = {"language-model", "tagging", "classification", "seq2seq"}

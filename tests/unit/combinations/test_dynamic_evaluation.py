@@ -7,8 +7,8 @@ import torch
 
 from rnnlm.combinations import dynamic_evaluation
 from rnnlm.combinations.dynamic_evaluation import DynamicEvaluation, gather_statistics
-from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import UsageError
+from rnnlm.models.adaptation_settings import DynamicSettings
 from support.adapted_models import assert_no_score_depends_on_later_tokens, read, text_of
 from support.tiny_models import fit
 

@@ -3,8 +3,8 @@ import pytest
 
 from rnnlm.combinations import neural_cache
 from rnnlm.combinations.neural_cache import NeuralCache
-from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.errors import UsageError
+from rnnlm.models.adaptation_settings import NeuralCacheSettings
 from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
 from support.tiny_models import fit
 

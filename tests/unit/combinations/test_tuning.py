@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 import pytest
 
-from rnnlm.combinations import adaptation, companions, tuning
-from rnnlm.combinations.companions import STATISTICS, TunedSettings
-from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings
+from rnnlm.combinations import adaptation, tuning
 from rnnlm.combinations.tuning import Trial, best_weight, descend, tune
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, SettingsError, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.inference import span_scoring
-from rnnlm.models import loading, model_folder, registry
+from rnnlm.models import companions, loading, model_folder, registry
+from rnnlm.models.adaptation_settings import DynamicSettings, NeuralCacheSettings
+from rnnlm.models.companions import STATISTICS, TunedSettings
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
 from support.failing_files import failing

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.models.adaptation_settings import UnigramCacheSettings
 from support.adapted_models import assert_no_score_depends_on_later_tokens, predicted, read, text_of
 from support.tiny_models import fit
 

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.evaluation.perplexity import Signature, sign
+from rnnlm.models.adaptation_settings import UnigramCacheSettings
 from rnnlm.text.encoding import LinesHash
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, Lines, fit

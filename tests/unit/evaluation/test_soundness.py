@@ -5,12 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from rnnlm.combinations import companions
-from rnnlm.combinations.companions import TunedSettings
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
-from rnnlm.models import model_folder, registry
+from rnnlm.models import companions, model_folder, registry
+from rnnlm.models.companions import TunedSettings
 from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import LINES, fit, small_settings
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from rnnlm import arrays
-from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
@@ -23,6 +22,7 @@ from rnnlm.inspection.memory import (
     with_last,
     with_shuffled,
 )
+from rnnlm.models.adaptation_settings import UnigramCacheSettings
 from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 

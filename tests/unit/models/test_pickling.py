@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import rnnlm
-from rnnlm.combinations import companions
 from rnnlm.combinations.dynamic_evaluation import gather_statistics
-from rnnlm.combinations.settings import DynamicSettings
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.inference import span_scoring
+from rnnlm.models import companions
+from rnnlm.models.adaptation_settings import DynamicSettings
 from rnnlm.neural.language_model import NeuralLanguageModel
 from support.tiny_models import LINES, Lines, fit, save
 

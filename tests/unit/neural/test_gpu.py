@@ -8,9 +8,13 @@ from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.dynamic_evaluation import gather_statistics
 from rnnlm.combinations.mixing import Predictions, log_linear_weights
 from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.events import RolledBack
 from rnnlm.inference.span_scoring import score_spans, whole_text
+from rnnlm.models.adaptation_settings import (
+    DynamicSettings,
+    NeuralCacheSettings,
+    UnigramCacheSettings,
+)
 from rnnlm.neural.fitting.language_modelling import PerplexityValidation
 from rnnlm.neural.language_model import NeuralLanguageModel, from_arrays
 from rnnlm.ngram.unigram import UnigramModel

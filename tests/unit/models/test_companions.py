@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from rnnlm.combinations import companions
-from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.errors import ModelError
 from rnnlm.files import tensors
+from rnnlm.models import companions
+from rnnlm.models.companions import STATISTICS, TunedSettings
 
 TUNED = TunedSettings(
     "cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0

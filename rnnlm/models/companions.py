@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.combinations.settings import KINDS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import replace_file, writing
+from rnnlm.models.adaptation_settings import KINDS
 
 STATISTICS = "adapt-dynamic.safetensors"
 FORMAT_VERSION = 1
