@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from rnnlm.training.request import Request
 
 
-def train_grid(
-    request: "Request", grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool
-) -> int:
+def train_grid(request: "Request", grid: tuple[str, ...], as_json: bool, dry_run: bool) -> int:
     """Plan and train a grid, or show the plan; return the exit code."""
     from rnnlm.training.grid import plan_grid
     from rnnlm.training.grid_request import GridRequest, parse_axes
@@ -28,7 +26,7 @@ def train_grid(
             "a grid cannot read validation or test text from standard input",
             hint="write it to a file and name the file",
         )
-    asked = GridRequest(request, parse_axes(grid), equal == "settings")
+    asked = GridRequest(request, parse_axes(grid))
     with saving_ignored():
         with terminal.Progress() as progress:
             planned = plan_grid(asked, progress)
@@ -56,10 +54,7 @@ def _differences(planned: "GridPlan") -> list[str]:
         settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
         lines.append(f"taken from the first run that has it: {settings}")
     if planned.differing:
-        equal = " (--equal settings takes them from the first run)"
-        if planned.request.equal_settings:
-            equal = ""
-        lines.append(f"besides the grid, the recipes and kinds differ in{equal}:")
+        lines.append("besides the grid, the recipes and kinds differ in (--set makes them equal):")
         for name, values in planned.differing.items():
             texts = {run: as_text(value) for run, value in values.items()}
             lines.append(f"  {name}: {_by_value(planned, texts)}")

@@ -27,7 +27,7 @@ def train(
     text: Texts | None = None,
     *,
     model: str | None = None,
-    recipe: str | None = None,
+    recipe: str | Path | None = None,
     output: str | Path | None = None,
     valid: Texts = (),
     test: Texts = (),
@@ -39,7 +39,6 @@ def train(
     save_every: str | None = None,
     overwrite: bool = False,
     resume: bool | Literal["auto"] = False,
-    config: str | Path | None = None,
     tokenizer_from: str | Path | None = None,
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
@@ -76,7 +75,6 @@ def train(
             best that is there.
         overwrite: replace a model in `output`.
         resume: go on with the run in `output`; "auto": if there is one.
-        config: a TOML file of settings.
         tokenizer_from, init_from: a model whose tokenizer or weights the run begins with.
         counts: a folder of n-gram counts by `rnnlm count`, in place of the text, for an n-gram
             model.
@@ -111,7 +109,6 @@ def train(
         save_every=save_every,
         overwrite=overwrite,
         resume=resume,
-        config=config,
         tokenizer_from=tokenizer_from,
         init_from=init_from,
         counts=counts,
@@ -134,7 +131,7 @@ def fit(
     text: Texts | None = None,
     *,
     model: str | None = None,
-    recipe: str | None = None,
+    recipe: str | Path | None = None,
     output: str | Path | None = None,
     valid: Texts = (),
     test: Texts = (),
@@ -146,7 +143,6 @@ def fit(
     save_every: str | None = None,
     overwrite: bool = False,
     resume: bool | Literal["auto"] = False,
-    config: str | Path | None = None,
     tokenizer_from: str | Path | None = None,
     init_from: str | Path | None = None,
     counts: str | Path | None = None,
@@ -189,7 +185,6 @@ def fit(
         save_every=save_every,
         overwrite=overwrite,
         resume=resume,
-        config=config,
         tokenizer_from=tokenizer_from,
         init_from=init_from,
         counts=counts,

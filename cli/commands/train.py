@@ -13,11 +13,9 @@ from rnnlm.errors import ReportedElsewhere, RnnlmWarning, TrainingError, UsageEr
 from .. import terminal
 from ..help_sections import Command, section, stacked
 from ..options import (
-    PATH,
     json_option,
     output_option,
     overwrite_option,
-    refuse_if,
     text_flags,
     text_options,
     without_none,
@@ -81,7 +79,11 @@ model_options = section(
         metavar="KIND",
         help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; with --task also bag, cnn.",
     ),
-    click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
+    click.option(
+        "--recipe",
+        metavar="NAME|FILE.toml",
+        help="Named settings, see rnnlm recipes; or settings from a file.",
+    ),
     click.option(
         "--set",
         "assignments",
@@ -105,13 +107,6 @@ model_options = section(
 )
 rare_model_options = section(
     "Model",
-    click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
-    click.option(
-        "--equal",
-        type=click.Choice(["settings"]),
-        metavar="settings",
-        help="With --grid: where the recipes differ, all runs have the settings of the first.",
-    ),
     click.option(
         "--embeddings",
         metavar="FILE",
@@ -302,12 +297,11 @@ def command(context: click.Context, **given: Any) -> None:
     rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run = given.pop("as_json"), given.pop("dry_run")
-    grid, equal = given.pop("grid"), given.pop("equal")
-    refuse_if(equal and not grid, "--equal needs --grid.")
+    grid = given.pop("grid")
     if grid:
         from ..grid import train_grid
 
-        context.exit(train_grid(_request(given), grid, equal, as_json, dry_run))
+        context.exit(train_grid(_request(given), grid, as_json, dry_run))
     # Of several ranks, the one that fails first reports it.
     try:
         _run(context, given, as_json, dry_run)

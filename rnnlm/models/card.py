@@ -171,7 +171,8 @@ def _has_run(manifest: Manifest) -> bool:
 
 
 def _settings(manifest: Manifest) -> list[str]:
-    """Return the section on the settings of a run: those that differ, in TOML for --config."""
+    """Return the section on the settings of a run: those that differ, in TOML for
+    `--recipe FILE.toml`."""
     if not _has_run(manifest):
         return []
     expected = expected_settings(manifest)
@@ -183,6 +184,8 @@ def _settings(manifest: Manifest) -> list[str]:
     changed = changed_settings(manifest, expected)
     if changed:
         lines += [f"{base}, except for:", "", "```toml"]
+        if expected.recipe:
+            lines.append(f"recipe = {_toml(expected.recipe)}")
         for each in changed:
             setting = f"{each.name} = {_toml(each.value)}"
             lines.append(f"{setting}  # {expected.source}: {_toml(each.expected)}")

@@ -322,16 +322,14 @@ GridEvent = GridRunStarted | GridRunEnded | GridFinished | Event
 
 def train_grid(
     text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, SettingValue],
-    equal_settings: bool = False,
     stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: SettingValue,
 ) -> Iterator[GridEvent]:  # fmt: skip
     """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
     ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. All runs have
     the text, tokenizer, budget and seed of the first one, unless the grid names them.
 
-    grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: all
-    runs also take from the first one what their recipes set differently. output: the grid's folder,
-    with one for each run, `grid.tsv` and `curves.svg`.
+    grid: the values of each setting; `model` and `recipe` may be among them. output: the grid's
+    folder, with one for each run, `grid.tsv` and `curves.svg`.
 
     stop, save and all other keywords are as for :func:`rnnlm.train`. Runs of this grid that the
     folder holds already are not trained again.
@@ -344,7 +342,7 @@ def train_grid(
             runs; all before the first run begins. A run that diverges is reported by its
             GridRunEnded.
     """
-    asked = GridRequest(request_of(text, request), axes_of(grid), equal_settings)
+    asked = GridRequest(request_of(text, request), axes_of(grid))
     yield from run_grid(plan_grid(asked), stop, save)
 
 

@@ -32,12 +32,11 @@ LONGEST_NAME = 150  # characters of a folder's name
 @dataclass(frozen=True)
 class GridRequest:
     """A request for a grid. request: what all runs have in common; its output is the grid's folder.
-    axes: the values of each setting of the grid, as text; `model` and `recipe` may be among them.
-    equal_settings: whether all runs take from the first one what their recipes set differently."""
+    axes: the values of each setting of the grid, as text; `model` and `recipe` may be among
+    them."""
 
     request: Request
     axes: Mapping[str, tuple[str, ...]]
-    equal_settings: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     runs = []
     for values, kind in zip(chosen, kinds, strict=True):
         runs.append(_resolved(values, _request(grid.request, values, folder, left_out[kind.name])))
-    shared = _common_settings(grid, runs)
+    shared = _common_settings(runs)
     alike = [_resolved(each.values, _with(each.request, shared, each.resolved)) for each in runs]
     return alike, shared
 
@@ -151,12 +150,12 @@ def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str, Any]:
+def _common_settings(runs: Sequence[Combination]) -> dict[str, Any]:
     """Return the settings that all runs take from the first one that has them, where they would
     differ."""
     shared = {}
     for name, values in differing(runs).items():
-        if name in COMMON or (grid.equal_settings and name != "model"):
+        if name in COMMON:
             shared[name] = next(iter(values.values()))
     return shared
 
@@ -201,7 +200,7 @@ def _check(grid: GridRequest) -> None:
     named = set(grid.request.flags)
     if grid.request.model:
         named.add("model")
-    if grid.request.recipe:
+    if grid.request.recipe or grid.request.from_file:
         named.add("recipe")
     for place, names in (("--set", set(grid.request.assignments)), ("a named option", named)):
         twice = sorted(grid.axes.keys() & names)

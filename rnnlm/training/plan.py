@@ -128,7 +128,7 @@ def plan(
         valid = "the bundled one"
     warn_of_idle(
         resolved,
-        str(request.config),
+        request.from_file.origin if request.from_file else "",
         contextual=request.contextual or request.resume,
         valid=valid or None,
     )

@@ -1,5 +1,5 @@
-"""What a person asks `train` for, and the settings that result: recipe < config file < `--set` <
-named flags."""
+"""What a person asks `train` for, and the settings that result: recipe < `--set` < named
+flags."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from rnnlm.checks import check_no_dataset, items_of
 from rnnlm.config import Layer, Resolved, as_text, names_of, resolve
-from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.errors import SettingsError, UsageError, nearest, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.card import STARTS
@@ -24,8 +24,12 @@ _GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks `train` for. Settings: recipe < config file < `extra_layers` < assignments
-    (text, `--set`) < named flags."""
+    """What a person asks `train` for. Settings: recipe < `extra_layers` < assignments (text,
+    `--set`) < named flags.
+
+    recipe: a name, or FILE.toml, whose settings come above those of the recipe that it names, or of
+    the usual one. from_file: these settings; `recipe` is then the one that the file names.
+    """
 
     text: tuple[str, ...] = ()  # none: the bundled corpus
     valid: tuple[str, ...] = ()
@@ -33,10 +37,10 @@ class Request:
     counts: str | None = None  # a folder of n-gram counts, in place of the text
     recipe: str | None = None
     model: str | None = None
-    config: Path | None = None
+    from_file: Layer | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    # Settings of a grid, between the config file and the assignments
+    # Settings of a grid, between the recipe and the assignments
     extra_layers: tuple[Layer, ...] = ()
     # None: the default folder in ./checkpoints, or a new one where that holds a finished model
     output: Path | None = None
@@ -62,6 +66,20 @@ class Request:
     init_encoder_from: str | None = None
     init_decoder_from: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.recipe is not None and self.recipe.endswith(".toml"):
+            settings = read_toml(Path(self.recipe))
+            settings.pop("about", None)  # what a recipe says of itself
+            base = settings.pop("recipe", None)
+            if base is not None and base not in recipes.names():
+                raise SettingsError(
+                    f"there is no recipe {base!r}",
+                    f"{self.recipe} begins with it",
+                    nearest(str(base), recipes.names()),
+                )
+            object.__setattr__(self, "from_file", Layer(self.recipe, settings))
+            object.__setattr__(self, "recipe", base)
+
     @property
     def takes_bundled(self) -> bool:
         """Whether it names nothing to train on, so that the bundled corpus is taken."""
@@ -80,7 +98,7 @@ def resolve_request(request: Request) -> Settled:
     """Settle the recipe, the kind of model and all settings of a request.
 
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
-    < config file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
+    < recipe file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
     they replace the first three.
     """
     _check_recipe_and_model(request)
@@ -148,17 +166,14 @@ def _check_recipe_and_model(request: Request) -> None:
 
 def _request_layers(request: Request) -> list[Layer]:
     """Return the settings that the request itself contains, the lowest layer first."""
-    config: dict[str, Any] = {}
-    if request.config:
-        config = read_toml(request.config)
     flags = dict(request.flags)
     if request.model:
         flags["model"] = request.model
     if request.task:
         flags["task"] = request.task
-    from_config = Layer(str(request.config or "--config"), config)
+    from_file = [] if request.from_file is None else [request.from_file]
     assigned = Layer("--set", request.assignments, is_text=True)
-    return [from_config, *request.extra_layers, assigned, Layer("the command line", flags)]
+    return [*from_file, *request.extra_layers, assigned, Layer("the command line", flags)]
 
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
@@ -332,9 +347,10 @@ def request_of(text: Paths | None, request: dict[str, Any]) -> Request:
         known[name] = () if paths is None else _paths(paths, name)
     if known.get("counts") is not None:
         known["counts"] = os.fspath(known["counts"])
-    for name in ("output", "config"):
-        if known.get(name) is not None:
-            known[name] = Path(known[name])
+    if known.get("output") is not None:
+        known["output"] = Path(known["output"])
+    if known.get("recipe") is not None:
+        known["recipe"] = os.fspath(known["recipe"])
     return Request(text=texts, flags=flags, **known)
 
 

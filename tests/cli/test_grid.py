@@ -55,10 +55,9 @@ def test_dry_run_shows_runs_and_their_differences(grid, here):
         )
         == 2
     )
-    plan = json.loads(
-        grid("--grid", "model=rnn,gru", "--equal", "settings", "--dry-run", "--json").out
-    )
-    assert plan["differing"] == {} and plan["shared"]["learning_rate"] == 0.001
+    equal = ("--set", "learning_rate=0.001", "--set", "dropout_input=0.3")
+    plan = json.loads(grid("--grid", "model=rnn,gru", *equal, "--dry-run", "--json").out)
+    assert plan["differing"] == {}
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
 
 
@@ -106,8 +105,7 @@ def test_grid_ends_in_table_and_stops_on_signal(grid, monkeypatch, here):
     assert "valid_ppl" in (here / "lesson" / "grid.tsv").read_text(encoding="utf-8").splitlines()[0]
 
 
-def test_wrong_usage_is_refused_before_anything_is_read(grid, rnnlm):
-    assert rnnlm("train", "--equal", "settings").code == 2
+def test_wrong_usage_is_refused_before_anything_is_read(grid):
     assert "hidden_size is in the grid and in --set" in grid("--grid", "hidden_size=3,4").errors[0]
     assert "standard input" in grid("--grid", "seed=1,2", "--test", "-").errors[0]
 

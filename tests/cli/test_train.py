@@ -55,8 +55,10 @@ def test_json_is_one_object(rnnlm, models):
 
 
 def test_dry_run_shows_setting_origins_and_trains_nothing(rnnlm, models, here):
-    (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
-    shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set",
+    (here / "mine.toml").write_text(
+        'recipe = "gru"\nlayers = 2\nhidden_size = 7\ndropout_input = 0.3\n'
+    )
+    shown = rnnlm("train", models.text, "--recipe", "mine.toml", "--set",
                   "hidden_size=9", "--set", "seed=4",
                   "--seed", 5, "--dry-run", "--json", "-o", "made")  # fmt: skip
     plan = json.loads(shown.out)

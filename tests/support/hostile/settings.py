@@ -177,7 +177,7 @@ ROWS = [
     for name, (assignment, what) in SETTINGS.items()
 ]
 ROWS += [
-    usage(f"TOML: {name}", f"{TRAIN} --config c.toml", what, {"c.toml": content})
+    usage(f"TOML: {name}", f"{TRAIN} --recipe c.toml", what, {"c.toml": content})
     for name, (content, what) in TOML.items()
 ]
 ROWS += [usage(f"number: {name}", command, what) for name, (command, what) in NUMBERS.items()]
@@ -186,10 +186,9 @@ ROWS += [
          f"train {{text}} --model ngram --prune 0,{'9' * 30} -o out"),
     fine("number: a vocabulary of 40 digits",
          f"train {{text}} --model ngram --max-vocab {'9' * 40} -o out"),
-    usage("TOML: missing", f"{TRAIN} --config none.toml", "cannot read settings from none.toml"),
-    usage("TOML: a directory", f"{TRAIN} --config .", "cannot read settings from ."),
-    usage("TOML: without end", f"{TRAIN} --config /dev/zero",
-          "cannot read settings from /dev/zero"),
+    usage("TOML: missing", f"{TRAIN} --recipe none.toml", "cannot read settings from none.toml"),
+    usage("TOML: without end", f"{TRAIN} --recipe zero.toml", "cannot read settings from zero.toml",
+          {"zero.toml": lambda path, models: path.symlink_to("/dev/zero")}),
     Bad("more memory than there is",
         (f"train {{text}} --model lstm --set hidden_size=300000 "
          f"{TINY.split('--set hidden_size=8')[1]} -o out"),

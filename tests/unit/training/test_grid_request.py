@@ -21,8 +21,8 @@ from rnnlm.training.request import Request
 ASKED = Request(text=("my.txt",), output=Path("lesson"))
 
 
-def runs_of(*grid, equal=False, **request):
-    return combinations(GridRequest(replace(ASKED, **request), parse_axes(grid), equal))[0]
+def runs_of(*grid, **request):
+    return combinations(GridRequest(replace(ASKED, **request), parse_axes(grid)))[0]
 
 
 def settings(runs, name):
@@ -69,7 +69,9 @@ def test_shared_settings_are_those_of_the_first_run():
 
 
 def test_recipe_settings_differ_unless_made_equal():
-    runs, equal = runs_of("model=rnn,gru,lstm"), runs_of("model=rnn,gru,lstm", equal=True)
+    equal_settings = {"learning_rate": "0.001", "dropout_input": "0.3"}
+    runs = runs_of("model=rnn,gru,lstm")
+    equal = runs_of("model=rnn,gru,lstm", assignments=equal_settings)
     assert differing(runs)["learning_rate"] == {
         "model=rnn": 0.001,
         "model=gru": 0.003,

@@ -100,7 +100,7 @@ def test_only_requested_settings_are_reported_with_their_needs(text, tmp_path):
         tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n"
     )
     # beta2 is as it always is
-    assert of(config=config) == [
+    assert of(recipe=str(config)) == [
         "without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"
     ]
     assert (

@@ -89,7 +89,8 @@ def test_a_share_is_a_number_or_a_percentage(tmp_path, share, held_out):
 def test_toml_lists_may_give_numbers_per_layer(tmp_path, content, name, value):
     (tmp_path / "c.toml").write_text(content)
     assert (
-        resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
+        resolve_request(Request(text=("x",), recipe=str(tmp_path / "c.toml")))[2].values[name]
+        == value
     )
 
 

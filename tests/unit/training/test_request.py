@@ -65,11 +65,18 @@ def test_output_and_output_layer_are_distinct_in_python(text):
     )
 
 
-def test_a_config_file_may_name_the_model(tmp_path):
-    recipe, kind, _ = resolve_request(
-        Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n'))
-    )
+@pytest.mark.parametrize("content", ['model = "gru"\n', 'recipe = "gru"\n'])
+def test_a_recipe_file_may_name_the_model_or_a_recipe(tmp_path, content):
+    file = write(tmp_path / "mine.toml", f"{content}hidden_size = 7\n")
+    recipe, kind, resolved = resolve_request(Request(recipe=str(file)))
     assert (recipe, kind.name) == ("gru", "gru")
+    assert resolved.values["hidden_size"] == 7 and resolved.origins["hidden_size"] == str(file)
+
+
+def test_a_recipe_file_names_a_recipe_that_exists(tmp_path):
+    file = write(tmp_path / "mine.toml", 'recipe = "gruu"\n')
+    with pytest.raises(SettingsError, match="there is no recipe 'gruu'.*did you mean 'gru'"):
+        Request(recipe=str(file))
 
 
 def test_a_recipe_of_another_kind_is_refused():

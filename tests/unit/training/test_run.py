@@ -103,6 +103,7 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     assert "Those of `--recipe lstm`, except for:" in card
     assert "\nhidden_size = 8  # recipe: 512\n" in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
+    assert settings.pop("recipe") == "lstm"
     assert settings.items() <= manifest.settings.items()
     assert settings.keys() <= SMALL.keys()
     assert f"\nAll {len(manifest.settings)} settings: config.json\n" in card
@@ -136,7 +137,7 @@ def test_a_cards_settings_make_the_same_model_again(text):
     list(train(text, output="m", **SMALL))
     card = Path("m/README.md").read_text(encoding="utf-8")
     config = write(Path("again.toml"), card.split("```toml\n")[1].split("```")[0])
-    list(train(text, output="n", recipe="lstm", config=config))
+    list(train(text, output="n", recipe=config))
     first, second = numbers("m"), numbers("n")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
