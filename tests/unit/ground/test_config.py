@@ -249,7 +249,7 @@ OUT_OF_RANGE = [
     (rnnlm.DecodingSettings, {"nbest": 0}, "at least 1"),
     (rnnlm.ComparisonSettings, {"resamples": 0}, "at least 1"),
     (rnnlm.ScoringSettings, {"next_words": -1}, "at least 0"),
-    (rnnlm.ScoringSettings, {"word_surprisal": "exactly"}, "one of exact, naive"),
+    (rnnlm.ScoringSettings, {"split": "exactly"}, "one of tokens, whitespace"),
     (rnnlm.SentenceSettings, {"encoding_errors": "ignore"}, "one of replace, strict"),
     (rnnlm.TextSettings, {"blank_lines": "drop"}, "one of documents, keep, skip"),
     (rnnlm.RescoreSettings, {"restarts": -1}, "at least 0"),
