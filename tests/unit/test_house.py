@@ -5,6 +5,7 @@ import ast
 import functools
 import gc
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +196,16 @@ def test_the_library_knows_nothing_of_the_command_line():
         place(path) for path in LIBRARY for _, name in imports(path) if name == "rnnlm.display"
     ]
     assert importers == ["rnnlm/runs.py"]
+
+
+def test_only_the_tables_on_top_name_objects_by_texts():
+    """A lower room that resolves "module:name" itself calls upwards unseen."""
+    naming = set()
+    for path, node in nodes_of(LIBRARY):
+        text = getattr(node, "value", None)
+        if isinstance(text, str) and re.fullmatch(r"rnnlm(\.\w+)+:\w+", text):
+            naming.add(place(path))
+    assert naming == {"rnnlm/kinds.py"}
 
 
 def test_text_and_n_grams_do_without_torch():
